@@ -1,0 +1,141 @@
+"""Asyncio client for the Kallglot call-analysis API: many waits, one rate limiter, one poll scheduler.
+
+The house, each layer importing from lower ones only:
+
+    L0 values      errors, models/, _config
+    L1 decisions   _core/: ids, headers, decoding, messages, retry, rate_limit, hazard, polling. No clock, no
+                   randomness, no event loop, no logging, no transport library.
+    L2 ports       _clock, _batch, _pool (aiohttp sessions, one for each event loop), _limiter
+    L3 pipeline    _pipeline: limiter, transport, decoding, retry
+    L4 features    resources/, _waiting; emulator/ stands beside it and imports nothing of the client
+    L5 client      _client: composition and lifetime
+    L6 face        cli/, pytest_plugin, and this module
+
+Names are loaded when they are first used, so that importing the package, or asking its command line for
+`--help`, does not load the transport.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from kallglot_async._version import __version__
+
+if TYPE_CHECKING:
+    from kallglot_async._client import KallglotClient, wait_many
+    from kallglot_async._core.polling import PollSchedule
+    from kallglot_async._limiter import RateLimiter
+    from kallglot_async.errors import (
+        AnalysisFailedError,
+        APIError,
+        AuthenticationError,
+        ConfigurationError,
+        ConflictError,
+        ConnectError,
+        ConnectionLostError,
+        IdSourceError,
+        InsufficientCreditsError,
+        InvalidIdError,
+        InvalidRequestError,
+        InvalidResponseError,
+        KallglotError,
+        NotAttemptedError,
+        NotFoundError,
+        PermissionDeniedError,
+        ProtocolError,
+        ProxyError,
+        RateLimitedError,
+        RequestError,
+        RequestTimeoutError,
+        ResponseBodyError,
+        ResponseMismatchError,
+        ResponseSchemaError,
+        ResponseTooLargeError,
+        ServerError,
+        TLSError,
+        TransportError,
+        UnexpectedRedirectError,
+        WaitTimeoutError,
+    )
+    from kallglot_async.models import (
+        Analysis,
+        AnalysisStatus,
+        Outcome,
+        Outcomes,
+        Progress,
+        RateLimit,
+        RateLimitState,
+        Report,
+        Results,
+    )
+
+__all__ = [
+    "APIError",
+    "Analysis",
+    "AnalysisFailedError",
+    "AnalysisStatus",
+    "AuthenticationError",
+    "ConfigurationError",
+    "ConflictError",
+    "ConnectError",
+    "ConnectionLostError",
+    "IdSourceError",
+    "InsufficientCreditsError",
+    "InvalidIdError",
+    "InvalidRequestError",
+    "InvalidResponseError",
+    "KallglotClient",
+    "KallglotError",
+    "NotAttemptedError",
+    "NotFoundError",
+    "Outcome",
+    "Outcomes",
+    "PermissionDeniedError",
+    "PollSchedule",
+    "Progress",
+    "ProtocolError",
+    "ProxyError",
+    "RateLimit",
+    "RateLimitState",
+    "RateLimitedError",
+    "RateLimiter",
+    "Report",
+    "RequestError",
+    "RequestTimeoutError",
+    "ResponseBodyError",
+    "ResponseMismatchError",
+    "ResponseSchemaError",
+    "ResponseTooLargeError",
+    "Results",
+    "ServerError",
+    "TLSError",
+    "TransportError",
+    "UnexpectedRedirectError",
+    "WaitTimeoutError",
+    "__version__",
+    "wait_many",
+]
+
+_ELSEWHERE = {
+    "KallglotClient": "kallglot_async._client",
+    "PollSchedule": "kallglot_async._core.polling",
+    "RateLimiter": "kallglot_async._limiter",
+    "wait_many": "kallglot_async._client",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _ELSEWHERE.get(name)
+    if home is None:
+        is_error = name.endswith("Error")
+        home = "kallglot_async.errors" if is_error else "kallglot_async.models"
+    value: object = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,128 @@
+"""What every batch needs: ids from any iterable, and an alarm clock for one sleeper."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator, AsyncIterable, Collection, Iterable, Iterator, Mapping
+from typing import TypeAlias
+
+from kallglot_async import _clock
+from kallglot_async._core.ids import check_analysis_id
+from kallglot_async.errors import ConfigurationError, InvalidIdError
+from kallglot_async.models import Outcome, Outcomes
+
+__all__ = ["Alarm", "IdSource", "Ids"]
+
+Ids: TypeAlias = Iterable[str] | AsyncIterable[str]
+
+
+class IdSource:
+    """The ids of one batch, each given once.
+
+    A collection is checked at once, before any I/O, and its `total` is known. Anything else is pulled one by
+    one as there is room for more; something in it that is no id is given as the `InvalidIdError` it stands for.
+
+    Args:
+        ids: Any iterable or asynchronous iterable of analysis ids.
+        remember: Whether ids of a lazy source are remembered, to give each once and to restore their order.
+            That costs memory for each id; without it, repetitions are given again.
+
+    Raises:
+        InvalidIdError: A collection holds something that is not the id of an analysis.
+        ConfigurationError: It is one text, or nothing that can be iterated.
+    """
+
+    __slots__ = ("_ids", "_order", "total")
+
+    def __init__(self, ids: Ids, *, remember: bool) -> None:
+        if isinstance(ids, str | bytes):
+            raise ConfigurationError(f"ids is one text, {ids!r:.80}: pass a list of ids, or use wait()")
+        if not isinstance(ids, Iterable | AsyncIterable):
+            raise ConfigurationError(f"ids is not iterable but {type(ids).__name__}: pass a list of ids")
+        self._ids = ids
+        self._order: dict[str, None] | None = {} if remember else None
+        self.total: int | None = None
+        if isinstance(ids, Collection):
+            for place, id in enumerate(ids):
+                if (error := _problem(id)) is not None:
+                    raise InvalidIdError(f"ids[{place}]: {error.message}", id=error.id)
+            self._ids = self._order = dict.fromkeys(ids)
+            self.total = len(self._order)
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the next id may be long in coming."""
+        return isinstance(self._ids, AsyncIterable)
+
+    def in_order(self, found: Mapping[str, Outcome | None]) -> Outcomes:
+        """Return the outcomes in the order of the input."""
+        ordered = (found.get(id) for id in (found if self._order is None else self._order))
+        return Outcomes(outcome for outcome in ordered if outcome is not None)
+
+    async def __aiter__(self) -> AsyncGenerator[str | InvalidIdError, None]:
+        if isinstance(self._ids, AsyncIterable):
+            async for id in self._ids:
+                for item in self._new(id):
+                    yield item
+            return
+        for id in self._ids:
+            for item in self._new(id):
+                yield item
+
+    def _new(self, id: str) -> Iterator[str | InvalidIdError]:
+        """Give the id, its error, or nothing where it was given before."""
+        if self.total is not None:
+            yield id
+            return
+        item = _problem(id) or id
+        if self._order is not None:
+            name = item if isinstance(item, str) else item.id
+            if name in self._order:
+                return
+            self._order[name] = None
+        yield item
+
+
+def _problem(id: object) -> InvalidIdError | None:
+    try:
+        check_analysis_id(id)
+    except InvalidIdError as error:
+        return error.with_traceback(None)
+    return None
+
+
+class Alarm:
+    """Wakes its one sleeper at a moment, or when it is rung. A ring with nobody asleep is kept for the next."""
+
+    __slots__ = ("_is_rung", "_sleeper")
+
+    def __init__(self) -> None:
+        self._sleeper: asyncio.Future[None] | None = None
+        self._is_rung = False
+
+    def ring(self) -> None:
+        """Wake the sleeper."""
+        self._is_rung = True
+        _wake(self._sleeper)
+
+    async def sleep_until(self, moment: float = math.inf) -> None:
+        """Sleep until `moment` on the library's clock, or until it is rung."""
+        if not self._is_rung:
+            loop = asyncio.get_running_loop()
+            self._sleeper = loop.create_future()
+            timer = None
+            if moment < math.inf:
+                timer = loop.call_later(max(0.0, moment - _clock.now()), _wake, self._sleeper)
+            try:
+                await self._sleeper
+            finally:
+                self._sleeper = None
+                if timer is not None:
+                    timer.cancel()
+        self._is_rung = False
+
+
+def _wake(sleeper: asyncio.Future[None] | None) -> None:
+    if sleeper is not None and not sleeper.done():
+        sleeper.set_result(None)

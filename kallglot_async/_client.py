@@ -1,0 +1,286 @@
+"""`KallglotClient`: composition and lifetime, no logic of its own."""
+
+from __future__ import annotations
+
+import os
+import random as _random
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+
+from kallglot_async._batch import Ids, IdSource
+from kallglot_async._config import ClientConfig, Secret, check_count, check_seconds, resolve_config
+from kallglot_async._core.polling import PollSchedule
+from kallglot_async._limiter import RateLimiter
+from kallglot_async._pipeline import Pipeline
+from kallglot_async._pool import SessionPool
+from kallglot_async._waiting import WaitCall, WaitHub, WaitOptions
+from kallglot_async.errors import ConfigurationError, IdSourceError
+from kallglot_async.models import Analysis, Outcome, Outcomes, Progress, RateLimit, RateLimitState
+from kallglot_async.resources.analyses import Analyses
+
+__all__ = ["KallglotClient", "wait_many"]
+
+OnProgress = Callable[[Progress], object]
+
+
+class KallglotClient:
+    """A client of the Kallglot API: one session pool, one rate limiter and one scheduler for all it does.
+
+    Use it as an async context manager, or call `aclose` when done. It may be used in one event loop after
+    another (three `asyncio.run` in turn), and after `aclose` again: connections open as they are needed. It
+    is not for use from several threads at once.
+
+    Args:
+        api_key: `sk_live_...` or `sk_test_...`. Default: the environment's `KALLGLOT_API_KEY`.
+        base_url: Default: the environment's `KALLGLOT_BASE_URL`, else `https://api.kallglot.com/v1`. Must be
+            https, except on loopback.
+        timeout: Seconds for one direct call with everything it needs, and for one poll of a wait; None for
+            ever. Default 30.
+        max_attempts: Requests for one call at most, the first included. Default 3. Retried are connection
+            failures, 408, 425, 500, 502, 503, 504, `idempotency_conflict` and answers cut short, if the
+            request is a GET or carries an idempotency key. A 429 is waited out and not counted.
+        rate_limit: A ceiling on top of what the server allows, or a `RateLimiter` to share with other clients.
+        max_connections: Open connections at most. Default 100.
+        max_in_flight: Requests of one batch at once. Default 64.
+        max_response_bytes: A larger body, after decompression, is an error. Default 16 MiB.
+        max_rate_wait: Seconds that a direct call may queue for the rate limit before it fails with
+            `RateLimitedError`; None (the default): as long as its timeout.
+        connect_timeout: Seconds for connecting, name resolution and TLS included. Default 10.
+        trust_env: Whether proxies are taken from the environment. Default False.
+        session: A session of yours to use instead of the pool. It is never closed here.
+        random: Uniform in [0, 1), for jitter; a test may hand in its own.
+
+    Raises:
+        ConfigurationError: A setting is missing or cannot be used. Nothing was sent.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: float | None = 30.0,
+        max_attempts: int = 3,
+        rate_limit: RateLimit | RateLimiter | None = None,
+        max_connections: int = 100,
+        max_in_flight: int = 64,
+        max_response_bytes: int = 16 * 1024 * 1024,
+        max_rate_wait: float | None = None,
+        connect_timeout: float = 10.0,
+        trust_env: bool = False,
+        session: aiohttp.ClientSession | None = None,
+        random: Callable[[], float] = _random.random,  # noqa: TID251  # the default source of jitter
+    ) -> None:
+        key = Secret(api_key) if api_key is not None else None
+        api_key = None  # no frame of ours holds the key as text
+        self._config = resolve_config(
+            api_key=key,
+            base_url=base_url,
+            environ=os.environ,
+            timeout=timeout,
+            max_attempts=max_attempts,
+            max_connections=max_connections,
+            max_in_flight=max_in_flight,
+            max_response_bytes=max_response_bytes,
+            max_rate_wait=max_rate_wait,
+            connect_timeout=connect_timeout,
+            trust_env=trust_env,
+        )
+        self._limiter = _limiter_of(rate_limit)
+        self._pool = _pool_of(self._config, session)
+        self._pipeline = Pipeline(self._config, self._pool, self._limiter, random)
+        self._hub = WaitHub(self._pipeline, random)
+        self.analyses = Analyses(
+            self._pipeline,
+            timeout=self._config.timeout,
+            max_in_flight=self._config.max_in_flight,
+            on_created=self._hub.on_created,
+        )
+
+    async def wait(self, id: str, *, timeout: float | None = 120.0, schedule: PollSchedule | None = None) -> Analysis:
+        """Wait until the analysis has settled and return it.
+
+        Polls pass the shared limiter; two waits for the same id are one poller. Failed polls are retried at
+        later polls. A poll costs no API credits. Cancelling it ends its polling; other waits go on.
+
+        Args:
+            id: The analysis id.
+            timeout: Seconds from the first poll; None for ever. Default 120. The last poll is timed so that
+                its answer arrives before.
+            schedule: How polls follow each other. Default: learned from earlier analyses.
+
+        Raises:
+            InvalidIdError: Before any I/O.
+            AnalysisFailedError: It ended `failed`; it is on the error.
+            WaitTimeoutError: Still pending at the deadline.
+            KallglotError: A poll failed in a way that waiting cannot mend; see `errors`.
+        """
+        outcomes = await self.wait_many([id], timeout=timeout, schedule=schedule, max_in_flight=1)
+        return outcomes[0].unwrap()
+
+    async def wait_many(
+        self,
+        ids: Ids,
+        *,
+        timeout: float | None = 120.0,
+        total_timeout: float | None = None,
+        max_in_flight: int | None = None,
+        schedule: PollSchedule | None = None,
+        on_progress: OnProgress | None = None,
+        on_outcome: Callable[[Outcome], object] | None = None,
+    ) -> Outcomes:
+        """Wait until all analyses have settled, and return what became of each.
+
+        One scheduler decides which id is worth the next request, and one limiter decides when it may go; a
+        failure of one id never costs another. A 401, 402 or 403 ends the batch: the rest are reported with
+        `NotAttemptedError`. Polls cost no API credits. A cancellation ends every request; what had settled
+        by then has been given to `on_outcome`.
+
+        Args:
+            ids: Any iterable or asynchronous iterable, pulled as there is room. Repetitions are one wait.
+            timeout: Seconds for each id, from its first poll; None for ever. Default 120.
+            total_timeout: Seconds for the whole call; None (the default) for ever. What has settled by then
+                is returned, the rest with `WaitTimeoutError`.
+            max_in_flight: Requests at once; default: the client's.
+            schedule: How polls follow each other. Default: learned from earlier analyses.
+            on_progress: Called with a snapshot after every answer.
+            on_outcome: Called with each outcome the moment it is known.
+
+        Returns:
+            One outcome for each distinct id, in the order of the input.
+
+        Raises:
+            InvalidIdError: A collection holds an impossible id; nothing was sent. An impossible id from a
+                lazy source becomes an outcome instead.
+            IdSourceError: The iterable raised; the outcomes so far are on the error.
+        """
+        source = IdSource(ids, remember=True)
+        call = self._wait_call(source, timeout, total_timeout, max_in_flight, schedule, on_progress)
+        found: dict[str, Outcome] = {}
+        try:
+            async with call as finished:
+                async for outcome in finished:
+                    found.setdefault(outcome.id, outcome)
+                    if on_outcome is not None:
+                        on_outcome(outcome)
+        except IdSourceError as error:
+            error.outcomes = source.in_order(found)
+            raise
+        return source.in_order(found)
+
+    def as_completed(
+        self,
+        ids: Ids,
+        *,
+        timeout: float | None = 120.0,
+        total_timeout: float | None = None,
+        max_in_flight: int | None = None,
+        schedule: PollSchedule | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> WaitCall:
+        """Wait for many analyses and get each outcome as it settles, in bounded memory.
+
+            async with client.as_completed(ids) as finished:
+                async for outcome in finished:
+                    ...
+
+        Like `wait_many`; ids are pulled as outcomes are taken, so a source of millions is fine. A repetition
+        is the same wait while its id is pending, and from a lazy source a new wait after that. Leaving the
+        block ends everything that is still running. Enter and leave it in the same task.
+        """
+        return self._wait_call(
+            IdSource(ids, remember=False), timeout, total_timeout, max_in_flight, schedule, on_progress
+        )
+
+    @property
+    def rate_limit(self) -> RateLimitState:
+        """What is known now of the rate limit for analyses."""
+        return self._pipeline.lane("analysis").state()
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop. Twice is fine; a later call opens new ones."""
+        await self._pool.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<KallglotClient {self._config.base_url} key={self._config.api_key} {self._limiter}>"
+
+    def _wait_call(
+        self,
+        source: IdSource,
+        timeout: float | None,
+        total_timeout: float | None,
+        max_in_flight: int | None,
+        schedule: PollSchedule | None,
+        on_progress: OnProgress | None,
+    ) -> WaitCall:
+        in_flight = self._config.max_in_flight if max_in_flight is None else max_in_flight
+        options = WaitOptions(
+            timeout=None if timeout is None else check_seconds("timeout", timeout),
+            total_timeout=None if total_timeout is None else check_seconds("total_timeout", total_timeout),
+            max_in_flight=check_count("max_in_flight", in_flight),
+            schedule=schedule if schedule is not None else PollSchedule.learned(),
+            on_progress=on_progress,
+        )
+        return WaitCall(self._hub, source, options)
+
+
+async def wait_many(
+    ids: Ids,
+    *,
+    timeout: float | None = 120.0,
+    total_timeout: float | None = None,
+    max_in_flight: int | None = None,
+    schedule: PollSchedule | None = None,
+    on_progress: OnProgress | None = None,
+    on_outcome: Callable[[Outcome], object] | None = None,
+) -> Outcomes:
+    """Wait for many analyses with a client that is opened from the environment for this one call.
+
+    Everything else is as `KallglotClient.wait_many` says. Keep one client instead where you wait more than
+    once: what it learns of the limit and of the analyses is worth requests.
+
+    Raises:
+        ConfigurationError: `KALLGLOT_API_KEY` is missing or malformed, or `KALLGLOT_BASE_URL` cannot be used.
+    """
+    async with KallglotClient() as client:
+        return await client.wait_many(
+            ids,
+            timeout=timeout,
+            total_timeout=total_timeout,
+            max_in_flight=max_in_flight,
+            schedule=schedule,
+            on_progress=on_progress,
+            on_outcome=on_outcome,
+        )
+
+
+def _limiter_of(rate_limit: RateLimit | RateLimiter | None) -> RateLimiter:
+    if isinstance(rate_limit, RateLimiter):
+        return rate_limit
+    if rate_limit is not None and not isinstance(rate_limit, RateLimit):
+        raise ConfigurationError(f"rate_limit is a RateLimit or a RateLimiter, not {type(rate_limit).__name__}")
+    return RateLimiter(rate_limit)
+
+
+def _pool_of(config: ClientConfig, session: aiohttp.ClientSession | None) -> SessionPool:
+    if session is not None and not isinstance(session, aiohttp.ClientSession):
+        raise ConfigurationError(f"session is an aiohttp.ClientSession, not {type(session).__name__}")
+    return SessionPool(
+        config.base_url,
+        max_connections=config.max_connections,
+        max_response_bytes=config.max_response_bytes,
+        connect_timeout=config.connect_timeout,
+        trust_env=config.trust_env,
+        session=session,
+    )

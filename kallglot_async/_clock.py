@@ -1,0 +1,26 @@
+"""One clock for what outlives an event loop.
+
+A limiter's knowledge and a model's observations serve three successive `asyncio.run` calls, but each loop
+may count from its own zero (uvloop's does, and so does a virtual one in tests). So: the running loop's time,
+shifted once for each loop to the process's monotonic clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from weakref import WeakKeyDictionary
+
+__all__ = ["now"]
+
+_shift: WeakKeyDictionary[asyncio.AbstractEventLoop, float] = WeakKeyDictionary()
+
+
+def now() -> float:
+    """Return monotonic seconds, the same scale on every loop of the process."""
+    loop = asyncio.get_running_loop()
+    try:
+        return loop.time() + _shift[loop]
+    except KeyError:
+        shift = _shift[loop] = time.monotonic() - loop.time()
+        return loop.time() + shift

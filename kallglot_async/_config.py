@@ -1,0 +1,183 @@
+"""Settings: checked once, before any I/O, and then carried as one value."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from collections.abc import Mapping
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+import msgspec
+
+from kallglot_async.errors import ConfigurationError
+
+__all__ = ["ClientConfig", "Secret", "check_count", "check_seconds", "parse_base_url", "resolve_config"]
+
+DEFAULT_BASE_URL = "https://api.kallglot.com/v1"
+API_KEY_VARIABLE = "KALLGLOT_API_KEY"
+BASE_URL_VARIABLE = "KALLGLOT_BASE_URL"
+
+# Documented prefixes are sk_live_ and sk_test_; alphabet and length are not documented, so any visible
+# ASCII goes, which is also what an HTTP header can carry.
+_API_KEY = re.compile(r"sk_(?:live|test)_[!-~]{1,512}")
+_KEY_PREFIX_LENGTH = len("sk_live_")
+
+
+class Secret:
+    """An API key that shows itself nowhere: not in `repr`, `str`, a pickle or a traceback with locals."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the key itself, for the one place that sends it."""
+        return self._value
+
+    def redact(self, text: str) -> str:
+        """Return `text` with every occurrence of the key masked."""
+        return text.replace(self._value, str(self))
+
+    def __repr__(self) -> str:
+        return f"{self._value[:_KEY_PREFIX_LENGTH]}***"
+
+    def __eq__(self, other: object) -> bool:
+        return self._value == other._value if isinstance(other, Secret) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an API key is not pickled; give it to the other process by its environment")
+
+
+class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of one client, all checked."""
+
+    api_key: Secret
+    base_url: str
+    timeout: float | None
+    max_attempts: int
+    max_connections: int
+    max_in_flight: int
+    max_response_bytes: int
+    max_rate_wait: float | None
+    connect_timeout: float
+    trust_env: bool
+
+
+def resolve_config(
+    *,
+    api_key: Secret | None,
+    base_url: str | None,
+    environ: Mapping[str, str],
+    timeout: float | None,
+    max_attempts: int,
+    max_connections: int,
+    max_in_flight: int,
+    max_response_bytes: int,
+    max_rate_wait: float | None,
+    connect_timeout: float,
+    trust_env: bool,
+) -> ClientConfig:
+    """Return the checked settings; arguments win over the environment.
+
+    Raises:
+        ConfigurationError: A setting is missing or cannot be used.
+    """
+    if api_key is None:
+        api_key = Secret(environ.get(API_KEY_VARIABLE, ""))
+        if not api_key.reveal():
+            raise ConfigurationError(f"there is no API key: pass api_key= or set {API_KEY_VARIABLE}")
+    _check_api_key(api_key)
+    return ClientConfig(
+        api_key=api_key,
+        base_url=parse_base_url(base_url or environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL),
+        timeout=None if timeout is None else check_seconds("timeout", timeout),
+        max_attempts=check_count("max_attempts", max_attempts),
+        max_connections=check_count("max_connections", max_connections),
+        max_in_flight=check_count("max_in_flight", max_in_flight),
+        max_response_bytes=check_count("max_response_bytes", max_response_bytes),
+        max_rate_wait=None if max_rate_wait is None else check_seconds("max_rate_wait", max_rate_wait, zero=True),
+        connect_timeout=check_seconds("connect_timeout", connect_timeout),
+        trust_env=bool(trust_env),
+    )
+
+
+def _check_api_key(key: Secret) -> None:
+    """Refuse what cannot be a key. The key is handled as a `Secret` so that no frame shows it."""
+    if not isinstance(key.reveal(), str):
+        raise ConfigurationError("the API key is not text: pass the key as a str")
+    if key.reveal().startswith("Bearer "):
+        raise ConfigurationError("the API key starts with 'Bearer ': pass the key alone")
+    if key.reveal().startswith("kst_"):
+        raise ConfigurationError("this is a stream token (kst_...): pass an API key (sk_live_... or sk_test_...)")
+    if not _API_KEY.fullmatch(key.reveal()):
+        raise ConfigurationError(
+            "the API key is malformed: expected sk_live_... or sk_test_... in visible ASCII without blanks"
+        )
+
+
+def parse_base_url(text: str) -> str:
+    """Return the base URL with exactly one trailing slash.
+
+    Raises:
+        ConfigurationError: Not https (loopback excepted), or with userinfo, query or fragment.
+    """
+    if not isinstance(text, str):
+        raise ConfigurationError(f"base_url is not text but {type(text).__name__}")
+    try:
+        parts = urlsplit(text.strip())
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ConfigurationError(f"base_url cannot be read as a URL: {error}") from None
+    # Userinfo first, and never shown: it may be a password.
+    if "@" in parts.netloc:
+        raise ConfigurationError("base_url holds a user name or password: leave them out")
+    if parts.scheme not in {"http", "https"} or not host:
+        raise ConfigurationError(f"base_url {text!r} is not an absolute http(s) URL such as {DEFAULT_BASE_URL}")
+    if any(ord(char) <= 0x20 or ord(char) == 0x7F for char in text.strip()):
+        raise ConfigurationError(f"base_url {text!r} holds blanks or control characters")
+    if parts.query or parts.fragment or text.rstrip().endswith(("?", "#")):
+        raise ConfigurationError(f"base_url {text!r} has a query or fragment: leave it out")
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise ConfigurationError(f"base_url {text!r} would send the key unencrypted: use https")
+    netloc = f"[{host}]" if ":" in host else host
+    netloc += f":{port}" if port is not None else ""
+    return f"{parts.scheme}://{netloc}{parts.path.rstrip('/')}/"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_seconds(name: str, value: float, *, zero: bool = False) -> float:
+    """Return `value` as seconds above 0 (or from 0, with `zero`).
+
+    Raises:
+        ConfigurationError: It is not a finite number in range.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ConfigurationError(f"{name} is a finite number of seconds, not {value!r}")
+    if value < 0 or (value == 0 and not zero):
+        raise ConfigurationError(f"{name} is {'at least' if zero else 'above'} 0 seconds, not {value!r}")
+    return float(value)
+
+
+def check_count(name: str, value: int) -> int:
+    """Return `value` as a whole number from 1 up.
+
+    Raises:
+        ConfigurationError: It is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{name} is a whole number from 1 up, not {value!r}")
+    return value

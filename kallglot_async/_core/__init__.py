@@ -1,0 +1,5 @@
+"""Decisions without I/O: no clock, no randomness, no event loop, no logging, no transport library.
+
+A machine takes `now` as an argument, takes facts in through `on_...`, answers questions through `next_...`,
+and never sleeps: it says when it wants to be asked again.
+"""

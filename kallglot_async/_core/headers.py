@@ -1,0 +1,116 @@
+"""Response headers to typed values. Whatever cannot be true is treated as absent.
+
+Documented: `X-RateLimit-Limit`, `-Remaining`, `-Reset` (Unix seconds on the server's clock), `Retry-After`
+(integer seconds; a date is accepted because HTTP allows it), `X-API-Credits-*`, `X-Request-ID`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+import msgspec
+
+__all__ = ["RateFigures", "parse_date", "parse_rate_figures", "parse_request_id", "parse_retry_after"]
+
+LONGEST_WAIT = 86_400.0  # a longer Retry-After or window than a day is taken as a day
+_PLAUSIBLE_UNIX_TIME = 1_000_000_000.0  # 2001: anything below is not a moment but something else
+_LARGEST_LIMIT = 10**9
+_WHOLE = re.compile(r"\d{1,18}", re.ASCII)
+_NUMBER = re.compile(r"\d{1,18}(?:\.\d{1,9})?", re.ASCII)
+_REQUEST_ID = re.compile(r"[!-~]{1,200}", re.ASCII)
+
+
+class RateFigures(msgspec.Struct, frozen=True, gc=False):
+    """What one response says of its window.
+
+    Attributes:
+        limit: Requests in a window.
+        remaining: Requests it still holds after this one.
+        reset: When it renews, in Unix seconds on the server's clock.
+        resets_in: The same in seconds from the response's `Date`, which makes the local clock irrelevant.
+            `Date` has whole seconds, so this is up to 1 s too long, never too short by more than rounding.
+    """
+
+    limit: int
+    remaining: int
+    reset: float
+    resets_in: float
+
+
+def parse_rate_figures(headers: Mapping[str, str], *, wall_now: float) -> RateFigures | None:
+    """Return the figures, or None where they are missing, incomplete or contradict themselves.
+
+    Args:
+        headers: The response's headers.
+        wall_now: The local wall clock in Unix seconds, used only for a response without a `Date`.
+    """
+    text = headers.get("X-RateLimit-Limit")
+    if text is None:
+        return None
+    limit = _whole(text)
+    remaining = _whole(headers.get("X-RateLimit-Remaining", ""))
+    reset = _number(headers.get("X-RateLimit-Reset", ""))
+    if limit is None or remaining is None or reset is None:
+        return None
+    if not 1 <= limit <= _LARGEST_LIMIT or remaining > limit or reset < _PLAUSIBLE_UNIX_TIME:
+        return None
+    resets_in = reset - (parse_date(headers.get("Date", "")) or wall_now)
+    if not -1.0 <= resets_in <= LONGEST_WAIT:
+        return None
+    return RateFigures(limit, remaining, reset, max(0.0, resets_in))
+
+
+def parse_retry_after(headers: Mapping[str, str], *, wall_now: float) -> float | None:
+    """Return the seconds of `Retry-After`, from 0 to a day, or None where it is absent or unreadable."""
+    text = headers.get("Retry-After", "").strip()
+    seconds = _number(text)
+    if seconds is None:
+        moment = parse_date(text)
+        if moment is None:
+            return None
+        seconds = moment - (parse_date(headers.get("Date", "")) or wall_now)
+    return clamp_wait(seconds)
+
+
+def clamp_wait(seconds: float) -> float:
+    """Return a wait between 0 and a day."""
+    return min(max(0.0, seconds), LONGEST_WAIT)
+
+
+_last_date: tuple[str, float | None] = ("", None)
+
+
+def parse_date(text: str) -> float | None:
+    """Return the Unix time of an HTTP date, or None where there is none."""
+    # One response after another carries the same second: remember the last one parsed.
+    global _last_date
+    if text == _last_date[0]:
+        return _last_date[1]
+    try:
+        moment: float | None = parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        moment = None
+    _last_date = (text, moment)
+    return moment
+
+
+def parse_request_id(headers: Mapping[str, str]) -> str | None:
+    """Return the server's id of the request, or None."""
+    text = headers.get("X-Request-ID", "")
+    return text if _REQUEST_ID.fullmatch(text) else None
+
+
+def _whole(text: str) -> int | None:
+    text = text.strip()
+    return int(text) if _WHOLE.fullmatch(text) else None
+
+
+def _number(text: str) -> float | None:
+    text = text.strip()
+    if not _NUMBER.fullmatch(text):
+        return None
+    value = float(text)
+    return value if math.isfinite(value) else None

@@ -1,0 +1,326 @@
+"""What is known of a rate limit, and when the next request may go. Pure: `now` is always an argument.
+
+Three machines, each asked `next_at(now, urgency)` and told of every request:
+
+- `Window` follows what the server announces (`X-RateLimit-*`) for one endpoint group under one key;
+- `Probing` serves servers that announce nothing: unrestricted until refused, then additive increase and
+  multiplicative decrease around what was refused;
+- `Ceiling` is the limit a user configured: never more than N requests in any `per` seconds.
+
+Rules of `Window`:
+
+1. Never send what the server's newest figure does not cover: `available = remaining - in flight`. A request
+   in flight may or may not be in the figure already; it is counted, so the error is on the safe side.
+2. An answer counts if its window is newer, or if its request was sent after the newest figure had arrived;
+   within a window any other answer may only lower the figure. So no order of answers can raise it wrongly.
+3. A spent or unknown window is opened by one probe: one request goes alone, the rest follow its answer. A
+   spent one is probed when it renews, a refused one when the time the server named has passed.
+4. Direct requests and polls worth it spend what is available at once. Other polls keep an even pace of one
+   every `max(period / limit, time left / available)` seconds: GCRA with a burst of two, because a timer that
+   fires late must not cost a slot. The pace stays 2 % below the limit, so that the last request of a window
+   is not a gamble on network latency.
+5. The length of a window is in no header. It is at least the longest time to a reset that was seen, and at
+   most the distance of two resets between which the figure recovered. Sliding windows and token buckets fool
+   the second rule, but not rules 1 and 4: time left / available is what they can sustain.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from enum import IntEnum
+
+from kallglot_async._core.headers import RateFigures
+from kallglot_async.models import RateLimit
+
+__all__ = ["Ceiling", "Probing", "Ticket", "Urgency", "Window"]
+
+DOCUMENTED_PERIOD = 60.0  # seconds; "requests per minute" in every table of the documentation
+PAUSE_WITHOUT_ADVICE = 30.0  # seconds; what the documentation's sample clients fall back to
+ROUNDING = 1.0  # seconds by which whole-second headers can overstate the time left
+_HEADROOM = 50  # one request in so many is left unused by paced polls
+
+
+class Urgency(IntEnum):
+    """Who wants to send. Lower goes first."""
+
+    DIRECT = 0  # a person or a POST waits for it
+    AHEAD = 1  # a poll that will pay: spends the window, not the pace
+    PACED = 2  # any other poll
+
+
+class Ticket:
+    """One granted request: what has to be known when its answer comes, or when it is given back."""
+
+    __slots__ = ("interval", "is_probe", "sent_at")
+
+    def __init__(self, sent_at: float, interval: float, is_probe: bool) -> None:
+        self.sent_at = sent_at
+        self.interval = interval
+        self.is_probe = is_probe
+
+
+class _Pace:
+    """GCRA with a burst of two: `theoretical` is the moment the last paced request was due at the latest."""
+
+    __slots__ = ("theoretical",)
+
+    def __init__(self) -> None:
+        self.theoretical = -math.inf
+
+    def on_sent(self, now: float, interval: float) -> None:
+        self.theoretical = max(self.theoretical + interval, now - interval)
+
+    def on_unsent(self, interval: float) -> None:
+        self.theoretical -= interval
+
+
+class Window:
+    """The limit of one endpoint group under one key, as the server announces it."""
+
+    __slots__ = (
+        "_at_least",
+        "_figure_at",
+        "_pace",
+        "_period",
+        "_probe_out",
+        "_remaining",
+        "_reopens_at",
+        "_reset",
+        "_resets_at",
+        "in_flight",
+        "limit",
+    )
+
+    def __init__(self) -> None:
+        self.limit: int | None = None
+        self.in_flight = 0
+        self._remaining = 0
+        self._reset = -math.inf  # the server's own clock, to compare windows with
+        self._resets_at = -math.inf  # the same on our clock, to wait with
+        self._reopens_at = -math.inf
+        self._figure_at = -math.inf  # when the newest figure arrived
+        self._period: float | None = None
+        self._at_least = 0.0
+        self._probe_out = False
+        self._pace = _Pace()
+
+    @property
+    def available(self) -> int:
+        """Requests that the newest figure covers beyond those in flight."""
+        return self._remaining - self.in_flight
+
+    @property
+    def period(self) -> float:
+        """The length of a window in seconds, as far as known."""
+        return self._period or self._at_least or DOCUMENTED_PERIOD
+
+    def resets_in(self, now: float) -> float:
+        """Seconds until the window renews, 0.0 when it has."""
+        return max(0.0, self._resets_at - now)
+
+    def interval(self, now: float) -> float:
+        """Seconds between two paced polls."""
+        if self.limit is None:
+            return 0.0
+        shortest = (self._period or self._at_least) / max(1, self.limit - self.limit // _HEADROOM)
+        left = self._resets_at - now
+        if shortest:
+            left -= ROUNDING
+        elif left <= 0:
+            return DOCUMENTED_PERIOD / self.limit
+        return max(shortest, left / max(1, self.available))
+
+    def next_at(self, now: float, urgency: Urgency) -> float:
+        """Return when a request may go: `now` or before for at once, infinity for "when an answer comes"."""
+        if self._remaining - self.in_flight < 1:
+            return math.inf if self._probe_out else self._reopens_at
+        if urgency is not Urgency.PACED:
+            return now
+        return self._pace.theoretical + self.interval(now)
+
+    def on_sent(self, now: float, urgency: Urgency) -> Ticket:
+        """A request goes out now."""
+        interval = 0.0
+        if urgency is Urgency.PACED:
+            interval = self.interval(now)
+            self._pace.on_sent(now, interval)
+        ticket = Ticket(now, interval, is_probe=self.available < 1)
+        self._probe_out = self._probe_out or ticket.is_probe
+        self.in_flight += 1
+        return ticket
+
+    def on_unsent(self, ticket: Ticket) -> None:
+        """A granted request was not sent after all: everything is as before."""
+        self._land(ticket)
+        if ticket.interval:
+            self._pace.on_unsent(ticket.interval)
+
+    def on_lost(self, ticket: Ticket) -> None:
+        """A request ended without an answer. The server may have counted it, so it is counted."""
+        self._land(ticket)
+        self._remaining = max(0, self._remaining - 1)
+
+    def on_answer(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:
+        """A request was answered, and not refused."""
+        self._land(ticket)
+        if figures is not None:
+            self._adopt(ticket, now, figures)
+        elif ticket.is_probe:
+            self.limit = None  # the server stopped announcing
+        else:
+            self._remaining = max(0, self._remaining - 1)
+
+    def on_refused(self, ticket: Ticket, now: float, figures: RateFigures | None, until: float) -> None:
+        """A request was answered 429: nothing goes out before `until`, then one probe."""
+        self._land(ticket)
+        if figures is not None:
+            self._adopt(ticket, now, figures)
+        self._remaining = 0
+        self._reopens_at = max(self._reopens_at, until)
+
+    def forget_in_flight(self) -> None:
+        """The event loop that sent them is gone: no answer will come."""
+        self._remaining = max(0, self._remaining - self.in_flight)
+        self.in_flight = 0
+        self._probe_out = False
+
+    def guard(self) -> float:
+        """Seconds past the announced reset before a spent window is probed: rounding and skew."""
+        return min(1.2, self.period / 5)
+
+    def _land(self, ticket: Ticket) -> None:
+        self.in_flight -= 1
+        if ticket.is_probe:
+            self._probe_out = False
+
+    def _adopt(self, ticket: Ticket, now: float, figures: RateFigures) -> None:
+        is_newer = figures.reset > self._reset + 0.5
+        is_later = ticket.sent_at >= self._figure_at
+        if not (is_newer or is_later):
+            if figures.reset > self._reset - 0.5:
+                self._remaining = min(self._remaining, figures.remaining)
+            return
+        resets_at = now + figures.resets_in
+        if is_newer or figures.reset < self._reset - 0.5:
+            self._learn_period(figures)
+            self._resets_at = resets_at
+        else:
+            # `Date` is rounded down, so each estimate is late by up to a second: the earliest is the best.
+            self._resets_at = min(self._resets_at, resets_at)
+        self.limit = figures.limit
+        self._remaining = figures.remaining
+        self._reset = figures.reset
+        self._figure_at = now
+        self._reopens_at = self._resets_at + self.guard()
+
+    def _learn_period(self, figures: RateFigures) -> None:
+        self._at_least = max(self._at_least, figures.resets_in - 2 * ROUNDING)
+        step = figures.reset - self._reset
+        recovered = figures.remaining >= self._remaining
+        if math.isfinite(step) and recovered and step >= max(1.0, self._at_least):
+            self._period = min(self._period or math.inf, step)
+        if self._period is not None and self._period < self._at_least:
+            self._period = self._at_least
+
+
+class Probing:
+    """The limit of a server that announces none: found by its refusals.
+
+    A refusal at a rate r sets the rate to 0.8 r, where r is what was accepted since the refusal before it,
+    pauses included; every answer then adds r / 1000. At r = 2.5/s that is one refusal in some 200 requests.
+    """
+
+    __slots__ = ("_accepted", "_pace", "_refused_at", "_since", "_step", "rate")
+
+    def __init__(self) -> None:
+        self.rate: float | None = None
+        self._accepted = 0
+        self._since: float | None = None
+        self._refused_at = -math.inf
+        self._step = 0.0
+        self._pace = _Pace()
+
+    def interval(self) -> float:
+        """Seconds between two requests of any kind; 0.0 while nothing was ever refused."""
+        return 1.0 / self.rate if self.rate else 0.0
+
+    def next_at(self) -> float:
+        """Return when a request may go."""
+        return self._pace.theoretical + 1.0 / self.rate if self.rate else -math.inf
+
+    def on_sent(self, now: float) -> float:
+        """A request goes out now; returns what it was charged."""
+        if self._since is None:
+            self._since = now
+        interval = self.interval()
+        if interval:
+            self._pace.on_sent(now, interval)
+        return interval
+
+    def on_unsent(self, interval: float) -> None:
+        """A granted request was not sent after all."""
+        if interval:
+            self._pace.on_unsent(interval)
+
+    def on_answer(self) -> None:
+        """A request was accepted."""
+        self._accepted += 1
+        if self.rate is not None:
+            self.rate += self._step
+
+    def on_refused(self, ticket: Ticket, now: float) -> None:
+        """A request was refused. Refusals of requests sent before the last one tell nothing new."""
+        if ticket.sent_at <= self._refused_at:
+            return
+        since = self._since if self._since is not None else now
+        refused_rate = max(1, self._accepted) / max(now - since, 0.1)
+        self.rate = 0.8 * refused_rate
+        self._step = refused_rate / 1000
+        self._accepted, self._since, self._refused_at = 0, now, now
+
+
+class Ceiling:
+    """A configured limit: never more than `requests` in any `per` seconds, over all groups and keys.
+
+    Direct requests may use it up at once; paced polls keep `per / requests` between them.
+    """
+
+    __slots__ = ("_pace", "_sent", "limit")
+
+    def __init__(self, limit: RateLimit) -> None:
+        self.limit = limit
+        self._sent: deque[float] = deque()
+        self._pace = _Pace()
+
+    def interval(self) -> float:
+        """Seconds between two paced polls."""
+        return self.limit.per / self.limit.requests
+
+    def available(self, now: float) -> int:
+        """Requests that may go at once."""
+        while self._sent and self._sent[0] <= now - self.limit.per:
+            self._sent.popleft()
+        return self.limit.requests - len(self._sent)
+
+    def next_at(self, urgency: Urgency) -> float:
+        """Return when a request may go."""
+        spent = len(self._sent) >= self.limit.requests
+        free_at = self._sent[-self.limit.requests] + self.limit.per if spent else -math.inf
+        if urgency is not Urgency.PACED:
+            return free_at
+        return max(free_at, self._pace.theoretical + self.interval())
+
+    def on_sent(self, now: float, urgency: Urgency) -> None:
+        """A request goes out now."""
+        self.available(now)  # forgets what is older than a period
+        self._sent.append(now)
+        if urgency is Urgency.PACED:
+            self._pace.on_sent(now, self.interval())
+
+    def on_unsent(self, urgency: Urgency) -> None:
+        """The request granted last was not sent after all."""
+        if self._sent:
+            self._sent.pop()
+        if urgency is Urgency.PACED:
+            self._pace.on_unsent(self.interval())

@@ -1,0 +1,323 @@
+"""`RateLimiter`: the async shell of `_core.rate_limit`. Direct requests first, polls strictly in turn, one timer.
+
+One `Lane` for each endpoint group and key, and one configured ceiling over all of them. A grant is a
+hand-off: the request is charged when its waiter is woken, so nobody can barge in, and a waiter that is
+cancelled in the very turn of its grant gives the slot back and passes it on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Hashable
+from itertools import count
+
+from kallglot_async import _clock
+from kallglot_async._core.headers import RateFigures
+from kallglot_async._core.polling import Supply
+from kallglot_async._core.rate_limit import PAUSE_WITHOUT_ADVICE, Ceiling, Probing, Ticket, Urgency, Window
+from kallglot_async.errors import RateLimitedError
+from kallglot_async.models import RateLimit, RateLimitState
+
+__all__ = ["Lane", "RateLimiter"]
+
+
+class _Waiter:
+    __slots__ = ("future", "place")
+
+    def __init__(self, future: asyncio.Future[Ticket], place: int) -> None:
+        self.future = future
+        self.place = place
+
+
+class Lane:
+    """Everything that waits for one budget: one endpoint group under one key."""
+
+    __slots__ = (
+        "_answered",
+        "_ceiling",
+        "_loop",
+        "_paused_until",
+        "_places",
+        "_probing",
+        "_queues",
+        "_timer",
+        "_timer_at",
+        "_window",
+        "in_flight",
+        "refused",
+        "sent",
+    )
+
+    def __init__(self, ceiling: Ceiling | None) -> None:
+        self._window = Window()
+        self._probing = Probing()
+        self._ceiling = ceiling
+        self._answered = False
+        self._paused_until = -math.inf
+        self._queues: tuple[deque[_Waiter], ...] = tuple(deque() for _ in Urgency)
+        self._places = count()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = math.inf
+        self.in_flight = 0
+        self.sent = 0
+        self.refused = 0
+
+    async def acquire(self, urgency: Urgency, *, until: float = math.inf) -> Ticket:
+        """Wait for the right to send one request, and take it.
+
+        Cancellation gives up the place in the queue, or the slot where it was just granted; nobody else
+        loses anything.
+
+        Args:
+            urgency: Who asks.
+            until: The latest moment that is of use, on the limiter's clock.
+
+        Raises:
+            RateLimitedError: It is already known that there will be no slot before `until`.
+        """
+        ticket = self.try_acquire(urgency)
+        if ticket is not None:
+            return ticket
+        now = _clock.now()
+        self._refuse_hopeless(now, urgency, until)
+        waiter = _Waiter(asyncio.get_running_loop().create_future(), next(self._places))
+        self._queues[urgency].append(waiter)
+        self._pump(now)
+        try:
+            return await waiter.future
+        except asyncio.CancelledError:
+            if waiter.future.done() and not waiter.future.cancelled():
+                self.unsent(waiter.future.result(), urgency)
+            raise
+
+    def try_acquire(self, urgency: Urgency) -> Ticket | None:
+        """Take the right to send one request if it is free now and nobody has waited for it longer."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._enter(loop)
+        now = _clock.now()
+        if self._has_waiters(urgency) or self.next_at(now, urgency) > now:
+            return None
+        return self._grant(now, urgency)
+
+    def next_at(self, now: float, urgency: Urgency) -> float:
+        """Return when a request could go if nobody else were waiting; infinity: once an answer has come."""
+        at = self._window.next_at(now, urgency) if self._is_window else self._probing.next_at()
+        if self._paused_until > at:
+            at = self._paused_until
+        if self._ceiling is not None:
+            at = max(at, self._ceiling.next_at(urgency))
+        return at
+
+    def supply(self, now: float) -> Supply:
+        """Return what a scheduler may count on."""
+        rate, remaining, resets_in = math.inf, math.inf, math.inf
+        if self._is_window and self._window.limit is not None:
+            interval = self._window.interval(now)
+            rate = 1.0 / interval if interval > 0 else math.inf
+            remaining, resets_in = float(max(0, self._window.available)), self._window.resets_in(now)
+            if resets_in == 0.0:  # a new window has begun that no answer has described yet
+                remaining, resets_in = float(self._window.limit - self.in_flight), self._window.period
+        elif self._probing.rate is not None:
+            rate = self._probing.rate
+        if self._ceiling is not None:
+            rate = min(rate, 1.0 / self._ceiling.interval())
+            remaining = min(remaining, float(self._ceiling.available(now)))
+            resets_in = min(resets_in, self._ceiling.limit.per)
+        return Supply(rate=rate, remaining=remaining, resets_in=resets_in)
+
+    def answered(self, ticket: Ticket, figures: RateFigures | None) -> None:
+        """The request was answered, and not with 429."""
+        now = _clock.now()
+        self.in_flight -= 1
+        self._answered = True
+        self._window.on_answer(ticket, now, figures)
+        if not self._is_window:
+            self._probing.on_answer()
+        self._pump(now)
+
+    def refused_for(self, ticket: Ticket, figures: RateFigures | None, retry_after: float | None) -> float:
+        """The request was answered 429: pause everybody. Returns the seconds of the pause."""
+        now = _clock.now()
+        self.in_flight -= 1
+        self.refused += 1
+        self._answered = True
+        pause = retry_after
+        if figures is not None:
+            pause = max(pause or 0.0, figures.resets_in + self._window.guard())
+        until = now + (PAUSE_WITHOUT_ADVICE if pause is None else pause)
+        self._window.on_refused(ticket, now, figures, until)
+        if not self._is_window:
+            self._probing.on_refused(ticket, now)
+        self._paused_until = max(self._paused_until, until)
+        self._pump(now)
+        return until - now
+
+    def lost(self, ticket: Ticket) -> None:
+        """The request ended without an answer."""
+        self.in_flight -= 1
+        self._window.on_lost(ticket)
+        self._pump(_clock.now())
+
+    def unsent(self, ticket: Ticket, urgency: Urgency) -> None:
+        """The request was not sent after all: its slot goes to the next in line."""
+        self.in_flight -= 1
+        self.sent -= 1
+        if self._is_window:
+            self._window.on_unsent(ticket)
+        else:
+            self._window.on_unsent(Ticket(ticket.sent_at, 0.0, ticket.is_probe))
+            self._probing.on_unsent(ticket.interval)
+        if self._ceiling is not None:
+            self._ceiling.on_unsent(urgency)
+        self._pump(_clock.now())
+
+    def state(self) -> RateLimitState:
+        """Return what is known now."""
+        now = _clock.now()
+        supply = self.supply(now)
+        limit = self._window.limit if self._is_window else None
+        return RateLimitState(
+            limit=limit,
+            remaining=int(supply.remaining) if math.isfinite(supply.remaining) else None,
+            resets_in=supply.resets_in if math.isfinite(supply.resets_in) else None,
+            rate=supply.rate if math.isfinite(supply.rate) else None,
+            paused_for=max(0.0, self._paused_until - now),
+            waiting=self.waiting,
+            in_flight=self.in_flight,
+            sent=self.sent,
+            refused=self.refused,
+        )
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a slot."""
+        return sum(not waiter.future.done() for queue in self._queues for waiter in queue)
+
+    @property
+    def _is_window(self) -> bool:
+        """Whether the server's own figures rule: they do until an answer came without any."""
+        return self._window.limit is not None or not self._answered
+
+    def _enter(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Serve another event loop: what a loop that is gone left behind concerns nobody any more."""
+        if self._loop is not None and self._loop.is_closed():
+            for queue in self._queues:
+                queue.clear()
+            self.in_flight = 0
+            self._window.forget_in_flight()
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+        self._loop = loop
+
+    def _has_waiters(self, urgency: Urgency) -> bool:
+        """Whether somebody waits who goes before a newcomer of this urgency."""
+        for queue in self._queues[: urgency + 1]:
+            while queue and queue[0].future.done():
+                queue.popleft()
+            if queue:
+                return True
+        return False
+
+    def _refuse_hopeless(self, now: float, urgency: Urgency, until: float) -> None:
+        """Fail now rather than at the deadline where the time is already known to be too late."""
+        at = self.next_at(now, urgency)
+        if math.isinf(at) or at <= until:
+            return
+        window = self._window
+        raise RateLimitedError(
+            f"the rate limit allows the next request in {at - now:.1f} s, after the deadline of this call",
+            status=429,
+            code="rate_limit_exceeded",
+            retry_after=at - now,
+            limit=window.limit,
+            reset=window.resets_in(now) if window.limit is not None else None,
+        )
+
+    def _grant(self, now: float, urgency: Urgency) -> Ticket:
+        ticket = self._window.on_sent(now, urgency)
+        if not self._is_window:
+            ticket.interval = self._probing.on_sent(now)
+        elif not self._answered:
+            self._probing.on_sent(now)
+        if self._ceiling is not None:
+            self._ceiling.on_sent(now, urgency)
+        self.in_flight += 1
+        self.sent += 1
+        return ticket
+
+    def _pump(self, now: float) -> None:
+        """Wake whoever may go now, and set the timer for whoever may go next."""
+        while (urgency := self._next_in_line(now)) is not None:
+            self._queues[urgency].popleft().future.set_result(self._grant(now, urgency))
+
+    def _next_in_line(self, now: float) -> Urgency | None:
+        """Return the queue whose head may go now: direct requests first, then the poll that waited longest."""
+        chosen, place, wake_at = None, math.inf, math.inf
+        for urgency, queue in zip(Urgency, self._queues, strict=True):
+            while queue and queue[0].future.done():
+                queue.popleft()
+            if not queue:
+                continue
+            at = self.next_at(now, urgency)
+            wake_at = min(wake_at, at)
+            if at <= now and queue[0].place < place:
+                chosen, place = urgency, queue[0].place
+            if chosen is Urgency.DIRECT:
+                return chosen
+        if chosen is None and wake_at > now:
+            self._arm(wake_at, now)
+        return chosen
+
+    def _arm(self, at: float, now: float) -> None:
+        """Ask again at `at`, with one timer for all."""
+        if self._timer is not None:
+            if self._timer_at <= at and self._timer_at > now and not self._timer.cancelled():
+                return
+            self._timer.cancel()
+            self._timer = None
+        if math.isinf(at):
+            return  # an answer will wake us
+        loop = asyncio.get_running_loop()
+        self._timer_at = at
+        self._timer = loop.call_at(loop.time() + (at - now), self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._pump(_clock.now())
+
+
+class RateLimiter:
+    """One rate limit for everybody who shares it; give the same one to several clients to make them share.
+
+    It learns the limit from the server's headers, for each endpoint group and key; `limit` is a ceiling on
+    top. Not for use from several threads at once.
+
+    Args:
+        limit: A ceiling over all requests of all clients that share this limiter, or None.
+    """
+
+    __slots__ = ("_ceiling", "_lanes", "limit")
+
+    def __init__(self, limit: RateLimit | None = None) -> None:
+        self.limit = limit
+        self._ceiling = Ceiling(limit) if limit is not None else None
+        self._lanes: dict[Hashable, Lane] = {}
+
+    def lane(self, key: Hashable, group: str) -> Lane:
+        """Return the lane of one endpoint group under one key."""
+        found = self._lanes.get((key, group))
+        if found is None:
+            found = self._lanes[key, group] = Lane(self._ceiling)
+        return found
+
+    def __repr__(self) -> str:
+        lanes = self._lanes.values()
+        return (
+            f"<RateLimiter ceiling={self.limit} sent={sum(lane.sent for lane in lanes)} "
+            f"refused={sum(lane.refused for lane in lanes)} waiting={sum(lane.waiting for lane in lanes)}>"
+        )

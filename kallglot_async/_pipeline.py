@@ -1,0 +1,186 @@
+"""The way of every request: limiter, transport, decoding, retry. The only retry loop in the package."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import anyio
+
+from kallglot_async import _clock, errors
+from kallglot_async._config import ClientConfig
+from kallglot_async._core.headers import parse_date, parse_rate_figures, parse_retry_after
+from kallglot_async._core.messages import Operation, Response, interpret, request_headers
+from kallglot_async._core.rate_limit import Ticket, Urgency
+from kallglot_async._core.retry import RetryBudget, RetryPolicy, is_transient
+from kallglot_async._limiter import Lane, RateLimiter
+from kallglot_async._pool import SessionPool
+
+__all__ = ["Pipeline"]
+
+T = TypeVar("T")
+_log = logging.getLogger("kallglot_async.pipeline")
+
+
+class Pipeline:
+    """Sends operations for one client.
+
+    Args:
+        config: The client's settings.
+        pool: The transport.
+        limiter: Shared by every request, and possibly by other clients.
+        random: Uniform in [0, 1), for jitter.
+    """
+
+    __slots__ = ("_config", "_lanes", "_limiter", "_pool", "_server_ahead", "budget", "policy", "round_trip")
+
+    def __init__(
+        self, config: ClientConfig, pool: SessionPool, limiter: RateLimiter, random: Callable[[], float]
+    ) -> None:
+        self._config = config
+        self._pool = pool
+        self._limiter = limiter
+        self._lanes: dict[str, Lane] = {}
+        self.budget = RetryBudget()
+        self.policy = RetryPolicy(config.max_attempts, self.budget, random)
+        self.round_trip = 0.0  # seconds, smoothed over the answers so far
+        self._server_ahead = 0.0  # seconds by which the server's clock is ahead of ours
+
+    @property
+    def pool(self) -> SessionPool:
+        """The transport."""
+        return self._pool
+
+    @property
+    def request_timeout(self) -> float | None:
+        """Seconds that one request of a wait may take."""
+        return self._config.timeout
+
+    def server_now(self) -> float:
+        """Return the server's wall clock in Unix seconds, by the `Date` of its last answer."""
+        return time.time() + self._server_ahead
+
+    def lane(self, group: str) -> Lane:
+        """Return the limiter's lane of an endpoint group under this client's key."""
+        lane = self._lanes.get(group)
+        if lane is None:
+            lane = self._lanes[group] = self._limiter.lane(self._config.api_key, group)
+        return lane
+
+    async def run(self, operation: Operation[T], *, timeout: float | None, ticket: Ticket | None = None) -> T:
+        """Send a direct request, with retries, until it succeeds, is given up, or `timeout` is over.
+
+        The timeout covers everything: the queue at the limiter (unless a `ticket` was taken beforehand),
+        every attempt and the pauses between them. Cancellation ends it at once; a request in flight loses
+        its connection.
+
+        Raises:
+            KallglotError: How the last attempt ended, with the history of all.
+        """
+        deadline = math.inf if timeout is None else anyio.current_time() + timeout
+        history: list[str] = []
+        try:
+            with anyio.CancelScope(deadline=deadline):
+                return await self._run(operation, deadline, history, ticket)
+        except errors.RequestError as error:
+            raise self._tell(error, operation, history) from error.__cause__
+        # Only the deadline leaves the scope without a value.
+        raise self._tell(self._out_of_time(operation, timeout), operation, history)
+
+    async def _run(self, operation: Operation[T], deadline: float, history: list[str], ticket: Ticket | None) -> T:
+        lane = self.lane(operation.group)
+        while True:
+            ticket = ticket or await self._acquire(lane, operation, deadline)
+            try:
+                value, _ = await self.send(operation, lane, ticket)
+                return value
+            except errors.RateLimitedError as refused:
+                if anyio.current_time() + (refused.retry_after or 0.0) > deadline:
+                    raise
+            except errors.RequestError as error:
+                history.append(str(error))
+                delay = self.policy.next_delay(operation, error, len(history))
+                if delay is None or anyio.current_time() + delay > deadline:
+                    raise
+                _log.debug("%s failed, next attempt in %.2f s: %s", operation.name, delay, error)
+                await anyio.sleep(delay)
+            ticket = None
+
+    async def _acquire(self, lane: Lane, operation: Operation[Any], deadline: float) -> Ticket:
+        """Take a slot, unless it is known that there will be none in time."""
+        now = _clock.now()
+        until = now + (deadline - anyio.current_time())
+        if self._config.max_rate_wait is not None:
+            until = min(until, now + self._config.max_rate_wait)
+        try:
+            return await lane.acquire(Urgency.DIRECT, until=until)
+        except errors.RateLimitedError as error:
+            error.operation = operation.name
+            raise
+
+    async def send(self, operation: Operation[T], lane: Lane, ticket: Ticket) -> tuple[T, Response]:
+        """Send one request on a slot that was granted; return its value and the answer. No retries.
+
+        Raises:
+            KallglotError: How it ended.
+        """
+        started = anyio.current_time()
+        try:
+            response = await self._pool.send(
+                operation.method,
+                operation.path,
+                headers=request_headers(operation, self._config.api_key),
+                body=operation.body,
+                operation=operation.name,
+            )
+        except BaseException:
+            lane.lost(ticket)
+            raise
+        self._learn_round_trip(anyio.current_time() - started)
+        wall_now = time.time()
+        self._report(lane, ticket, response, wall_now)
+        try:
+            value = interpret(operation, response, key=self._config.api_key, wall_now=wall_now)
+        except errors.ResponseMismatchError:
+            self._pool.retire()
+            raise
+        self.policy.on_success()
+        return value, response
+
+    def _report(self, lane: Lane, ticket: Ticket, response: Response, wall_now: float) -> None:
+        """Tell the limiter what the answer says of the limit."""
+        date = parse_date(response.headers.get("Date", ""))
+        if date is not None:
+            self._server_ahead = date - wall_now
+        figures = parse_rate_figures(response.headers, wall_now=wall_now)
+        if response.status != 429:
+            lane.answered(ticket, figures)
+            return
+        retry_after = parse_retry_after(response.headers, wall_now=wall_now)
+        pause = lane.refused_for(ticket, figures, retry_after)
+        _log.info("refused with 429: every request of this limit pauses for %.1f s", pause)
+
+    def _learn_round_trip(self, seconds: float) -> None:
+        self.round_trip += (seconds - self.round_trip) * (0.2 if self.round_trip else 1.0)
+
+    def _out_of_time(self, operation: Operation[Any], timeout: float | None) -> errors.RequestTimeoutError:
+        state = self.lane(operation.group).state()
+        queued = f"; {state.waiting} requests wait for the rate limit" if state.waiting else ""
+        return errors.RequestTimeoutError(
+            f"{operation.name} was not answered within {timeout:g} s{queued}",
+            operation=operation.name,
+            timeout=timeout,
+        )
+
+    @staticmethod
+    def _tell(error: errors.RequestError, operation: Operation[Any], history: list[str]) -> errors.RequestError:
+        """Write the attempts on the error that ends the call."""
+        error.attempts = max(len(history), error.attempts)
+        error.history = tuple(history)
+        uncertain = is_transient(error) and not isinstance(error, errors.ConnectError)
+        if operation.idempotency_key is not None and uncertain:
+            error.idempotency_key = operation.idempotency_key
+        return error

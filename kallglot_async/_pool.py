@@ -1,0 +1,280 @@
+"""`SessionPool`: aiohttp sessions, one for each event loop, and the one place that speaks HTTP.
+
+A session belongs to the loop that made it. It is opened at first use, closed by `aclose`, and otherwise by the
+loop's own shutdown, so that a client used in three successive `asyncio.run` calls leaves nothing open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ssl
+from collections.abc import AsyncGenerator, Mapping
+from weakref import WeakKeyDictionary
+
+import aiohttp
+import anyio
+from aiohttp.client_middlewares import ClientHandlerType
+from yarl import URL
+
+from kallglot_async import errors
+from kallglot_async._core.messages import Response
+
+__all__ = ["SessionPool"]
+
+_READ_TIMEOUT = 60.0  # seconds without a byte; deadlines are the callers' scopes
+_CLOSE_TIMEOUT = 5.0  # seconds that closing may take under a cancelled scope
+
+
+class _LostError(Exception):
+    """The connection went away. Not an aiohttp error, so that aiohttp does not send the request again."""
+
+
+async def _send_once(request: aiohttp.ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep aiohttp from silently repeating an idempotent request that lost its connection.
+
+    A repeated request would be unknown to the limiter and to the attempt count. A connection that never
+    came about (`ClientConnectorError`) was not sent, and passes.
+    """
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+        raise _LostError from None
+
+
+class SessionPool:
+    """Connections to one base URL, kept alive and shared by everything a client does.
+
+    Args:
+        base_url: With a trailing slash.
+        max_connections: Open connections at most, for each event loop.
+        max_response_bytes: A larger body, after decompression, is an error.
+        connect_timeout: Seconds for name resolution, connecting and the TLS handshake.
+        trust_env: Whether proxies are taken from the environment.
+        session: A session of the caller's, used as it is and never closed here.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        max_connections: int,
+        max_response_bytes: int,
+        connect_timeout: float,
+        trust_env: bool,
+        session: aiohttp.ClientSession | None = None,
+    ) -> None:
+        self._base_url = base_url
+        self._max_connections = max_connections
+        self._max_response_bytes = max_response_bytes
+        self._trust_env = trust_env
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, connect=None, sock_connect=connect_timeout, sock_read=_READ_TIMEOUT
+        )
+        self._borrowed = session
+        self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, _OwnSession] = WeakKeyDictionary()
+
+    def __repr__(self) -> str:
+        return f"<SessionPool {self._base_url} on {len(self._sessions)} event loops>"
+
+    async def send(
+        self, method: str, path: str, *, headers: Mapping[str, str], body: bytes | None, operation: str
+    ) -> Response:
+        """Send one request, exactly once, and return the complete answer of any status.
+
+        Cancellation closes the connection that was in use.
+
+        Raises:
+            TransportError: No complete answer arrived.
+            ResponseTooLargeError: The body is larger than allowed.
+            ConfigurationError: The environment's proxy settings cannot be used.
+        """
+        if self._borrowed is not None:
+            return await self._send(self._borrowed, method, path, headers, body, operation)
+        own = await self._session()
+        own.in_flight += 1
+        try:
+            return await self._send(own.session, method, path, headers, body, operation)
+        finally:
+            own.in_flight -= 1
+            if own.is_retired and not own.in_flight:
+                await _close(own)
+
+    def retire(self) -> None:
+        """Send what comes next on fresh connections; the old ones close once their requests have ended.
+
+        A borrowed session keeps its connections: they are its owner's.
+        """
+        own = self._sessions.pop(asyncio.get_running_loop(), None)
+        if own is not None:
+            own.is_retired = True
+
+    async def aclose(self) -> None:
+        """Close this loop's connections. Twice is fine, and a later request opens new ones."""
+        own = self._sessions.pop(asyncio.get_running_loop(), None)
+        if own is not None:
+            await _close(own)
+
+    async def _send(
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        operation: str,
+    ) -> Response:
+        failure: errors.KallglotError
+        try:
+            async with session.request(
+                method,
+                URL(self._base_url + path, encoded=True),
+                headers=headers,
+                data=body,
+                allow_redirects=False,
+                timeout=self._timeout,
+                middlewares=(_send_once,),
+            ) as response:
+                content = await _read(response, self._max_response_bytes)
+                if content is not None:
+                    return Response(response.status, response.headers, content)
+                response.close()
+                failure = errors.ResponseTooLargeError(
+                    f"{operation} was answered with more than {self._max_response_bytes} bytes",
+                    operation=operation,
+                    status=response.status,
+                    limit=self._max_response_bytes,
+                )
+        except (_LostError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            failure = _translate(error, operation)
+        # Outside the handler: the foreign error, which may hold the key, is no context of ours.
+        raise failure
+
+    async def _session(self) -> _OwnSession:
+        loop = asyncio.get_running_loop()
+        own = self._sessions.get(loop)
+        if own is None or own.session.closed:
+            own = self._sessions[loop] = _OwnSession(self._open_session())
+            await own.guard()
+        return own
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._max_connections),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=self._trust_env,
+        )
+
+
+class _OwnSession:
+    """A session that its event loop closes on its way out.
+
+    `asyncio.run` and its relatives close every started asynchronous generator before they close the loop.
+    That is the only public moment at which a client that nobody closed can still close its connections.
+    """
+
+    __slots__ = ("_guard", "in_flight", "is_retired", "session")
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self.session = session
+        self.in_flight = 0
+        self.is_retired = False
+        self._guard = self._close_with_loop()
+
+    async def guard(self) -> None:
+        await anext(self._guard)
+
+    async def aclose(self) -> None:
+        await self._guard.aclose()
+        await self.session.close()
+
+    async def _close_with_loop(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            await self.session.close()
+
+
+async def _close(own: _OwnSession) -> None:
+    with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_TIMEOUT):
+        await own.aclose()
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
+    """Return the body, or None where it is larger than `limit` bytes after decompression."""
+    length = response.content_length
+    if length is not None and length > limit:
+        return None
+    if length is not None and "Content-Encoding" not in response.headers:
+        return await response.read()
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        size += len(chunk)
+        if size > limit:
+            return None
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _translate(error: BaseException, operation: str) -> errors.KallglotError:
+    """Turn a transport library's error into ours, which holds nothing of the original but its kind."""
+    match error:
+        case aiohttp.ClientProxyConnectionError():
+            return errors.ProxyError(
+                f"the proxy at {error.host}:{error.port} cannot be reached",
+                operation=operation,
+                proxy=f"{error.host}:{error.port}",
+            )
+        case aiohttp.ClientHttpProxyError():
+            return errors.ProxyError(
+                f"the proxy refused the connection with status {error.status}",
+                operation=operation,
+                status=error.status,
+            )
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError() | ssl.SSLError():
+            return errors.TLSError(_describe_tls(error), operation=operation)
+        case aiohttp.ServerFingerprintMismatch():
+            return errors.TLSError("the server's certificate has another fingerprint", operation=operation)
+        case aiohttp.ConnectionTimeoutError():
+            return errors.ConnectError("connecting took too long", operation=operation)
+        case aiohttp.ClientConnectorDNSError():
+            return errors.ConnectError(f"the name {error.host} does not resolve", operation=operation)
+        case aiohttp.ClientConnectorError():
+            return errors.ConnectError(
+                f"no connection to {error.host}:{error.port}: {_os_reason(error.os_error)}",
+                operation=operation,
+            )
+        case TimeoutError():
+            return errors.RequestTimeoutError(
+                f"no byte arrived for {_READ_TIMEOUT:g} s", operation=operation, timeout=_READ_TIMEOUT
+            )
+        case aiohttp.ClientResponseError():
+            # Broken HTTP looks like status 400 here; no status was received.
+            return errors.ProtocolError("what arrived is not a well-formed HTTP answer", operation=operation)
+        case _LostError() | aiohttp.ClientPayloadError() | aiohttp.ClientConnectionError():
+            return errors.ConnectionLostError(
+                "the connection ended before the answer was complete", operation=operation
+            )
+        case OSError():
+            return errors.ConnectError(f"no connection: {_os_reason(error)}", operation=operation)
+        case aiohttp.ClientError():
+            return errors.ProtocolError(f"the request failed: {type(error).__name__}", operation=operation)
+        case _:  # ValueError: with trust_env, a netrc entry that collides with our header
+            return errors.ConfigurationError(
+                "the environment's proxy or netrc settings cannot be used with an API key; use trust_env=False"
+            )
+
+
+def _os_reason(error: OSError) -> str:
+    if error.errno == errno.EMFILE:
+        return "too many open files: raise the limit or lower max_connections"
+    return error.strerror or type(error).__name__
+
+
+def _describe_tls(error: BaseException) -> str:
+    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+    reason = getattr(cause, "verify_message", "") or getattr(cause, "reason", "") or "the handshake failed"
+    return f"TLS: {reason}; check base_url, the system's certificates and its clock"

@@ -1,0 +1,417 @@
+"""Every error this library raises. One root, and branches that say who must act.
+
+KallglotError
+├── ConfigurationError (ValueError)          fix the call or the settings; nothing was sent
+│   └── InvalidIdError                       this is not an id of the kind that was asked for
+├── RequestError                             one request did not give what was asked for
+│   ├── TransportError                       no complete answer arrived
+│   │   ├── ConnectError (ConnectionError)   never connected, so never sent
+│   │   ├── ProxyError                       the proxy refused, not the API
+│   │   ├── TLSError                         certificate or handshake; retrying cannot help
+│   │   ├── RequestTimeoutError (TimeoutError)
+│   │   ├── ConnectionLostError (ConnectionError)
+│   │   └── ProtocolError                    what arrived was not HTTP
+│   ├── InvalidResponseError                 an answer arrived that cannot be used
+│   │   ├── ResponseBodyError                not JSON, cut short, or badly encoded
+│   │   ├── ResponseTooLargeError
+│   │   ├── ResponseSchemaError              a required field is missing or has another type
+│   │   ├── ResponseMismatchError            it describes another analysis than the one asked for
+│   │   └── UnexpectedRedirectError          redirects are never followed
+│   └── APIError                             the API said no
+│       ├── InvalidRequestError              400, 422
+│       ├── AuthenticationError              401
+│       ├── InsufficientCreditsError         402
+│       ├── PermissionDeniedError            403
+│       ├── NotFoundError                    404
+│       ├── ConflictError                    409
+│       ├── RateLimitedError                 429, or a wait at the limiter that would outlast the deadline
+│       └── ServerError                      5xx
+├── AnalysisFailedError                      the analysis ended `failed`; it is on the error
+├── WaitTimeoutError (TimeoutError)          still pending at the deadline; wait for it again
+├── NotAttemptedError                        a batch ended before this id got its turn
+└── IdSourceError                            the iterable of ids raised; the outcomes so far are on the error
+
+Every error can be pickled and copied with all its fields. None holds the API key, a response body or a
+library object of the transport.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kallglot_async.models import Analysis, Outcomes
+
+__all__ = [
+    "APIError",
+    "AnalysisFailedError",
+    "AuthenticationError",
+    "ConfigurationError",
+    "ConflictError",
+    "ConnectError",
+    "ConnectionLostError",
+    "IdSourceError",
+    "InsufficientCreditsError",
+    "InvalidIdError",
+    "InvalidRequestError",
+    "InvalidResponseError",
+    "KallglotError",
+    "NotAttemptedError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "ProtocolError",
+    "ProxyError",
+    "RateLimitedError",
+    "RequestError",
+    "RequestTimeoutError",
+    "ResponseBodyError",
+    "ResponseMismatchError",
+    "ResponseSchemaError",
+    "ResponseTooLargeError",
+    "ServerError",
+    "TLSError",
+    "TransportError",
+    "UnexpectedRedirectError",
+    "WaitTimeoutError",
+]
+
+
+class KallglotError(Exception):
+    """The root of every error of this library.
+
+    Fields beyond the message are keyword-only and have defaults: that is what makes every error survive
+    `pickle` and `copy` with the protocol that `Exception` already has.
+
+    Args:
+        message: What happened with which value, then what to do about it.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+
+    @property
+    def message(self) -> str:
+        """What happened, in one line."""
+        return str(self.args[0]) if self.args else ""
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ConfigurationError(KallglotError, ValueError):
+    """An argument or setting cannot be used. Raised before any I/O; fix it and call again."""
+
+
+class InvalidIdError(ConfigurationError):
+    """The text is not an id of the expected kind. Raised before any I/O.
+
+    Attributes:
+        id: The offending value as text, shortened to 80 characters.
+    """
+
+    def __init__(self, message: str = "", *, id: str = "") -> None:
+        super().__init__(message)
+        self.id = id
+
+
+class RequestError(KallglotError):
+    """One request, with its retries, did not give what was asked for.
+
+    Attributes:
+        operation: The operation's name, for example `analyses.retrieve`.
+        attempts: How many requests were counted as attempts. Answers of 429 are not counted.
+        history: One line for each attempt, oldest first.
+        idempotency_key: For a create: the key that was sent. Repeating the create with this key is safe.
+    """
+
+    def __init__(self, message: str = "", *, operation: str = "") -> None:
+        super().__init__(message)
+        self.operation = operation
+        self.attempts = 0
+        self.history: tuple[str, ...] = ()
+        self.idempotency_key: str | None = None
+
+    def __str__(self) -> str:
+        facts = [self.message]
+        if self.attempts > 1:
+            facts.append(f"after {self.attempts} attempts")
+        if self.idempotency_key is not None:
+            facts.append(f"repeat safely with idempotency_key={self.idempotency_key!r}")
+        return "; ".join(facts)
+
+
+class TransportError(RequestError):
+    """No complete answer arrived. Retried, except for TLS and for a proxy that asks for credentials."""
+
+
+class ConnectError(TransportError, ConnectionError):
+    """No connection came about: name resolution, refusal or no route. The request was never sent."""
+
+
+class ProxyError(TransportError):
+    """A proxy refused the connection. This is never the API's own answer.
+
+    Attributes:
+        proxy: The proxy's host and port, without credentials.
+        status: The status the proxy answered, or None where it could not be reached.
+    """
+
+    def __init__(self, message: str = "", *, operation: str = "", proxy: str = "", status: int | None = None) -> None:
+        super().__init__(message, operation=operation)
+        self.proxy = proxy
+        self.status = status
+
+
+class TLSError(TransportError):
+    """The certificate or the handshake was not acceptable. Not retried."""
+
+
+class RequestTimeoutError(TransportError, TimeoutError):
+    """No answer came in time. Retried while the call's own deadline leaves time.
+
+    Attributes:
+        timeout: The limit in seconds that ran out, or None where the transport's own limit did.
+    """
+
+    def __init__(self, message: str = "", *, operation: str = "", timeout: float | None = None) -> None:
+        super().__init__(message, operation=operation)
+        self.timeout = timeout
+
+
+class ConnectionLostError(TransportError, ConnectionError):
+    """The connection ended before the answer was complete. The server may have acted on the request."""
+
+
+class ProtocolError(TransportError):
+    """What arrived was not a well-formed HTTP answer."""
+
+
+class InvalidResponseError(RequestError):
+    """An answer arrived that cannot be used. The body itself is kept nowhere on the error.
+
+    Attributes:
+        status: The HTTP status of the answer.
+        request_id: The server's id of the request, for its support, where it sent one.
+    """
+
+    def __init__(
+        self, message: str = "", *, operation: str = "", status: int = 0, request_id: str | None = None
+    ) -> None:
+        super().__init__(message, operation=operation)
+        self.status = status
+        self.request_id = request_id
+
+
+class ResponseBodyError(InvalidResponseError):
+    """The body is not JSON: empty, cut short, badly encoded, or a page of HTML. Retried."""
+
+
+class ResponseTooLargeError(InvalidResponseError):
+    """The body, after decompression, is larger than `max_response_bytes`. Not retried.
+
+    Attributes:
+        limit: The limit in bytes.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        operation: str = "",
+        status: int = 0,
+        request_id: str | None = None,
+        limit: int = 0,
+    ) -> None:
+        super().__init__(message, operation=operation, status=status, request_id=request_id)
+        self.limit = limit
+
+
+class ResponseSchemaError(InvalidResponseError):
+    """A required field is missing, or a field has a type it never has. Not retried.
+
+    The message names the path and the expected type, never the value.
+    """
+
+
+class ResponseMismatchError(InvalidResponseError):
+    """The answer describes another analysis than the one asked for. Retried on a fresh connection."""
+
+
+class UnexpectedRedirectError(InvalidResponseError):
+    """The server answered with a redirect. It is not followed, so the key goes nowhere else."""
+
+
+class APIError(RequestError):
+    """The API answered with an error status.
+
+    Branch on the class or on `status` and `code`; `message` is for people.
+
+    Attributes:
+        status: The HTTP status.
+        code: The API's machine-readable code, or None.
+        type: The API's category of the error, or None.
+        param: The offending field, or None.
+        request_id: The server's id of the request, or None. Quote it to support.
+        retry_after: Seconds after which the server would accept the request again, or None.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        operation: str = "",
+        status: int = 0,
+        code: str | None = None,
+        type: str | None = None,
+        param: str | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, operation=operation)
+        self.status = status
+        self.code = code
+        self.type = type
+        self.param = param
+        self.request_id = request_id
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        where = [str(self.status)] if self.status else []
+        where += [self.code] if self.code else []
+        where += [f"param {self.param}"] if self.param else []
+        where += [f"request {self.request_id}"] if self.request_id else []
+        return super().__str__() + (f" ({', '.join(where)})" if where else "")
+
+
+class InvalidRequestError(APIError):
+    """400 or 422: the request is not valid. `param` names the field where the API does."""
+
+
+class AuthenticationError(APIError):
+    """401: the key is missing, unknown, expired or revoked. Ends a batch early."""
+
+
+class InsufficientCreditsError(APIError):
+    """402: the account has no API credits left. Ends a batch early; top up, then go on."""
+
+
+class PermissionDeniedError(APIError):
+    """403: the key may not do this, or the organization is inactive. Ends a batch early."""
+
+
+class NotFoundError(APIError):
+    """404: no such resource. Results are kept for 90 days; after that, request the analysis again."""
+
+
+class ConflictError(APIError):
+    """409: for example the original request with the same idempotency key is still running (retried)."""
+
+
+class RateLimitedError(APIError):
+    """429, or: the wait for the rate limit would outlast the deadline or `max_rate_wait`.
+
+    Refusals are waited out by default, for every user of the limiter at once, and cost no attempts; this
+    is raised only where the time the server named lies beyond the caller's deadline.
+
+    Attributes:
+        limit: Requests in a window, as far as known.
+        reset: Seconds until the window renews, as far as known.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        operation: str = "",
+        status: int = 429,
+        code: str | None = None,
+        type: str | None = None,
+        param: str | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        limit: int | None = None,
+        reset: float | None = None,
+    ) -> None:
+        super().__init__(
+            message,
+            operation=operation,
+            status=status,
+            code=code,
+            type=type,
+            param=param,
+            request_id=request_id,
+            retry_after=retry_after,
+        )
+        self.limit = limit
+        self.reset = reset
+
+
+class ServerError(APIError):
+    """5xx: the API's own fault. Retried, within attempts, retry budget and deadline."""
+
+
+class AnalysisFailedError(KallglotError):
+    """The analysis ended with status `failed`.
+
+    Attributes:
+        analysis: The failed analysis; `analysis.error_message` is the API's explanation.
+    """
+
+    def __init__(self, message: str = "", *, analysis: Analysis | None = None) -> None:
+        super().__init__(message)
+        self.analysis = analysis
+
+
+class WaitTimeoutError(KallglotError, TimeoutError):
+    """The analysis was still pending at the deadline. Nothing is lost: wait for the same id again.
+
+    Attributes:
+        id: The analysis id.
+        last_status: The status of the last answer, or None where there was none.
+        polls: How many polls were answered.
+        elapsed: Seconds from the first poll to the end; 0.0 where there was no poll.
+        retry_after: Seconds the rate limit still had to run where it was the reason, else None.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        id: str = "",
+        last_status: str | None = None,
+        polls: int = 0,
+        elapsed: float = 0.0,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.id = id
+        self.last_status = last_status
+        self.polls = polls
+        self.elapsed = elapsed
+        self.retry_after = retry_after
+
+
+class NotAttemptedError(KallglotError):
+    """The batch ended before this id got its turn, because of an error that concerns every id.
+
+    Attributes:
+        id: The analysis id.
+        reason: The error that ended the batch: 401, 402 or 403.
+    """
+
+    def __init__(self, message: str = "", *, id: str = "", reason: KallglotError | None = None) -> None:
+        super().__init__(message)
+        self.id = id
+        self.reason = reason
+
+
+class IdSourceError(KallglotError):
+    """The iterable that gave the ids raised; its exception is the `__cause__`.
+
+    Attributes:
+        outcomes: The outcomes of every id the iterable had given before, so that nothing is lost.
+    """
+
+    def __init__(self, message: str = "", *, outcomes: Outcomes | None = None) -> None:
+        super().__init__(message)
+        self.outcomes = outcomes

@@ -1,0 +1,40 @@
+"""What every model shares: frozen structs, open enumerations, aware timestamps."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Self, TypeAlias
+
+import msgspec
+
+__all__ = ["JSONValue", "Model", "OpenEnum", "Timestamp"]
+
+# JSON whose shape is not documented. `Any` because a recursive alias is beyond msgspec, and because the
+# honest type of "we do not know" is the one that lets the caller look.
+JSONValue: TypeAlias = Any
+
+# Aware only: a naive timestamp fails the fast path and is read as UTC by the lenient one.
+Timestamp: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An immutable value with named fields. Unknown fields of a response are ignored."""
+
+
+class OpenEnum(StrEnum):
+    """A set of documented texts that stays open: an unknown text becomes a member that keeps it."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, str):
+            return None
+        member = str.__new__(cls, value)
+        member._name_ = value
+        member._value_ = value
+        return member
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the documentation knows this text."""
+        return self._name_ in type(self).__members__

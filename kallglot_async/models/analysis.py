@@ -1,0 +1,99 @@
+"""`Analysis`: one public value for both revisions of the contract."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from kallglot_async.models._base import Model, OpenEnum, Timestamp
+from kallglot_async.models.report import Report
+from kallglot_async.models.results import Results
+
+__all__ = ["Analysis", "AnalysisStatus", "FailureDetail"]
+
+
+class AnalysisStatus(OpenEnum):
+    """Where an analysis stands. Unknown texts are kept and mean "not settled yet"."""
+
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    COMPLETE = "complete"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+_COMPLETE = frozenset({AnalysisStatus.COMPLETE, AnalysisStatus.COMPLETED})
+
+
+class FailureDetail(Model, frozen=True, gc=False):
+    """Revision A's explanation of a failure. Keys beyond `message` are undocumented."""
+
+    message: str | None = None
+    code: str | None = None
+
+
+class Analysis(Model, frozen=True):
+    """The analysis of one call, in either revision.
+
+    What both revisions have carries one name. `results` is revision A's nested object (`ana_` ids),
+    `report` holds revision B's parts (`anl_` ids); the other one is None. Both are None until the
+    analysis is complete. Timestamps are aware; one that cannot be read is None.
+
+    `repr` shows identity and status only, so that call text reaches no log by accident.
+
+    Attributes:
+        id: The analysis id.
+        status: The status as the API spells it; `is_settled` and its siblings read it for both revisions.
+        session_id: The session that was analysed.
+        object: Always `analysis`.
+        results: Revision A's results.
+        report: Revision B's parts.
+        error: Why it failed: an object with a `message` (A) or a plain text (B); see `error_message`.
+        created_at: When it was requested.
+        completed_at: When it was finished.
+        estimated_completion: A's create response: when it is expected to be finished.
+        analyses: A's create response: the requested components.
+        language: A's create response: the output language.
+    """
+
+    id: str
+    object: Literal["analysis"]
+    status: AnalysisStatus
+    session_id: str | None = None
+    results: Results | None = None
+    report: Report | None = None
+    error: FailureDetail | str | None = None
+    created_at: Timestamp | None = None
+    completed_at: Timestamp | None = None
+    estimated_completion: Timestamp | None = None
+    analyses: tuple[str, ...] = ()
+    language: str | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it finished successfully (`complete` or `completed`)."""
+        return self.status in _COMPLETE
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether it ended without results."""
+        return self.status == AnalysisStatus.FAILED
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is complete or failed. An unknown status is not settled."""
+        return self.is_complete or self.is_failed
+
+    @property
+    def error_message(self) -> str | None:
+        """The explanation of a failure, in either revision."""
+        return self.error.message if isinstance(self.error, FailureDetail) else self.error
+
+    @property
+    def summary_text(self) -> str | None:
+        """The summary in one text: A's `summary.brief`, B's `summary`."""
+        if self.results is not None and self.results.summary is not None:
+            return self.results.summary.brief
+        return self.report.summary if self.report is not None else None
+
+    def __repr__(self) -> str:
+        return f"<Analysis {self.id} {self.status.value} session={self.session_id}>"

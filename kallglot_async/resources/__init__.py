@@ -1,0 +1,1 @@
+"""The API's resources, as a client offers them."""

@@ -1,0 +1,224 @@
+"""`client.analyses`: request analyses and fetch them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from typing import TypeAlias
+
+import anyio
+
+from kallglot_async import _clock, errors
+from kallglot_async._batch import Ids, IdSource
+from kallglot_async._config import check_count, check_seconds
+from kallglot_async._core.messages import create_analysis, retrieve_analysis
+from kallglot_async._core.rate_limit import Urgency
+from kallglot_async._pipeline import Pipeline
+from kallglot_async.models import Analysis, Outcome, Outcomes
+
+__all__ = ["Analyses", "Timeout"]
+
+
+class _Default:
+    """Stands for "as the client was configured", because None means "for ever"."""
+
+    def __repr__(self) -> str:
+        return "the client's timeout"
+
+
+_CLIENT_TIMEOUT = _Default()
+Timeout: TypeAlias = float | _Default | None
+_BATCH_ENDING = (errors.AuthenticationError, errors.InsufficientCreditsError, errors.PermissionDeniedError)
+
+
+class Analyses:
+    """Fetches and requests analyses. Reached as `client.analyses`.
+
+    Both revisions of the API are served by the same calls: the id's prefix decides.
+    """
+
+    __slots__ = ("_max_in_flight", "_on_created", "_pipeline", "_timeout")
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        *,
+        timeout: float | None,
+        max_in_flight: int,
+        on_created: Callable[[str], None],
+    ) -> None:
+        self._pipeline = pipeline
+        self._timeout = timeout
+        self._max_in_flight = max_in_flight
+        self._on_created = on_created
+
+    async def retrieve(self, id: str, *, timeout: Timeout = _CLIENT_TIMEOUT) -> Analysis:
+        """Return the analysis as it stands now, settled or not: one GET, retried where that is safe.
+
+        It goes ahead of polls at the limiter. Cancelling it sends nothing more and loses nothing. It costs
+        no API credits.
+
+        Args:
+            id: The analysis id, `ana_...` or `anl_...`.
+            timeout: Seconds for the whole call, the queue at the limiter included; None for ever. Default:
+                the client's.
+
+        Raises:
+            InvalidIdError: Before any I/O.
+            NotFoundError: There is no such analysis, or its results are older than 90 days.
+            RateLimitedError: The rate limit leaves no time before the deadline.
+            KallglotError: Any other way it can fail; see `errors`.
+        """
+        return await self._pipeline.run(retrieve_analysis(id), timeout=self._seconds(timeout))
+
+    async def retrieve_many(
+        self, ids: Ids, *, timeout: Timeout = _CLIENT_TIMEOUT, max_in_flight: int | None = None
+    ) -> Outcomes:
+        """Fetch many analyses as they stand now, concurrently, without waiting for any to settle.
+
+        Spends what the rate limit's window holds at once, in turn with the polls of waits, and outlasts the
+        windows it needs. A 401, 402 or 403 ends the batch early.
+
+        Args:
+            ids: Any iterable or asynchronous iterable. Each distinct id is fetched once.
+            timeout: Seconds for each id, from the moment its first request may go. Default: the client's.
+            max_in_flight: Requests at once; default: the client's.
+
+        Returns:
+            One outcome for each distinct id, in the order of the input.
+
+        Raises:
+            InvalidIdError: A collection holds an impossible id; nothing was sent. An impossible id from a
+                lazy source becomes an outcome instead.
+            IdSourceError: The iterable raised; the outcomes so far are on the error.
+        """
+        workers = check_count("max_in_flight", max_in_flight) if max_in_flight else self._max_in_flight
+        batch = _Fetch(self._pipeline, IdSource(ids, remember=True), self._seconds(timeout))
+        return await batch.run(workers)
+
+    async def create(
+        self,
+        session_id: str,
+        *,
+        analyses: Sequence[str] | None = None,
+        language: str | None = None,
+        webhook_url: str | None = None,
+        custom_prompts: Mapping[str, str] | None = None,
+        profile: str | None = None,
+        include: Sequence[str] | None = None,
+        idempotency_key: str | None = None,
+        timeout: Timeout = _CLIENT_TIMEOUT,
+    ) -> Analysis:
+        """Request the analysis of a finished session and return it as it was accepted.
+
+        With `analyses`, revision A's body is sent; otherwise revision B's, which costs one API credit when
+        it succeeds. An idempotency key is minted once for the call and sent with every attempt, so retries
+        create nothing twice. Where the outcome stays unknown, the error carries that key: repeat the call
+        with it. After a cancellation only a key of your own lets you do the same.
+
+        Args:
+            session_id: The session, `sess_...`.
+            analyses: Revision A: components such as `sentiment`, `summary`, `action_items`, `quality`,
+                `topics`, `compliance`.
+            language: Revision A: output language; the API's default is `en`.
+            webhook_url: Revision A: where the result is sent.
+            custom_prompts: Revision A: prompts by component.
+            profile: Revision B: the analysis profile; the API's default is `default`.
+            include: Revision B: components such as `summary`, `sentiment`, `compliance`, `keywords`,
+                `performance`.
+            idempotency_key: Default: a new UUID.
+            timeout: Seconds for the whole call, the queue at the limiter included; None for ever. Default:
+                the client's.
+
+        Raises:
+            ConfigurationError: Fields of both revisions are mixed or impossible; nothing was sent.
+            InsufficientCreditsError: No credits are left. Not retried.
+            KallglotError: Any other way it can fail; see `errors`.
+        """
+        operation = create_analysis(
+            session_id,
+            idempotency_key=str(uuid.uuid4()) if idempotency_key is None else idempotency_key,
+            analyses=analyses,
+            language=language,
+            webhook_url=webhook_url,
+            custom_prompts=custom_prompts,
+            profile=profile,
+            include=include,
+        )
+        created = await self._pipeline.run(operation, timeout=self._seconds(timeout))
+        self._on_created(created.id)
+        return created
+
+    def _seconds(self, timeout: Timeout) -> float | None:
+        if isinstance(timeout, _Default):
+            return self._timeout
+        return None if timeout is None else check_seconds("timeout", timeout)
+
+
+class _Fetch:
+    """One `retrieve_many`: workers that pull ids from one source and fetch them."""
+
+    def __init__(self, pipeline: Pipeline, source: IdSource, timeout: float | None) -> None:
+        self._pipeline = pipeline
+        self._source = source
+        self._timeout = timeout
+        self._outcomes: dict[str, Outcome] = {}
+        self._fatal: errors.KallglotError | None = None
+        self._failure: Exception | None = None
+        self._turn = anyio.Lock(fast_acquire=True)
+
+    async def run(self, workers: int) -> Outcomes:
+        workers = min(workers, self._source.total or workers)
+        async with aclosing(aiter(self._source)) as ids, anyio.create_task_group() as group:
+            for _ in range(workers):
+                group.start_soon(self._work, ids)
+        outcomes = self._source.in_order(self._outcomes)
+        if self._failure is not None:
+            raise errors.IdSourceError(
+                f"the iterable of ids raised {self._failure!r}", outcomes=outcomes
+            ) from self._failure
+        return outcomes
+
+    async def _work(self, ids: AsyncIterator[str | errors.InvalidIdError]) -> None:
+        while (id := await self._next_id(ids)) is not None:
+            self._outcomes[id] = await self._fetch(id)
+
+    async def _next_id(self, ids: AsyncIterator[str | errors.InvalidIdError]) -> str | None:
+        """Return the next possible id; None once there are no more."""
+        async with self._turn:
+            while self._failure is None:
+                try:
+                    item = await anext(ids)
+                except StopAsyncIteration:
+                    return None
+                except Exception as error:  # the caller's own code: raised at the end
+                    self._failure = error
+                    return None
+                if isinstance(item, str):
+                    return item
+                self._outcomes[item.id] = Outcome(id=item.id, error=item)
+        return None
+
+    async def _fetch(self, id: str) -> Outcome:
+        if self._fatal is not None:
+            error: errors.KallglotError = errors.NotAttemptedError(
+                f"analysis {id} was not attempted: the batch ended with {type(self._fatal).__name__}",
+                id=id,
+                reason=self._fatal,
+            )
+            return Outcome(id=id, error=error)
+        operation = retrieve_analysis(id)
+        lane = self._pipeline.lane(operation.group)
+        started = _clock.now()
+        while True:
+            ticket = await lane.acquire(Urgency.AHEAD)
+            try:
+                analysis = await self._pipeline.run(operation, timeout=self._timeout, ticket=ticket)
+                return Outcome(id=id, analysis=analysis, polls=1, elapsed=_clock.now() - started)
+            except errors.RateLimitedError:
+                continue  # refused, or the next window lies beyond this id's timeout: a batch outlasts it
+            except errors.KallglotError as failure:
+                if isinstance(failure, _BATCH_ENDING):
+                    self._fatal = failure
+                return Outcome(id=id, error=failure, elapsed=_clock.now() - started)
