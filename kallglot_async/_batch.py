@@ -109,11 +109,10 @@ class Alarm:
     async def sleep_until(self, moment: float = math.inf) -> None:
         """Sleep until `moment` on the library's clock, or until it is rung."""
         if not self._is_rung:
-            loop = asyncio.get_running_loop()
-            self._sleeper = loop.create_future()
+            self._sleeper = asyncio.get_running_loop().create_future()
             timer = None
             if moment < math.inf:
-                timer = loop.call_later(max(0.0, moment - _clock.now()), _wake, self._sleeper)
+                timer = _clock.call_at(moment, _wake, self._sleeper)
             try:
                 await self._sleeper
             finally:

@@ -9,9 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
-__all__ = ["now"]
+__all__ = ["call_at", "now"]
+
+# A loop fires timers that are due within its clock's resolution. Fired that early, a sleeper would find that
+# its moment has not come and ask again, without end where the clock stands still meanwhile, as virtual ones do.
+_TICK = 2e-6  # seconds
 
 _shift: WeakKeyDictionary[asyncio.AbstractEventLoop, float] = WeakKeyDictionary()
 
@@ -24,3 +29,9 @@ def now() -> float:
     except KeyError:
         shift = _shift[loop] = time.monotonic() - loop.time()
         return loop.time() + shift
+
+
+def call_at(moment: float, callback: Callable[..., object], *args: object) -> asyncio.TimerHandle:
+    """Call back at `moment` on this clock, and never before it."""
+    loop = asyncio.get_running_loop()
+    return loop.call_later(max(_TICK, moment - now()), callback, *args)

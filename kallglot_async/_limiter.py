@@ -282,9 +282,8 @@ class Lane:
             self._timer = None
         if math.isinf(at):
             return  # an answer will wake us
-        loop = asyncio.get_running_loop()
         self._timer_at = at
-        self._timer = loop.call_at(loop.time() + (at - now), self._on_timer)
+        self._timer = _clock.call_at(at, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Self
 
 import anyio
+import anyio.lowlevel
 
 from kallglot_async import _clock, errors
 from kallglot_async._batch import Alarm, IdSource
@@ -36,6 +37,7 @@ __all__ = ["WaitCall", "WaitHub", "WaitOptions"]
 _log = logging.getLogger("kallglot_async.waiting")
 
 _WINDOW = 10_000  # ids pending or undelivered at once; the rest stay in the caller's iterable
+_BREATH = 100  # ids pulled from a source that never awaits, before others get their turn
 _GRACE = 10.0  # seconds after our own create during which a 404 only means "not visible yet"
 _SHORTEST_LEAD = 0.1  # seconds before a deadline at which the last look is sent, at least
 _RE_ASK = 0.05  # seconds after which a slot that nothing was worth is asked for again
@@ -182,6 +184,8 @@ class WaitCall:
             async with aclosing(aiter(self._source)) as ids:
                 async for item in ids:
                     self._take(item)
+                    if self._taken % _BREATH == 0:
+                        await anyio.lowlevel.checkpoint()
                     while len(self._entries) + len(self._joined) + len(self._ready) >= _WINDOW:
                         await self._room.sleep_until()
                     if self._ending is not None and self._source.is_async:

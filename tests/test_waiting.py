@@ -1,0 +1,471 @@
+"""Waiting for many analyses: the emulator on 127.0.0.1 under a virtual clock, its journal as the judge."""
+
+import asyncio
+import contextlib
+import gc
+
+import anyio
+import pytest
+
+from kallglot_async import (
+    AnalysisFailedError,
+    AuthenticationError,
+    ConfigurationError,
+    IdSourceError,
+    InvalidIdError,
+    KallglotClient,
+    NotAttemptedError,
+    NotFoundError,
+    PollSchedule,
+    ServerError,
+    WaitTimeoutError,
+)
+from kallglot_async.emulator import Emulator, Fault, Latency
+
+pytestmark = pytest.mark.looptime
+
+
+@contextlib.asynccontextmanager
+async def running(**options):
+    """An emulator whose analyses take 22 to 30 s, and a client of it."""
+    options = {"plan": "unlimited", "latency": Latency.uniform(22.0, 30.0), "seed": 1} | options
+    async with (
+        Emulator(**options) as emulator,
+        KallglotClient(emulator.api_key, base_url=emulator.base_url) as client,
+    ):
+        yield emulator, client
+
+
+def polls_of(emulator, id):
+    return [entry for entry in emulator.journal if entry.path.endswith(id)]
+
+
+def client_tasks():
+    """Every task but those in which the emulator serves a connection."""
+    return {task for task in asyncio.all_tasks() if "RequestHandler" not in repr(task)}
+
+
+def now():
+    return asyncio.get_running_loop().time()
+
+
+async def test_wait_returns_the_settled_analysis():
+    """One id, either revision, with its results."""
+    async with running() as (emulator, client):
+        [a], [b] = emulator.seed_analyses(1), emulator.seed_analyses(1, revision="b")
+        in_a, in_b = await asyncio.gather(client.wait(a), client.wait(b))
+    assert in_a.is_complete
+    assert in_a.results is not None
+    assert in_b.is_complete
+    assert in_b.report is not None
+    assert in_a.summary_text
+    assert in_b.summary_text
+
+
+async def test_wait_many_returns_one_outcome_for_each_distinct_id_in_order():
+    """Repetitions are one wait and one outcome."""
+    async with running() as (emulator, client):
+        ids = emulator.seed_analyses(20) + emulator.seed_analyses(5, revision="b")
+        outcomes = await client.wait_many([*ids, *reversed(ids)])
+        assert [outcome.id for outcome in outcomes] == ids
+        assert [analysis.id for analysis in outcomes.analyses] == ids
+        assert not outcomes.errors
+        outcomes.raise_for_errors()
+
+
+async def test_a_lazy_source_keeps_its_order_too():
+    """Generators and asynchronous generators give ids one by one; outcomes come back in that order."""
+    async with running() as (emulator, client):
+        ids = emulator.seed_analyses(6)
+
+        async def slowly():
+            for id in [*ids, ids[0]]:
+                await asyncio.sleep(3.0)
+                yield id
+
+        assert [outcome.id for outcome in await client.wait_many(iter([*ids, ids[0]]))] == ids
+        assert [outcome.id for outcome in await client.wait_many(slowly())] == ids
+
+
+async def test_no_ids_are_no_outcomes():
+    """An empty batch sends nothing and returns at once."""
+    async with running() as (emulator, client):
+        assert len(await client.wait_many([])) == 0
+        assert len(emulator.journal) == 0
+
+
+async def test_a_failed_analysis_costs_only_its_own_id():
+    """It is an error that carries the analysis; its siblings are delivered."""
+    async with running(failure_rate=0.3) as (emulator, client):
+        outcomes = await client.wait_many(emulator.seed_analyses(30))
+    failed = [error for error in outcomes.errors.values() if isinstance(error, AnalysisFailedError)]
+    assert 0 < len(failed) == 30 - len(outcomes.analyses)
+    assert all(error.analysis.is_failed and error.analysis.error_message for error in failed)
+    with pytest.raises(ExceptionGroup):
+        outcomes.raise_for_errors()
+
+
+async def test_wait_raises_what_became_of_the_id():
+    """A failed analysis, and an id that does not exist."""
+    async with running(failure_rate=1.0) as (emulator, client):
+        [id] = emulator.seed_analyses(1)
+        with pytest.raises(AnalysisFailedError) as caught:
+            await client.wait(id)
+        assert caught.value.analysis.id == id
+        with pytest.raises(NotFoundError, match="90 days"):
+            await client.wait("ana_unknown")
+
+
+async def test_a_timeout_is_reported_by_its_deadline_after_one_last_look():
+    """The deadline counts from the first poll; the last poll is answered before it, none comes after."""
+    async with running(latency=Latency.uniform(1000.0, 1001.0)) as (emulator, client):
+        [id] = emulator.seed_analyses(1)
+        started = now()
+        with pytest.raises(WaitTimeoutError) as caught:
+            await client.wait(id, timeout=60.0)
+        assert 59.0 <= now() - started <= 60.1
+        assert now() - started - polls_of(emulator, id)[-1].at < 2.0
+        assert caught.value.id == id
+        assert caught.value.last_status in {"queued", "processing"}
+        assert caught.value.polls == len(polls_of(emulator, id))
+        assert caught.value.elapsed == pytest.approx(60.0, abs=1.0)
+        assert isinstance(caught.value, TimeoutError)
+
+
+async def test_what_settles_just_before_the_deadline_is_delivered():
+    """That is what the last look is for."""
+    async with running(latency=Latency.uniform(58.0, 59.0)) as (emulator, client):
+        outcomes = await client.wait_many(emulator.seed_analyses(10), timeout=60.0)
+    assert len(outcomes.analyses) == 10
+
+
+async def test_no_timeout_waits_for_ever():
+    """None is for ever."""
+    async with running(latency=Latency.uniform(5000.0, 5001.0)) as (emulator, client):
+        [id] = emulator.seed_analyses(1)
+        assert (await client.wait(id, timeout=None)).is_complete
+
+
+async def test_the_total_timeout_returns_what_has_settled():
+    """The rest are outcomes with a timeout, and the call ends by its deadline."""
+    async with running(latency=Latency.uniform(5.0, 60.0)) as (emulator, client):
+        ids = emulator.seed_analyses(40)
+        started = now()
+        outcomes = await client.wait_many(ids, timeout=None, total_timeout=30.0)
+        assert now() - started <= 30.1
+    assert [outcome.id for outcome in outcomes] == ids
+    assert 10 < len(outcomes.analyses) < 30
+    assert {type(error) for error in outcomes.errors.values()} == {WaitTimeoutError}
+
+
+async def test_the_total_timeout_reports_ids_that_were_never_polled():
+    """A source with more ids than could be polled in time is reported to its end."""
+    async with running(rate_limit=(5, 1.0)) as (emulator, client):
+        ids = emulator.seed_analyses(50)
+        outcomes = await client.wait_many(iter(ids), total_timeout=4.0)
+    assert [outcome.id for outcome in outcomes] == ids
+    assert len(outcomes.errors) == 50
+    assert any(error.polls == 0 for error in outcomes.errors.values())
+
+
+async def test_an_impossible_id_in_a_collection_is_refused_before_any_request():
+    """The message says which one and what was expected."""
+    async with running() as (emulator, client):
+        with pytest.raises(InvalidIdError, match=r"ids\[1\].*\.\./admin"):
+            await client.wait_many([*emulator.seed_analyses(1), "../admin"])
+        with pytest.raises(ConfigurationError, match="one text"):
+            await client.wait_many("ana_1")
+        with pytest.raises(ConfigurationError):
+            await client.wait_many(7)
+        assert len(emulator.journal) == 0
+
+
+async def test_an_impossible_id_from_a_lazy_source_is_an_outcome():
+    """What was fetched before it is not lost."""
+    async with running() as (emulator, client):
+        [id] = emulator.seed_analyses(1)
+        outcomes = await client.wait_many(iter([id, "sess_1", None]))
+    assert [type(outcome.error) for outcome in outcomes] == [type(None), InvalidIdError, InvalidIdError]
+
+
+async def test_an_iterable_that_raises_gives_its_outcomes_with_the_error():
+    """The caller's exception is the cause, and what it had given is waited for."""
+    async with running() as (emulator, client):
+        ids = emulator.seed_analyses(3)
+
+        def broken():
+            yield from ids
+            raise LookupError("the database went away")
+
+        with pytest.raises(IdSourceError) as caught:
+            await client.wait_many(broken())
+    assert isinstance(caught.value.__cause__, LookupError)
+    assert [outcome.id for outcome in caught.value.outcomes] == ids
+    assert len(caught.value.outcomes.analyses) == 3
+
+
+async def test_a_401_ends_the_batch_and_reports_the_rest_as_not_attempted():
+    """One id gets the refusal, the others that nobody asked for them."""
+    async with running() as (emulator, _):
+        ids = emulator.seed_analyses(50)
+        async with KallglotClient("sk_test_wrong", base_url=emulator.base_url) as stranger:
+            outcomes = await stranger.wait_many(ids)
+        kinds = [type(error) for error in outcomes.errors.values()]
+        assert kinds.count(AuthenticationError) >= 1
+        assert kinds.count(AuthenticationError) + kinds.count(NotAttemptedError) == 50
+        assert len(emulator.journal) == kinds.count(AuthenticationError) <= 3
+
+
+async def test_transient_failures_are_polled_again():
+    """Two 503 in a row cost an id nothing but time."""
+    async with running() as (emulator, client):
+        [id] = emulator.seed_analyses(1)
+        emulator.add_fault(Fault(kind="status", status=503, times=2))
+        assert (await client.wait(id)).is_complete
+
+
+async def test_failures_without_end_end_the_id_with_the_attempts_listed():
+    """After max_attempts failures in a row the id is given up, and its siblings are not."""
+    async with running() as (emulator, client):
+        bad, good = emulator.seed_analyses(2)
+        emulator.add_fault(Fault(kind="status", status=500, id=bad))
+        outcomes = await client.wait_many([bad, good])
+        error = outcomes[0].error
+        assert isinstance(error, ServerError)
+        assert error.attempts == 3 == len(error.history) == len(polls_of(emulator, bad))
+        assert outcomes[1].unwrap().is_complete
+
+
+async def test_refusals_cost_no_attempts():
+    """A storm of 429 is waited out, however often it refuses."""
+    async with running() as (emulator, client):
+        ids = emulator.seed_analyses(5)
+        emulator.add_fault(Fault(kind="throttle", times=10))
+        outcomes = await client.wait_many(ids, timeout=1000.0)
+    assert len(outcomes.analyses) == 5
+
+
+async def test_a_pause_beyond_the_deadline_ends_the_wait_at_once():
+    """A web backend learns now, with the time that was named, that it would wait in vain."""
+    async with running() as (emulator, client):
+        [id] = emulator.seed_analyses(1)
+        emulator.add_fault(Fault(kind="throttle", headers={"Retry-After": "300"}, after=1))
+        started = now()
+        with pytest.raises(WaitTimeoutError) as caught:
+            await client.wait(id, timeout=60.0)
+        assert now() - started < 10.0
+        assert caught.value.retry_after > 280.0
+
+
+async def test_polls_stay_below_the_servers_limit():
+    """With the limit learned from headers nothing is refused."""
+    async with running(rate_limit=(150, 60.0)) as (emulator, client):
+        outcomes = await client.wait_many(emulator.seed_analyses(300), timeout=None)
+        assert len(outcomes.analyses) == 300
+        assert client.rate_limit.refused == 0
+        assert all(entry.status == 200 for entry in emulator.journal)
+
+
+async def test_no_more_requests_are_in_flight_than_allowed():
+    """Not for an instant, as the client itself reports."""
+    async with running() as (emulator, client):
+        emulator.add_fault(Fault(kind="slow", delay=1.0))
+        seen = []
+        await client.wait_many(
+            emulator.seed_analyses(50),
+            max_in_flight=5,
+            on_progress=lambda progress: seen.append(progress.rate_limit.in_flight),
+        )
+    assert 0 < max(seen) <= 5
+
+
+async def test_the_documented_loop_is_a_schedule():
+    """A fixed schedule polls every two seconds, as the documentation does."""
+    async with running() as (emulator, client):
+        [id] = emulator.seed_analyses(1)
+        await client.wait(id, schedule=PollSchedule.fixed(2.0))
+        at = [entry.at for entry in polls_of(emulator, id)]
+    assert len(at) >= 11
+    assert {round(later - earlier, 1) for earlier, later in zip(at, at[1:], strict=False)} == {2.0}
+
+
+async def test_progress_counts_every_id_once():
+    """The last snapshot says that everything has settled."""
+    async with running(failure_rate=0.2) as (emulator, client):
+        seen = []
+        await client.wait_many([*emulator.seed_analyses(20), "ana_unknown"], on_progress=seen.append)
+        last = seen[-1]
+        assert (last.total, last.settled, last.failed, last.pending) == (21, 20, 1, 0)
+        assert last.requests == len(emulator.journal)
+        assert all(snapshot.total == 21 for snapshot in seen)
+
+
+async def test_a_broken_progress_callback_costs_nothing_but_itself(caplog):
+    """It is logged once and not called again."""
+    async with running() as (emulator, client):
+        outcomes = await client.wait_many(emulator.seed_analyses(3), on_progress=lambda _: 1 / 0)
+    assert len(outcomes.analyses) == 3
+    assert caplog.text.count("on_progress raised") == 1
+
+
+async def test_two_waits_for_one_id_are_one_poller():
+    """As many requests as for one wait, and the same analysis for both."""
+    async with running() as (emulator, client):
+        [id] = emulator.seed_analyses(1)
+        first, second = await asyncio.gather(client.wait(id), client.wait(id))
+        assert first is second
+        settled = [entry for entry in polls_of(emulator, id) if entry.at >= 22.0]
+        assert len(settled) <= 3
+
+
+async def test_cancelling_one_of_two_waits_leaves_the_other():
+    """The one that polled is cancelled; the other takes over."""
+    async with running() as (emulator, client):
+        [id] = emulator.seed_analyses(1)
+        polling, following = (asyncio.create_task(client.wait(id)) for _ in range(2))
+        await asyncio.sleep(5.0)
+        polling.cancel()
+        assert (await following).is_complete
+        assert polling.cancelled()
+
+
+async def test_each_of_two_waits_has_its_own_timeout():
+    """The shorter one ends first, whichever polls."""
+    async with running(latency=Latency.uniform(50.0, 51.0)) as (emulator, client):
+        [id] = emulator.seed_analyses(1)
+        short = asyncio.create_task(client.wait(id, timeout=10.0))
+        long = asyncio.create_task(client.wait(id, timeout=100.0))
+        shortest = asyncio.create_task(client.wait(id, timeout=5.0))
+        for task, seconds in ((shortest, 5.0), (short, 10.0)):
+            with pytest.raises(WaitTimeoutError):
+                await task
+            assert now() == pytest.approx(seconds, abs=0.5)
+        assert (await long).is_complete
+
+
+async def test_as_completed_gives_each_outcome_as_it_settles():
+    """In the order of settling, not of the input."""
+    async with running(latency=Latency.uniform(5.0, 50.0)) as (emulator, client):
+        ids = emulator.seed_analyses(20)
+        async with client.as_completed(ids) as finished:
+            order = [outcome.id async for outcome in finished]
+        assert sorted(order) == sorted(ids)
+        assert order != ids
+
+
+async def test_leaving_as_completed_early_ends_every_request():
+    """No task is left, no slot is held, and the client goes on."""
+    async with running() as (emulator, client):
+        ids = emulator.seed_analyses(50)
+        before = client_tasks()
+        async with client.as_completed(ids) as finished:
+            async for _ in finished:
+                break
+        assert client.rate_limit.in_flight == client.rate_limit.waiting == 0
+        sent = len(emulator.journal)
+        await asyncio.sleep(100.0)
+        assert len(emulator.journal) == sent
+        assert client_tasks() == before
+        assert (await client.wait(ids[0])).is_complete
+
+
+async def test_an_exception_in_the_body_passes_as_it_is():
+    """Not wrapped in a group: the caller's own except clause works."""
+    async with running() as (emulator, client):
+        with pytest.raises(LookupError):
+            async with client.as_completed(emulator.seed_analyses(5)) as finished:
+                async for _ in finished:
+                    raise LookupError
+
+
+async def test_as_completed_runs_in_memory_bounded_by_its_window():
+    """A source of a hundred thousand is pulled only as outcomes are taken."""
+    async with running(latency=Latency.immediate(), adopt_unknown=True) as (_, client):
+        pulled = 0
+
+        def source():
+            nonlocal pulled
+            for number in range(100_000):
+                pulled += 1
+                yield f"ana_{number}"
+
+        async with client.as_completed(source()) as finished:
+            taken = 0
+            async for _ in finished:
+                taken += 1
+                if taken == 50:
+                    break
+        assert pulled <= 10_000 + 51
+
+
+async def test_a_cancelled_batch_has_handed_out_what_had_settled():
+    """on_outcome has seen it, the cancellation passes, and nothing is left behind."""
+    async with running(latency=Latency.uniform(5.0, 50.0)) as (emulator, client):
+        ids = emulator.seed_analyses(40)
+        got = []
+        task = asyncio.create_task(client.wait_many(ids, on_outcome=got.append))
+        await asyncio.sleep(25.0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert 5 < len(got) < 40
+        assert client.rate_limit.in_flight == client.rate_limit.waiting == 0
+        assert len((await client.wait_many(ids)).analyses) == 40
+
+
+@pytest.mark.parametrize("bound", ["asyncio.timeout", "anyio.fail_after", "wait_for"])
+async def test_outside_deadlines_end_a_wait_like_any_other_await(bound):
+    """The caller's own way to bound time works, and the client goes on."""
+    async with running() as (emulator, client):
+        [id] = emulator.seed_analyses(1)
+        with pytest.raises(TimeoutError) as caught:
+            if bound == "asyncio.timeout":
+                async with asyncio.timeout(10.0):
+                    await client.wait(id)
+            elif bound == "wait_for":
+                await asyncio.wait_for(client.wait(id), 10.0)
+            else:
+                with anyio.fail_after(10.0):
+                    await client.wait(id)
+        assert not isinstance(caught.value, WaitTimeoutError)
+        assert now() == pytest.approx(10.0, abs=0.1)
+        assert (await client.wait(id)).is_complete
+
+
+async def test_hundreds_of_single_waits_share_one_limit():
+    """A backend that awaits one analysis per request is as well served as one batch."""
+    async with running(rate_limit=(50, 1.0), latency=Latency.uniform(2.0, 8.0)) as (emulator, client):
+        ids = emulator.seed_analyses(200)
+        analyses = await asyncio.gather(*map(client.wait, ids))
+        assert [analysis.id for analysis in analyses] == ids
+        assert client.rate_limit.refused == 0
+
+
+async def test_a_wait_for_one_is_not_starved_by_a_batch():
+    """Between concurrent waits the limiter is fair."""
+    async with running(rate_limit=(60, 60.0), latency=Latency.uniform(1.0, 2.0)) as (emulator, client):
+        batch = asyncio.create_task(client.wait_many(emulator.seed_analyses(200), timeout=None))
+        await asyncio.sleep(5.0)
+        [id] = emulator.seed_analyses(1)
+        started = now()
+        await client.wait(id)
+        assert now() - started < 12.0
+        assert not batch.done()
+        batch.cancel()
+
+
+async def test_a_create_that_is_not_visible_yet_is_waited_for():
+    """Right after our own create a 404 is no verdict."""
+    async with running() as (emulator, client):
+        created = await client.analyses.create("sess_1", analyses=["summary"])
+        emulator.add_fault(Fault(kind="status", status=404, times=2))
+        assert (await client.wait(created.id)).is_complete
+
+
+async def test_nothing_is_left_of_a_finished_wait():
+    """No entry in the hub, no pending id in the model, no garbage cycle that keeps the queue."""
+    async with running() as (emulator, client):
+        await client.wait_many(emulator.seed_analyses(20))
+        hub = client._hub
+        assert (len(hub.owners), len(hub.followers), hub.model.pending) == (0, 0, 0)
+    gc.collect()
