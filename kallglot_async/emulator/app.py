@@ -1,0 +1,175 @@
+"""What the emulated server does with a request: authenticate, limit, spoil, perform, record, answer."""
+
+from __future__ import annotations
+
+import hmac
+import math
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from kallglot_async.emulator import answers
+from kallglot_async.emulator.answers import Answer, Problem
+from kallglot_async.emulator.clock import Clock
+from kallglot_async.emulator.exchange import Exchange
+from kallglot_async.emulator.fault_bodies import replaced, spoiled
+from kallglot_async.emulator.faults import Fault, FaultBook
+from kallglot_async.emulator.journal import Journal
+from kallglot_async.emulator.limits import Verdict, make_budget
+from kallglot_async.emulator.service import Service
+from kallglot_async.emulator.settings import Settings
+from kallglot_async.emulator.wire import Stop, faulty_response, plain_response, sends_no_answer
+
+# What the message of a 429 and a storm without a numeric `Retry-After` say, as the documentation's sample
+# does.
+_DOCUMENTED_WAIT = 30
+
+
+class Api:
+    """The emulated API behind its key, limits and faults.
+
+    Args:
+        settings: What was asked for.
+        clock: All times come from here.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.journal = Journal(settings.journal_bound)
+        self.faults = FaultBook(settings.seed, settings.faults)
+        self._stop = Stop()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget analyses, journal, budgets, credits and keys; the faults are those of the start again.
+
+        The clock goes on: times are still counted from the start of the emulator.
+        """
+        settings = self.settings
+        self.journal.clear()
+        self.faults.reset()
+        self.service = Service(settings, self.clock)
+        self._budget = make_budget(
+            plan=settings.plan,
+            rate_limit=settings.rate_limit,
+            window=settings.window,
+            speed=settings.speed,
+        )
+
+    def stop(self) -> None:
+        """Let go of every exchange that a fault holds back, because the emulator closes."""
+        self._stop.set()
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Serve one request of the API.
+
+        Once the body is there nothing is awaited until the answer is decided and recorded, so requests are
+        served one after the other in the order in which they arrived whole, and the journal has that order.
+        """
+        body = await _read(request)
+        exchange = Exchange(request, self.journal.total + 1, self.clock, self.settings.revision)
+        answer = self._decide(exchange, request, body)
+        if answer is not None:
+            answer = answer.with_headers(self._headers(exchange, answer))
+        self.journal.record(exchange.entry(answer))
+        if exchange.fault is None:
+            return plain_response(answer)
+        return await faulty_response(request, answer, exchange.fault, self._stop)
+
+    def _decide(self, exchange: Exchange, request: web.BaseRequest, body: bytes | Problem) -> Answer | None:
+        """The answer that will be sent; None when a fault sends nothing of one."""
+        try:
+            self._authenticate(exchange, request.headers)
+        except Problem as problem:
+            return problem.answer(exchange.revision, exchange.request_id)
+        if (refusal := self._refusal(exchange)) is not None:
+            return refusal
+        exchange.fault = fault = self._draw(exchange, throttle=False)
+        if fault is None or fault.is_effective:
+            exchange.genuine = self.service.perform(exchange, body, request.content_type)
+        return exchange.genuine if fault is None else self._faulty(exchange, fault)
+
+    def _faulty(self, exchange: Exchange, fault: Fault) -> Answer | None:
+        if sends_no_answer(fault):
+            return None
+        if (replacement := replaced(fault, exchange.request_id)) is not None or exchange.genuine is None:
+            return replacement
+        return spoiled(fault, exchange.genuine, lambda: self.service.decoy(exchange))
+
+    def _draw(self, exchange: Exchange, *, throttle: bool) -> Fault | None:
+        return self.faults.draw(exchange.id, exchange.operation, throttle=throttle)
+
+    def _authenticate(self, exchange: Exchange, headers: Mapping[str, str]) -> None:
+        scheme, _, key = headers.get("Authorization", "").partition(" ")
+        key = key.strip() if scheme.lower() == "bearer" else headers.get("X-API-Key", "")
+        if key.startswith("sk_live_"):
+            raise answers.invalid_key("This is an emulator: it accepts test keys (sk_test_...) only.")
+        if not hmac.compare_digest(_bytes(key), _bytes(self.settings.api_key)):
+            raise answers.invalid_key()
+        exchange.is_known = True
+
+    def _refusal(self, exchange: Exchange) -> Answer | None:
+        """A 429, by a declared storm or by the budget; None when the request may go on."""
+        exchange.fault = fault = self._draw(exchange, throttle=True)
+        if fault is not None:
+            return self._throttled(exchange, fault)
+        exchange.verdict = verdict = self._budget.admit(exchange.group, exchange.wall)
+        exchange.is_accepted = verdict is None or verdict.accepted
+        if verdict is None or verdict.accepted:
+            return None
+        seconds = max(1, math.ceil(verdict.retry_in))
+        told = self.settings.retry_after
+        return answers.rate_limited(None if told is None else str(seconds if told == "auto" else told), seconds)
+
+    def _throttled(self, exchange: Exchange, fault: Fault) -> Answer:
+        told = fault.retry_after
+        seconds = _DOCUMENTED_WAIT
+        if isinstance(told, int | float) and 0 < told < math.inf:
+            seconds = math.ceil(told)
+        if (limit := self._budget.limit(exchange.group)) is not None:
+            reset = math.ceil(exchange.wall + seconds)
+            exchange.verdict = Verdict(
+                accepted=False, limit=limit, remaining=0, reset=reset, retry_in=seconds, window=None
+            )
+        return answers.rate_limited(None if told is None else str(told), seconds)
+
+    def _headers(self, exchange: Exchange, answer: Answer) -> dict[str, str]:
+        headers = {
+            "Content-Type": answer.content_type,
+            "Date": self.clock.http_date(),
+            "Server": "kallglot-emulator",
+            "X-Request-ID": exchange.request_id,
+        }
+        if exchange.verdict is not None and self.settings.rate_headers:
+            headers["X-RateLimit-Limit"] = str(exchange.verdict.limit)
+            headers["X-RateLimit-Remaining"] = str(exchange.verdict.remaining)
+            headers["X-RateLimit-Reset"] = str(exchange.verdict.reset)
+        # Credit headers are documented for authenticated answers of revision B.
+        if exchange.is_known and exchange.revision == "b":
+            headers |= self.service.credits.headers()
+        headers |= answer.headers
+        return headers if exchange.fault is None else _patched(headers, exchange.fault.headers)
+
+
+async def _read(request: web.BaseRequest) -> bytes | Problem:
+    """The whole body, also where it will not be used: a connection closed on unread bytes is reset."""
+    if not request.can_read_body:
+        return b""
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        return answers.invalid_request("The request body is too large.", 413)
+    except (web.RequestPayloadError, OSError):
+        return answers.invalid_request("The request body could not be read.")
+
+
+def _bytes(key: str) -> bytes:
+    return key.encode("utf-8", "surrogateescape")
+
+
+def _patched(headers: dict[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
+    """The headers as a fault wants them; names are matched without regard to case."""
+    names = {name.lower() for name in changes}
+    kept = {name: value for name, value in headers.items() if name.lower() not in names}
+    return kept | {name: value for name, value in changes.items() if value is not None}

@@ -1,0 +1,55 @@
+"""One clock for everything the emulator does.
+
+Durations come from a single monotonic source, wall time is that source plus a fixed epoch. So a test that
+drives the source (a virtual event loop, a counter) moves windows, latencies, `Date` and `X-RateLimit-Reset`
+together, and they can never disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import formatdate
+
+
+class Clock:
+    """Monotonic seconds since the start, and the server's wall time derived from them.
+
+    Args:
+        source: Monotonic seconds with any zero.
+        epoch: Unix seconds at the moment of construction.
+        skew: Seconds that the server's wall clock is ahead of the true one (negative: behind).
+    """
+
+    __slots__ = ("_date", "_date_second", "_origin", "_source", "_wall_origin")
+
+    def __init__(self, source: Callable[[], float], *, epoch: float, skew: float = 0.0) -> None:
+        self._source = source
+        self._origin = source()
+        self._wall_origin = epoch + skew
+        self._date_second = -1
+        self._date = ""
+
+    def now(self) -> float:
+        """Seconds since the emulator started."""
+        return self._source() - self._origin
+
+    def wall(self) -> float:
+        """Unix seconds as the server believes them to be (skew included)."""
+        return self._wall_origin + self.now()
+
+    def http_date(self) -> str:
+        """The value of a `Date` header for now; built once per second."""
+        second = int(self.wall())
+        if second != self._date_second:
+            self._date_second = second
+            self._date = formatdate(second, usegmt=True)
+        return self._date
+
+    def iso(self, at: float) -> str:
+        """The API's timestamp text (UTC, whole seconds, `Z`) for a moment in seconds since the start."""
+        return self.moment(at).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def moment(self, at: float) -> datetime:
+        """The aware UTC datetime for a moment in seconds since the start."""
+        return datetime.fromtimestamp(self._wall_origin + at, UTC)

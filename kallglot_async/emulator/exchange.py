@@ -1,0 +1,103 @@
+"""One request on its way through the emulator."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from kallglot_async.emulator.analyses import Revision
+from kallglot_async.emulator.answers import Answer
+from kallglot_async.emulator.clock import Clock
+from kallglot_async.emulator.faults import Fault
+from kallglot_async.emulator.journal import JournalEntry
+from kallglot_async.emulator.limits import Verdict
+from kallglot_async.emulator.routes import Operation, Route, match
+from kallglot_async.emulator.wire import sends_no_status
+
+
+class Exchange:
+    """What is known about one request while it is served.
+
+    Args:
+        request: The request, with its body already there.
+        number: Counted from 1; also makes the request id.
+        clock: Tells the moment of arrival.
+        default: The revision where path and body do not tell.
+    """
+
+    __slots__ = (
+        "fault",
+        "genuine",
+        "id",
+        "is_accepted",
+        "is_known",
+        "key",
+        "method",
+        "now",
+        "number",
+        "path",
+        "request_id",
+        "revision",
+        "route",
+        "verdict",
+        "wall",
+    )
+
+    def __init__(self, request: web.BaseRequest, number: int, clock: Clock, default: Revision) -> None:
+        self.number = number
+        self.request_id = f"req_{number:012d}"
+        self.now = clock.now()
+        self.wall = clock.wall()
+        self.method = request.method
+        self.path = request.path
+        route, id = match(request.path) or (None, "")
+        self.route: Route | None = route
+        self.id = id
+        """The id in the path; empty if the API has no such path."""
+        self.revision: Revision = (route and route.revision) or default
+        self.key: str | None = request.headers.get("Idempotency-Key") or None
+        self.is_known = False
+        """Whether the API key was accepted."""
+        self.is_accepted = False
+        """Whether the rate limit let it pass."""
+        self.verdict: Verdict | None = None
+        self.fault: Fault | None = None
+        self.genuine: Answer | None = None
+        """What the service answered, whatever a fault made of it; None if it was not asked."""
+
+    @property
+    def operation(self) -> Operation | None:
+        """The operation, if path and method name one."""
+        return self.route.operation if self.route and self.route.method == self.method else None
+
+    @property
+    def group(self) -> str | None:
+        """Endpoint group whose budget pays."""
+        return self.route.group if self.route else None
+
+    def entry(self, answer: Answer | None) -> JournalEntry:
+        """The journal entry, once the answer is decided.
+
+        Args:
+            answer: What is sent; None when the fault sends nothing of an answer.
+        """
+        verdict, fault, genuine = self.verdict, self.fault, self.genuine
+        is_status_seen = not (fault and sends_no_status(fault))
+        return JournalEntry(
+            number=self.number,
+            at=self.now,
+            method=self.method,
+            path=self.path,
+            operation=self.operation,
+            id=self.id or None,
+            analysis_id=genuine.analysis_id if genuine else None,
+            status=answer.status if answer and is_status_seen else None,
+            group=self.group,
+            accepted=self.is_accepted,
+            limit=verdict.limit if verdict else None,
+            remaining=verdict.remaining if verdict else None,
+            reset=verdict.reset if verdict else None,
+            window=verdict.window if verdict else None,
+            idempotency_key=self.key,
+            is_replay=genuine is not None and genuine.is_replay,
+            fault=fault.kind if fault else None,
+        )

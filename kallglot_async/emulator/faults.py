@@ -1,0 +1,245 @@
+"""Declared faults: what goes wrong, for which requests, how often.
+
+A fault is chosen after authentication and after the rate limit has let the request pass, so a faulted request
+has used its share of the budget (the server did count it). The one exception is `throttle`: like every
+refused request it costs nothing. A request that the limit itself refuses meets no fault and uses none up.
+
+Delays and intervals of faults are wire time, not divided by the emulator's `speed`: they rehearse the
+client's real timeouts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Literal, get_args
+
+import msgspec
+
+from kallglot_async.emulator.routes import Operation
+from kallglot_async.emulator.seeding import fraction
+
+FaultKind = Literal[
+    "status",
+    "throttle",
+    "reset",
+    "close",
+    "reset_in_head",
+    "reset_in_body",
+    "cut_body",
+    "cut_chunked",
+    "slow",
+    "drip",
+    "drip_head",
+    "hang",
+    "html",
+    "empty",
+    "null",
+    "broken_json",
+    "bad_utf8",
+    "deep_json",
+    "gzip_bomb",
+    "wrong_id",
+    "redirect",
+    "garbage",
+    "unknown_status",
+]
+"""What can go wrong; `Fault` says what each of them does."""
+
+KINDS: frozenset[str] = frozenset(get_args(FaultKind))
+
+# These spoil the genuine answer, so the request takes effect on the server; the others replace it.
+_SPOILERS = frozenset(
+    {
+        "reset_in_head",
+        "reset_in_body",
+        "cut_body",
+        "cut_chunked",
+        "slow",
+        "drip",
+        "drip_head",
+        "broken_json",
+        "bad_utf8",
+        "wrong_id",
+        "unknown_status",
+    }
+)
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One declared fault: a kind, selectors that say which requests it hits, and the kind's own figures.
+
+    Kinds that replace the answer: `status` (any status, with an error envelope, or with `headers` and
+    `body`), `throttle` (429 although there is budget), `reset` (TCP reset before any byte), `close` (orderly
+    close before any byte), `hang` (no answer ever), `html` (a page instead of JSON, status 200), `empty` (200
+    without a body), `null` (a JSON null), `deep_json` (arrays nested `size` deep), `gzip_bomb` (a small body
+    that unpacks to `size` bytes), `redirect` (to `location`), `garbage` (bytes that are no HTTP).
+
+    Kinds that spoil the genuine answer: `reset_in_head`, `reset_in_body` (TCP reset half-way), `cut_body`
+    (less than `Content-Length`, then closed), `cut_chunked` (a chunked body without its end), `slow` (`delay`
+    before the answer), `drip` (head at once, body one byte per `interval`), `drip_head` (all of it that way),
+    `broken_json` (cut in the middle, length right), `bad_utf8`, `wrong_id` (another analysis),
+    `unknown_status` (an analysis status nobody has heard of).
+
+    Raises:
+        ValueError: A kind or a figure that does not exist.
+    """
+
+    kind: FaultKind
+    rate: float = 1.0
+    """Share of the matching requests that are hit, 0 to 1; drawn from the seed, the id, and how often that id
+    has matched."""
+    id: str | None = None
+    """Only requests for this analysis (retrieve) or session (create)."""
+    operation: Operation | None = None
+    """Only this operation: `analyses.retrieve` or `analyses.create`."""
+    times: int | None = None
+    """Gone after so many hits; None: stays."""
+    after: int = 0
+    """Spare the first so many matching requests."""
+    takes_effect: bool | None = None
+    """Whether the server acts on the request (creates, counts the poll) although its answer is lost; None:
+    only where the kind spoils a genuine answer."""
+    status: int | None = None
+    """Status sent; None: 503 for `status`, 429 for `throttle`, 302 for `redirect`, 200 otherwise."""
+    headers: dict[str, str | None] = {}
+    """Headers added to the answer; None takes one away. Not for kinds that send no head."""
+    body: str | None = None
+    """Replaces the body of `status`, `html`, `garbage`; the made-up status of `unknown_status`."""
+    retry_after: int | float | str | None = 30
+    """`Retry-After` of `throttle`, sent as it is; None: no such header."""
+    delay: float = 1.0
+    """Seconds, for `slow`."""
+    interval: float = 0.1
+    """Seconds between two bytes, for `drip` and `drip_head`."""
+    location: str = "http://127.0.0.1:9/"
+    """Target of `redirect`."""
+    size: int | None = None
+    """Depth of `deep_json` (default 100,000); unpacked bytes of `gzip_bomb` (default 64 MiB)."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"unknown fault kind {self.kind!r}; there are {', '.join(sorted(KINDS))}")
+        if self.operation is not None and self.operation not in get_args(Operation):
+            names = ", ".join(get_args(Operation))
+            raise ValueError(f"unknown operation {self.operation!r}; there are {names}")
+        if not 0.0 <= self.rate <= 1.0:
+            raise ValueError(f"a fault's rate is a share between 0 and 1, not {self.rate}")
+        if self.after < 0 or (self.times is not None and self.times < 1):
+            raise ValueError(f"a fault needs after >= 0 and times >= 1, not {self.after} and {self.times}")
+        if self.delay < 0 or self.interval < 0 or (self.size is not None and self.size < 0):
+            raise ValueError("a fault's delay, interval and size cannot be negative")
+        if self.takes_effect is False and self.kind in _SPOILERS:
+            raise ValueError(f"a fault of kind {self.kind!r} needs the genuine answer, so it takes effect")
+
+    @property
+    def is_effective(self) -> bool:
+        """Whether the request takes effect on the server."""
+        return self.kind in _SPOILERS if self.takes_effect is None else self.takes_effect
+
+
+class _Declared:
+    """A fault with its counters."""
+
+    __slots__ = ("fault", "hits", "matches", "number", "per_id")
+
+    def __init__(self, fault: Fault, number: int) -> None:
+        self.fault = fault
+        self.number = number
+        self.matches = 0
+        self.hits = 0
+        self.per_id: Counter[str | None] = Counter()
+
+    def strikes(self, id: str | None, operation: str | None, seed: int) -> bool:
+        """Whether it hits this request; counts the match."""
+        fault = self.fault
+        if fault.operation is not None and fault.operation != operation:
+            return False
+        self.matches += 1
+        if self.matches <= fault.after:
+            return False
+        if fault.rate < 1.0:
+            self.per_id[id] += 1
+            if fraction(seed, "fault", self.number, id, self.per_id[id]) >= fault.rate:
+                return False
+        self.hits += 1
+        return True
+
+    @property
+    def is_spent(self) -> bool:
+        return self.fault.times is not None and self.hits >= self.fault.times
+
+
+class FaultBook:
+    """The declared faults in the order of their declaration; the first one that strikes is applied.
+
+    Args:
+        seed: Decides which requests a `rate` hits.
+        faults: Declared from the start, and again after `reset`.
+    """
+
+    __slots__ = ("_by_id", "_general", "_initial", "_number", "_seed")
+
+    def __init__(self, seed: int, faults: Iterable[Fault] = ()) -> None:
+        self._seed = seed
+        self._initial = tuple(faults)
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to the faults of the start, with their counters at zero."""
+        self._number = 0
+        self.clear()
+        for fault in self._initial:
+            self.add(fault)
+
+    def clear(self) -> None:
+        """Take all faults away."""
+        self._general: list[_Declared] = []
+        self._by_id: dict[str, list[_Declared]] = {}
+
+    def add(self, fault: Fault) -> None:
+        """Declare one more fault, after the others."""
+        declared = _Declared(fault, self._number)
+        self._number += 1
+        where = self._general if fault.id is None else self._by_id.setdefault(fault.id, [])
+        where.append(declared)
+
+    def listing(self) -> list[tuple[Fault, int]]:
+        """The faults that are still there, with how often each has struck."""
+        return [(declared.fault, declared.hits) for declared in self._all()]
+
+    def draw(self, id: str | None, operation: str | None, *, throttle: bool) -> Fault | None:
+        """The fault that hits a request.
+
+        Args:
+            id: The analysis or session it is about.
+            operation: What it wants.
+            throttle: Ask for `throttle` faults only, or for all others only.
+        """
+        for declared in self._for(id):
+            if (declared.fault.kind == "throttle") is throttle and declared.strikes(id, operation, self._seed):
+                if declared.is_spent:
+                    self._remove(declared)
+                return declared.fault
+        return None
+
+    def _for(self, id: str | None) -> list[_Declared]:
+        own = self._by_id.get(id, []) if id else []
+        return sorted([*own, *self._general], key=_number) if own else self._general
+
+    def _all(self) -> list[_Declared]:
+        own = [declared for of_id in self._by_id.values() for declared in of_id]
+        return sorted([*own, *self._general], key=_number)
+
+    def _remove(self, declared: _Declared) -> None:
+        id = declared.fault.id
+        if id is None:
+            self._general.remove(declared)
+            return
+        self._by_id[id].remove(declared)
+        if not self._by_id[id]:
+            del self._by_id[id]
+
+
+def _number(declared: _Declared) -> int:
+    return declared.number

@@ -1,0 +1,115 @@
+"""What must not happen twice: answers kept under idempotency keys, and credits.
+
+Documented: a key brings back status and body of the first successful response for about 24 hours, belongs to
+    the
+organization, and must not come with another JSON body. Assumed where the documentation is silent: failed
+answers are not kept, a replay costs no credit, a failed analysis gives none back, and the same key on another
+path is a mismatch like another body.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+
+from kallglot_async.emulator.answers import Answer, key_in_flight, key_reused, no_credits
+
+KEY_LIFE = 24 * 3600.0
+"""Seconds for which an idempotency key is remembered."""
+
+# What the credit headers show when credits are not counted.
+_PLENTY = 1_000_000
+
+
+class _Kept(msgspec.Struct, frozen=True, kw_only=True):
+    fingerprint: bytes
+    answer: Answer
+    answered_at: float
+    forgotten_at: float
+
+
+class IdempotencyStore:
+    """First successful answers by key.
+
+    Args:
+        life: Seconds after which a key is fresh again.
+    """
+
+    __slots__ = ("_kept", "_life")
+
+    def __init__(self, life: float = KEY_LIFE) -> None:
+        self._life = life
+        self._kept: dict[str, _Kept] = {}
+
+    def find(self, key: str, fingerprint: bytes, now: float) -> Answer | None:
+        """The answer to repeat, or None when the key is fresh.
+
+        Raises:
+            Problem: 400 for another body, 409 while the first request is still being answered.
+        """
+        self._forget(now)
+        kept = self._kept.get(key)
+        if kept is None:
+            return None
+        if kept.fingerprint != fingerprint:
+            raise key_reused()
+        if now < kept.answered_at:
+            raise key_in_flight(max(1, math.ceil(kept.answered_at - now)))
+        return kept.answer
+
+    def keep(self, key: str, fingerprint: bytes, answer: Answer, now: float, *, answered_at: float) -> None:
+        """Remember a successful answer; until `answered_at` its request counts as in flight."""
+        self._kept[key] = _Kept(
+            fingerprint=fingerprint,
+            answer=msgspec.structs.replace(answer, is_replay=True),
+            answered_at=answered_at,
+            forgotten_at=now + self._life,
+        )
+
+    def _forget(self, now: float) -> None:
+        # Keys are kept in the order of their age and all live equally long, so the old ones are in front.
+        while self._kept:
+            oldest = next(iter(self._kept))
+            if self._kept[oldest].forgotten_at > now:
+                return
+            del self._kept[oldest]
+
+
+def fingerprint(path: str, fields: dict[str, Any]) -> bytes:
+    """What makes two requests the same: the path and the JSON value of the body, however it was spelled."""
+    return path.encode() + b"\n" + msgspec.json.encode(fields, order="sorted")
+
+
+class Credits:
+    """API credits of one billing period, charged in revision B only.
+
+    Args:
+        granted: Credits at the start; None: never exhausted.
+    """
+
+    __slots__ = ("_granted", "used")
+
+    def __init__(self, granted: int | None) -> None:
+        self._granted = granted
+        self.used = 0
+
+    @property
+    def remaining(self) -> int:
+        """Credits left; a large number when they are not counted."""
+        return (_PLENTY if self._granted is None else self._granted) - self.used
+
+    def charge(self) -> None:
+        """Take one credit.
+
+        Raises:
+            Problem: 402, if there is none left.
+        """
+        if self._granted is not None and self.remaining <= 0:
+            raise no_credits()
+        self.used += 1
+
+    def headers(self) -> dict[str, str]:
+        """The documented credit headers."""
+        return {"X-API-Credits-Remaining": str(self.remaining), "X-API-Credits-Used": str(self.used)}

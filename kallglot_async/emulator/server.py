@@ -1,0 +1,264 @@
+"""The emulator as users hold it: a server on this machine with the lifetime of an `async with`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from kallglot_async.emulator import control
+from kallglot_async.emulator.analyses import AnalysisRecord, Revision
+from kallglot_async.emulator.app import Api
+from kallglot_async.emulator.clock import Clock
+from kallglot_async.emulator.control import EmulatorState
+from kallglot_async.emulator.faults import Fault
+from kallglot_async.emulator.journal import Journal
+from kallglot_async.emulator.latency import Latency
+from kallglot_async.emulator.limits import WindowKind
+from kallglot_async.emulator.plans import PlanName
+from kallglot_async.emulator.routes import BASE_PATH
+from kallglot_async.emulator.settings import Settings
+
+# aiohttp reports requests that are no HTTP here; with its own logger they would end up on stderr.
+_logger = logging.getLogger("kallglot_async.emulator")
+_logger.addHandler(logging.NullHandler())
+
+# Seconds that a request in progress is given when the emulator closes; what faults hold back is let go at
+# once.
+_SHUTDOWN = 1.0
+
+
+class Emulator:
+    """A server that behaves as the API's documentation promises, on a loopback address, with no real account.
+
+    Use it as `async with Emulator(...) as emulator:`, point a client at `emulator.base_url` with
+    `emulator.api_key`, and judge by `emulator.journal`. Everything that looks random follows from `seed` and
+    the ids alone. Durations run on the event loop's clock, so a virtual-time loop drives them.
+
+    Args:
+        plan: Rate limits of "free", "starter", "pro" or "unlimited", per endpoint group and overall.
+        seed: Decides ids, latencies, failures, contents, and which requests a fault's `rate` hits.
+        host: A numeric loopback address.
+        port: TCP port; 0 takes a free one.
+        api_key: The key that is accepted; must begin with `sk_test_`.
+        rate_limit: (requests, seconds) for the analysis group instead of the plan's limits, with no overall
+            limit; None: the plan's.
+        window: "fixed" (aligned to the server's wall clock), "sliding" or "token_bucket".
+        retry_after: `Retry-After` of a 429: "auto" for whole seconds until a request is accepted (at least
+            1), None for none, anything else is sent as it is.
+        rate_headers: Whether answers carry `X-RateLimit-*`; a plan without limits has none to send.
+        latency: How long analyses take; default `Latency.log_normal(median=25.0, sigma=0.6)`.
+        failure_rate: Share of analyses that end as failed, 0 to 1.
+        adopt_unknown: Whether a well-formed `ana_` or `anl_` id that was never created is taken for one that
+            was requested at its first retrieve.
+        revision: What a create request without `analyses`, `profile` and `include` speaks, and the words of
+            errors before the revision is known.
+        credits: API credits, one per analysis created in revision B, 402 when used up; None: never used up.
+        speed: Divides windows, latencies and the life of idempotency keys: 20 makes a minute last 3 s.
+        clock_skew: Seconds that the server's wall clock (`Date`, `X-RateLimit-Reset`, timestamps) is ahead.
+        faults: Declared from the start and again after `reset`.
+        journal_bound: How many journal entries are kept; None: all.
+        clock: Source of monotonic seconds; None: the event loop's.
+        epoch: Unix seconds at the start; None: now. Fix it to make window boundaries reproducible.
+
+    Raises:
+        ValueError: A live key, a host beyond loopback, or a setting that makes no sense.
+    """
+
+    def __init__(
+        self,
+        *,
+        plan: PlanName = "pro",
+        seed: int = 0,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        api_key: str = "sk_test_emulator",
+        rate_limit: tuple[int, float] | None = None,
+        window: WindowKind = "fixed",
+        retry_after: int | float | str | None = "auto",
+        rate_headers: bool = True,
+        latency: Latency | None = None,
+        failure_rate: float = 0.0,
+        adopt_unknown: bool = False,
+        revision: Revision = "a",
+        credits: int | None = None,
+        speed: float = 1.0,
+        clock_skew: float = 0.0,
+        faults: Iterable[Fault] = (),
+        journal_bound: int | None = None,
+        clock: Callable[[], float] | None = None,
+        epoch: float | None = None,
+    ) -> None:
+        self._settings = Settings(
+            plan=plan,
+            seed=seed,
+            host=host,
+            port=port,
+            api_key=api_key,
+            rate_limit=rate_limit,
+            window=window,
+            retry_after=retry_after,
+            rate_headers=rate_headers,
+            latency=Latency.log_normal() if latency is None else latency,
+            failure_rate=failure_rate,
+            adopt_unknown=adopt_unknown,
+            revision=revision,
+            credits=credits,
+            speed=speed,
+            clock_skew=clock_skew,
+            faults=tuple(faults),
+            journal_bound=journal_bound,
+            clock=clock,
+            epoch=epoch,
+        )
+        self._api: Api | None = None
+        self._runner: web.ServerRunner | None = None
+        self._port = port
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        where = f"{self._settings.host}:{self._port}" if self._runner else "closed"
+        return f"<Emulator {where} plan={self._settings.plan} window={self._settings.window}>"
+
+    async def start(self) -> None:
+        """Listen, with nothing of an earlier run left; `async with` does this.
+
+        Raises:
+            RuntimeError: It is running already.
+            OSError: The port is taken.
+        """
+        if self._runner is not None:
+            raise RuntimeError("the emulator is running already")
+        settings = self._settings
+        clock = Clock(
+            settings.clock or asyncio.get_running_loop().time,
+            epoch=time.time() if settings.epoch is None else settings.epoch,
+            skew=settings.clock_skew,
+        )
+        self._api = Api(settings, clock)
+        # Cancelling handlers when their client goes keeps a hang from outliving the connection.
+        server = web.Server(self._handle, handler_cancellation=True, access_log=None, logger=_logger)
+        runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, settings.host, settings.port, backlog=1024).start()
+        except BaseException:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+        self._port = int(runner.addresses[0][1])
+
+    async def aclose(self) -> None:
+        """Stop listening and close every connection; doing it twice is fine. The journal stays readable."""
+        runner, self._runner = self._runner, None
+        if runner is None:
+            return
+        self._running.stop()
+        await runner.cleanup()
+
+    @property
+    def base_url(self) -> str:
+        """What a client takes as its base URL, `http://127.0.0.1:PORT/v1`; only while it is running."""
+        return self.origin + BASE_PATH
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port; the control plane is below it at `/__emulator__/`."""
+        if self._runner is None:
+            raise RuntimeError("the emulator is not running; use it in 'async with'")
+        host = self._settings.host
+        return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
+
+    @property
+    def api_key(self) -> str:
+        """The key that is accepted."""
+        return self._settings.api_key
+
+    @property
+    def journal(self) -> Journal:
+        """Every request of this run, in order; readable after closing too."""
+        return self._running.journal
+
+    @property
+    def now(self) -> float:
+        """Seconds since the start, the scale of all times in journal and records."""
+        return self._running.clock.now()
+
+    def seed_analyses(self, count: int, *, revision: Revision = "a") -> list[str]:
+        """Create analyses without HTTP, credits or journal; they are under way from now on.
+
+        Args:
+            count: How many, each of a session of its own.
+            revision: "a" for `ana_` ids, "b" for `anl_` ids.
+
+        Returns:
+            The ids, the same for the same seed.
+        """
+        api = self._running
+        return api.service.analyses.seed(count, revision, api.clock.now())
+
+    def analysis(self, id: str) -> AnalysisRecord:
+        """The truth about one analysis.
+
+        Raises:
+            KeyError: There is none with this id.
+        """
+        api = self._running
+        analysis = api.service.analyses.get(id)
+        if analysis is None:
+            raise KeyError(id)
+        return analysis.record(api.clock.now())
+
+    def analyses(self) -> list[AnalysisRecord]:
+        """The truth about all analyses, in the order of their creation."""
+        api = self._running
+        now = api.clock.now()
+        return [analysis.record(now) for analysis in api.service.analyses]
+
+    def add_fault(self, fault: Fault) -> None:
+        """Declare a fault; of several that match a request the first declared one is applied."""
+        self._running.faults.add(fault)
+
+    def clear_faults(self) -> None:
+        """Take all faults away."""
+        self._running.faults.clear()
+
+    def faults(self) -> list[tuple[Fault, int]]:
+        """The faults that are still declared, each with how often it has struck."""
+        return self._running.faults.listing()
+
+    def reset(self) -> None:
+        """Forget analyses, journal, budgets, credits and keys; declare the faults of the start again."""
+        self._running.reset()
+
+    def state(self) -> EmulatorState:
+        """Counts and figures, as the control plane shows them."""
+        return control.state(self._running)
+
+    @property
+    def _running(self) -> Api:
+        if self._api is None:
+            raise RuntimeError("the emulator has not been started; use it in 'async with'")
+        return self._api
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        api = self._running
+        if request.path.startswith(control.PREFIX):
+            return await control.handle(api, request)
+        return await api.handle(request)

@@ -1,0 +1,106 @@
+"""The operations of the emulated API and the state that they share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kallglot_async.emulator import answers
+from kallglot_async.emulator.analyses import PREFIXES, AnalysisStore
+from kallglot_async.emulator.answers import Answer, Problem
+from kallglot_async.emulator.clock import Clock
+from kallglot_async.emulator.exchange import Exchange
+from kallglot_async.emulator.ledger import KEY_LIFE, Credits, IdempotencyStore, fingerprint
+from kallglot_async.emulator.orders import read_json, read_order, revision_of
+from kallglot_async.emulator.seeding import is_well_formed
+from kallglot_async.emulator.settings import Settings
+from kallglot_async.emulator.views import Views
+
+
+class Service:
+    """Analyses, credits and idempotency keys of one organization.
+
+    Args:
+        settings: What was asked for.
+        clock: Turns moments into timestamps.
+    """
+
+    __slots__ = ("_keys", "_settings", "_views", "analyses", "credits")
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        self._views = Views(seed=settings.seed, clock=clock, speed=settings.speed)
+        self._keys = IdempotencyStore(KEY_LIFE / settings.speed)
+        self.credits = Credits(settings.credits)
+        self.analyses = AnalysisStore(
+            seed=settings.seed,
+            latency=settings.latency,
+            failure_rate=settings.failure_rate,
+            speed=settings.speed,
+        )
+
+    def perform(self, exchange: Exchange, body: bytes | Problem, content_type: str) -> Answer:
+        """Do what the request wants and answer it genuinely.
+
+        Args:
+            exchange: The request; its revision is set here where only the body tells it.
+            body: The request's body, or why it could not be read.
+            content_type: Media type of the body.
+        """
+        try:
+            if exchange.route is None:
+                raise answers.no_such_route(exchange.path)
+            if exchange.operation is None:
+                raise answers.wrong_method(exchange.method, exchange.route.method)
+            if exchange.operation == "analyses.retrieve":
+                return self._retrieve(exchange)
+            if isinstance(body, Problem):
+                raise body
+            return self._create(exchange, body, content_type)
+        except Problem as problem:
+            return problem.answer(exchange.revision, exchange.request_id)
+
+    def decoy(self, exchange: Exchange) -> dict[str, Any]:
+        """The body of an analysis that nobody asked for."""
+        analysis = self.analyses.decoy(exchange.id, exchange.revision, exchange.now)
+        if exchange.operation == "analyses.create":
+            return self._views.created(analysis)
+        return self._views.retrieved(analysis, exchange.now)
+
+    def _retrieve(self, exchange: Exchange) -> Answer:
+        id, revision = exchange.id, exchange.revision
+        analysis = self.analyses.get(id)
+        if analysis is None and self._settings.adopt_unknown and is_well_formed(id, PREFIXES[revision]):
+            analysis = self.analyses.adopt(id, revision, exchange.now)
+        # Whether one revision's path serves the other's ids is not documented: here it does not.
+        if analysis is None or analysis.order.revision != revision:
+            raise answers.not_found("analysis", id)
+        analysis.see(exchange.now)
+        return answers.analysis_answer(200, self._views.retrieved(analysis, exchange.now))
+
+    def _create(self, exchange: Exchange, body: bytes, content_type: str) -> Answer:
+        fields = read_json(body, content_type)
+        exchange.revision = revision_of(fields, self._settings.revision)
+        # Sessions are not emulated: every well-formed id is one of ours, has ended and has a transcript.
+        if not is_well_formed(exchange.id, "sess"):
+            raise answers.not_found("session", exchange.id)
+        if exchange.key is None:
+            return self._created(exchange, fields)
+        mark = fingerprint(exchange.path, fields)
+        if (kept := self._keys.find(exchange.key, mark, exchange.now)) is not None:
+            return kept
+        answer = self._created(exchange, fields)
+        self._keys.keep(exchange.key, mark, answer, exchange.now, answered_at=exchange.now + _delay(exchange))
+        return answer
+
+    def _created(self, exchange: Exchange, fields: dict[str, Any]) -> Answer:
+        order = read_order(fields, exchange.revision)
+        if order.revision == "b":
+            self.credits.charge()
+        analysis = self.analyses.create(exchange.id, order, exchange.now)
+        return answers.analysis_answer(202, self._views.created(analysis))
+
+
+def _delay(exchange: Exchange) -> float:
+    """Seconds until the answer leaves; until then the request is in flight for its idempotency key."""
+    fault = exchange.fault
+    return fault.delay if fault is not None and fault.kind == "slow" else 0.0

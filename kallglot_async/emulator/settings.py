@@ -1,0 +1,86 @@
+"""The emulator's configuration as one checked value."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections.abc import Callable
+from typing import get_args
+
+import msgspec
+
+from kallglot_async.emulator.analyses import Revision
+from kallglot_async.emulator.faults import Fault
+from kallglot_async.emulator.latency import Latency
+from kallglot_async.emulator.limits import WindowKind
+from kallglot_async.emulator.plans import PLANS, PlanName
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything an `Emulator` can be told; `Emulator` documents the fields.
+
+    Raises:
+        ValueError: A setting that makes no sense, a live key, or a host that is not this machine.
+    """
+
+    plan: PlanName
+    seed: int
+    host: str
+    port: int
+    api_key: str
+    rate_limit: tuple[int, float] | None
+    window: WindowKind
+    retry_after: int | float | str | None
+    rate_headers: bool
+    latency: Latency
+    failure_rate: float
+    adopt_unknown: bool
+    revision: Revision
+    credits: int | None
+    speed: float
+    clock_skew: float
+    faults: tuple[Fault, ...]
+    journal_bound: int | None
+    clock: Callable[[], float] | None
+    epoch: float | None
+
+    def __post_init__(self) -> None:
+        check_key(self.api_key)
+        if not is_loopback(self.host):
+            raise ValueError(f"the emulator listens on this machine only, not on {self.host!r}; use 127.0.0.1")
+        _one_of("plan", self.plan, tuple(PLANS))
+        _one_of("window", self.window, get_args(WindowKind))
+        _one_of("revision", self.revision, get_args(Revision))
+        if not (0 < self.speed < math.inf):
+            raise ValueError(f"speed must be a positive number, not {self.speed}")
+        if not 0.0 <= self.failure_rate <= 1.0:
+            raise ValueError(f"failure_rate is a share between 0 and 1, not {self.failure_rate}")
+        if self.credits is not None and self.credits < 0:
+            raise ValueError(f"credits cannot be negative: {self.credits}")
+        if self.rate_limit is not None and not (self.rate_limit[0] >= 1 and 0 < self.rate_limit[1] < math.inf):
+            raise ValueError(f"rate_limit is (requests, seconds), both positive, not {self.rate_limit}")
+
+
+def check_key(api_key: str) -> None:
+    """Accept test keys only.
+
+    Raises:
+        ValueError: A live key, or no key at all; the key itself is not in the message.
+    """
+    if api_key.startswith("sk_live_"):
+        raise ValueError("the emulator refuses live keys: give it one that begins with 'sk_test_'")
+    if not api_key.startswith("sk_test_"):
+        raise ValueError("the emulator's api_key must begin with 'sk_test_'")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host is a numeric loopback address; names are not looked up."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
