@@ -23,6 +23,8 @@ from kallglot_async.resources.analyses import Analyses
 
 __all__ = ["KallglotClient", "wait_many"]
 
+_READ_TIMEOUT = 60.0  # seconds without a byte, for a client that was asked to wait for ever
+
 OnProgress = Callable[[Progress], object]
 
 
@@ -280,6 +282,7 @@ def _pool_of(config: ClientConfig, session: aiohttp.ClientSession | None) -> Ses
         config.base_url,
         max_connections=config.max_connections,
         max_response_bytes=config.max_response_bytes,
+        read_timeout=_READ_TIMEOUT if config.timeout is None else None,
         connect_timeout=config.connect_timeout,
         trust_env=config.trust_env,
         session=session,

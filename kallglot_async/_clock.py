@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 __all__ = ["call_at", "now"]
 
@@ -19,16 +19,21 @@ __all__ = ["call_at", "now"]
 _TICK = 2e-6  # seconds
 
 _shift: WeakKeyDictionary[asyncio.AbstractEventLoop, float] = WeakKeyDictionary()
+_latest: Callable[[], asyncio.AbstractEventLoop | None] = lambda: None
+_latest_shift = 0.0
 
 
 def now() -> float:
-    """Return monotonic seconds, the same scale on every loop of the process."""
-    loop = asyncio.get_running_loop()
+    """Return monotonic seconds, the same scale on every loop of the process and outside of one."""
+    global _latest, _latest_shift  # noqa: PLW0603  # one loop asks again and again: spare it the look-up
     try:
-        return loop.time() + _shift[loop]
-    except KeyError:
-        shift = _shift[loop] = time.monotonic() - loop.time()
-        return loop.time() + shift
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return time.monotonic()
+    if _latest() is not loop:
+        _latest = ref(loop)
+        _latest_shift = _shift.setdefault(loop, time.monotonic() - loop.time())
+    return loop.time() + _latest_shift
 
 
 def call_at(moment: float, callback: Callable[..., object], *args: object) -> asyncio.TimerHandle:

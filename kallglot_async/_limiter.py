@@ -252,6 +252,8 @@ class Lane:
 
     def _pump(self, now: float) -> None:
         """Wake whoever may go now, and set the timer for whoever may go next."""
+        if not any(self._queues):
+            return
         while (urgency := self._next_in_line(now)) is not None:
             self._queues[urgency].popleft().future.set_result(self._grant(now, urgency))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import time
@@ -80,30 +81,33 @@ class Pipeline:
         Raises:
             KallglotError: How the last attempt ended, with the history of all.
         """
-        deadline = math.inf if timeout is None else anyio.current_time() + timeout
+        deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
         history: list[str] = []
+        bound = asyncio.timeout_at(deadline)
         try:
-            with anyio.CancelScope(deadline=deadline):
-                return await self._run(operation, deadline, history, ticket)
+            async with bound:
+                return await self._run(operation, math.inf if deadline is None else deadline, history, ticket)
         except errors.RequestError as error:
             raise self._tell(error, operation, history) from error.__cause__
-        # Only the deadline leaves the scope without a value.
-        raise self._tell(self._out_of_time(operation, timeout), operation, history)
+        except TimeoutError:
+            failure = self._out_of_time(operation, timeout)
+        raise self._tell(failure, operation, history)
 
     async def _run(self, operation: Operation[T], deadline: float, history: list[str], ticket: Ticket | None) -> T:
         lane = self.lane(operation.group)
+        loop = asyncio.get_running_loop()
         while True:
             ticket = ticket or await self._acquire(lane, operation, deadline)
             try:
                 value, _ = await self.send(operation, lane, ticket)
                 return value
             except errors.RateLimitedError as refused:
-                if anyio.current_time() + (refused.retry_after or 0.0) > deadline:
+                if loop.time() + (refused.retry_after or 0.0) > deadline:
                     raise
             except errors.RequestError as error:
                 history.append(str(error))
                 delay = self.policy.next_delay(operation, error, len(history))
-                if delay is None or anyio.current_time() + delay > deadline:
+                if delay is None or loop.time() + delay > deadline:
                     raise
                 _log.debug("%s failed, next attempt in %.2f s: %s", operation.name, delay, error)
                 await anyio.sleep(delay)
@@ -111,8 +115,11 @@ class Pipeline:
 
     async def _acquire(self, lane: Lane, operation: Operation[Any], deadline: float) -> Ticket:
         """Take a slot, unless it is known that there will be none in time."""
+        ticket = lane.try_acquire(Urgency.DIRECT)
+        if ticket is not None:
+            return ticket
         now = _clock.now()
-        until = now + (deadline - anyio.current_time())
+        until = now + (deadline - asyncio.get_running_loop().time())
         if self._config.max_rate_wait is not None:
             until = min(until, now + self._config.max_rate_wait)
         try:
@@ -127,7 +134,8 @@ class Pipeline:
         Raises:
             KallglotError: How it ended.
         """
-        started = anyio.current_time()
+        loop = asyncio.get_running_loop()
+        started = loop.time()
         try:
             response = await self._pool.send(
                 operation.method,
@@ -139,13 +147,13 @@ class Pipeline:
         except BaseException:
             lane.lost(ticket)
             raise
-        self._learn_round_trip(anyio.current_time() - started)
+        self._learn_round_trip(loop.time() - started)
         wall_now = time.time()
         self._report(lane, ticket, response, wall_now)
         try:
             value = interpret(operation, response, key=self._config.api_key, wall_now=wall_now)
         except errors.ResponseMismatchError:
-            self._pool.retire()
+            await self._pool.retire()
             raise
         self.policy.on_success()
         return value, response

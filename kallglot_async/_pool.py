@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import ssl
+import warnings
 from collections.abc import AsyncGenerator, Mapping
-from weakref import WeakKeyDictionary
+from typing import ClassVar
 
 import aiohttp
 import anyio
@@ -22,7 +23,6 @@ from kallglot_async._core.messages import Response
 
 __all__ = ["SessionPool"]
 
-_READ_TIMEOUT = 60.0  # seconds without a byte; deadlines are the callers' scopes
 _CLOSE_TIMEOUT = 5.0  # seconds that closing may take under a cancelled scope
 
 
@@ -51,6 +51,8 @@ class SessionPool:
         base_url: With a trailing slash.
         max_connections: Open connections at most, for each event loop.
         max_response_bytes: A larger body, after decompression, is an error.
+        read_timeout: Seconds without a byte after which an answer is given up; None where every request has
+            a deadline of its own, which is cheaper.
         connect_timeout: Seconds for name resolution, connecting and the TLS handshake.
         trust_env: Whether proxies are taken from the environment.
         session: A session of the caller's, used as it is and never closed here.
@@ -62,6 +64,7 @@ class SessionPool:
         *,
         max_connections: int,
         max_response_bytes: int,
+        read_timeout: float | None,
         connect_timeout: float,
         trust_env: bool,
         session: aiohttp.ClientSession | None = None,
@@ -71,10 +74,10 @@ class SessionPool:
         self._max_response_bytes = max_response_bytes
         self._trust_env = trust_env
         self._timeout = aiohttp.ClientTimeout(
-            total=None, connect=None, sock_connect=connect_timeout, sock_read=_READ_TIMEOUT
+            total=None, connect=None, sock_connect=connect_timeout, sock_read=read_timeout
         )
-        self._borrowed = session
-        self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, _OwnSession] = WeakKeyDictionary()
+        self._borrowed = _Lease(session) if session is not None else None
+        self._sessions: dict[asyncio.AbstractEventLoop, _Lease] = {}
 
     def __repr__(self) -> str:
         return f"<SessionPool {self._base_url} on {len(self._sessions)} event loops>"
@@ -84,6 +87,8 @@ class SessionPool:
     ) -> Response:
         """Send one request, exactly once, and return the complete answer of any status.
 
+        The key is in `headers`, for this request alone: a redirect or a proxy never sees it.
+
         Cancellation closes the connection that was in use.
 
         Raises:
@@ -91,51 +96,18 @@ class SessionPool:
             ResponseTooLargeError: The body is larger than allowed.
             ConfigurationError: The environment's proxy settings cannot be used.
         """
-        if self._borrowed is not None:
-            return await self._send(self._borrowed, method, path, headers, body, operation)
-        own = await self._session()
-        own.in_flight += 1
-        try:
-            return await self._send(own.session, method, path, headers, body, operation)
-        finally:
-            own.in_flight -= 1
-            if own.is_retired and not own.in_flight:
-                await _close(own)
-
-    def retire(self) -> None:
-        """Send what comes next on fresh connections; the old ones close once their requests have ended.
-
-        A borrowed session keeps its connections: they are its owner's.
-        """
-        own = self._sessions.pop(asyncio.get_running_loop(), None)
-        if own is not None:
-            own.is_retired = True
-
-    async def aclose(self) -> None:
-        """Close this loop's connections. Twice is fine, and a later request opens new ones."""
-        own = self._sessions.pop(asyncio.get_running_loop(), None)
-        if own is not None:
-            await _close(own)
-
-    async def _send(
-        self,
-        session: aiohttp.ClientSession,
-        method: str,
-        path: str,
-        headers: Mapping[str, str],
-        body: bytes | None,
-        operation: str,
-    ) -> Response:
+        lease = self._borrowed or await self._lease()
+        lease.in_flight += 1
         failure: errors.KallglotError
         try:
-            async with session.request(
+            async with lease.session.request(
                 method,
                 URL(self._base_url + path, encoded=True),
                 headers=headers,
                 data=body,
                 allow_redirects=False,
                 timeout=self._timeout,
-                middlewares=(_send_once,),
+                middlewares=_MIDDLEWARES,
             ) as response:
                 content = await _read(response, self._max_response_bytes)
                 if content is not None:
@@ -149,14 +121,50 @@ class SessionPool:
                 )
         except (_LostError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             failure = _translate(error, operation)
+        finally:
+            lease.in_flight -= 1
+            if lease.is_retired and not lease.in_flight:
+                await lease.aclose()
         # Outside the handler: the foreign error, which may hold the key, is no context of ours.
         raise failure
 
-    async def _session(self) -> _OwnSession:
+    async def retire(self) -> None:
+        """Send what comes next on fresh connections; the old ones close once their requests have ended.
+
+        A borrowed session keeps its connections: they are its owner's.
+        """
+        own = self._sessions.pop(asyncio.get_running_loop(), None)
+        if own is not None:
+            own.is_retired = True
+            if not own.in_flight:
+                await own.aclose()
+
+    async def aclose(self) -> None:
+        """Close this loop's connections. Twice is fine, and a later request opens new ones."""
+        own = self._sessions.pop(asyncio.get_running_loop(), None)
+        if own is not None:
+            await own.aclose()
+
+    def __del__(self) -> None:
+        """Let go of what nobody closed: warn, and close it on the loop it belongs to."""
+        for loop, own in list(self._sessions.items()):
+            if loop.is_closed() or own.session.closed:
+                continue
+            warnings.warn(
+                f"a client of {self._base_url} was not closed: use `async with KallglotClient(...)`, or aclose()",
+                ResourceWarning,
+                source=self,
+                stacklevel=2,
+            )
+            if loop.is_running():
+                asyncio.run_coroutine_threadsafe(own.aclose(), loop)
+
+    async def _lease(self) -> _Lease:
         loop = asyncio.get_running_loop()
         own = self._sessions.get(loop)
         if own is None or own.session.closed:
-            own = self._sessions[loop] = _OwnSession(self._open_session())
+            self._sessions = {other: lease for other, lease in self._sessions.items() if not other.is_closed()}
+            own = self._sessions[loop] = _Lease(self._open_session())
             await own.guard()
         return own
 
@@ -168,14 +176,21 @@ class SessionPool:
         )
 
 
-class _OwnSession:
-    """A session that its event loop closes on its way out.
+_MIDDLEWARES = (_send_once,)
 
-    `asyncio.run` and its relatives close every started asynchronous generator before they close the loop.
-    That is the only public moment at which a client that nobody closed can still close its connections.
+
+class _Lease:
+    """A session in use, and how to close it if it is ours.
+
+    Once guarded, it is closed by its event loop on the way out: `asyncio.run` and its relatives close every
+    started asynchronous generator before they close the loop. That is the only public moment at which a
+    client that nobody closed can still close its connections.
     """
 
     __slots__ = ("_guard", "in_flight", "is_retired", "session")
+
+    # Loops know their generators only weakly, so what is open is held here until it is closed.
+    _open: ClassVar[set[_Lease]] = set()
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self.session = session
@@ -187,19 +202,16 @@ class _OwnSession:
         await anext(self._guard)
 
     async def aclose(self) -> None:
-        await self._guard.aclose()
-        await self.session.close()
+        with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_TIMEOUT):
+            await self._guard.aclose()
 
     async def _close_with_loop(self) -> AsyncGenerator[None, None]:
+        self._open.add(self)
         try:
             yield
         finally:
+            self._open.discard(self)
             await self.session.close()
-
-
-async def _close(own: _OwnSession) -> None:
-    with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_TIMEOUT):
-        await own.aclose()
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
@@ -248,9 +260,7 @@ def _translate(error: BaseException, operation: str) -> errors.KallglotError:
                 operation=operation,
             )
         case TimeoutError():
-            return errors.RequestTimeoutError(
-                f"no byte arrived for {_READ_TIMEOUT:g} s", operation=operation, timeout=_READ_TIMEOUT
-            )
+            return errors.RequestTimeoutError("the server sent nothing for too long", operation=operation)
         case aiohttp.ClientResponseError():
             # Broken HTTP looks like status 400 here; no status was received.
             return errors.ProtocolError("what arrived is not a well-formed HTTP answer", operation=operation)

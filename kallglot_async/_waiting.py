@@ -11,6 +11,7 @@ wait for it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections import OrderedDict, deque
@@ -279,37 +280,35 @@ class WaitCall:
         """Send one poll and report its answer to the queue."""
         operation = retrieve_analysis(entry.id)
         patience = self._patience(entry)
-        failure: errors.RequestError
         try:
-            with anyio.CancelScope(deadline=anyio.current_time() + patience):
+            async with asyncio.timeout(patience):
                 analysis, response = await self._pipeline.send(operation, self._lane, ticket)
-                self._requests += 1
-                self._on_answer(entry, analysis, response)
-                return
-            failure = errors.RequestTimeoutError(
-                f"a poll was not answered within {patience:g} s", operation=operation.name, timeout=patience
-            )
         except errors.RateLimitedError:
             self._requests += 1
             self._queue.on_refused(entry, _clock.now())
-            return
         except errors.RequestError as error:
             self._requests += isinstance(error, errors.APIError | errors.InvalidResponseError)
-            failure = error
+            self._on_failure(entry, error)
+        except TimeoutError:
+            text = f"a poll was not answered within {patience or 0.0:g} s"
+            self._on_failure(entry, errors.RequestTimeoutError(text, operation=operation.name, timeout=patience))
+        else:
+            self._requests += 1
+            self._on_answer(entry, analysis, response)
         finally:
             self._in_flight -= 1
             self._due.ring()
             self._deadline.ring()
             self._report_progress()
-        self._on_failure(entry, failure)
 
-    def _patience(self, entry: Entry) -> float:
+    def _patience(self, entry: Entry) -> float | None:
         """Seconds that a poll may take: the request's own limit, or less where a deadline comes first."""
         now = _clock.now()
         patience = self._pipeline.request_timeout or math.inf
         if entry.deadline is not None:
             patience = min(patience, entry.deadline - now)
-        return max(0.0, min(patience, self._ends_at - now))
+        patience = max(0.0, min(patience, self._ends_at - now))
+        return patience if patience < math.inf else None
 
     def _on_answer(self, entry: Entry, analysis: Analysis, response: Response) -> None:
         now = _clock.now()

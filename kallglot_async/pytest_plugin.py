@@ -9,21 +9,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-import pytest
-
 if TYPE_CHECKING:
     from kallglot_async._client import KallglotClient
     from kallglot_async.emulator import Emulator
 
 try:
-    from pytest_asyncio import fixture as _fixture
+    from pytest_asyncio import fixture
 except ModuleNotFoundError:  # pragma: no cover  # anyio's plugin takes plain fixtures
-    _fixture = pytest.fixture
+    from pytest import fixture  # type: ignore[no-redef]  # the same call, for this use
 
 __all__ = ["kallglot_client", "kallglot_emulator"]
 
 
-@_fixture
+@fixture
 async def kallglot_emulator() -> AsyncIterator[Emulator]:
     """An emulator on 127.0.0.1 without rate limits, whose analyses take 22 to 30 s, like the documented ones.
 
@@ -36,7 +34,7 @@ async def kallglot_emulator() -> AsyncIterator[Emulator]:
         yield emulator
 
 
-@_fixture
+@fixture
 async def kallglot_client(kallglot_emulator: Emulator) -> AsyncIterator[KallglotClient]:
     """A client of the `kallglot_emulator` of the same test."""
     from kallglot_async import KallglotClient

@@ -6,7 +6,6 @@ Documented: `X-RateLimit-Limit`, `-Remaining`, `-Reset` (Unix seconds on the ser
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -18,8 +17,7 @@ __all__ = ["RateFigures", "parse_date", "parse_rate_figures", "parse_request_id"
 LONGEST_WAIT = 86_400.0  # a longer Retry-After or window than a day is taken as a day
 _PLAUSIBLE_UNIX_TIME = 1_000_000_000.0  # 2001: anything below is not a moment but something else
 _LARGEST_LIMIT = 10**9
-_WHOLE = re.compile(r"\d{1,18}", re.ASCII)
-_NUMBER = re.compile(r"\d{1,18}(?:\.\d{1,9})?", re.ASCII)
+_MOST_DIGITS = 18
 _REQUEST_ID = re.compile(r"[!-~]{1,200}", re.ASCII)
 
 
@@ -105,12 +103,12 @@ def parse_request_id(headers: Mapping[str, str]) -> str | None:
 
 def _whole(text: str) -> int | None:
     text = text.strip()
-    return int(text) if _WHOLE.fullmatch(text) else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else None
 
 
 def _number(text: str) -> float | None:
     text = text.strip()
-    if not _NUMBER.fullmatch(text):
+    whole, _, fraction = text.partition(".")
+    if _whole(whole) is None or (fraction or "." in text) and _whole(fraction) is None:
         return None
-    value = float(text)
-    return value if math.isfinite(value) else None
+    return float(text)

@@ -14,6 +14,7 @@ from kallglot_async.errors import InvalidIdError
 __all__ = ["Revision", "check_analysis_id", "check_session_id"]
 
 _SAFE = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
+_ANALYSIS = re.compile(r"(ana_|anl_)[A-Za-z0-9_-]{1,124}", re.ASCII)
 
 
 class Revision(Enum):
@@ -23,16 +24,19 @@ class Revision(Enum):
     B = "anl_"
 
 
+_REVISIONS = {revision.value: revision for revision in Revision}
+
+
 def check_analysis_id(value: object) -> Revision:
     """Return the revision an analysis id belongs to.
 
     Raises:
         InvalidIdError: It is not an id of an analysis.
     """
-    text = _check_alphabet(value, "an analysis id")
-    for revision in Revision:
-        if text.startswith(revision.value) and len(text) > len(revision.value):
-            return revision
+    match = _ANALYSIS.fullmatch(value) if isinstance(value, str) else None
+    if match is not None:
+        return _REVISIONS[match[1]]
+    _check_alphabet(value, "an analysis id")
     raise InvalidIdError(f"{_shown(value)} is not an analysis id: those start with ana_ or anl_", id=_shown(value))
 
 

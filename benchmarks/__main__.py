@@ -1,0 +1,54 @@
+"""Run the benchmarks: `python -m benchmarks [--quick] [--json FILE]`. Prints one table and where it comes from."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks import decoding, requests
+
+SUITES = {"decode": decoding.run, "request": requests.run}
+
+
+def provenance() -> dict[str, object]:
+    """Return what a reader needs to run it again: commit, interpreter, libraries."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    return {
+        "commit": commit.stdout.strip() or "unknown",
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("aiohttp", "msgspec", "anyio")},
+    }
+
+
+def table(rows: list[dict[str, object]]) -> str:
+    """Return rows of one benchmark as a plain table."""
+    columns = [name for name in rows[0] if name != "benchmark" and any(row.get(name) is not None for row in rows)]
+    cells = [columns, *([str(row.get(name, "")) for name in columns] for row in rows)]
+    widths = [max(len(line[place]) for line in cells) for place in range(len(columns))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
+
+
+def main() -> None:
+    """Run the chosen suites."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("suites", nargs="*", choices=[*SUITES, []], help="which to run; default: all")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: a look, not a figure")
+    parser.add_argument("--json", type=Path, help="also write the rows as JSON lines")
+    arguments = parser.parse_args()
+    origin = provenance()
+    rows: list[dict[str, object]] = []
+    for name in arguments.suites or SUITES:
+        found = SUITES[name](quick=arguments.quick)
+        rows += found
+        print(f"\n{name}\n{table(found)}", flush=True)
+    print("\n" + ", ".join(f"{key} {value}" for key, value in origin.items()))
+    if arguments.json is not None:
+        arguments.json.write_text("".join(json.dumps({**row, **origin}) + "\n" for row in rows))
+
+
+if __name__ == "__main__":
+    main()
