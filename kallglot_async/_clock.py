@@ -19,13 +19,13 @@ __all__ = ["call_at", "now"]
 _TICK = 2e-6  # seconds
 
 _shift: WeakKeyDictionary[asyncio.AbstractEventLoop, float] = WeakKeyDictionary()
-_latest: Callable[[], asyncio.AbstractEventLoop | None] = lambda: None
+_latest: Callable[[], asyncio.AbstractEventLoop | None] = type(None)
 _latest_shift = 0.0
 
 
 def now() -> float:
     """Return monotonic seconds, the same scale on every loop of the process and outside of one."""
-    global _latest, _latest_shift  # noqa: PLW0603  # one loop asks again and again: spare it the look-up
+    global _latest, _latest_shift  # one loop asks again and again: spare it the look-up
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 try:
     from pytest_asyncio import fixture
 except ModuleNotFoundError:  # pragma: no cover  # anyio's plugin takes plain fixtures
-    from pytest import fixture  # type: ignore[no-redef]  # the same call, for this use
+    from pytest import fixture  # type: ignore[no-redef]  # noqa: PT013  # the same call, for this use
 
 __all__ = ["kallglot_client", "kallglot_emulator"]
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import itertools
 
 import anyio
 import pytest
@@ -286,7 +287,7 @@ async def test_the_documented_loop_is_a_schedule():
         await client.wait(id, schedule=PollSchedule.fixed(2.0))
         at = [entry.at for entry in polls_of(emulator, id)]
     assert len(at) >= 11
-    assert {round(later - earlier, 1) for earlier, later in zip(at, at[1:], strict=False)} == {2.0}
+    assert {round(later - earlier, 1) for earlier, later in itertools.pairwise(at)} == {2.0}
 
 
 async def test_progress_counts_every_id_once():

@@ -109,6 +109,5 @@ def _whole(text: str) -> int | None:
 def _number(text: str) -> float | None:
     text = text.strip()
     whole, _, fraction = text.partition(".")
-    if _whole(whole) is None or (fraction or "." in text) and _whole(fraction) is None:
-        return None
-    return float(text)
+    is_number = _whole(whole) is not None and ("." not in text or _whole(fraction) is not None)
+    return float(text) if is_number else None

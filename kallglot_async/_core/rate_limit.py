@@ -79,7 +79,7 @@ class Window:
     """The limit of one endpoint group under one key, as the server announces it."""
 
     __slots__ = (
-        "_at_least",
+        "_longest_rest",
         "_figure_at",
         "_pace",
         "_period",
@@ -101,7 +101,7 @@ class Window:
         self._reopens_at = -math.inf
         self._figure_at = -math.inf  # when the newest figure arrived
         self._period: float | None = None
-        self._at_least = 0.0
+        self._longest_rest = 0.0  # the longest time to a reset that was seen
         self._probe_out = False
         self._pace = _Pace()
 
@@ -113,7 +113,12 @@ class Window:
     @property
     def period(self) -> float:
         """The length of a window in seconds, as far as known."""
-        return self._period or self._at_least or DOCUMENTED_PERIOD
+        return self._period or self._longest_rest or DOCUMENTED_PERIOD
+
+    @property
+    def _at_least(self) -> float:
+        """Seconds that a window lasts at least: whole-second headers can overstate a rest by two."""
+        return max(0.0, self._longest_rest - 2 * ROUNDING)
 
     def resets_in(self, now: float) -> float:
         """Seconds until the window renews, 0.0 when it has."""
@@ -123,13 +128,14 @@ class Window:
         """Seconds between two paced polls."""
         if self.limit is None:
             return 0.0
-        shortest = (self._period or self._at_least) / max(1, self.limit - self.limit // _HEADROOM)
+        spare = self.limit // _HEADROOM
+        shortest = (self._period or self._at_least) / max(1, self.limit - spare)
         left = self._resets_at - now
         if shortest:
             left -= ROUNDING
         elif left <= 0:
-            return DOCUMENTED_PERIOD / self.limit
-        return max(shortest, left / max(1, self.available))
+            return self.period / self.limit
+        return max(shortest, left / max(1, self.available - spare))
 
     def next_at(self, now: float, urgency: Urgency) -> float:
         """Return when a request may go: `now` or before for at once, infinity for "when an answer comes"."""
@@ -215,7 +221,7 @@ class Window:
         self._reopens_at = self._resets_at + self.guard()
 
     def _learn_period(self, figures: RateFigures) -> None:
-        self._at_least = max(self._at_least, figures.resets_in - 2 * ROUNDING)
+        self._longest_rest = max(self._longest_rest, figures.resets_in)
         step = figures.reset - self._reset
         recovered = figures.remaining >= self._remaining
         if math.isfinite(step) and recovered and step >= max(1.0, self._at_least):
