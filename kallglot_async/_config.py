@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-import math
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import NoReturn
 from urllib.parse import urlsplit
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from kallglot_async.errors import ConfigurationError
+from kallglot_async.models.rate_limit import is_finite
 
 __all__ = ["ClientConfig", "Secret", "check_count", "check_seconds", "parse_base_url", "resolve_config"]
 
@@ -22,7 +23,7 @@ BASE_URL_VARIABLE = "KALLGLOT_BASE_URL"
 # Documented prefixes are sk_live_ and sk_test_; alphabet and length are not documented, so any visible
 # ASCII goes, which is also what an HTTP header can carry.
 _API_KEY = re.compile(r"sk_(?:live|test)_[!-~]{1,512}")
-_KEY_PREFIX_LENGTH = len("sk_live_")
+_KEY_PREFIX = re.compile(r"sk_(?:live|test)_")
 
 
 class Secret:
@@ -42,7 +43,8 @@ class Secret:
         return text.replace(self._value, str(self))
 
     def __repr__(self) -> str:
-        return f"{self._value[:_KEY_PREFIX_LENGTH]}***"
+        prefix = _KEY_PREFIX.match(self._value) if isinstance(self._value, str) else None
+        return f"{prefix[0] if prefix else ''}***"
 
     def __eq__(self, other: object) -> bool:
         return self._value == other._value if isinstance(other, Secret) else NotImplemented
@@ -95,7 +97,9 @@ def resolve_config(
     _check_api_key(api_key)
     return ClientConfig(
         api_key=api_key,
-        base_url=parse_base_url(base_url or environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL),
+        base_url=parse_base_url(
+            base_url if base_url is not None else environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL
+        ),
         timeout=None if timeout is None else check_seconds("timeout", timeout),
         max_attempts=check_count("max_attempts", max_attempts),
         max_connections=check_count("max_connections", max_connections),
@@ -129,14 +133,14 @@ def parse_base_url(text: str) -> str:
     """
     if not isinstance(text, str):
         raise ConfigurationError(f"base_url is not text but {type(text).__name__}")
+    # First of all, and wherever it stands: what is before an @ may be a password, so it is never shown.
+    if "@" in unicodedata.normalize("NFKC", text):
+        raise ConfigurationError("base_url holds an @, as before it a user name or password: leave them out")
     try:
         parts = urlsplit(text.strip())
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise ConfigurationError(f"base_url cannot be read as a URL: {error}") from None
-    # Userinfo first, and never shown: it may be a password.
-    if "@" in parts.netloc:
-        raise ConfigurationError("base_url holds a user name or password: leave them out")
+        raise ConfigurationError(f"base_url {text!r:.200} cannot be read as a URL: {error}") from None
     if parts.scheme not in {"http", "https"} or not host:
         raise ConfigurationError(f"base_url {text!r} is not an absolute http(s) URL such as {DEFAULT_BASE_URL}")
     if any(ord(char) <= 0x20 or ord(char) == 0x7F for char in text.strip()):
@@ -165,8 +169,8 @@ def check_seconds(name: str, value: float, *, zero: bool = False) -> float:
     Raises:
         ConfigurationError: It is not a finite number in range.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ConfigurationError(f"{name} is a finite number of seconds, not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not is_finite(value):
+        raise ConfigurationError(f"{name} is a finite number of seconds, not {value!r:.80}")
     if value < 0 or (value == 0 and not zero):
         raise ConfigurationError(f"{name} is {'at least' if zero else 'above'} 0 seconds, not {value!r}")
     return float(value)

@@ -24,11 +24,12 @@ __all__ = ["Lane", "RateLimiter"]
 
 
 class _Waiter:
-    __slots__ = ("future", "place")
+    __slots__ = ("future", "place", "until")
 
-    def __init__(self, future: asyncio.Future[Ticket], place: int) -> None:
+    def __init__(self, future: asyncio.Future[Ticket], place: int, until: float) -> None:
         self.future = future
         self.place = place
+        self.until = until
 
 
 class Lane:
@@ -82,14 +83,15 @@ class Lane:
         if ticket is not None:
             return ticket
         now = _clock.now()
-        self._refuse_hopeless(now, urgency, until)
-        waiter = _Waiter(asyncio.get_running_loop().create_future(), next(self._places))
+        if (at := self.next_at(now, urgency)) > until and not math.isinf(at):
+            raise self._too_late(now, at)
+        waiter = _Waiter(asyncio.get_running_loop().create_future(), next(self._places), until)
         self._queues[urgency].append(waiter)
         self._pump(now)
         try:
             return await waiter.future
         except asyncio.CancelledError:
-            if waiter.future.done() and not waiter.future.cancelled():
+            if waiter.future.done() and not waiter.future.cancelled() and waiter.future.exception() is None:
                 self.unsent(waiter.future.result(), urgency)
             raise
 
@@ -153,6 +155,7 @@ class Lane:
         if not self._is_window:
             self._probing.on_refused(ticket, now)
         self._paused_until = max(self._paused_until, until)
+        self._dismiss_hopeless(now)
         self._pump(now)
         return until - now
 
@@ -223,15 +226,18 @@ class Lane:
                 return True
         return False
 
-    def _refuse_hopeless(self, now: float, urgency: Urgency, until: float) -> None:
-        """Fail now rather than at the deadline where the time is already known to be too late."""
-        at = self.next_at(now, urgency)
-        if math.isinf(at) or at <= until:
-            return
+    def _dismiss_hopeless(self, now: float) -> None:
+        """Tell those in line who cannot wait that long, now rather than at their deadline."""
+        for urgency, queue in zip(Urgency, self._queues, strict=True):
+            at = self.next_at(now, urgency)
+            for waiter in queue:
+                if waiter.until < at < math.inf and not waiter.future.done():
+                    waiter.future.set_exception(self._too_late(now, at))
+
+    def _too_late(self, now: float, at: float) -> RateLimitedError:
         window = self._window
-        raise RateLimitedError(
-            f"the rate limit allows the next request in {at - now:.1f} s, after the deadline of this call",
-            status=429,
+        return RateLimitedError(
+            f"the rate limit allows the next request in {at - now:.1f} s, too late for this call",
             code="rate_limit_exceeded",
             retry_after=at - now,
             limit=window.limit,

@@ -7,16 +7,16 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import anyio
 
 from kallglot_async import _clock, errors
 from kallglot_async._config import ClientConfig
 from kallglot_async._core.headers import parse_date, parse_rate_figures, parse_retry_after
-from kallglot_async._core.messages import Operation, Response, interpret, request_headers
+from kallglot_async._core.messages import Operation, Response, interpret
 from kallglot_async._core.rate_limit import Ticket, Urgency
-from kallglot_async._core.retry import RetryBudget, RetryPolicy, is_transient
+from kallglot_async._core.retry import RetryBudget, RetryPolicy, may_have_acted
 from kallglot_async._limiter import Lane, RateLimiter
 from kallglot_async._pool import SessionPool
 
@@ -82,51 +82,64 @@ class Pipeline:
             KallglotError: How the last attempt ended, with the history of all.
         """
         deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
-        history: list[str] = []
-        bound = asyncio.timeout_at(deadline)
+        call = _Call(operation, math.inf if deadline is None else deadline)
         try:
-            async with bound:
-                return await self._run(operation, math.inf if deadline is None else deadline, history, ticket)
+            async with asyncio.timeout_at(deadline):
+                return await self._run(call, ticket)
         except errors.RequestError as error:
-            raise self._tell(error, operation, history) from error.__cause__
+            raise call.tell(error) from error.__cause__
         except TimeoutError:
             failure = self._out_of_time(operation, timeout)
-        raise self._tell(failure, operation, history)
+        if call.is_sending:
+            call.on_failure(failure)
+        raise call.tell(failure)
 
-    async def _run(self, operation: Operation[T], deadline: float, history: list[str], ticket: Ticket | None) -> T:
+    async def _run(self, call: _Call[T], ticket: Ticket | None) -> T:
+        operation = call.operation
         lane = self.lane(operation.group)
         loop = asyncio.get_running_loop()
         while True:
-            ticket = ticket or await self._acquire(lane, operation, deadline)
+            ticket = ticket or await self._acquire(lane, operation, call.deadline - loop.time())
+            call.is_sending = True
             try:
                 value, _ = await self.send(operation, lane, ticket)
                 return value
             except errors.RateLimitedError as refused:
-                if loop.time() + (refused.retry_after or 0.0) > deadline:
+                call.is_sending = False
+                if (refused.retry_after or 0.0) > call.deadline - loop.time():
                     raise
             except errors.RequestError as error:
-                history.append(str(error))
-                delay = self.policy.next_delay(operation, error, len(history))
-                if delay is None or loop.time() + delay > deadline:
+                call.on_failure(error)
+                within = call.deadline - loop.time()
+                delay = self.policy.next_delay(operation, error, len(call.history), within=within)
+                if delay is None:
                     raise
                 _log.debug("%s failed, next attempt in %.2f s: %s", operation.name, delay, error)
                 await anyio.sleep(delay)
             ticket = None
 
-    async def _acquire(self, lane: Lane, operation: Operation[Any], deadline: float) -> Ticket:
-        """Take a slot, unless it is known that there will be none in time."""
+    async def _acquire(self, lane: Lane, operation: Operation[Any], left: float) -> Ticket:
+        """Take a slot, unless there will be none in time."""
         ticket = lane.try_acquire(Urgency.DIRECT)
         if ticket is not None:
             return ticket
-        now = _clock.now()
-        until = now + (deadline - asyncio.get_running_loop().time())
-        if self._config.max_rate_wait is not None:
-            until = min(until, now + self._config.max_rate_wait)
+        patience = self._config.max_rate_wait
+        until = _clock.now() + (left if patience is None else min(left, patience))
         try:
-            return await lane.acquire(Urgency.DIRECT, until=until)
+            async with asyncio.timeout(patience):
+                return await lane.acquire(Urgency.DIRECT, until=until)
         except errors.RateLimitedError as error:
             error.operation = operation.name
             raise
+        except TimeoutError:
+            state = lane.state()
+        raise errors.RateLimitedError(
+            f"{operation.name} waited {patience:g} s for the rate limit, as long as max_rate_wait allows",
+            operation=operation.name,
+            retry_after=state.resets_in,
+            limit=state.limit,
+            reset=state.resets_in,
+        )
 
     async def send(self, operation: Operation[T], lane: Lane, ticket: Ticket) -> tuple[T, Response]:
         """Send one request on a slot that was granted; return its value and the answer. No retries.
@@ -137,13 +150,7 @@ class Pipeline:
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
-            response = await self._pool.send(
-                operation.method,
-                operation.path,
-                headers=request_headers(operation, self._config.api_key),
-                body=operation.body,
-                operation=operation.name,
-            )
+            response = await self._pool.send(operation, self._config.api_key)
         except BaseException:
             lane.lost(ticket)
             raise
@@ -183,12 +190,29 @@ class Pipeline:
             timeout=timeout,
         )
 
-    @staticmethod
-    def _tell(error: errors.RequestError, operation: Operation[Any], history: list[str]) -> errors.RequestError:
+
+class _Call(Generic[T]):
+    """One direct call: what its attempts have shown so far."""
+
+    __slots__ = ("deadline", "history", "is_sending", "is_uncertain", "operation")
+
+    def __init__(self, operation: Operation[T], deadline: float) -> None:
+        self.operation = operation
+        self.deadline = deadline  # on the loop's clock
+        self.history: list[str] = []
+        self.is_sending = False
+        self.is_uncertain = False  # whether an attempt may have been acted upon
+
+    def on_failure(self, error: errors.RequestError) -> None:
+        """An attempt ended with an error."""
+        self.is_sending = False
+        self.is_uncertain = self.is_uncertain or may_have_acted(error)
+        self.history.append(str(error))
+
+    def tell(self, error: errors.RequestError) -> errors.RequestError:
         """Write the attempts on the error that ends the call."""
-        error.attempts = max(len(history), error.attempts)
-        error.history = tuple(history)
-        uncertain = is_transient(error) and not isinstance(error, errors.ConnectError)
-        if operation.idempotency_key is not None and uncertain:
-            error.idempotency_key = operation.idempotency_key
+        error.attempts = len(self.history)
+        error.history = tuple(self.history)
+        if self.is_uncertain:
+            error.idempotency_key = self.operation.idempotency_key
         return error

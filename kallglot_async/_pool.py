@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
+import socket
 import ssl
 import warnings
-from collections.abc import AsyncGenerator, Mapping
-from typing import ClassVar
+from collections.abc import AsyncGenerator
+from typing import Any, ClassVar
 
 import aiohttp
 import anyio
+from aiohttp.abc import ResolveResult
 from aiohttp.client_middlewares import ClientHandlerType
 from yarl import URL
 
 from kallglot_async import errors
-from kallglot_async._core.messages import Response
+from kallglot_async._config import Secret
+from kallglot_async._core.messages import Operation, Response, request_headers
 
 __all__ = ["SessionPool"]
 
@@ -82,12 +86,10 @@ class SessionPool:
     def __repr__(self) -> str:
         return f"<SessionPool {self._base_url} on {len(self._sessions)} event loops>"
 
-    async def send(
-        self, method: str, path: str, *, headers: Mapping[str, str], body: bytes | None, operation: str
-    ) -> Response:
+    async def send(self, operation: Operation[Any], key: Secret) -> Response:
         """Send one request, exactly once, and return the complete answer of any status.
 
-        The key is in `headers`, for this request alone: a redirect or a proxy never sees it.
+        The key goes into the headers of this request alone: a redirect or a proxy never sees it.
 
         Cancellation closes the connection that was in use.
 
@@ -97,15 +99,18 @@ class SessionPool:
             ConfigurationError: The environment's proxy settings cannot be used.
         """
         lease = self._borrowed or await self._lease()
+        if lease.session.closed:
+            raise errors.ConfigurationError("the session that was passed is closed: keep it open, or pass none")
         lease.in_flight += 1
         failure: errors.KallglotError
         try:
             async with lease.session.request(
-                method,
-                URL(self._base_url + path, encoded=True),
-                headers=headers,
-                data=body,
+                operation.method,
+                URL(self._base_url + operation.path, encoded=True),
+                headers=request_headers(operation, key),  # bound to no name: a traceback may show locals
+                data=operation.body,
                 allow_redirects=False,
+                raise_for_status=False,
                 timeout=self._timeout,
                 middlewares=_MIDDLEWARES,
             ) as response:
@@ -114,13 +119,13 @@ class SessionPool:
                     return Response(response.status, response.headers, content)
                 response.close()
                 failure = errors.ResponseTooLargeError(
-                    f"{operation} was answered with more than {self._max_response_bytes} bytes",
-                    operation=operation,
+                    f"{operation.name} was answered with more than {self._max_response_bytes} bytes",
+                    operation=operation.name,
                     status=response.status,
                     limit=self._max_response_bytes,
                 )
         except (_LostError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            failure = _translate(error, operation)
+            failure = _translate(error, operation.name)
         finally:
             lease.in_flight -= 1
             if lease.is_retired and not lease.in_flight:
@@ -147,8 +152,9 @@ class SessionPool:
 
     def __del__(self) -> None:
         """Let go of what nobody closed: warn, and close it on the loop it belongs to."""
+        self._forget_closed_loops()
         for loop, own in list(self._sessions.items()):
-            if loop.is_closed() or own.session.closed:
+            if own.session.closed:
                 continue
             warnings.warn(
                 f"a client of {self._base_url} was not closed: use `async with KallglotClient(...)`, or aclose()",
@@ -163,20 +169,42 @@ class SessionPool:
         loop = asyncio.get_running_loop()
         own = self._sessions.get(loop)
         if own is None or own.session.closed:
-            self._sessions = {other: lease for other, lease in self._sessions.items() if not other.is_closed()}
+            self._forget_closed_loops()
             own = self._sessions[loop] = _Lease(self._open_session())
             await own.guard()
         return own
 
+    def _forget_closed_loops(self) -> None:
+        """Let go of sessions whose loop ended without its usual clean-up: they can only be collected now."""
+        for loop in [loop for loop in self._sessions if loop.is_closed()]:
+            self._sessions.pop(loop).abandon()
+
     def _open_session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._max_connections),
+            connector=aiohttp.TCPConnector(limit=self._max_connections, resolver=_Resolver(self._timeout.sock_connect)),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=self._trust_env,
         )
 
 
 _MIDDLEWARES = (_send_once,)
+
+
+class _Resolver(aiohttp.ThreadedResolver):
+    """The system's resolver with a time limit: aiohttp's `sock_connect` begins only after the look-up.
+
+    Its `connect` would cover the look-up, but also the wait for a free connection of a busy pool.
+    """
+
+    def __init__(self, timeout: float | None) -> None:
+        super().__init__()
+        self._seconds = timeout
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        async with asyncio.timeout(self._seconds):
+            return await super().resolve(host, port, family)
 
 
 class _Lease:
@@ -204,6 +232,9 @@ class _Lease:
     async def aclose(self) -> None:
         with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_TIMEOUT):
             await self._guard.aclose()
+
+    def abandon(self) -> None:
+        self._open.discard(self)
 
     async def _close_with_loop(self) -> AsyncGenerator[None, None]:
         self._open.add(self)
@@ -281,7 +312,7 @@ def _translate(error: BaseException, operation: str) -> errors.KallglotError:
 def _os_reason(error: OSError) -> str:
     if error.errno == errno.EMFILE:
         return "too many open files: raise the limit or lower max_connections"
-    return error.strerror or type(error).__name__
+    return os.strerror(error.errno) if error.errno else type(error).__name__
 
 
 def _describe_tls(error: BaseException) -> str:

@@ -106,7 +106,7 @@ class InvalidIdError(ConfigurationError):
     """The text is not an id of the expected kind. Raised before any I/O.
 
     Attributes:
-        id: The offending value as text, shortened to 80 characters.
+        id: The offending text as it was given; `<type>` for what is no text.
     """
 
     def __init__(self, message: str = "", *, id: str = "") -> None:

@@ -7,6 +7,7 @@ still does not fit has a required field missing or of the wrong type, and says s
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -85,17 +86,26 @@ def decode_analysis(body: bytes, revision: Revision) -> Analysis:
         MalformedBodyError: It is not JSON.
         WrongShapeError: A required field is missing, or a field has a type it never has.
     """
+    analysis = None
     try:
-        return _decode_a(body) if revision is Revision.A else _lift(_decode_b(body))
+        analysis = _decode_a(body) if revision is Revision.A else _lift(_decode_b(body))
     except _UNREADABLE:
-        pass
+        pass  # and on, outside the handler: what msgspec raised may quote the body, and is no context of ours
+    if analysis is None:
+        return _decode_leniently(body, revision)
+    if revision is Revision.A and analysis.report is not None:  # ours alone: from a server, an unknown field
+        return msgspec.structs.replace(analysis, report=None)
+    return analysis
+
+
+def _decode_leniently(body: bytes, revision: Revision) -> Analysis:
     plain = _repair(decode_json_object(body), _NOT_OURS[revision])
     try:
         if revision is Revision.A:
             return msgspec.convert(plain, Analysis)
         return _lift(msgspec.convert(plain, _AnalysisB))
     except msgspec.ValidationError as error:
-        shape = str(error)
+        shape = _VALUE.sub("Invalid value", str(error))
     except RecursionError:
         shape = "nested too deeply"
     raise WrongShapeError(shape)
@@ -137,8 +147,10 @@ def _json_type(value: object) -> str:
 
 
 _TIMESTAMPS = ("created_at", "completed_at", "estimated_completion")
+# The one message of msgspec that quotes what it refuses, up to the path.
+_VALUE = re.compile(r"^Invalid enum value .*?(?= - at `[^`]*`$|$)", re.DOTALL)
 # Parts of undocumented shape are kept to the letter, nulls included.
-_NOT_OURS = {Revision.A: frozenset({"compliance"}), Revision.B: frozenset({"keywords"})}
+_NOT_OURS = {Revision.A: frozenset({"compliance", "error"}), Revision.B: frozenset({"keywords", "flags"})}
 
 
 def _repair(plain: dict[str, Any], kept: frozenset[str]) -> dict[str, Any]:
@@ -174,7 +186,7 @@ def _without_nulls(value: Any, kept: frozenset[str]) -> Any:
 def _read_timestamp(value: object) -> datetime | None:
     """Read what is plausibly a moment; None for anything else, as the contract knows no other form."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return _from_epoch(float(value))
+        return _from_epoch(value)
     if not isinstance(value, str):
         return None
     text = value.strip().replace(":60", ":59")  # a leap second

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 import msgspec
@@ -75,7 +76,7 @@ def parse_retry_after(headers: Mapping[str, str], *, wall_now: float) -> float |
 
 def clamp_wait(seconds: float) -> float:
     """Return a wait between 0 and a day."""
-    return min(max(0.0, seconds), LONGEST_WAIT)
+    return float(min(max(0.0, seconds), LONGEST_WAIT))
 
 
 _last_date: tuple[str, float | None] = ("", None)
@@ -88,7 +89,9 @@ def parse_date(text: str) -> float | None:
     if text == _last_date[0]:
         return _last_date[1]
     try:
-        moment: float | None = parsedate_to_datetime(text).timestamp()
+        parsed = parsedate_to_datetime(text)
+        # HTTP dates are UTC; a date without a zone would otherwise be read in the machine's own.
+        moment: float | None = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):
         moment = None
     _last_date = (text, moment)

@@ -37,7 +37,7 @@ def check_analysis_id(value: object) -> Revision:
     if match is not None:
         return _REVISIONS[match[1]]
     _check_alphabet(value, "an analysis id")
-    raise InvalidIdError(f"{_shown(value)} is not an analysis id: those start with ana_ or anl_", id=_shown(value))
+    raise _refusal(value, "an analysis id", "those start with ana_ or anl_")
 
 
 def check_session_id(value: object) -> str:
@@ -48,21 +48,23 @@ def check_session_id(value: object) -> str:
     """
     text = _check_alphabet(value, "a session id")
     if not text.startswith("sess_") or len(text) == len("sess_"):
-        raise InvalidIdError(f"{_shown(value)} is not a session id: those start with sess_", id=_shown(value))
+        raise _refusal(value, "a session id", "those start with sess_")
     return text
 
 
 def _check_alphabet(value: object, kind: str) -> str:
     if not isinstance(value, str):
-        raise InvalidIdError(f"{kind} is a str, not {type(value).__name__}", id=_shown(value))
+        raise _refusal(value, kind, "an id is a str")
     if not _SAFE.fullmatch(value):
-        raise InvalidIdError(
-            f"{_shown(value)} is not {kind}: expected 1 to 128 of the characters A-Z a-z 0-9 _ -",
-            id=_shown(value),
-        )
+        raise _refusal(value, kind, "expected 1 to 128 of the characters A-Z a-z 0-9 _ -")
     return value
 
 
-def _shown(value: object) -> str:
-    """Return a short, printable form; foreign objects show their type only."""
-    return ascii(value)[:80] if isinstance(value, str | int | float | None) else type(value).__name__
+def _refusal(value: object, kind: str, remedy: str) -> InvalidIdError:
+    """Return the error, which goes by the text that was given; something else goes by its type."""
+    if not isinstance(value, str):
+        name = type(value).__name__
+        return InvalidIdError(f"something of type {name} is not {kind}: {remedy}", id=f"<{name}>")
+    if value.startswith(("sk_live_", "sk_test_")):
+        return InvalidIdError(f"an API key is not {kind}: {remedy}", id="<API key>")
+    return InvalidIdError(f"{ascii(value)[:80]} is not {kind}: {remedy}", id=value)

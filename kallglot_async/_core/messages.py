@@ -130,10 +130,7 @@ def create_analysis(
         _refuse_mixture(of_b, "analyses= asks for revision A")
         fields = {"analyses": _texts("analyses", analyses), **of_a}
         if custom_prompts is not None:
-            fields["custom_prompts"] = {
-                _check_text("custom_prompts", key): _check_text("custom_prompts", text)
-                for key, text in custom_prompts.items()
-            }
+            fields["custom_prompts"] = _prompts(custom_prompts)
     else:
         _refuse_mixture(of_a, "they belong to revision A, which needs analyses=")
         fields = {"profile": profile, "include": None if include is None else _texts("include", include)}
@@ -145,13 +142,13 @@ def create_analysis(
         method="POST",
         path=f"sessions/{session_id}/analysis",
         group="analysis",  # assumed: the documentation has an analysis group and does not split it
-        decode=_decode_created,
+        decode=lambda body: _decode_created(body, session_id),
         body=msgspec.json.encode({name: value for name, value in fields.items() if value is not None}),
         idempotency_key=idempotency_key,
     )
 
 
-def _decode_created(body: bytes) -> Analysis:
+def _decode_created(body: bytes, session_id: str) -> Analysis:
     """Decode a create's answer, whose id says which revision answered."""
     id = decode_json_object(body).get("id")
     is_b = isinstance(id, str) and id.startswith(Revision.B.value)
@@ -160,7 +157,17 @@ def _decode_created(body: bytes) -> Analysis:
         check_analysis_id(analysis.id)
     except errors.InvalidIdError:
         raise WrongShapeError("Expected the id of an analysis - at `$.id`") from None
+    if analysis.session_id not in {None, session_id}:
+        raise _AnotherAnalysisError
     return analysis
+
+
+def _prompts(prompts: Mapping[str, str]) -> dict[str, str]:
+    if not isinstance(prompts, Mapping):
+        raise ConfigurationError(
+            f"custom_prompts maps components to prompts, it is not {type(prompts).__name__}: write {{'summary': '...'}}"
+        )
+    return {_check_text("custom_prompts", key): _check_text("custom_prompts", text) for key, text in prompts.items()}
 
 
 def _refuse_mixture(fields: Mapping[str, object], reason: str) -> None:
@@ -184,8 +191,14 @@ def _texts(name: str, values: Sequence[str]) -> list[str]:
 def _check_text(name: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ConfigurationError(f"{name} is a text that is not empty, not {type(value).__name__} {value!r:.40}")
-    if not value.isprintable() and name == "idempotency_key":
-        raise ConfigurationError("idempotency_key holds control characters, which no header can carry")
+    if name == "idempotency_key" and not (value.isascii() and value.isprintable()):
+        raise ConfigurationError("idempotency_key is visible ASCII, which a header can carry: use a UUID")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(
+            f"{name} holds half a character (a lone surrogate): decode its source as UTF-8"
+        ) from None
     return value
 
 
@@ -212,7 +225,7 @@ def interpret(operation: Operation[T], response: Response, *, key: Secret, wall_
     """
     if not 200 <= response.status < 300:
         raise _refusal(operation, response, key, wall_now)
-    name, request_id = operation.name, _request_id(response)
+    name, request_id = operation.name, _request_id(response, key)
     kind: type[errors.InvalidResponseError]
     try:
         return operation.decode(response.body)
@@ -258,7 +271,7 @@ def _refusal(
             f"{operation.name} was answered with a redirect ({status}), which is not followed; check base_url",
             operation=operation.name,
             status=status,
-            request_id=_request_id(response),
+            request_id=_request_id(response, key),
         )
     kind, default = _BY_STATUS.get(status, (errors.APIError, f"the API answered {status}"))
     if status >= 500:
@@ -274,7 +287,7 @@ def _refusal(
         code=_text(body.code, key),
         type=_text(body.type, key),
         param=_text(body.param, key),
-        request_id=_text(body.request_id, key) or _request_id(response),
+        request_id=_text(body.request_id, key) or _request_id(response, key),
         retry_after=_retry_after(response, body, wall_now),
     )
 
@@ -296,8 +309,8 @@ def _text(value: object, key: Secret) -> str | None:
     """Return a server's text made safe for one line of a log: short, printable, without our key."""
     if not isinstance(value, str):
         return None
-    line = "".join(char if char.isprintable() else " " for char in key.redact(value[: 4 * _LONGEST_TEXT]))
-    return line[:_LONGEST_TEXT].strip() or None
+    start = key.redact(value)[:_LONGEST_TEXT]
+    return "".join(char if char.isprintable() else " " for char in start).strip() or None
 
 
 def _retry_after(response: Response, body: _ErrorBody, wall_now: float) -> float | None:
@@ -305,9 +318,9 @@ def _retry_after(response: Response, body: _ErrorBody, wall_now: float) -> float
     if header is not None:
         return header
     seconds = body.retry_after
-    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    return clamp_wait(float(seconds)) if is_number and seconds == seconds else None
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds == seconds
+    return clamp_wait(seconds) if is_number else None
 
 
-def _request_id(response: Response) -> str | None:
-    return parse_request_id(response.headers)
+def _request_id(response: Response, key: Secret) -> str | None:
+    return _text(parse_request_id(response.headers), key)

@@ -8,13 +8,13 @@ How a granted slot is spent (`PollQueue.take`), in this order:
    jitter the model would lock itself into late polling. An id of unknown age is due when it is added, unless the
    first looks before it found theirs running (see `_first_look_due`).
 3. The id seen longest ago, if that was pending / (FRESH * rate) seconds ago, or if by what has been learned since
-   then it is overdue. This fifth of the budget keeps the tail of a batch tight and a wrong law harmless.
+   then it is overdue. This fifth of the budget keeps the tail of a batch tight, and bounds what a wrong law costs.
 4. Otherwise none: the slot stays unused.
 
 How a window is spent (`_can_spend`): a request goes ahead of the even pace if, by what has been observed, it finds
-its id settled with a probability of at least pending / (remaining - pending), and never less than WORTH. Asked for
-at least that, the ids pending cost no more than the window holds; and as nothing goes ahead once `remaining` is
-down to `pending`, every open id can still be looked at, at the even pace, before the window renews.
+its id settled with a probability of at least pending / (remaining - pending), within WORTH and DEAREST. An id then
+costs on average what the window holds for it. Nothing goes ahead once `remaining` is down to `pending`, so that
+every open id can still be looked at, at the even pace, before the window renews.
 
 Pure: no clock (`now` is an argument: seconds of a clock that never goes back), no randomness of its own, no I/O.
 """

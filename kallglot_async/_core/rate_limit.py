@@ -38,6 +38,7 @@ __all__ = ["Ceiling", "Probing", "Ticket", "Urgency", "Window"]
 DOCUMENTED_PERIOD = 60.0  # seconds; "requests per minute" in every table of the documentation
 PAUSE_WITHOUT_ADVICE = 30.0  # seconds; what the documentation's sample clients fall back to
 ROUNDING = 1.0  # seconds by which whole-second headers can overstate the time left
+_FIRST_GUESS = 2.5  # requests/s: the highest documented limit for analyses, 150 a minute
 _HEADROOM = 50  # one request in so many is left unused by paced polls
 
 
@@ -79,8 +80,8 @@ class Window:
     """The limit of one endpoint group under one key, as the server announces it."""
 
     __slots__ = (
-        "_longest_rest",
         "_figure_at",
+        "_longest_rest",
         "_pace",
         "_period",
         "_probe_out",
@@ -279,8 +280,10 @@ class Probing:
         """A request was refused. Refusals of requests sent before the last one tell nothing new."""
         if ticket.sent_at <= self._refused_at:
             return
-        since = self._since if self._since is not None else now
-        refused_rate = max(1, self._accepted) / max(now - since, 0.1)
+        if self._accepted and self._since is not None:
+            refused_rate = self._accepted / max(now - self._since, 0.1)
+        else:  # nothing was accepted since the last refusal: that says "less", not how much less
+            refused_rate = (self.rate or _FIRST_GUESS) / 2
         self.rate = 0.8 * refused_rate
         self._step = refused_rate / 1000
         self._accepted, self._since, self._refused_at = 0, now, now

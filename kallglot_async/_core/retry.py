@@ -7,13 +7,14 @@ mode. Delay before attempt n + 1: U(0, min(cap, base * 2^(n - 1))), after "Expon
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 from kallglot_async import errors
 from kallglot_async._core.messages import Operation
 
-__all__ = ["RetryBudget", "RetryPolicy", "is_transient"]
+__all__ = ["RetryBudget", "RetryPolicy", "is_transient", "may_have_acted"]
 
 BASE_DELAY = 0.5  # seconds
 LONGEST_DELAY = 8.0  # seconds
@@ -40,6 +41,15 @@ def is_transient(error: errors.KallglotError) -> bool:
     return isinstance(error, errors.TransportError | errors.InvalidResponseError)
 
 
+def may_have_acted(error: errors.KallglotError) -> bool:
+    """Whether the server may have done what was asked, although the answer does not say so."""
+    if isinstance(error, errors.ConnectError | errors.ProxyError | errors.TLSError):
+        return False  # never sent
+    if isinstance(error, errors.APIError):
+        return error.status >= 500 or error.code == "idempotency_conflict"
+    return isinstance(error, errors.TransportError | errors.InvalidResponseError)
+
+
 class RetryBudget:
     """How many retries the calls of one client may still spend, shared by all of them.
 
@@ -47,29 +57,27 @@ class RetryBudget:
     once it is empty, a client in an outage sends at most 1.1 times the requests it was asked for.
     """
 
-    __slots__ = ("_capacity", "_left")
+    __slots__ = ("_capacity", "_tenths")
 
-    REFUND = 0.1
-
-    def __init__(self, capacity: float = 50.0) -> None:
-        self._capacity = capacity
-        self._left = capacity
+    def __init__(self, capacity: int = 50) -> None:
+        self._capacity = 10 * capacity
+        self._tenths = self._capacity  # whole numbers, so that ten answers pay for one retry exactly
 
     @property
     def left(self) -> float:
         """Retries that could be spent now."""
-        return self._left
+        return self._tenths / 10
 
     def spend(self) -> bool:
         """Take one retry; False where there is none."""
-        if self._left < 1.0:
+        if self._tenths < 10:
             return False
-        self._left -= 1.0
+        self._tenths -= 10
         return True
 
     def on_success(self) -> None:
         """A request was answered."""
-        self._left = min(self._capacity, self._left + self.REFUND)
+        self._tenths = min(self._capacity, self._tenths + 1)
 
 
 class RetryPolicy:
@@ -88,21 +96,24 @@ class RetryPolicy:
         self._budget = budget
         self._random = random
 
-    def next_delay(self, operation: Operation[Any], error: errors.KallglotError, failures: int) -> float | None:
+    def next_delay(
+        self, operation: Operation[Any], error: errors.KallglotError, failures: int, *, within: float = math.inf
+    ) -> float | None:
         """Return the seconds to wait before the next attempt, or None to give up.
 
         Args:
             operation: What was attempted.
             error: How the attempt ended.
             failures: Attempts that failed so far, this one included.
+            within: Seconds that are left; a later attempt is none, and takes nothing from the budget.
         """
         if not operation.is_repeatable or failures >= self.max_attempts or not is_transient(error):
             return None
-        if not self._budget.spend():
-            return None
-        jittered = self._random() * min(LONGEST_DELAY, BASE_DELAY * 2.0 ** min(failures - 1, 30))
+        delay = self._random() * min(LONGEST_DELAY, BASE_DELAY * 2.0 ** min(failures - 1, 30))
         named = error.retry_after if isinstance(error, errors.APIError) else None
-        return jittered if named is None else named + jittered * 0.1
+        if named is not None:
+            delay = named + delay * 0.1
+        return delay if delay <= within and self._budget.spend() else None
 
     def on_success(self) -> None:
         """A request was answered: the budget refills a little."""

@@ -37,4 +37,4 @@ class OpenEnum(StrEnum):
     @property
     def is_known(self) -> bool:
         """Whether the documentation knows this text."""
-        return self._name_ in type(self).__members__
+        return type(self).__members__.get(self._name_) is self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from kallglot_async.models._base import Model, OpenEnum, Timestamp
+from kallglot_async.models._base import JSONValue, Model, OpenEnum, Timestamp
 from kallglot_async.models.report import Report
 from kallglot_async.models.results import Results
 
@@ -24,14 +24,14 @@ class AnalysisStatus(OpenEnum):
 _COMPLETE = frozenset({AnalysisStatus.COMPLETE, AnalysisStatus.COMPLETED})
 
 
-class FailureDetail(Model, frozen=True, gc=False):
-    """Revision A's explanation of a failure. Keys beyond `message` are undocumented."""
+class FailureDetail(Model, frozen=True, kw_only=True):
+    """Revision A's explanation of a failure. Keys beyond `message` are undocumented, and so is what they hold."""
 
     message: str | None = None
-    code: str | None = None
+    code: JSONValue = None
 
 
-class Analysis(Model, frozen=True):
+class Analysis(Model, frozen=True, kw_only=True):
     """The analysis of one call, in either revision.
 
     What both revisions have carries one name. `results` is revision A's nested object (`ana_` ids),
@@ -96,4 +96,6 @@ class Analysis(Model, frozen=True):
         return self.report.summary if self.report is not None else None
 
     def __repr__(self) -> str:
-        return f"<Analysis {self.id} {self.status.value} session={self.session_id}>"
+        # Escaped: what a server sends must not forge a line of a log.
+        text = f"<Analysis {self.id} {self.status.value} session={self.session_id}>"
+        return text if text.isprintable() else ascii(text)[1:-1]

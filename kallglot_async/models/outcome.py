@@ -13,7 +13,7 @@ from kallglot_async.models.rate_limit import RateLimitState
 __all__ = ["Outcome", "Outcomes", "Progress"]
 
 
-class Outcome(Model, frozen=True):
+class Outcome(Model, frozen=True, kw_only=True):
     """What became of one id: exactly one of `analysis` and `error` is set.
 
     Attributes:
@@ -71,6 +71,9 @@ class Outcomes(Sequence[Outcome]):
     def __eq__(self, other: object) -> bool:
         return self._items == other._items if isinstance(other, Outcomes) else NotImplemented
 
+    def __reduce__(self) -> tuple[type[Outcomes], tuple[tuple[Outcome, ...]]]:
+        return Outcomes, (self._items,)
+
     def __repr__(self) -> str:
         return f"<Outcomes of {len(self)} ids: {len(self.analyses)} analyses, {len(self.errors)} errors>"
 
@@ -95,7 +98,7 @@ class Outcomes(Sequence[Outcome]):
             raise ExceptionGroup(f"{len(errors)} of {len(self)} ids ended with an error", errors)
 
 
-class Progress(Model, frozen=True, gc=False):
+class Progress(Model, frozen=True, kw_only=True, gc=False):
     """A snapshot of a batch.
 
     Attributes:

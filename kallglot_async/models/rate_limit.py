@@ -12,6 +12,14 @@ from kallglot_async.models._base import Model
 __all__ = ["RateLimit", "RateLimitState"]
 
 
+def is_finite(value: float) -> bool:
+    """Return whether it is a number that a float can hold; an `int` can be too large for that."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
 class RateLimit(msgspec.Struct, frozen=True):
     """A ceiling: at most `requests` in any `per` seconds.
 
@@ -30,12 +38,14 @@ class RateLimit(msgspec.Struct, frozen=True):
         if isinstance(self.requests, bool) or not isinstance(self.requests, int) or self.requests < 1:
             raise ConfigurationError(f"a rate limit needs a whole number of requests from 1 up, not {self.requests!r}")
         if isinstance(self.per, bool) or not isinstance(self.per, int | float):
-            raise ConfigurationError(f"the period of a rate limit is a number of seconds, not {self.per!r}")
-        if not math.isfinite(self.per) or self.per <= 0:
-            raise ConfigurationError(f"the period of a rate limit is above 0 seconds, not {self.per!r}")
+            raise ConfigurationError(f"the period of a rate limit is a number of seconds, not {self.per!r:.80}")
+        if not is_finite(self.per) or self.per <= 0:
+            raise ConfigurationError(
+                f"the period of a rate limit is a finite number above 0 seconds, not {self.per!r:.80}"
+            )
 
 
-class RateLimitState(Model, frozen=True, gc=False):
+class RateLimitState(Model, frozen=True, kw_only=True, gc=False):
     """What a limiter knows of one endpoint group at one moment.
 
     Attributes:

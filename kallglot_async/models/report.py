@@ -7,27 +7,27 @@ from kallglot_async.models._base import JSONValue, Model
 __all__ = ["Compliance", "PartySentiment", "Performance", "Report"]
 
 
-class PartySentiment(Model, frozen=True, gc=False):
+class PartySentiment(Model, frozen=True, kw_only=True, gc=False):
     """The sentiment of each party, in words."""
 
     customer: str | None = None
     agent: str | None = None
 
 
-class Compliance(Model, frozen=True):
+class Compliance(Model, frozen=True, kw_only=True):
     """The compliance roll-up; `ok` is the only documented `status`, the type of a flag is undocumented."""
 
     status: str | None = None
     flags: tuple[JSONValue, ...] = ()
 
 
-class Performance(Model, frozen=True, gc=False):
+class Performance(Model, frozen=True, kw_only=True, gc=False):
     """The agent's quality in one number, 0 to 1 (inferred)."""
 
     score: float | None = None
 
 
-class Report(Model, frozen=True):
+class Report(Model, frozen=True, kw_only=True):
     """What revision B alone has. `keywords` can be requested; how it answers is undocumented."""
 
     call_id: str | None = None

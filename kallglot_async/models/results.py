@@ -58,7 +58,7 @@ class Priority(OpenEnum):
     LOW = "low"
 
 
-class SentimentSegment(Model, frozen=True, gc=False):
+class SentimentSegment(Model, frozen=True, kw_only=True, gc=False):
     """The sentiment of one transcript segment; `score` runs from -1 to 1 (range inferred)."""
 
     id: str | None = None
@@ -66,7 +66,7 @@ class SentimentSegment(Model, frozen=True, gc=False):
     label: SentimentLabel | None = None
 
 
-class KeyMoment(Model, frozen=True, gc=False):
+class KeyMoment(Model, frozen=True, kw_only=True, gc=False):
     """A turning point of the call, in the segment `segment_id`."""
 
     segment_id: str | None = None
@@ -74,7 +74,7 @@ class KeyMoment(Model, frozen=True, gc=False):
     description: str | None = None
 
 
-class Sentiment(Model, frozen=True):
+class Sentiment(Model, frozen=True, kw_only=True):
     """The sentiment of the whole call (-1 to 1, inferred), its course and its key moments."""
 
     overall: float | None = None
@@ -84,7 +84,7 @@ class Sentiment(Model, frozen=True):
     key_moments: tuple[KeyMoment, ...] = ()
 
 
-class Summary(Model, frozen=True):
+class Summary(Model, frozen=True, kw_only=True):
     """What the call was about and how it ended; `outcome` is free text, `resolved` in the sample."""
 
     brief: str | None = None
@@ -92,7 +92,7 @@ class Summary(Model, frozen=True):
     outcome: str | None = None
 
 
-class ActionItem(Model, frozen=True, gc=False):
+class ActionItem(Model, frozen=True, kw_only=True, gc=False):
     """Something somebody has to do after the call."""
 
     description: str | None = None
@@ -101,14 +101,14 @@ class ActionItem(Model, frozen=True, gc=False):
     priority: Priority | None = None
 
 
-class TalkRatio(Model, frozen=True, gc=False):
+class TalkRatio(Model, frozen=True, kw_only=True, gc=False):
     """Share of talk time in percent; the two add up to 100 in the sample."""
 
     agent: float | None = None
     customer: float | None = None
 
 
-class Quality(Model, frozen=True):
+class Quality(Model, frozen=True, kw_only=True):
     """Conversation metrics: `score` 0 to 100, times in seconds (both inferred), the rest are counts."""
 
     score: float | None = None
@@ -119,14 +119,14 @@ class Quality(Model, frozen=True):
     dead_air_instances: float | None = None
 
 
-class Topic(Model, frozen=True, gc=False):
+class Topic(Model, frozen=True, kw_only=True, gc=False):
     """A subject of the call; `confidence` 0 to 1 (inferred)."""
 
     name: str | None = None
     confidence: float | None = None
 
 
-class Results(Model, frozen=True):
+class Results(Model, frozen=True, kw_only=True):
     """Everything an analysis of revision A found. `compliance` is requestable, its shape undocumented."""
 
     sentiment: Sentiment | None = None

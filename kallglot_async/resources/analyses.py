@@ -93,7 +93,9 @@ class Analyses:
                 lazy source becomes an outcome instead.
             IdSourceError: The iterable raised; the outcomes so far are on the error.
         """
-        workers = check_count("max_in_flight", max_in_flight) if max_in_flight else self._max_in_flight
+        workers = self._max_in_flight
+        if max_in_flight is not None:
+            workers = check_count("max_in_flight", max_in_flight)
         batch = _Fetch(self._pipeline, IdSource(ids, remember=True), self._seconds(timeout))
         return await batch.run(workers)
 
