@@ -16,7 +16,8 @@ from kallglot_async._core.polling import PollSchedule
 from kallglot_async._limiter import RateLimiter
 from kallglot_async._pipeline import Pipeline
 from kallglot_async._pool import SessionPool
-from kallglot_async._waiting import WaitCall, WaitHub, WaitOptions
+from kallglot_async._wait_hub import WaitHub, WaitOptions
+from kallglot_async._waiting import WaitCall
 from kallglot_async.errors import ConfigurationError, IdSourceError
 from kallglot_async.models import Analysis, Outcome, Outcomes, Progress, RateLimit, RateLimitState
 from kallglot_async.resources.analyses import Analyses

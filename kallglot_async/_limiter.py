@@ -178,6 +178,10 @@ class Lane:
             self._ceiling.on_unsent(urgency)
         self._pump(_clock.now())
 
+    def paused_for(self, now: float) -> float:
+        """Return the seconds until the pause that a refusal asked for is over."""
+        return max(0.0, self._paused_until - now)
+
     def state(self) -> RateLimitState:
         """Return what is known now."""
         now = _clock.now()
@@ -188,7 +192,7 @@ class Lane:
             remaining=int(supply.remaining) if math.isfinite(supply.remaining) else None,
             resets_in=supply.resets_in if math.isfinite(supply.resets_in) else None,
             rate=supply.rate if math.isfinite(supply.rate) else None,
-            paused_for=max(0.0, self._paused_until - now),
+            paused_for=self.paused_for(now),
             waiting=self.waiting,
             in_flight=self.in_flight,
             sent=self.sent,

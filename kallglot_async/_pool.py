@@ -203,8 +203,11 @@ class _Resolver(aiohttp.ThreadedResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        async with asyncio.timeout(self._seconds):
-            return await super().resolve(host, port, family)
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await super().resolve(host, port, family)
+        except TimeoutError:
+            raise OSError(None, f"the look-up of {host} took too long") from None
 
 
 class _Lease:

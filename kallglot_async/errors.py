@@ -82,8 +82,6 @@ class KallglotError(Exception):
     Fields beyond the message are keyword-only and have defaults: that is what makes every error survive
     `pickle` and `copy` with the protocol that `Exception` already has.
 
-    Args:
-        message: What happened with which value, then what to do about it.
     """
 
     def __init__(self, message: str = "") -> None:
@@ -213,16 +211,8 @@ class ResponseTooLargeError(InvalidResponseError):
         limit: The limit in bytes.
     """
 
-    def __init__(
-        self,
-        message: str = "",
-        *,
-        operation: str = "",
-        status: int = 0,
-        request_id: str | None = None,
-        limit: int = 0,
-    ) -> None:
-        super().__init__(message, operation=operation, status=status, request_id=request_id)
+    def __init__(self, message: str = "", *, operation: str = "", status: int = 0, limit: int = 0) -> None:
+        super().__init__(message, operation=operation, status=status)
         self.limit = limit
 
 
@@ -332,16 +322,9 @@ class RateLimitedError(APIError):
         limit: int | None = None,
         reset: float | None = None,
     ) -> None:
-        super().__init__(
-            message,
-            operation=operation,
-            status=status,
-            code=code,
-            type=type,
-            param=param,
-            request_id=request_id,
-            retry_after=retry_after,
-        )
+        super().__init__(message, operation=operation, status=status, code=code, type=type, param=param)
+        self.request_id = request_id
+        self.retry_after = retry_after
         self.limit = limit
         self.reset = reset
 

@@ -72,6 +72,7 @@ def _lift(flat: _AnalysisB) -> Analysis:
 
 
 _NO_PARTS = Report()
+_A = Revision.A
 _decode_a = msgspec.json.Decoder(Analysis).decode
 _decode_b = msgspec.json.Decoder(_AnalysisB).decode
 _decode_plain = msgspec.json.Decoder().decode
@@ -86,16 +87,17 @@ def decode_analysis(body: bytes, revision: Revision) -> Analysis:
         MalformedBodyError: It is not JSON.
         WrongShapeError: A required field is missing, or a field has a type it never has.
     """
-    analysis = None
     try:
-        analysis = _decode_a(body) if revision is Revision.A else _lift(_decode_b(body))
+        if revision is _A:
+            analysis = _decode_a(body)
+            if analysis.report is None:
+                return analysis
+            return msgspec.structs.replace(analysis, report=None)  # ours alone: from a server, an unknown field
+        return _lift(_decode_b(body))
     except _UNREADABLE:
-        pass  # and on, outside the handler: what msgspec raised may quote the body, and is no context of ours
-    if analysis is None:
-        return _decode_leniently(body, revision)
-    if revision is Revision.A and analysis.report is not None:  # ours alone: from a server, an unknown field
-        return msgspec.structs.replace(analysis, report=None)
-    return analysis
+        pass
+    # Outside the handler: what msgspec raised may quote the body, and is no context of ours.
+    return _decode_leniently(body, revision)
 
 
 def _decode_leniently(body: bytes, revision: Revision) -> Analysis:

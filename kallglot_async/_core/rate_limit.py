@@ -280,13 +280,16 @@ class Probing:
         """A request was refused. Refusals of requests sent before the last one tell nothing new."""
         if ticket.sent_at <= self._refused_at:
             return
+        self._refused_at = now
         if self._accepted and self._since is not None:
             refused_rate = self._accepted / max(now - self._since, 0.1)
-        else:  # nothing was accepted since the last refusal: that says "less", not how much less
-            refused_rate = (self.rate or _FIRST_GUESS) / 2
+        elif self.rate is None:
+            refused_rate = _FIRST_GUESS
+        else:
+            return  # still the same refusal: nothing was accepted in between, so nothing new is known
         self.rate = 0.8 * refused_rate
         self._step = refused_rate / 1000
-        self._accepted, self._since, self._refused_at = 0, now, now
+        self._accepted, self._since = 0, now
 
 
 class Ceiling:

@@ -223,4 +223,5 @@ class _Fetch:
             except errors.KallglotError as failure:
                 if isinstance(failure, _BATCH_ENDING):
                     self._fatal = failure
-                return Outcome(id=id, error=failure, elapsed=_clock.now() - started)
+                polls = failure.attempts if isinstance(failure, errors.RequestError) else 0
+                return Outcome(id=id, error=failure, polls=polls, elapsed=_clock.now() - started)

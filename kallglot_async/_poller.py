@@ -1,0 +1,290 @@
+"""`Poller`: polls the ids of one wait call, each when it is worth a request, until each has its end.
+
+It owns one `PollQueue` (which id is polled when) and a few workers that take turns at it: the one whose turn
+it is sleeps until a poll is due, takes a slot at the limiter, and passes the turn on before it sends. So there
+is no task for a pending id, and never more than `max_in_flight` requests at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+
+import anyio
+from anyio.abc import TaskGroup
+
+from kallglot_async import _clock, errors
+from kallglot_async._batch import Alarm
+from kallglot_async._core.headers import parse_retry_after
+from kallglot_async._core.ids import check_analysis_id
+from kallglot_async._core.messages import Response, retrieve_analysis
+from kallglot_async._core.polling import Entry, PollQueue
+from kallglot_async._core.rate_limit import Ticket, Urgency
+from kallglot_async._wait_hub import WaitHub, WaitOptions
+from kallglot_async.models import Analysis, Outcome
+
+__all__ = ["Poller", "timed_out"]
+
+_SHORTEST_LEAD = 0.1  # seconds before a deadline at which the last look is sent, at least
+_LOOK_AGAIN = 0.5  # seconds, at least, between two looks at a poll that is not due
+_RE_ASK = 0.05  # seconds after which a slot that nothing was worth is asked for again
+
+
+class Poller:
+    """Polls ids until each has its end, and reports every end once.
+
+    Args:
+        hub: What all wait calls of the client share.
+        options: How this call waits.
+        group: Where its workers run.
+        on_end: Called with the outcome of an id that has its end.
+        on_answer: Called after every answer or failure.
+    """
+
+    def __init__(
+        self,
+        hub: WaitHub,
+        options: WaitOptions,
+        group: TaskGroup,
+        *,
+        on_end: Callable[[Outcome], None],
+        on_answer: Callable[[], None],
+    ) -> None:
+        self._hub = hub
+        self._pipeline = hub.pipeline
+        self._lane = hub.pipeline.lane("analysis")
+        self._group = group
+        self._max_in_flight = options.max_in_flight
+        self._on_end = on_end
+        self._on_answer = on_answer
+        self._queue = PollQueue(
+            hub.model, schedule=options.schedule, timeout=options.timeout, random=hub.random, lead=_SHORTEST_LEAD
+        )
+        self._turn = anyio.Lock(fast_acquire=True)
+        self._due = Alarm()  # the sleeper is the worker whose turn it is
+        self._deadline = Alarm()  # the sleeper is the deadline watch
+        self._in_flight = self._workers = self._idle = 0
+        self._is_stopped = False
+        self.entries: dict[str, Entry] = {}
+        self.ends_at = math.inf  # nothing is polled after this moment, on the library's clock
+        self.requests = 0
+
+    def start(self) -> None:
+        """Start the first worker and the deadline watch."""
+        self._group.start_soon(self._watch_deadlines)
+        self._start_worker()
+
+    def stop(self) -> None:
+        """There is nothing more to come: workers end once they have nothing in flight."""
+        self._is_stopped = True
+        self._due.ring()
+        self._deadline.ring()
+
+    def add(self, id: str) -> None:
+        """Poll one more id."""
+        age = self._hub.age_of(id)
+        self.entries[id] = self._queue.add(id, check_analysis_id(id).name, _clock.now(), age=age)
+        self._due.ring()
+
+    def discard(self, id: str) -> Entry | None:
+        """Poll an id no more; returns what is known of it, or None where it was not polled here."""
+        entry = self.entries.pop(id, None)
+        if entry is not None:
+            self._queue.discard(entry)
+            self._due.ring()
+        return entry
+
+    # -- workers
+
+    def _start_worker(self) -> None:
+        self._workers += 1
+        self._idle += 1
+        self._group.start_soon(self._work)
+
+    async def _work(self) -> None:
+        while True:
+            async with self._turn:
+                job = await self._next_job()
+            if job is None:
+                return
+            self._idle -= 1
+            if not self._idle and len(self._queue) > self._in_flight and self._workers < self._max_in_flight:
+                self._start_worker()
+            await self._poll(*job)
+            self._idle += 1
+
+    async def _next_job(self) -> tuple[Entry, Ticket] | None:
+        """Sleep until a poll is worth a slot, take the slot, and choose the id to spend it on."""
+        while not self._is_stopped:
+            now = _clock.now()
+            slot = self._queue.next_slot(now, self._lane.supply(now))
+            if slot is None or slot.at > now:
+                await self._due.sleep_until(math.inf if slot is None else _half_way(now, slot.at))
+                continue
+            urgency = Urgency.AHEAD if slot.ahead else Urgency.PACED
+            ticket = self._lane.try_acquire(urgency) or await self._queue_for_slot(urgency)
+            if ticket is None:
+                continue
+            now = _clock.now()
+            entry = self._queue.take(now, self._lane.supply(now))
+            if entry is not None:
+                self._in_flight += 1
+                if entry.polls == 1:
+                    self._deadline.ring()  # a first poll starts a deadline
+                return entry, ticket
+            self._lane.unsent(ticket, urgency)
+            await self._due.sleep_until(now + _RE_ASK)
+        return None
+
+    async def _queue_for_slot(self, urgency: Urgency) -> Ticket | None:
+        """Wait in line; None where a last look falls due meanwhile, which may go ahead of the pace."""
+        deadline = self._queue.next_deadline()
+        if urgency is Urgency.AHEAD or deadline is None:
+            return await self._lane.acquire(urgency)
+        patience = max(_RE_ASK, deadline - self._queue.lead - _clock.now())
+        with anyio.move_on_after(patience):
+            return await self._lane.acquire(urgency)
+        return None
+
+    # -- polls
+
+    async def _poll(self, entry: Entry, ticket: Ticket) -> None:
+        """Send one poll and report its answer to the queue."""
+        operation = retrieve_analysis(entry.id)
+        patience = self._patience(entry)
+        try:
+            async with asyncio.timeout(patience):
+                analysis, response = await self._pipeline.send(operation, self._lane, ticket)
+        except errors.RateLimitedError:
+            self.requests += 1
+            self._queue.on_refused(entry, _clock.now())
+        except errors.RequestError as error:
+            self.requests += isinstance(error, errors.APIError | errors.InvalidResponseError)
+            self._on_failure(entry, error)
+        except TimeoutError:
+            text = f"a poll was not answered within {patience or 0.0:g} s"
+            self._on_failure(entry, errors.RequestTimeoutError(text, operation=operation.name, timeout=patience))
+        else:
+            self.requests += 1
+            self._on_analysis(entry, analysis, response)
+        finally:
+            self._in_flight -= 1
+            self._due.ring()
+            self._deadline.ring()
+            self._on_answer()
+
+    def _patience(self, entry: Entry) -> float | None:
+        """Seconds that a poll may take: the request's own limit, or less where a deadline comes first."""
+        now = _clock.now()
+        patience = self._pipeline.request_timeout or math.inf
+        if entry.deadline is not None:
+            patience = min(patience, entry.deadline - now)
+        patience = max(0.0, min(patience, self.ends_at - now))
+        return patience if patience < math.inf else None
+
+    def _on_analysis(self, entry: Entry, analysis: Analysis, response: Response) -> None:
+        now = _clock.now()
+        entry.data = None
+        entry.last_status = analysis.status.value
+        self._queue.lead = max(_SHORTEST_LEAD, 2.0 * self._pipeline.round_trip)
+        age, hint = self._when(analysis, response)
+        if not analysis.is_settled:
+            self._queue.on_pending(entry, now, age=age, hint_in=hint)
+            return
+        took = None
+        if analysis.created_at is not None and analysis.completed_at is not None:
+            took = max(0.0, (analysis.completed_at - analysis.created_at).total_seconds())
+        self._queue.on_settled(entry, now, age=age, took=took)
+        if analysis.is_failed:
+            error = errors.AnalysisFailedError(f"analysis {analysis.id} failed", analysis=analysis)
+            self._end(entry, error=error)
+        else:
+            self._end(entry, analysis=analysis)
+
+    def _when(self, analysis: Analysis, response: Response) -> tuple[float | None, float | None]:
+        """Return the analysis's age, and the seconds after which the server would be asked again."""
+        wall_now = self._pipeline.server_now()
+        age = hint = None
+        if analysis.created_at is not None:
+            age = max(0.0, wall_now - analysis.created_at.timestamp())
+        if "Retry-After" in response.headers:
+            hint = parse_retry_after(response.headers, wall_now=wall_now)
+        elif analysis.estimated_completion is not None:
+            ahead = analysis.estimated_completion.timestamp() - wall_now
+            hint = ahead if ahead > 0 else None
+        return age, hint
+
+    def _on_failure(self, entry: Entry, error: errors.RequestError) -> None:
+        now = _clock.now()
+        if isinstance(error, errors.NotFoundError) and self._hub.may_not_be_visible_yet(entry.id):
+            self._queue.on_pending(entry, now)
+            return
+        history = (*(entry.data if isinstance(entry.data, tuple) else ()), str(error))
+        entry.data = history
+        operation = retrieve_analysis(entry.id)
+        delay = self._pipeline.policy.next_delay(operation, error, entry.failures + 1)
+        if delay is not None:
+            self._queue.on_failed(entry, now, now + delay)
+            return
+        if entry.deadline is not None and now >= entry.deadline:
+            return  # the deadline watch reports it as what it is: a timeout
+        error.attempts, error.history = len(history), history
+        self._queue.discard(entry)
+        self._end(entry, error=error)
+
+    # -- ends
+
+    async def _watch_deadlines(self) -> None:
+        """Report every id whose time is over, at that time."""
+        while not self._is_stopped:
+            now = _clock.now()
+            while (entry := self._queue.pop_expired(now)) is not None:
+                self._end(entry, error=timed_out(entry.id, entry))
+            self._give_up_on_paused(now)
+            deadline = self._queue.next_deadline()
+            await self._deadline.sleep_until(math.inf if deadline is None else deadline)
+
+    def _give_up_on_paused(self, now: float) -> None:
+        """End at once what the server's own pause outlasts: no poll can be answered before its deadline."""
+        pause = self._lane.paused_for(now)
+        while pause and (deadline := self._queue.next_deadline()) is not None and deadline < now + pause:
+            entry = self._queue.pop_expired(deadline)
+            if entry is None:
+                return
+            error = timed_out(entry.id, entry)
+            error.retry_after = pause
+            self._end(entry, error=error)
+
+    def _end(
+        self, entry: Entry, *, analysis: Analysis | None = None, error: errors.KallglotError | None = None
+    ) -> None:
+        """Report the end of an id, unless it was discarded meanwhile."""
+        if self.entries.pop(entry.id, None) is None:
+            return
+        now = _clock.now()
+        started = entry.first_poll_at if entry.first_poll_at is not None else now
+        elapsed = max(0.0, now - started)
+        self._on_end(Outcome(id=entry.id, analysis=analysis, error=error, polls=entry.polls, elapsed=elapsed))
+
+
+def timed_out(id: str, entry: Entry | None) -> errors.WaitTimeoutError:
+    """Return the error for an id whose time is over, with what its last poll showed."""
+    polls, elapsed, status = 0, 0.0, None
+    if entry is not None:
+        polls, status = entry.polls, entry.last_status
+        if entry.first_poll_at is not None:
+            elapsed = max(0.0, _clock.now() - entry.first_poll_at)
+    seen = f"last seen {status}" if status else "never answered"
+    return errors.WaitTimeoutError(
+        f"analysis {id} was not settled after {elapsed:.1f} s and {polls} polls ({seen}); wait for it again",
+        id=id,
+        last_status=status,
+        polls=polls,
+        elapsed=elapsed,
+    )
+
+
+def _half_way(now: float, at: float) -> float:
+    """When to look again at a poll due `at`: other calls of the client may have learned more by then."""
+    return min(at, now + max(_LOOK_AGAIN, (at - now) / 2))

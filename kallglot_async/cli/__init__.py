@@ -1,0 +1,37 @@
+"""The command line, `kallglot`. It uses what every user can import, and nothing private.
+
+From the bottom: `text` (what may be printed), `output` (JSON lines), `progress` (how far it is), `ids` (where the
+ids come from), `options` (what the commands share); `batch` (get and wait), `card` (an analysis for people),
+`demo`, `serve` (the emulator); `app` (the commands and their help), `run` (from arguments to exit code). Whatever
+loads the transport is imported inside the commands, so that `--help` and `--version` answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+_EXTRA = frozenset({"cyclopts", "rich"})
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    0: all fine; 1: some ids have no analysis; 2: usage or configuration; 130: Ctrl-C; 141: nobody reads the output
+    any more.
+
+    Args:
+        argv: The arguments without the program's name; default: `sys.argv[1:]`.
+    """
+    try:
+        import rich  # noqa: F401  # cyclopts loads it as late as it can
+
+        from kallglot_async.cli.run import run
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        print("kallglot: the command line needs its extra: pip install 'kallglot-async[cli]'", file=sys.stderr)
+        return 2
+    return run(sys.argv[1:] if argv is None else argv)

@@ -1,0 +1,200 @@
+"""The commands of `kallglot` and their help texts. Nothing here loads the transport before a command runs."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+
+from kallglot_async import __version__
+from kallglot_async.cli.options import Connection
+from kallglot_async.errors import ConfigurationError
+
+__all__ = ["app"]
+
+# The emulator's own types, restated: importing them would load the transport for `--help`. A test compares them.
+Plan = Literal["free", "starter", "pro", "unlimited"]
+Revision = Literal["a", "b"]
+Window = Literal["fixed", "sliding", "token_bucket"]
+
+_EPILOGUE = """Exit codes: 0 all fine, 1 some ids have no analysis, 2 usage or configuration, 130 Ctrl-C.
+
+Environment: KALLGLOT_API_KEY, KALLGLOT_BASE_URL. Without an account: kallglot demo, kallglot emulator."""
+
+app = App(
+    name="kallglot",
+    help="Fetch and wait for Kallglot call analyses.",
+    help_epilogue=_EPILOGUE,
+    help_format="markdown",
+    version=__version__,
+    result_action="return_value",
+    suppress_keyboard_interrupt=False,
+)
+
+_FROM_ENVIRONMENT = Connection()
+_SOURCES = "[OPTIONS] IDS... | --file FILE | -"
+
+Ids = Annotated[list[str] | None, Parameter(name="IDS", negative=(), show_default=False)]
+File = Annotated[str | None, Parameter(name=["--file", "-f"], metavar="FILE")]
+Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
+Quiet = Annotated[bool, Parameter(name=["--quiet", "-q"], negative=(), show_default=False)]
+Seconds = Annotated[float | None, Parameter(metavar="SECONDS")]
+
+
+@app.command(usage=f"Usage: kallglot get {_SOURCES}")
+def get(
+    ids: Ids = None,
+    /,
+    *,
+    file: File = None,
+    timeout: Seconds = 30.0,
+    quiet: Quiet = False,
+    connection: Connection = _FROM_ENVIRONMENT,
+) -> int:
+    """Fetch analyses as they stand now.
+
+    Prints one JSON line for each id, as it arrives: {"id", "analysis" or "error", "polls", "elapsed"}.
+
+    Args:
+        ids: Ids of analyses, ana_... or anl_...; - reads them from standard input.
+        file: A file with an id in each line; blank lines and those that start with # are skipped.
+        timeout: Seconds for each id, once its first request may go; "none" for ever.
+        quiet: Show no progress.
+        connection: How to reach the API.
+    """
+    from kallglot_async.cli import batch
+    from kallglot_async.cli.ids import open_source
+
+    with open_source(ids or [], file) as source:
+        return _run(batch.get(source, connection, timeout=timeout, quiet=quiet))
+
+
+@app.command(usage=f"Usage: kallglot wait {_SOURCES}")
+def wait(
+    ids: Ids = None,
+    /,
+    *,
+    file: File = None,
+    timeout: Seconds = 120.0,
+    total_timeout: Seconds = None,
+    quiet: Quiet = False,
+    connection: Connection = _FROM_ENVIRONMENT,
+) -> int:
+    """Wait until analyses have settled.
+
+    Prints one JSON line for each id, as it settles: {"id", "analysis" or "error", "polls", "elapsed"}. After
+    Ctrl-C everything settled so far has been printed.
+
+    Args:
+        ids: Ids of analyses, ana_... or anl_...; - reads them from standard input as there is room for more.
+        file: A file with an id in each line; blank lines and those that start with # are skipped.
+        timeout: Seconds for each id, from its first poll; "none" for ever.
+        total_timeout: Seconds for everything; what is left then is reported with a WaitTimeoutError.
+        quiet: Show no progress.
+        connection: How to reach the API.
+    """
+    from kallglot_async.cli import batch
+    from kallglot_async.cli.ids import open_source
+
+    with open_source(ids or [], file) as source:
+        return _run(batch.wait(source, connection, timeout=timeout, total_timeout=total_timeout, quiet=quiet))
+
+
+@app.command
+def emulator(
+    *,
+    port: Annotated[int, Parameter(metavar="N", validator=Number(gte=0, lte=65535))] = 0,
+    seed: Annotated[int, Parameter(metavar="N")] = 0,
+    plan: Plan = "pro",
+    window: Window = "fixed",
+    latency_median: Annotated[float, Parameter(metavar="SECONDS", validator=Number(gte=0))] = 25.0,
+    latency_sigma: Annotated[float, Parameter(metavar="SIGMA", validator=Number(gte=0, lte=10))] = 0.6,
+    failure_rate: Annotated[float, Parameter(metavar="SHARE")] = 0.0,
+    speed: Annotated[float, Parameter(metavar="FACTOR")] = 1.0,
+    revision: Revision = "a",
+    credits: Annotated[int | None, Parameter(metavar="N")] = None,
+    adopt_unknown: Flag = False,
+    analyses: Annotated[int, Parameter(metavar="N", validator=Number(gte=0))] = 0,
+    json: Flag = False,
+    quiet: Quiet = False,
+) -> int:
+    """Run an emulator of the API on this machine until Ctrl-C.
+
+    Prints where it is and which key it takes. Being stopped by Ctrl-C or SIGTERM is how it ends: exit code 0.
+
+    Args:
+        port: Port on 127.0.0.1; 0 takes a free one.
+        seed: Decides ids, durations, failures and contents.
+        plan: Whose rate limits apply.
+        window: How requests are counted.
+        latency_median: Seconds in which half of the analyses are ready; 0: at once.
+        latency_sigma: Spread of the durations: standard deviation of their logarithm.
+        failure_rate: Share of analyses that end as failed, 0 to 1.
+        speed: Divides rate-limit windows and durations: 20 makes a minute last 3 s.
+        revision: What a create request that leaves it open speaks; ids are ana_... (a) or anl_... (b).
+        credits: API credits before 402; default: never used up.
+        adopt_unknown: Take any well-formed id for one that was requested when it is first asked for.
+        analyses: Start with that many analyses under way, and print their ids.
+        json: Say where it is as one JSON line.
+        quiet: Say nothing when it ends.
+    """
+    from kallglot_async.cli.serve import serve
+    from kallglot_async.emulator import Emulator, Latency
+
+    try:
+        law = Latency.log_normal(median=latency_median, sigma=latency_sigma) if latency_median else Latency.immediate()
+        server = Emulator(
+            port=port,
+            seed=seed,
+            plan=plan,
+            window=window,
+            latency=law,
+            failure_rate=failure_rate,
+            speed=speed,
+            revision=revision,
+            credits=credits,
+            adopt_unknown=adopt_unknown,
+        )
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+    try:
+        return _run(serve(server, analyses=analyses, revision=revision, as_json=json, quiet=quiet))
+    except KeyboardInterrupt:  # where the event loop handles no signals
+        return 0
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise ConfigurationError(f"cannot listen on port {port}: {error.strerror or error}") from None
+
+
+@app.command
+def demo(
+    *,
+    analyses: Annotated[int, Parameter(metavar="N", validator=Number(gte=1))] = 300,
+    seed: Annotated[int, Parameter(metavar="N")] = 0,
+    json: Flag = False,
+    quiet: Quiet = False,
+) -> int:
+    """Create some hundred analyses on an emulator and wait for all, with time running 20 times faster.
+
+    Prints what was delivered, how many requests that took, how many were refused, and one of the analyses. Needs
+    no account and no network. Exit code 1 if anything was not delivered.
+
+    Args:
+        analyses: How many.
+        seed: Decides ids, durations and contents.
+        json: Print one JSON object instead.
+        quiet: Show no progress.
+    """
+    from kallglot_async.cli.demo import SPEED, demo_emulator, run_demo
+
+    return _run(run_demo(demo_emulator(seed=seed), analyses=analyses, speed=SPEED, as_json=json, quiet=quiet))
+
+
+def _run(command: Coroutine[Any, Any, int]) -> int:
+    """Run a command's coroutine. Ctrl-C cancels it, and comes out as KeyboardInterrupt when it has ended."""
+    import asyncio
+
+    return asyncio.run(command)

@@ -1,0 +1,104 @@
+"""Where the ids of a batch come from: the command line, a file or standard input."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import IO, TypeAlias
+
+from kallglot_async.errors import ConfigurationError
+
+__all__ = ["Source", "lines_of", "open_source"]
+
+_CHUNK = 65_536
+_LONGEST_LINE = 65_536
+
+Source: TypeAlias = list[str] | AsyncGenerator[str, None]
+
+
+@contextmanager
+def open_source(ids: Sequence[str], file: str | None) -> Iterator[Source]:
+    """Give the ids of a command line: its own list, or the lines of a file (`-` is standard input) one by one.
+
+    Raises:
+        ConfigurationError: There is no source of ids, or more than one, or the file cannot be opened.
+    """
+    if (file is None) == (not ids):
+        what = "are no ids" if file is None else "is more than one source of ids"
+        raise ConfigurationError(f"there {what}: give IDs, or --file FILE, or - for standard input")
+    if file is None:
+        yield list(ids)
+    elif file == "-":
+        if sys.stdin is None:
+            raise ConfigurationError("standard input is closed: there are no ids to read")
+        yield lines_of(sys.stdin.fileno())
+    else:
+        with _open(file) as opened:
+            yield lines_of(opened.fileno())
+
+
+def _open(path: str) -> IO[bytes]:
+    try:
+        return open(path, "rb", buffering=0)
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
+
+
+async def lines_of(descriptor: int) -> AsyncGenerator[str, None]:
+    """Give the lines of a file, a pipe or a terminal, without blank ones and those that start with #.
+
+    It is read in pieces and only when the next line is asked for.
+
+    Raises:
+        ValueError: A line is so long that this cannot be a list of ids.
+        OSError: Reading failed.
+    """
+    rest = b""
+    while chunk := await _read(descriptor):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if id := _id_in(line):
+                yield id
+        if len(rest) > _LONGEST_LINE:
+            raise ValueError(f"a line is longer than {_LONGEST_LINE} bytes: this is not a list of ids")
+    if id := _id_in(rest):
+        yield id
+
+
+def _id_in(line: bytes) -> str:
+    text = line.removeprefix(b"\xef\xbb\xbf").decode(errors="replace").strip()
+    return "" if text.startswith("#") else text
+
+
+async def _read(descriptor: int) -> bytes:
+    """Read one piece in a thread of its own.
+
+    A daemon thread and the bare descriptor: after Ctrl-C nobody has to wait for a terminal to give its next line,
+    and no lock of `sys.stdin` is held when the interpreter ends.
+    """
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[bytes] = loop.create_future()
+
+    def report(data: bytes, error: OSError | None) -> None:
+        if answer.done():
+            return
+        if error is not None:
+            answer.set_exception(error)
+        else:
+            answer.set_result(data)
+
+    def work() -> None:
+        data, failure = b"", None
+        try:
+            data = os.read(descriptor, _CHUNK)
+        except OSError as error:
+            failure = error
+        with suppress(RuntimeError):  # the loop is closed: nobody waits for it any more
+            loop.call_soon_threadsafe(report, data, failure)
+
+    threading.Thread(target=work, name="kallglot ids", daemon=True).start()
+    return await answer

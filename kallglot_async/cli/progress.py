@@ -1,0 +1,164 @@
+"""How far a batch has come, on standard error: a live line on a terminal, else a plain line now and then."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from kallglot_async.cli.output import write_line
+from kallglot_async.models import Progress
+
+__all__ = ["Display", "LiveDisplay", "PlainDisplay", "open_display", "show_progress"]
+
+# Seconds between two plain lines: each time twice as long, so that a short batch is seen moving and a long one
+# does not fill a log.
+_FIRST, _LONGEST = 1.0, 60.0
+
+
+class Display:
+    """Shows nothing: the display of `--quiet`, and what the others have in common. Enter it before using it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def update(self, done: int, total: int | None, note: str) -> None:
+        """Show that `done` of `total` are done; `note` says the rest."""
+
+    def write(self, line: bytes) -> None:
+        """Write a line to standard output without getting in its way."""
+        write_line(line)
+
+    def say(self, text: str) -> None:
+        """Print a line for people to standard error."""
+
+    def close(self) -> None:
+        """Take the display away."""
+
+
+class PlainDisplay(Display):
+    """A line now and then, for logs and pipes.
+
+    Args:
+        label: What is being done.
+        keeps: Whether the last state is printed at the end.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, label: str, *, keeps: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        self._label = label
+        self._keeps = keeps
+        self._clock = clock
+        self._interval = _FIRST
+        self._due_at = clock() + _FIRST
+        self._unsaid = ""
+
+    def update(self, done: int, total: int | None, note: str) -> None:
+        """Print a line if the last one is old enough."""
+        whole = "" if total is None else f" of {total}"
+        self._unsaid = f"{self._label}: {done}{whole}{', ' if note else ''}{note}"
+        now = self._clock()
+        if now >= self._due_at:
+            self._interval = min(2.0 * self._interval, _LONGEST)
+            self._due_at = now + self._interval
+            self.say(self._unsaid)
+            self._unsaid = ""
+
+    def say(self, text: str) -> None:
+        """Print a line for people to standard error."""
+        print(text, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Print the last state, where it is to stay."""
+        if self._keeps and self._unsaid:
+            self.say(self._unsaid)
+        self._unsaid = ""
+
+
+class LiveDisplay(Display):
+    """A bar that is redrawn in place, on a terminal.
+
+    Args:
+        label: What is being done.
+        keeps: Whether the bar stays on the screen at the end.
+    """
+
+    def __init__(self, label: str, *, keeps: bool = False) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bars
+
+        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._bars = Bars(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=self._console,
+            transient=not keeps,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._task = self._bars.add_task(label, total=None, note="")
+        self._shares_terminal = sys.stdout.isatty()
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def update(self, done: int, total: int | None, note: str) -> None:
+        """Redraw the bar soon; as often as it is called costs nothing more."""
+        self._bars.update(self._task, completed=done, total=total, note=note)
+
+    def write(self, line: bytes) -> None:
+        """Write a line to standard output; where that is the same terminal, above the bar."""
+        if not self._shares_terminal:
+            write_line(line)
+            return
+        self._bars.stop()
+        write_line(line)
+        self._bars.start()
+
+    def say(self, text: str) -> None:
+        """Print a line for people above the bar."""
+        self._console.print(text, soft_wrap=True)
+
+    def close(self) -> None:
+        """Stop redrawing."""
+        self._bars.stop()
+
+
+def open_display(label: str, *, quiet: bool = False, keeps: bool = False) -> Display:
+    """Return the display that suits standard error."""
+    if quiet:
+        return Display()
+    return LiveDisplay(label, keeps=keeps) if sys.stderr.isatty() else PlainDisplay(label, keeps=keeps)
+
+
+def show_progress(display: Display) -> Callable[[Progress], None]:
+    """Return an `on_progress` callback that shows a wait's snapshots."""
+
+    def show(progress: Progress) -> None:
+        display.update(progress.settled + progress.failed, progress.total, _note(progress))
+
+    return show
+
+
+def _note(progress: Progress) -> str:
+    limit = progress.rate_limit
+    notes = [f"{progress.failed} failed"] if progress.failed else []
+    notes.append("1 request" if progress.requests == 1 else f"{progress.requests} requests")
+    notes += [f"{limit.refused} refused"] if limit.refused else []
+    if limit.paused_for:
+        notes.append(f"rate limit: next window in {limit.paused_for:.0f} s")
+    elif limit.limit is not None and limit.remaining is not None:
+        notes.append(f"rate limit: {limit.remaining} of {limit.limit} left")
+    return ", ".join(notes)

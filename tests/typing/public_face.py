@@ -1,0 +1,250 @@
+"""The public face as a strict type checker sees it. Checked by basedpyright, never run.
+
+`assert_type` says what a user's editor shows; an ignore with a code says what must be an error, and is itself an
+error where it is not needed any more.
+"""
+
+# pyright: reportUnnecessaryTypeIgnoreComment=true
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import date, datetime
+from typing import assert_type
+
+import aiohttp
+
+from kallglot_async import (
+    Analysis,
+    AnalysisFailedError,
+    AnalysisStatus,
+    APIError,
+    ConnectError,
+    IdSourceError,
+    KallglotClient,
+    KallglotError,
+    NotAttemptedError,
+    Outcome,
+    Outcomes,
+    PollSchedule,
+    Progress,
+    ProxyError,
+    RateLimit,
+    RateLimitedError,
+    RateLimiter,
+    RateLimitState,
+    Report,
+    RequestError,
+    ResponseTooLargeError,
+    Results,
+    WaitTimeoutError,
+    __version__,
+    wait_many,
+)
+from kallglot_async.errors import InvalidIdError
+from kallglot_async.errors import KallglotError as ErrorOfModule
+from kallglot_async.models import (
+    ActionItem,
+    Compliance,
+    FailureDetail,
+    PartySentiment,
+    Performance,
+    Priority,
+    Quality,
+    Sentiment,
+    SentimentLabel,
+    SentimentSegment,
+    Speaker,
+    Summary,
+    TalkRatio,
+    Topic,
+    Trend,
+)
+
+
+def lazy_ids() -> Iterator[str]:
+    """Ids of a lazy source."""
+    yield "ana_1"
+
+
+async def async_ids() -> AsyncIterator[str]:
+    """Ids of an asynchronous source."""
+    yield "ana_1"
+
+
+async def client_is_made(session: aiohttp.ClientSession) -> None:
+    """Every setting has its type, and the client is an async context manager of itself."""
+    version: str = __version__
+    assert version
+    limiter = RateLimiter(RateLimit(30, per=60))
+    client = KallglotClient(
+        "sk_test_x",
+        base_url="http://127.0.0.1:8080/v1",
+        timeout=None,
+        max_attempts=3,
+        rate_limit=limiter,
+        max_connections=100,
+        max_in_flight=64,
+        max_response_bytes=1024,
+        max_rate_wait=5,
+        connect_timeout=10,
+        trust_env=False,
+        session=session,
+        random=lambda: 0.5,
+    )
+    assert_type(KallglotClient(rate_limit=RateLimit(30)), KallglotClient)
+    assert_type(client.rate_limit, RateLimitState)
+    async with client as same:
+        assert_type(same, KallglotClient)
+    assert_type(await client.aclose(), None)
+    KallglotClient("sk_test_x", "https://api.kallglot.com/v1")  # pyright: ignore[reportCallIssue]
+    KallglotClient(timeout="30")  # pyright: ignore[reportArgumentType]
+    KallglotClient(rate_limit=30)  # pyright: ignore[reportArgumentType]
+    with client:  # pyright: ignore[reportGeneralTypeIssues]
+        pass
+
+
+async def analyses_are_fetched_and_requested(client: KallglotClient) -> None:
+    """`client.analyses` gives analyses and outcomes."""
+    assert_type(await client.analyses.retrieve("ana_1"), Analysis)
+    assert_type(await client.analyses.retrieve("ana_1", timeout=None), Analysis)
+    assert_type(await client.analyses.retrieve("ana_1", timeout=5), Analysis)
+    assert_type(await client.analyses.retrieve_many(["ana_1"], max_in_flight=4), Outcomes)
+    assert_type(await client.analyses.create("sess_1", analyses=["summary"], language="en"), Analysis)
+    assert_type(
+        await client.analyses.create("sess_1", profile="default", include=("summary",), idempotency_key="k"), Analysis
+    )
+    await client.analyses.retrieve("ana_1", 5)  # pyright: ignore[reportCallIssue]
+    await client.analyses.retrieve(5)  # pyright: ignore[reportArgumentType]
+    await client.analyses.create("sess_1", custom_prompts=["summary"])  # pyright: ignore[reportArgumentType]
+
+
+async def waits_take_any_ids(client: KallglotClient, found: dict[str, int]) -> None:
+    """Lists, sets, keys, generators and asynchronous generators of ids are accepted; a number is not."""
+
+    def show(progress: Progress) -> None:
+        assert_type(progress.total, int | None)
+        assert_type(progress.rate_limit, RateLimitState)
+
+    def keep(outcome: Outcome) -> None:
+        assert_type(outcome.analysis, Analysis | None)
+
+    assert_type(await client.wait("ana_1", timeout=None, schedule=PollSchedule.fixed(2)), Analysis)
+    assert_type(await client.wait_many(["ana_1"], total_timeout=60, on_progress=show, on_outcome=keep), Outcomes)
+    for ids in (["ana_1"], ("ana_1",), {"ana_1"}, frozenset({"ana_1"}), found, found.keys(), lazy_ids()):
+        assert_type(await client.wait_many(ids), Outcomes)
+    assert_type(await client.wait_many(async_ids()), Outcomes)
+    assert_type(await wait_many(lazy_ids(), schedule=PollSchedule.exponential(1.0, 2.0, 10.0)), Outcomes)
+    async with client.as_completed(async_ids(), max_in_flight=8) as finished:
+        async for outcome in finished:
+            assert_type(outcome, Outcome)
+    await client.wait_many([1])  # pyright: ignore[reportArgumentType]
+    await client.wait_many(5)  # pyright: ignore[reportArgumentType]
+    await client.wait_many(["ana_1"], 120)  # pyright: ignore[reportCallIssue]
+
+
+def analysis_is_typed_to_the_leaf(analysis: Analysis) -> None:
+    """No part of an analysis is `Any`, except what is undocumented."""
+    assert_type(analysis.id, str)
+    assert_type(analysis.status, AnalysisStatus)
+    assert_type(analysis.session_id, str | None)
+    assert_type(analysis.is_settled, bool)
+    assert_type(analysis.is_complete, bool)
+    assert_type(analysis.is_failed, bool)
+    assert_type(analysis.error, FailureDetail | str | None)
+    assert_type(analysis.error_message, str | None)
+    assert_type(analysis.summary_text, str | None)
+    assert_type(analysis.created_at, datetime | None)
+    assert_type(analysis.completed_at, datetime | None)
+    assert_type(analysis.estimated_completion, datetime | None)
+    assert_type(analysis.analyses, tuple[str, ...])
+    assert_type(analysis.results, Results | None)
+    assert_type(analysis.report, Report | None)
+    analysis.status = AnalysisStatus.FAILED  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def results_are_typed_to_the_leaf(results: Results, report: Report) -> None:
+    """Every part may be missing, every list is a tuple, every metric is a float."""
+    assert_type(results.sentiment, Sentiment | None)
+    assert_type(results.summary, Summary | None)
+    assert_type(results.action_items, tuple[ActionItem, ...])
+    assert_type(results.quality, Quality | None)
+    assert_type(results.topics, tuple[Topic, ...])
+    if results.sentiment is not None:
+        assert_type(results.sentiment.segments, tuple[SentimentSegment, ...])
+        assert_type(results.sentiment.overall, float | None)
+        assert_type(results.sentiment.label, SentimentLabel | None)
+        assert_type(results.sentiment.trend, Trend | None)
+    for item in results.action_items:
+        assert_type(item.due_date, date | None)
+        assert_type(item.assignee, Speaker | None)
+        assert_type(item.priority, Priority | None)
+    if results.quality is not None:
+        assert_type(results.quality.score, float | None)
+        assert_type(results.quality.talk_ratio, TalkRatio | None)
+    assert_type(report.sentiment, PartySentiment | None)
+    assert_type(report.compliance, Compliance | None)
+    assert_type(report.performance, Performance | None)
+    assert_type(report.summary, str | None)
+
+
+def enumerations_are_open(text: str) -> None:
+    """A member is a text, any text can become one, and whether it is documented can be asked."""
+    status = AnalysisStatus(text)
+    assert_type(status, AnalysisStatus)
+    assert_type(status.is_known, bool)
+    plain: str = status
+    assert plain
+    # A checker takes an enumeration to be closed, so a text that is not documented is compared as a text.
+    if str(status) == "paused":
+        return
+
+
+def outcomes_are_a_sequence(outcomes: Outcomes) -> None:
+    """An index gives an outcome, a slice gives outcomes."""
+    assert_type(outcomes[0], Outcome)
+    assert_type(outcomes[1:], Outcomes)
+    assert_type([outcome.id for outcome in outcomes], list[str])
+    assert_type(len(outcomes), int)
+    assert_type(outcomes.analyses, list[Analysis])
+    assert_type(outcomes.errors, dict[str, KallglotError])
+    assert_type(outcomes.raise_for_errors(), None)
+    assert_type(outcomes[0].unwrap(), Analysis)
+    assert_type(outcomes[0].error, KallglotError | None)
+    assert_type(outcomes[0].ok, bool)
+
+
+async def errors_carry_typed_fields(client: KallglotClient) -> None:
+    """What an `except` catches has its fields, typed, without a cast."""
+    try:
+        await client.wait("ana_1")
+    except AnalysisFailedError as error:
+        assert_type(error.analysis, Analysis | None)
+    except WaitTimeoutError as error:
+        as_timeout: TimeoutError = error
+        assert_type(error.last_status, str | None)
+        assert_type((error.id, error.polls, error.elapsed), tuple[str, int, float])
+        raise as_timeout from None
+    except RateLimitedError as error:
+        assert_type(error.retry_after, float | None)
+        assert_type(error.limit, int | None)
+    except APIError as error:
+        assert_type((error.status, error.code, error.param), tuple[int, str | None, str | None])
+    except ConnectError as error:
+        as_connection: ConnectionError = error
+        raise as_connection from None
+    except ProxyError as error:
+        assert_type((error.proxy, error.status), tuple[str, int | None])
+    except ResponseTooLargeError as error:
+        assert_type(error.limit, int)
+    except RequestError as error:
+        assert_type(error.attempts, int)
+        assert_type(error.history, tuple[str, ...])
+        assert_type(error.idempotency_key, str | None)
+    except IdSourceError as error:
+        assert_type(error.outcomes, Outcomes | None)
+    except NotAttemptedError as error:
+        assert_type(error.reason, KallglotError | None)
+    except InvalidIdError as error:
+        as_value: ValueError = error
+        raise as_value from None
+    except ErrorOfModule as error:
+        assert_type(error.message, str)
