@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from kallglot_async.models import (
         Analysis,
         AnalysisStatus,
+        ClientStats,
         Outcome,
         Outcomes,
         Progress,
@@ -77,6 +78,7 @@ __all__ = [
     "AnalysisFailedError",
     "AnalysisStatus",
     "AuthenticationError",
+    "ClientStats",
     "ConfigurationError",
     "ConflictError",
     "ConnectError",

@@ -19,7 +19,7 @@ from kallglot_async._pool import SessionPool
 from kallglot_async._wait_hub import WaitHub, WaitOptions
 from kallglot_async._waiting import WaitCall
 from kallglot_async.errors import ConfigurationError, IdSourceError
-from kallglot_async.models import Analysis, Outcome, Outcomes, Progress, RateLimit, RateLimitState
+from kallglot_async.models import Analysis, ClientStats, Outcome, Outcomes, Progress, RateLimit, RateLimitState
 from kallglot_async.resources.analyses import Analyses
 
 __all__ = ["KallglotClient", "wait_many"]
@@ -202,6 +202,24 @@ class KallglotClient:
     def rate_limit(self) -> RateLimitState:
         """What is known now of the rate limit for analyses."""
         return self._pipeline.lane("analysis").state()
+
+    @property
+    def stats(self) -> ClientStats:
+        """What this client has done so far. Clients that share a limiter and a key share its counts."""
+        lanes = self._pipeline.lanes
+        requests, refused = sum(lane.sent for lane in lanes), sum(lane.refused for lane in lanes)
+        lost, in_flight = sum(lane.lost_count for lane in lanes), sum(lane.in_flight for lane in lanes)
+        return ClientStats(
+            requests=requests,
+            answered=requests - refused - lost - in_flight,
+            refused=refused,
+            lost=lost,
+            in_flight=in_flight,
+            retries=self._pipeline.budget.spent,
+            retries_left=self._pipeline.budget.left,
+            waiting_for=len(self._hub),
+            round_trip=self._pipeline.round_trip,
+        )
 
     async def aclose(self) -> None:
         """Close the connections of this event loop. Twice is fine; a later call opens new ones."""

@@ -47,6 +47,7 @@ class Lane:
         "_timer_at",
         "_window",
         "in_flight",
+        "lost_count",
         "refused",
         "sent",
     )
@@ -65,6 +66,7 @@ class Lane:
         self.in_flight = 0
         self.sent = 0
         self.refused = 0
+        self.lost_count = 0
 
     async def acquire(self, urgency: Urgency, *, until: float = math.inf) -> Ticket:
         """Wait for the right to send one request, and take it.
@@ -162,6 +164,7 @@ class Lane:
     def lost(self, ticket: Ticket) -> None:
         """The request ended without an answer."""
         self.in_flight -= 1
+        self.lost_count += 1
         self._window.on_lost(ticket)
         self._pump(_clock.now())
 

@@ -64,6 +64,11 @@ class Pipeline:
         """Return the server's wall clock in Unix seconds, by the `Date` of its last answer."""
         return time.time() + self._server_ahead
 
+    @property
+    def lanes(self) -> list[Lane]:
+        """The limiter's lanes that this client has used."""
+        return list(self._lanes.values())
+
     def lane(self, group: str) -> Lane:
         """Return the limiter's lane of an endpoint group under this client's key."""
         lane = self._lanes.get(group)

@@ -249,7 +249,7 @@ class TestFace:
     def test_importing_values_does_not_load_the_transport(self, statement):
         """The package, its values and its decisions load without aiohttp, asyncio or anyio."""
         code = f"{statement}; import sys; print(sorted({{'aiohttp', 'anyio', 'asyncio'}} & set(sys.modules)))"
-        ran = subprocess.run(  # noqa: S603  # our own interpreter and our own code
+        ran = subprocess.run(
             [sys.executable, "-c", code],
             capture_output=True,
             text=True,

@@ -89,6 +89,9 @@ def test_figures_at_the_edge_of_what_is_possible(headers, figures):
         rate(remaining="+5"),
         rate(remaining="1_0"),
         rate(reset="60"),
+        rate(reset=RESET + " .5"),
+        rate(reset=RESET + ".\t5"),
+        rate(reset=RESET + "."),
         rate(reset="nan"),
         rate(reset="inf"),
         rate(reset="999999999999999999"),
@@ -135,6 +138,11 @@ def test_local_clock_is_the_fallback(date):
         ("nan", None),
         ("inf", None),
         ("1e3", None),
+        ("1 .5", None),
+        ("1. 5", None),
+        ("1.\v5", None),
+        ("1.", None),
+        (".5", None),
         ("0x10", None),
         ("٣٠", None),  # Arabic digits
         ("9" * 5000, None),
@@ -217,7 +225,9 @@ def test_request_id_is_optional():
     assert parse_request_id({}) is None
 
 
-NUMBERS = st.integers().map(str) | st.floats().map(str) | st.from_regex(r"[+-]?\d{0,25}\.?\d{0,12}", fullmatch=True)
+NUMBERS = (
+    st.integers().map(str) | st.floats().map(str) | st.from_regex(r"[+-]?\d{0,25}\s?\.?\s?\d{0,12}", fullmatch=True)
+)
 DATES = st.builds(
     "{}, {} {} {} {}:{}:{} {}".format,
     st.sampled_from(["Thu", "Mon", "", "x"]),

@@ -463,10 +463,25 @@ async def test_a_create_that_is_not_visible_yet_is_waited_for():
         assert (await client.wait(created.id)).is_complete
 
 
+async def test_the_stats_add_up():
+    """Every request is answered, refused, lost or in flight, as the server saw it."""
+    async with running() as (emulator, client):
+        emulator.add_fault(Fault(kind="status", status=503, times=2))
+        emulator.add_fault(Fault(kind="reset", after=3, times=1))
+        emulator.add_fault(Fault(kind="throttle", retry_after=1, after=6, times=1))
+        await client.wait_many(emulator.seed_analyses(10))
+        stats = client.stats
+        assert stats.requests == len(emulator.journal)
+        assert (stats.refused, stats.lost, stats.in_flight, stats.waiting_for) == (1, 1, 0, 0)
+        assert stats.answered == stats.requests - 2
+        assert stats.retries == 3
+        assert stats.retries_left <= 50.0
+
+
 async def test_nothing_is_left_of_a_finished_wait():
     """No entry in the hub, no pending id in the model, no garbage cycle that keeps the queue."""
     async with running() as (emulator, client):
         await client.wait_many(emulator.seed_analyses(20))
         hub = client._hub
-        assert (len(hub.owners), len(hub.followers), hub.model.pending) == (0, 0, 0)
+        assert (len(hub), len(hub._followers), hub.model.pending) == (0, 0, 0)
     gc.collect()

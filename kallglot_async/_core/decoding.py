@@ -163,6 +163,11 @@ def _repair(plain: dict[str, Any], kept: frozenset[str]) -> dict[str, Any]:
         raise WrongShapeError("nested too deeply") from None
     # A field of our own value that no revision sends: if one ever arrives, it is an unknown field.
     plain.pop("report", None)
+    explanation = plain.get("error")
+    if isinstance(explanation, dict) and not isinstance(explanation.get("message"), str | None):
+        explanation.pop("message")  # an explanation we cannot read must not cost the verdict
+    elif not isinstance(explanation, str | dict):
+        plain.pop("error", None)
     for name in _TIMESTAMPS:
         if name in plain:
             plain[name] = _read_timestamp(plain[name])

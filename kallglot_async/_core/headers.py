@@ -106,11 +106,14 @@ def parse_request_id(headers: Mapping[str, str]) -> str | None:
 
 def _whole(text: str) -> int | None:
     text = text.strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else None
+    return int(text) if _is_digits(text) else None
 
 
 def _number(text: str) -> float | None:
     text = text.strip()
-    whole, _, fraction = text.partition(".")
-    is_number = _whole(whole) is not None and ("." not in text or _whole(fraction) is not None)
-    return float(text) if is_number else None
+    whole, dot, fraction = text.partition(".")
+    return float(text) if _is_digits(whole) and (not dot or _is_digits(fraction)) else None
+
+
+def _is_digits(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS

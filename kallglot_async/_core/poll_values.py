@@ -7,6 +7,9 @@ from typing import Literal
 
 import msgspec
 
+from kallglot_async._config import check_seconds
+from kallglot_async.errors import ConfigurationError
+
 __all__ = ["PollSchedule", "Slot", "Supply"]
 
 
@@ -19,13 +22,13 @@ class PollSchedule(msgspec.Struct, frozen=True, kw_only=True):
     maximum: float = 2.0
 
     def __post_init__(self) -> None:
-        """Refuse what would poll never, or without a pause."""
-        _check_seconds("first", self.first)
-        _check_seconds("maximum", self.maximum)
-        if not (isfinite(self.factor) and self.factor >= 1.0):
-            raise ValueError(f"factor is {self.factor!r}; give a finite number of at least 1")
+        """Refuse what would poll never, or without a pause: a `ConfigurationError`."""
+        check_seconds("first", self.first)
+        check_seconds("maximum", self.maximum)
+        if check_seconds("factor", self.factor) < 1.0:
+            raise ConfigurationError(f"factor is {self.factor!r}: give a number from 1 up")
         if self.maximum < self.first:
-            raise ValueError(f"maximum {self.maximum!r} is below first {self.first!r}; give a larger maximum")
+            raise ConfigurationError(f"maximum {self.maximum!r} is below first {self.first!r}: give a larger maximum")
 
     @classmethod
     def learned(cls) -> PollSchedule:
@@ -35,7 +38,7 @@ class PollSchedule(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def fixed(cls, interval: float = 2.0) -> PollSchedule:
         """Poll every `interval` seconds, as documented, or as often as the rate allows."""
-        _check_seconds("interval", interval)
+        check_seconds("interval", interval)
         return cls(policy="fixed", first=interval, maximum=interval)
 
     @classmethod
@@ -50,11 +53,6 @@ class PollSchedule(msgspec.Struct, frozen=True, kw_only=True):
         if (polls - 1) * log(self.factor) >= log(self.maximum / self.first):  # before the power overflows
             return self.maximum
         return self.first * self.factor ** (polls - 1)
-
-
-def _check_seconds(name: str, value: float) -> None:
-    if not (isfinite(value) and value > 0.0):
-        raise ValueError(f"{name} is {value!r}; give a finite number of seconds above 0")
 
 
 class Supply(msgspec.Struct, frozen=True):

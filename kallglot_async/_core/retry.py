@@ -57,10 +57,11 @@ class RetryBudget:
     once it is empty, a client in an outage sends at most 1.1 times the requests it was asked for.
     """
 
-    __slots__ = ("_capacity", "_tenths")
+    __slots__ = ("_capacity", "_tenths", "spent")
 
     def __init__(self, capacity: int = 50) -> None:
         self._capacity = 10 * capacity
+        self.spent = 0
         self._tenths = self._capacity  # whole numbers, so that ten answers pay for one retry exactly
 
     @property
@@ -73,6 +74,7 @@ class RetryBudget:
         if self._tenths < 10:
             return False
         self._tenths -= 10
+        self.spent += 1
         return True
 
     def on_success(self) -> None:

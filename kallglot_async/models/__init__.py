@@ -3,7 +3,7 @@
 from kallglot_async.models._base import JSONValue, Model, OpenEnum, Timestamp
 from kallglot_async.models.analysis import Analysis, AnalysisStatus, FailureDetail
 from kallglot_async.models.outcome import Outcome, Outcomes, Progress
-from kallglot_async.models.rate_limit import RateLimit, RateLimitState
+from kallglot_async.models.rate_limit import ClientStats, RateLimit, RateLimitState
 from kallglot_async.models.report import Compliance, PartySentiment, Performance, Report
 from kallglot_async.models.results import (
     ActionItem,
@@ -25,6 +25,7 @@ __all__ = [
     "ActionItem",
     "Analysis",
     "AnalysisStatus",
+    "ClientStats",
     "Compliance",
     "FailureDetail",
     "JSONValue",

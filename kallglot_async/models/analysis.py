@@ -35,8 +35,8 @@ class Analysis(Model, frozen=True, kw_only=True):
     """The analysis of one call, in either revision.
 
     What both revisions have carries one name. `results` is revision A's nested object (`ana_` ids),
-    `report` holds revision B's parts (`anl_` ids); the other one is None. Both are None until the
-    analysis is complete. Timestamps are aware; one that cannot be read is None.
+    `report` holds revision B's parts (`anl_` ids); the other one is None. What is not there yet is
+    None. Timestamps are aware; one that cannot be read is None.
 
     `repr` shows identity and status only, so that call text reaches no log by accident.
 

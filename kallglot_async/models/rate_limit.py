@@ -9,7 +9,7 @@ import msgspec
 from kallglot_async.errors import ConfigurationError
 from kallglot_async.models._base import Model
 
-__all__ = ["RateLimit", "RateLimitState"]
+__all__ = ["ClientStats", "RateLimit", "RateLimitState"]
 
 
 def is_finite(value: float) -> bool:
@@ -69,3 +69,29 @@ class RateLimitState(Model, frozen=True, kw_only=True, gc=False):
     in_flight: int = 0
     sent: int = 0
     refused: int = 0
+
+
+class ClientStats(Model, frozen=True, kw_only=True, gc=False):
+    """What a client has done since it was made.
+
+    Attributes:
+        requests: Requests sent, over all endpoint groups.
+        answered: Of these, answers of any status but 429.
+        refused: Of these, answers of 429.
+        lost: Of these, requests that ended without an answer.
+        in_flight: Of these, requests not yet ended.
+        retries: Attempts that were repeats of a failed one, polls included.
+        retries_left: Retries that the client's shared budget still holds.
+        waiting_for: Analyses that are waited for now.
+        round_trip: Seconds between request and answer, smoothed; 0.0 before the first.
+    """
+
+    requests: int
+    answered: int
+    refused: int
+    lost: int
+    in_flight: int
+    retries: int
+    retries_left: float
+    waiting_for: int
+    round_trip: float

@@ -1,0 +1,266 @@
+"""`kallglot get` and `kallglot wait` in this process, against the emulator."""
+
+import asyncio
+import json
+
+import pytest
+
+from kallglot_async.cli import batch, main
+from kallglot_async.emulator import Emulator, Fault, Latency
+from kallglot_async.models import Outcome, Progress, RateLimitState
+
+
+@pytest.fixture
+def kallglot(monkeypatch, capsysbinary):
+    """Run a command against an emulator; returns exit code, lines of JSON, and standard error."""
+
+    async def run(emulator, *argv):
+        monkeypatch.setenv("KALLGLOT_API_KEY", emulator.api_key)
+        monkeypatch.setenv("KALLGLOT_BASE_URL", emulator.base_url)
+        code = await asyncio.to_thread(main, argv)
+        out, err = capsysbinary.readouterr()
+        return code, [json.loads(line) for line in out.splitlines()], err.decode()
+
+    return run
+
+
+def at_once(**options):
+    return Emulator(**{"plan": "unlimited", "latency": Latency.immediate()} | options)
+
+
+@pytest.mark.parametrize("command", ["get", "wait"])
+@pytest.mark.parametrize("revision", ["a", "b"])
+async def test_each_id_gets_one_line(kallglot, command, revision):
+    """Distinct ids, one line each, exit code 0, and a summary for people."""
+    async with at_once() as emulator:
+        ids = emulator.seed_analyses(5, revision=revision)
+        code, lines, err = await kallglot(emulator, command, *ids, ids[0])
+        assert code == 0
+        assert sorted(line["id"] for line in lines) == sorted(ids)
+        assert all(line["analysis"]["id"] == line["id"] and line["polls"] == 1 for line in lines)
+        assert err == "done: 5 fine, 0 failed\n"
+        assert emulator.journal.total == 5
+
+
+@pytest.mark.parametrize("command", ["get", "wait"])
+async def test_quiet_says_nothing(kallglot, command):
+    """Standard error stays empty."""
+    async with at_once() as emulator:
+        assert (await kallglot(emulator, command, *emulator.seed_analyses(2), "--quiet"))[2] == ""
+
+
+@pytest.mark.parametrize("command", ["get", "wait"])
+async def test_one_failure_costs_no_sibling(kallglot, command):
+    """The unknown id has an error in its line, the others their analysis; exit code 1."""
+    async with at_once() as emulator:
+        ids = emulator.seed_analyses(3)
+        code, lines, err = await kallglot(emulator, command, *ids, "ana_unknown")
+        assert code == 1
+        errors = {line["id"]: line["error"] for line in lines if "error" in line}
+        assert errors.keys() == {"ana_unknown"}
+        assert errors["ana_unknown"]["type"] == "NotFoundError"
+        assert errors["ana_unknown"]["status"] == 404
+        assert "history" not in errors["ana_unknown"]  # of one attempt, the message says it all
+        assert len(lines) == 4
+        assert "3 fine, 1 failed (1 NotFoundError)" in err
+
+
+async def test_a_failed_analysis_is_an_error_to_wait_and_a_fact_to_get(kallglot):
+    """`wait` promises results; `get` shows what is there."""
+    async with at_once(failure_rate=1.0) as emulator:
+        (id,) = emulator.seed_analyses(1)
+        code, (line,), _ = await kallglot(emulator, "wait", id)
+        assert code == 1
+        assert line["error"]["type"] == "AnalysisFailedError"
+        assert line["error"]["analysis"]["status"] == "failed"
+        code, (line,), _ = await kallglot(emulator, "get", id)
+        assert code == 0
+        assert line["analysis"]["status"] == "failed"
+
+
+async def test_get_does_not_wait(kallglot):
+    """An analysis that is under way is shown as it is."""
+    async with at_once(latency=Latency.uniform(1e6, 1e6)) as emulator:
+        code, (line,), _ = await kallglot(emulator, "get", *emulator.seed_analyses(1))
+        assert (code, line["analysis"]["status"], line["polls"]) == (0, "queued", 1)
+
+
+@pytest.mark.parametrize("option", ["--timeout", "--total-timeout"])
+async def test_wait_gives_up_in_time(kallglot, option):
+    """What is still pending is reported with what was last seen of it."""
+    async with at_once(latency=Latency.uniform(1e6, 1e6)) as emulator:
+        code, (line,), _ = await kallglot(emulator, "wait", *emulator.seed_analyses(1), option, "0.3")
+        assert code == 1
+        assert line["error"]["type"] == "WaitTimeoutError"
+        assert line["error"]["last_status"] == "queued"
+        assert 0.1 < line["error"]["elapsed"] < 5.0
+
+
+async def test_timeout_none_is_for_ever(kallglot):
+    """The word is understood; a number of seconds that cannot be is refused."""
+    async with at_once() as emulator:
+        ids = emulator.seed_analyses(1)
+        for command in ("get", "wait"):
+            assert (await kallglot(emulator, command, *ids, "--timeout", "none"))[0] == 0
+            code, lines, err = await kallglot(emulator, command, *ids, "--timeout", "-1")
+            assert (code, lines) == (2, [])
+            assert err == "kallglot: timeout is above 0 seconds, not -1.0\n"
+
+
+@pytest.mark.parametrize("command", ["get", "wait"])
+async def test_a_refused_key_ends_the_batch(kallglot, command):
+    """The first answer is enough: the rest are reported and not asked for."""
+    async with at_once() as emulator:
+        ids = emulator.seed_analyses(30)
+        argv = [command, *ids, "--api-key", "sk_test_wrong", "--max-in-flight", "2"]
+        code, lines, _ = await kallglot(emulator, *argv)
+        assert code == 1
+        assert {line["id"] for line in lines} == set(ids)
+        kinds = [line["error"]["type"] for line in lines]
+        assert set(kinds) == {"AuthenticationError", "NotAttemptedError"}
+        assert emulator.journal.total == kinds.count("AuthenticationError") <= 2
+
+
+@pytest.mark.parametrize("command", ["get", "wait"])
+async def test_an_id_that_cannot_be_is_refused_before_anything_is_sent(kallglot, command):
+    """On the command line it is a mistake of usage: exit code 2, one line, no request."""
+    async with at_once() as emulator:
+        code, lines, err = await kallglot(emulator, command, *emulator.seed_analyses(1), "../admin")
+        assert (code, lines, emulator.journal.total) == (2, [], 0)
+        assert err.startswith("kallglot: ids[1]: '../admin' is not an analysis id")
+        assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["get", "wait"])
+async def test_an_id_in_a_file_that_cannot_be_costs_no_sibling(kallglot, command, tmp_path):
+    """A file is read as it is used: its odd line becomes a line with an error."""
+    async with at_once() as emulator:
+        ids = emulator.seed_analyses(2)
+        file = tmp_path / "ids"
+        file.write_text(f"# two and a half\n{ids[0]}\n\nbad/id\n{ids[1]}\n")
+        code, lines, _ = await kallglot(emulator, command, "--file", str(file))
+        assert code == 1
+        assert sorted(line["id"] for line in lines if "analysis" in line) == sorted(ids)
+        (error,) = [line["error"] for line in lines if "error" in line]
+        assert error["type"] == "InvalidIdError"
+
+
+@pytest.mark.parametrize("command", ["get", "wait"])
+@pytest.mark.parametrize("spelling", [["-"], ["--file", "-"], ["-f", "-"], ["--file=-"]])
+async def test_a_dash_is_standard_input(kallglot, command, spelling, tmp_path, monkeypatch):
+    """However it is spelled."""
+    async with at_once() as emulator:
+        ids = emulator.seed_analyses(2)
+        file = tmp_path / "ids"
+        file.write_text("\n".join(ids))
+        with file.open() as stdin:
+            monkeypatch.setattr("sys.stdin", stdin)
+            code, lines, _ = await kallglot(emulator, command, *spelling)
+        assert (code, {line["id"] for line in lines}) == (0, set(ids))
+
+
+@pytest.mark.parametrize("command", ["get", "wait"])
+async def test_a_file_that_is_no_list_of_ids_is_one_line(kallglot, command, tmp_path):
+    """Exit code 2, and no traceback."""
+    async with at_once() as emulator:
+        (id,) = emulator.seed_analyses(1)
+        file = tmp_path / "ids"
+        file.write_bytes(id.encode() + b"\n" + b"\x00" * 200_000)
+        code, lines, err = await kallglot(emulator, command, "--file", str(file))
+        assert (code, [line["id"] for line in lines]) == (2, [id])  # what came before is not lost
+        assert err == "kallglot: cannot read the ids: a line is longer than 65536 bytes: this is not a list of ids\n"
+
+
+@pytest.mark.parametrize("command", ["get", "wait"])
+async def test_max_in_flight_bounds_the_requests(kallglot, command):
+    """No more than that many at once reach the server."""
+    async with at_once(faults=[Fault(kind="slow", delay=0.02)]) as emulator:
+        argv = [command, *emulator.seed_analyses(8), "--max-in-flight", "2"]
+        assert (await kallglot(emulator, *argv))[0] == 0
+        arrivals = [entry.at for entry in emulator.journal]
+        assert all(third - first >= 0.015 for first, third in zip(arrivals, arrivals[2:], strict=False))
+
+
+async def test_rate_limit_is_a_ceiling(kallglot):
+    """Two requests a minute: the rest does not get its turn within half a second."""
+    async with at_once() as emulator:
+        argv = ["wait", *emulator.seed_analyses(5), "--rate-limit", "2", "--total-timeout", "0.5"]
+        code, lines, _ = await kallglot(emulator, *argv)
+        assert (code, len(lines)) == (1, 5)
+        assert emulator.journal.total == 2
+
+
+class Settling:
+    """A client, and its wait call, in the very moment of Ctrl-C: two have settled, one has been taken."""
+
+    def __init__(self):
+        self.outcomes = [Outcome(id="ana_1"), Outcome(id="ana_2")]
+        self.taken = 0
+
+    def client(self):
+        return self
+
+    def as_completed(self, ids, **options):
+        return self
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *exc):
+        return None
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        self.taken += 1
+        if self.taken == 2:
+            raise asyncio.CancelledError
+        return self.outcomes.pop(0)
+
+    def progress(self):
+        state = RateLimitState()
+        return Progress(total=3, settled=1, failed=1, pending=1, requests=3, rate_limit=state)
+
+
+async def test_what_settles_in_the_moment_of_ctrl_c_is_written(capsysbinary):
+    """An outcome that was known and not yet taken is not lost."""
+    options = {"timeout": None, "total_timeout": None, "quiet": False}
+    with pytest.raises(asyncio.CancelledError):
+        await batch.wait(["ana_1", "ana_2", "ana_3"], Settling(), **options)
+    out, err = capsysbinary.readouterr()
+    assert [json.loads(line)["id"] for line in out.splitlines()] == ["ana_1", "ana_2"]
+    assert err == b"interrupted: 2 fine, 0 failed\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["wait"], "there are no ids: give IDs, or --file FILE, or - for standard input"),
+        (["get", "ana_1", "-"], "there is more than one source of ids"),
+        (["get", "--file", "/nowhere"], "cannot read /nowhere: No such file or directory"),
+        (["wait", "ana_1"], "there is no API key: set KALLGLOT_API_KEY, or pass --api-key"),
+        (["wait", "ana_1", "--api-key", "key"], "the API key is malformed"),
+        (["wait", "ana_1", "--api-key", "sk_test_1", "--base-url", "http://example.org"], "use https"),
+        (["wait", "ana_1", "--api-key", "sk_test_1", "--max-in-flight", "0"], "max_in_flight is a whole number"),
+        (["get", "ana_1", "--api-key", "sk_test_1", "--rate-limit", "0"], "a rate limit needs a whole number"),
+        (["wait", "ana_1", "--timeout", "soon"], "--timeout"),
+        (["wait", "ana_1", "--timeuot", "1"], "Did you mean --timeout? See: kallglot wait --help"),
+        (["wait", "--api-key", "sk_test_1", "--", "-"], "ids[0]: '-' is not an analysis id"),
+        (["wiat", "ana_1"], 'Did you mean "wait"?'),
+        (["emulator", "--plan", "gold"], '"free", "starter", "pro", "unlimited"'),
+        (["emulator", "--port", "70000"], "Must be <= 65535"),
+        (["emulator", "--failure-rate", "2"], "failure_rate"),
+        (["demo", "--analyses", "0"], "Must be >= 1"),
+    ],
+)
+def test_a_mistake_of_usage_is_one_line_and_exit_code_2(argv, message, monkeypatch, capsys):
+    """No traceback, no box, nothing on standard output."""
+    for name in ("KALLGLOT_API_KEY", "KALLGLOT_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    assert main(argv) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("kallglot: ")
+    assert message in err
+    assert err.count("\n") == 1

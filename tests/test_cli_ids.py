@@ -1,0 +1,104 @@
+"""Where ids come from: lines are read lazily, and what is no list of ids is refused in words."""
+
+import asyncio
+import os
+
+import pytest
+
+from kallglot_async import ConfigurationError
+from kallglot_async.cli.ids import lines_of, open_source
+
+
+async def read(path):
+    with open_source([], str(path)) as source:
+        return [id async for id in source]
+
+
+async def test_blank_lines_and_comments_are_skipped(tmp_path):
+    """Any line end, a byte order mark and blanks around an id do no harm."""
+    file = tmp_path / "ids"
+    file.write_bytes(b"\xef\xbb\xbfana_1\r\n\n  # a comment\n\t\n ana_2 \nana_3")
+    assert await read(file) == ["ana_1", "ana_2", "ana_3"]
+
+
+async def test_a_line_may_span_the_pieces_that_are_read(tmp_path):
+    """An id at the border of two pieces arrives whole."""
+    ids = [f"ana_{number:010d}" for number in range(20_000)]
+    file = tmp_path / "ids"
+    file.write_text("\n".join(ids))
+    assert await read(file) == ids
+
+
+async def test_bytes_that_are_no_text_become_an_id_that_is_refused_later(tmp_path):
+    """One odd line must not cost the others."""
+    file = tmp_path / "ids"
+    file.write_bytes(b"\xff\xfe\nana_1\n")
+    assert await read(file) == ["\ufffd\ufffd", "ana_1"]
+
+
+async def test_a_file_without_lines_is_refused(tmp_path):
+    """A binary file does not fill the memory."""
+    file = tmp_path / "ids"
+    file.write_bytes(b"\x00" * 200_000)
+    with pytest.raises(ValueError, match="not a list of ids"):
+        await read(file)
+
+
+async def test_a_line_is_given_before_the_next_one_is_written():
+    """Lines of a pipe are there at once, not when it is closed."""
+    reading, writing = os.pipe()
+    try:
+        lines = lines_of(reading)
+        os.write(writing, b"ana_1\n")
+        assert await anext(lines) == "ana_1"
+        waiting = asyncio.ensure_future(anext(lines))
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        os.write(writing, b"ana_2\n")
+        assert await waiting == "ana_2"
+    finally:
+        os.close(writing)
+        assert await anext(lines, None) is None
+        os.close(reading)
+
+
+async def test_a_reader_that_is_cancelled_leaves_nothing_behind():
+    """What the thread reads after that is nobody's business; no error surfaces later."""
+    surprises = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: surprises.append(context))
+    reading, writing = os.pipe()
+    waiting = asyncio.ensure_future(anext(lines_of(reading)))
+    await asyncio.sleep(0.01)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    os.close(writing)
+    await asyncio.sleep(0.01)
+    os.close(reading)
+    assert surprises == []
+
+
+async def test_a_read_that_fails_is_raised(tmp_path):
+    """The system's own error, for the batch to report."""
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with pytest.raises(IsADirectoryError):
+            await anext(lines_of(descriptor))
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("ids", "file", "message"),
+    [
+        ([], None, "there are no ids"),
+        (["ana_1"], "ids.txt", "more than one source"),
+        ([], "/nowhere/ids.txt", "cannot read /nowhere/ids.txt: No such file"),
+        ([], "-", "standard input is closed"),
+    ],
+)
+def test_a_source_that_cannot_be_is_a_configuration_error(ids, file, message, monkeypatch):
+    """Before anything is sent, and in one sentence."""
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(ConfigurationError, match=message), open_source(ids, file):
+        pass

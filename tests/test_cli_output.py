@@ -1,0 +1,190 @@
+"""JSON lines and progress: what programs read on standard output, and what people see on standard error."""
+
+import io
+import json
+import sys
+
+import pytest
+
+from kallglot_async import errors
+from kallglot_async.cli.output import outcome_line
+from kallglot_async.cli.progress import Display, LiveDisplay, PlainDisplay, open_display, show_progress
+from kallglot_async.models import Analysis, AnalysisStatus, Outcome, Progress, RateLimitState
+
+
+def read(outcome):
+    line = outcome_line(outcome)
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    return json.loads(line)
+
+
+def test_an_analysis_is_shown_as_the_api_spells_it():
+    """The line has the id, the analysis without what is absent, and what it took."""
+    analysis = Analysis(id="ana_1", object="analysis", status=AnalysisStatus("paused"), session_id="sess_1")
+    assert read(Outcome(id="ana_1", analysis=analysis, polls=3, elapsed=1.23456)) == {
+        "id": "ana_1",
+        "analysis": {"id": "ana_1", "object": "analysis", "status": "paused", "session_id": "sess_1"},
+        "polls": 3,
+        "elapsed": 1.235,
+    }
+
+
+def test_an_error_is_shown_with_its_plain_fields():
+    """The class is `type`; what the API calls `type` is `api_type`; what is not set is left out."""
+    error = errors.NotFoundError("no such analysis", status=404, code="not_found", type="client", request_id="req_1")
+    error.attempts = 2
+    error.history = ("first", "second")
+    assert read(Outcome(id="ana_1", error=error)) == {
+        "id": "ana_1",
+        "error": {
+            "type": "NotFoundError",
+            "message": "no such analysis",
+            "operation": "",
+            "attempts": 2,
+            "history": ["first", "second"],
+            "status": 404,
+            "code": "not_found",
+            "api_type": "client",
+            "request_id": "req_1",
+        },
+        "polls": 0,
+        "elapsed": 0.0,
+    }
+
+
+def test_errors_that_hold_values_show_them():
+    """A failed analysis is on its error, and a batch's reason is named without its own history."""
+    failed = Analysis(id="ana_1", object="analysis", status=AnalysisStatus.FAILED)
+    shown = read(Outcome(id="ana_1", error=errors.AnalysisFailedError("it failed", analysis=failed)))
+    assert shown["error"]["analysis"]["status"] == "failed"
+    reason = errors.AuthenticationError("bad key", status=401)
+    shown = read(Outcome(id="ana_1", error=errors.NotAttemptedError("not attempted", id="ana_1", reason=reason)))
+    assert shown["error"]["reason"] == {"type": "AuthenticationError", "message": "bad key"}
+
+
+def test_every_error_of_the_library_can_be_shown():
+    """No error class has a field that JSON cannot carry."""
+    for name in errors.__all__:
+        error = getattr(errors, name)("why")
+        assert read(Outcome(id="ana_1", error=error))["error"]["type"] == name
+
+
+@pytest.mark.parametrize("umlaut", ["a", "ä"])
+@pytest.mark.parametrize("mark", ["\x1b[2J", "\x7f", "\x9b31m", "\u2028", "\x85", "\u202e", "\n"])
+def test_lines_hold_nothing_that_a_terminal_obeys_or_a_reader_splits_at(mark, umlaut):
+    """Controls and separators are escaped, and a reader of the JSON gets them back whole."""
+    line = outcome_line(Outcome(id="ana_1", error=errors.ServerError(f"before{mark}after {umlaut}")))
+    text = line.decode()
+    assert text.rstrip("\n").isprintable()
+    assert len(text.splitlines()) == 1
+    assert umlaut in text
+    assert json.loads(text)["error"]["message"] == f"before{mark}after {umlaut}"
+
+
+class Terminal(io.StringIO):
+    """A stderr that says it is a terminal."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Returns a call that makes standard error a terminal; not earlier, as the capture is set up after fixtures."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+    def pretend():
+        monkeypatch.setattr(sys, "stderr", Terminal())
+        return sys.stderr
+
+    return pretend
+
+
+def snapshot(**changes):
+    limit = RateLimitState(limit=150, remaining=120, refused=changes.pop("refused", 0), paused_for=changes.pop("p", 0))
+    values = {"total": 10, "settled": 4, "failed": 0, "pending": 6, "requests": 9, "rate_limit": limit} | changes
+    return Progress(**values)
+
+
+def test_plain_lines_come_ever_more_seldom(capsys):
+    """After 1 s, then 2 s later, then 4 s later; not for every snapshot."""
+    now = 0.0
+    display = PlainDisplay("waiting", clock=lambda: now)
+    shown_at = []
+    for tenth in range(200):
+        now = tenth / 10
+        display.update(tenth, 200, "")
+        if capsys.readouterr().err:
+            shown_at.append(now)
+    assert shown_at == [1.0, 3.0, 7.0, 15.0]
+
+
+def test_plain_lines_say_what_a_snapshot_holds(capsys):
+    """Counts first; refusals, failures and pauses only where there are some."""
+    now = 0.0
+    display = PlainDisplay("waiting", clock=lambda: now)
+    show = show_progress(display)
+    now = 1.0
+    show(snapshot())
+    now = 10.0
+    show(snapshot(total=None, failed=2, requests=1, refused=3, p=2.4))
+    assert capsys.readouterr().err.splitlines() == [
+        "waiting: 4 of 10, 9 requests, rate limit: 120 of 150 left",
+        "waiting: 6, 2 failed, 1 request, 3 refused, rate limit: next window in 2 s",
+    ]
+
+
+def test_a_display_that_keeps_prints_the_last_state_at_the_end(capsys):
+    """Once, and only if it has not been printed already."""
+    with PlainDisplay("creating", keeps=True) as display:
+        display.update(3, 3, "")
+    display.close()
+    assert capsys.readouterr().err == "creating: 3 of 3\n"
+    with PlainDisplay("waiting") as display:
+        display.update(3, 3, "")
+    assert capsys.readouterr().err == ""
+
+
+def test_the_display_suits_standard_error(terminal, monkeypatch):
+    """Nothing when quiet, a live bar on a terminal, lines elsewhere."""
+    terminal()
+    assert type(open_display("waiting", quiet=True)) is Display
+    assert type(open_display("waiting")) is LiveDisplay
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert type(open_display("waiting")) is PlainDisplay
+
+
+def test_a_quiet_display_says_nothing(capsysbinary):
+    """Not a byte beside the lines themselves."""
+    with Display() as display:
+        display.update(1, 2, "note")
+        display.say("text")
+        display.write(b"line\n")
+    assert capsysbinary.readouterr() == (b"line\n", b"")
+
+
+def test_the_live_bar_shows_the_state_and_goes_away(terminal):
+    """Markup in a note is text, and the cursor is given back."""
+    stderr = terminal()
+    with LiveDisplay("waiting") as display:
+        display.update(7, 9, "a [red]note[/red]")
+        display.say("a [bold]line[/bold]")
+    shown = stderr.getvalue()
+    assert "7/9" in shown
+    assert "a [red]note[/red]" in shown
+    assert "a [bold]line[/bold]" in shown
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
+
+
+@pytest.mark.parametrize("shares", [True, False])
+def test_lines_are_written_above_the_live_bar_where_both_share_a_terminal(terminal, capsysbinary, monkeypatch, shares):
+    """The bar is taken away before the line is written; a pipe needs no such care."""
+    stderr = terminal()
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: shares)
+    with LiveDisplay("waiting") as display:
+        display.write(b"line\n")
+        shown = stderr.getvalue()
+        assert ("\x1b[?25h" in shown) == shares  # the cursor comes back when the bar goes
+    assert capsysbinary.readouterr().out == b"line\n"
