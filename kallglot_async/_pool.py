@@ -98,7 +98,9 @@ class SessionPool:
             ResponseTooLargeError: The body is larger than allowed.
             ConfigurationError: The environment's proxy settings cannot be used.
         """
-        lease = self._borrowed or await self._lease()
+        lease = self._borrowed or self._sessions.get(asyncio.get_running_loop())
+        if lease is None or (lease.session.closed and lease is not self._borrowed):
+            lease = await self._open()
         if lease.session.closed:
             raise errors.ConfigurationError("the session that was passed is closed: keep it open, or pass none")
         lease.in_flight += 1
@@ -165,13 +167,10 @@ class SessionPool:
             if loop.is_running():
                 asyncio.run_coroutine_threadsafe(own.aclose(), loop)
 
-    async def _lease(self) -> _Lease:
-        loop = asyncio.get_running_loop()
-        own = self._sessions.get(loop)
-        if own is None or own.session.closed:
-            self._forget_closed_loops()
-            own = self._sessions[loop] = _Lease(self._open_session())
-            await own.guard()
+    async def _open(self) -> _Lease:
+        self._forget_closed_loops()
+        own = self._sessions[asyncio.get_running_loop()] = _Lease(self._open_session())
+        await own.guard()
         return own
 
     def _forget_closed_loops(self) -> None:
