@@ -24,7 +24,7 @@ from kallglot_async._core.rate_limit import Ticket, Urgency
 from kallglot_async._wait_hub import WaitHub, WaitOptions
 from kallglot_async.models import Analysis, Outcome
 
-__all__ = ["Poller", "timed_out"]
+__all__ = ["Poller", "elapsed_of", "polls_of", "timed_out"]
 
 _SHORTEST_LEAD = 0.1  # seconds before a deadline at which the last look is sent, at least
 _LOOK_AGAIN = 0.5  # seconds, at least, between two looks at a poll that is not due
@@ -262,19 +262,25 @@ class Poller:
         """Report the end of an id, unless it was discarded meanwhile."""
         if self.entries.pop(entry.id, None) is None:
             return
-        now = _clock.now()
-        started = entry.first_poll_at if entry.first_poll_at is not None else now
-        elapsed = max(0.0, now - started)
-        self._on_end(Outcome(id=entry.id, analysis=analysis, error=error, polls=entry.polls, elapsed=elapsed))
+        self._on_end(Outcome(id=entry.id, analysis=analysis, error=error, polls=entry.polls, elapsed=elapsed_of(entry)))
+
+
+def polls_of(entry: Entry | None) -> int:
+    """Return how often an id was polled."""
+    return entry.polls if entry is not None else 0
+
+
+def elapsed_of(entry: Entry | None) -> float:
+    """Return the seconds since the first poll of an id; 0.0 where there was none."""
+    if entry is None or entry.first_poll_at is None:
+        return 0.0
+    return max(0.0, _clock.now() - entry.first_poll_at)
 
 
 def timed_out(id: str, entry: Entry | None) -> errors.WaitTimeoutError:
     """Return the error for an id whose time is over, with what its last poll showed."""
-    polls, elapsed, status = 0, 0.0, None
-    if entry is not None:
-        polls, status = entry.polls, entry.last_status
-        if entry.first_poll_at is not None:
-            elapsed = max(0.0, _clock.now() - entry.first_poll_at)
+    polls, elapsed = polls_of(entry), elapsed_of(entry)
+    status = entry.last_status if entry is not None else None
     seen = f"last seen {status}" if status else "never answered"
     return errors.WaitTimeoutError(
         f"analysis {id} was not settled after {elapsed:.1f} s and {polls} polls ({seen}); wait for it again",

@@ -21,7 +21,7 @@ import anyio.lowlevel
 from kallglot_async import _clock, errors
 from kallglot_async._batch import Alarm, IdSource
 from kallglot_async._core.polling import Entry
-from kallglot_async._poller import Poller, timed_out
+from kallglot_async._poller import Poller, elapsed_of, polls_of, timed_out
 from kallglot_async._wait_hub import WaitHub, WaitOptions
 from kallglot_async.models import Outcome, Progress
 
@@ -222,7 +222,7 @@ class WaitCall:
         for id in [*self._poller.entries, *self._followed]:
             known, error = self._known(id), explain(id)
             self._forget(id)
-            self._deliver(Outcome(id=id, error=error, polls=known.polls if known is not None else 0))
+            self._deliver(Outcome(id=id, error=error, polls=polls_of(known), elapsed=elapsed_of(known)))
         self._room.ring()
 
     def _forget(self, id: str) -> None:

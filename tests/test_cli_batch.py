@@ -141,8 +141,9 @@ async def test_an_id_in_a_file_that_cannot_be_costs_no_sibling(kallglot, command
         code, lines, _ = await kallglot(emulator, command, "--file", str(file))
         assert code == 1
         assert sorted(line["id"] for line in lines if "analysis" in line) == sorted(ids)
-        (error,) = [line["error"] for line in lines if "error" in line]
-        assert error["type"] == "InvalidIdError"
+        (odd,) = [line for line in lines if "error" in line]
+        assert odd["error"]["type"] == "InvalidIdError"
+        assert "bad/id" in odd["id"]
 
 
 @pytest.mark.parametrize("command", ["get", "wait"])

@@ -42,7 +42,6 @@ async def process(*argv, server=None, code=RUN, **options):
         if child.returncode is None:
             child.kill()
         await child.communicate()
-        child._transport.close()
 
 
 async def finish(*argv, **options):

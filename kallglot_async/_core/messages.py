@@ -279,7 +279,7 @@ def _refusal(
     body = _error_body(response.body)
     message = _text(body.message, key) or default
     if kind is errors.NotFoundError and operation.name == "analyses.retrieve":
-        message += _RETENTION
+        message = message.rstrip(".") + _RETENTION
     return kind(
         message,
         operation=operation.name,

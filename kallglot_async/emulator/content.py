@@ -54,7 +54,7 @@ class Story:
         weights = range(1, len(self.course) + 1)
         overall = sum(w * s for w, s in zip(weights, self.course, strict=True)) / sum(weights)
         return {
-            "overall": round(overall, 2),
+            "overall": round(overall, 2) + 0.0,  # -0.0 is nobody's sentiment
             "label": _label(overall),
             "trend": _trend(self.course),
             "segments": [

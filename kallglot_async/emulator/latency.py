@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 import msgspec
 
+_LARGEST_EXPONENT = 100.0
 _NORMAL = NormalDist()
 
 
@@ -73,4 +74,5 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
             return None
         if self.law == "uniform":
             return self.low + (self.high - self.low) * quantile
-        return self.low * math.exp(self.sigma * _NORMAL.inv_cdf(quantile))
+        # An exponent that a float cannot hold means "not in this life" all the same.
+        return self.low * math.exp(min(_LARGEST_EXPONENT, self.sigma * _NORMAL.inv_cdf(quantile)))

@@ -73,7 +73,12 @@ class Analyses:
         return await self._pipeline.run(retrieve_analysis(id), timeout=self._seconds(timeout))
 
     async def retrieve_many(
-        self, ids: Ids, *, timeout: Timeout = _CLIENT_TIMEOUT, max_in_flight: int | None = None
+        self,
+        ids: Ids,
+        *,
+        timeout: Timeout = _CLIENT_TIMEOUT,
+        max_in_flight: int | None = None,
+        on_outcome: Callable[[Outcome], object] | None = None,
     ) -> Outcomes:
         """Fetch many analyses as they stand now, concurrently, without waiting for any to settle.
 
@@ -84,6 +89,7 @@ class Analyses:
             ids: Any iterable or asynchronous iterable. Each distinct id is fetched once.
             timeout: Seconds for each id, from the moment its first request may go. Default: the client's.
             max_in_flight: Requests at once; default: the client's.
+            on_outcome: Called with each outcome the moment it is known; what it raises ends the call.
 
         Returns:
             One outcome for each distinct id, in the order of the input.
@@ -96,7 +102,7 @@ class Analyses:
         workers = self._max_in_flight
         if max_in_flight is not None:
             workers = check_count("max_in_flight", max_in_flight)
-        batch = _Fetch(self._pipeline, IdSource(ids, remember=True), self._seconds(timeout))
+        batch = _Fetch(self._pipeline, IdSource(ids, remember=True), self._seconds(timeout), on_outcome)
         return await batch.run(workers)
 
     async def create(
@@ -161,11 +167,20 @@ class Analyses:
 class _Fetch:
     """One `retrieve_many`: workers that pull ids from one source and fetch them."""
 
-    def __init__(self, pipeline: Pipeline, source: IdSource, timeout: float | None) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        source: IdSource,
+        timeout: float | None,
+        on_outcome: Callable[[Outcome], object] | None,
+    ) -> None:
         self._pipeline = pipeline
         self._source = source
         self._timeout = timeout
+        self._on_outcome = on_outcome
         self._outcomes: dict[str, Outcome] = {}
+        self._callback_error: Exception | None = None
+        self._stop: Callable[[], None] = lambda: None
         self._fatal: errors.KallglotError | None = None
         self._failure: Exception | None = None
         self._turn = anyio.Lock(fast_acquire=True)
@@ -173,8 +188,11 @@ class _Fetch:
     async def run(self, workers: int) -> Outcomes:
         workers = min(workers, self._source.total or workers)
         async with aclosing(aiter(self._source)) as ids, anyio.create_task_group() as group:
+            self._stop = group.cancel_scope.cancel
             for _ in range(workers):
                 group.start_soon(self._work, ids)
+        if self._callback_error is not None:
+            raise self._callback_error
         outcomes = self._source.in_order(self._outcomes)
         if self._failure is not None:
             raise errors.IdSourceError(
@@ -184,7 +202,7 @@ class _Fetch:
 
     async def _work(self, ids: AsyncIterator[str | errors.InvalidIdError]) -> None:
         while (id := await self._next_id(ids)) is not None:
-            self._outcomes[id] = await self._fetch(id)
+            self._keep(await self._fetch(id))
 
     async def _next_id(self, ids: AsyncIterator[str | errors.InvalidIdError]) -> str | None:
         """Return the next possible id; None once there are no more."""
@@ -199,8 +217,17 @@ class _Fetch:
                     return None
                 if isinstance(item, str):
                     return item
-                self._outcomes[item.id] = Outcome(id=item.id, error=item)
+                self._keep(Outcome(id=item.id, error=item))
         return None
+
+    def _keep(self, outcome: Outcome) -> None:
+        self._outcomes[outcome.id] = outcome
+        if self._on_outcome is not None and self._callback_error is None:
+            try:
+                self._on_outcome(outcome)
+            except Exception as error:
+                self._callback_error = error  # the caller's own, so it is raised as it is, not inside a group
+                self._stop()
 
     async def _fetch(self, id: str) -> Outcome:
         if self._fatal is not None:
