@@ -135,7 +135,7 @@ def test_an_impossible_base_url_is_refused(base_url: Any) -> None:
         {"rate_limit": (100, 60)},
         {"session": object()},
     ],
-    ids=str,
+    ids=lambda settings: ", ".join(f"{key}={type(value).__name__}" for key, value in settings.items()),
 )
 def test_impossible_settings_are_refused(options: dict[str, Any]) -> None:
     """Each setting is checked when the client is made, by name."""
@@ -460,7 +460,7 @@ async def test_retrieve_many_gives_one_outcome_for_each_distinct_id_in_order(sou
         outcomes.raise_for_errors()
 
 
-@pytest.mark.parametrize("ids", [[], (), iter([]), {}], ids=repr)
+@pytest.mark.parametrize("ids", [[], (), iter([]), {}], ids=lambda ids: type(ids).__name__)
 async def test_retrieve_many_of_nothing_is_nothing(ids: Iterable[str]) -> None:
     """An empty source is an empty result, without a request."""
     async with running() as emulator, client_of(emulator) as client:

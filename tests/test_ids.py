@@ -34,7 +34,7 @@ IMPOSSIBLE = [
     5.0,
     True,
     ["ana_1"],
-    object(),
+    3.5,
 ]
 
 

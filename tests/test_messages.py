@@ -457,7 +457,7 @@ class TestRefusal:
     def test_missing_analysis_mentions_the_retention(self):
         """Whoever polls an analysis that is gone learns that results are kept for 90 days; a create does not say so."""
         assert "90 days" in refused(404, envelope(message="Not found.")).message
-        assert refused(404, envelope(message="Not found.")).message.startswith("Not found.")
+        assert refused(404, envelope(message="Not found.")).message.startswith("Not found; ")
         assert "90 days" not in refused(404, envelope(message="No such session."), CREATE).message
 
     def test_request_id_of_the_body_comes_first(self):

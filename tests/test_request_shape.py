@@ -185,7 +185,7 @@ async def test_every_status_has_its_class(mocked: Any, status: int, revision: st
     error = await refusal(mocked, status, payload={"error": ENVELOPES[revision]}, headers=headers)
     assert type(error) is STATUSES[status]
     assert (error.status, error.code, error.type, error.param) == (status, "some_code", "some_type", "mode")
-    assert error.message.startswith("Something is wrong.")
+    assert error.message.startswith("Something is wrong")
     assert error.request_id == ("req_123" if revision == "b" else "req_header")
     assert error.retry_after == 60.0
     assert error.operation == "analyses.retrieve"
