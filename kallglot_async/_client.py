@@ -111,8 +111,8 @@ class KallglotClient:
 
         Args:
             id: The analysis id.
-            timeout: Seconds from the first poll; None for ever. Default 120. The last poll is timed so that
-                its answer arrives before.
+            timeout: Seconds for the whole wait, the queue at the limiter included; None for ever. Default
+                120. The last poll is timed so that its answer arrives before.
             schedule: How polls follow each other. Default: learned from earlier analyses.
 
         Raises:
@@ -121,7 +121,8 @@ class KallglotClient:
             WaitTimeoutError: Still pending at the deadline.
             KallglotError: A poll failed in a way that waiting cannot mend; see `errors`.
         """
-        outcomes = await self.wait_many([id], timeout=timeout, schedule=schedule, max_in_flight=1)
+        options = self._options(timeout, None, 1, schedule, None, from_add=True)
+        outcomes = await self._wait_for(IdSource([id], remember=True), options, None)
         return outcomes[0].unwrap()
 
     async def wait_many(
@@ -160,11 +161,15 @@ class KallglotClient:
                 lazy source becomes an outcome instead.
             IdSourceError: The iterable raised; the outcomes so far are on the error.
         """
-        source = IdSource(ids, remember=True)
-        call = self._wait_call(source, timeout, total_timeout, max_in_flight, schedule, on_progress)
+        options = self._options(timeout, total_timeout, max_in_flight, schedule, on_progress)
+        return await self._wait_for(IdSource(ids, remember=True), options, on_outcome)
+
+    async def _wait_for(
+        self, source: IdSource, options: WaitOptions, on_outcome: Callable[[Outcome], object] | None
+    ) -> Outcomes:
         found: dict[str, Outcome] = {}
         try:
-            async with call as finished:
+            async with WaitCall(self._hub, source, options) as finished:
                 async for outcome in finished:
                     found.setdefault(outcome.id, outcome)
                     if on_outcome is not None:
@@ -194,9 +199,8 @@ class KallglotClient:
         is the same wait while its id is pending, and from a lazy source a new wait after that. Leaving the
         block ends everything that is still running. Enter and leave it in the same task.
         """
-        return self._wait_call(
-            IdSource(ids, remember=False), timeout, total_timeout, max_in_flight, schedule, on_progress
-        )
+        options = self._options(timeout, total_timeout, max_in_flight, schedule, on_progress)
+        return WaitCall(self._hub, IdSource(ids, remember=False), options)
 
     @property
     def rate_limit(self) -> RateLimitState:
@@ -236,24 +240,27 @@ class KallglotClient:
     def __repr__(self) -> str:
         return f"<KallglotClient {self._config.base_url} key={self._config.api_key} {self._limiter}>"
 
-    def _wait_call(
+    def _options(
         self,
-        source: IdSource,
         timeout: float | None,
         total_timeout: float | None,
         max_in_flight: int | None,
         schedule: PollSchedule | None,
         on_progress: OnProgress | None,
-    ) -> WaitCall:
+        *,
+        from_add: bool = False,
+    ) -> WaitOptions:
         in_flight = self._config.max_in_flight if max_in_flight is None else max_in_flight
-        options = WaitOptions(
+        if schedule is not None and not isinstance(schedule, PollSchedule):
+            raise ConfigurationError(f"schedule is a PollSchedule, not {type(schedule).__name__}")
+        return WaitOptions(
             timeout=None if timeout is None else check_seconds("timeout", timeout),
             total_timeout=None if total_timeout is None else check_seconds("total_timeout", total_timeout),
             max_in_flight=check_count("max_in_flight", in_flight),
             schedule=schedule if schedule is not None else PollSchedule.learned(),
             on_progress=on_progress,
+            from_add=from_add,
         )
-        return WaitCall(self._hub, source, options)
 
 
 async def wait_many(

@@ -59,7 +59,12 @@ class Poller:
         self._on_end = on_end
         self._on_answer = on_answer
         self._queue = PollQueue(
-            hub.model, schedule=options.schedule, timeout=options.timeout, random=hub.random, lead=_SHORTEST_LEAD
+            hub.model,
+            schedule=options.schedule,
+            timeout=options.timeout,
+            random=hub.random,
+            lead=_SHORTEST_LEAD,
+            from_add=options.from_add,
         )
         self._turn = anyio.Lock(fast_acquire=True)
         self._due = Alarm()  # the sleeper is the worker whose turn it is
@@ -86,6 +91,7 @@ class Poller:
         age = self._hub.age_of(id)
         self.entries[id] = self._queue.add(id, check_analysis_id(id).name, _clock.now(), age=age)
         self._due.ring()
+        self._deadline.ring()
 
     def discard(self, id: str) -> Entry | None:
         """Poll an id no more; returns what is known of it, or None where it was not polled here."""

@@ -20,7 +20,7 @@ _GRACE = 10.0  # seconds after our own create during which a 404 only means "not
 class WaitOptions:
     """How one wait call waits: plain values, checked by the client."""
 
-    __slots__ = ("max_in_flight", "on_progress", "schedule", "timeout", "total_timeout")
+    __slots__ = ("from_add", "max_in_flight", "on_progress", "schedule", "timeout", "total_timeout")
 
     def __init__(
         self,
@@ -30,7 +30,9 @@ class WaitOptions:
         max_in_flight: int,
         schedule: PollSchedule,
         on_progress: Callable[[Progress], object] | None,
+        from_add: bool = False,
     ) -> None:
+        self.from_add = from_add  # whether the timeout counts from the call, not from the first poll
         self.timeout = timeout
         self.total_timeout = total_timeout
         self.max_in_flight = max_in_flight

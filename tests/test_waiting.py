@@ -140,6 +140,30 @@ async def test_what_settles_just_before_the_deadline_is_delivered():
     assert len(outcomes.analyses) == 10
 
 
+async def test_a_single_wait_ends_in_time_though_nothing_may_be_sent():
+    """Its timeout counts from the call: a limiter that is paused for minutes does not hold it."""
+    async with running() as (emulator, client):
+        [first, second] = emulator.seed_analyses(2)
+        emulator.add_fault(Fault(kind="throttle", retry_after=300, times=1))
+        with pytest.raises(WaitTimeoutError):
+            await client.wait(first, timeout=5.0)
+        started = now()
+        with pytest.raises(WaitTimeoutError) as caught:
+            await client.wait(second, timeout=5.0)
+        assert now() - started <= 5.1
+        assert caught.value.polls == 0
+        assert caught.value.retry_after > 200.0
+
+
+async def test_a_single_wait_looks_once_before_its_end_though_it_expects_nothing_yet():
+    """What this client created is not expected for 20 s; a shorter wait looks at it all the same."""
+    async with running(latency=Latency.uniform(3.0, 4.0)) as (_, client):
+        created = await client.analyses.create("sess_1", analyses=["summary"])
+        started = now()
+        assert (await client.wait(created.id, timeout=6.0)).is_complete
+        assert now() - started <= 6.0
+
+
 async def test_no_timeout_waits_for_ever():
     """None is for ever."""
     async with running(latency=Latency.uniform(500.0, 501.0)) as (emulator, client):

@@ -120,11 +120,11 @@ class Deadlines:
         self._ahead.append(entry)
 
     def undo_start(self, entry: Entry) -> None:
-        _remove_latest(self._ahead, entry)
-        _remove_latest(self._ending, entry)
+        remove_latest(self._ahead, entry)
+        remove_latest(self._ending, entry)
 
     def undo_last_look(self, entry: Entry) -> None:
-        _remove_latest(self._ending, entry)
+        remove_latest(self._ending, entry)
         self._ahead.appendleft(entry)
 
     def end(self, entry: Entry) -> None:
@@ -174,7 +174,7 @@ def trim(line: deque[Entry], room: int) -> None:
         line.extend(kept)
 
 
-def _remove_latest(line: deque[Entry], entry: Entry) -> None:
+def remove_latest(line: deque[Entry], entry: Entry) -> None:
     """Search from the right, where what has just been sent is."""
     for i in range(len(line) - 1, -1, -1):
         if line[i] is entry:

@@ -27,7 +27,7 @@ from heapq import heapify, heappop, heappush, heapreplace
 from math import expm1, inf, log1p
 
 from .hazard import FirstLooks, PollModel
-from .poll_entries import FIRM, FLYING, GONE, LEARNED, OVER, BySight, Deadlines, Entry, Place, trim
+from .poll_entries import FIRM, FLYING, GONE, LEARNED, OVER, BySight, Deadlines, Entry, Place, remove_latest, trim
 from .poll_values import PollSchedule, Slot, Supply
 
 __all__ = ["Entry", "PollModel", "PollQueue", "PollSchedule", "Slot", "Supply"]
@@ -55,11 +55,12 @@ class PollQueue:
         timeout: Seconds per id counted from its first poll; None: for ever.
         random: Gives numbers from 0 up to 1, as `random.random` does.
         lead: Seconds before a deadline at which the last look is sent: the round trip, as the caller sees it.
+        from_add: Count the timeout from the moment an id is added, as for a single call that must end in time.
     """
 
     __slots__ = (
-        "_by_sight", "_deadlines", "_first_look_at", "_first_looks", "_flying", "_heap", "_live", "_model", "_new",
-        "_random", "_schedule", "_timeout", "lead",
+        "_by_sight", "_deadlines", "_first_look_at", "_first_looks", "_flying", "_from_add", "_heap", "_live",
+        "_model", "_new", "_random", "_schedule", "_timeout", "lead",
     )  # fmt: skip
 
     def __init__(
@@ -70,8 +71,10 @@ class PollQueue:
         timeout: float | None,
         random: Callable[[], float],
         lead: float = 0.25,
+        from_add: bool = False,
     ) -> None:
         self.lead = lead
+        self._from_add = from_add
         self._model = model
         self._schedule = schedule
         self._timeout = timeout
@@ -101,6 +104,9 @@ class PollQueue:
         entry = Entry(id, kind, now, born_at, None if age is None else born_at, self._timeout, FIRM)
         self._live += 1
         self._model.pending += 1
+        if self._from_add and self._timeout is not None:
+            entry.first_poll_at = now
+            self._deadlines.start(entry)
         if due_in is not None:
             self._wait(entry, now + max(0.0, due_in), FIRM)
         elif age is not None and self._schedule.policy == "learned":
@@ -149,7 +155,7 @@ class PollQueue:
             return
         entry.polls -= 1
         deadline = entry.deadline
-        if entry.polls == 0 and entry.failures == 0:
+        if entry.polls == 0 and entry.failures == 0 and not self._from_add:
             entry.first_poll_at = None
             self._deadlines.undo_start(entry)
         elif deadline is not None and deadline - self.lead <= now:
@@ -199,6 +205,8 @@ class PollQueue:
         at, entry = self._deadlines.next_last_look(now, self.lead)
         if entry is not None and at <= now:
             self._deadlines.take_last_look()
+            if self._from_add and entry.polls == 0:
+                remove_latest(self._new, entry)
             return self._fly(entry, now)
         at, entry = self._next_due(now, supply)
         if entry is not None and at <= now:
