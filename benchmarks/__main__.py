@@ -9,9 +9,17 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import decoding, requests
+from benchmarks import decoding, documented, imports, pending, policies, requests, storm
 
-SUITES = {"decode": decoding.run, "request": requests.run}
+SUITES = {
+    "decode": decoding.run,
+    "request": requests.run,
+    "import": imports.run,
+    "pending": pending.run,
+    "storm": storm.run,
+    "documented": documented.run,
+    "policies": policies.run,
+}
 
 
 def provenance() -> dict[str, object]:
@@ -26,10 +34,15 @@ def provenance() -> dict[str, object]:
 
 def table(rows: list[dict[str, object]]) -> str:
     """Return rows of one benchmark as a plain table."""
-    columns = [name for name in rows[0] if name != "benchmark" and any(row.get(name) is not None for row in rows)]
-    cells = [columns, *([str(row.get(name, "")) for name in columns] for row in rows)]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = [name for name in names if name != "benchmark" and any(row.get(name) is not None for row in rows)]
+    cells = [columns, *([_cell(row.get(name)) for name in columns] for row in rows)]
     widths = [max(len(line[place]) for line in cells) for place in range(len(columns))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from itertools import count
 
 import aiohttp
+import httpx
 import msgspec
 
 from benchmarks._server import sample_server
@@ -18,7 +19,6 @@ from kallglot_async import KallglotClient
 from kallglot_async.models import Analysis
 
 IN_FLIGHT = 64
-BARS = {"stock aiohttp + json": 1.25}
 KEY = "sk_test_benchmark"
 
 Fetch = Callable[[str], Awaitable[object]]
@@ -47,6 +47,7 @@ async def _measure(rounds: int, number: int) -> dict[str, float]:
         sample_server() as base_url,
         aiohttp.ClientSession(headers=headers) as stock,
         aiohttp.ClientSession(headers=headers, cookie_jar=aiohttp.DummyCookieJar()) as tuned,
+        httpx.AsyncClient(headers=headers, limits=httpx.Limits(max_connections=IN_FLIGHT)) as plain,
         KallglotClient(KEY, base_url=base_url, max_in_flight=IN_FLIGHT) as client,
     ):
 
@@ -57,6 +58,9 @@ async def _measure(rounds: int, number: int) -> dict[str, float]:
         async def with_tuned(id: str) -> object:
             async with tuned.get(f"{base_url}/analysis/{id}") as response:
                 return decode(await response.read())
+
+        async def with_httpx(id: str) -> object:
+            return (await plain.get(f"{base_url}/analysis/{id}")).json()
 
         async def with_wait_many(number: int) -> None:
             batch = next(fresh)
@@ -74,6 +78,7 @@ async def _measure(rounds: int, number: int) -> dict[str, float]:
                 "kallglot_async wait_many": with_wait_many,
                 "stock aiohttp + json": _workers(with_stock),
                 "tuned aiohttp + msgspec": _workers(with_tuned),
+                "httpx": _workers(with_httpx),
             },
             rounds,
             number,

@@ -131,7 +131,8 @@ class Lane:
             rate = min(rate, 1.0 / self._ceiling.interval())
             remaining = min(remaining, float(self._ceiling.available(now)))
             resets_in = min(resets_in, self._ceiling.limit.per)
-        return Supply(rate=rate, remaining=remaining, resets_in=resets_in)
+        can_run_low = self._is_window and self._window.can_run_low(now)
+        return Supply(rate=rate, remaining=remaining, resets_in=resets_in, can_run_low=can_run_low)
 
     def answered(self, ticket: Ticket, figures: RateFigures | None) -> None:
         """The request was answered, and not with 429."""

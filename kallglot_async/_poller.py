@@ -19,7 +19,7 @@ from kallglot_async._batch import Alarm
 from kallglot_async._core.headers import parse_retry_after
 from kallglot_async._core.ids import check_analysis_id
 from kallglot_async._core.messages import Response, retrieve_analysis
-from kallglot_async._core.polling import Entry, PollQueue
+from kallglot_async._core.polling import FRESH, Entry, PollQueue, Slot, Supply
 from kallglot_async._core.rate_limit import Ticket, Urgency
 from kallglot_async._wait_hub import WaitHub, WaitOptions
 from kallglot_async.models import Analysis, Outcome
@@ -27,7 +27,7 @@ from kallglot_async.models import Analysis, Outcome
 __all__ = ["Poller", "elapsed_of", "polls_of", "timed_out"]
 
 _SHORTEST_LEAD = 0.1  # seconds before a deadline at which the last look is sent, at least
-_LOOK_AGAIN = 0.5  # seconds, at least, between two looks at a poll that is not due
+_LOOK_AGAIN = 0.5  # seconds between two looks at a poll that is not due, while no rate is known
 _RE_ASK = 0.05  # seconds after which a slot that nothing was worth is asked for again
 
 
@@ -124,9 +124,10 @@ class Poller:
         """Sleep until a poll is worth a slot, take the slot, and choose the id to spend it on."""
         while not self._is_stopped:
             now = _clock.now()
-            slot = self._queue.next_slot(now, self._lane.supply(now))
+            supply = self._lane.supply(now)
+            slot = self._queue.next_slot(now, supply)
             if slot is None or slot.at > now:
-                await self._due.sleep_until(math.inf if slot is None else _half_way(now, slot.at))
+                await self._due.sleep_until(self._look_again_at(now, slot, supply))
                 continue
             urgency = Urgency.AHEAD if slot.ahead else Urgency.PACED
             ticket = self._lane.try_acquire(urgency) or await self._queue_for_slot(urgency)
@@ -142,6 +143,17 @@ class Poller:
             self._lane.unsent(ticket, urgency)
             await self._due.sleep_until(now + _RE_ASK)
         return None
+
+    def _look_again_at(self, now: float, slot: Slot | None, supply: Supply) -> float:
+        """When to look again at a poll that is not due: other calls of the client may have changed that by then.
+
+        They settle ids at the limiter's rate at most, so that is how fast a poll for freshness can come nearer.
+        """
+        if slot is None:
+            return math.inf
+        drained_in = supply.seconds_per_request(1.0 + FRESH) * self._hub.model.pending
+        patience = max(_RE_ASK, drained_in) if math.isfinite(supply.rate) else _LOOK_AGAIN
+        return min(slot.at, now + patience)
 
     async def _queue_for_slot(self, urgency: Urgency) -> Ticket | None:
         """Wait in line; None where a last look falls due meanwhile, which may go ahead of the pace."""
@@ -295,8 +307,3 @@ def timed_out(id: str, entry: Entry | None) -> errors.WaitTimeoutError:
         polls=polls,
         elapsed=elapsed,
     )
-
-
-def _half_way(now: float, at: float) -> float:
-    """When to look again at a poll due `at`: other calls of the client may have learned more by then."""
-    return min(at, now + max(_LOOK_AGAIN, (at - now) / 2))

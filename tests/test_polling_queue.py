@@ -277,6 +277,15 @@ class TestSpendingAWindow:
         supply = Supply(rate=2.5, remaining=10.0, resets_in=30.0)
         assert queue.next_slot(31.0, supply) == Slot(31.0, ahead=False)
 
+    def test_what_is_as_good_as_sure_goes_ahead_all_the_same(self) -> None:
+        """A hit takes a pending id with it; a toss-up does not, and a window that may not run low is not touched."""
+        for age, can_run_low, ahead in ((31.0, True, True), (27.0, True, False), (31.0, False, False)):
+            queue = make(model=knowing(count=4_000))
+            for i in range(10):
+                queue.add(f"ana_{i}", "a", 0.0, age=0.0)
+            supply = Supply(rate=2.5, remaining=10.0, resets_in=30.0, can_run_low=can_run_low)
+            assert queue.next_slot(age, supply) == Slot(age, ahead=ahead)
+
     def test_the_ids_of_other_waits_count(self) -> None:
         model = knowing()
         queue, other = make(model=model), make(model=model)

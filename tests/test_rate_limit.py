@@ -144,6 +144,32 @@ def test_a_window_is_at_least_as_long_as_its_longest_rest():
     assert window.period >= 58.0
 
 
+def test_a_reset_that_moves_by_less_than_a_rest_shows_a_rolling_window():
+    """A fixed window's reset moves by its whole length; a bucket's or a sliding window's creeps."""
+    fixed = described(resets_in=60.0)
+    fixed.on_answer(fixed.on_sent(61.0, DIRECT), 61.1, figures(reset=1_800_000_120.0, resets_in=60.0))
+    assert not fixed.is_rolling
+    rolling = described(resets_in=60.0)
+    rolling.on_answer(rolling.on_sent(1.0, DIRECT), 1.1, figures(remaining=58, reset=1_800_000_061.0, resets_in=60.0))
+    assert rolling.is_rolling
+
+
+@pytest.mark.parametrize(
+    ("remaining", "resets_in", "can"),
+    [(59, 60.0, True), (16, 60.0, True), (15, 60.0, False), (59, 5.0, True), (59, 4.9, False)],
+)
+def test_a_window_may_run_low_but_not_out(remaining, resets_in, can):
+    """The last quarter is for who comes later, and a renewal must be known to better than its own rounding."""
+    assert described(remaining=remaining, resets_in=resets_in).can_run_low(0.0) is can
+
+
+def test_a_rolling_window_never_runs_low():
+    """There is no moment at which all of it is new."""
+    window = described(resets_in=60.0)
+    window.is_rolling = True
+    assert not window.can_run_low(0.0)
+
+
 def test_unannounced_limits_are_unrestricted_until_refused():
     """A server without headers that never refuses is never slowed down."""
     probing = Probing()

@@ -61,6 +61,7 @@ class Supply(msgspec.Struct, frozen=True):
     rate: float = inf  # requests/s that can be sustained (inf: unlimited or unknown)
     remaining: float = inf  # whole requests the window still holds, less those in flight (inf: unknown)
     resets_in: float = inf  # seconds until the window renews (inf: unknown)
+    can_run_low: bool = False  # whether the window may be spent down to fewer requests than ids are pending
 
     def seconds_per_request(self, share: float) -> float:
         """The seconds between two requests at that share of the rate."""

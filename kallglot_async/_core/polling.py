@@ -13,8 +13,9 @@ How a granted slot is spent (`PollQueue.take`), in this order:
 
 How a window is spent (`_can_spend`): a request goes ahead of the even pace if, by what has been observed, it finds
 its id settled with a probability of at least pending / (remaining - pending), within WORTH and DEAREST. An id then
-costs on average what the window holds for it. Nothing goes ahead once `remaining` is down to `pending`, so that
-every open id can still be looked at, at the even pace, before the window renews.
+costs on average what the window holds for it. Once `remaining` is down to `pending`, only what is as good as SURE
+goes ahead, and a part of the window is kept (`Supply.can_run_low`): every open id can still be looked at, at the
+even pace, before the window renews.
 
 Pure: no clock (`now` is an argument: seconds of a clock that never goes back), no randomness of its own, no I/O.
 """
@@ -30,11 +31,12 @@ from .hazard import FirstLooks, PollModel
 from .poll_entries import FIRM, FLYING, GONE, LEARNED, OVER, BySight, Deadlines, Entry, Place, remove_latest, trim
 from .poll_values import PollSchedule, Slot, Supply
 
-__all__ = ["Entry", "PollModel", "PollQueue", "PollSchedule", "Slot", "Supply"]
+__all__ = ["FRESH", "Entry", "PollModel", "PollQueue", "PollSchedule", "Slot", "Supply"]
 
 # From the simulations in benchmarks/policies.py. A probability, or a share of the rate, where no unit is given.
 WORTH = 0.25  # q of the waiting rules: a poll is worth sending for this chance of finding its id settled
 JITTER = 0.25
+SURE = 0.9  # the chance for which a poll goes ahead though there is no request to spare
 DEAREST = 0.75  # the most that is asked of a poll that goes ahead, however scarce requests are
 FRESH = 0.2  # f of the waiting rules
 FIRST_LOOKS = 0.5  # for first looks that are probably in vain: they show when that changes
@@ -357,7 +359,7 @@ class PollQueue:
     def _can_spend(self, entry: Entry, now: float, supply: Supply) -> bool:
         """Whether a poll of it may go ahead of the even pace; the rule is at the top of the module."""
         spare = supply.spare(self._model.pending)
-        if spare <= 0.0:
+        if spare <= 0.0 and not supply.can_run_low:
             return False
         if entry.seen_at is None:
             growth = self._first_looks.growth
@@ -365,4 +367,7 @@ class PollQueue:
         else:
             seen_age = entry.seen_at - entry.born_at
             growth = self._model.observed_growth(entry.kind, seen_age, now - entry.born_at)
-        return -expm1(-growth) >= min(DEAREST, max(WORTH, self._model.pending / spare))
+        chance = -expm1(-growth)
+        if spare <= 0.0:  # a hit takes a pending id with it, so a near-certain one leaves no open id without a look
+            return chance >= SURE
+        return chance >= min(DEAREST, max(WORTH, self._model.pending / spare))

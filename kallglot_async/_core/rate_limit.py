@@ -90,6 +90,7 @@ class Window:
         "_reset",
         "_resets_at",
         "in_flight",
+        "is_rolling",
         "limit",
     )
 
@@ -105,6 +106,8 @@ class Window:
         self._longest_rest = 0.0  # the longest time to a reset that was seen
         self._probe_out = False
         self._pace = _Pace()
+        # A sliding window or a token bucket: its reset moves by less than the longest rest that was seen.
+        self.is_rolling = False
 
     @property
     def available(self) -> int:
@@ -124,6 +127,16 @@ class Window:
     def resets_in(self, now: float) -> float:
         """Seconds until the window renews, 0.0 when it has."""
         return max(0.0, self._resets_at - now)
+
+    def can_run_low(self, now: float) -> bool:
+        """Whether polls may spend the window below one request for each pending id.
+
+        Not the last quarter, which is for who comes later; not where rounding hides the moment of renewal; and
+        not a rolling window, where there is no such moment.
+        """
+        if self.limit is None or self.is_rolling or self.resets_in(now) < 5 * ROUNDING:
+            return False
+        return self.available > self.limit / 4
 
     def interval(self, now: float) -> float:
         """Seconds between two paced polls."""
@@ -225,6 +238,7 @@ class Window:
         self._longest_rest = max(self._longest_rest, figures.resets_in)
         step = figures.reset - self._reset
         recovered = figures.remaining >= self._remaining
+        self.is_rolling = self.is_rolling or 0.5 < step < self._at_least - 0.5
         if math.isfinite(step) and recovered and step >= max(1.0, self._at_least):
             self._period = min(self._period or math.inf, step)
         if self._period is not None and self._period < self._at_least:
