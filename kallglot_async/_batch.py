@@ -9,10 +9,21 @@ from typing import TypeAlias
 
 from kallglot_async import _clock
 from kallglot_async._core.ids import check_analysis_id
-from kallglot_async.errors import ConfigurationError, InvalidIdError
+from kallglot_async.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    InsufficientCreditsError,
+    InvalidIdError,
+    KallglotError,
+    NotAttemptedError,
+    PermissionDeniedError,
+)
 from kallglot_async.models import Outcome, Outcomes
 
-__all__ = ["Alarm", "IdSource", "Ids"]
+__all__ = ["BATCH_ENDING", "Alarm", "IdSource", "Ids", "not_attempted"]
+
+# What concerns every id of a batch, so that asking for the next one would be in vain.
+BATCH_ENDING = (AuthenticationError, InsufficientCreditsError, PermissionDeniedError)
 
 Ids: TypeAlias = Iterable[str] | AsyncIterable[str]
 
@@ -90,6 +101,13 @@ def _problem(id: object) -> InvalidIdError | None:
     except InvalidIdError as error:
         return error.with_traceback(None)
     return None
+
+
+def not_attempted(id: str, reason: KallglotError) -> NotAttemptedError:
+    """Return the error of an id that did not get its turn."""
+    return NotAttemptedError(
+        f"analysis {id} was not attempted: the batch ended with {type(reason).__name__}", id=id, reason=reason
+    )
 
 
 class Alarm:

@@ -16,7 +16,15 @@ from itertools import count
 from kallglot_async import _clock
 from kallglot_async._core.headers import RateFigures
 from kallglot_async._core.polling import Supply
-from kallglot_async._core.rate_limit import PAUSE_WITHOUT_ADVICE, Ceiling, Probing, Ticket, Urgency, Window
+from kallglot_async._core.rate_limit import (
+    PAUSE_WITHOUT_ADVICE,
+    SHORTEST_PAUSE,
+    Ceiling,
+    Probing,
+    Ticket,
+    Urgency,
+    Window,
+)
 from kallglot_async.errors import RateLimitedError
 from kallglot_async.models import RateLimit, RateLimitState
 
@@ -38,6 +46,7 @@ class Lane:
     __slots__ = (
         "_answered",
         "_ceiling",
+        "_epoch",
         "_loop",
         "_paused_until",
         "_places",
@@ -57,6 +66,7 @@ class Lane:
         self._probing = Probing()
         self._ceiling = ceiling
         self._answered = False
+        self._epoch = 0
         self._paused_until = -math.inf
         self._queues: tuple[deque[_Waiter], ...] = tuple(deque() for _ in Urgency)
         self._places = count()
@@ -136,50 +146,62 @@ class Lane:
 
     def answered(self, ticket: Ticket, figures: RateFigures | None) -> None:
         """The request was answered, and not with 429."""
+        if ticket.epoch != self._epoch:
+            return
         now = _clock.now()
         self.in_flight -= 1
         self._answered = True
         self._window.on_answer(ticket, now, figures)
-        if not self._is_window:
-            self._probing.on_answer()
+        if self._is_window:
+            self._probing.on_lost(ticket)
+        else:
+            self._probing.on_answer(ticket)
         self._pump(now)
 
     def refused_for(self, ticket: Ticket, figures: RateFigures | None, retry_after: float | None) -> float:
         """The request was answered 429: pause everybody. Returns the seconds of the pause."""
         now = _clock.now()
-        self.in_flight -= 1
         self.refused += 1
-        self._answered = True
-        pause = retry_after
+        pause = PAUSE_WITHOUT_ADVICE if retry_after is None else max(SHORTEST_PAUSE, retry_after)
         if figures is not None:
-            pause = max(pause or 0.0, figures.resets_in + self._window.guard())
-        until = now + (PAUSE_WITHOUT_ADVICE if pause is None else pause)
+            pause = max(retry_after or 0.0, figures.resets_in + self._window.guard())
+        if ticket.epoch != self._epoch:
+            return pause
+        self.in_flight -= 1
+        self._answered = True
+        until = now + pause
         self._window.on_refused(ticket, now, figures, until)
-        if not self._is_window:
+        if self._is_window:
+            self._probing.on_lost(ticket)
+        else:
             self._probing.on_refused(ticket, now)
         self._paused_until = max(self._paused_until, until)
         self._dismiss_hopeless(now)
         self._pump(now)
         return until - now
 
-    def lost(self, ticket: Ticket) -> None:
-        """The request ended without an answer."""
+    def lost(self, ticket: Ticket, *, was_answered: bool = False) -> None:
+        """The request ended without an answer, or with one that tells nothing of the limit."""
+        self.lost_count += not was_answered
+        if ticket.epoch != self._epoch:
+            return
         self.in_flight -= 1
-        self.lost_count += 1
         self._window.on_lost(ticket)
+        self._probing.on_lost(ticket)
         self._pump(_clock.now())
 
     def unsent(self, ticket: Ticket, urgency: Urgency) -> None:
         """The request was not sent after all: its slot goes to the next in line."""
-        self.in_flight -= 1
         self.sent -= 1
-        if self._is_window:
-            self._window.on_unsent(ticket)
-        else:
-            self._window.on_unsent(Ticket(ticket.sent_at, 0.0, ticket.is_probe))
-            self._probing.on_unsent(ticket.interval)
+        if ticket.epoch != self._epoch:
+            return
+        self.in_flight -= 1
+        if not self._is_window:
+            self._probing.on_unsent(ticket)
+            ticket.pace = None  # it was the probing's
+        self._window.on_unsent(ticket)
         if self._ceiling is not None:
-            self._ceiling.on_unsent(urgency)
+            self._ceiling.on_unsent(ticket.sent_at, urgency)
         self._pump(_clock.now())
 
     def paused_for(self, now: float) -> float:
@@ -219,7 +241,9 @@ class Lane:
             for queue in self._queues:
                 queue.clear()
             self.in_flight = 0
+            self._epoch += 1
             self._window.forget_in_flight()
+            self._probing.forget_in_flight()
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
@@ -254,10 +278,9 @@ class Lane:
 
     def _grant(self, now: float, urgency: Urgency) -> Ticket:
         ticket = self._window.on_sent(now, urgency)
-        if not self._is_window:
-            ticket.interval = self._probing.on_sent(now)
-        elif not self._answered:
-            self._probing.on_sent(now)
+        ticket.epoch = self._epoch
+        if not self._is_window or not self._answered:
+            self._probing.on_sent(ticket, now)
         if self._ceiling is not None:
             self._ceiling.on_sent(now, urgency)
         self.in_flight += 1

@@ -176,6 +176,9 @@ class Pipeline:
         if date is not None:
             self._server_ahead = date - wall_now
         figures = parse_rate_figures(response.headers, wall_now=wall_now)
+        if figures is None and response.status >= 500:
+            lane.lost(ticket, was_answered=True)  # a page of some gateway's: it does not know the API's limit
+            return
         if response.status != 429:
             lane.answered(ticket, figures)
             return

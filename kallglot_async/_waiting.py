@@ -19,7 +19,7 @@ import anyio
 import anyio.lowlevel
 
 from kallglot_async import _clock, errors
-from kallglot_async._batch import Alarm, IdSource
+from kallglot_async._batch import BATCH_ENDING, Alarm, IdSource, not_attempted
 from kallglot_async._core.polling import Entry
 from kallglot_async._poller import Poller, elapsed_of, polls_of, timed_out
 from kallglot_async._wait_hub import WaitHub, WaitOptions
@@ -31,7 +31,6 @@ _log = logging.getLogger("kallglot_async.waiting")
 
 _WINDOW = 10_000  # ids pending or undelivered at once; the rest stay in the caller's iterable
 _BREATH = 100  # ids pulled from a source that never awaits, before others get their turn
-_BATCH_ENDING = (errors.AuthenticationError, errors.InsufficientCreditsError, errors.PermissionDeniedError)
 
 
 class WaitCall:
@@ -202,9 +201,9 @@ class WaitCall:
         else:
             self._hub.settle(outcome)
         self._deliver(outcome)
-        if isinstance(outcome.error, _BATCH_ENDING):
+        if isinstance(outcome.error, BATCH_ENDING):
             reason = outcome.error
-            self._abandon(lambda id: _not_attempted(id, reason))
+            self._abandon(lambda id: not_attempted(id, reason))
 
     def _deliver(self, outcome: Outcome) -> None:
         if outcome.error is None or isinstance(outcome.error, errors.AnalysisFailedError):
@@ -253,9 +252,3 @@ class WaitCall:
             # The caller's own code must not cost the batch.
             self._options.on_progress = None
             _log.exception("on_progress raised and is not called again")
-
-
-def _not_attempted(id: str, reason: errors.KallglotError) -> errors.NotAttemptedError:
-    return errors.NotAttemptedError(
-        f"analysis {id} was not attempted: the batch ended with {type(reason).__name__}", id=id, reason=reason
-    )

@@ -51,7 +51,9 @@ def test_every_dialect_spends_the_same_budget():
 
     async def main():
         async with (
-            PeerServer(rate_limit=(4, 60.0), latency=Latency.immediate(), round_trip=0.5) as server,
+            PeerServer(
+                rate_limit=(4, 60.0), latency=Latency.immediate(), round_trip=0.5, epoch=1_800_000_000.0
+            ) as server,
             aiohttp.ClientSession() as session,
         ):
             [id] = server.seed_analyses(1)

@@ -35,10 +35,13 @@ from kallglot_async.models import RateLimit
 
 __all__ = ["Ceiling", "Probing", "Ticket", "Urgency", "Window"]
 
+SHORTEST_PAUSE = 1.0  # seconds; `Retry-After: 0` is no invitation to ask again at the speed of the network
 DOCUMENTED_PERIOD = 60.0  # seconds; "requests per minute" in every table of the documentation
 PAUSE_WITHOUT_ADVICE = 30.0  # seconds; what the documentation's sample clients fall back to
 ROUNDING = 1.0  # seconds by which whole-second headers can overstate the time left
 _FIRST_GUESS = 2.5  # requests/s: the highest documented limit for analyses, 150 a minute
+_SILENCE = 3  # answers in a row without figures after which a server is taken to announce none any more
+_KEPT = 10  # one request in so many of a window is not spent ahead of the pace, so that who comes later gets a turn
 _HEADROOM = 50  # one request in so many is left unused by paced polls
 
 
@@ -53,12 +56,14 @@ class Urgency(IntEnum):
 class Ticket:
     """One granted request: what has to be known when its answer comes, or when it is given back."""
 
-    __slots__ = ("interval", "is_probe", "sent_at")
+    __slots__ = ("epoch", "event", "is_probe", "pace", "sent_at")
 
-    def __init__(self, sent_at: float, interval: float, is_probe: bool) -> None:
+    def __init__(self, sent_at: float, is_probe: bool, event: int = 0) -> None:
         self.sent_at = sent_at
-        self.interval = interval
         self.is_probe = is_probe
+        self.event = event  # the last thing the window had heard when it was sent; a clock may stand still
+        self.pace: tuple[float, float] | None = None  # a paced poll: the pace's moment before it, and after
+        self.epoch = 0  # the limiter's: a ticket of an event loop that is gone counts for nothing
 
 
 class _Pace:
@@ -69,19 +74,27 @@ class _Pace:
     def __init__(self) -> None:
         self.theoretical = -math.inf
 
-    def on_sent(self, now: float, interval: float) -> None:
-        self.theoretical = max(self.theoretical + interval, now - interval)
+    def on_sent(self, now: float, interval: float) -> tuple[float, float]:
+        before = self.theoretical
+        self.theoretical = max(before + interval, now - interval)
+        return before, self.theoretical
 
-    def on_unsent(self, interval: float) -> None:
-        self.theoretical -= interval
+    def on_unsent(self, pace: tuple[float, float]) -> None:
+        before, after = pace
+        if self.theoretical == after:  # nobody came since: as if it had never been
+            self.theoretical = before
+        elif math.isfinite(before):
+            self.theoretical -= after - before
 
 
 class Window:
     """The limit of one endpoint group under one key, as the server announces it."""
 
     __slots__ = (
-        "_figure_at",
+        "_event",
+        "_figure_event",
         "_longest_rest",
+        "_lost",
         "_pace",
         "_period",
         "_probe_out",
@@ -89,6 +102,7 @@ class Window:
         "_reopens_at",
         "_reset",
         "_resets_at",
+        "_silent",
         "in_flight",
         "is_rolling",
         "limit",
@@ -101,10 +115,13 @@ class Window:
         self._reset = -math.inf  # the server's own clock, to compare windows with
         self._resets_at = -math.inf  # the same on our clock, to wait with
         self._reopens_at = -math.inf
-        self._figure_at = -math.inf  # when the newest figure arrived
+        self._event = 0  # counts figures and losses as they are heard of
+        self._figure_event = 0  # the newest figure's
         self._period: float | None = None
         self._longest_rest = 0.0  # the longest time to a reset that was seen
+        self._lost: deque[int] = deque(maxlen=1000)  # the events of losses that no figure covers yet
         self._probe_out = False
+        self._silent = 0  # answers in a row that announced nothing
         self._pace = _Pace()
         # A sliding window or a token bucket: its reset moves by less than the longest rest that was seen.
         self.is_rolling = False
@@ -146,7 +163,9 @@ class Window:
         shortest = (self._period or self._at_least) / max(1, self.limit - spare)
         left = self._resets_at - now
         if shortest:
-            left -= ROUNDING
+            # Whole-second headers overstate a short rest by a good part of it; of a long one the second is a
+            # margin that keeps the last requests of a window from a race with other clients.
+            left -= ROUNDING if self.period < 10 * ROUNDING else 0.0
         elif left <= 0:
             return self.period / self.limit
         return max(shortest, left / max(1, self.available - spare))
@@ -155,17 +174,15 @@ class Window:
         """Return when a request may go: `now` or before for at once, infinity for "when an answer comes"."""
         if self._remaining - self.in_flight < 1:
             return math.inf if self._probe_out else self._reopens_at
-        if urgency is not Urgency.PACED:
+        if urgency is Urgency.DIRECT or (urgency is Urgency.AHEAD and self.available > (self.limit or 0) // _KEPT):
             return now
         return self._pace.theoretical + self.interval(now)
 
     def on_sent(self, now: float, urgency: Urgency) -> Ticket:
         """A request goes out now."""
-        interval = 0.0
-        if urgency is Urgency.PACED:
-            interval = self.interval(now)
-            self._pace.on_sent(now, interval)
-        ticket = Ticket(now, interval, is_probe=self.available < 1)
+        ticket = Ticket(now, self.available < 1, self._event)
+        if urgency is Urgency.PACED or (urgency is Urgency.AHEAD and self.available <= (self.limit or 0) // _KEPT):
+            ticket.pace = self._pace.on_sent(now, self.interval(now))
         self._probe_out = self._probe_out or ticket.is_probe
         self.in_flight += 1
         return ticket
@@ -173,23 +190,26 @@ class Window:
     def on_unsent(self, ticket: Ticket) -> None:
         """A granted request was not sent after all: everything is as before."""
         self._land(ticket)
-        if ticket.interval:
-            self._pace.on_unsent(ticket.interval)
+        if ticket.pace is not None:
+            self._pace.on_unsent(ticket.pace)
 
     def on_lost(self, ticket: Ticket) -> None:
         """A request ended without an answer. The server may have counted it, so it is counted."""
         self._land(ticket)
         self._remaining = max(0, self._remaining - 1)
+        self._event += 1
+        self._lost.append(self._event)
 
     def on_answer(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:
         """A request was answered, and not refused."""
         self._land(ticket)
         if figures is not None:
             self._adopt(ticket, now, figures)
-        elif ticket.is_probe:
-            self.limit = None  # the server stopped announcing
-        else:
-            self._remaining = max(0, self._remaining - 1)
+            return
+        self._remaining = max(0, self._remaining - 1)
+        self._silent += 1
+        if self._silent >= _SILENCE and ticket.is_probe:
+            self.limit = None  # the server has stopped announcing; one page without headers would not say so
 
     def on_refused(self, ticket: Ticket, now: float, figures: RateFigures | None, until: float) -> None:
         """A request was answered 429: nothing goes out before `until`, then one probe."""
@@ -197,6 +217,7 @@ class Window:
         if figures is not None:
             self._adopt(ticket, now, figures)
         self._remaining = 0
+        self._on_figure()  # what was sent before the refusal may not raise it again
         self._reopens_at = max(self._reopens_at, until)
 
     def forget_in_flight(self) -> None:
@@ -215,11 +236,13 @@ class Window:
             self._probe_out = False
 
     def _adopt(self, ticket: Ticket, now: float, figures: RateFigures) -> None:
+        self._silent = 0
         is_newer = figures.reset > self._reset + 0.5
-        is_later = ticket.sent_at >= self._figure_at
+        is_later = ticket.event >= self._figure_event
         if not (is_newer or is_later):
-            if figures.reset > self._reset - 0.5:
-                self._remaining = min(self._remaining, figures.remaining)
+            if figures.reset > self._reset - 0.5 and figures.remaining < self._remaining:
+                self._remaining = figures.remaining
+                self._on_figure()
             return
         resets_at = now + figures.resets_in
         if is_newer or figures.reset < self._reset - 0.5:
@@ -229,17 +252,25 @@ class Window:
             # `Date` is rounded down, so each estimate is late by up to a second: the earliest is the best.
             self._resets_at = min(self._resets_at, resets_at)
         self.limit = figures.limit
-        self._remaining = figures.remaining
+        # What was lost after this request was sent may not be in its figure yet.
+        while self._lost and self._lost[0] <= ticket.event:
+            self._lost.popleft()
+        self._remaining = max(0, figures.remaining - len(self._lost))
         self._reset = figures.reset
-        self._figure_at = now
+        self._on_figure()
         self._reopens_at = self._resets_at + self.guard()
+
+    def _on_figure(self) -> None:
+        self._event += 1
+        self._figure_event = self._event
 
     def _learn_period(self, figures: RateFigures) -> None:
         self._longest_rest = max(self._longest_rest, figures.resets_in)
         step = figures.reset - self._reset
         recovered = figures.remaining >= self._remaining
         self.is_rolling = self.is_rolling or 0.5 < step < self._at_least - 0.5
-        if math.isfinite(step) and recovered and step >= max(1.0, self._at_least):
+        # A step far beyond the longest rest is many windows, slept through.
+        if recovered and max(1.0, self._at_least) <= step <= 2 * self._longest_rest + 2 * ROUNDING:
             self._period = min(self._period or math.inf, step)
         if self._period is not None and self._period < self._at_least:
             self._period = self._at_least
@@ -252,7 +283,7 @@ class Probing:
     pauses included; every answer then adds r / 1000. At r = 2.5/s that is one refusal in some 200 requests.
     """
 
-    __slots__ = ("_accepted", "_pace", "_refused_at", "_since", "_step", "rate")
+    __slots__ = ("_accepted", "_is_shut", "_pace", "_refused_at", "_since", "_step", "_test", "rate")
 
     def __init__(self) -> None:
         self.rate: float | None = None
@@ -260,38 +291,47 @@ class Probing:
         self._since: float | None = None
         self._refused_at = -math.inf
         self._step = 0.0
+        self._is_shut = False  # refused, and nothing was accepted since
+        self._test: Ticket | None = None  # the one request that finds out whether that is over
         self._pace = _Pace()
 
-    def interval(self) -> float:
-        """Seconds between two requests of any kind; 0.0 while nothing was ever refused."""
-        return 1.0 / self.rate if self.rate else 0.0
-
     def next_at(self) -> float:
-        """Return when a request may go."""
+        """Return when a request may go: infinity while the one that tests the water is out."""
+        if self._test is not None:
+            return math.inf
         return self._pace.theoretical + 1.0 / self.rate if self.rate else -math.inf
 
-    def on_sent(self, now: float) -> float:
-        """A request goes out now; returns what it was charged."""
+    def on_sent(self, ticket: Ticket, now: float) -> None:
+        """A request goes out now."""
         if self._since is None:
             self._since = now
-        interval = self.interval()
-        if interval:
-            self._pace.on_sent(now, interval)
-        return interval
+        if self._is_shut:
+            self._test = ticket
+        ticket.pace = self._pace.on_sent(now, 1.0 / self.rate) if self.rate else None
 
-    def on_unsent(self, interval: float) -> None:
+    def on_unsent(self, ticket: Ticket) -> None:
         """A granted request was not sent after all."""
-        if interval:
-            self._pace.on_unsent(interval)
+        self.on_lost(ticket)
+        if ticket.pace is not None:
+            self._pace.on_unsent(ticket.pace)
 
-    def on_answer(self) -> None:
+    def on_lost(self, ticket: Ticket) -> None:
+        """A request ended without an answer."""
+        if ticket is self._test:
+            self._test = None
+
+    def on_answer(self, ticket: Ticket) -> None:
         """A request was accepted."""
+        self.on_lost(ticket)
+        self._is_shut = False
         self._accepted += 1
         if self.rate is not None:
             self.rate += self._step
 
     def on_refused(self, ticket: Ticket, now: float) -> None:
         """A request was refused. Refusals of requests sent before the last one tell nothing new."""
+        self.on_lost(ticket)
+        self._is_shut = True
         if ticket.sent_at <= self._refused_at:
             return
         self._refused_at = now
@@ -304,6 +344,10 @@ class Probing:
         self.rate = 0.8 * refused_rate
         self._step = refused_rate / 1000
         self._accepted, self._since = 0, now
+
+    def forget_in_flight(self) -> None:
+        """The event loop that sent them is gone: no answer will come."""
+        self._test = None
 
 
 class Ceiling:
@@ -327,7 +371,7 @@ class Ceiling:
         """Requests that may go at once."""
         while self._sent and self._sent[0] <= now - self.limit.per:
             self._sent.popleft()
-        return self.limit.requests - len(self._sent)
+        return max(0, self.limit.requests - len(self._sent))
 
     def next_at(self, urgency: Urgency) -> float:
         """Return when a request may go."""
@@ -344,9 +388,9 @@ class Ceiling:
         if urgency is Urgency.PACED:
             self._pace.on_sent(now, self.interval())
 
-    def on_unsent(self, urgency: Urgency) -> None:
-        """The request granted last was not sent after all."""
-        if self._sent:
-            self._sent.pop()
-        if urgency is Urgency.PACED:
-            self._pace.on_unsent(self.interval())
+    def on_unsent(self, sent_at: float, urgency: Urgency) -> None:
+        """A request that was granted at `sent_at` was not sent after all."""
+        if sent_at in self._sent:
+            self._sent.remove(sent_at)
+        if urgency is Urgency.PACED and math.isfinite(self._pace.theoretical):
+            self._pace.theoretical -= self.interval()

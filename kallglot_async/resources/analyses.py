@@ -10,10 +10,10 @@ from typing import TypeAlias
 import anyio
 
 from kallglot_async import _clock, errors
-from kallglot_async._batch import Ids, IdSource
+from kallglot_async._batch import BATCH_ENDING, Ids, IdSource, not_attempted
 from kallglot_async._config import check_count, check_seconds
 from kallglot_async._core.messages import create_analysis, retrieve_analysis
-from kallglot_async._core.rate_limit import Urgency
+from kallglot_async._core.rate_limit import Ticket, Urgency
 from kallglot_async._pipeline import Pipeline
 from kallglot_async.models import Analysis, Outcome, Outcomes
 
@@ -29,7 +29,6 @@ class _Default:
 
 _CLIENT_TIMEOUT = _Default()
 Timeout: TypeAlias = float | _Default | None
-_BATCH_ENDING = (errors.AuthenticationError, errors.InsufficientCreditsError, errors.PermissionDeniedError)
 
 
 class Analyses:
@@ -175,6 +174,7 @@ class _Fetch:
         on_outcome: Callable[[Outcome], object] | None,
     ) -> None:
         self._pipeline = pipeline
+        self._lane = pipeline.lane("analysis")
         self._source = source
         self._timeout = timeout
         self._on_outcome = on_outcome
@@ -201,23 +201,33 @@ class _Fetch:
         return outcomes
 
     async def _work(self, ids: AsyncIterator[str | errors.InvalidIdError]) -> None:
-        while (id := await self._next_id(ids)) is not None:
-            self._keep(await self._fetch(id))
+        while (turn := await self._next_turn(ids)) is not None:
+            self._keep(await self._fetch(*turn))
+
+    async def _next_turn(self, ids: AsyncIterator[str | errors.InvalidIdError]) -> tuple[str, Ticket | None] | None:
+        """Return the next possible id and the slot for it; None once there are no more.
+
+        One worker at a time, so that a batch stands in line once, as a wait does, however many workers it has.
+        """
+        async with self._turn:
+            id = await self._next_id(ids)
+            if id is None or self._fatal is not None:
+                return None if id is None else (id, None)
+            return id, await self._lane.acquire(Urgency.AHEAD)
 
     async def _next_id(self, ids: AsyncIterator[str | errors.InvalidIdError]) -> str | None:
         """Return the next possible id; None once there are no more."""
-        async with self._turn:
-            while self._failure is None:
-                try:
-                    item = await anext(ids)
-                except StopAsyncIteration:
-                    return None
-                except Exception as error:  # the caller's own code: raised at the end
-                    self._failure = error
-                    return None
-                if isinstance(item, str):
-                    return item
-                self._keep(Outcome(id=item.id, error=item))
+        while self._failure is None:
+            try:
+                item = await anext(ids)
+            except StopAsyncIteration:
+                return None
+            except Exception as error:  # the caller's own code: raised at the end
+                self._failure = error
+                return None
+            if isinstance(item, str):
+                return item
+            self._keep(Outcome(id=item.id, error=item))
         return None
 
     def _keep(self, outcome: Outcome) -> None:
@@ -229,26 +239,22 @@ class _Fetch:
                 self._callback_error = error  # the caller's own, so it is raised as it is, not inside a group
                 self._stop()
 
-    async def _fetch(self, id: str) -> Outcome:
+    async def _fetch(self, id: str, ticket: Ticket | None) -> Outcome:
         if self._fatal is not None:
-            error: errors.KallglotError = errors.NotAttemptedError(
-                f"analysis {id} was not attempted: the batch ended with {type(self._fatal).__name__}",
-                id=id,
-                reason=self._fatal,
-            )
-            return Outcome(id=id, error=error)
+            if ticket is not None:
+                self._lane.unsent(ticket, Urgency.AHEAD)
+            return Outcome(id=id, error=not_attempted(id, self._fatal))
         operation = retrieve_analysis(id)
-        lane = self._pipeline.lane(operation.group)
         started = _clock.now()
         while True:
-            ticket = await lane.acquire(Urgency.AHEAD)
+            ticket = ticket or await self._lane.acquire(Urgency.AHEAD)
             try:
                 analysis = await self._pipeline.run(operation, timeout=self._timeout, ticket=ticket)
                 return Outcome(id=id, analysis=analysis, polls=1, elapsed=_clock.now() - started)
             except errors.RateLimitedError:
-                continue  # refused, or the next window lies beyond this id's timeout: a batch outlasts it
+                ticket = None  # refused, or the next window lies beyond this id's timeout: a batch outlasts it
             except errors.KallglotError as failure:
-                if isinstance(failure, _BATCH_ENDING):
+                if isinstance(failure, BATCH_ENDING):
                     self._fatal = failure
                 polls = failure.attempts if isinstance(failure, errors.RequestError) else 0
                 return Outcome(id=id, error=failure, polls=polls, elapsed=_clock.now() - started)
