@@ -10,13 +10,16 @@ import pytest
 from kallglot_async import KallglotClient, PollSchedule, WaitTimeoutError
 from kallglot_async.emulator import Emulator, Latency
 
-pytestmark = pytest.mark.looptime
+pytestmark = [pytest.mark.looptime, pytest.mark.slow]
 
 EPOCH = 1_800_000_000.0
 NEVER = Latency.uniform(50_000.0, 60_000.0)
 WINDOWS = ("fixed", "sliding", "token_bucket")
-BUDGETS = ((150, 60.0), (50, 1.0))
-budgets = pytest.mark.parametrize("budget", BUDGETS, ids=["150 per 60 s", "50 per 1 s"])
+BUDGETS = (
+    pytest.param((150, 60.0), id="150 per 60 s"),
+    pytest.param((50, 1.0), id="50 per 1 s"),
+)
+budgets = pytest.mark.parametrize("budget", BUDGETS)
 windows = pytest.mark.parametrize("window", WINDOWS)
 
 
