@@ -13,15 +13,19 @@ Rules of `Window`:
    in flight may or may not be in the figure already; it is counted, so the error is on the safe side.
 2. An answer counts if its window is newer, or if its request was sent after the newest figure had arrived;
    within a window any other answer may only lower the figure. So no order of answers can raise it wrongly.
+   Order is told by counted events, not by a clock that may stand still; what was lost stays counted until a
+   figure is sure to cover it.
 3. A spent or unknown window is opened by one probe: one request goes alone, the rest follow its answer. A
    spent one is probed when it renews, a refused one when the time the server named has passed.
-4. Direct requests and polls worth it spend what is available at once. Other polls keep an even pace of one
+4. Direct requests spend what is available at once, polls worth it do so but for its last tenth, which is for
+   who comes later. Other polls keep an even pace of one
    every `max(period / limit, time left / available)` seconds: GCRA with a burst of two, because a timer that
    fires late must not cost a slot. The pace stays 2 % below the limit, so that the last request of a window
    is not a gamble on network latency.
 5. The length of a window is in no header. It is at least the longest time to a reset that was seen, and at
-   most the distance of two resets between which the figure recovered. Sliding windows and token buckets fool
-   the second rule, but not rules 1 and 4: time left / available is what they can sustain.
+   most the distance of two resets between which the figure recovered. A reset that moves by less than the longest
+   rest shows a sliding window or a token bucket; rules 1 and 4 hold for those too: time left / available is
+   what they can sustain.
 """
 
 from __future__ import annotations
@@ -174,14 +178,12 @@ class Window:
         """Return when a request may go: `now` or before for at once, infinity for "when an answer comes"."""
         if self._remaining - self.in_flight < 1:
             return math.inf if self._probe_out else self._reopens_at
-        if urgency is Urgency.DIRECT or (urgency is Urgency.AHEAD and self.available > (self.limit or 0) // _KEPT):
-            return now
-        return self._pace.theoretical + self.interval(now)
+        return self._pace.theoretical + self.interval(now) if self._is_paced(urgency) else now
 
     def on_sent(self, now: float, urgency: Urgency) -> Ticket:
         """A request goes out now."""
         ticket = Ticket(now, self.available < 1, self._event)
-        if urgency is Urgency.PACED or (urgency is Urgency.AHEAD and self.available <= (self.limit or 0) // _KEPT):
+        if self._is_paced(urgency):
             ticket.pace = self._pace.on_sent(now, self.interval(now))
         self._probe_out = self._probe_out or ticket.is_probe
         self.in_flight += 1
@@ -229,6 +231,12 @@ class Window:
     def guard(self) -> float:
         """Seconds past the announced reset before a spent window is probed: rounding and skew."""
         return min(1.2, self.period / 5)
+
+    def _is_paced(self, urgency: Urgency) -> bool:
+        """Whether it keeps the even pace: a poll that would go ahead does so too, in the last tenth of a window."""
+        if urgency is Urgency.AHEAD:
+            return self.available <= (self.limit or 0) // _KEPT
+        return urgency is Urgency.PACED
 
     def _land(self, ticket: Ticket) -> None:
         self.in_flight -= 1
@@ -280,7 +288,8 @@ class Probing:
     """The limit of a server that announces none: found by its refusals.
 
     A refusal at a rate r sets the rate to 0.8 r, where r is what was accepted since the refusal before it,
-    pauses included; every answer then adds r / 1000. At r = 2.5/s that is one refusal in some 200 requests.
+    pauses included; every answer then adds r / 1000. At r = 2.5/s that is one refusal in some 200 requests. A
+    refusal with nothing accepted in between is the same one still. After a pause one request tests the water.
     """
 
     __slots__ = ("_accepted", "_is_shut", "_pace", "_refused_at", "_since", "_step", "_test", "rate")
