@@ -3,8 +3,7 @@
 Three machines, each asked `next_at(now, urgency)` and told of every request:
 
 - `Window` follows what the server announces (`X-RateLimit-*`) for one endpoint group under one key;
-- `Probing` serves servers that announce nothing: unrestricted until refused, then additive increase and
-  multiplicative decrease around what was refused;
+- `Probing` serves servers that announce nothing: additive increase, multiplicative decrease;
 - `Ceiling` is the limit a user configured: never more than N requests in any `per` seconds.
 
 Rules of `Window`:
@@ -12,16 +11,14 @@ Rules of `Window`:
 1. Never send what the server's newest figure does not cover: `available = remaining - in flight`. A request
    in flight may or may not be in the figure already; it is counted, so the error is on the safe side.
 2. An answer counts if its window is newer, or if its request was sent after the newest figure had arrived;
-   within a window any other answer may only lower the figure. So no order of answers can raise it wrongly.
-   Order is told by counted events, not by a clock that may stand still; what was lost stays counted until a
-   figure is sure to cover it.
+   within a window any other answer may only lower the figure. Order is told by counted events, not by a clock
+   that may stand still; what was lost stays counted until a figure is sure to cover it.
 3. A spent or unknown window is opened by one probe: one request goes alone, the rest follow its answer. A
    spent one is probed when it renews, a refused one when the time the server named has passed.
 4. Direct requests spend what is available at once, polls worth it do so but for its last tenth, which is for
-   who comes later. Other polls keep an even pace of one
-   every `max(period / limit, time left / available)` seconds: GCRA with a burst of two, because a timer that
-   fires late must not cost a slot. The pace stays 2 % below the limit, so that the last request of a window
-   is not a gamble on network latency.
+   who comes later. Other polls keep an even pace of one every `max(period / limit, time left / available)`
+   seconds: GCRA with a burst of two, because a timer that fires late must not cost a slot. The pace stays 2 %
+   below the limit, so that the last request of a window is no gamble on network latency.
 5. The length of a window is in no header. It is at least the longest time to a reset that was seen, and at
    most the distance of two resets between which the figure recovered. A reset that moves by less than the longest
    rest shows a sliding window or a token bucket; rules 1 and 4 hold for those too: time left / available is
@@ -152,8 +149,7 @@ class Window:
     def can_run_low(self, now: float) -> bool:
         """Whether polls may spend the window below one request for each pending id.
 
-        Not the last quarter, which is for who comes later; not where rounding hides the moment of renewal; and
-        not a rolling window, where there is no such moment.
+        Not its last quarter, and not where no moment of renewal is known: rounding hides it, or it is rolling.
         """
         if self.limit is None or self.is_rolling or self.resets_in(now) < 5 * ROUNDING:
             return False
@@ -167,8 +163,7 @@ class Window:
         shortest = (self._period or self._at_least) / max(1, self.limit - spare)
         left = self._resets_at - now
         if shortest:
-            # Whole-second headers overstate a short rest by a good part of it; of a long one the second is a
-            # margin that keeps the last requests of a window from a race with other clients.
+            # Whole-second headers overstate a short rest by much of it; of a long one that second is a margin.
             left -= ROUNDING if self.period < 10 * ROUNDING else 0.0
         elif left <= 0:
             return self.period / self.limit
@@ -176,7 +171,7 @@ class Window:
 
     def next_at(self, now: float, urgency: Urgency) -> float:
         """Return when a request may go: `now` or before for at once, infinity for "when an answer comes"."""
-        if self._remaining - self.in_flight < 1:
+        if self.available < 1:
             return math.inf if self._probe_out else self._reopens_at
         return self._pace.theoretical + self.interval(now) if self._is_paced(urgency) else now
 
