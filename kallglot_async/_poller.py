@@ -7,7 +7,6 @@ is no task for a pending id, and never more than `max_in_flight` requests at onc
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Callable
 
@@ -172,7 +171,7 @@ class Poller:
         operation = retrieve_analysis(entry.id)
         patience = self._patience(entry)
         try:
-            async with asyncio.timeout(patience):
+            async with self._pipeline.deadline(patience):
                 analysis, response = await self._pipeline.send(operation, self._lane, ticket)
         except errors.RateLimitedError:
             self.requests += 1
