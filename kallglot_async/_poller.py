@@ -87,8 +87,9 @@ class Poller:
 
     def add(self, id: str) -> None:
         """Poll one more id."""
-        age = self._hub.age_of(id)
-        self.entries[id] = self._queue.add(id, check_analysis_id(id).name, _clock.now(), age=age)
+        kind, now = check_analysis_id(id).name, _clock.now()
+        age, due_in = self._hub.age_of(id), self._hub.due_in(id)
+        self.entries[id] = self._queue.add(id, kind, now, age=age, due_in=due_in)
         self._due.ring()
         self._deadline.ring()
 
