@@ -13,6 +13,8 @@ import aioresponses.core
 import hypothesis
 import pytest
 
+pytest_plugins = ["pytester"]
+
 # Without this, pytest-asyncio's first look for a "current" loop makes one that nobody ever closes.
 asyncio.set_event_loop(None)
 
