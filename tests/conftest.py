@@ -46,7 +46,7 @@ def mocked():
 
 
 FAULT_ROW = "fault_row"
-"""The user property of a row of the fault matrix: area, fault, what the client did, requests, attempts."""
+"""The user property of a row of the fault matrix: area, fault, call, what the client did, requests, attempts."""
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def bench_of(
     async def run(area: str, case: Case) -> None:
         def report(it: Bench) -> None:
             did = ", ".join(dict.fromkeys(it.did)) or "nothing"
-            record_property(FAULT_ROW, (area, case.fault, did, it.counted, it.attempts or ""))
+            record_property(FAULT_ROW, (area, case.fault, case.call, did, it.counted, it.attempts or ""))
 
         async with bench(caplog, environment, report) as it:
             await case.run(it)
@@ -81,18 +81,19 @@ def bench_of(
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the fault matrix. User properties travel from the workers of a parallel run to its controller."""
-    rows = [
-        (*map(str, value), report.outcome)
-        for reports in terminalreporter.stats.values()
-        for report in reports
-        if isinstance(report, pytest.TestReport) and report.when == "call"
-        for name, value in report.user_properties
-        if name == FAULT_ROW
-    ]
-    if not rows:
+    calls: dict[tuple[str, ...], list[str]] = {}
+    for reports in list(terminalreporter.stats.values()):
+        for report in reports:
+            if isinstance(report, pytest.TestReport) and report.when == "call":
+                for name, value in report.user_properties:
+                    if name == FAULT_ROW:
+                        area, fault, call, *facts = map(str, value)
+                        calls.setdefault((area, fault, *facts, report.outcome), []).append(call)
+    if not calls:
         return
+    rows = [(area, fault, ", ".join(names), *facts) for (area, fault, *facts), names in calls.items()]
     rows.sort(key=lambda row: row[0])  # areas; within one, in the order of the run
-    table = [("area", "fault", "the client", "requests", "attempts", "verdict"), *rows]
+    table = [("area", "fault", "met by", "the client", "requests", "attempts", "verdict"), *rows]
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
     terminalreporter.section("what the client made of every fault")
     for row in table:

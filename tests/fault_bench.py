@@ -199,8 +199,15 @@ class Case(NamedTuple):
 
     fault: str
     run: Callable[[Bench], Awaitable[None]]
+    call: str = ""
+    """The call that meets the fault, where several calls meet the same one."""
     is_virtual: bool = True
     """Whether it runs under a virtual clock."""
+
+    @property
+    def id(self) -> str:
+        """Its name among the tests of its area."""
+        return f"{self.fault}, {self.call}" if self.call else self.fault
 
 
 BenchOf = Callable[[str, Case], Awaitable[None]]
@@ -214,12 +221,12 @@ class Matrix:
         self._cases: dict[str, list[Case]] = {}
 
     def case(
-        self, area: str, fault: str, *, is_virtual: bool = True
+        self, area: str, fault: str, *, call: str = "", is_virtual: bool = True
     ) -> Callable[[Callable[[Bench], Awaitable[None]]], Callable[[Bench], Awaitable[None]]]:
         """Declare the decorated function as a case."""
 
         def declare(run: Callable[[Bench], Awaitable[None]]) -> Callable[[Bench], Awaitable[None]]:
-            self._cases.setdefault(area, []).append(Case(fault, run, is_virtual))
+            self._cases.setdefault(area, []).append(Case(fault, run, call, is_virtual))
             return run
 
         return declare
@@ -229,7 +236,7 @@ class Matrix:
         cases = self._cases.get(area, [])
         return pytest.mark.parametrize(
             "case",
-            [pytest.param(case, id=case.fault, marks=[pytest.mark.looptime] * case.is_virtual) for case in cases],
+            [pytest.param(case, id=case.id, marks=[pytest.mark.looptime] * case.is_virtual) for case in cases],
         )
 
     # -- faults that every call meets in the same way
@@ -246,8 +253,8 @@ class Matrix:
     ) -> None:
         """Declare a fault that is retried: twice, then fine, is a success; for ever, an error after three."""
         for name in calls:
-            self.case(area, f"{fault}, twice, {name}")(_Twice(hostile, CALLS[name]))
-            self.case(area, f"{fault}, for ever, {name}")(_Lasting(hostile, CALLS[name], kind, 3, fields))
+            self.case(area, f"{fault}, twice", call=name)(_Twice(hostile, CALLS[name]))
+            self.case(area, f"{fault}, for ever", call=name)(_Lasting(hostile, CALLS[name], kind, 3, fields))
 
     def lasting(
         self,
@@ -261,7 +268,7 @@ class Matrix:
     ) -> None:
         """Declare a fault that is final: one request, one error."""
         for name in calls:
-            self.case(area, f"{fault}, {name}")(_Lasting(hostile, CALLS[name], kind, 1, fields))
+            self.case(area, fault, call=name)(_Lasting(hostile, CALLS[name], kind, 1, fields))
 
     def harmless(
         self,
@@ -274,7 +281,7 @@ class Matrix:
     ) -> None:
         """Declare a fault that the caller never notices: one request, and `then` judges the analysis."""
         for name in calls:
-            self.case(area, f"{fault}, {name}")(_Harmless(hostile, CALLS[name], then))
+            self.case(area, fault, call=name)(_Harmless(hostile, CALLS[name], then))
 
 
 class _Meeting:
