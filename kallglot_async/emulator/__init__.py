@@ -12,7 +12,7 @@ package, so that it cannot share the client's mistakes. What the documentation l
 said, at the place where it matters.
 
 Modules, from the bottom: `clock`, `seeding`, `plans`, `latency`; `limits`, `scenarios`, `content`, `analyses`;
-`routes`, `faults`, `settings`, `journal`; `views`, `answers`, `orders`, `ledger`, `fault_bodies`, `wire`;
+`routes`, `faults`, `fault_text`, `settings`, `journal`; `views`, `answers`, `orders`, `ledger`, `fault_bodies`, `wire`;
 `exchange` (one request), `service` (the operations), `app` (key, limits and faults around them), `control` (the
 control plane), `server` (the lifetime).
 """

@@ -4,6 +4,9 @@ A fault is chosen after authentication and after the rate limit has let the requ
 has used its share of the budget (the server did count it). The one exception is `throttle`: like every
 refused request it costs nothing. A request that the limit itself refuses meets no fault and uses none up.
 
+Who knows Toxiproxy's names finds `latency` as `slow`, `slicer` as `drip`, `limit_data` as `cut_body`,
+`reset_peer` as `reset`, `timeout` as `hang`, `down` as `close`, and `slow_close` as it is.
+
 Delays and intervals of faults are wire time, not divided by the emulator's `speed`: they rehearse the
 client's real timeouts.
 """
