@@ -14,11 +14,13 @@ import ssl
 import warnings
 from collections.abc import AsyncGenerator
 from typing import Any, ClassVar
+from urllib.request import getproxies
 
 import aiohttp
 import anyio
 from aiohttp.abc import ResolveResult
 from aiohttp.client_middlewares import ClientHandlerType
+from aiohttp.connector import Connection
 from yarl import URL
 
 from kallglot_async import errors
@@ -41,11 +43,29 @@ async def _send_once(request: aiohttp.ClientRequest, handler: ClientHandlerType)
     came about (`ClientConnectorError`) was not sent, and passes.
     """
     try:
-        return await handler(request)
+        while True:
+            try:
+                return await handler(request)
+            except _UnsolicitedError:
+                pass  # nothing was sent, and that connection is closed: take another one
     except aiohttp.ClientConnectorError:
         raise
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
         raise _LostError from None
+
+
+class _Request(aiohttp.ClientRequest):
+    """A request that is not sent on a connection where an answer lies already, which nobody asked for."""
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        if conn.protocol is not None and conn.protocol.should_close:
+            conn.close()
+            raise _UnsolicitedError
+        return await super().send(conn)
+
+
+class _UnsolicitedError(Exception):
+    """The connection held bytes before the request was sent; nothing was sent on it."""
 
 
 class SessionPool:
@@ -129,7 +149,7 @@ class SessionPool:
                     limit=self._max_response_bytes,
                 )
         except (_LostError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            failure = _translate(error, operation.name)
+            failure = _translate(error, operation.name, self._base_url)
         finally:
             lease.in_flight -= 1
             if lease.is_retired and not lease.in_flight:
@@ -192,6 +212,7 @@ class SessionPool:
             connector=aiohttp.TCPConnector(limit=self._max_connections, resolver=_Resolver(self._timeout.sock_connect)),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=self._trust_env,
+            request_class=_Request,
         )
 
 
@@ -261,8 +282,19 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
     length = response.content_length
     if length is not None and length > limit:
         return None
-    if length is not None and "Content-Encoding" not in response.headers:
-        return await response.read()
+    try:
+        if length is not None and "Content-Encoding" not in response.headers:
+            return await response.read()
+        return await _read_chunks(response, limit)
+    except (aiohttp.ClientError, OSError):
+        if response.status < 400:
+            raise
+    # Status and headers say what has to be done, a pause above all; only the explanation is lost.
+    response.close()
+    return b""
+
+
+async def _read_chunks(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
     chunks: list[bytes] = []
     size = 0
     async for chunk in response.content.iter_any():
@@ -273,7 +305,7 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
     return b"".join(chunks)
 
 
-def _translate(error: BaseException, operation: str) -> errors.KallglotError:
+def _translate(error: BaseException, operation: str, base_url: str) -> errors.KallglotError:
     """Turn a transport library's error into ours, which holds nothing of the original but its kind."""
     match error:
         case aiohttp.ClientProxyConnectionError():
@@ -283,9 +315,11 @@ def _translate(error: BaseException, operation: str) -> errors.KallglotError:
                 proxy=f"{error.host}:{error.port}",
             )
         case aiohttp.ClientHttpProxyError():
+            proxy = _proxy_of(base_url)
             return errors.ProxyError(
-                f"the proxy refused the connection with status {error.status}",
+                f"the proxy{' at ' * bool(proxy)}{proxy} refused the connection with status {error.status}",
                 operation=operation,
+                proxy=proxy,
                 status=error.status,
             )
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError() | ssl.SSLError():
@@ -318,6 +352,15 @@ def _translate(error: BaseException, operation: str) -> errors.KallglotError:
             return errors.ConfigurationError(
                 "the environment's proxy or netrc settings cannot be used with an API key; use trust_env=False"
             )
+
+
+def _proxy_of(base_url: str) -> str:
+    """Return host and port of the environment's proxy for a URL, without credentials: aiohttp's error has neither."""
+    try:
+        proxy = URL(getproxies().get(URL(base_url).scheme, ""))
+    except ValueError:
+        return ""
+    return f"{proxy.host}:{proxy.port}" if proxy.host else ""
 
 
 def _os_reason(error: OSError) -> str:
