@@ -3,12 +3,14 @@
 The house, each layer importing from lower ones only:
 
     L0 values      errors, models/, _config
-    L1 decisions   _core/: ids, headers, decoding, messages, retry, rate_limit, and for polling poll_values,
-                   hazard, poll_entries, polling. No clock, no randomness, no event loop, no logging, no
-                   transport library.
-    L2 ports       _clock, _deadlines, _batch, _pool (aiohttp sessions, one for each event loop), _limiter
+    L1 decisions   _core/: ids, headers, decoding, messages, retry, rate_limit, signing, and for polling
+                   poll_values, hazard, poll_entries, polling; webhooks (events and their signatures). No clock,
+                   no randomness, no event loop, no logging, no transport library.
+    L2 ports       _clock, _deadlines, _batch, _pool (aiohttp sessions, one for each event loop), _limiter,
+                   _inbox (events that have come, and who waits for them)
     L3 pipeline    _pipeline: limiter, transport, decoding, retry
-    L4 features    resources/, _wait_hub, _poller, _waiting; emulator/ stands beside them, importing none of it
+    L4 features    resources/, _wait_hub, _poller, _waiting; receivers/ (events over HTTP) and emulator/ stand
+                   beside them, the emulator importing none of it
     L5 client      _client: composition and lifetime
     L6 face        cli/, pytest_plugin, and this module
 
@@ -26,6 +28,7 @@ from kallglot_async._version import __version__
 if TYPE_CHECKING:
     from kallglot_async._client import KallglotClient, wait_many
     from kallglot_async._core.polling import PollSchedule
+    from kallglot_async._inbox import WebhookInbox
     from kallglot_async._limiter import RateLimiter
     from kallglot_async.errors import (
         AnalysisFailedError,
@@ -58,6 +61,10 @@ if TYPE_CHECKING:
         TransportError,
         UnexpectedRedirectError,
         WaitTimeoutError,
+        WebhookError,
+        WebhookPayloadError,
+        WebhookSignatureError,
+        WebhookTimestampError,
     )
     from kallglot_async.models import (
         Analysis,
@@ -116,6 +123,11 @@ __all__ = [
     "TransportError",
     "UnexpectedRedirectError",
     "WaitTimeoutError",
+    "WebhookError",
+    "WebhookInbox",
+    "WebhookPayloadError",
+    "WebhookSignatureError",
+    "WebhookTimestampError",
     "__version__",
     "wait_many",
 ]
@@ -124,6 +136,7 @@ _ELSEWHERE = {
     "KallglotClient": "kallglot_async._client",
     "PollSchedule": "kallglot_async._core.polling",
     "RateLimiter": "kallglot_async._limiter",
+    "WebhookInbox": "kallglot_async._inbox",
     "wait_many": "kallglot_async._client",
 }
 

@@ -29,10 +29,13 @@ KallglotError
 ├── AnalysisFailedError                      the analysis ended `failed`; it is on the error
 ├── WaitTimeoutError (TimeoutError)          still pending at the deadline; wait for it again
 ├── NotAttemptedError                        a batch ended before this id got its turn
-└── IdSourceError                            the iterable of ids raised; the outcomes so far are on the error
+├── IdSourceError                            the iterable of ids raised; the outcomes so far are on the error
+└── WebhookError                             what came as a webhook is not to be believed, or not to be read
+    ├── WebhookSignatureError                no signature, or none that fits one of the secrets
+    ├── WebhookTimestampError                genuine, but signed too long ago or in the future
+    └── WebhookPayloadError                  the body is not an event
 
-Every error can be pickled and copied with all its fields. None holds the API key, a response body or a
-library object of the transport.
+Every error survives pickle and copy with all its fields; none holds a key, a secret, a body or a transport's object.
 """
 
 from __future__ import annotations
@@ -43,37 +46,14 @@ if TYPE_CHECKING:
     from kallglot_async.models import Analysis, Outcomes
 
 __all__ = [
-    "APIError",
-    "AnalysisFailedError",
-    "AuthenticationError",
-    "ConfigurationError",
-    "ConflictError",
-    "ConnectError",
-    "ConnectionLostError",
-    "IdSourceError",
-    "InsufficientCreditsError",
-    "InvalidIdError",
-    "InvalidRequestError",
-    "InvalidResponseError",
-    "KallglotError",
-    "NotAttemptedError",
-    "NotFoundError",
-    "PermissionDeniedError",
-    "ProtocolError",
-    "ProxyError",
-    "RateLimitedError",
-    "RequestError",
-    "RequestTimeoutError",
-    "ResponseBodyError",
-    "ResponseMismatchError",
-    "ResponseSchemaError",
-    "ResponseTooLargeError",
-    "ServerError",
-    "TLSError",
-    "TransportError",
-    "UnexpectedRedirectError",
-    "WaitTimeoutError",
-]
+    "APIError", "AnalysisFailedError", "AuthenticationError", "ConfigurationError", "ConflictError", "ConnectError",
+    "ConnectionLostError", "IdSourceError", "InsufficientCreditsError", "InvalidIdError", "InvalidRequestError",
+    "InvalidResponseError", "KallglotError", "NotAttemptedError", "NotFoundError", "PermissionDeniedError",
+    "ProtocolError", "ProxyError", "RateLimitedError", "RequestError", "RequestTimeoutError", "ResponseBodyError",
+    "ResponseMismatchError", "ResponseSchemaError", "ResponseTooLargeError", "ServerError", "TLSError",
+    "TransportError", "UnexpectedRedirectError", "WaitTimeoutError", "WebhookError", "WebhookPayloadError",
+    "WebhookSignatureError", "WebhookTimestampError",
+]  # fmt: skip
 
 
 class KallglotError(Exception):
@@ -81,7 +61,6 @@ class KallglotError(Exception):
 
     Fields beyond the message are keyword-only and have defaults: that is what makes every error survive
     `pickle` and `copy` with the protocol that `Exception` already has.
-
     """
 
     def __init__(self, message: str = "") -> None:
@@ -398,3 +377,23 @@ class IdSourceError(KallglotError):
     def __init__(self, message: str = "", *, outcomes: Outcomes | None = None) -> None:
         super().__init__(message)
         self.outcomes = outcomes
+
+
+class WebhookError(KallglotError):
+    """What came as a webhook cannot be accepted. No secret, no signature and no part of the body is on the error."""
+
+
+class WebhookSignatureError(WebhookError):
+    """The signature header is missing or malformed, or fits none of the secrets. Answer 401."""
+
+
+class WebhookTimestampError(WebhookError):
+    """Genuine, but signed `age` seconds ago (negative: in the future), which is out of tolerance. Answer 401."""
+
+    def __init__(self, message: str = "", *, age: float = 0.0) -> None:
+        super().__init__(message)
+        self.age = age
+
+
+class WebhookPayloadError(WebhookError):
+    """The body is not an event: not bytes, not JSON, or without what every event has. Answer 400."""

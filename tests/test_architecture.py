@@ -24,13 +24,16 @@ LAYERS = {
     "models": 0,
     "_config": 0,
     "_core": 1,
+    "webhooks": 1,
     "_clock": 2,
     "_deadlines": 2,
     "_batch": 2,
     "_pool": 2,
     "_limiter": 2,
+    "_inbox": 2,
     "_pipeline": 3,
     "resources": 4,
+    "receivers": 4,
     "_wait_hub": 4,
     "_poller": 4,
     "_waiting": 4,
@@ -160,9 +163,11 @@ def test_values_and_decisions_never_await(path):
 
 @pytest.mark.parametrize("path", [path for path in FILES if home(module_name(path)) != "emulator"], ids=relative)
 def test_only_the_pool_and_the_client_know_the_transport(path):
-    """aiohttp is one module's business; the client's constructor names its session type, and the emulator serves."""
+    """aiohttp is one module's business; the client's constructor names its session type, and servers answer."""
     known = {name.split(".")[0] for name in imports(path, with_types=False)} & PORTS
-    assert known <= {"_pool": PORTS, "_client": {"aiohttp"}}.get(home(module_name(path)), set())
+    assert known <= {"_pool": PORTS, "_client": {"aiohttp"}, "receivers": {"aiohttp"}}.get(
+        home(module_name(path)), set()
+    )
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if home(module_name(path)) == "emulator"], ids=relative)
@@ -177,8 +182,8 @@ def test_command_line_uses_the_public_face_only(path):
     """What the command line can do, a user of the library can do."""
     public = {f"kallglot_async.{name}" for name in kallglot_async.__all__} | {"kallglot_async._version.__version__"}
     own = {name for name in imports(path) if name.split(".")[0] == "kallglot_async"}
-    allowed = ("kallglot_async.cli", "kallglot_async.emulator", "kallglot_async.models", "kallglot_async.errors")
-    assert {name for name in own - public if not name.startswith(allowed)} == set()
+    allowed = ("cli", "emulator", "models", "errors", "webhooks")
+    assert {name for name in own - public if home(name) not in allowed} == set()
 
 
 @pytest.mark.parametrize(
@@ -243,7 +248,8 @@ class TestFace:
         [
             "import kallglot_async",
             "from kallglot_async import Analysis, RateLimit, KallglotError, WaitTimeoutError, __version__",
-            "import kallglot_async.errors, kallglot_async.models",
+            "import kallglot_async.errors, kallglot_async.models, kallglot_async.webhooks",
+            "from kallglot_async import WebhookInbox; import kallglot_async.receivers",
             "import kallglot_async._core.messages, kallglot_async._core.retry, kallglot_async._config",
         ],
     )

@@ -39,6 +39,10 @@ from kallglot_async.errors import (
     TransportError,
     UnexpectedRedirectError,
     WaitTimeoutError,
+    WebhookError,
+    WebhookPayloadError,
+    WebhookSignatureError,
+    WebhookTimestampError,
 )
 from kallglot_async.models import Analysis, AnalysisStatus, FailureDetail, Outcome, Outcomes
 
@@ -74,6 +78,10 @@ TREE = {
     WaitTimeoutError: (KallglotError, TimeoutError),
     NotAttemptedError: (KallglotError,),
     IdSourceError: (KallglotError,),
+    WebhookError: (KallglotError,),
+    WebhookSignatureError: (WebhookError,),
+    WebhookTimestampError: (WebhookError,),
+    WebhookPayloadError: (WebhookError,),
 }
 
 FAILED = Analysis(
@@ -105,6 +113,7 @@ def _fields() -> dict[str, object]:
         Outcome(id="ana_3", error=WaitTimeoutError("too late", id="ana_3", last_status="queued", polls=2)),
     ]
     return {
+        "age": 301.5,
         "analysis": FAILED,
         "code": "missing_required_field",
         "elapsed": 119.5,

@@ -1,0 +1,195 @@
+"""Webhooks: is it genuine, and what does it say. Pure: no clock, no event loop, no framework.
+
+    event = construct_event(body, headers.get("Kallglot-Signature"), secret, now=time.time())
+    if event.is_analysis_settled and event.analysis_id is not None:
+        ...  # ask the API for it: what an event's data holds is not documented
+
+`body` is the raw request body, before any decoding. Whatever body and header are, the answer is an event or a
+`WebhookError`. Delivery is at least once and in no order: let an event's `id` decide whether it is new.
+`kallglot_async.receivers` has all of this as an ASGI application and as a handler of aiohttp.web.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from kallglot_async._core.decoding import MalformedBodyError, WrongShapeError, decode_json_object
+from kallglot_async._core.ids import check_analysis_id
+from kallglot_async._core.signing import SIGNATURE_HEADER, TOLERANCE, Secrets, check_body, sign, verify
+from kallglot_async.errors import InvalidIdError, WebhookPayloadError
+from kallglot_async.models import JSONValue, Model, OpenEnum, Timestamp
+
+__all__ = [
+    "SIGNATURE_HEADER",
+    "Event",
+    "EventData",
+    "EventType",
+    "construct_event",
+    "parse_event",
+    "sign",
+    "verify",
+]
+
+_LONGEST_ID = 256  # characters; no length is documented, and every receiver remembers ids
+
+
+class EventType(OpenEnum):
+    """What happened. Unknown texts are kept."""
+
+    SESSION_CREATED = "session.created"
+    SESSION_STARTED = "session.started"
+    SESSION_ENDED = "session.ended"
+    SESSION_PROVIDER_CONNECTED = "session.provider.connected"
+    SESSION_PROVIDER_DISCONNECTED = "session.provider.disconnected"
+    TRANSCRIPT_READY = "transcript.ready"
+    TRANSCRIPT_SEGMENT = "transcript.segment"
+    RECORDING_READY = "recording.ready"
+    RECORDING_FAILED = "recording.failed"
+    ANALYSIS_COMPLETE = "analysis.complete"
+    # Documented nowhere; but revision B calls the status `completed`, and its events may follow one day.
+    ANALYSIS_COMPLETED = "analysis.completed"
+    ANALYSIS_FAILED = "analysis.failed"
+
+
+_SETTLED = frozenset({EventType.ANALYSIS_COMPLETE, EventType.ANALYSIS_COMPLETED, EventType.ANALYSIS_FAILED})
+
+
+class EventData(Model, frozen=True, kw_only=True):
+    """What an event is about. Beyond these four fields nothing is documented; `raw` has all there is.
+
+    `repr` shows the four fields only, so that call text reaches no log by accident.
+
+    Attributes:
+        id: The id of the session, analysis, recording or transcript.
+        object: Its kind, for example `analysis`.
+        status: Its status when the event was made.
+        session_id: The session it belongs to.
+        raw: The whole of `data` as it came. Read-only by agreement.
+    """
+
+    id: str | None = None
+    object: str | None = None
+    status: str | None = None
+    session_id: str | None = None
+    raw: dict[str, JSONValue]
+
+    def __repr__(self) -> str:
+        return (
+            f"EventData(id={self.id!a}, object={self.object!a}, status={self.status!a}, session_id={self.session_id!a})"
+        )
+
+    def __rich_repr__(self) -> list[tuple[str, str | None]]:
+        """Show rich what `repr` shows."""
+        return [(name, getattr(self, name)) for name in ("id", "object", "status", "session_id")]
+
+
+class Event(Model, frozen=True, kw_only=True):
+    """One webhook event.
+
+    Attributes:
+        id: The event's id, the same in every delivery of it; de-duplicate on this.
+        type: What happened.
+        api_version: `v1`, or what the API says.
+        created_at: When the event was made; None where that cannot be read.
+        data: What it is about.
+    """
+
+    id: str
+    type: EventType
+    api_version: str | None = None
+    created_at: Timestamp | None = None
+    data: EventData
+
+    @property
+    def is_analysis_settled(self) -> bool:
+        """Whether it says that an analysis is complete or has failed. Ask the API: the event is not the result."""
+        return self.type in _SETTLED
+
+    @property
+    def analysis_id(self) -> str | None:
+        """The analysis it is about, in either revision; None where it is about something else."""
+        try:
+            check_analysis_id(self.data.id)
+        except InvalidIdError:
+            return None
+        return self.data.id
+
+    def __repr__(self) -> str:
+        # Escaped: what a server sends must not forge a line of a log.
+        text = f"<Event {self.id} {self.type.value} data={self.data.id}>"
+        return text if text.isprintable() else ascii(text)[1:-1]
+
+
+def construct_event(
+    body: bytes, header: str | bytes | None, secrets: Secrets, *, now: float, tolerance: float = TOLERANCE
+) -> Event:
+    """Return the event in a body that is genuine: `verify`, then `parse_event`.
+
+    Args:
+        body: The raw bytes as they arrived, before any decoding.
+        header: The value of `Kallglot-Signature`; None where there was none.
+        secrets: The endpoint's signing secret, or several while it is being changed.
+        now: Unix seconds.
+        tolerance: Seconds that the signature may be old, or ahead of this clock.
+
+    Raises:
+        WebhookSignatureError: The header is missing or malformed, or nothing in it fits.
+        WebhookTimestampError: It fits, but is further from `now` than `tolerance`.
+        WebhookPayloadError: The body is not an event.
+        ConfigurationError: There is no secret, an empty one, or a senseless tolerance.
+    """
+    verify(body, header, secrets, now=now, tolerance=tolerance)
+    return parse_event(body)
+
+
+def parse_event(body: bytes) -> Event:
+    """Return the event in a body whose signature has been verified.
+
+    Required are `id`, `type`, and `data` to be an object if it is there. Whatever else is missing or odd is None.
+
+    Raises:
+        WebhookPayloadError: The body is not an event.
+    """
+    check_body(body)
+    try:
+        fields, problem = decode_json_object(body), ""
+    except (MalformedBodyError, WrongShapeError) as error:
+        fields, problem = {}, str(error)
+    if problem:
+        raise WebhookPayloadError(f"not an event: {problem}")
+    id, kind, data = fields.get("id"), fields.get("type"), fields.get("data")
+    if not (isinstance(id, str) and 0 < len(id) <= _LONGEST_ID):
+        raise WebhookPayloadError(f"not an event: `$.id` is not a text of 1 to {_LONGEST_ID} characters")
+    if not (isinstance(kind, str) and kind):
+        raise WebhookPayloadError("not an event: `$.type` is not a text")
+    if not isinstance(data, dict | None):
+        raise WebhookPayloadError("not an event: `$.data` is not an object")
+    return Event(
+        id=id,
+        type=EventType(kind),
+        api_version=_text(fields.get("api_version")),
+        created_at=_moment(fields.get("created_at")),
+        data=_data(data or {}),
+    )
+
+
+def _data(raw: dict[str, JSONValue]) -> EventData:
+    return EventData(
+        id=_text(raw.get("id")),
+        object=_text(raw.get("object")),
+        status=_text(raw.get("status")),
+        session_id=_text(raw.get("session_id")),
+        raw=raw,
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _moment(value: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
