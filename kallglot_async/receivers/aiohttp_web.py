@@ -1,0 +1,65 @@
+"""Webhooks as a handler of aiohttp.web."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from kallglot_async._core.signing import SIGNATURE_HEADER, TOLERANCE, Secrets
+from kallglot_async.receivers._reception import MAX_BODY, Reception, Reply, Target
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+__all__ = ["aiohttp_handler"]
+
+
+def aiohttp_handler(
+    target: Target,
+    secrets: Secrets,
+    *,
+    max_body: int = MAX_BODY,
+    tolerance: float = TOLERANCE,
+    clock: Callable[[], float] = time.time,
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """Return a handler for aiohttp.web that takes webhooks in, for `app.router.add_post(path, handler)`.
+
+    `kallglot_async.receivers` says what it answers when. It is for one event loop, as the inbox is.
+
+    Args:
+        target: An inbox, or a function that is called with each new event; what it returns is awaited if it can be.
+        secrets: The endpoint's signing secret, or several while it is being changed.
+        max_body: Bytes of a body at most; the application's own `client_max_size` does not matter.
+        tolerance: Seconds that a signature may be old, or ahead of the clock.
+        clock: Unix seconds.
+
+    Raises:
+        ConfigurationError: There is no secret, an empty one, or a senseless figure.
+    """
+    from aiohttp import web
+
+    reception = Reception(target, secrets, max_body=max_body, tolerance=tolerance, clock=clock)
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            reply = await _answer(reception, request)
+        except (web.RequestPayloadError, OSError):
+            reply = Reply(400, "Cut short")  # the client has gone, or its framing is broken
+        headers = None if reply.header is None else dict([reply.header])
+        return web.Response(status=reply.status, text=reply.text, headers=headers)
+
+    return handle
+
+
+async def _answer(reception: Reception, request: web.Request) -> Reply:
+    refusal = reception.refuse_head(request.method, request.headers.get("Content-Length"))
+    if refusal is not None:
+        return refusal
+    body = bytearray()
+    async for piece in request.content.iter_any():
+        body += piece
+        if (refusal := reception.refuse_size(len(body))) is not None:
+            return refusal
+    signatures = request.headers.getall(SIGNATURE_HEADER, [])
+    return await reception.receive(bytes(body), ",".join(signatures) if signatures else None)

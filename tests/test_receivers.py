@@ -1,0 +1,403 @@
+"""Receivers over HTTP: what is answered when, and that an event is handed over once or comes again."""
+
+import asyncio
+import contextlib
+import json
+import logging
+
+import aiohttp
+import fastapi
+import httpx
+import pytest
+from aiohttp import web
+from starlette.applications import Starlette
+
+from kallglot_async import ConfigurationError, WebhookInbox
+from kallglot_async.receivers import WebhookApp, aiohttp_handler
+from kallglot_async.webhooks import SIGNATURE_HEADER, sign
+
+NOW = 1774523060
+SECRET = "whsec_test_secret"
+
+
+def now():
+    return NOW
+
+
+def body_of(id="evt_1", about="ana_1", **more):
+    return json.dumps({"id": id, "type": "analysis.complete", "data": {"id": about, **more}}).encode()
+
+
+def signed(body, secret=SECRET, at=NOW):
+    return {SIGNATURE_HEADER: sign(body, secret, now=at)}
+
+
+class Answer:
+    """Status, text and headers of an answer, whichever way it came."""
+
+    def __init__(self, status, text, headers):
+        self.status, self.text, self.headers = status, text, headers
+
+
+@contextlib.asynccontextmanager
+async def over_asgi(target, secrets=SECRET, **options):
+    app = WebhookApp(target, secrets, clock=now, **options)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+
+        async def call(body=b"", headers=None, method="POST"):
+            response = await client.request(method, "/hook", content=body, headers=headers)
+            return Answer(response.status_code, response.text, response.headers)
+
+        yield call
+
+
+@contextlib.asynccontextmanager
+async def over_aiohttp(target, secrets=SECRET, **options):
+    app = web.Application(client_max_size=10)  # does not matter here
+    app.router.add_route("*", "/hook", aiohttp_handler(target, secrets, clock=now, **options))
+    async with serving(app) as origin, aiohttp.ClientSession() as session:
+
+        async def call(body=b"", headers=None, method="POST"):
+            data = pieces(body) if isinstance(body, list) else body
+            async with session.request(method, f"{origin}/hook", data=data, headers=headers) as response:
+                return Answer(response.status, await response.text(), response.headers)
+
+        yield call
+
+
+async def pieces(parts):
+    for part in parts:
+        yield part
+
+
+@contextlib.asynccontextmanager
+async def serving(app):
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture(params=[over_asgi, over_aiohttp], ids=["asgi", "aiohttp"])
+def receiving(request):
+    """Opens a receiver, through either server interface, and gives a function that sends it requests."""
+    return request.param
+
+
+async def test_an_event_reaches_the_inbox(receiving):
+    """200, and whoever waits for the analysis is woken; the second time 200 too, and nobody is."""
+    inbox, woken = WebhookInbox(), []
+    inbox.listen("ana_1", lambda: woken.append(1))
+    async with receiving(inbox) as call:
+        for _ in range(2):
+            assert (await call(body_of(), signed(body_of()))).status == 200
+    assert woken == [1]
+
+
+async def test_any_of_several_secrets_will_do(receiving):
+    """A secret is changed without losing an event."""
+    inbox = WebhookInbox()
+    async with receiving(inbox, ["new", "old"]) as call:
+        assert (await call(body_of("evt_1"), signed(body_of("evt_1"), "old"))).status == 200
+        assert (await call(body_of("evt_2"), signed(body_of("evt_2"), "new"))).status == 200
+        assert (await call(body_of("evt_3"), signed(body_of("evt_3"), "third"))).status == 401
+    assert "events=2" in repr(inbox)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (body_of(), {}, 401),
+        (body_of(), {SIGNATURE_HEADER: "nonsense"}, 401),
+        (body_of(), signed(body_of(), "wrong"), 401),
+        (body_of(), signed(body_of(), at=NOW - 301), 401),
+        (body_of(), signed(body_of(), at=NOW + 301), 401),
+        (body_of() + b" ", signed(body_of()), 401),
+        (b"{", signed(b"{"), 400),
+        (b"[]", signed(b"[]"), 400),
+        (b"", signed(b""), 400),
+    ],
+)
+async def test_what_is_not_genuine_is_refused(receiving, body, headers, status, caplog):
+    """401 for signatures, 400 for what was signed but is no event; the log says why, nothing is handed over."""
+    caplog.set_level(logging.INFO, "kallglot_async")
+    events = []
+    async with receiving(events.append) as call:
+        answer = await call(body, headers)
+    assert (answer.status, answer.text) == (status, {400: "Not an event", 401: "Invalid signature"}[status])
+    assert events == []
+    assert len(caplog.records) == 1
+    assert caplog.records[0].levelno == logging.INFO
+    assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS"])
+async def test_only_post_is_served(receiving, method):
+    """405, and which method to use."""
+    async with receiving(WebhookInbox()) as call:
+        answer = await call(method=method)
+    assert (answer.status, answer.headers["Allow"]) == (405, "POST")
+
+
+async def test_a_body_that_is_too_large_is_refused(receiving):
+    """413 by its length, or by counting what comes; the limit itself is fine."""
+    body = body_of()
+    async with receiving(WebhookInbox(), max_body=len(body)) as call:
+        assert (await call(body, signed(body))).status == 200
+        assert (await call(body + b" ", signed(body + b" "))).status == 413
+        if receiving is over_aiohttp:
+            assert (await call([body, b" "], signed(body + b" "))).status == 413
+            assert (await call([body[:50], body[50:]], signed(body))).status == 200
+
+
+async def test_a_handler_that_fails_is_asked_again(receiving, caplog):
+    """500, so that the sender tries again, and then the event is no duplicate. The log names it, not its text."""
+    calls = []
+
+    async def handle(event):
+        calls.append(event.id)
+        await asyncio.sleep(0)
+        if len(calls) == 1:
+            raise RuntimeError("the database is away")
+
+    body = body_of(summary="canary")
+    async with receiving(handle) as call:
+        statuses = [(await call(body, signed(body))).status for _ in range(3)]
+    assert statuses == [500, 200, 200]
+    assert calls == ["evt_1", "evt_1"]
+    [record] = caplog.records
+    assert record.getMessage() == "handling of webhook 'evt_1' of type 'analysis.complete' failed"
+    assert "canary" not in caplog.text
+
+
+async def test_a_handler_may_be_an_ordinary_function(receiving):
+    """What it returns is awaited if it can be, and of no account otherwise."""
+    queue = asyncio.Queue(1)
+    async with receiving(queue.put_nowait) as call:
+        assert (await call(body_of("evt_1"), signed(body_of("evt_1")))).status == 200
+        assert (await call(body_of("evt_2"), signed(body_of("evt_2")))).status == 500  # full: to be sent again
+        assert queue.get_nowait().id == "evt_1"
+        assert (await call(body_of("evt_2"), signed(body_of("evt_2")))).status == 200
+
+
+async def test_an_event_is_not_handled_twice_at_once(receiving):
+    """503 to a second delivery while the first is being handled: the first may still fail."""
+    started, go, calls = asyncio.Event(), asyncio.Event(), []
+
+    async def handle(event):
+        calls.append(event.id)
+        started.set()
+        await go.wait()
+
+    async with receiving(handle) as call:
+        first = asyncio.ensure_future(call(body_of(), signed(body_of())))
+        await started.wait()
+        second = await call(body_of(), signed(body_of()))
+        assert (second.status, second.headers["Retry-After"]) == (503, "1")
+        other = asyncio.ensure_future(call(body_of("evt_2"), signed(body_of("evt_2"))))
+        go.set()
+        assert [(await answer).status for answer in (first, other)] == [200, 200]
+        assert (await call(body_of(), signed(body_of()))).status == 200
+    assert calls == ["evt_1", "evt_2"]
+
+
+@pytest.mark.parametrize(
+    ("secrets", "options"),
+    [("", {}), ([], {}), (None, {}), (SECRET, {"max_body": 0}), (SECRET, {"tolerance": -1.0})],
+)
+@pytest.mark.parametrize("make", [WebhookApp, aiohttp_handler])
+def test_senseless_settings_are_refused_at_once(make, secrets, options):
+    """When the application starts, not when the first event comes."""
+    with pytest.raises(ConfigurationError):
+        make(WebhookInbox(), secrets, **options)
+
+
+# ASGI to the letter
+
+
+async def converse(app, messages, **scope):
+    """Call an application with these messages; return what it sent."""
+    waiting, sent = list(messages), []
+
+    async def receive():
+        return waiting.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    full = {"type": "http", "method": "POST", "path": "/", "root_path": "", "headers": []}
+    await app(full | scope, receive, send)
+    assert waiting == []
+    return sent
+
+
+def request_of(*parts, more=False):
+    last = len(parts) - 1
+    return [
+        {"type": "http.request", "body": part, "more_body": more or place < last} for place, part in enumerate(parts)
+    ]
+
+
+def headers_of(body):
+    return [(name.lower().encode(), value.encode()) for name, value in signed(body).items()]
+
+
+async def test_a_body_may_come_in_pieces():
+    """Empty ones and a missing `body` or `more_body` included."""
+    body, events = body_of(), []
+    app = WebhookApp(events.append, SECRET, clock=now)
+    messages = [*request_of(body[:10], b"", body[10:], more=True), {"type": "http.request"}]
+    start, end = await converse(app, messages, headers=headers_of(body))
+    assert (start["status"], end["body"], end["more_body"]) == (200, b"Accepted", False)
+    assert dict(start["headers"]) == {b"content-type": b"text/plain; charset=utf-8", b"content-length": b"8"}
+    assert [event.id for event in events] == ["evt_1"]
+
+
+async def test_a_client_that_goes_while_it_sends_is_forgotten_quietly():
+    """Nothing is sent, nothing is raised, nothing is handed over."""
+    body, events = body_of(), []
+    app = WebhookApp(events.append, SECRET, clock=now)
+    messages = [*request_of(body, more=True), {"type": "http.disconnect"}]
+    assert await converse(app, messages, headers=headers_of(body)) == []
+    assert events == []
+
+
+async def test_a_client_that_goes_before_the_answer_is_no_error():
+    """The event is handed over all the same: the retry will be a duplicate."""
+    body, events = body_of(), []
+    app = WebhookApp(events.append, SECRET, clock=now)
+
+    async def receive():
+        return request_of(body)[0]
+
+    async def send(message):
+        raise OSError("gone")
+
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": headers_of(body)}
+    await app(scope, receive, send)
+    assert len(events) == 1
+
+
+async def test_a_handler_that_is_cancelled_has_not_handled_it():
+    """The cancellation goes on its way, and the retry is no duplicate."""
+    body, calls, started = body_of(), [], asyncio.Event()
+
+    async def handle(event):
+        calls.append(event.id)
+        started.set()
+        if len(calls) == 1:
+            await asyncio.Event().wait()
+
+    app = WebhookApp(handle, SECRET, clock=now)
+    task = asyncio.ensure_future(converse(app, request_of(body), headers=headers_of(body)))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    start, _ = await converse(app, request_of(body), headers=headers_of(body))
+    assert (start["status"], calls) == (200, ["evt_1", "evt_1"])
+
+
+@pytest.mark.parametrize("length", [b"1001", b"9" * 5000])
+async def test_a_length_beyond_the_limit_is_refused_unread(length):
+    """Not one byte of the body is asked for."""
+    app = WebhookApp(WebhookInbox(), SECRET, clock=now, max_body=1000)
+    start, _ = await converse(app, [], headers=[(b"content-length", length)])
+    assert start["status"] == 413
+
+
+@pytest.mark.parametrize("length", [b"-1", b"many", b"\xb2", b""])
+async def test_a_length_that_is_none_is_no_matter(length):
+    """What comes is counted."""
+    body = body_of()
+    app = WebhookApp(WebhookInbox(), SECRET, clock=now)
+    start, _ = await converse(app, request_of(body), headers=[*headers_of(body), (b"content-length", length)])
+    assert start["status"] == 200
+
+
+async def test_an_endless_body_is_left_at_the_limit():
+    """413 as soon as it is too much, whatever else would come."""
+    app = WebhookApp(WebhookInbox(), SECRET, clock=now, max_body=1000)
+    start, _ = await converse(app, request_of(b"x" * 600, b"x" * 600, more=True))
+    assert start["status"] == 413
+
+
+@pytest.mark.parametrize("headers", [headers_of(body_of()) * 2, [(b"kallglot-signature", b"t=1,v1=\xff\x00")]])
+async def test_odd_signature_headers_are_refused(headers):
+    """Two of them, since which was meant is not for us to choose; and bytes that are no text."""
+    app = WebhookApp(WebhookInbox(), SECRET, clock=now)
+    start, _ = await converse(app, request_of(body_of()), headers=headers)
+    assert start["status"] == 401
+
+
+@pytest.mark.parametrize(
+    ("path", "root", "status"),
+    [("/hook", "", 200), ("/hook/", "", 404), ("/", "", 404), ("/a/hook", "/a", 200), ("/ab/hook", "/a", 404)],
+)
+async def test_a_path_can_be_demanded(path, root, status):
+    """Below a mount or not; everything else is not found."""
+    body = body_of()
+    app = WebhookApp(WebhookInbox(), SECRET, clock=now, path="/hook")
+    messages = request_of(body) if status == 200 else []
+    start, _ = await converse(app, messages, path=path, root_path=root, headers=headers_of(body))
+    assert start["status"] == status
+
+
+async def test_other_scopes_are_answered():
+    """A server may start and stop it as an application of its own; a WebSocket is closed, the rest refused."""
+    app = WebhookApp(WebhookInbox(), SECRET)
+    said = await converse(app, [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}], type="lifespan")
+    assert [message["type"] for message in said] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    assert (await converse(app, [], type="websocket"))[0]["type"] == "websocket.close"
+    with pytest.raises(ValueError, match="telnet"):
+        await converse(app, [], type="telnet")
+
+
+# Inside of frameworks
+
+
+@pytest.mark.parametrize("framework", [Starlette, fastapi.FastAPI])
+async def test_it_can_be_a_route_or_a_mount(framework):
+    """As the docstring says: a route of its own, or a mount with a path below it; neither is redirected."""
+    inbox = WebhookInbox()
+    app = framework()
+    app.add_route("/webhooks/kallglot", WebhookApp(inbox, SECRET, clock=now))
+    app.mount("/mounted", WebhookApp(inbox, SECRET, clock=now, path="/hook"))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+        for number, path in enumerate(["/webhooks/kallglot", "/mounted/hook"]):
+            body = body_of(f"evt_{number}")
+            assert (await client.post(path, content=body, headers=signed(body))).status_code == 200
+            assert (await client.post(path, content=body, headers=signed(b""))).status_code == 401
+            assert (await client.get(path)).status_code == 405
+        assert (await client.post("/mounted/other")).status_code == 404
+    assert "events=2" in repr(inbox)
+
+
+# aiohttp over a connection
+
+
+async def test_a_connection_that_breaks_in_the_body_is_no_event(caplog):
+    """Nothing is handed over, and nothing worse than that is logged."""
+    events = []
+    app = web.Application()
+    app.router.add_post("/hook", aiohttp_handler(events.append, SECRET, clock=now))
+    async with serving(app) as origin:
+        port = int(origin.rpartition(":")[2])
+        for wound in (b"", b"\r\nzz\r\n"):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            head = b'Transfer-Encoding: chunked\r\n\r\n5\r\n{"id"' if wound else b'Content-Length: 100\r\n\r\n{"id"'
+            writer.write(b"POST /hook HTTP/1.1\r\nHost: x\r\n" + head + wound)
+            await writer.drain()
+            await asyncio.sleep(0.02)
+            writer.transport.abort()
+        await asyncio.sleep(0.02)
+        async with aiohttp.ClientSession() as session:
+            body = body_of()
+            async with session.post(f"{origin}/hook", data=body, headers=signed(body)) as response:
+                assert response.status == 200
+    assert [event.id for event in events] == ["evt_1"]
+    ours = [record for record in caplog.records if record.name.startswith("kallglot_async")]
+    assert [record for record in ours if record.levelno > logging.INFO] == []
