@@ -13,8 +13,8 @@ said, at the place where it matters.
 
 Modules, from the bottom: `clock`, `seeding`, `plans`, `latency`; `limits`, `scenarios`, `content`, `analyses`;
 `routes`, `faults`, `fault_text`, `settings`, `journal`; `views`, `answers`, `orders`, `ledger`, `fault_bodies`, `wire`;
-`exchange` (one request), `service` (the operations), `app` (key, limits and faults around them), `control` (the
-control plane), `server` (the lifetime).
+`exchange` (one request), `webhooks` (events and their deliveries), `service` (the operations), `app` (key,
+limits and faults around them), `control` (the control plane), `server` (the lifetime).
 """
 
 from kallglot_async.emulator.analyses import AnalysisRecord, Revision
@@ -25,9 +25,13 @@ from kallglot_async.emulator.latency import Latency
 from kallglot_async.emulator.limits import WindowKind
 from kallglot_async.emulator.plans import PlanName
 from kallglot_async.emulator.server import Emulator
+from kallglot_async.emulator.webhooks import Delivery, DeliveryLog, DeliveryState
 
 __all__ = [
     "AnalysisRecord",
+    "Delivery",
+    "DeliveryLog",
+    "DeliveryState",
     "Emulator",
     "EmulatorState",
     "Fault",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import msgspec
@@ -129,11 +129,21 @@ class AnalysisStore:
         latency: How long analyses take.
         failure_rate: Share of analyses that end as failed, 0 to 1.
         speed: Divides every latency.
+        on_added: Called with every new analysis.
     """
 
-    __slots__ = ("_analyses", "_failure_rate", "_latency", "_per_session", "_seed", "_seeded", "_speed")
+    __slots__ = ("_analyses", "_failure_rate", "_latency", "_on_added", "_per_session", "_seed", "_seeded", "_speed")
 
-    def __init__(self, *, seed: int, latency: Latency, failure_rate: float, speed: float) -> None:
+    def __init__(
+        self,
+        *,
+        seed: int,
+        latency: Latency,
+        failure_rate: float,
+        speed: float,
+        on_added: Callable[[Analysis], None] | None = None,
+    ) -> None:
+        self._on_added = on_added
         self._seed = seed
         self._latency = latency
         self._failure_rate = failure_rate
@@ -186,6 +196,8 @@ class AnalysisStore:
         analysis = self._make(id, session_id, order, now, self._latency)
         analysis.fails = fraction(self._seed, "fails", id) < self._failure_rate
         self._analyses[id] = analysis
+        if self._on_added is not None:
+            self._on_added(analysis)
         return analysis
 
     def _make(self, id: str, session_id: str, order: Order, now: float, latency: Latency) -> Analysis:

@@ -18,6 +18,7 @@ from kallglot_async.emulator.journal import Journal
 from kallglot_async.emulator.limits import Verdict, make_budget
 from kallglot_async.emulator.service import Service
 from kallglot_async.emulator.settings import Settings
+from kallglot_async.emulator.webhooks import DeliveryLog, WebhookSender
 from kallglot_async.emulator.wire import Stop, faulty_response, plain_response, sends_no_answer
 
 # What the message of a 429 and a storm without a numeric `Retry-After` say, as the documentation's sample
@@ -31,13 +32,15 @@ class Api:
     Args:
         settings: What was asked for.
         clock: All times come from here.
+        deliveries: What becomes of webhooks is written here.
     """
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock, deliveries: DeliveryLog) -> None:
         self.settings = settings
         self.clock = clock
         self.journal = Journal(settings.journal_bound)
         self.faults = FaultBook(settings.seed, settings.faults)
+        self.webhooks = WebhookSender(settings, clock, deliveries)
         self._stop = Stop()
         self.reset()
 
@@ -49,7 +52,8 @@ class Api:
         settings = self.settings
         self.journal.clear()
         self.faults.reset()
-        self.service = Service(settings, self.clock)
+        self.webhooks.reset()
+        self.service = Service(settings, self.clock, self.webhooks)
         self._budget = make_budget(
             plan=settings.plan,
             rate_limit=settings.rate_limit,

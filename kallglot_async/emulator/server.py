@@ -23,6 +23,7 @@ from kallglot_async.emulator.limits import WindowKind
 from kallglot_async.emulator.plans import PlanName
 from kallglot_async.emulator.routes import BASE_PATH
 from kallglot_async.emulator.settings import Settings
+from kallglot_async.emulator.webhooks import DeliveryLog
 
 # aiohttp reports requests that are no HTTP here; with its own logger they would end up on stderr.
 _logger = logging.getLogger("kallglot_async.emulator")
@@ -65,6 +66,12 @@ class Emulator:
         journal_bound: How many journal entries are kept; None: all.
         clock: Source of monotonic seconds; None: the event loop's.
         epoch: Unix seconds at the start; None: now. Fix it to make window boundaries reproducible.
+        webhook_url: Where events of all analyses go, on a numeric loopback address; None: nowhere. The
+            `webhook_url` of a request in revision A works besides, if it is on such an address too.
+        webhook_secret: What deliveries are signed with.
+        webhook_duplicates: Share of events that are delivered twice, 0 to 1.
+        webhook_losses: Share of deliveries that are never sent, 0 to 1.
+        webhook_reorder: Whether deliveries are held back for different times, up to 10 s.
 
     Raises:
         ValueError: A live key, a host beyond loopback, or a setting that makes no sense.
@@ -93,6 +100,11 @@ class Emulator:
         journal_bound: int | None = None,
         clock: Callable[[], float] | None = None,
         epoch: float | None = None,
+        webhook_url: str | None = None,
+        webhook_secret: str = "emulated-webhook-secret",  # noqa: S107  # it guards nothing
+        webhook_duplicates: float = 0.0,
+        webhook_losses: float = 0.0,
+        webhook_reorder: bool = False,
     ) -> None:
         self._settings = Settings(
             plan=plan,
@@ -115,9 +127,17 @@ class Emulator:
             journal_bound=journal_bound,
             clock=clock,
             epoch=epoch,
+            webhook_url=webhook_url,
+            webhook_secret=webhook_secret,
+            webhook_duplicates=webhook_duplicates,
+            webhook_losses=webhook_losses,
+            webhook_reorder=webhook_reorder,
         )
+        self.deliveries = DeliveryLog()
+        """Every webhook delivery of this run, with its attempts; readable after closing too."""
         self._api: Api | None = None
         self._runner: web.ServerRunner | None = None
+        self._sending: asyncio.Task[None] | None = None
         self._port = port
 
     async def __aenter__(self) -> Self:
@@ -151,7 +171,7 @@ class Emulator:
             epoch=time.time() if settings.epoch is None else settings.epoch,
             skew=settings.clock_skew,
         )
-        self._api = Api(settings, clock)
+        self._api = Api(settings, clock, self.deliveries)
         # Cancelling handlers when their client goes keeps a hang from outliving the connection.
         server = web.Server(self._handle, handler_cancellation=True, access_log=None, logger=_logger)
         runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN)
@@ -163,9 +183,16 @@ class Emulator:
             raise
         self._runner = runner
         self._port = int(runner.addresses[0][1])
+        self._sending = asyncio.create_task(self._api.webhooks.run(), name="emulated webhooks")
 
     async def aclose(self) -> None:
-        """Stop listening and close every connection; doing it twice is fine. The journal stays readable."""
+        """Stop listening and sending, close every connection; twice is fine. The journal stays readable."""
+        sending, self._sending = self._sending, None
+        if sending is not None:
+            sending.cancel()
+            await asyncio.wait([sending])
+            if not sending.cancelled():
+                sending.result()  # it ends by cancellation only: anything else is a defect to be shown
         runner, self._runner = self._runner, None
         if runner is None:
             return

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from kallglot_async.emulator import answers
-from kallglot_async.emulator.analyses import PREFIXES, AnalysisStore
+from kallglot_async.emulator.analyses import PREFIXES, Analysis, AnalysisStore
 from kallglot_async.emulator.answers import Answer, Problem
 from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.exchange import Exchange
@@ -14,6 +15,7 @@ from kallglot_async.emulator.orders import read_json, read_order, revision_of
 from kallglot_async.emulator.seeding import is_well_formed
 from kallglot_async.emulator.settings import Settings
 from kallglot_async.emulator.views import Views
+from kallglot_async.emulator.webhooks import WebhookSender
 
 
 class Service:
@@ -22,12 +24,15 @@ class Service:
     Args:
         settings: What was asked for.
         clock: Turns moments into timestamps.
+        webhooks: Sends the events.
     """
 
-    __slots__ = ("_keys", "_settings", "_views", "analyses", "credits")
+    __slots__ = ("_clock", "_keys", "_settings", "_views", "_webhooks", "analyses", "credits")
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock, webhooks: WebhookSender) -> None:
         self._settings = settings
+        self._clock = clock
+        self._webhooks = webhooks
         self._views = Views(seed=settings.seed, clock=clock, speed=settings.speed)
         self._keys = IdempotencyStore(KEY_LIFE / settings.speed)
         self.credits = Credits(settings.credits)
@@ -36,6 +41,7 @@ class Service:
             latency=settings.latency,
             failure_rate=settings.failure_rate,
             speed=settings.speed,
+            on_added=self._watch,
         )
 
     def perform(self, exchange: Exchange, body: bytes | Problem, content_type: str) -> Answer:
@@ -74,7 +80,10 @@ class Service:
         # Whether one revision's path serves the other's ids is not documented: here it does not.
         if analysis is None or analysis.order.revision != revision:
             raise answers.not_found("analysis", id)
+        is_open = analysis.ready_at is None
         analysis.see(exchange.now)
+        if is_open:
+            self._watch(analysis)
         return answers.analysis_answer(200, self._views.retrieved(analysis, exchange.now))
 
     def _create(self, exchange: Exchange, body: bytes, content_type: str) -> Answer:
@@ -98,6 +107,16 @@ class Service:
             self.credits.charge()
         analysis = self.analyses.create(exchange.id, order, exchange.now)
         return answers.analysis_answer(202, self._views.created(analysis))
+
+    def _watch(self, analysis: Analysis) -> None:
+        """Have the analysis announced when it settles, once it is known when that is."""
+        if analysis.ready_at is not None and self._webhooks.is_wanted(analysis.order.webhook_url):
+            self._webhooks.schedule(analysis.ready_at, partial(self._announce, analysis))
+
+    def _announce(self, analysis: Analysis) -> None:
+        kind = "analysis.failed" if analysis.fails else "analysis.complete"
+        data = self._views.retrieved(analysis, self._clock.now())
+        self._webhooks.announce(kind, data, url=analysis.order.webhook_url)
 
 
 def _delay(exchange: Exchange) -> float:

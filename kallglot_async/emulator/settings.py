@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import get_args
 
 import msgspec
+from yarl import URL
 
 from kallglot_async.emulator.analyses import Revision
 from kallglot_async.emulator.faults import Fault
@@ -43,6 +44,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     journal_bound: int | None
     clock: Callable[[], float] | None
     epoch: float | None
+    webhook_url: str | None
+    webhook_secret: str
+    webhook_duplicates: float
+    webhook_losses: float
+    webhook_reorder: bool
 
     def __post_init__(self) -> None:
         check_key(self.api_key)
@@ -59,6 +65,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"credits cannot be negative: {self.credits}")
         if self.rate_limit is not None and not (self.rate_limit[0] >= 1 and 0 < self.rate_limit[1] < math.inf):
             raise ValueError(f"rate_limit is (requests, seconds), both positive, not {self.rate_limit}")
+        if self.webhook_url is not None:
+            check_target(self.webhook_url)
+        if not self.webhook_secret:
+            raise ValueError("webhook_secret cannot be empty")
+        for name, share in (("duplicates", self.webhook_duplicates), ("losses", self.webhook_losses)):
+            if not 0.0 <= share <= 1.0:
+                raise ValueError(f"webhook_{name} is a share between 0 and 1, not {share}")
 
 
 def check_key(api_key: str) -> None:
@@ -79,6 +92,22 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def check_target(url: str) -> None:
+    """Accept addresses of this machine only.
+
+    Raises:
+        ValueError: Webhooks are not sent to this URL.
+    """
+    try:
+        parsed = URL(url)
+        is_fine = parsed.scheme in ("http", "https") and is_loopback(parsed.host or "")
+    except ValueError:
+        is_fine = False
+    if not is_fine:
+        where = "http://127.0.0.1:PORT/PATH"
+        raise ValueError(f"the emulator sends webhooks to this machine only, not to {url!r}; use {where}")
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
