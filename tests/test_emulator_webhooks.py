@@ -174,6 +174,10 @@ async def test_an_address_elsewhere_is_never_sent_to() -> None:
         "127.0.0.1:80",
         "http://127.0.0.1:99999999/",
         "http://[/",
+        "http://127.0.0.1:0/",
+        "http://127.0.0.1:80\\@example.org/",
+        "http://127.0.0.1/\n",
+        "http://127.0.0.1/ä",
         "",
     ],
 )

@@ -10,6 +10,7 @@ from cyclopts.validators import Number
 
 from kallglot_async import __version__
 from kallglot_async.cli.options import Connection
+from kallglot_async.cli.webhook import webhook
 from kallglot_async.errors import ConfigurationError
 
 __all__ = ["app"]
@@ -32,6 +33,8 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
+
+app.command(webhook)
 
 _FROM_ENVIRONMENT = Connection()
 _SOURCES = "[OPTIONS] IDS... | --file FILE | -"

@@ -6,9 +6,9 @@ import ipaddress
 import math
 from collections.abc import Callable
 from typing import get_args
+from urllib.parse import urlsplit
 
 import msgspec
-from yarl import URL
 
 from kallglot_async.emulator.analyses import Revision
 from kallglot_async.emulator.faults import Fault
@@ -101,8 +101,10 @@ def check_target(url: str) -> None:
         ValueError: Webhooks are not sent to this URL.
     """
     try:
-        parsed = URL(url)
-        is_fine = parsed.scheme in ("http", "https") and is_loopback(parsed.host or "")
+        parts = urlsplit(url)
+        is_fine = parts.scheme in ("http", "https") and is_loopback(parts.hostname or "") and parts.port != 0
+        # What two parsers could read as two different hosts is no address.
+        is_fine = is_fine and url.isascii() and url.isprintable() and not set(url) & set("\\ ")
     except ValueError:
         is_fine = False
     if not is_fine:

@@ -12,17 +12,17 @@ without a 2xx within 30 s has failed. Open, and decided here:
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from heapq import heappop, heappush
 from typing import Any, Literal, overload
 
 import aiohttp
-import anyio
 import msgspec
 
 from kallglot_async.emulator.clock import Clock
@@ -135,7 +135,7 @@ class WebhookSender:
         self._deliveries = deliveries
         self._run = 0
         self._number = 0
-        self._wake = anyio.Event()
+        self._wake = asyncio.Event()
         self.reset()
 
     def reset(self) -> None:
@@ -202,31 +202,31 @@ class WebhookSender:
 
     async def run(self) -> None:
         """Deliver what is due, for ever; cancel it to stop."""
-        limiter = anyio.CapacityLimiter(_AT_ONCE)
+        room = asyncio.Semaphore(_AT_ONCE)
         timeout = aiohttp.ClientTimeout(total=None)
-        async with aiohttp.ClientSession(timeout=timeout) as session, anyio.create_task_group() as attempts:
+        async with aiohttp.ClientSession(timeout=timeout) as session, asyncio.TaskGroup() as attempts:
             while True:
                 while self._due and self._due[0][0] <= self._clock.now():
                     if (parcel := heappop(self._due)[2]()) is not None:
-                        attempts.start_soon(self._attempt, session, limiter, parcel)
-                seconds = self._due[0][0] - self._clock.now() if self._due else math.inf
-                self._wake = anyio.Event()
-                with anyio.move_on_after(max(_LEAST_SLEEP, seconds)):
-                    await self._wake.wait()
+                        attempts.create_task(self._attempt(session, room, parcel))
+                self._wake.clear()
+                seconds = max(_LEAST_SLEEP, self._due[0][0] - self._clock.now()) if self._due else None
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        await self._wake.wait()
 
-    async def _attempt(self, session: aiohttp.ClientSession, limiter: anyio.CapacityLimiter, parcel: _Parcel) -> None:
+    async def _attempt(self, session: aiohttp.ClientSession, room: asyncio.Semaphore, parcel: _Parcel) -> None:
         status = None
-        async with limiter:
+        async with room:
             if parcel.run != self._run:
                 return
             headers = self._headers(parcel)
             try:
                 # A redirect is no success, and its target need not be on this machine.
                 request = session.post(parcel.url, data=parcel.body, headers=headers, allow_redirects=False)
-                with anyio.move_on_after(ANSWER_LIMIT):
-                    async with request as response:
-                        status = response.status
-            except (aiohttp.ClientError, OSError):
+                async with asyncio.timeout(ANSWER_LIMIT), request as response:
+                    status = response.status
+            except (aiohttp.ClientError, OSError):  # TimeoutError is an OSError
                 status = None
         if parcel.run == self._run:
             self._on_answer(parcel, status)
