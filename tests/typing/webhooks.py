@@ -1,0 +1,72 @@
+"""Webhooks as a strict type checker sees them. Checked by basedpyright, never run."""
+
+# pyright: reportUnnecessaryTypeIgnoreComment=true
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import assert_type
+
+from aiohttp import web
+from fastapi import FastAPI
+from starlette.applications import Starlette
+
+from kallglot_async import (
+    KallglotError,
+    WebhookError,
+    WebhookInbox,
+    WebhookPayloadError,
+    WebhookSignatureError,
+    WebhookTimestampError,
+)
+from kallglot_async.emulator import Delivery, Emulator
+from kallglot_async.receivers import WebhookApp, aiohttp_handler
+from kallglot_async.webhooks import Event, EventType, construct_event, parse_event, sign, verify
+
+
+def an_event_has_its_fields(body: bytes, header: str | bytes | None) -> None:
+    """Envelope and data are typed; several secrets may be any sequence of texts or bytes."""
+    verify(body, header, ["one", b"other"], now=0.0)
+    verify(body.decode(), header, "one", now=0.0)  # pyright: ignore[reportArgumentType]
+    event = construct_event(body, header, ("one",), now=0.0, tolerance=60)
+    assert_type(event, Event)
+    assert_type((event.id, event.type), tuple[str, EventType])
+    assert_type((event.is_analysis_settled, event.analysis_id), tuple[bool, str | None])
+    assert_type(event.created_at, datetime | None)
+    assert_type(event.data.session_id, str | None)
+    assert_type(parse_event(body), Event)
+    assert_type(sign(body, "one", now=0.0), str)
+
+
+def errors_are_one_family(error: KallglotError) -> None:
+    """Three classes below one."""
+    if isinstance(error, WebhookTimestampError):
+        assert_type(error.age, float)
+    errors: list[WebhookError] = [WebhookTimestampError(), WebhookSignatureError(), WebhookPayloadError()]
+    errors.clear()
+
+
+def an_inbox_takes_callbacks(inbox: WebhookInbox, event: Event) -> None:
+    """What a callback returns does not matter."""
+    assert_type(inbox.put(event), bool)
+    assert_type(inbox.listen("ana_1", lambda: 5), bool)
+    inbox.forget("ana_1", print)
+
+
+async def on_event(event: Event) -> None:
+    """Handle one event."""
+
+
+def receivers_fit_their_frameworks(inbox: WebhookInbox) -> None:
+    """An inbox, an async function or an ordinary one, in each framework's own terms."""
+    FastAPI().mount("/webhooks", WebhookApp(inbox, "secret", path="/kallglot"))
+    Starlette().mount("/webhooks", WebhookApp(on_event, ["old", "new"]))
+    handler = aiohttp_handler(lambda event: event.id, "secret")
+    assert_type(handler, Callable[[web.Request], Awaitable[web.StreamResponse]])
+    web.Application().router.add_post("/webhooks/kallglot", handler)
+
+
+def the_emulator_lists_deliveries(emulator: Emulator) -> None:
+    """One by one or sliced."""
+    assert_type(emulator.deliveries[0], Delivery)
+    assert_type(emulator.deliveries[:2], list[Delivery])
+    assert_type([delivery.statuses for delivery in emulator.deliveries], list[tuple[int | None, ...]])
