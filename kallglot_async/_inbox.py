@@ -60,14 +60,14 @@ class WebhookInbox:
     def __init__(self, *, remembered: int = 100_000) -> None:
         self._seen = RecentKeys(remembered)
         self._announced = RecentKeys(remembered)
-        self._listeners: dict[str, list[Callable[[], object]]] = {}
+        self._listeners: list[Callable[[str], object]] = []
 
     def __repr__(self) -> str:
-        listeners = sum(map(len, self._listeners.values()))
-        return f"<WebhookInbox events={len(self._seen)} announced={len(self._announced)} listeners={listeners}>"
+        counts = f"events={len(self._seen)} announced={len(self._announced)} listeners={len(self._listeners)}"
+        return f"<WebhookInbox {counts}>"
 
     def put(self, event: Event) -> bool:
-        """Take in one event and wake whoever listens for the analysis that it says has settled.
+        """Take in one event and tell every listener of the analysis that it says has settled.
 
         Events about anything else, and of types that nobody knows yet, are only remembered.
 
@@ -75,38 +75,35 @@ class WebhookInbox:
             event: An event whose signature has been verified.
 
         Returns:
-            False where an event with this id came before; then nobody is woken.
+            False where an event with this id came before; then nobody is told.
         """
         if event.id in self._seen:
             return False
         if event.is_analysis_settled and (id := event.analysis_id) is not None:
             self._announced.add(id)
-            for callback in tuple(self._listeners.get(id, ())):
-                if callback in self._listeners.get(id, ()):  # one before it may have made it forget
-                    callback()
+            for callback in tuple(self._listeners):
+                if callback in self._listeners:  # one before it may have made it forget
+                    callback(id)
         # Last: if a listener raises, the sender's next attempt must not be taken for a duplicate.
         self._seen.add(event.id)
         return True
 
-    def listen(self, analysis_id: str, callback: Callable[[], object]) -> bool:
-        """Have `callback` called, without arguments, at every announcement of an analysis from now on.
+    def has_announced(self, analysis_id: str) -> bool:
+        """Whether an announcement has come already, which happens: events overtake the answer to a create."""
+        return analysis_id in self._announced
+
+    def listen(self, callback: Callable[[str], object]) -> None:
+        """Have `callback` called with the id of every analysis that is announced from now on.
 
         It is called in the middle of `put`, so it must be quick and must not raise.
 
         Args:
-            analysis_id: The analysis.
-            callback: To be given to `forget` when nobody waits any more.
-
-        Returns:
-            True where the announcement has come already, which happens: events overtake the answer to a create.
+            callback: To be given to `forget` when nobody waits any more. Twice the same is once.
         """
-        self._listeners.setdefault(analysis_id, []).append(callback)
-        return analysis_id in self._announced
+        if callback not in self._listeners:
+            self._listeners.append(callback)
 
-    def forget(self, analysis_id: str, callback: Callable[[], object]) -> None:
-        """Call `callback` no more for this analysis; it is no error if it never listened."""
-        callbacks = self._listeners.get(analysis_id, [])
-        if callback in callbacks:
-            callbacks.remove(callback)
-        if not callbacks:
-            self._listeners.pop(analysis_id, None)
+    def forget(self, callback: Callable[[str], object]) -> None:
+        """Call `callback` no more; it is no error if it never listened."""
+        if callback in self._listeners:
+            self._listeners.remove(callback)

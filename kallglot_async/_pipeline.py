@@ -14,13 +14,15 @@ import anyio
 
 from kallglot_async import _clock, errors
 from kallglot_async._config import ClientConfig
-from kallglot_async._core.headers import parse_date, parse_rate_figures, parse_retry_after
-from kallglot_async._core.messages import Operation, Response, interpret
+from kallglot_async._core.headers import RateFigures, parse_credits, parse_date, parse_rate_figures, parse_retry_after
+from kallglot_async._core.messages import Operation, Response, interpret, safe_request_id
 from kallglot_async._core.rate_limit import Ticket, Urgency
 from kallglot_async._core.retry import RetryBudget, RetryPolicy, may_have_acted
 from kallglot_async._deadlines import Deadlines
 from kallglot_async._limiter import Lane, RateLimiter
+from kallglot_async._observer import Observer
 from kallglot_async._pool import SessionPool
+from kallglot_async.models import RequestEvent, ResponseEvent, ResponseMeta, Result, RetryEvent, ThrottledEvent
 
 __all__ = ["Pipeline"]
 
@@ -36,6 +38,8 @@ class Pipeline:
         pool: The transport.
         limiter: Shared by every request, and possibly by other clients.
         random: Uniform in [0, 1), for jitter.
+        observer: Hears of every request.
+        budget: The retry budget; shared by the views of one client.
     """
 
     __slots__ = (
@@ -47,12 +51,19 @@ class Pipeline:
         "_random",
         "_server_ahead",
         "budget",
+        "observer",
         "policy",
         "round_trip",
     )
 
     def __init__(
-        self, config: ClientConfig, pool: SessionPool, limiter: RateLimiter, random: Callable[[], float]
+        self,
+        config: ClientConfig,
+        pool: SessionPool,
+        limiter: RateLimiter,
+        random: Callable[[], float],
+        observer: Observer,
+        budget: RetryBudget,
     ) -> None:
         self._config = config
         self._pool = pool
@@ -60,7 +71,8 @@ class Pipeline:
         self._random = random
         self._lanes: dict[str, Lane] = {}
         self._deadlines = Deadlines(config.timeout) if config.timeout is not None else None
-        self.budget = RetryBudget()
+        self.observer = observer
+        self.budget = budget
         self.policy = RetryPolicy(config.max_attempts, self.budget, random)
         self.round_trip = 0.0  # seconds, smoothed over the answers so far
         self._server_ahead = 0.0  # seconds by which the server's clock is ahead of ours
@@ -131,7 +143,7 @@ class Pipeline:
             )
             call.is_sending = True
             try:
-                value, _ = await self.send(operation, lane, ticket)
+                value, _ = await self.send(operation, lane, ticket, attempt=len(call.history) + 1)
                 return value
             except errors.RateLimitedError as refused:
                 call.is_sending = False
@@ -143,7 +155,7 @@ class Pipeline:
                 delay = self.policy.next_delay(operation, error, len(call.history), within=within)
                 if delay is None:
                     raise
-                _log.debug("%s failed, next attempt in %.2f s: %s", operation.name, delay, error)
+                self.on_retry(operation, error, len(call.history), delay)
                 await anyio.sleep(delay)
             ticket = None
 
@@ -167,12 +179,39 @@ class Pipeline:
             reset=state.resets_in,
         )
 
-    async def send(self, operation: Operation[T], lane: Lane, ticket: Ticket) -> tuple[T, Response]:
+    async def send(
+        self, operation: Operation[T], lane: Lane, ticket: Ticket, *, attempt: int = 1
+    ) -> tuple[T, Response]:
         """Send one request on a slot that was granted; return its value and the answer. No retries.
 
         Raises:
             KallglotError: How it ended.
         """
+        if not self.observer.is_on:
+            return await self._send(operation, lane, ticket, attempt)
+        what = {"operation": operation.name, "method": operation.method, "path": operation.path, "attempt": attempt}
+        self.observer.emit(RequestEvent, **what)
+        started = asyncio.get_running_loop().time()
+        status = error = request_id = None
+        try:
+            value, response = await self._send(operation, lane, ticket, attempt)
+            status, request_id = response.status, safe_request_id(response, self._config.api_key)
+            return value, response
+        except BaseException as raised:
+            error = type(raised).__name__
+            status = getattr(raised, "status", 0) or None
+            request_id = getattr(raised, "request_id", None)
+            raise
+        finally:
+            elapsed = asyncio.get_running_loop().time() - started
+            end = {"status": status, "error": error, "request_id": request_id, "elapsed": elapsed}
+            self.observer.emit(ResponseEvent, **what, **end)
+            if status == 429:
+                self.observer.emit(
+                    ThrottledEvent, operation=operation.name, group=operation.group, pause=lane.paused_for(_clock.now())
+                )
+
+    async def _send(self, operation: Operation[T], lane: Lane, ticket: Ticket, attempt: int) -> tuple[T, Response]:
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
@@ -180,35 +219,56 @@ class Pipeline:
         except BaseException:
             lane.lost(ticket)
             raise
-        self._learn_round_trip(loop.time() - started)
+        elapsed = loop.time() - started
+        self.round_trip += (elapsed - self.round_trip) * (0.2 if self.round_trip else 1.0)
         wall_now = time.time()
-        self._report(lane, ticket, response, wall_now)
+        figures = self._report(lane, ticket, response, wall_now)
         try:
             value = interpret(operation, response, key=self._config.api_key, wall_now=wall_now)
         except errors.ResponseMismatchError:
             await self._pool.retire()
             raise
         self.policy.on_success()
+        if isinstance(value, Result):
+            value.__dict__["meta"] = self._meta(response, figures, attempt, elapsed)
         return value, response
 
-    def _report(self, lane: Lane, ticket: Ticket, response: Response, wall_now: float) -> None:
-        """Tell the limiter what the answer says of the limit."""
+    def _meta(self, response: Response, figures: RateFigures | None, attempt: int, elapsed: float) -> ResponseMeta:
+        left, used = parse_credits(response.headers)
+        return ResponseMeta(
+            status=response.status,
+            request_id=safe_request_id(response, self._config.api_key),
+            attempts=attempt,
+            elapsed=elapsed,
+            limit=None if figures is None else figures.limit,
+            remaining=None if figures is None else figures.remaining,
+            resets_in=None if figures is None else figures.resets_in,
+            credits_remaining=left,
+            credits_used=used,
+        )
+
+    def on_retry(self, operation: Operation[Any], error: errors.KallglotError, attempt: int, delay: float) -> None:
+        """An attempt failed, and another follows in `delay` seconds: say so."""
+        _log.debug("%s failed, next attempt in %.2f s: %s", operation.name, delay, error)
+        self.observer.emit(
+            RetryEvent, operation=operation.name, attempt=attempt, error=type(error).__name__, delay=delay
+        )
+
+    def _report(self, lane: Lane, ticket: Ticket, response: Response, wall_now: float) -> RateFigures | None:
+        """Tell the limiter what the answer says of the limit, and return its figures."""
         date = parse_date(response.headers.get("Date", ""))
         if date is not None:
             self._server_ahead = date - wall_now
         figures = parse_rate_figures(response.headers, wall_now=wall_now)
         if figures is None and response.status >= 500:
             lane.lost(ticket, was_answered=True)  # a page of some gateway's: it does not know the API's limit
-            return
-        if response.status != 429:
+        elif response.status != 429:
             lane.answered(ticket, figures)
-            return
-        retry_after = parse_retry_after(response.headers, wall_now=wall_now)
-        pause = lane.refused_for(ticket, figures, retry_after, luck=self._random())
-        _log.info("refused with 429: every request of this limit pauses for %.1f s", pause)
-
-    def _learn_round_trip(self, seconds: float) -> None:
-        self.round_trip += (seconds - self.round_trip) * (0.2 if self.round_trip else 1.0)
+        else:
+            retry_after = parse_retry_after(response.headers, wall_now=wall_now)
+            pause = lane.refused_for(ticket, figures, retry_after, luck=self._random())
+            _log.info("refused with 429: every request of this limit pauses for %.1f s", pause)
+        return figures
 
     def _out_of_time(self, operation: Operation[Any], timeout: float | None) -> errors.RequestTimeoutError:
         state = self.lane(operation.group).state()

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import msgspec
 
-__all__ = ["RateFigures", "parse_date", "parse_rate_figures", "parse_request_id", "parse_retry_after"]
+__all__ = ["RateFigures", "parse_credits", "parse_date", "parse_rate_figures", "parse_request_id", "parse_retry_after"]
 
 LONGEST_WAIT = 86_400.0  # a longer Retry-After or window than a day is taken as a day
 _PLAUSIBLE_UNIX_TIME = 1_000_000_000.0  # 2001: anything below is not a moment but something else
@@ -97,6 +97,12 @@ def parse_date(text: str) -> float | None:
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
+
+
+def parse_credits(headers: Mapping[str, str]) -> tuple[int | None, int | None]:
+    """Return the API credits left and those used in this billing period; None for what was not told."""
+    left, used = headers.get("X-API-Credits-Remaining"), headers.get("X-API-Credits-Used")
+    return None if left is None else _whole(left), None if used is None else _whole(used)
 
 
 def parse_request_id(headers: Mapping[str, str]) -> str | None:

@@ -31,6 +31,7 @@ __all__ = [
     "interpret",
     "request_headers",
     "retrieve_analysis",
+    "safe_request_id",
 ]
 
 T = TypeVar("T")
@@ -250,7 +251,7 @@ def interpret(operation: Operation[T], response: Response, *, key: Secret, wall_
         f"{name} was answered {what}",
         operation=name,
         status=response.status,
-        request_id=_request_id(response, key),
+        request_id=safe_request_id(response, key),
     )
 
 
@@ -287,7 +288,7 @@ def _refusal(
             f"{operation.name} was answered with a redirect ({status}), which is not followed; check base_url",
             operation=operation.name,
             status=status,
-            request_id=_request_id(response, key),
+            request_id=safe_request_id(response, key),
         )
     kind, default = _BY_STATUS.get(status, (errors.APIError, f"the API answered {status}"))
     if status >= 500:
@@ -303,7 +304,7 @@ def _refusal(
         code=_text(body.code, key),
         type=_text(body.type, key),
         param=_text(body.param, key),
-        request_id=_text(body.request_id, key) or _request_id(response, key),
+        request_id=_text(body.request_id, key) or safe_request_id(response, key),
         retry_after=_retry_after(response, body, wall_now),
     )
 
@@ -338,5 +339,7 @@ def _retry_after(response: Response, body: _ErrorBody, wall_now: float) -> float
     return clamp_wait(seconds) if is_number else None
 
 
-def _request_id(response: Response, key: Secret) -> str | None:
-    return _text(parse_request_id(response.headers), key)
+def safe_request_id(response: Response, key: Secret) -> str | None:
+    """Return the server's id of the request, without our key; None where it sent none."""
+    text = parse_request_id(response.headers)
+    return None if text is None else key.redact(text)

@@ -11,11 +11,12 @@ from math import inf
 
 import msgspec
 
-__all__ = ["FIRM", "FLYING", "GONE", "LEARNED", "OVER", "BySight", "Deadlines", "Entry", "Place", "trim"]
+__all__ = ["FIRM", "FLYING", "GONE", "LEARNED", "OVER", "TOLD", "BySight", "Deadlines", "Entry", "Place", "trim"]
 
-# The states of an entry, the two that wait for a poll first. What is firm (a hint, a retry, a refused poll) is due
-# at its key whatever the model says. What is over has had its last look and waits to be popped.
-FIRM, LEARNED, FLYING, OVER, GONE = range(5)
+# The states of an entry, the three that wait for a poll first. What is told has been announced by the server and goes
+# at once. What is firm (a hint, a retry, a refused poll) is due at its key whatever the model says. What is over has
+# had its last look and waits to be popped.
+TOLD, FIRM, LEARNED, FLYING, OVER, GONE = range(6)
 
 
 class Entry(msgspec.Struct, gc=False, eq=False):

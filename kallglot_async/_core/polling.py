@@ -28,7 +28,7 @@ from heapq import heapify, heappop, heappush, heapreplace
 from math import expm1, inf, log1p
 
 from .hazard import FirstLooks, PollModel
-from .poll_entries import FIRM, FLYING, GONE, LEARNED, OVER, BySight, Deadlines, Entry, Place, remove_latest, trim
+from .poll_entries import FIRM, FLYING, GONE, LEARNED, OVER, TOLD, BySight, Deadlines, Entry, Place, remove_latest, trim
 from .poll_values import PollSchedule, Slot, Supply
 
 __all__ = ["FRESH", "Entry", "PollModel", "PollQueue", "PollSchedule", "Slot", "Supply"]
@@ -151,6 +151,13 @@ class PollQueue:
             else:
                 self._model.on_settled(entry.kind, seen_age, now - entry.born_at)
         self.discard(entry)
+
+    def on_told(self, entry: Entry, now: float) -> None:
+        """The server says that it has settled: look at once. One in flight is looked at again if that was too early."""
+        if entry.state <= LEARNED:
+            if entry.polls == 0:
+                remove_latest(self._new, entry)
+            self._wait(entry, now, TOLD)
 
     def on_refused(self, entry: Entry, now: float) -> None:
         """The poll was refused (429): it never happened, and is due as it was."""
@@ -356,7 +363,7 @@ class PollQueue:
         return entry.born_at + self._model.observed_age_after(entry.kind, 0.0, self._step())
 
     def _is_worth_it(self, entry: Entry, now: float) -> bool:
-        if entry.state == FIRM or entry.seen_at is None:
+        if entry.state <= FIRM or entry.seen_at is None:
             return True
         growth = self._model.growth(entry.kind, entry.seen_at - entry.born_at, now - entry.born_at)
         return growth >= 0.99 * (1.0 - JITTER) * _STEP  # 0.99: a key may come a rounding early
@@ -365,6 +372,8 @@ class PollQueue:
 
     def _can_spend(self, entry: Entry, now: float, supply: Supply) -> bool:
         """Whether a poll of it may go ahead of the even pace; the rule is at the top of the module."""
+        if entry.state == TOLD:
+            return True
         spare = supply.spare(self._model.pending)
         if spare <= 0.0 and not supply.can_run_low:
             return False

@@ -2,6 +2,17 @@
 
 from kallglot_async.models._base import JSONValue, Model, OpenEnum, Timestamp
 from kallglot_async.models.analysis import Analysis, AnalysisStatus, FailureDetail
+from kallglot_async.models.meta import (
+    ClientEvent,
+    PollEvent,
+    RequestEvent,
+    ResponseEvent,
+    ResponseMeta,
+    Result,
+    RetryEvent,
+    SettledEvent,
+    ThrottledEvent,
+)
 from kallglot_async.models.outcome import Outcome, Outcomes, Progress
 from kallglot_async.models.rate_limit import ClientStats, RateLimit, RateLimitState
 from kallglot_async.models.report import Compliance, PartySentiment, Performance, Report
@@ -24,6 +35,15 @@ from kallglot_async.models.results import (
 __all__ = [
     "ActionItem",
     "Analysis",
+    "ClientEvent",
+    "PollEvent",
+    "RequestEvent",
+    "ResponseEvent",
+    "ResponseMeta",
+    "Result",
+    "RetryEvent",
+    "SettledEvent",
+    "ThrottledEvent",
     "AnalysisStatus",
     "ClientStats",
     "Compliance",

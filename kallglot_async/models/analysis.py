@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from kallglot_async.models._base import JSONValue, Model, OpenEnum, Timestamp
+from kallglot_async.models.meta import Result
 from kallglot_async.models.report import Report
 from kallglot_async.models.results import Results
 
@@ -31,7 +32,7 @@ class FailureDetail(Model, frozen=True, kw_only=True):
     code: JSONValue = None
 
 
-class Analysis(Model, frozen=True, kw_only=True):
+class Analysis(Result, frozen=True, kw_only=True, dict=True):
     """The analysis of one call, in either revision.
 
     What both revisions have carries one name. `results` is revision A's nested object (`ana_` ids),

@@ -1,0 +1,168 @@
+"""What one answer told besides its value, and the records of what a client does."""
+
+from __future__ import annotations
+
+from kallglot_async.models._base import Model
+
+__all__ = [
+    "ClientEvent",
+    "PollEvent",
+    "RequestEvent",
+    "ResponseEvent",
+    "ResponseMeta",
+    "Result",
+    "RetryEvent",
+    "SettledEvent",
+    "ThrottledEvent",
+]
+
+
+class ResponseMeta(Model, frozen=True, kw_only=True, gc=False):
+    """What the answer that a value came from told besides.
+
+    Attributes:
+        status: The HTTP status.
+        request_id: The server's id of the request, or None. Quote it to support.
+        attempts: Requests that were sent for the call, this one included; refusals (429) are not counted.
+        elapsed: Seconds from the sending of this request to its complete answer.
+        limit: Requests in a window of the rate limit, or None where the answer told nothing of it.
+        remaining: Requests that the window held after this one.
+        resets_in: Seconds until the window renews.
+        credits_remaining: API credits left, or None where the answer did not tell.
+        credits_used: API credits used in this billing period.
+    """
+
+    status: int
+    request_id: str | None = None
+    attempts: int = 1
+    elapsed: float = 0.0
+    limit: int | None = None
+    remaining: int | None = None
+    resets_in: float | None = None
+    credits_remaining: int | None = None
+    credits_used: int | None = None
+
+
+class Result(Model, frozen=True, kw_only=True, dict=True):
+    """A value that the API answered with; `meta` tells of the answer itself.
+
+    `meta` is no field: two results with the same content are equal however they came, and encoding leaves it out.
+    """
+
+    @property
+    def meta(self) -> ResponseMeta | None:
+        """What the answer told besides; None for a value that was not fetched, such as a copy or a decoded one."""
+        found: ResponseMeta | None = self.__dict__.get("meta")
+        return found
+
+
+class ClientEvent(Model, frozen=True, kw_only=True, gc=False):
+    """Something that a client did, as `on_event` hears of it. Holds no key and no call text.
+
+    Attributes:
+        at: Unix seconds by the local clock.
+    """
+
+    at: float
+
+
+class RequestEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
+    """A request is about to be sent.
+
+    Attributes:
+        operation: For example `analyses.retrieve`.
+        method: The HTTP method.
+        path: Below the base URL.
+        attempt: Counted from 1 for each call; a refusal (429) is not counted.
+    """
+
+    operation: str
+    method: str
+    path: str
+    attempt: int
+
+
+class ResponseEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
+    """That request has ended; `status` is None where no complete answer arrived.
+
+    Attributes:
+        operation: As in the `RequestEvent`.
+        method: As in the `RequestEvent`.
+        path: As in the `RequestEvent`.
+        attempt: As in the `RequestEvent`.
+        status: The HTTP status, or None.
+        error: The class of the error it ended with, or None; `CancelledError` where the caller gave it up.
+        request_id: The server's id of the request, or None.
+        elapsed: Seconds since the request was sent.
+    """
+
+    operation: str
+    method: str
+    path: str
+    attempt: int
+    status: int | None
+    error: str | None
+    request_id: str | None
+    elapsed: float
+
+
+class RetryEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
+    """An attempt failed, and another one follows.
+
+    Attributes:
+        operation: As in the `RequestEvent`.
+        attempt: The attempt that failed.
+        error: The class of its error.
+        delay: Seconds until the next attempt.
+    """
+
+    operation: str
+    attempt: int
+    error: str
+    delay: float
+
+
+class ThrottledEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
+    """A request was refused with 429: every request of that limit pauses.
+
+    Attributes:
+        operation: The operation that was refused.
+        group: The endpoint group whose limit it is.
+        pause: Seconds.
+    """
+
+    operation: str
+    group: str
+    pause: float
+
+
+class PollEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
+    """A poll of a wait was answered.
+
+    Attributes:
+        id: The analysis.
+        status: Its status, as the API spells it.
+        polls: Polls of it so far, this one included.
+        elapsed: Seconds since its first poll was sent.
+    """
+
+    id: str
+    status: str
+    polls: int
+    elapsed: float
+
+
+class SettledEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
+    """A wait for one analysis has its outcome.
+
+    Attributes:
+        id: The analysis.
+        error: The class of the error it ended with, or None.
+        polls: Polls in all.
+        elapsed: Seconds since its first poll was sent.
+    """
+
+    id: str
+    error: str | None
+    polls: int
+    elapsed: float
