@@ -6,12 +6,12 @@ The house, each layer importing from lower ones only:
     L1 decisions   _core/: ids, headers, decoding, messages, retry, rate_limit, signing, and for polling
                    poll_values, hazard, poll_entries, polling; webhooks (events and their signatures). No clock,
                    no randomness, no event loop, no logging, no transport library.
-    L2 ports       _clock, _deadlines, _batch, _pool (aiohttp sessions, one for each event loop), _limiter,
+    L2 ports       _clock, _deadlines, _observer, _batch, _pool (aiohttp sessions, one for each event loop), _limiter,
                    _inbox (events that have come, and who waits for them)
     L3 pipeline    _pipeline: limiter, transport, decoding, retry
     L4 features    resources/, _wait_hub, _poller, _waiting; receivers/ (events over HTTP) and emulator/ stand
                    beside them, the emulator importing none of it
-    L5 client      _client: composition and lifetime
+    L5 client      _client: composition and lifetime, _composition: the parts, and what views share
     L6 face        cli/, pytest_plugin, and this module
 
 Names are loaded when they are first used, so that importing the package, or asking its command line for

@@ -11,22 +11,19 @@ from typing import Self
 import aiohttp
 
 from kallglot_async._batch import Ids, IdSource
-from kallglot_async._config import ClientConfig, Secret, check_count, check_seconds, resolve_config
+from kallglot_async._composition import UNCHANGED, Shared, Unchanged, callable_or_none, limiter_of, pool_of
+from kallglot_async._config import ClientConfig, Secret, resolve_config
 from kallglot_async._core.polling import PollSchedule
+from kallglot_async._inbox import WebhookInbox
 from kallglot_async._limiter import RateLimiter
+from kallglot_async._observer import Observer, OnEvent
 from kallglot_async._pipeline import Pipeline
-from kallglot_async._pool import SessionPool
-from kallglot_async._wait_hub import WaitHub, WaitOptions
-from kallglot_async._waiting import WaitCall
-from kallglot_async.errors import ConfigurationError, IdSourceError
-from kallglot_async.models import Analysis, ClientStats, Outcome, Outcomes, Progress, RateLimit, RateLimitState
+from kallglot_async._waiting import OnProgress, WaitCall, Waits
+from kallglot_async.models import Analysis, ClientStats, Outcome, Outcomes, RateLimit, RateLimitState
 from kallglot_async.resources.analyses import Analyses
+from kallglot_async.webhooks import Event
 
 __all__ = ["KallglotClient", "wait_many"]
-
-_READ_TIMEOUT = 60.0  # seconds without a byte, for a client that was asked to wait for ever
-
-OnProgress = Callable[[Progress], object]
 
 
 class KallglotClient:
@@ -54,6 +51,10 @@ class KallglotClient:
         connect_timeout: Seconds for connecting, name resolution and TLS included. Default 10.
         trust_env: Whether proxies are taken from the environment. Default False.
         session: A session of yours to use instead of the pool. It is never closed here.
+        inbox: Where a receiver puts webhook events. An announced analysis is then fetched at once, and polling is
+            slow, as a safety net (`PollSchedule.behind_webhooks`). May be shared by several clients.
+        on_event: Called with a record of everything the client does, in order: see `models.ClientEvent` and its
+            subclasses. It must be quick; if it raises, that is logged and it is not called again.
         random: Uniform in [0, 1), for jitter; a test may hand in its own.
 
     Raises:
@@ -75,11 +76,13 @@ class KallglotClient:
         connect_timeout: float = 10.0,
         trust_env: bool = False,
         session: aiohttp.ClientSession | None = None,
+        inbox: WebhookInbox | None = None,
+        on_event: OnEvent | None = None,
         random: Callable[[], float] = _random.random,  # noqa: TID251  # the default source of jitter
     ) -> None:
         key = Secret(api_key) if api_key is not None else None
         api_key = None  # no frame of ours holds the key as text
-        self._config = resolve_config(
+        config = resolve_config(
             api_key=key,
             base_url=base_url,
             environ=os.environ,
@@ -92,16 +95,81 @@ class KallglotClient:
             connect_timeout=connect_timeout,
             trust_env=trust_env,
         )
-        self._limiter = _limiter_of(rate_limit)
-        self._pool = _pool_of(self._config, session)
-        self._pipeline = Pipeline(self._config, self._pool, self._limiter, random)
-        self._hub = WaitHub(self._pipeline, random)
+        pool, observer = pool_of(config, session), Observer(callable_or_none("on_event", on_event))
+        self._assemble(config, Shared(pool, random, observer, inbox), limiter_of(rate_limit))
+
+    def _assemble(self, config: ClientConfig, shared: Shared, limiter: RateLimiter) -> None:
+        self._config, self._shared, self._limiter, self._pool = config, shared, limiter, shared.pool
+        self._is_view = False
+        self._pipeline = Pipeline(config, shared.pool, limiter, shared.random, shared.observer, shared.budget)
+        self._hub = shared.hub(config.api_key)
+        self._waits = Waits(self._hub, self._pipeline, config.max_in_flight, has_inbox=shared.has_inbox)
         self.analyses = Analyses(
             self._pipeline,
-            timeout=self._config.timeout,
-            max_in_flight=self._config.max_in_flight,
-            on_created=self._hub.on_created,
+            timeout=config.timeout,
+            max_in_flight=config.max_in_flight,
+            on_created=lambda created: self._hub.on_created(created, server_now=self._pipeline.server_now()),
         )
+
+    def with_options(
+        self,
+        *,
+        api_key: str | None = None,
+        timeout: float | Unchanged | None = UNCHANGED,
+        max_attempts: int | Unchanged = UNCHANGED,
+        max_in_flight: int | Unchanged = UNCHANGED,
+        max_rate_wait: float | Unchanged | None = UNCHANGED,
+        rate_limit: RateLimit | RateLimiter | None = None,
+    ) -> KallglotClient:
+        """Return a view of this client with other options: cheap, for one call or for one tenant.
+
+            analysis = await client.with_options(timeout=2.0, max_attempts=1).analyses.retrieve(id)
+
+        It shares connections, retry budget, inbox and what was learned of analyses; under the same key also the
+        limiter, and two waits for one id are one poller. Closing a view closes nothing.
+
+        Args:
+            api_key: Another organization's key: its limits are its own.
+            timeout: As for the client; each of these is the client's where it is left out.
+            max_attempts: As for the client.
+            max_in_flight: As for the client.
+            max_rate_wait: As for the client.
+            rate_limit: Another ceiling or limiter, in the place of the client's.
+
+        Raises:
+            ConfigurationError: An option cannot be used.
+        """
+        key = Secret(api_key) if api_key is not None else self._config.api_key
+        api_key = None  # no frame of ours holds the key as text
+        old = self._config
+        view = object.__new__(KallglotClient)
+        config = resolve_config(
+            api_key=key,
+            base_url=old.base_url,
+            environ={},
+            timeout=old.timeout if isinstance(timeout, Unchanged) else timeout,
+            max_attempts=old.max_attempts if isinstance(max_attempts, Unchanged) else max_attempts,
+            max_connections=old.max_connections,
+            max_in_flight=old.max_in_flight if isinstance(max_in_flight, Unchanged) else max_in_flight,
+            max_response_bytes=old.max_response_bytes,
+            max_rate_wait=old.max_rate_wait if isinstance(max_rate_wait, Unchanged) else max_rate_wait,
+            connect_timeout=old.connect_timeout,
+            trust_env=old.trust_env,
+        )
+        view._assemble(config, self._shared, self._limiter if rate_limit is None else limiter_of(rate_limit))
+        view._is_view = True
+        return view
+
+    def settle(self, event: Event) -> bool:
+        """Take in a verified webhook event: whoever waits for its analysis fetches it at once, with one request.
+
+        For a receiver of your own; those in `receivers` put events into an `inbox`, which does the same. An event
+        is a hint and no result: one that comes too early, twice or not at all costs a request at most.
+
+        Returns:
+            False where an event with this id came before.
+        """
+        return self._shared.inbox.put(event)
 
     async def wait(self, id: str, *, timeout: float | None = 120.0, schedule: PollSchedule | None = None) -> Analysis:
         """Wait until the analysis has settled and return it.
@@ -121,8 +189,8 @@ class KallglotClient:
             WaitTimeoutError: Still pending at the deadline.
             KallglotError: A poll failed in a way that waiting cannot mend; see `errors`.
         """
-        options = self._options(timeout, None, 1, schedule, None, from_add=True)
-        outcomes = await self._wait_for(IdSource([id], remember=True), options, None)
+        options = self._waits.options(timeout, None, 1, schedule, from_add=True)
+        outcomes = await self._waits.collect(IdSource([id], remember=True), options)
         return outcomes[0].unwrap()
 
     async def wait_many(
@@ -161,23 +229,8 @@ class KallglotClient:
                 lazy source becomes an outcome instead.
             IdSourceError: The iterable raised; the outcomes so far are on the error.
         """
-        options = self._options(timeout, total_timeout, max_in_flight, schedule, on_progress)
-        return await self._wait_for(IdSource(ids, remember=True), options, on_outcome)
-
-    async def _wait_for(
-        self, source: IdSource, options: WaitOptions, on_outcome: Callable[[Outcome], object] | None
-    ) -> Outcomes:
-        found: dict[str, Outcome] = {}
-        try:
-            async with WaitCall(self._hub, source, options) as finished:
-                async for outcome in finished:
-                    found.setdefault(outcome.id, outcome)
-                    if on_outcome is not None:
-                        on_outcome(outcome)
-        except IdSourceError as error:
-            error.outcomes = source.in_order(found)
-            raise
-        return source.in_order(found)
+        options = self._waits.options(timeout, total_timeout, max_in_flight, schedule, on_progress=on_progress)
+        return await self._waits.collect(IdSource(ids, remember=True), options, on_outcome)
 
     def as_completed(
         self,
@@ -199,8 +252,8 @@ class KallglotClient:
         is the same wait while its id is pending, and from a lazy source a new wait after that. Leaving the
         block ends everything that is still running. Enter and leave it in the same task.
         """
-        options = self._options(timeout, total_timeout, max_in_flight, schedule, on_progress)
-        return WaitCall(self._hub, IdSource(ids, remember=False), options)
+        options = self._waits.options(timeout, total_timeout, max_in_flight, schedule, on_progress=on_progress)
+        return self._waits.start(IdSource(ids, remember=False), options)
 
     @property
     def rate_limit(self) -> RateLimitState:
@@ -227,7 +280,8 @@ class KallglotClient:
 
     async def aclose(self) -> None:
         """Close the connections of this event loop. Twice is fine; a later call opens new ones."""
-        await self._pool.aclose()
+        if not self._is_view:
+            await self._pool.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -239,28 +293,6 @@ class KallglotClient:
 
     def __repr__(self) -> str:
         return f"<KallglotClient {self._config.base_url} key={self._config.api_key} {self._limiter}>"
-
-    def _options(
-        self,
-        timeout: float | None,
-        total_timeout: float | None,
-        max_in_flight: int | None,
-        schedule: PollSchedule | None,
-        on_progress: OnProgress | None,
-        *,
-        from_add: bool = False,
-    ) -> WaitOptions:
-        in_flight = self._config.max_in_flight if max_in_flight is None else max_in_flight
-        if schedule is not None and not isinstance(schedule, PollSchedule):
-            raise ConfigurationError(f"schedule is a PollSchedule, not {type(schedule).__name__}")
-        return WaitOptions(
-            timeout=None if timeout is None else check_seconds("timeout", timeout),
-            total_timeout=None if total_timeout is None else check_seconds("total_timeout", total_timeout),
-            max_in_flight=check_count("max_in_flight", in_flight),
-            schedule=schedule if schedule is not None else PollSchedule.learned(),
-            on_progress=on_progress,
-            from_add=from_add,
-        )
 
 
 async def wait_many(
@@ -291,25 +323,3 @@ async def wait_many(
             on_progress=on_progress,
             on_outcome=on_outcome,
         )
-
-
-def _limiter_of(rate_limit: RateLimit | RateLimiter | None) -> RateLimiter:
-    if isinstance(rate_limit, RateLimiter):
-        return rate_limit
-    if rate_limit is not None and not isinstance(rate_limit, RateLimit):
-        raise ConfigurationError(f"rate_limit is a RateLimit or a RateLimiter, not {type(rate_limit).__name__}")
-    return RateLimiter(rate_limit)
-
-
-def _pool_of(config: ClientConfig, session: aiohttp.ClientSession | None) -> SessionPool:
-    if session is not None and not isinstance(session, aiohttp.ClientSession):
-        raise ConfigurationError(f"session is an aiohttp.ClientSession, not {type(session).__name__}")
-    return SessionPool(
-        config.base_url,
-        max_connections=config.max_connections,
-        max_response_bytes=config.max_response_bytes,
-        read_timeout=_READ_TIMEOUT if config.timeout is None else None,
-        connect_timeout=config.connect_timeout,
-        trust_env=config.trust_env,
-        session=session,
-    )

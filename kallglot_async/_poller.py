@@ -20,13 +20,19 @@ from kallglot_async._core.ids import check_analysis_id
 from kallglot_async._core.messages import Response, retrieve_analysis
 from kallglot_async._core.polling import FRESH, Entry, PollQueue, Slot, Supply
 from kallglot_async._core.rate_limit import Ticket, Urgency
+from kallglot_async._core.retry import is_transient
+from kallglot_async._pipeline import Pipeline
 from kallglot_async._wait_hub import WaitHub, WaitOptions
-from kallglot_async.models import Analysis, Outcome
+from kallglot_async.models import Analysis, Outcome, PollEvent
 
 __all__ = ["Poller", "elapsed_of", "polls_of", "timed_out"]
 
 _SHORTEST_LEAD = 0.1  # seconds before a deadline at which the last look is sent, at least
 _LOOK_AGAIN = 0.5  # seconds between two looks at a poll that is not due, while no rate is known
+_ECHO = 2.0  # seconds after which an announced analysis that the API still shows running is looked at again
+_OUTAGE_GAP = 10.0  # seconds, on average, until an id is looked at again while the server fails; then twice that, ...
+_LONGEST_GAP = 60.0
+_HISTORY = 10  # failures of one id that are kept
 _RE_ASK = 0.05  # seconds after which a slot that nothing was worth is asked for again
 
 
@@ -34,7 +40,8 @@ class Poller:
     """Polls ids until each has its end, and reports every end once.
 
     Args:
-        hub: What all wait calls of the client share.
+        hub: What all wait calls under one key share.
+        pipeline: How requests are sent.
         options: How this call waits.
         group: Where its workers run.
         on_end: Called with the outcome of an id that has its end.
@@ -44,6 +51,7 @@ class Poller:
     def __init__(
         self,
         hub: WaitHub,
+        pipeline: Pipeline,
         options: WaitOptions,
         group: TaskGroup,
         *,
@@ -51,8 +59,8 @@ class Poller:
         on_answer: Callable[[], None],
     ) -> None:
         self._hub = hub
-        self._pipeline = hub.pipeline
-        self._lane = hub.pipeline.lane("analysis")
+        self._pipeline = pipeline
+        self._lane = pipeline.lane("analysis")
         self._group = group
         self._max_in_flight = options.max_in_flight
         self._on_end = on_end
@@ -70,6 +78,9 @@ class Poller:
         self._deadline = Alarm()  # the sleeper is the deadline watch
         self._in_flight = self._workers = self._idle = 0
         self._is_stopped = False
+        self._answers = 0  # good ones
+        self._failing: dict[str, int] = {}  # ids whose last poll failed: the good answers there had been by then
+        self._announced: set[str] = set()  # by a webhook, and no answer since has shown them settled
         self.entries: dict[str, Entry] = {}
         self.ends_at = math.inf  # nothing is polled after this moment, on the library's clock
         self.requests = 0
@@ -90,12 +101,24 @@ class Poller:
         kind, now = check_analysis_id(id).name, _clock.now()
         age, due_in = self._hub.age_of(id), self._hub.due_in(id)
         self.entries[id] = self._queue.add(id, kind, now, age=age, due_in=due_in)
+        if self._hub.has_announced(id):
+            self.on_announced(id)
         self._due.ring()
         self._deadline.ring()
+
+    def on_announced(self, id: str) -> None:
+        """A webhook says that it has settled: one request confirms it, at once."""
+        entry = self.entries.get(id)
+        if entry is not None:
+            self._announced.add(id)
+            self._queue.on_told(entry, _clock.now())
+            self._due.ring()
 
     def discard(self, id: str) -> Entry | None:
         """Poll an id no more; returns what is known of it, or None where it was not polled here."""
         entry = self.entries.pop(id, None)
+        self._announced.discard(id)
+        self._failing.pop(id, None)
         if entry is not None:
             self._queue.discard(entry)
             self._due.ring()
@@ -173,7 +196,9 @@ class Poller:
         patience = self._patience(entry)
         try:
             async with self._pipeline.deadline(patience):
-                analysis, response = await self._pipeline.send(operation, self._lane, ticket)
+                analysis, response = await self._pipeline.send(
+                    operation, self._lane, ticket, attempt=entry.failures + 1
+                )
         except errors.RateLimitedError:
             self.requests += 1
             self._queue.on_refused(entry, _clock.now())
@@ -203,11 +228,19 @@ class Poller:
 
     def _on_analysis(self, entry: Entry, analysis: Analysis, response: Response) -> None:
         now = _clock.now()
+        self._answers += 1
+        self._failing.pop(entry.id, None)
         entry.data = None
         entry.last_status = analysis.status.value
+        self._pipeline.observer.emit(
+            PollEvent, id=entry.id, status=analysis.status.value, polls=entry.polls, elapsed=elapsed_of(entry)
+        )
         self._queue.lead = max(_SHORTEST_LEAD, 2.0 * self._pipeline.round_trip)
         age, hint = self._when(analysis, response)
         if not analysis.is_settled:
+            if entry.id in self._announced:  # the event overtook what the API shows, or was not true
+                self._announced.discard(entry.id)
+                hint = _ECHO if hint is None else min(hint, _ECHO)
             self._queue.on_pending(entry, now, age=age, hint_in=hint)
             return
         took = None
@@ -235,14 +268,20 @@ class Poller:
 
     def _on_failure(self, entry: Entry, error: errors.RequestError) -> None:
         now = _clock.now()
-        if isinstance(error, errors.NotFoundError) and self._hub.may_not_be_visible_yet(entry.id):
+        if isinstance(error, errors.NotFoundError) and self._hub.may_not_be_visible_yet(entry.id, entry.first_poll_at):
             self._queue.on_pending(entry, now)
             return
-        history = (*(entry.data if isinstance(entry.data, tuple) else ()), str(error))
+        history = (*(entry.data if isinstance(entry.data, tuple) else ()), str(error))[-_HISTORY:]
         entry.data = history
         operation = retrieve_analysis(entry.id)
+        self._failing.setdefault(entry.id, self._answers)
         delay = self._pipeline.policy.next_delay(operation, error, entry.failures + 1)
+        if delay is None and is_transient(error) and 0 < self._answers == self._failing[entry.id]:
+            # The server has answered before, and nobody since this id began to fail: it is down, and waiting is what
+            # this call is for. No retry, but another look at a pace that adds nothing to what is offered.
+            delay = min(_LONGEST_GAP, _OUTAGE_GAP * 2.0 ** min(entry.failures, 10)) * (0.5 + self._hub.random())
         if delay is not None:
+            self._pipeline.on_retry(operation, error, entry.failures + 1, delay)
             self._queue.on_failed(entry, now, now + delay)
             return
         if entry.deadline is not None and now >= entry.deadline:
@@ -280,6 +319,8 @@ class Poller:
         """Report the end of an id, unless it was discarded meanwhile."""
         if self.entries.pop(entry.id, None) is None:
             return
+        self._announced.discard(entry.id)
+        self._failing.pop(entry.id, None)
         self._on_end(Outcome(id=entry.id, analysis=analysis, error=error, polls=entry.polls, elapsed=elapsed_of(entry)))
 
 
@@ -299,7 +340,9 @@ def timed_out(id: str, entry: Entry | None) -> errors.WaitTimeoutError:
     """Return the error for an id whose time is over, with what its last poll showed."""
     polls, elapsed = polls_of(entry), elapsed_of(entry)
     status = entry.last_status if entry is not None else None
-    seen = f"last seen {status}" if status else "never answered"
+    seen = f"last seen {status}" if status is not None else "never answered"
+    if entry is not None and isinstance(entry.data, tuple):
+        seen += f"; its last poll failed: {entry.data[-1]}"
     return errors.WaitTimeoutError(
         f"analysis {id} was not settled after {elapsed:.1f} s and {polls} polls ({seen}); wait for it again",
         id=id,

@@ -1,4 +1,4 @@
-"""What all wait calls of one client share: what was learned, and which call polls which id."""
+"""What all wait calls under one key share: what was learned, and which call polls which id."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Protocol
 
 from kallglot_async import _clock
 from kallglot_async._core.polling import Entry, PollModel, PollSchedule
-from kallglot_async._pipeline import Pipeline
+from kallglot_async._inbox import WebhookInbox
 from kallglot_async.models import Analysis, Outcome, Progress
 
 __all__ = ["WaitHub", "WaitOptions", "Waiter"]
 
 _REMEMBERED = 3600.0  # seconds for which the moment of our own creates is remembered
-_GRACE = 10.0  # seconds after our own create during which a 404 only means "not visible yet"
+_GRACE = 10.0  # seconds after the first look at what we created, in which a 404 only means "not visible yet"
 
 
 class WaitOptions:
@@ -49,19 +49,28 @@ class Waiter(Protocol):
     def on_shared_outcome(self, outcome: Outcome) -> None:
         """The call that polled the id has its outcome."""
 
+    def on_announced(self, id: str) -> None:
+        """The server says that an id which this call polls has settled."""
+
     def entry_of(self, id: str) -> Entry | None:
         """Return what is known of an id that this call polls."""
 
 
 class WaitHub:
-    """Where the wait calls of one client meet, so that an id is polled once however many wait for it."""
+    """Where the wait calls under one key meet, so that an id is polled once however many wait for it.
 
-    __slots__ = ("_created", "_followers", "_owners", "model", "pipeline", "random")
+    Args:
+        model: How long analyses take, as far as learned.
+        random: Uniform in [0, 1), for jitter.
+        inbox: Where webhooks announce what has settled. It is listened to while anybody waits.
+    """
 
-    def __init__(self, pipeline: Pipeline, random: Callable[[], float]) -> None:
-        self.pipeline = pipeline
+    __slots__ = ("_created", "_followers", "_inbox", "_owners", "model", "random")
+
+    def __init__(self, model: PollModel, random: Callable[[], float], inbox: WebhookInbox) -> None:
+        self.model = model
         self.random = random
-        self.model = PollModel()
+        self._inbox = inbox
         self._owners: dict[str, Waiter] = {}  # the call that polls an id
         self._followers: dict[str, list[Waiter]] = {}  # others that wait for it too, in order of arrival
         self._created: OrderedDict[str, tuple[float, float | None]] = OrderedDict()
@@ -70,17 +79,17 @@ class WaitHub:
         """How many ids are waited for."""
         return len(self._owners)
 
-    def on_created(self, created: Analysis) -> None:
-        """This client has just created an analysis."""
+    def on_created(self, created: Analysis, *, server_now: float) -> None:
+        """An analysis has just been created under this key; `server_now` is the server's clock in Unix seconds."""
         now = _clock.now()
         estimate = created.estimated_completion
-        takes = None if estimate is None else estimate.timestamp() - self.pipeline.server_now()
+        takes = None if estimate is None else estimate.timestamp() - server_now
         self._created[created.id] = now, takes
         while self._created and next(iter(self._created.values()))[0] < now - _REMEMBERED:
             self._created.popitem(last=False)
 
     def age_of(self, id: str) -> float | None:
-        """Return the seconds since this client created it; None where it did not, or long ago."""
+        """Return the seconds since it was created here; None where it was not, or long ago."""
         found = self._created.get(id)
         return None if found is None else _clock.now() - found[0]
 
@@ -89,18 +98,34 @@ class WaitHub:
         found = self._created.get(id)
         return None if found is None or found[1] is None else found[0] + found[1] - _clock.now()
 
-    def may_not_be_visible_yet(self, id: str) -> bool:
+    def may_not_be_visible_yet(self, id: str, first_poll_at: float | None) -> bool:
         """Whether a 404 may only mean that our own create has not spread yet."""
-        age = self.age_of(id)
-        return age is not None and age < _GRACE
+        if id not in self._created:
+            return False
+        since = self._created[id][0] if first_poll_at is None else first_poll_at
+        return _clock.now() - since < _GRACE
 
     def claim(self, id: str, call: Waiter) -> bool:
         """Make `call` the one that polls the id; False where another does, which `call` then follows."""
         if id in self._owners:
             self._followers.setdefault(id, []).append(call)
             return False
+        self._inbox.listen(self._on_announced)
         self._owners[id] = call
         return True
+
+    def has_announced(self, id: str) -> bool:
+        """Whether a webhook has said already that it has settled."""
+        return self._inbox.has_announced(id)
+
+    def _on_announced(self, id: str) -> None:
+        if (owner := self._owners.get(id)) is not None:
+            owner.on_announced(id)
+
+    def _disown(self, id: str) -> None:
+        self._owners.pop(id, None)
+        if not self._owners:
+            self._inbox.forget(self._on_announced)
 
     def owner_of(self, id: str) -> Waiter | None:
         """Return the call that polls the id."""
@@ -108,15 +133,15 @@ class WaitHub:
 
     def settle(self, outcome: Outcome) -> None:
         """The owner has an outcome that holds for everybody."""
-        self._owners.pop(outcome.id, None)
+        self._disown(outcome.id)
         for call in self._followers.pop(outcome.id, ()):
             call.on_shared_outcome(outcome)
 
     def release(self, id: str) -> None:
         """The owner waits no more: the first that follows polls it from now on."""
-        self._owners.pop(id, None)
         followers = self._followers.get(id)
         if not followers:
+            self._disown(id)
             return
         heir = followers.pop(0)
         if not followers:

@@ -20,12 +20,16 @@ import anyio.lowlevel
 
 from kallglot_async import _clock, errors
 from kallglot_async._batch import BATCH_ENDING, Alarm, IdSource, not_attempted
-from kallglot_async._core.polling import Entry
+from kallglot_async._config import check_count, check_seconds
+from kallglot_async._core.polling import Entry, PollSchedule
+from kallglot_async._pipeline import Pipeline
 from kallglot_async._poller import Poller, elapsed_of, polls_of, timed_out
 from kallglot_async._wait_hub import WaitHub, WaitOptions
-from kallglot_async.models import Outcome, Progress
+from kallglot_async.models import Outcome, Outcomes, Progress, SettledEvent
 
-__all__ = ["WaitCall"]
+__all__ = ["OnProgress", "WaitCall", "Waits"]
+
+OnProgress = Callable[[Progress], object]
 
 _log = logging.getLogger("kallglot_async.waiting")
 
@@ -40,12 +44,13 @@ class WaitCall:
     flight are cancelled. Outcomes are delivered as they settle. Enter and leave it in the same task.
     """
 
-    def __init__(self, hub: WaitHub, source: IdSource, options: WaitOptions) -> None:
+    def __init__(self, hub: WaitHub, pipeline: Pipeline, source: IdSource, options: WaitOptions) -> None:
         self._hub = hub
+        self._pipeline = pipeline
         self._source = source
         self._options = options
         self._group = anyio.create_task_group()
-        self._poller = Poller(hub, options, self._group, on_end=self._on_end, on_answer=self._report_progress)
+        self._poller = Poller(hub, pipeline, options, self._group, on_end=self._on_end, on_answer=self._report_progress)
         self._followed: dict[str, float] = {}  # ids that another call polls, and when we joined it
         self._follow_deadlines: deque[tuple[float, str]] = deque()
         self._ready: deque[Outcome] = deque()
@@ -101,7 +106,7 @@ class WaitCall:
             failed=self._failed,
             pending=self._pending,
             requests=self._poller.requests,
-            rate_limit=self._hub.pipeline.lane("analysis").state(),
+            rate_limit=self._pipeline.lane("analysis").state(),
         )
 
     @property
@@ -163,6 +168,10 @@ class WaitCall:
             self._deliver(outcome)
             self._report_progress()
 
+    def on_announced(self, id: str) -> None:
+        """The server says that an id which this call polls has settled."""
+        self._poller.on_announced(id)
+
     def entry_of(self, id: str) -> Entry | None:
         """Return what is known of an id that this call polls."""
         return self._poller.entries.get(id)
@@ -211,6 +220,10 @@ class WaitCall:
         else:
             self._failed += 1
         self._ready.append(outcome)
+        error = None if outcome.error is None else type(outcome.error).__name__
+        self._pipeline.observer.emit(
+            SettledEvent, id=outcome.id, error=error, polls=outcome.polls, elapsed=outcome.elapsed
+        )
         self._delivery.ring()
         self._room.ring()
         self._finish_if_over()
@@ -252,3 +265,73 @@ class WaitCall:
             # The caller's own code must not cost the batch.
             self._options.on_progress = None
             _log.exception("on_progress raised and is not called again")
+
+
+class Waits:
+    """Starts the wait calls of one client.
+
+    Args:
+        hub: What all wait calls under one key share.
+        pipeline: How requests are sent.
+        max_in_flight: Requests of one call at once, where the call does not say.
+        has_inbox: Whether webhooks are expected, so that polling is the safety net.
+    """
+
+    __slots__ = ("_default_schedule", "_hub", "_max_in_flight", "_pipeline")
+
+    def __init__(self, hub: WaitHub, pipeline: Pipeline, max_in_flight: int, *, has_inbox: bool) -> None:
+        self._hub = hub
+        self._pipeline = pipeline
+        self._max_in_flight = max_in_flight
+        self._default_schedule = PollSchedule.behind_webhooks() if has_inbox else PollSchedule.learned()
+
+    def options(
+        self,
+        timeout: float | None,
+        total_timeout: float | None,
+        max_in_flight: int | None,
+        schedule: PollSchedule | None,
+        *,
+        on_progress: OnProgress | None = None,
+        from_add: bool = False,
+    ) -> WaitOptions:
+        """Return how a call waits.
+
+        Raises:
+            ConfigurationError: Something of it cannot be used.
+        """
+        in_flight = self._max_in_flight if max_in_flight is None else max_in_flight
+        if schedule is not None and not isinstance(schedule, PollSchedule):
+            raise errors.ConfigurationError(f"schedule is a PollSchedule, not {type(schedule).__name__}")
+        return WaitOptions(
+            timeout=None if timeout is None else check_seconds("timeout", timeout),
+            total_timeout=None if total_timeout is None else check_seconds("total_timeout", total_timeout),
+            max_in_flight=check_count("max_in_flight", in_flight),
+            schedule=schedule if schedule is not None else self._default_schedule,
+            on_progress=on_progress,
+            from_add=from_add,
+        )
+
+    def start(self, source: IdSource, options: WaitOptions) -> WaitCall:
+        """Return a wait call, not entered yet."""
+        return WaitCall(self._hub, self._pipeline, source, options)
+
+    async def collect(
+        self, source: IdSource, options: WaitOptions, on_outcome: Callable[[Outcome], object] | None = None
+    ) -> Outcomes:
+        """Run a wait call to its end and return all outcomes in the order of the input.
+
+        Raises:
+            IdSourceError: The source raised; the outcomes so far are on the error.
+        """
+        found: dict[str, Outcome] = {}
+        try:
+            async with self.start(source, options) as finished:
+                async for outcome in finished:
+                    found.setdefault(outcome.id, outcome)
+                    if on_outcome is not None:
+                        on_outcome(outcome)
+        except errors.IdSourceError as error:
+            error.outcomes = source.in_order(found)
+            raise
+        return source.in_order(found)

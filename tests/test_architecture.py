@@ -27,6 +27,7 @@ LAYERS = {
     "webhooks": 1,
     "_clock": 2,
     "_deadlines": 2,
+    "_observer": 2,
     "_batch": 2,
     "_pool": 2,
     "_limiter": 2,
@@ -38,6 +39,7 @@ LAYERS = {
     "_poller": 4,
     "_waiting": 4,
     "emulator": 4,
+    "_composition": 5,
     "_client": 5,
     "cli": 6,
     "pytest_plugin": 6,
@@ -165,7 +167,7 @@ def test_values_and_decisions_never_await(path):
 def test_only_the_pool_and_the_client_know_the_transport(path):
     """aiohttp is one module's business; the client's constructor names its session type, and servers answer."""
     known = {name.split(".")[0] for name in imports(path, with_types=False)} & PORTS
-    assert known <= {"_pool": PORTS, "_client": {"aiohttp"}, "receivers": {"aiohttp"}}.get(
+    assert known <= {"_pool": PORTS, "_client": {"aiohttp"}, "_composition": {"aiohttp"}, "receivers": {"aiohttp"}}.get(
         home(module_name(path)), set()
     )
 

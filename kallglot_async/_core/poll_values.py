@@ -14,17 +14,22 @@ __all__ = ["PollSchedule", "Slot", "Supply"]
 
 
 class PollSchedule(msgspec.Struct, frozen=True, kw_only=True):
-    """How the polls of one id follow each other: `learned()` (the default), `fixed(...)`, `exponential(...)`."""
+    """How the polls of one id follow each other.
+
+    `learned()` (the default), `fixed(...)`, `exponential(...)`, or `behind_webhooks(...)`.
+    """
 
     policy: Literal["learned", "fixed", "exponential"] = "learned"
     first: float = 2.0
     factor: float = 1.0
     maximum: float = 2.0
+    delay: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what would poll never, or without a pause: a `ConfigurationError`."""
         check_seconds("first", self.first)
         check_seconds("maximum", self.maximum)
+        check_seconds("delay", self.delay, zero=True)
         if check_seconds("factor", self.factor) < 1.0:
             raise ConfigurationError(f"factor is {self.factor!r}: give a number from 1 up")
         if self.maximum < self.first:
@@ -45,6 +50,15 @@ class PollSchedule(msgspec.Struct, frozen=True, kw_only=True):
     def exponential(cls, first: float = 1.0, factor: float = 1.5, maximum: float = 10.0) -> PollSchedule:
         """Wait `first` seconds after the first poll, then `factor` times as long each time, up to `maximum`."""
         return cls(policy="exponential", first=first, factor=factor, maximum=maximum)
+
+    @classmethod
+    def behind_webhooks(cls, first: float = 60.0, factor: float = 2.0, maximum: float = 300.0) -> PollSchedule:
+        """Poll slowly, as the safety net behind webhooks: default of a client with an `inbox`.
+
+        The first poll of an analysis that the client created comes `first` seconds after that; any other is looked
+        at once at the start, because it may have settled, and been announced, long ago.
+        """
+        return cls(policy="exponential", first=first, factor=factor, maximum=maximum, delay=first)
 
     def interval(self, polls: int) -> float:
         """Seconds to wait after that many polls (fixed and exponential)."""

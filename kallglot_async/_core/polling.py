@@ -109,10 +109,16 @@ class PollQueue:
         if self._from_add and self._timeout is not None:
             entry.first_poll_at = now
             self._deadlines.start(entry)
-        if due_in is not None:
+        schedule = self._schedule
+        if schedule.policy != "learned":
+            if age is not None and schedule.delay:
+                self._wait(entry, now + max(0.0, schedule.delay - age), FIRM)
+            else:
+                self._new.append(entry)
+        elif due_in is not None:
             hinted = now + max(0.0, due_in)
             self._wait(entry, hinted if age is None else max(now, min(hinted, self._observed_key(entry))), FIRM)
-        elif age is not None and self._schedule.policy == "learned":
+        elif age is not None:
             self._wait(entry, max(now, self._key(entry)), LEARNED)
             self._by_sight.append(entry)
         else:

@@ -48,8 +48,9 @@ def errors_are_one_family(error: KallglotError) -> None:
 def an_inbox_takes_callbacks(inbox: WebhookInbox, event: Event) -> None:
     """What a callback returns does not matter."""
     assert_type(inbox.put(event), bool)
-    assert_type(inbox.listen("ana_1", lambda: 5), bool)
-    inbox.forget("ana_1", print)
+    inbox.listen(lambda id: assert_type(id, str))
+    inbox.forget(print)
+    assert_type(inbox.has_announced("ana_1"), bool)
 
 
 async def on_event(event: Event) -> None:
