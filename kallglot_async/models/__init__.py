@@ -1,9 +1,11 @@
-"""The values of the public face: analyses in both revisions, outcomes, rate limits."""
+"""The values of the public face: analyses and their neighbours in both revisions, outcomes, rate limits."""
 
 from kallglot_async.models._base import JSONValue, Model, OpenEnum, Timestamp
 from kallglot_async.models.analysis import Analysis, AnalysisStatus, FailureDetail
 from kallglot_async.models.outcome import Outcome, Outcomes, Progress
+from kallglot_async.models.page import RecordingPage
 from kallglot_async.models.rate_limit import ClientStats, RateLimit, RateLimitState
+from kallglot_async.models.recording import Channel, Download, Recording, RecordingStatus
 from kallglot_async.models.report import Compliance, PartySentiment, Performance, Report
 from kallglot_async.models.results import (
     ActionItem,
@@ -20,16 +22,40 @@ from kallglot_async.models.results import (
     Topic,
     Trend,
 )
+from kallglot_async.models.session import (
+    EndReason,
+    Provider,
+    Session,
+    SessionMode,
+    SessionRecording,
+    SessionStatus,
+    SessionTranscript,
+    Stream,
+)
+from kallglot_async.models.transcript import (
+    Languages,
+    Line,
+    Segment,
+    Transcript,
+    TranscriptStatus,
+    Translation,
+    Turn,
+)
 
 __all__ = [
     "ActionItem",
     "Analysis",
     "AnalysisStatus",
+    "Channel",
     "ClientStats",
     "Compliance",
+    "Download",
+    "EndReason",
     "FailureDetail",
     "JSONValue",
     "KeyMoment",
+    "Languages",
+    "Line",
     "Model",
     "OpenEnum",
     "Outcome",
@@ -38,18 +64,33 @@ __all__ = [
     "Performance",
     "Priority",
     "Progress",
+    "Provider",
     "Quality",
     "RateLimit",
     "RateLimitState",
+    "Recording",
+    "RecordingPage",
+    "RecordingStatus",
     "Report",
     "Results",
+    "Segment",
     "Sentiment",
     "SentimentLabel",
     "SentimentSegment",
+    "Session",
+    "SessionMode",
+    "SessionRecording",
+    "SessionStatus",
+    "SessionTranscript",
     "Speaker",
+    "Stream",
     "Summary",
     "TalkRatio",
     "Timestamp",
     "Topic",
+    "Transcript",
+    "TranscriptStatus",
+    "Translation",
     "Trend",
+    "Turn",
 ]
