@@ -21,6 +21,7 @@ from kallglot_async._waiting import WaitCall
 from kallglot_async.errors import ConfigurationError, IdSourceError
 from kallglot_async.models import Analysis, ClientStats, Outcome, Outcomes, Progress, RateLimit, RateLimitState
 from kallglot_async.resources.analyses import Analyses
+from kallglot_async.resources.sessions import Sessions
 
 __all__ = ["KallglotClient", "wait_many"]
 
@@ -102,6 +103,7 @@ class KallglotClient:
             max_in_flight=self._config.max_in_flight,
             on_created=self._hub.on_created,
         )
+        self.sessions = Sessions(self._pipeline, timeout=self._config.timeout)
 
     async def wait(self, id: str, *, timeout: float | None = 120.0, schedule: PollSchedule | None = None) -> Analysis:
         """Wait until the analysis has settled and return it.
