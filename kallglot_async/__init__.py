@@ -3,12 +3,12 @@
 The house, each layer importing from lower ones only:
 
     L0 values      errors, models/, _config
-    L1 decisions   _core/: ids, headers, reading, decoding, messages, retry, rate_limit; neighbour_shapes and
-                   neighbours for sessions, transcripts and recordings; for polling poll_values, hazard,
-                   poll_entries, polling. No clock, no randomness, no event loop, no logging, no transport
-                   library.
-    L2 ports       _clock, _batch, _pool (aiohttp sessions, one for each event loop), _limiter
-    L3 pipeline    _pipeline: limiter, transport, decoding, retry
+    L1 decisions   _core/: ids, headers, reading, decoding, messages, retry, rate_limit; for sessions and
+                   recordings neighbour_shapes, neighbours, locations, transfer; for polling poll_values,
+                   hazard, poll_entries, polling. No clock, no randomness, no event loop, no logging, no
+                   transport library.
+    L2 ports       _clock, _batch, _pool (aiohttp sessions, one for each event loop), _stream, _files, _limiter
+    L3 pipeline    _pipeline: limiter, transport, decoding, retry; _download, its way for large bodies
     L4 features    resources/, _wait_hub, _poller, _waiting; emulator/ stands beside them, importing none of it
     L5 client      _client: composition and lifetime
     L6 face        cli/, pytest_plugin, and this module

@@ -21,6 +21,7 @@ from kallglot_async._waiting import WaitCall
 from kallglot_async.errors import ConfigurationError, IdSourceError
 from kallglot_async.models import Analysis, ClientStats, Outcome, Outcomes, Progress, RateLimit, RateLimitState
 from kallglot_async.resources.analyses import Analyses
+from kallglot_async.resources.recordings import Recordings
 from kallglot_async.resources.sessions import Sessions
 
 __all__ = ["KallglotClient", "wait_many"]
@@ -104,6 +105,7 @@ class KallglotClient:
             on_created=self._hub.on_created,
         )
         self.sessions = Sessions(self._pipeline, timeout=self._config.timeout)
+        self.recordings = Recordings(self._pipeline, self._config)
 
     async def wait(self, id: str, *, timeout: float | None = 120.0, schedule: PollSchedule | None = None) -> Analysis:
         """Wait until the analysis has settled and return it.

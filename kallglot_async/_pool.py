@@ -12,7 +12,8 @@ import os
 import socket
 import ssl
 import warnings
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
 import aiohttp
@@ -24,6 +25,7 @@ from yarl import URL
 from kallglot_async import errors
 from kallglot_async._config import Secret
 from kallglot_async._core.messages import Operation, Response, request_headers
+from kallglot_async._stream import AnswerStream
 
 __all__ = ["SessionPool"]
 
@@ -134,6 +136,57 @@ class SessionPool:
                 await lease.aclose()
         # Outside the handler: the foreign error, which may hold the key, is no context of ours.
         raise failure
+
+    @asynccontextmanager
+    async def stream(
+        self, name: str, url: str, *, key: Secret | None, ranges: Mapping[str, str], idle: float
+    ) -> AsyncGenerator[AnswerStream, None]:
+        """Send one GET, exactly once, and give the answer of any status as its body arrives.
+
+        Without a key it is sent on connections of the pool's own, as a session of the caller's could add
+        cookies or headers to it. Leaving before the end closes the connection.
+
+        Args:
+            name: The operation's name, for errors.
+            url: The whole address.
+            key: Goes into the headers of this request alone; None for a place that must not see it.
+            ranges: Headers that ask for a part.
+            idle: Seconds without a byte after which the answer is given up.
+
+        Raises:
+            TransportError: The answer did not begin; `AnswerStream.read` raises it where it does not end.
+            ConfigurationError: The environment's proxy settings cannot be used.
+        """
+        lease = await self._lease(is_own=key is None)
+        lease.in_flight += 1
+        try:
+            answer = await AnswerStream.open(
+                lease.session,
+                name,
+                url,
+                key=key,
+                ranges=ranges,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeout.sock_connect, sock_read=idle),
+                middlewares=_MIDDLEWARES,
+                translate=_translate,
+                lost=_LostError,
+            )
+            try:
+                yield answer
+            finally:
+                answer.close()
+        finally:
+            lease.in_flight -= 1
+            if lease.is_retired and not lease.in_flight:
+                await lease.aclose()
+
+    async def _lease(self, *, is_own: bool) -> _Lease:
+        lease = (None if is_own else self._borrowed) or self._sessions.get(asyncio.get_running_loop())
+        if lease is None or (lease.session.closed and lease is not self._borrowed):
+            lease = await self._open()
+        if lease.session.closed:
+            raise errors.ConfigurationError("the session that was passed is closed: keep it open, or pass none")
+        return lease
 
     async def retire(self) -> None:
         """Send what comes next on fresh connections; the old ones close once their requests have ended.
