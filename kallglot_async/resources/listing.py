@@ -63,13 +63,15 @@ class RecordingList:
         used: set[str | None] = set()
         while True:
             page = await self._page(cursor)
-            yield page
             used.add(cursor)
-            if not page.has_more or not page.data:
+            is_last = not page.has_more or not page.data
+            if not is_last:
+                cursor = page.data[0 if self.is_backwards else -1].id
+                if cursor in used:  # it does not know the parameter, and would send this page for ever
+                    raise self._unusable("the same page again, although there are more")
+            yield page
+            if is_last:
                 return
-            cursor = page.data[0 if self.is_backwards else -1].id
-            if cursor in used:  # it does not know the parameter, and would send this page for ever
-                raise self._unusable("the same page again, although there are more")
             if not _is_recording_id(cursor):
                 raise self._unusable("more pages, but its last item has no id that could ask for the next")
 
