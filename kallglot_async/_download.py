@@ -197,21 +197,23 @@ class DownloadCall:
             await self._refuse(location, answer)
         if not transfer.on_head(answer.status, answer.headers):
             await self._sink.rewind()
-        while piece := await answer.read():
-            transfer.on_bytes(len(piece))
-            await self._sink.write(piece)
+        while await self._pass_on(answer):
             if self._on_bytes is not None:
                 self._on_bytes(transfer.received, transfer.total)
         transfer.on_end()
+
+    async def _pass_on(self, answer: AnswerStream) -> bool:
+        """Move one piece into the sink; False at the end. On a frame of its own: a traceback may show locals."""
+        piece = await answer.read()
+        self._transfer.on_bytes(len(piece))
+        await self._sink.write(piece)
+        return bool(piece)
 
     async def _refuse(self, location: Location, answer: AnswerStream) -> None:
         """Raise what an answer stands for that is no success."""
         status = answer.status
         if location.is_api:
-            body = b""
-            while len(body) < _LARGEST_REFUSAL and (piece := await answer.read()):
-                body += piece
-            response = Response(status, answer.headers, body)
+            response = Response(status, answer.headers, await _beginning_of(answer))
             interpret(_OPERATION, response, key=self._config.api_key, wall_now=time.time())
         # Not the API's own words: what a storage says of a link may quote it.
         kind: type[errors.APIError] = errors.APIError
@@ -231,3 +233,11 @@ class DownloadCall:
         error.attempts = len(self._history)
         error.history = tuple(self._history)
         return error
+
+
+async def _beginning_of(answer: AnswerStream) -> bytes:
+    """Return as much of a refusal as can be of use."""
+    body = b""
+    while len(body) < _LARGEST_REFUSAL and (piece := await answer.read()):
+        body += piece
+    return body

@@ -91,7 +91,7 @@ class RecordingList:
         return await self._pipeline.run(operation, timeout=self._timeout)
 
 
-def _is_recording_id(value: str) -> bool:
+def _is_recording_id(value: object) -> bool:
     try:
         check_recording_id(value)
     except errors.InvalidIdError:
