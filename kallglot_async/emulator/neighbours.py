@@ -71,9 +71,9 @@ class Neighbours:
         return {"id": make_id("rec", seed, "decoy", id)} if exchange.operation == "recordings.retrieve" else None
 
     def _session(self, exchange: Exchange) -> Session:
+        if self._settings.adopt_unknown and is_well_formed(exchange.id, "sess"):
+            self.sessions.know(exchange.id, exchange.now)
         session = self.sessions.get(exchange.id)
-        if session is None and self._settings.adopt_unknown and is_well_formed(exchange.id, "sess"):
-            session = self.sessions.ensure(exchange.id, exchange.now)
         if session is None:
             raise answers.not_found("session", exchange.id)
         return session

@@ -72,7 +72,7 @@ class Service:
         ids = self.analyses.seed(count, revision, now)
         for id in ids:
             if (analysis := self.analyses.get(id)) is not None:
-                self.neighbours.sessions.ensure(analysis.session_id, now)
+                self.neighbours.sessions.know(analysis.session_id, now)
         return ids
 
     def decoy(self, exchange: Exchange) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class Service:
         analysis = self.analyses.get(id)
         if analysis is None and self._settings.adopt_unknown and is_well_formed(id, PREFIXES[revision]):
             analysis = self.analyses.adopt(id, revision, exchange.now)
-            self.neighbours.sessions.ensure(analysis.session_id, exchange.now)
+            self.neighbours.sessions.know(analysis.session_id, exchange.now)
         # Whether one revision's path serves the other's ids is not documented: here it does not.
         if analysis is None or analysis.order.revision != revision:
             raise answers.not_found("analysis", id)
@@ -119,7 +119,7 @@ class Service:
         order = read_order(fields, exchange.revision)
         if order.revision == "b":
             self.credits.charge()
-        self.neighbours.sessions.ensure(exchange.id, exchange.now)
+        self.neighbours.sessions.know(exchange.id, exchange.now)
         analysis = self.analyses.create(exchange.id, order, exchange.now)
         return answers.analysis_answer(202, self._views.created(analysis))
 
