@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, TypeVar
 
 import anyio
@@ -17,6 +18,7 @@ from kallglot_async._core.headers import parse_date, parse_rate_figures, parse_r
 from kallglot_async._core.messages import Operation, Response, interpret
 from kallglot_async._core.rate_limit import Ticket, Urgency
 from kallglot_async._core.retry import RetryBudget, RetryPolicy, may_have_acted
+from kallglot_async._deadlines import Deadlines
 from kallglot_async._limiter import Lane, RateLimiter
 from kallglot_async._pool import SessionPool
 
@@ -36,7 +38,17 @@ class Pipeline:
         random: Uniform in [0, 1), for jitter.
     """
 
-    __slots__ = ("_config", "_lanes", "_limiter", "_pool", "_server_ahead", "budget", "policy", "round_trip")
+    __slots__ = (
+        "_config",
+        "_deadlines",
+        "_lanes",
+        "_limiter",
+        "_pool",
+        "_server_ahead",
+        "budget",
+        "policy",
+        "round_trip",
+    )
 
     def __init__(
         self, config: ClientConfig, pool: SessionPool, limiter: RateLimiter, random: Callable[[], float]
@@ -45,6 +57,7 @@ class Pipeline:
         self._pool = pool
         self._limiter = limiter
         self._lanes: dict[str, Lane] = {}
+        self._deadlines = Deadlines(config.timeout) if config.timeout is not None else None
         self.budget = RetryBudget()
         self.policy = RetryPolicy(config.max_attempts, self.budget, random)
         self.round_trip = 0.0  # seconds, smoothed over the answers so far
@@ -59,6 +72,12 @@ class Pipeline:
     def request_timeout(self) -> float | None:
         """Seconds that one request of a wait may take."""
         return self._config.timeout
+
+    def deadline(self, seconds: float | None) -> AbstractAsyncContextManager[object, bool | None]:
+        """Return a context that ends with `TimeoutError` so many seconds from now; None: never. Enter it at once."""
+        if self._deadlines is not None and seconds == self._config.timeout:
+            return self._deadlines.start()
+        return asyncio.timeout(seconds)
 
     def server_now(self) -> float:
         """Return the server's wall clock in Unix seconds, by the `Date` of its last answer."""
@@ -86,10 +105,9 @@ class Pipeline:
         Raises:
             KallglotError: How the last attempt ended, with the history of all.
         """
-        deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
-        call = _Call(operation, math.inf if deadline is None else deadline)
+        call = _Call(operation, math.inf if timeout is None else asyncio.get_running_loop().time() + timeout)
         try:
-            async with asyncio.timeout_at(deadline):
+            async with self.deadline(timeout):
                 return await self._run(call, ticket)
         except errors.RequestError as error:
             raise call.tell(error) from error.__cause__
@@ -104,7 +122,11 @@ class Pipeline:
         lane = self.lane(operation.group)
         loop = asyncio.get_running_loop()
         while True:
-            ticket = ticket or await self._acquire(lane, operation, call.deadline - loop.time())
+            ticket = (
+                ticket
+                or lane.try_acquire(Urgency.DIRECT)
+                or await self._acquire(lane, operation, call.deadline - loop.time())
+            )
             call.is_sending = True
             try:
                 value, _ = await self.send(operation, lane, ticket)
@@ -124,10 +146,7 @@ class Pipeline:
             ticket = None
 
     async def _acquire(self, lane: Lane, operation: Operation[Any], left: float) -> Ticket:
-        """Take a slot, unless there will be none in time."""
-        ticket = lane.try_acquire(Urgency.DIRECT)
-        if ticket is not None:
-            return ticket
+        """Wait for a slot, unless there will be none in time."""
         patience = self._config.max_rate_wait
         until = _clock.now() + (left if patience is None else min(left, patience))
         try:

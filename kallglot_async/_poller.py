@@ -7,7 +7,6 @@ is no task for a pending id, and never more than `max_in_flight` requests at onc
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Callable
 
@@ -88,8 +87,9 @@ class Poller:
 
     def add(self, id: str) -> None:
         """Poll one more id."""
-        age = self._hub.age_of(id)
-        self.entries[id] = self._queue.add(id, check_analysis_id(id).name, _clock.now(), age=age)
+        kind, now = check_analysis_id(id).name, _clock.now()
+        age, due_in = self._hub.age_of(id), self._hub.due_in(id)
+        self.entries[id] = self._queue.add(id, kind, now, age=age, due_in=due_in)
         self._due.ring()
         self._deadline.ring()
 
@@ -172,7 +172,7 @@ class Poller:
         operation = retrieve_analysis(entry.id)
         patience = self._patience(entry)
         try:
-            async with asyncio.timeout(patience):
+            async with self._pipeline.deadline(patience):
                 analysis, response = await self._pipeline.send(operation, self._lane, ticket)
         except errors.RateLimitedError:
             self.requests += 1

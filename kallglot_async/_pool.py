@@ -76,6 +76,8 @@ class SessionPool:
         session: aiohttp.ClientSession | None = None,
     ) -> None:
         self._base_url = base_url
+        base = URL(base_url, encoded=True)
+        self._scheme, self._authority, self._root = base.scheme, base.raw_authority, base.raw_path
         self._max_connections = max_connections
         self._max_response_bytes = max_response_bytes
         self._trust_env = trust_env
@@ -110,7 +112,7 @@ class SessionPool:
         try:
             async with lease.session.request(
                 operation.method,
-                URL(self._base_url + operation.path, encoded=True),
+                self._url(operation.path),
                 headers=request_headers(operation, key),  # bound to no name: a traceback may show locals
                 data=operation.body,
                 allow_redirects=False,
@@ -187,6 +189,13 @@ class SessionPool:
         if lease.session.closed:
             raise errors.ConfigurationError("the session that was passed is closed: keep it open, or pass none")
         return lease
+
+    def _url(self, path: str) -> URL:
+        """Return the address of a path below the base URL; half the cost of parsing both as one text."""
+        path, _, query = path.partition("?")
+        return URL.build(
+            scheme=self._scheme, authority=self._authority, path=self._root + path, query_string=query, encoded=True
+        )
 
     async def retire(self) -> None:
         """Send what comes next on fresh connections; the old ones close once their requests have ended.

@@ -9,7 +9,7 @@ from typing import Protocol
 from kallglot_async import _clock
 from kallglot_async._core.polling import Entry, PollModel, PollSchedule
 from kallglot_async._pipeline import Pipeline
-from kallglot_async.models import Outcome, Progress
+from kallglot_async.models import Analysis, Outcome, Progress
 
 __all__ = ["WaitHub", "WaitOptions", "Waiter"]
 
@@ -64,23 +64,30 @@ class WaitHub:
         self.model = PollModel()
         self._owners: dict[str, Waiter] = {}  # the call that polls an id
         self._followers: dict[str, list[Waiter]] = {}  # others that wait for it too, in order of arrival
-        self._created: OrderedDict[str, float] = OrderedDict()
+        self._created: OrderedDict[str, tuple[float, float | None]] = OrderedDict()
 
     def __len__(self) -> int:
         """How many ids are waited for."""
         return len(self._owners)
 
-    def on_created(self, id: str) -> None:
+    def on_created(self, created: Analysis) -> None:
         """This client has just created an analysis."""
         now = _clock.now()
-        self._created[id] = now
-        while self._created and next(iter(self._created.values())) < now - _REMEMBERED:
+        estimate = created.estimated_completion
+        takes = None if estimate is None else estimate.timestamp() - self.pipeline.server_now()
+        self._created[created.id] = now, takes
+        while self._created and next(iter(self._created.values()))[0] < now - _REMEMBERED:
             self._created.popitem(last=False)
 
     def age_of(self, id: str) -> float | None:
         """Return the seconds since this client created it; None where it did not, or long ago."""
-        created_at = self._created.get(id)
-        return None if created_at is None else _clock.now() - created_at
+        found = self._created.get(id)
+        return None if found is None else _clock.now() - found[0]
+
+    def due_in(self, id: str) -> float | None:
+        """Return the seconds until it is done by the server's own estimate; None where it gave none when asked."""
+        found = self._created.get(id)
+        return None if found is None or found[1] is None else found[0] + found[1] - _clock.now()
 
     def may_not_be_visible_yet(self, id: str) -> bool:
         """Whether a 404 may only mean that our own create has not spread yet."""

@@ -3,12 +3,17 @@
 import asyncio
 import inspect
 import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import aiohttp
 import aioresponses.core
 import hypothesis
 import pytest
+
+pytest_plugins = ["pytester"]
 
 # Without this, pytest-asyncio's first look for a "current" loop makes one that nobody ever closes.
 asyncio.set_event_loop(None)
@@ -38,6 +43,62 @@ def mocked():
     """aioresponses, made to work with the installed aiohttp; for request shape and error mapping only."""
     with aioresponses.core.aioresponses() as mock:
         yield mock
+
+
+FAULT_ROW = "fault_row"
+"""The user property of a row of the fault matrix: area, fault, call, what the client did, requests, attempts."""
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """An environment without proxies and netrc of its own."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    return monkeypatch
+
+
+@pytest.fixture
+def bench_of(
+    caplog: pytest.LogCaptureFixture,
+    environment: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
+) -> Callable[[str, Any], Awaitable[None]]:
+    """Run a case of the fault matrix on a bench of its own, and report its row."""
+    from fault_bench import Bench, Case, bench  # late: it loads the whole package
+
+    async def run(area: str, case: Case) -> None:
+        def report(it: Bench) -> None:
+            did = ", ".join(dict.fromkeys(it.did)) or "nothing"
+            record_property(FAULT_ROW, (area, case.fault, case.call, did, it.counted, it.attempts or ""))
+
+        async with bench(caplog, environment, report) as it:
+            await case.run(it)
+
+    return run
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the fault matrix. User properties travel from the workers of a parallel run to its controller."""
+    calls: dict[tuple[str, ...], list[str]] = {}
+    for reports in list(terminalreporter.stats.values()):
+        for report in reports:
+            if isinstance(report, pytest.TestReport) and report.when == "call":
+                for name, value in report.user_properties:
+                    if name == FAULT_ROW:
+                        area, fault, call, *facts = map(str, value)
+                        calls.setdefault((area, fault, *facts, report.outcome), []).append(call)
+    if not calls:
+        return
+    rows = [(area, fault, ", ".join(names), *facts) for (area, fault, *facts), names in calls.items()]
+    rows.sort(key=lambda row: row[0])  # areas; within one, in the order of the run
+    table = [("area", "fault", "met by", "the client", "requests", "attempts", "verdict"), *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    terminalreporter.section("what the client made of every fault")
+    for row in table:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        terminalreporter.write_line("  ".join(cells).rstrip())
 
 
 if needs_stream_writer():

@@ -84,6 +84,7 @@ class RawServer:
         scripts: Bytes to send as they are, or a function that does something to the connection.
         tls: Makes it speak TLS.
         host: A numeric loopback address.
+        port: Where it listens; 0 takes a free one.
 
     Attributes:
         requests: Every whole request (head and body), in the order of arrival.
@@ -91,10 +92,13 @@ class RawServer:
         connections: How many connections were accepted.
     """
 
-    def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, *scripts: Script, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
+    ) -> None:
         self._scripts: Sequence[Script] = scripts or (answer(analysis()),)
         self._tls = tls
         self._host = host
+        self.port = port
         self._open: set[asyncio.StreamWriter] = set()
         self.requests: list[bytes] = []
         self.on_connection: list[int] = []
@@ -102,8 +106,8 @@ class RawServer:
 
     async def __aenter__(self) -> Self:
         self.stopped = asyncio.Event()
-        self._server = await asyncio.start_server(self._serve, self._host, 0, ssl=self._tls)
-        self.port: int = self._server.sockets[0].getsockname()[1]
+        self._server = await asyncio.start_server(self._serve, self._host, self.port, ssl=self._tls)
+        self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -124,6 +128,12 @@ class RawServer:
     def base_url(self) -> str:
         """What a client takes as its base URL."""
         return f"{self.origin}/v1"
+
+    def heal(self, *, after: int | None = None) -> None:
+        """Answer as it should from the request with this number (from 0) on; None: from the next one on."""
+        place = len(self.requests) if after is None else after
+        scripts = [*self._scripts[:place], *[self._scripts[-1]] * (place - len(self._scripts))]
+        self._scripts = [*scripts, answer(analysis())]
 
     def stop_listening(self) -> None:
         """Refuse new connections from now on."""

@@ -25,6 +25,7 @@ LAYERS = {
     "_config": 0,
     "_core": 1,
     "_clock": 2,
+    "_deadlines": 2,
     "_batch": 2,
     "_pool": 2,
     "_stream": 2,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import zlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -32,14 +33,14 @@ def port(emulator: Emulator) -> int:
     return int(emulator.origin.rpartition(":")[2])
 
 
-async def raw(emulator: Emulator) -> tuple[bytes, BaseException | None]:
-    """What a socket sees of the answer, and how the connection ended (None: in order)."""
+async def raw(emulator: Emulator, *, is_kept: bool = False) -> tuple[bytes, BaseException | None]:
+    """What a socket sees of the answer, and how the connection ended (None: in order, or kept alive)."""
     [id] = (analysis.id for analysis in emulator.analyses())
     reader, writer = await asyncio.open_connection("127.0.0.1", port(emulator))
     writer.write(HANDSHAKE % id.encode())
     seen = b""
     try:
-        while data := await reader.read(65536):
+        while not (is_kept and seen.endswith(b"}")) and (data := await reader.read(65536)):
             seen += data
     except ConnectionResetError as error:
         return seen, error
@@ -52,7 +53,8 @@ async def raw(emulator: Emulator) -> tuple[bytes, BaseException | None]:
 
 async def test_every_kind_is_tested_here() -> None:
     """The list of kinds in this file is the list of kinds there are."""
-    assert {*REPLACED, *CUT, "status", "throttle", "gzip_bomb", "redirect", "slow", "hang", *SPOILED} == KINDS
+    single = {"status", "throttle", "gzip_bomb", "redirect", "slow", "hang", "slow_close", "bad_gzip", "unsolicited"}
+    assert {*REPLACED, *CUT, *SPOILED, *single} == KINDS
 
 
 REPLACED = {
@@ -90,6 +92,12 @@ CUT = {
     "cut_chunked": (b"HTTP/1.1 200 OK\r\n", False, 200),
     "drip": (b"HTTP/1.1 200 OK\r\n", False, 200),
     "drip_head": (b"HTTP/1.1 200 OK\r\n", False, 200),
+    "bad_status_line": (b"HTTP/1.1 2OO OK\r\n", False, None),
+    "two_lengths": (b"HTTP/1.1 200 OK\r\n", False, 200),
+    "bad_chunk": (b"HTTP/1.1 200 OK\r\n", False, 200),
+    "header_flood": (b"HTTP/1.1 200 OK\r\n", False, 200),
+    "trailing_bytes": (b"HTTP/1.1 200 OK\r\n", False, 200),
+    "early_hints": (b"HTTP/1.1 103 Early Hints\r\n", None, 200),
 }
 
 
@@ -98,9 +106,9 @@ async def test_broken_connections_break_where_they_should(kind: Any) -> None:
     """Each fault of the wire sends what it promises, then resets or closes; the journal says what was seen."""
     start, is_reset, status = CUT[kind]
     async with serving(Fault(kind=kind, interval=0.0)) as (emulator, _, _):
-        seen, error = await raw(emulator)
+        seen, error = await raw(emulator, is_kept=is_reset is None)
         assert seen.startswith(start)
-        assert (error is not None) == is_reset
+        assert (error is not None) == bool(is_reset)
         [entry] = emulator.journal
         assert (entry.status, entry.fault, entry.accepted) == (status, kind, True)
         head, _, body = seen.partition(b"\r\n\r\n")
@@ -114,6 +122,19 @@ async def test_broken_connections_break_where_they_should(kind: Any) -> None:
         if kind == "cut_chunked":
             assert b"Transfer-Encoding: chunked" in head
             assert not body.endswith(b"0\r\n\r\n")
+        if kind == "two_lengths":
+            lengths = [line for line in head.split(b"\r\n") if line.startswith(b"Content-Length: ")]
+            assert len(set(lengths)) == 2
+        if kind == "bad_chunk":
+            assert b"\r\nsize\r\n" in body
+        if kind == "header_flood":
+            assert head.count(b"\r\nX-Flood-") == 10_000
+        if kind == "trailing_bytes":
+            length = int(head.partition(b"Content-Length: ")[2].split(b"\r\n")[0])
+            assert msgspec.json.decode(body[:length])["status"] == "complete"
+            assert len(body) > length
+        if kind == "early_hints":
+            assert body.startswith(b"HTTP/1.1 200 OK\r\n")
         if kind in ("drip", "drip_head"):
             assert msgspec.json.decode(body)["status"] == "complete"
 
@@ -124,7 +145,7 @@ async def test_garbage_can_be_chosen() -> None:
         assert await raw(emulator) == (b"HTTP/9 2\r\n\r\n", None)
 
 
-SPOILED = ("broken_json", "bad_utf8", "wrong_id", "unknown_status")
+SPOILED = ("broken_json", "bad_utf8", "wrong_id", "unknown_status", "missing_field")
 
 
 @pytest.mark.parametrize("kind", SPOILED)
@@ -145,11 +166,12 @@ async def test_spoiled_bodies_are_nearly_right(kind: Any) -> None:
         fields = msgspec.json.decode(body)
         asked = url.rpartition("/")[2]
         assert (fields["id"] == asked) == (kind != "wrong_id")
-        assert fields["status"] == ("archiving" if kind == "unknown_status" else "complete")
+        expected = {"unknown_status": "archiving", "missing_field": None}.get(kind, "complete")
+        assert fields.get("status") == expected
         assert fields["object"] == "analysis"
 
 
-@pytest.mark.parametrize("kind", ["wrong_id", "unknown_status"])
+@pytest.mark.parametrize("kind", ["wrong_id", "unknown_status", "missing_field"])
 async def test_spoilers_leave_error_envelopes_alone(kind: Any) -> None:
     """An answer that is an error already stays what it is."""
     async with serving(Fault(kind=kind)) as (emulator, session, url):
@@ -212,6 +234,52 @@ async def test_a_gzip_bomb_unpacks_to_its_size() -> None:
         assert int(response.headers["Content-Length"]) < 20_000
         assert total == 8 * 1024 * 1024
     assert gzip.decompress(gzip_bomb(3 * 1024 * 1024)) == b" " * (3 * 1024 * 1024)
+
+
+async def test_a_field_can_be_left_out() -> None:
+    """`body` names the field that `missing_field` takes away."""
+    async with serving(Fault(kind="missing_field", body="id")) as (_, session, url), session.get(url) as response:
+        fields = await response.json()
+        assert "id" not in fields
+        assert fields["status"] == "complete"
+
+
+async def test_a_bad_gzip_is_whole_but_for_its_checksum() -> None:
+    """The bytes unpack to the genuine body, and the checksum says that they do not."""
+    async with (
+        serving(Fault(kind="bad_gzip")) as (_, session, url),
+        session.get(url, auto_decompress=False) as response,
+    ):
+        assert response.headers["Content-Encoding"] == "gzip"
+        packed = await response.read()
+    assert msgspec.json.decode(zlib.decompress(packed[10:-8], -zlib.MAX_WBITS))["status"] == "complete"
+    with pytest.raises(gzip.BadGzipFile):
+        gzip.decompress(packed)
+
+
+@pytest.mark.looptime
+async def test_an_unsolicited_answer_comes_later_on_the_idle_connection() -> None:
+    """The genuine answer is whole; `delay` later one more arrives that nobody asked for."""
+    async with serving(Fault(kind="unsolicited", delay=5.0, body="x")) as (emulator, _, _):
+        [id] = (analysis.id for analysis in emulator.analyses())
+        reader, writer = await asyncio.open_connection("127.0.0.1", port(emulator))
+        writer.write(HANDSHAKE % id.encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.partition(b"Content-Length: ")[2].split(b"\r\n")[0])
+        assert msgspec.json.decode(await reader.readexactly(length))["status"] == "complete"
+        assert emulator.now == 0.0
+        assert await reader.readuntil(b"\r\n\r\nx") == b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 1\r\n\r\nx"
+        assert emulator.now == pytest.approx(5.0, abs=0.1)
+        writer.close()
+
+
+@pytest.mark.looptime
+async def test_slow_close_ends_the_body_by_a_late_close() -> None:
+    """Without a length the body ends with the connection, `delay` after its last byte."""
+    async with serving(Fault(kind="slow_close", delay=7.0)) as (emulator, session, url), session.get(url) as response:
+        assert response.content_length is None
+        assert (await response.json())["status"] == "complete"
+        assert emulator.now == pytest.approx(7.0, abs=0.1)
 
 
 @pytest.mark.looptime

@@ -118,6 +118,12 @@ class TestLearned:
         assert queue.take(7.4, PACED) is None
         assert queue.take(7.5, PACED) is entry
 
+    def test_a_hint_for_an_id_of_known_age_comes_before_all_guesses_but_not_before_what_was_observed(self) -> None:
+        """The law has seen 22 to 30 s: a hint of 60 s does not make it wait that long, one of 5 s goes first."""
+        late = make(model=knowing()).add("ana_1", "a", 0.0, age=0.0, due_in=60.0)
+        assert 22.0 < late.key < 27.0
+        assert make(model=knowing()).add("ana_1", "a", 0.0, age=0.0, due_in=5.0).key == 5.0
+
     def test_two_polls_of_one_id_are_a_second_apart(self) -> None:
         queue = make(model=knowing())
         entry = queue.add("ana_1", "a", 0.0, age=29.0)

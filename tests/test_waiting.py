@@ -482,9 +482,20 @@ async def test_a_wait_for_one_is_not_starved_by_a_batch():
 async def test_a_create_that_is_not_visible_yet_is_waited_for():
     """Right after our own create a 404 is no verdict."""
     async with running() as (emulator, client):
-        created = await client.analyses.create("sess_1", analyses=["summary"])
+        created = await client.analyses.create("sess_1", include=["summary"])
         emulator.add_fault(Fault(kind="status", status=404, times=2))
         assert (await client.wait(created.id)).is_complete
+
+
+async def test_the_estimate_in_the_answer_to_a_create_sets_the_first_poll():
+    """Nothing is asked before what was observed, or the server's estimate of 30 s, says that it may be ready."""
+    async with running() as (emulator, client):
+        created = await client.analyses.create("sess_1", analyses=["summary"])
+        assert created.estimated_completion is not None
+        await client.wait(created.id)
+        created_at, *polled_at = [entry.at for entry in emulator.journal]
+        assert 20.0 < polled_at[0] - created_at < 31.0
+        assert len(polled_at) <= 3
 
 
 async def test_the_stats_add_up():

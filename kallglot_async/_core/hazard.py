@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import accumulate, pairwise
-from math import exp, expm1, log1p
+from math import exp, expm1, inf, log1p
 
 __all__ = ["FirstLooks", "PollModel"]
 
@@ -56,7 +56,7 @@ class _Integral:
 
     def age_at(self, value: float) -> float:
         i = bisect_right(self._sums, value) - 1
-        return _EDGES[i] + (value - self._sums[i]) / self._rates[i]
+        return _EDGES[i] + (value - self._sums[i]) / self._rates[i] if self._rates[i] else inf
 
 
 class _Law:
@@ -144,6 +144,11 @@ class PollModel:
         """The age at which the hazard summed from the age `start` reaches `growth`."""
         hazard = self._law(kind).hazard
         return hazard.age_at(hazard.at(max(0.0, start)) + growth)
+
+    def observed_age_after(self, kind: str, start: float, growth: float) -> float:
+        """As `age_after`, but only what has been observed; infinity where nothing was seen to last that long."""
+        observed = self._law(kind).observed
+        return observed.age_at(observed.at(max(0.0, start)) + growth)
 
     def on_running(self, kind: str, start: float, end: float) -> None:
         """One was seen running at the ages `start` and `end`."""

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -49,17 +50,24 @@ def parse_rate_figures(headers: Mapping[str, str], *, wall_now: float) -> RateFi
     text = headers.get("X-RateLimit-Limit")
     if text is None:
         return None
-    limit = _whole(text)
+    window = _parse_window(text, headers.get("X-RateLimit-Reset", ""))
     remaining = _whole(headers.get("X-RateLimit-Remaining", ""))
-    reset = _number(headers.get("X-RateLimit-Reset", ""))
-    if limit is None or remaining is None or reset is None:
+    if window is None or remaining is None or remaining > window[0]:
         return None
-    if not 1 <= limit <= _LARGEST_LIMIT or remaining > limit or reset < _PLAUSIBLE_UNIX_TIME:
-        return None
+    limit, reset = window
     resets_in = reset - (parse_date(headers.get("Date", "")) or wall_now)
     if not -1.0 <= resets_in <= LONGEST_WAIT:
         return None
     return RateFigures(limit, remaining, reset, max(0.0, resets_in))
+
+
+@lru_cache(maxsize=8)
+def _parse_window(limit_text: str, reset_text: str) -> tuple[int, float] | None:
+    """Return limit and reset of one window; a hundred answers in a row carry the same."""
+    limit, reset = _whole(limit_text), _number(reset_text)
+    if limit is None or reset is None:
+        return None
+    return (limit, reset) if 1 <= limit <= _LARGEST_LIMIT and reset >= _PLAUSIBLE_UNIX_TIME else None
 
 
 def parse_retry_after(headers: Mapping[str, str], *, wall_now: float) -> float | None:
@@ -79,23 +87,16 @@ def clamp_wait(seconds: float) -> float:
     return float(min(max(0.0, seconds), LONGEST_WAIT))
 
 
-_last_date: tuple[str, float | None] = ("", None)
-
-
+@lru_cache(maxsize=8)
 def parse_date(text: str) -> float | None:
     """Return the Unix time of an HTTP date, or None where there is none."""
-    # One response after another carries the same second: remember the last one parsed.
-    global _last_date
-    if text == _last_date[0]:
-        return _last_date[1]
+    # One response after another carries the same second, hence the cache.
     try:
         parsed = parsedate_to_datetime(text)
         # HTTP dates are UTC; a date without a zone would otherwise be read in the machine's own.
-        moment: float | None = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):
-        moment = None
-    _last_date = (text, moment)
-    return moment
+        return None
 
 
 def parse_request_id(headers: Mapping[str, str]) -> str | None:

@@ -225,7 +225,7 @@ def interpret(operation: Operation[T], response: Response, *, key: Secret, wall_
     """
     if not 200 <= response.status < 300:
         raise _refusal(operation, response, key, wall_now)
-    name, request_id = operation.name, _request_id(response, key)
+    name = operation.name
     kind: type[errors.InvalidResponseError]
     try:
         return operation.decode(response.body)
@@ -235,7 +235,12 @@ def interpret(operation: Operation[T], response: Response, *, key: Secret, wall_
         kind, what = errors.ResponseSchemaError, f"in another shape: {shape}"
     except _AnotherAnalysisError:
         kind, what = errors.ResponseMismatchError, "with another analysis than the one asked for"
-    raise kind(f"{name} was answered {what}", operation=name, status=response.status, request_id=request_id)
+    raise kind(
+        f"{name} was answered {what}",
+        operation=name,
+        status=response.status,
+        request_id=_request_id(response, key),
+    )
 
 
 class _ErrorBody(msgspec.Struct, frozen=True):

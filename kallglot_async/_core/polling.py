@@ -37,7 +37,7 @@ __all__ = ["FRESH", "Entry", "PollModel", "PollQueue", "PollSchedule", "Slot", "
 WORTH = 0.25  # q of the waiting rules: a poll is worth sending for this chance of finding its id settled
 JITTER = 0.25
 SURE = 0.9  # the chance for which a poll goes ahead though there is no request to spare
-DEAREST = 0.75  # the most that is asked of a poll that goes ahead, however scarce requests are
+DEAREST = 0.8  # the most that is asked of a poll that goes ahead, however scarce requests are
 FRESH = 0.2  # f of the waiting rules
 FIRST_LOOKS = 0.5  # for first looks that are probably in vain: they show when that changes
 SAVING = 0.1  # the same, while what is saved now can be spent later in the window
@@ -110,7 +110,8 @@ class PollQueue:
             entry.first_poll_at = now
             self._deadlines.start(entry)
         if due_in is not None:
-            self._wait(entry, now + max(0.0, due_in), FIRM)
+            hinted = now + max(0.0, due_in)
+            self._wait(entry, hinted if age is None else max(now, min(hinted, self._observed_key(entry))), FIRM)
         elif age is not None and self._schedule.policy == "learned":
             self._wait(entry, max(now, self._key(entry)), LEARNED)
             self._by_sight.append(entry)
@@ -345,8 +346,14 @@ class PollQueue:
     def _key(self, entry: Entry) -> float:
         """The moment at which its hazard has grown by the step since it was last seen."""
         seen_age = 0.0 if entry.seen_at is None else entry.seen_at - entry.born_at
-        step = _STEP * (1.0 + JITTER * (2.0 * self._random() - 1.0))
-        return entry.born_at + self._model.age_after(entry.kind, seen_age, step)
+        return entry.born_at + self._model.age_after(entry.kind, seen_age, self._step())
+
+    def _step(self) -> float:
+        return _STEP * (1.0 + JITTER * (2.0 * self._random() - 1.0))
+
+    def _observed_key(self, entry: Entry) -> float:
+        """As `_key`, from what was observed alone: where the server names a moment, guesses do not come before it."""
+        return entry.born_at + self._model.observed_age_after(entry.kind, 0.0, self._step())
 
     def _is_worth_it(self, entry: Entry, now: float) -> bool:
         if entry.state == FIRM or entry.seen_at is None:

@@ -79,7 +79,8 @@ class RetryBudget:
 
     def on_success(self) -> None:
         """A request was answered."""
-        self._tenths = min(self._capacity, self._tenths + 1)
+        if self._tenths < self._capacity:
+            self._tenths += 1
 
 
 class RetryPolicy:

@@ -40,6 +40,7 @@ Ids = Annotated[list[str] | None, Parameter(name="IDS", negative=(), show_defaul
 File = Annotated[str | None, Parameter(name=["--file", "-f"], metavar="FILE")]
 Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 Quiet = Annotated[bool, Parameter(name=["--quiet", "-q"], negative=(), show_default=False)]
+Faults = Annotated[list[str] | None, Parameter(metavar="KIND[:KEY=VALUE,...]", negative=(), show_default=False)]
 Seconds = Annotated[float | None, Parameter(metavar="SECONDS")]
 
 
@@ -175,6 +176,7 @@ def emulator(
     credits: Annotated[int | None, Parameter(metavar="N")] = None,
     adopt_unknown: Flag = False,
     analyses: Annotated[int, Parameter(metavar="N", validator=Number(gte=0))] = 0,
+    fault: Faults = None,
     json: Flag = False,
     quiet: Quiet = False,
 ) -> int:
@@ -195,11 +197,15 @@ def emulator(
         credits: API credits before 402; default: never used up.
         adopt_unknown: Take any well-formed id for one that was requested when it is first asked for.
         analyses: Start with that many analyses under way, and print their ids.
+        fault: What goes wrong, and for which requests; may be given several times. For example
+            status:status=503,rate=0.2 or reset:times=3,operation=analyses.retrieve. An unknown kind is
+            answered with the list of kinds.
         json: Say where it is as one JSON line.
         quiet: Say nothing when it ends.
     """
     from kallglot_async.cli.serve import serve
     from kallglot_async.emulator import Emulator, Latency
+    from kallglot_async.emulator.fault_text import parse_fault
 
     try:
         law = Latency.log_normal(median=latency_median, sigma=latency_sigma) if latency_median else Latency.immediate()
@@ -214,6 +220,7 @@ def emulator(
             revision=revision,
             credits=credits,
             adopt_unknown=adopt_unknown,
+            faults=[parse_fault(text) for text in fault or ()],
         )
     except ValueError as error:
         raise ConfigurationError(str(error)) from None

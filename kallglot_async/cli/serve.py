@@ -32,7 +32,8 @@ async def serve(emulator: Emulator, *, analyses: int, revision: Revision, as_jso
             await stopped.wait()
         if not quiet:
             journal = emulator.journal
-            print(f"stopped after {journal.total} requests, {journal.refused} refused", file=sys.stderr)
+            faults = "".join(f", {kind} {count} times" for kind, count in sorted(journal.faults().items()))
+            print(f"stopped after {journal.total} requests, {journal.refused} refused{faults}", file=sys.stderr)
     return 0
 
 

@@ -12,10 +12,10 @@ package, so that it cannot share the client's mistakes. What the documentation l
 said, at the place where it matters.
 
 Modules, from the bottom: `clock`, `seeding`, `plans`, `latency`; `limits`, `scenarios`, `content`, `analyses`;
-`transcripts`, `sessions`; `routes`, `faults`, `settings`, `journal`; `views`, `answers`, `audio`, `recordings`,
-`orders`, `ledger`, `fault_bodies`, `wire`; `exchange` (one request), `neighbours` (the operations on sessions,
-transcripts and recordings), `service` (all operations), `app` (key, limits and faults around them), `control` (the
-control plane), `server` (the lifetime).
+`transcripts`, `sessions`; `routes`, `faults`, `fault_text`, `settings`, `journal`; `views`, `answers`, `audio`,
+`recordings`, `orders`, `ledger`, `fault_bodies`, `wire`; `exchange` (one request), `neighbours` (the operations on
+sessions, transcripts and recordings), `service` (all operations), `app` (key, limits and faults around them),
+`control` (the control plane), `server` (the lifetime).
 """
 
 from kallglot_async.emulator.analyses import AnalysisRecord, Revision

@@ -45,8 +45,12 @@ def spoiled(fault: Fault, genuine: Answer, decoy: Callable[[], dict[str, Any]]) 
     if fault.kind == "bad_utf8":
         # Bytes that no UTF-8 text has, inside the first string of the body.
         return _with_body(genuine, genuine.body.replace(b'":"', b'":"\x80\xfe', 1))
+    if fault.kind == "bad_gzip":
+        return _with_bad_gzip(genuine)
     if genuine.status >= 300:
         return genuine
+    if fault.kind == "missing_field":
+        return _without(genuine, fault.body or "status")
     if fault.kind == "unknown_status":
         return _patched(genuine, {"status": fault.body or "archiving"})
     return _patched(genuine, decoy()) if fault.kind == "wrong_id" else genuine
@@ -117,6 +121,19 @@ def gzip_bomb(size: int) -> bytes:
 
 def _patched(answer: Answer, changes: dict[str, Any]) -> Answer:
     return _with_body(answer, msgspec.json.encode(msgspec.json.decode(answer.body, type=dict) | changes))
+
+
+def _without(answer: Answer, field: str) -> Answer:
+    fields = msgspec.json.decode(answer.body, type=dict)
+    fields.pop(field, None)
+    return _with_body(answer, msgspec.json.encode(fields))
+
+
+def _with_bad_gzip(answer: Answer) -> Answer:
+    packed = gzip.compress(answer.body, mtime=0)
+    # The last eight bytes are checksum and length.
+    spoiled = packed[:-8] + bytes(byte ^ 0xFF for byte in packed[-8:-4]) + packed[-4:]
+    return msgspec.structs.replace(answer, body=spoiled, headers=answer.headers | {"Content-Encoding": "gzip"})
 
 
 def _with_body(answer: Answer, body: bytes) -> Answer:

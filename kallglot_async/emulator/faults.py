@@ -4,6 +4,9 @@ A fault is chosen after authentication and after the rate limit has let the requ
 has used its share of the budget (the server did count it). The one exception is `throttle`: like every
 refused request it costs nothing. A request that the limit itself refuses meets no fault and uses none up.
 
+Who knows Toxiproxy's names finds `latency` as `slow`, `slicer` as `drip`, `limit_data` as `cut_body`,
+`reset_peer` as `reset`, `timeout` as `hang`, `down` as `close`, and `slow_close` as it is.
+
 Delays and intervals of faults are wire time, not divided by the emulator's `speed`: they rehearse the
 client's real timeouts.
 """
@@ -43,6 +46,16 @@ FaultKind = Literal[
     "redirect",
     "garbage",
     "unknown_status",
+    "missing_field",
+    "bad_gzip",
+    "bad_status_line",
+    "two_lengths",
+    "bad_chunk",
+    "header_flood",
+    "trailing_bytes",
+    "early_hints",
+    "unsolicited",
+    "slow_close",
 ]
 """What can go wrong; `Fault` says what each of them does."""
 
@@ -62,6 +75,16 @@ _SPOILERS = frozenset(
         "bad_utf8",
         "wrong_id",
         "unknown_status",
+        "missing_field",
+        "bad_gzip",
+        "bad_status_line",
+        "two_lengths",
+        "bad_chunk",
+        "header_flood",
+        "trailing_bytes",
+        "early_hints",
+        "unsolicited",
+        "slow_close",
     }
 )
 
@@ -79,7 +102,13 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     (less than `Content-Length`, then closed), `cut_chunked` (a chunked body without its end), `slow` (`delay`
     before the answer), `drip` (head at once, body one byte per `interval`), `drip_head` (all of it that way),
     `broken_json` (cut in the middle, length right), `bad_utf8`, `wrong_id` (another analysis),
-    `unknown_status` (an analysis status nobody has heard of).
+    `unknown_status` (an analysis status nobody has heard of), `missing_field` (without the field that `body`
+    names), `bad_gzip` (compressed, with a wrong checksum), `bad_status_line`, `two_lengths` (two
+    `Content-Length` that differ), `bad_chunk` (a chunk without a size), `header_flood` (`size` headers),
+    `trailing_bytes` (more than `Content-Length`), `slow_close` (no length, and closed only after `delay`).
+
+    Kinds that come on top of the genuine answer: `early_hints` (a 103 before it), `unsolicited` (one more
+    answer, `delay` after it on the idle connection, as balancers do that give a connection up).
 
     Raises:
         ValueError: A kind or a figure that does not exist.
@@ -101,21 +130,24 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Whether the server acts on the request (creates, counts the poll) although its answer is lost; None:
     only where the kind spoils a genuine answer."""
     status: int | None = None
-    """Status sent; None: 503 for `status`, 429 for `throttle`, 302 for `redirect`, 200 otherwise."""
+    """Status sent; None: 503 for `status`, 429 for `throttle`, 302 for `redirect`, 408 for `unsolicited`, 200
+    otherwise. Kinds that spoil the genuine answer keep its status."""
     headers: dict[str, str | None] = {}
     """Headers added to the answer; None takes one away. Not for kinds that send no head."""
     body: str | None = None
-    """Replaces the body of `status`, `html`, `garbage`; the made-up status of `unknown_status`."""
+    """Replaces the body of `status`, `html`, `garbage`, `unsolicited`, and the bytes of `bad_status_line` and
+    `trailing_bytes`; the made-up status of `unknown_status`; the field of `missing_field`, None: `status`."""
     retry_after: int | float | str | None = 30
     """`Retry-After` of `throttle`, sent as it is; None: no such header."""
     delay: float = 1.0
-    """Seconds, for `slow`."""
+    """Seconds, for `slow`, `slow_close` and `unsolicited`."""
     interval: float = 0.1
     """Seconds between two bytes, for `drip` and `drip_head`."""
     location: str = "http://127.0.0.1:9/"
     """Target of `redirect`."""
     size: int | None = None
-    """Depth of `deep_json` (default 100,000); unpacked bytes of `gzip_bomb` (default 64 MiB)."""
+    """Depth of `deep_json` (default 100,000); unpacked bytes of `gzip_bomb` (default 64 MiB); headers of
+    `header_flood` (default 10,000)."""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

@@ -15,6 +15,11 @@ from kallglot_async.emulator.faults import Fault
 # What `garbage` sends unless told otherwise: the first bytes of a TLS record, then text.
 _GARBAGE = b"\x15\x03\x01\x00\x02\x02\x50 this is not HTTP\r\n\r\n"
 
+# What `trailing_bytes` adds unless told otherwise.
+_TRAILER = b"\r\n<!-- served by node 7 -->"
+
+_MANY_HEADERS = 10_000
+
 _SILENT = frozenset({"reset", "close", "hang", "garbage"})
 
 _NO_ANSWER = Answer(status=200, body=b"")
@@ -23,6 +28,7 @@ _NO_ANSWER = Answer(status=200, body=b"")
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 # Before a reset in the middle, so that the peer has read what came first; a reset may overtake unread bytes.
+# Also between an answer and the one that nobody asked for.
 _HEAD_START = 0.005
 
 
@@ -104,7 +110,7 @@ def sends_no_answer(fault: Fault) -> bool:
 
 def sends_no_status(fault: Fault) -> bool:
     """Whether the client cannot know the status: it never sees the whole head."""
-    return fault.kind in _SILENT or fault.kind == "reset_in_head"
+    return fault.kind in _SILENT or fault.kind in {"reset_in_head", "bad_status_line"}
 
 
 class _Line:
@@ -146,6 +152,16 @@ class _Line:
         lines = [f"HTTP/1.1 {self.answer.status} {phrase(self.answer.status)}"]
         lines += (f"{name}: {value}" for name, value in self.answer.headers.items())
         return "\r\n".join([*lines, framing, "", ""]).encode(), self.answer.body
+
+    def later(self, seconds: float, data: bytes) -> None:
+        """Put bytes on the wire after the answer, if the connection is still there by then."""
+        transport = self._transport
+
+        def send() -> None:
+            if not transport.is_closing():
+                transport.write(data)
+
+        asyncio.get_running_loop().call_later(max(seconds, _HEAD_START), send)
 
     def sized(self, missing: int = 0) -> tuple[bytes, bytes]:
         """Head with a `Content-Length`, which can promise more than the body has."""
@@ -212,6 +228,55 @@ async def _slow(line: _Line) -> None:
         line.abort()
 
 
+async def _bad_status_line(line: _Line) -> None:
+    head, body = line.sized()
+    first = "HTTP/1.1 2OO OK" if line.fault.body is None else line.fault.body
+    line.send(first.encode() + head[head.index(b"\r\n") :] + body)
+    line.close()
+
+
+async def _two_lengths(line: _Line) -> None:
+    size = len(line.answer.body)
+    line.send(b"".join(line.image(f"Content-Length: {size}\r\nContent-Length: {size + 1}")))
+    line.close()
+
+
+async def _bad_chunk(line: _Line) -> None:
+    head, body = line.image("Transfer-Encoding: chunked")
+    half = body[: len(body) // 2]
+    line.send(head + f"{len(half):x}\r\n".encode() + half + b"\r\nsize\r\n" + body[len(half) :])
+    line.close()
+
+
+async def _header_flood(line: _Line) -> None:
+    count = _MANY_HEADERS if line.fault.size is None else line.fault.size
+    flood = "".join(f"X-Flood-{number}: {number}\r\n" for number in range(count))
+    line.send(b"".join(line.image(f"{flood}Content-Length: {len(line.answer.body)}")))
+    line.close()
+
+
+async def _trailing_bytes(line: _Line) -> None:
+    line.send(b"".join(line.sized()) + (_TRAILER if line.fault.body is None else line.fault.body.encode()))
+    line.close()
+
+
+async def _slow_close(line: _Line) -> None:
+    line.send(b"".join(line.image("Connection: close")))
+    await line.stop.hold(line.fault.delay)
+    line.close()
+
+
+async def _early_hints(line: _Line) -> None:
+    line.send(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n")
+
+
+async def _unsolicited(line: _Line) -> None:
+    status = line.fault.status or 408
+    body = (line.fault.body or "").encode()
+    head = f"HTTP/1.1 {status} {phrase(status)}\r\nContent-Length: {len(body)}\r\n\r\n"
+    line.later(line.fault.delay, head.encode() + body)
+
+
 _ACTS: dict[str, Callable[[_Line], Awaitable[None]]] = {
     "reset": _reset,
     "close": _close,
@@ -224,4 +289,12 @@ _ACTS: dict[str, Callable[[_Line], Awaitable[None]]] = {
     "drip": _drip,
     "drip_head": _drip_head,
     "slow": _slow,
+    "bad_status_line": _bad_status_line,
+    "two_lengths": _two_lengths,
+    "bad_chunk": _bad_chunk,
+    "header_flood": _header_flood,
+    "trailing_bytes": _trailing_bytes,
+    "slow_close": _slow_close,
+    "early_hints": _early_hints,
+    "unsolicited": _unsolicited,
 }

@@ -45,7 +45,7 @@ class Analyses:
         *,
         timeout: float | None,
         max_in_flight: int,
-        on_created: Callable[[str], None],
+        on_created: Callable[[Analysis], None],
     ) -> None:
         self._pipeline = pipeline
         self._timeout = timeout
@@ -154,7 +154,7 @@ class Analyses:
             include=include,
         )
         created = await self._pipeline.run(operation, timeout=self._seconds(timeout))
-        self._on_created(created.id)
+        self._on_created(created)
         return created
 
     def _seconds(self, timeout: Timeout) -> float | None:

@@ -1,0 +1,49 @@
+"""The fixtures and the marker that users get for their own tests."""
+
+from __future__ import annotations
+
+import pytest
+
+from kallglot_async import KallglotClient
+from kallglot_async.emulator import Emulator, Fault
+
+pytestmark = [pytest.mark.looptime, pytest.mark.kallglot_faults(Fault(kind="close", times=1))]
+
+
+@pytest.mark.kallglot_faults(Fault(kind="status", times=1), Fault(kind="reset", operation="analyses.create"))
+async def test_the_marker_declares_faults(kallglot_emulator: Emulator, kallglot_client: KallglotClient) -> None:
+    """Faults of the test come before those of its module, and strike as they are declared."""
+    kinds = [fault.kind for fault, _ in kallglot_emulator.faults()]
+    assert kinds == ["status", "reset", "close"]
+    [id] = kallglot_emulator.seed_analyses(1)
+    assert (await kallglot_client.wait(id)).is_complete
+    assert [entry.fault for entry in kallglot_emulator.journal][:3] == ["status", "close", None]
+    assert kallglot_emulator.journal.faults() == {"status": 1, "close": 1}
+
+
+async def test_each_test_has_its_own(kallglot_emulator: Emulator) -> None:
+    """What one test declared is not there in the next one."""
+    assert [fault.kind for fault, _ in kallglot_emulator.faults()] == ["close"]
+    assert len(kallglot_emulator.journal) == 0
+
+
+def test_the_marker_is_known_and_takes_faults_only(pytester: pytest.Pytester) -> None:
+    """With strict markers it is accepted; a value that is no `Fault` is an error that says so."""
+    pytester.makepyfile(
+        """
+        import pytest
+        from kallglot_async.emulator import Fault
+
+        @pytest.mark.kallglot_faults(Fault(kind="reset"))
+        async def test_good(kallglot_emulator):
+            assert kallglot_emulator.faults()
+
+        @pytest.mark.kallglot_faults("reset")
+        async def test_bad(kallglot_emulator):
+            pass
+        """
+    )
+    options = ("--strict-markers", "-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function")
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider", *options)
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*kallglot_faults takes values of Fault, not 'reset'*"])
