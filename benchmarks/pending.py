@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 
 from kallglot_async._core.polling import PollModel, PollQueue, PollSchedule, Supply
 
-SIZES = {True: (100_000,), False: (100_000, 1_000_000)}
-RESCHEDULED = 50_000
+SIZES = {True: (10_000, 100_000), False: (10_000, 100_000, 1_000_000)}
+RESCHEDULED = 20_000
 SETTLES = 4  # the scheduler polls an id when about one poll in four finds it settled
 BAR_BYTES = 300
 

@@ -8,7 +8,7 @@ The house, each layer importing from lower ones only:
                    hazard, poll_entries, polling. No clock, no randomness, no event loop, no logging, no
                    transport library.
     L2 ports       _clock, _deadlines, _batch, _pool (aiohttp sessions, one for each event loop), _stream,
-                   _files, _limiter
+                   _translation (of what goes wrong), _files, _limiter
     L3 pipeline    _pipeline: limiter, transport, decoding, retry; _download, its way for large bodies
     L4 features    resources/, _wait_hub, _poller, _waiting; emulator/ stands beside them, importing none of it
     L5 client      _client: composition and lifetime

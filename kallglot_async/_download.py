@@ -236,8 +236,11 @@ class DownloadCall:
 
 
 async def _beginning_of(answer: AnswerStream) -> bytes:
-    """Return as much of a refusal as can be of use."""
+    """Return as much of a refusal as can be of use. Its status is the verdict: a lost body costs the words only."""
     body = b""
-    while len(body) < _LARGEST_REFUSAL and (piece := await answer.read()):
-        body += piece
+    try:
+        while len(body) < _LARGEST_REFUSAL and (piece := await answer.read()):
+            body += piece
+    except errors.TransportError:
+        pass
     return body

@@ -40,6 +40,9 @@ class _Waiter:
         self.until = until
 
 
+_LONGEST_SPREAD = 3.0  # seconds
+
+
 class Lane:
     """Everything that waits for one budget: one endpoint group under one key."""
 
@@ -158,13 +161,20 @@ class Lane:
             self._probing.on_answer(ticket)
         self._pump(now)
 
-    def refused_for(self, ticket: Ticket, figures: RateFigures | None, retry_after: float | None) -> float:
-        """The request was answered 429: pause everybody. Returns the seconds of the pause."""
+    def refused_for(
+        self, ticket: Ticket, figures: RateFigures | None, retry_after: float | None, *, luck: float = 0.0
+    ) -> float:
+        """The request was answered 429: pause everybody. Returns the seconds of the pause.
+
+        `luck`, uniform in [0, 1), spreads the wake-ups of clients that know nothing of each other: up to a
+        tenth of the pause, and 3 s at most, are added.
+        """
         now = _clock.now()
         self.refused += 1
         pause = PAUSE_WITHOUT_ADVICE if retry_after is None else max(SHORTEST_PAUSE, retry_after)
         if figures is not None:
             pause = max(retry_after or 0.0, figures.resets_in + self._window.guard())
+        pause += luck * min(_LONGEST_SPREAD, 0.1 * pause)
         if ticket.epoch != self._epoch:
             return pause
         self.in_flight -= 1

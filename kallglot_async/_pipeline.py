@@ -44,6 +44,7 @@ class Pipeline:
         "_lanes",
         "_limiter",
         "_pool",
+        "_random",
         "_server_ahead",
         "budget",
         "policy",
@@ -56,6 +57,7 @@ class Pipeline:
         self._config = config
         self._pool = pool
         self._limiter = limiter
+        self._random = random
         self._lanes: dict[str, Lane] = {}
         self._deadlines = Deadlines(config.timeout) if config.timeout is not None else None
         self.budget = RetryBudget()
@@ -202,7 +204,7 @@ class Pipeline:
             lane.answered(ticket, figures)
             return
         retry_after = parse_retry_after(response.headers, wall_now=wall_now)
-        pause = lane.refused_for(ticket, figures, retry_after)
+        pause = lane.refused_for(ticket, figures, retry_after, luck=self._random())
         _log.info("refused with 429: every request of this limit pauses for %.1f s", pause)
 
     def _learn_round_trip(self, seconds: float) -> None:

@@ -7,10 +7,7 @@ loop's own shutdown, so that a client used in three successive `asyncio.run` cal
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 import socket
-import ssl
 import warnings
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -20,20 +17,18 @@ import aiohttp
 import anyio
 from aiohttp.abc import ResolveResult
 from aiohttp.client_middlewares import ClientHandlerType
+from aiohttp.connector import Connection
 from yarl import URL
 
 from kallglot_async import errors
 from kallglot_async._config import Secret
 from kallglot_async._core.messages import Operation, Response, request_headers
 from kallglot_async._stream import AnswerStream
+from kallglot_async._translation import LostError, translate
 
 __all__ = ["SessionPool"]
 
 _CLOSE_TIMEOUT = 5.0  # seconds that closing may take under a cancelled scope
-
-
-class _LostError(Exception):
-    """The connection went away. Not an aiohttp error, so that aiohttp does not send the request again."""
 
 
 async def _send_once(request: aiohttp.ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
@@ -43,11 +38,29 @@ async def _send_once(request: aiohttp.ClientRequest, handler: ClientHandlerType)
     came about (`ClientConnectorError`) was not sent, and passes.
     """
     try:
-        return await handler(request)
+        while True:
+            try:
+                return await handler(request)
+            except _UnsolicitedError:
+                pass  # nothing was sent, and that connection is closed: take another one
     except aiohttp.ClientConnectorError:
         raise
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-        raise _LostError from None
+        raise LostError from None
+
+
+class _Request(aiohttp.ClientRequest):
+    """A request that is not sent on a connection where an answer lies already, which nobody asked for."""
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        if conn.protocol is not None and conn.protocol.should_close:
+            conn.close()
+            raise _UnsolicitedError
+        return await super().send(conn)
+
+
+class _UnsolicitedError(Exception):
+    """The connection held bytes before the request was sent; nothing was sent on it."""
 
 
 class SessionPool:
@@ -130,8 +143,8 @@ class SessionPool:
                     status=response.status,
                     limit=self._max_response_bytes,
                 )
-        except (_LostError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            failure = _translate(error, operation.name)
+        except (LostError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            failure = translate(error, operation.name, self._base_url)
         finally:
             lease.in_flight -= 1
             if lease.is_retired and not lease.in_flight:
@@ -170,8 +183,6 @@ class SessionPool:
                 ranges=ranges,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeout.sock_connect, sock_read=idle),
                 middlewares=_MIDDLEWARES,
-                translate=_translate,
-                lost=_LostError,
             )
             try:
                 yield answer
@@ -245,6 +256,7 @@ class SessionPool:
             connector=aiohttp.TCPConnector(limit=self._max_connections, resolver=_Resolver(self._timeout.sock_connect)),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=self._trust_env,
+            request_class=_Request,
         )
 
 
@@ -314,8 +326,19 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
     length = response.content_length
     if length is not None and length > limit:
         return None
-    if length is not None and "Content-Encoding" not in response.headers:
-        return await response.read()
+    try:
+        if length is not None and "Content-Encoding" not in response.headers:
+            return await response.read()
+        return await _read_chunks(response, limit)
+    except (aiohttp.ClientError, OSError):
+        if response.status < 400:
+            raise
+    # Status and headers say what has to be done, a pause above all; only the explanation is lost.
+    response.close()
+    return b""
+
+
+async def _read_chunks(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
     chunks: list[bytes] = []
     size = 0
     async for chunk in response.content.iter_any():
@@ -324,62 +347,3 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
             return None
         chunks.append(chunk)
     return b"".join(chunks)
-
-
-def _translate(error: BaseException, operation: str) -> errors.KallglotError:
-    """Turn a transport library's error into ours, which holds nothing of the original but its kind."""
-    match error:
-        case aiohttp.ClientProxyConnectionError():
-            return errors.ProxyError(
-                f"the proxy at {error.host}:{error.port} cannot be reached",
-                operation=operation,
-                proxy=f"{error.host}:{error.port}",
-            )
-        case aiohttp.ClientHttpProxyError():
-            return errors.ProxyError(
-                f"the proxy refused the connection with status {error.status}",
-                operation=operation,
-                status=error.status,
-            )
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError() | ssl.SSLError():
-            return errors.TLSError(_describe_tls(error), operation=operation)
-        case aiohttp.ServerFingerprintMismatch():
-            return errors.TLSError("the server's certificate has another fingerprint", operation=operation)
-        case aiohttp.ConnectionTimeoutError():
-            return errors.ConnectError("connecting took too long", operation=operation)
-        case aiohttp.ClientConnectorDNSError():
-            return errors.ConnectError(f"the name {error.host} does not resolve", operation=operation)
-        case aiohttp.ClientConnectorError():
-            return errors.ConnectError(
-                f"no connection to {error.host}:{error.port}: {_os_reason(error.os_error)}",
-                operation=operation,
-            )
-        case TimeoutError():
-            return errors.RequestTimeoutError("the server sent nothing for too long", operation=operation)
-        case aiohttp.ClientResponseError():
-            # Broken HTTP looks like status 400 here; no status was received.
-            return errors.ProtocolError("what arrived is not a well-formed HTTP answer", operation=operation)
-        case _LostError() | aiohttp.ClientPayloadError() | aiohttp.ClientConnectionError():
-            return errors.ConnectionLostError(
-                "the connection ended before the answer was complete", operation=operation
-            )
-        case OSError():
-            return errors.ConnectError(f"no connection: {_os_reason(error)}", operation=operation)
-        case aiohttp.ClientError():
-            return errors.ProtocolError(f"the request failed: {type(error).__name__}", operation=operation)
-        case _:  # ValueError: with trust_env, a netrc entry that collides with our header
-            return errors.ConfigurationError(
-                "the environment's proxy or netrc settings cannot be used with an API key; use trust_env=False"
-            )
-
-
-def _os_reason(error: OSError) -> str:
-    if error.errno == errno.EMFILE:
-        return "too many open files: raise the limit or lower max_connections"
-    return os.strerror(error.errno) if error.errno else type(error).__name__
-
-
-def _describe_tls(error: BaseException) -> str:
-    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
-    reason = getattr(cause, "verify_message", "") or getattr(cause, "reason", "") or "the handshake failed"
-    return f"TLS: {reason}; check base_url, the system's certificates and its clock"

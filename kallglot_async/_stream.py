@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import aiohttp
 from aiohttp.client_middlewares import ClientMiddlewareType
@@ -11,10 +11,9 @@ from yarl import URL
 from kallglot_async import errors
 from kallglot_async._config import Secret
 from kallglot_async._core.transfer import stream_headers
+from kallglot_async._translation import LostError, translate
 
 __all__ = ["AnswerStream"]
-
-Translate = Callable[[BaseException, str], errors.KallglotError]
 
 
 class AnswerStream:
@@ -25,12 +24,11 @@ class AnswerStream:
         headers: The headers, matched without regard to case.
     """
 
-    __slots__ = ("_name", "_response", "_translate", "headers", "status")
+    __slots__ = ("_name", "_response", "headers", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse, name: str, translate: Translate) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, name: str) -> None:
         self._response = response
         self._name = name
-        self._translate = translate
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
 
@@ -48,8 +46,6 @@ class AnswerStream:
         ranges: Mapping[str, str],
         timeout: aiohttp.ClientTimeout,
         middlewares: Sequence[ClientMiddlewareType],
-        translate: Translate,
-        lost: type[Exception],
     ) -> AnswerStream:
         """Send the request and return its answer, of any status, once its head is there.
 
@@ -68,9 +64,9 @@ class AnswerStream:
                 timeout=timeout,
                 middlewares=middlewares,
             )
-            return cls(response, name, translate)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, lost) as error:
-            failure = translate(error, name)
+            return cls(response, name)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, LostError) as error:
+            failure = translate(error, name, url)
         # Outside the handler: the foreign error, which may hold the key, is no context of ours.
         raise failure
 
@@ -84,7 +80,7 @@ class AnswerStream:
         try:
             return await self._response.content.readany()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            failure = self._translate(error, self._name)
+            failure = translate(error, self._name, str(self._response.url))
         raise failure
 
     def close(self) -> None:

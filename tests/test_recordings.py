@@ -26,6 +26,7 @@ import pytest
 from raw_server import Connection, RawServer, answer, closing, silent
 
 from kallglot_async import (
+    AuthenticationError,
     ConfigurationError,
     ConnectionLostError,
     Download,
@@ -420,6 +421,15 @@ async def test_a_deadline_ends_it_at_once() -> None:
         assert caught.value.timeout == 4
         assert asyncio.get_running_loop().time() - started == pytest.approx(4, abs=0.1)
         assert client.stats.in_flight == 0
+
+
+async def test_a_refusal_whose_body_is_lost_is_still_one() -> None:
+    """The status says what has to be done: it is not retried as a lost connection."""
+    refusal = closing(answer(b"{", status="401 Unauthorized", length=100))
+    async with RawServer(refusal) as server, client_of(server) as client:
+        with pytest.raises(AuthenticationError):
+            await client.recordings.download(of_b(), io.BytesIO())
+        assert len(server.requests) == 1
 
 
 # Credentials

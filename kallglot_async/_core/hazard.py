@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import accumulate, pairwise
-from math import exp, expm1, inf, log1p
+from math import expm1, inf, log1p
 
 __all__ = ["FirstLooks", "PollModel"]
 
@@ -43,20 +43,20 @@ _REFIT = 16  # ... later ones by one in so many (a fit takes about 30 us)
 class _Integral:
     """A rate that is constant in each age bin, and its integral from birth."""
 
-    __slots__ = ("_rates", "_sums")
+    __slots__ = ("_sums", "rates")
 
     def __init__(self, rates: list[float]) -> None:
-        self._rates = rates
+        self.rates = rates
         areas = (rate * width for rate, width in zip(rates, _WIDTHS, strict=True))
         self._sums = [0.0, *accumulate(areas)][:-1]
 
     def at(self, age: float) -> float:
         i = bisect_right(_EDGES, age) - 1
-        return self._sums[i] + self._rates[i] * (age - _EDGES[i])
+        return self._sums[i] + self.rates[i] * (age - _EDGES[i])
 
     def age_at(self, value: float) -> float:
         i = bisect_right(self._sums, value) - 1
-        return _EDGES[i] + (value - self._sums[i]) / self._rates[i] if self._rates[i] else inf
+        return _EDGES[i] + (value - self._sums[i]) / self.rates[i] if self.rates[i] else inf
 
 
 class _Law:
@@ -74,8 +74,7 @@ class _Law:
         self._fit()
 
     def on_running(self, start: float, end: float) -> None:
-        for i, low, high in _pieces(start, end):
-            self._exposure[i] += high - low
+        self._expose(start, end, 1.0)
         self._count()
 
     def on_took(self, start: float, took: float) -> None:
@@ -84,22 +83,32 @@ class _Law:
 
     def on_settled(self, start: float, end: float) -> None:
         """Spread one event over the ages from `start` to `end` as the present law has it."""
-        base = self.hazard.at(start)
-        total = -expm1(base - self.hazard.at(end))
+        total = -expm1(self.hazard.at(start) - self.hazard.at(end))
         if total <= 0.0:
             return
+        rates, alive, dies_later = self.hazard.rates, 1.0, total
         for i, low, high in _pieces(start, end):
-            alive = exp(base - self.hazard.at(low))
-            dies = -alive * expm1(self.hazard.at(low) - self.hazard.at(high))
-            dies_later = max(0.0, alive - dies - (1.0 - total))
+            dies = -alive * expm1(-rates[i] * (high - low))
+            alive -= dies
+            dies_later = max(0.0, dies_later - dies)
             self._events[i] += dies / total
             self._exposure[i] += (high - low) * (dies_later + dies / 2.0) / total
         self._count()
 
     def _add_life(self, start: float, took: float, weight: float) -> None:
-        for i, low, high in _pieces(start, took):
-            self._exposure[i] += (high - low) * weight
+        self._expose(start, took, weight)
         self._events[bisect_right(_EDGES, took) - 1] += weight
+
+    def _expose(self, start: float, end: float, weight: float) -> None:
+        """Add the seconds from one age to another to the exposure of the bins that they lie in."""
+        first, last = bisect_right(_EDGES, start) - 1, bisect_right(_EDGES, end) - 1
+        if first == last:
+            self._exposure[first] += (end - start) * weight
+            return
+        self._exposure[first] += (_EDGES[first + 1] - start) * weight
+        for i in range(first + 1, last):
+            self._exposure[i] += _WIDTHS[i] * weight
+        self._exposure[last] += (end - _EDGES[last]) * weight
 
     def _count(self) -> None:
         self._answers += 1

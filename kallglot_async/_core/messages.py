@@ -148,9 +148,20 @@ def create_analysis(
     )
 
 
+class _Id(msgspec.Struct, frozen=True):
+    id: str
+
+
+_decode_id = msgspec.json.Decoder(_Id).decode
+
+
 def _decode_created(body: bytes, session_id: str) -> Analysis:
     """Decode a create's answer, whose id says which revision answered."""
-    id = decode_json_object(body).get("id")
+    id: object
+    try:
+        id = _decode_id(body).id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        id = decode_json_object(body).get("id")
     is_b = isinstance(id, str) and id.startswith(Revision.B.value)
     analysis = decode_analysis(body, Revision.B if is_b else Revision.A)
     try:

@@ -7,6 +7,7 @@ still does not fit has a required field missing or of the wrong type, and says s
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -124,8 +125,10 @@ def decode_json_object(body: bytes) -> dict[str, Any]:
         raise MalformedBodyError("the body is empty")
     try:
         plain = _decode_plain(body)
-    except UNREADABLE as error:
-        plain, reason = None, _reason(error)
+    except RecursionError:
+        plain, reason = None, "the body is nested too deeply"
+    except UNREADABLE:
+        plain, reason = _decode_sloppily(body)
     else:
         reason = ""
     if reason:
@@ -135,10 +138,31 @@ def decode_json_object(body: bytes) -> dict[str, Any]:
     return plain
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnicodeDecodeError):  # its repr would hold the whole body
-        return "the body is not valid UTF-8"
-    return "the body is nested too deeply" if isinstance(error, RecursionError) else "the body is not valid JSON"
+def _decode_sloppily(body: bytes) -> tuple[Any, str]:
+    """Read what careless generators write: a BOM, NaN, half an emoji, raw line breaks, endless numbers.
+
+    Returns the value and why there is none; the reason holds no part of the body.
+    """
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None, "the body is not valid UTF-8"
+    try:
+        plain = json.loads(text, strict=False, parse_int=_whole, parse_constant=_no_number)
+        # Half a character, as a text that was cut in the middle of an emoji ends with, becomes a question mark.
+        return json.loads(json.dumps(plain, ensure_ascii=False).encode("utf-8", "replace")), ""
+    except ValueError:
+        return None, "the body is not valid JSON"
+    except RecursionError:
+        return None, "the body is nested too deeply"
+
+
+def _whole(digits: str) -> int | float:
+    return int(digits) if len(digits) < 300 else float(digits)
+
+
+def _no_number(name: str) -> None:
+    """NaN and the infinities are no values."""
 
 
 def _json_type(value: object) -> str:
