@@ -3,12 +3,14 @@
 The house, each layer importing from lower ones only:
 
     L0 values      errors, models/, _config
-    L1 decisions   _core/: ids, headers, decoding, messages, retry, rate_limit, signing, and for polling
-                   poll_values, hazard, poll_entries, polling; webhooks (events and their signatures). No clock,
-                   no randomness, no event loop, no logging, no transport library.
-    L2 ports       _clock, _deadlines, _observer, _batch, _pool (aiohttp sessions, one for each event loop), _limiter,
-                   _inbox (events that have come, and who waits for them)
-    L3 pipeline    _pipeline: limiter, transport, decoding, retry
+    L1 decisions   _core/: ids, headers, reading, decoding, messages, retry, rate_limit, signing; for sessions and
+                   recordings neighbour_shapes, neighbours, locations, transfer; for polling poll_values,
+                   hazard, poll_entries, polling; webhooks (events and their signatures). No clock, no
+                   randomness, no event loop, no logging, no transport library.
+    L2 ports       _clock, _deadlines, _observer, _batch, _pool (aiohttp sessions, one for each event loop),
+                   _stream, _translation (of what goes wrong), _files, _limiter, _inbox (events that have come,
+                   and who listens)
+    L3 pipeline    _pipeline: limiter, transport, decoding, retry; _download, its way for large bodies
     L4 features    resources/, _wait_hub, _poller, _waiting; receivers/ (events over HTTP) and emulator/ stand
                    beside them, the emulator importing none of it
     L5 client      _client: composition and lifetime, _composition: the parts, and what views share
@@ -70,13 +72,18 @@ if TYPE_CHECKING:
         Analysis,
         AnalysisStatus,
         ClientStats,
+        Download,
         Outcome,
         Outcomes,
         Progress,
         RateLimit,
         RateLimitState,
+        Recording,
+        RecordingPage,
         Report,
         Results,
+        Session,
+        Transcript,
     )
 
 __all__ = [
@@ -90,6 +97,7 @@ __all__ = [
     "ConflictError",
     "ConnectError",
     "ConnectionLostError",
+    "Download",
     "IdSourceError",
     "InsufficientCreditsError",
     "InvalidIdError",
@@ -110,6 +118,8 @@ __all__ = [
     "RateLimitState",
     "RateLimitedError",
     "RateLimiter",
+    "Recording",
+    "RecordingPage",
     "Report",
     "RequestError",
     "RequestTimeoutError",
@@ -119,7 +129,9 @@ __all__ = [
     "ResponseTooLargeError",
     "Results",
     "ServerError",
+    "Session",
     "TLSError",
+    "Transcript",
     "TransportError",
     "UnexpectedRedirectError",
     "WaitTimeoutError",

@@ -21,6 +21,8 @@ from kallglot_async._pipeline import Pipeline
 from kallglot_async._waiting import OnProgress, WaitCall, Waits
 from kallglot_async.models import Analysis, ClientStats, Outcome, Outcomes, RateLimit, RateLimitState
 from kallglot_async.resources.analyses import Analyses
+from kallglot_async.resources.recordings import Recordings
+from kallglot_async.resources.sessions import Sessions
 from kallglot_async.webhooks import Event
 
 __all__ = ["KallglotClient", "wait_many"]
@@ -110,6 +112,8 @@ class KallglotClient:
             max_in_flight=config.max_in_flight,
             on_created=lambda created: self._hub.on_created(created, server_now=self._pipeline.server_now()),
         )
+        self.sessions = Sessions(self._pipeline, timeout=self._config.timeout)
+        self.recordings = Recordings(self._pipeline, self._config)
 
     def with_options(
         self,

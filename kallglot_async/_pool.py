@@ -7,14 +7,11 @@ loop's own shutdown, so that a client used in three successive `asyncio.run` cal
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 import socket
-import ssl
 import warnings
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, ClassVar
-from urllib.request import getproxies
 
 import aiohttp
 import anyio
@@ -26,14 +23,12 @@ from yarl import URL
 from kallglot_async import errors
 from kallglot_async._config import Secret
 from kallglot_async._core.messages import Operation, Response, request_headers
+from kallglot_async._stream import AnswerStream
+from kallglot_async._translation import LostError, translate
 
 __all__ = ["SessionPool"]
 
 _CLOSE_TIMEOUT = 5.0  # seconds that closing may take under a cancelled scope
-
-
-class _LostError(Exception):
-    """The connection went away. Not an aiohttp error, so that aiohttp does not send the request again."""
 
 
 async def _send_once(request: aiohttp.ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
@@ -51,7 +46,7 @@ async def _send_once(request: aiohttp.ClientRequest, handler: ClientHandlerType)
     except aiohttp.ClientConnectorError:
         raise
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-        raise _LostError from None
+        raise LostError from None
 
 
 class _Request(aiohttp.ClientRequest):
@@ -148,14 +143,63 @@ class SessionPool:
                     status=response.status,
                     limit=self._max_response_bytes,
                 )
-        except (_LostError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            failure = _translate(error, operation.name, self._base_url)
+        except (LostError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            failure = translate(error, operation.name, self._base_url)
         finally:
             lease.in_flight -= 1
             if lease.is_retired and not lease.in_flight:
                 await lease.aclose()
         # Outside the handler: the foreign error, which may hold the key, is no context of ours.
         raise failure
+
+    @asynccontextmanager
+    async def stream(
+        self, name: str, url: str, *, key: Secret | None, ranges: Mapping[str, str], idle: float
+    ) -> AsyncGenerator[AnswerStream, None]:
+        """Send one GET, exactly once, and give the answer of any status as its body arrives.
+
+        Without a key it is sent on connections of the pool's own, as a session of the caller's could add
+        cookies or headers to it. Leaving before the end closes the connection.
+
+        Args:
+            name: The operation's name, for errors.
+            url: The whole address.
+            key: Goes into the headers of this request alone; None for a place that must not see it.
+            ranges: Headers that ask for a part.
+            idle: Seconds without a byte after which the answer is given up.
+
+        Raises:
+            TransportError: The answer did not begin; `AnswerStream.read` raises it where it does not end.
+            ConfigurationError: The environment's proxy settings cannot be used.
+        """
+        lease = await self._lease(is_own=key is None)
+        lease.in_flight += 1
+        try:
+            answer = await AnswerStream.open(
+                lease.session,
+                name,
+                url,
+                key=key,
+                ranges=ranges,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeout.sock_connect, sock_read=idle),
+                middlewares=_MIDDLEWARES,
+            )
+            try:
+                yield answer
+            finally:
+                answer.close()
+        finally:
+            lease.in_flight -= 1
+            if lease.is_retired and not lease.in_flight:
+                await lease.aclose()
+
+    async def _lease(self, *, is_own: bool) -> _Lease:
+        lease = (None if is_own else self._borrowed) or self._sessions.get(asyncio.get_running_loop())
+        if lease is None or (lease.session.closed and lease is not self._borrowed):
+            lease = await self._open()
+        if lease.session.closed:
+            raise errors.ConfigurationError("the session that was passed is closed: keep it open, or pass none")
+        return lease
 
     def _url(self, path: str) -> URL:
         """Return the address of a path below the base URL; half the cost of parsing both as one text."""
@@ -303,73 +347,3 @@ async def _read_chunks(response: aiohttp.ClientResponse, limit: int) -> bytes | 
             return None
         chunks.append(chunk)
     return b"".join(chunks)
-
-
-def _translate(error: BaseException, operation: str, base_url: str) -> errors.KallglotError:
-    """Turn a transport library's error into ours, which holds nothing of the original but its kind."""
-    match error:
-        case aiohttp.ClientProxyConnectionError():
-            return errors.ProxyError(
-                f"the proxy at {error.host}:{error.port} cannot be reached",
-                operation=operation,
-                proxy=f"{error.host}:{error.port}",
-            )
-        case aiohttp.ClientHttpProxyError():
-            proxy = _proxy_of(base_url)
-            return errors.ProxyError(
-                f"the proxy{' at ' * bool(proxy)}{proxy} refused the connection with status {error.status}",
-                operation=operation,
-                proxy=proxy,
-                status=error.status,
-            )
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError() | ssl.SSLError():
-            return errors.TLSError(_describe_tls(error), operation=operation)
-        case aiohttp.ServerFingerprintMismatch():
-            return errors.TLSError("the server's certificate has another fingerprint", operation=operation)
-        case aiohttp.ConnectionTimeoutError():
-            return errors.ConnectError("connecting took too long", operation=operation)
-        case aiohttp.ClientConnectorDNSError():
-            return errors.ConnectError(f"the name {error.host} does not resolve", operation=operation)
-        case aiohttp.ClientConnectorError():
-            return errors.ConnectError(
-                f"no connection to {error.host}:{error.port}: {_os_reason(error.os_error)}",
-                operation=operation,
-            )
-        case TimeoutError():
-            return errors.RequestTimeoutError("the server sent nothing for too long", operation=operation)
-        case aiohttp.ClientResponseError():
-            # Broken HTTP looks like status 400 here; no status was received.
-            return errors.ProtocolError("what arrived is not a well-formed HTTP answer", operation=operation)
-        case _LostError() | aiohttp.ClientPayloadError() | aiohttp.ClientConnectionError():
-            return errors.ConnectionLostError(
-                "the connection ended before the answer was complete", operation=operation
-            )
-        case OSError():
-            return errors.ConnectError(f"no connection: {_os_reason(error)}", operation=operation)
-        case aiohttp.ClientError():
-            return errors.ProtocolError(f"the request failed: {type(error).__name__}", operation=operation)
-        case _:  # ValueError: with trust_env, a netrc entry that collides with our header
-            return errors.ConfigurationError(
-                "the environment's proxy or netrc settings cannot be used with an API key; use trust_env=False"
-            )
-
-
-def _proxy_of(base_url: str) -> str:
-    """Return host and port of the environment's proxy for a URL, without credentials: aiohttp's error has neither."""
-    try:
-        proxy = URL(getproxies().get(URL(base_url).scheme, ""))
-    except ValueError:
-        return ""
-    return f"{proxy.host}:{proxy.port}" if proxy.host else ""
-
-
-def _os_reason(error: OSError) -> str:
-    if error.errno == errno.EMFILE:
-        return "too many open files: raise the limit or lower max_connections"
-    return os.strerror(error.errno) if error.errno else type(error).__name__
-
-
-def _describe_tls(error: BaseException) -> str:
-    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
-    reason = getattr(cause, "verify_message", "") or getattr(cause, "reason", "") or "the handshake failed"
-    return f"TLS: {reason}; check base_url, the system's certificates and its clock"

@@ -30,9 +30,13 @@ LAYERS = {
     "_observer": 2,
     "_batch": 2,
     "_pool": 2,
+    "_stream": 2,
+    "_translation": 2,
+    "_files": 2,
     "_limiter": 2,
     "_inbox": 2,
     "_pipeline": 3,
+    "_download": 3,
     "resources": 4,
     "receivers": 4,
     "_wait_hub": 4,
@@ -167,9 +171,14 @@ def test_values_and_decisions_never_await(path):
 def test_only_the_pool_and_the_client_know_the_transport(path):
     """aiohttp is one module's business; the client's constructor names its session type, and servers answer."""
     known = {name.split(".")[0] for name in imports(path, with_types=False)} & PORTS
-    assert known <= {"_pool": PORTS, "_client": {"aiohttp"}, "_composition": {"aiohttp"}, "receivers": {"aiohttp"}}.get(
-        home(module_name(path)), set()
-    )
+    assert known <= {
+        "_pool": PORTS,
+        "_stream": {"aiohttp", "yarl"},
+        "_translation": {"aiohttp", "yarl", "ssl"},
+        "_client": {"aiohttp"},
+        "_composition": {"aiohttp"},
+        "receivers": {"aiohttp"},
+    }.get(home(module_name(path)), set())
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if home(module_name(path)) == "emulator"], ids=relative)

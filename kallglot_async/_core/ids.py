@@ -11,7 +11,7 @@ from enum import Enum
 
 from kallglot_async.errors import InvalidIdError
 
-__all__ = ["Revision", "check_analysis_id", "check_session_id"]
+__all__ = ["Revision", "check_analysis_id", "check_recording_id", "check_session_id"]
 
 _SAFE = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 _ANALYSIS = re.compile(r"(ana_|anl_)[A-Za-z0-9_-]{1,124}", re.ASCII)
@@ -46,9 +46,22 @@ def check_session_id(value: object) -> str:
     Raises:
         InvalidIdError: It is not an id of a session.
     """
-    text = _check_alphabet(value, "a session id")
-    if not text.startswith("sess_") or len(text) == len("sess_"):
-        raise _refusal(value, "a session id", "those start with sess_")
+    return _check_prefixed(value, "sess_", "a session id")
+
+
+def check_recording_id(value: object) -> str:
+    """Return the id of a recording.
+
+    Raises:
+        InvalidIdError: It is not an id of a recording.
+    """
+    return _check_prefixed(value, "rec_", "a recording id")
+
+
+def _check_prefixed(value: object, prefix: str, kind: str) -> str:
+    text = _check_alphabet(value, kind)
+    if not text.startswith(prefix) or len(text) == len(prefix):
+        raise _refusal(value, kind, f"those start with {prefix}")
     return text
 
 

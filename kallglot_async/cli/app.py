@@ -20,7 +20,7 @@ Plan = Literal["free", "starter", "pro", "unlimited"]
 Revision = Literal["a", "b"]
 Window = Literal["fixed", "sliding", "token_bucket"]
 
-_EPILOGUE = """Exit codes: 0 all fine, 1 some ids have no analysis, 2 usage or configuration, 130 Ctrl-C.
+_EPILOGUE = """Exit codes: 0 all fine, 1 some ids gave nothing, 2 usage or configuration, 130 Ctrl-C.
 
 Environment: KALLGLOT_API_KEY, KALLGLOT_BASE_URL. Without an account: kallglot demo, kallglot emulator."""
 
@@ -104,6 +104,64 @@ def wait(
 
     with open_source(ids or [], file) as source:
         return _run(batch.wait(source, connection, timeout=timeout, total_timeout=total_timeout, quiet=quiet))
+
+
+@app.command
+def transcript(
+    session: str,
+    /,
+    *,
+    format: Literal["json", "text", "srt", "vtt"] = "json",
+    timeout: Seconds = 30.0,
+    connection: Connection = _FROM_ENVIRONMENT,
+) -> int:
+    """Print what was said in a session.
+
+    As JSON, one line: {"id", "transcript" and "lines", or "error"}. Text and subtitles are revision A's alone.
+
+    Args:
+        session: Id of a session, sess_...
+        format: JSON, plain text, or subtitles.
+        timeout: Seconds for the whole call; "none" for ever.
+        connection: How to reach the API.
+    """
+    from kallglot_async.cli.transcript import transcript as run_transcript
+
+    return _run(run_transcript(session, connection, format=format, timeout=timeout))
+
+
+recording = App(name="recording", help="Fetch the audio of recordings.")
+app.command(recording)
+
+
+@recording.command(usage="Usage: kallglot recording download [OPTIONS] IDS...")
+def download(
+    ids: Annotated[list[str], Parameter(name="IDS", negative=())],
+    /,
+    *,
+    to: Annotated[str, Parameter(metavar="DIR")] = ".",
+    format: Literal["mp3", "wav", "ogg"] | None = None,
+    overwrite: Flag = False,
+    timeout: Seconds = None,
+    quiet: Quiet = False,
+    connection: Connection = _FROM_ENVIRONMENT,
+) -> int:
+    """Download recordings, each into a file that is named after it.
+
+    Prints one JSON line for each id: {"id", "download" or "error"}. A file appears once it is whole.
+
+    Args:
+        ids: Ids of recordings, rec_...
+        to: The directory, which must exist.
+        format: Another format than the recording has (revision A).
+        overwrite: Replace files that exist.
+        timeout: Seconds for each download; default: as long as bytes keep coming.
+        quiet: Show no progress.
+        connection: How to reach the API.
+    """
+    from kallglot_async.cli.recording import download as run_download
+
+    return _run(run_download(ids, connection, to=to, format=format, overwrite=overwrite, timeout=timeout, quiet=quiet))
 
 
 @app.command

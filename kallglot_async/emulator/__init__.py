@@ -12,9 +12,10 @@ package, so that it cannot share the client's mistakes. What the documentation l
 said, at the place where it matters.
 
 Modules, from the bottom: `clock`, `seeding`, `plans`, `latency`; `limits`, `scenarios`, `content`, `analyses`;
-`routes`, `faults`, `fault_text`, `settings`, `journal`; `views`, `answers`, `orders`, `ledger`, `fault_bodies`, `wire`;
-`exchange` (one request), `webhooks` (events and their deliveries), `service` (the operations), `app` (key,
-limits and faults around them), `control` (the control plane), `server` (the lifetime).
+`transcripts`, `sessions`; `routes`, `faults`, `fault_text`, `settings`, `journal`; `views`, `answers`, `audio`,
+`recordings`, `orders`, `ledger`, `fault_bodies`, `wire`; `exchange` (one request), `webhooks` (events and their
+deliveries), `neighbours` (the operations on sessions, transcripts and recordings), `service` (all operations),
+`app` (key, limits and faults around them), `control` (the control plane), `server` (the lifetime).
 """
 
 from kallglot_async.emulator.analyses import AnalysisRecord, Revision
@@ -25,6 +26,7 @@ from kallglot_async.emulator.latency import Latency
 from kallglot_async.emulator.limits import WindowKind
 from kallglot_async.emulator.plans import PlanName
 from kallglot_async.emulator.server import Emulator
+from kallglot_async.emulator.sessions import SessionRecord
 from kallglot_async.emulator.webhooks import Delivery, DeliveryLog, DeliveryState
 
 __all__ = [
@@ -41,5 +43,6 @@ __all__ = [
     "Latency",
     "PlanName",
     "Revision",
+    "SessionRecord",
     "WindowKind",
 ]

@@ -105,6 +105,11 @@ def analysis_answer(status: int, body: dict[str, Any]) -> Answer:
     return Answer(status=status, body=_encode(body), analysis_id=body["id"])
 
 
+def json_answer(status: int, body: dict[str, Any], *, headers: dict[str, str] | None = None) -> Answer:
+    """Anything else as JSON."""
+    return Answer(status=status, body=_encode(body), headers=headers or {})
+
+
 def rate_limited(retry_after: str | None, seconds: int) -> Answer:
     """The documented 429: both revisions show the same three fields.
 

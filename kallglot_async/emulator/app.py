@@ -21,6 +21,9 @@ from kallglot_async.emulator.settings import Settings
 from kallglot_async.emulator.webhooks import DeliveryLog, WebhookSender
 from kallglot_async.emulator.wire import Stop, faulty_response, plain_response, sends_no_answer
 
+# Faults that change what a JSON body says; audio and text have nothing that they could change.
+_OF_JSON = frozenset({"wrong_id", "unknown_status"})
+
 # What the message of a 429 and a storm without a numeric `Retry-After` say, as the documentation's sample
 # does.
 _DOCUMENTED_WAIT = 30
@@ -83,12 +86,16 @@ class Api:
 
     def _decide(self, exchange: Exchange, request: web.BaseRequest, body: bytes | Problem) -> Answer | None:
         """The answer that will be sent; None when a fault sends nothing of one."""
-        try:
-            self._authenticate(exchange, request.headers)
-        except Problem as problem:
-            return problem.answer(exchange.revision, exchange.request_id)
-        if (refusal := self._refusal(exchange)) is not None:
-            return refusal
+        if exchange.is_public:
+            # From here on it goes by the recording: that is what a fault selects.
+            exchange.id = self.service.neighbours.recordings.links.recording_of(exchange.id)
+        else:
+            try:
+                self._authenticate(exchange, request.headers)
+            except Problem as problem:
+                return problem.answer(exchange.revision, exchange.request_id)
+            if (refusal := self._refusal(exchange)) is not None:
+                return refusal
         exchange.fault = fault = self._draw(exchange, throttle=False)
         if fault is None or fault.is_effective:
             exchange.genuine = self.service.perform(exchange, body, request.content_type)
@@ -99,6 +106,8 @@ class Api:
             return None
         if (replacement := replaced(fault, exchange.request_id)) is not None or exchange.genuine is None:
             return replacement
+        if exchange.genuine.content_type != "application/json" and fault.kind in _OF_JSON:
+            return exchange.genuine
         return spoiled(fault, exchange.genuine, lambda: self.service.decoy(exchange))
 
     def _draw(self, exchange: Exchange, *, throttle: bool) -> Fault | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aiohttp import web
 
 from kallglot_async.emulator.analyses import Revision
@@ -27,6 +29,7 @@ class Exchange:
     __slots__ = (
         "fault",
         "genuine",
+        "headers",
         "id",
         "is_accepted",
         "is_known",
@@ -34,7 +37,9 @@ class Exchange:
         "method",
         "now",
         "number",
+        "origin",
         "path",
+        "query",
         "request_id",
         "revision",
         "route",
@@ -49,6 +54,10 @@ class Exchange:
         self.wall = clock.wall()
         self.method = request.method
         self.path = request.path
+        self.query: Mapping[str, str] = request.query
+        self.headers: Mapping[str, str] = request.headers
+        self.origin = f"{request.scheme}://{request.host}"
+        """Where the client believes the emulator to be."""
         route, id = match(request.path) or (None, "")
         self.route: Route | None = route
         self.id = id
@@ -72,7 +81,12 @@ class Exchange:
     @property
     def group(self) -> str | None:
         """Endpoint group whose budget pays."""
-        return self.route.group if self.route else None
+        return (self.route.group or None) if self.route else None
+
+    @property
+    def is_public(self) -> bool:
+        """Whether it needs no key."""
+        return self.route is not None and self.route.is_public
 
     def entry(self, answer: Answer | None) -> JournalEntry:
         """The journal entry, once the answer is decided.

@@ -19,9 +19,9 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     method: str
     path: str
     operation: str | None
-    """`analyses.create`, `analyses.retrieve`, or None for a path that the API does not have."""
+    """What was asked for, for example `analyses.retrieve`; None for a path that the API does not have."""
     id: str | None
-    """The analysis id of a retrieve, the session id of a create."""
+    """The id in the path: of the analysis, session or recording that it is about."""
     analysis_id: str | None
     """The analysis that was retrieved, created or replayed; None if there was none."""
     status: int | None

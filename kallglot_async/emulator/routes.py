@@ -8,7 +8,18 @@ import msgspec
 
 from kallglot_async.emulator.analyses import Revision
 
-Operation = Literal["analyses.create", "analyses.retrieve"]
+Operation = Literal[
+    "analyses.create",
+    "analyses.retrieve",
+    "sessions.retrieve",
+    "sessions.end",
+    "sessions.transcript",
+    "sessions.recordings",
+    "recordings.retrieve",
+    "recordings.download",
+    "recordings.audio",
+    "storage.fetch",
+]
 """What the emulated API can be asked to do."""
 
 BASE_PATH = "/v1"
@@ -25,7 +36,13 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     group: str
     """Endpoint group whose budget pays; that retrieving counts like creating is an assumption."""
     revision: Revision | None
-    """The revision that has this route; None: both, the body decides."""
+    """The revision that has this route; None: both, the body or the emulator's `revision` decides."""
+    is_public: bool = False
+    """Whether it needs no key and is no business of the rate limit: another host's, in truth."""
+
+
+def _neighbour(operation: Operation, group: str, *pattern: str, method: str = "GET") -> Route:
+    return Route(operation=operation, method=method, pattern=pattern, group=group, revision=None)
 
 
 ROUTES = (
@@ -50,13 +67,29 @@ ROUTES = (
         group="analysis",
         revision="b",
     ),
+    _neighbour("sessions.retrieve", "sessions.read", "sessions", "{id}"),
+    _neighbour("sessions.end", "sessions.write", "sessions", "{id}", "end", method="POST"),
+    # Which group pays for transcripts and for lists of recordings is not documented.
+    _neighbour("sessions.transcript", "sessions.read", "sessions", "{id}", "transcript"),
+    _neighbour("sessions.recordings", "recordings", "sessions", "{id}", "recordings"),
+    _neighbour("recordings.retrieve", "recordings", "recordings", "{id}"),
+    _neighbour("recordings.download", "recordings", "recordings", "{id}", "download"),
+    _neighbour("recordings.audio", "recordings", "recordings", "{id}", "audio"),
 )
 """Every route that is emulated."""
+
+
+# What `storage.kallglot.com` is in the documentation: pre-signed links, whose last segment is their only key.
+STORAGE = Route(
+    operation="storage.fetch", method="GET", pattern=("storage", "{id}"), group="", revision=None, is_public=True
+)
 
 
 def match(path: str) -> tuple[Route, str] | None:
     """The route of a path and the id in it, whatever the method; None if the API has no such path."""
     segments = tuple(path.split("/")[1:])
+    if segments[0] == STORAGE.pattern[0] and len(segments) == len(STORAGE.pattern):
+        return STORAGE, segments[1]
     if segments[0] != BASE_PATH[1:]:
         return None
     for route in ROUTES:

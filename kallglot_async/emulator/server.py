@@ -22,6 +22,7 @@ from kallglot_async.emulator.latency import Latency
 from kallglot_async.emulator.limits import WindowKind
 from kallglot_async.emulator.plans import PlanName
 from kallglot_async.emulator.routes import BASE_PATH
+from kallglot_async.emulator.sessions import Sessions, SessionStore
 from kallglot_async.emulator.settings import Settings
 from kallglot_async.emulator.webhooks import DeliveryLog
 
@@ -58,7 +59,7 @@ class Emulator:
         adopt_unknown: Whether a well-formed `ana_` or `anl_` id that was never created is taken for one that
             was requested at its first retrieve.
         revision: What a create request without `analyses`, `profile` and `include` speaks, and the words of
-            errors before the revision is known.
+            errors before the revision is known; and what sessions, transcripts and recordings speak.
         credits: API credits, one per analysis created in revision B, 402 when used up; None: never used up.
         speed: Divides windows, latencies and the life of idempotency keys: 20 makes a minute last 3 s.
         clock_skew: Seconds that the server's wall clock (`Date`, `X-RateLimit-Reset`, timestamps) is ahead.
@@ -135,6 +136,8 @@ class Emulator:
         )
         self.deliveries = DeliveryLog()
         """Every webhook delivery of this run, with its attempts; readable after closing too."""
+        self.sessions = Sessions(self._find_sessions)
+        """The sessions of this run: seed more, look one up by its id, or go through all."""
         self._api: Api | None = None
         self._runner: web.ServerRunner | None = None
         self._sending: asyncio.Task[None] | None = None
@@ -238,7 +241,7 @@ class Emulator:
             The ids, the same for the same seed.
         """
         api = self._running
-        return api.service.analyses.seed(count, revision, api.clock.now())
+        return api.service.seed_analyses(count, revision, api.clock.now())
 
     def analysis(self, id: str) -> AnalysisRecord:
         """The truth about one analysis.
@@ -283,6 +286,10 @@ class Emulator:
         if self._api is None:
             raise RuntimeError("the emulator has not been started; use it in 'async with'")
         return self._api
+
+    def _find_sessions(self) -> tuple[SessionStore, float]:
+        api = self._running
+        return api.service.neighbours.sessions, api.clock.now()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         api = self._running

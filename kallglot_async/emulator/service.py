@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from kallglot_async.emulator import answers
-from kallglot_async.emulator.analyses import PREFIXES, Analysis, AnalysisStore
+from kallglot_async.emulator.analyses import PREFIXES, Analysis, AnalysisStore, Revision
 from kallglot_async.emulator.answers import Answer, Problem
 from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.exchange import Exchange
 from kallglot_async.emulator.ledger import KEY_LIFE, Credits, IdempotencyStore, fingerprint
+from kallglot_async.emulator.neighbours import Neighbours
 from kallglot_async.emulator.orders import read_json, read_order, revision_of
 from kallglot_async.emulator.seeding import is_well_formed
 from kallglot_async.emulator.settings import Settings
@@ -19,7 +21,7 @@ from kallglot_async.emulator.webhooks import WebhookSender
 
 
 class Service:
-    """Analyses, credits and idempotency keys of one organization.
+    """Analyses and their neighbours, credits and idempotency keys of one organization.
 
     Args:
         settings: What was asked for.
@@ -27,7 +29,7 @@ class Service:
         webhooks: Sends the events.
     """
 
-    __slots__ = ("_clock", "_keys", "_settings", "_views", "_webhooks", "analyses", "credits")
+    __slots__ = ("_clock", "_keys", "_settings", "_views", "_webhooks", "analyses", "credits", "neighbours")
 
     def __init__(self, settings: Settings, clock: Clock, webhooks: WebhookSender) -> None:
         self._settings = settings
@@ -36,6 +38,7 @@ class Service:
         self._views = Views(seed=settings.seed, clock=clock, speed=settings.speed)
         self._keys = IdempotencyStore(KEY_LIFE / settings.speed)
         self.credits = Credits(settings.credits)
+        self.neighbours = Neighbours(settings, clock)
         self.analyses = AnalysisStore(
             seed=settings.seed,
             latency=settings.latency,
@@ -59,14 +62,29 @@ class Service:
                 raise answers.wrong_method(exchange.method, exchange.route.method)
             if exchange.operation == "analyses.retrieve":
                 return self._retrieve(exchange)
+            if (answer := self.neighbours.read(exchange)) is not None:
+                return answer
             if isinstance(body, Problem):
                 raise body
+            if exchange.operation == "sessions.end":
+                fields = read_json(body, content_type)
+                return self._once(exchange, fields, lambda: self.neighbours.end(exchange, fields))
             return self._create(exchange, body, content_type)
         except Problem as problem:
             return problem.answer(exchange.revision, exchange.request_id)
 
+    def seed_analyses(self, count: int, revision: Revision, now: float) -> list[str]:
+        """Analyses of sessions of their own; returns the ids of the analyses."""
+        ids = self.analyses.seed(count, revision, now)
+        for id in ids:
+            if (analysis := self.analyses.get(id)) is not None:
+                self.neighbours.sessions.know(analysis.session_id, now)
+        return ids
+
     def decoy(self, exchange: Exchange) -> dict[str, Any]:
-        """The body of an analysis that nobody asked for."""
+        """The body of an analysis, or the identity of a neighbour, that nobody asked for."""
+        if (other := self.neighbours.decoy(exchange)) is not None:
+            return other
         analysis = self.analyses.decoy(exchange.id, exchange.revision, exchange.now)
         if exchange.operation == "analyses.create":
             return self._views.created(analysis)
@@ -77,6 +95,7 @@ class Service:
         analysis = self.analyses.get(id)
         if analysis is None and self._settings.adopt_unknown and is_well_formed(id, PREFIXES[revision]):
             analysis = self.analyses.adopt(id, revision, exchange.now)
+            self.neighbours.sessions.know(analysis.session_id, exchange.now)
         # Whether one revision's path serves the other's ids is not documented: here it does not.
         if analysis is None or analysis.order.revision != revision:
             raise answers.not_found("analysis", id)
@@ -89,15 +108,19 @@ class Service:
     def _create(self, exchange: Exchange, body: bytes, content_type: str) -> Answer:
         fields = read_json(body, content_type)
         exchange.revision = revision_of(fields, self._settings.revision)
-        # Sessions are not emulated: every well-formed id is one of ours, has ended and has a transcript.
+        # Every well-formed id is one of ours: a session that nobody knew has ended and has a transcript.
         if not is_well_formed(exchange.id, "sess"):
             raise answers.not_found("session", exchange.id)
+        return self._once(exchange, fields, lambda: self._created(exchange, fields))
+
+    def _once(self, exchange: Exchange, fields: dict[str, Any], act: Callable[[], Answer]) -> Answer:
+        """Do it, or repeat the answer of the first time under an idempotency key."""
         if exchange.key is None:
-            return self._created(exchange, fields)
+            return act()
         mark = fingerprint(exchange.path, fields)
         if (kept := self._keys.find(exchange.key, mark, exchange.now)) is not None:
             return kept
-        answer = self._created(exchange, fields)
+        answer = act()
         self._keys.keep(exchange.key, mark, answer, exchange.now, answered_at=exchange.now + _delay(exchange))
         return answer
 
@@ -105,6 +128,7 @@ class Service:
         order = read_order(fields, exchange.revision)
         if order.revision == "b":
             self.credits.charge()
+        self.neighbours.sessions.know(exchange.id, exchange.now)
         analysis = self.analyses.create(exchange.id, order, exchange.now)
         return answers.analysis_answer(202, self._views.created(analysis))
 

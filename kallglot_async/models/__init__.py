@@ -1,4 +1,4 @@
-"""The values of the public face: analyses in both revisions, outcomes, rate limits."""
+"""The values of the public face: analyses and their neighbours in both revisions, outcomes, rate limits."""
 
 from kallglot_async.models._base import JSONValue, Model, OpenEnum, Timestamp
 from kallglot_async.models.analysis import Analysis, AnalysisStatus, FailureDetail
@@ -14,7 +14,9 @@ from kallglot_async.models.meta import (
     ThrottledEvent,
 )
 from kallglot_async.models.outcome import Outcome, Outcomes, Progress
+from kallglot_async.models.page import RecordingPage
 from kallglot_async.models.rate_limit import ClientStats, RateLimit, RateLimitState
+from kallglot_async.models.recording import Channel, Download, Recording, RecordingStatus
 from kallglot_async.models.report import Compliance, PartySentiment, Performance, Report
 from kallglot_async.models.results import (
     ActionItem,
@@ -31,17 +33,41 @@ from kallglot_async.models.results import (
     Topic,
     Trend,
 )
+from kallglot_async.models.session import (
+    EndReason,
+    Provider,
+    Session,
+    SessionMode,
+    SessionRecording,
+    SessionStatus,
+    SessionTranscript,
+    Stream,
+)
+from kallglot_async.models.transcript import (
+    Languages,
+    Line,
+    Segment,
+    Transcript,
+    TranscriptStatus,
+    Translation,
+    Turn,
+)
 
 __all__ = [
     "ActionItem",
     "Analysis",
     "AnalysisStatus",
+    "Channel",
     "ClientEvent",
     "ClientStats",
     "Compliance",
+    "Download",
+    "EndReason",
     "FailureDetail",
     "JSONValue",
     "KeyMoment",
+    "Languages",
+    "Line",
     "Model",
     "OpenEnum",
     "Outcome",
@@ -51,9 +77,13 @@ __all__ = [
     "PollEvent",
     "Priority",
     "Progress",
+    "Provider",
     "Quality",
     "RateLimit",
     "RateLimitState",
+    "Recording",
+    "RecordingPage",
+    "RecordingStatus",
     "Report",
     "RequestEvent",
     "ResponseEvent",
@@ -61,15 +91,26 @@ __all__ = [
     "Result",
     "Results",
     "RetryEvent",
+    "Segment",
     "Sentiment",
     "SentimentLabel",
     "SentimentSegment",
+    "Session",
+    "SessionMode",
+    "SessionRecording",
+    "SessionStatus",
+    "SessionTranscript",
     "SettledEvent",
     "Speaker",
+    "Stream",
     "Summary",
     "TalkRatio",
     "ThrottledEvent",
     "Timestamp",
     "Topic",
+    "Transcript",
+    "TranscriptStatus",
+    "Translation",
     "Trend",
+    "Turn",
 ]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self, TypeAlias
 
 import msgspec
 
-__all__ = ["JSONValue", "Model", "OpenEnum", "Timestamp"]
+__all__ = ["Discreet", "JSONValue", "Model", "OpenEnum", "Timestamp", "one_line"]
 
 # JSON whose shape is not documented. `Any` because a recursive alias is beyond msgspec, and because the
 # honest type of "we do not know" is the one that lets the caller look.
@@ -20,6 +20,13 @@ Timestamp: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An immutable value with named fields. Unknown fields of a response are ignored."""
+
+
+class Discreet(Model, frozen=True, kw_only=True):
+    """A model whose own `repr` leaves out call text and credentials, and which shows nothing to rich."""
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return []
 
 
 class OpenEnum(StrEnum):
@@ -38,3 +45,8 @@ class OpenEnum(StrEnum):
     def is_known(self) -> bool:
         """Whether the documentation knows this text."""
         return type(self).__members__.get(self._name_) is self
+
+
+def one_line(text: str) -> str:
+    """Return a `repr` that is one printable line: what a server sends must not forge a line of a log."""
+    return text if text.isprintable() else ascii(text)[1:-1]

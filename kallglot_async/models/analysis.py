@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from kallglot_async.models._base import JSONValue, Model, OpenEnum, Timestamp
+from kallglot_async.models._base import JSONValue, Model, OpenEnum, Timestamp, one_line
 from kallglot_async.models.meta import Result
 from kallglot_async.models.report import Report
 from kallglot_async.models.results import Results
@@ -97,6 +97,4 @@ class Analysis(Result, frozen=True, kw_only=True, dict=True):
         return self.report.summary if self.report is not None else None
 
     def __repr__(self) -> str:
-        # Escaped: what a server sends must not forge a line of a log.
-        text = f"<Analysis {self.id} {self.status.value} session={self.session_id}>"
-        return text if text.isprintable() else ascii(text)[1:-1]
+        return one_line(f"<Analysis {self.id} {self.status.value} session={self.session_id}>")

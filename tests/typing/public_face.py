@@ -8,7 +8,9 @@ error where it is not needed any more.
 
 from collections.abc import AsyncIterator, Iterator
 from datetime import date, datetime
-from typing import assert_type
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO, TextIO, assert_type
 
 import aiohttp
 
@@ -18,6 +20,7 @@ from kallglot_async import (
     AnalysisStatus,
     APIError,
     ConnectError,
+    Download,
     IdSourceError,
     KallglotClient,
     KallglotError,
@@ -31,10 +34,14 @@ from kallglot_async import (
     RateLimitedError,
     RateLimiter,
     RateLimitState,
+    Recording,
+    RecordingPage,
     Report,
     RequestError,
     ResponseTooLargeError,
     Results,
+    Session,
+    Transcript,
     WaitTimeoutError,
     __version__,
     wait_many,
@@ -43,20 +50,29 @@ from kallglot_async.errors import InvalidIdError
 from kallglot_async.errors import KallglotError as ErrorOfModule
 from kallglot_async.models import (
     ActionItem,
+    Channel,
     Compliance,
+    EndReason,
     FailureDetail,
+    Line,
     PartySentiment,
     Performance,
     Priority,
+    Provider,
     Quality,
+    RecordingStatus,
+    Segment,
     Sentiment,
     SentimentLabel,
     SentimentSegment,
+    SessionStatus,
     Speaker,
+    Stream,
     Summary,
     TalkRatio,
     Topic,
     Trend,
+    Turn,
 )
 
 
@@ -210,6 +226,53 @@ def outcomes_are_a_sequence(outcomes: Outcomes) -> None:
     assert_type(outcomes[0].unwrap(), Analysis)
     assert_type(outcomes[0].error, KallglotError | None)
     assert_type(outcomes[0].ok, bool)
+
+
+async def sessions_and_transcripts_are_typed(client: KallglotClient) -> None:
+    """`client.sessions` gives sessions, transcripts, texts and lists of recordings."""
+    session = await client.sessions.retrieve("sess_1", timeout=None)
+    assert_type(session, Session)
+    assert_type(session.status, SessionStatus)
+    assert_type(session.provider, Provider | None)
+    assert_type(session.stream, Stream | None)
+    assert_type(session.duration, float | None)
+    assert_type(session.end_reason, EndReason | None)
+    assert_type(session.is_ended, bool)
+    assert_type(await client.sessions.end("sess_1", reason=EndReason.COMPLETED, idempotency_key="k"), Session)
+    transcript = await client.sessions.transcript("sess_1", include_translations=False)
+    assert_type(transcript, Transcript)
+    assert_type(transcript.lines, tuple[Line, ...])
+    assert_type(transcript.segments, tuple[Segment, ...])
+    assert_type(transcript.turns, tuple[Turn, ...])
+    assert_type(transcript.lines[0].speaker, Speaker | None)
+    assert_type(transcript.lines[0].start, float | None)
+    assert_type(await client.sessions.transcript_text("sess_1", format="srt"), str)
+    async for recording in client.sessions.recordings("sess_1", channel=Channel.MIXED, limit=10):
+        assert_type(recording, Recording)
+    async for page in client.sessions.recordings("sess_1").pages():
+        assert_type(page, RecordingPage)
+    await client.sessions.transcript_text("sess_1", format="pdf")  # pyright: ignore[reportArgumentType]
+    await client.sessions.end("sess_1", "completed")  # pyright: ignore[reportCallIssue]
+
+
+async def recordings_are_downloaded(client: KallglotClient, path: Path, file: BinaryIO, text: TextIO) -> None:
+    """Into a path or a file object that takes bytes, by id or by recording."""
+    recording = await client.recordings.retrieve("rec_1")
+    assert_type(recording, Recording)
+    assert_type(recording.status, RecordingStatus)
+    assert_type(recording.channel, Channel | None)
+    assert_type(recording.size, float | None)
+
+    def show(received: int, total: int | None) -> None:
+        assert_type((received, total), tuple[int, int | None])
+
+    assert_type(await client.recordings.download(recording, path, on_progress=show, max_bytes=10), Download)
+    got = await client.recordings.download("rec_1", "x.mp3", format="wav", overwrite=True, timeout=60)
+    assert_type((got.path, got.bytes_written, got.resumed), tuple[str | None, int, int])
+    await client.recordings.download("rec_1", file)
+    await client.recordings.download("rec_1", BytesIO())
+    await client.recordings.download("rec_1", text)  # pyright: ignore[reportArgumentType]
+    await client.recordings.download("rec_1", 5)  # pyright: ignore[reportArgumentType]
 
 
 async def errors_carry_typed_fields(client: KallglotClient) -> None:

@@ -1,0 +1,89 @@
+"""What goes wrong beneath us, as errors of ours: the one place and the one table for it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import ssl
+from urllib.request import getproxies
+
+import aiohttp
+from yarl import URL
+
+from kallglot_async import errors
+
+__all__ = ["LostError", "translate"]
+
+
+class LostError(Exception):
+    """The connection went away. Not an aiohttp error, so that aiohttp does not send the request again."""
+
+
+def translate(error: BaseException, operation: str, base_url: str) -> errors.KallglotError:
+    """Turn a transport library's error into ours, which holds nothing of the original but its kind."""
+    match error:
+        case aiohttp.ClientProxyConnectionError():
+            return errors.ProxyError(
+                f"the proxy at {error.host}:{error.port} cannot be reached",
+                operation=operation,
+                proxy=f"{error.host}:{error.port}",
+            )
+        case aiohttp.ClientHttpProxyError():
+            proxy = _proxy_of(base_url)
+            return errors.ProxyError(
+                f"the proxy{' at ' * bool(proxy)}{proxy} refused the connection with status {error.status}",
+                operation=operation,
+                proxy=proxy,
+                status=error.status,
+            )
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError() | ssl.SSLError():
+            return errors.TLSError(_describe_tls(error), operation=operation)
+        case aiohttp.ServerFingerprintMismatch():
+            return errors.TLSError("the server's certificate has another fingerprint", operation=operation)
+        case aiohttp.ConnectionTimeoutError():
+            return errors.ConnectError("connecting took too long", operation=operation)
+        case aiohttp.ClientConnectorDNSError():
+            return errors.ConnectError(f"the name {error.host} does not resolve", operation=operation)
+        case aiohttp.ClientConnectorError():
+            return errors.ConnectError(
+                f"no connection to {error.host}:{error.port}: {_os_reason(error.os_error)}",
+                operation=operation,
+            )
+        case TimeoutError():
+            return errors.RequestTimeoutError("the server sent nothing for too long", operation=operation)
+        case aiohttp.ClientResponseError():
+            # Broken HTTP looks like status 400 here; no status was received.
+            return errors.ProtocolError("what arrived is not a well-formed HTTP answer", operation=operation)
+        case LostError() | aiohttp.ClientPayloadError() | aiohttp.ClientConnectionError():
+            return errors.ConnectionLostError(
+                "the connection ended before the answer was complete", operation=operation
+            )
+        case OSError():
+            return errors.ConnectError(f"no connection: {_os_reason(error)}", operation=operation)
+        case aiohttp.ClientError():
+            return errors.ProtocolError(f"the request failed: {type(error).__name__}", operation=operation)
+        case _:  # ValueError: with trust_env, a netrc entry that collides with our header
+            return errors.ConfigurationError(
+                "the environment's proxy or netrc settings cannot be used with an API key; use trust_env=False"
+            )
+
+
+def _proxy_of(base_url: str) -> str:
+    """Return host and port of the environment's proxy for a URL, without credentials: aiohttp's error has neither."""
+    try:
+        proxy = URL(getproxies().get(URL(base_url).scheme, ""))
+    except ValueError:
+        return ""
+    return f"{proxy.host}:{proxy.port}" if proxy.host else ""
+
+
+def _os_reason(error: OSError) -> str:
+    if error.errno == errno.EMFILE:
+        return "too many open files: raise the limit or lower max_connections"
+    return os.strerror(error.errno) if error.errno else type(error).__name__
+
+
+def _describe_tls(error: BaseException) -> str:
+    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+    reason = getattr(cause, "verify_message", "") or getattr(cause, "reason", "") or "the handshake failed"
+    return f"TLS: {reason}; check base_url, the system's certificates and its clock"

@@ -1,0 +1,87 @@
+"""`kallglot recording download`: the audio of recordings, each into a file that is named after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from kallglot_async import KallglotClient
+from kallglot_async.cli.options import Connection
+from kallglot_async.cli.output import encode_line, error_fields
+from kallglot_async.cli.progress import Display, open_display
+from kallglot_async.errors import ConfigurationError, KallglotError
+
+__all__ = ["download"]
+
+Format = Literal["mp3", "wav", "ogg"]
+_SUFFIXES = frozenset({"mp3", "wav", "ogg"})  # what a server calls a format becomes part of a path only if it is one
+
+
+async def download(
+    ids: Sequence[str],
+    connection: Connection,
+    *,
+    to: str,
+    format: Format | None,
+    overwrite: bool,
+    timeout: float | None,
+    quiet: bool,
+) -> int:
+    """Download one recording after the other, write a line for each, and return the exit code.
+
+    A cancellation (Ctrl-C) leaves the files that are whole, and nothing of the one that is not.
+    """
+    directory = _directory(to)
+    failed = 0
+    async with connection.client() as client:
+        with open_display("downloading", quiet=quiet) as display:
+            for place, id in enumerate(dict.fromkeys(ids)):
+                call = _Download(client, display, place, len(set(ids)))
+                try:
+                    line = await call.run(id, directory, format=format, overwrite=overwrite, timeout=timeout)
+                except KallglotError as error:
+                    line, failed = {"error": error_fields(error)}, failed + 1
+                except OSError as error:  # the file's, not the connection's: those are errors of ours
+                    reason = {"type": type(error).__name__, "message": f"{error.filename}: {error.strerror or error}"}
+                    line, failed = {"error": reason}, failed + 1
+                display.write(encode_line({"id": id, **line}))
+    return 1 if failed else 0
+
+
+def _directory(to: str) -> Path:
+    directory = Path(to)
+    if not directory.is_dir():
+        raise ConfigurationError(f"{to} is no directory: make it, or name another with --to")
+    return directory
+
+
+class _Download:
+    """One recording of several."""
+
+    def __init__(self, client: KallglotClient, display: Display, place: int, count: int) -> None:
+        self._client = client
+        self._display = display
+        self._place = place
+        self._count = count
+
+    async def run(
+        self, id: str, directory: Path, *, format: Format | None, overwrite: bool, timeout: float | None
+    ) -> dict[str, object]:
+        """Return what the line says of it."""
+        recording = await self._client.recordings.retrieve(id)
+        suffix = format or recording.format
+        name = f"{id}.{suffix if suffix in _SUFFIXES else 'audio'}"
+        got = await self._client.recordings.download(
+            recording,
+            directory / name,
+            format=format,
+            overwrite=overwrite,
+            timeout=timeout,
+            on_progress=self._show,
+        )
+        return {"download": got}
+
+    def _show(self, received: int, total: int | None) -> None:
+        whole = "" if total is None else f" of {total / 1e6:.1f}"
+        self._display.update(self._place, self._count, f"{received / 1e6:.1f}{whole} MB")

@@ -1,0 +1,36 @@
+"""`kallglot transcript`: what was said in a session, as JSON for programs or as text for people."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from kallglot_async.cli.options import Connection
+from kallglot_async.cli.output import encode_line, error_fields, write_line
+from kallglot_async.cli.text import clean, complain
+from kallglot_async.errors import ConfigurationError, KallglotError
+
+__all__ = ["transcript"]
+
+Format = Literal["json", "text", "srt", "vtt"]
+
+
+async def transcript(id: str, connection: Connection, *, format: Format, timeout: float | None) -> int:
+    """Print the transcript and return the exit code. As JSON, a failure is a line too, as in a batch."""
+    async with connection.client() as client:
+        try:
+            if format == "json":
+                value = await client.sessions.transcript(id, timeout=timeout)
+                write_line(encode_line({"id": id, "transcript": value, "lines": value.lines}))
+            else:
+                text = await client.sessions.transcript_text(id, format=format, timeout=timeout)
+                # Subtitles are made of lines; what a terminal would obey has no place in any of them.
+                write_line("".join(f"{clean(line)}\n" for line in text.splitlines()).encode())
+        except ConfigurationError:
+            raise
+        except KallglotError as error:
+            if format == "json":
+                write_line(encode_line({"id": id, "error": error_fields(error)}))
+            else:
+                complain(error)
+            return 1
+    return 0

@@ -1,0 +1,160 @@
+"""The operations on sessions, transcripts and recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kallglot_async.emulator import answers, sessions, transcripts
+from kallglot_async.emulator.answers import Answer, json_answer
+from kallglot_async.emulator.clock import Clock
+from kallglot_async.emulator.exchange import Exchange
+from kallglot_async.emulator.recordings import Recordings, expired_link, leaked_key
+from kallglot_async.emulator.routes import Operation
+from kallglot_async.emulator.seeding import is_well_formed, make_id
+from kallglot_async.emulator.sessions import Session, SessionStore
+from kallglot_async.emulator.settings import Settings
+
+# What a request to a pre-signed link must not carry.
+_CREDENTIALS = ("Authorization", "X-API-Key", "Cookie")
+
+
+class Neighbours:
+    """Sessions and what belongs to them.
+
+    Args:
+        settings: What was asked for; all sessions speak its `revision`.
+        clock: Turns moments into timestamps.
+    """
+
+    __slots__ = ("_clock", "_settings", "recordings", "sessions")
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self.sessions = SessionStore(seed=settings.seed, revision=settings.revision, clock=clock, speed=settings.speed)
+        self.recordings = Recordings(seed=settings.seed, clock=clock, revision=settings.revision, speed=settings.speed)
+
+    def read(self, exchange: Exchange) -> Answer | None:
+        """The answer to a GET of this module's; None for an operation of another's.
+
+        Raises:
+            Problem: There is no such thing, or a parameter is wrong.
+        """
+        act = _READS.get(exchange.operation) if exchange.operation is not None else None
+        return None if act is None else act(self, exchange)
+
+    def end(self, exchange: Exchange, fields: Mapping[str, Any]) -> Answer:
+        """End a session. Revision B documents no body: whatever comes is ignored.
+
+        Raises:
+            Problem: There is no such session, or revision A's reason is none.
+        """
+        session = self._session(exchange)
+        reason = "completed"
+        if self._settings.revision == "a" and fields.get("reason") is not None:
+            reason = fields["reason"]
+            if reason not in sessions.REASONS:
+                raise answers.invalid_field("reason", "The 'reason' field has an unknown value.", "a")
+        session.end(reason, exchange.now)
+        if self._settings.revision == "b":
+            return json_answer(200, sessions.as_summary(session, self._clock))
+        return json_answer(200, sessions.as_json(session, self._clock, "a", self._settings.seed))
+
+    def decoy(self, exchange: Exchange) -> dict[str, Any] | None:
+        """What makes an answer one about something else; None for an operation of another module's."""
+        id, seed = exchange.id, self._settings.seed
+        if exchange.operation in {"sessions.retrieve", "sessions.end"}:
+            return {"id": make_id("sess", seed, "decoy", id)}
+        if exchange.operation in {"sessions.transcript", "sessions.recordings"}:
+            return {"session_id": make_id("sess", seed, "decoy", id)}
+        return {"id": make_id("rec", seed, "decoy", id)} if exchange.operation == "recordings.retrieve" else None
+
+    def _session(self, exchange: Exchange) -> Session:
+        if self._settings.adopt_unknown and is_well_formed(exchange.id, "sess"):
+            self.sessions.know(exchange.id, exchange.now)
+        session = self.sessions.get(exchange.id)
+        if session is None:
+            raise answers.not_found("session", exchange.id)
+        return session
+
+    def _recorded(self, exchange: Exchange) -> Session:
+        session = self.sessions.owner(exchange.id)
+        # Before the call is over there is nothing, not even an id that anybody could know.
+        if session is None or session.ended_at is None:
+            raise answers.not_found("recording", exchange.id)
+        return session
+
+    def _ready(self, exchange: Exchange) -> Session:
+        session = self._recorded(exchange)
+        if not self.recordings.is_ready(session):
+            raise answers.not_found("recording", exchange.id)
+        return session
+
+    def _retrieve(self, exchange: Exchange) -> Answer:
+        session = self._session(exchange)
+        return json_answer(200, sessions.as_json(session, self._clock, self._settings.revision, self._settings.seed))
+
+    def _transcript(self, exchange: Exchange) -> Answer:
+        session, revision = self._session(exchange), self._settings.revision
+        format, wanted = exchange.query.get("format", "json"), exchange.query.get("include_translations", "true")
+        said = session.said(exchange.now)
+        if revision == "a":  # B documents no parameters
+            if format not in {"json", *transcripts.TEXT_FORMATS}:
+                raise answers.invalid_field("format", "The 'format' parameter is json, text, srt or vtt.", "a")
+            if wanted not in {"true", "false"}:
+                raise answers.invalid_field("include_translations", "'include_translations' is true or false.", "a")
+            if format != "json":
+                text = transcripts.as_text(said, format, with_translations=wanted == "true")
+                return Answer(status=200, body=text.encode(), content_type=transcripts.TEXT_FORMATS[format])
+        body = transcripts.as_json(
+            session.id,
+            said,
+            revision=revision,
+            duration=session.duration(exchange.now),
+            started_at=self._clock.moment(session.began_at or exchange.now),
+            is_over=session.ended_at is not None,
+            with_translations=wanted != "false",
+        )
+        return json_answer(200, body)
+
+    def _list(self, exchange: Exchange) -> Answer:
+        return json_answer(200, self.recordings.page(self._session(exchange), exchange.query, exchange.path))
+
+    def _recording(self, exchange: Exchange) -> Answer:
+        return json_answer(200, self.recordings.one(self._recorded(exchange), exchange.id, exchange.origin))
+
+    def _download(self, exchange: Exchange) -> Answer:
+        self._in_revision("a", exchange)
+        self._ready(exchange)
+        return self.recordings.redirect(exchange.id, exchange.origin, exchange.query)
+
+    def _audio(self, exchange: Exchange) -> Answer:
+        self._in_revision("b", exchange)
+        answer = self.recordings.served(self._ready(exchange), exchange.id, exchange.headers)
+        name = f'attachment; filename="{exchange.id}.mp3"'
+        return answer.with_headers(answer.headers | {"Content-Disposition": name})
+
+    def _storage(self, exchange: Exchange) -> Answer:
+        if any(name in exchange.headers for name in _CREDENTIALS):
+            raise leaked_key()
+        link = self.recordings.links.find(exchange.path.rpartition("/")[2], exchange.now)
+        session = None if link is None else self.sessions.owner(link.recording_id)
+        if link is None or session is None:
+            raise expired_link()
+        return self.recordings.served(session, link.recording_id, exchange.headers, link.format, link.sample_rate)
+
+    def _in_revision(self, revision: str, exchange: Exchange) -> None:
+        if self._settings.revision != revision:
+            raise answers.no_such_route(exchange.path)
+
+
+_READS: dict[Operation, Callable[[Neighbours, Exchange], Answer]] = {
+    "sessions.retrieve": Neighbours._retrieve,
+    "sessions.transcript": Neighbours._transcript,
+    "sessions.recordings": Neighbours._list,
+    "recordings.retrieve": Neighbours._recording,
+    "recordings.download": Neighbours._download,
+    "recordings.audio": Neighbours._audio,
+    "storage.fetch": Neighbours._storage,
+}

@@ -1,0 +1,95 @@
+"""`Recording`: the audio of a session and what is known of it, and what a download gave."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from kallglot_async.models._base import Discreet, Model, OpenEnum, Timestamp, one_line
+
+__all__ = ["Channel", "Download", "Recording", "RecordingStatus"]
+
+
+class RecordingStatus(OpenEnum):
+    """Whether there is audio. Unknown texts mean "not ready"."""
+
+    PROCESSING = "processing"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class Channel(OpenEnum):
+    """Whose voice a recording holds."""
+
+    AGENT = "agent"
+    CUSTOMER = "customer"
+    MIXED = "mixed"
+
+
+class Recording(Discreet, frozen=True, kw_only=True):
+    """One recording, in either revision. A list leaves out what only a retrieve says.
+
+    `repr` shows identity and status only: a pre-signed `download_url` lets anybody fetch the call.
+
+    Attributes:
+        id: The recording id.
+        object: Always `recording`.
+        status: Whether there is audio; `is_ready` reads it.
+        session_id: The session that was recorded.
+        channel: Whose voice it holds.
+        duration: Seconds.
+        format: `mp3`, `wav` or `ogg`.
+        size: Bytes.
+        sample_rate: Samples a second.
+        bit_depth: Bits of a sample.
+        download_url: Where the audio is, once it is ready: in A a link that works for an hour without a key,
+            in B a path of the API. `client.recordings.download` knows what to do with either.
+        created_at: When it was made.
+        expires_at: When it is deleted.
+    """
+
+    id: str
+    object: Literal["recording"]
+    status: RecordingStatus
+    session_id: str | None = None
+    channel: Channel | None = None
+    duration: float | None = None
+    format: str | None = None
+    size: float | None = None
+    sample_rate: float | None = None
+    bit_depth: float | None = None
+    download_url: str | None = None
+    created_at: Timestamp | None = None
+    expires_at: Timestamp | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is audio to download."""
+        return self.status == RecordingStatus.READY
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether there never will be audio."""
+        return self.status == RecordingStatus.FAILED
+
+    def __repr__(self) -> str:
+        return one_line(f"<Recording {self.id} {self.status.value} session={self.session_id}>")
+
+
+class Download(Model, frozen=True, kw_only=True, gc=False):
+    """What a download gave.
+
+    Attributes:
+        id: The recording.
+        path: The file, or None where the audio went to a file object.
+        bytes_written: Size of the audio.
+        content_type: Its media type as the server names it.
+        resumed: How often it went on where a lost connection had stopped.
+        restarted: How often it had to begin again.
+    """
+
+    id: str
+    bytes_written: int
+    path: str | None = None
+    content_type: str | None = None
+    resumed: int = 0
+    restarted: int = 0

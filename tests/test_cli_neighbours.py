@@ -1,0 +1,135 @@
+"""`kallglot transcript` and `kallglot recording download` in this process, against the emulator."""
+
+import asyncio
+import json
+import os
+
+import pytest
+
+from kallglot_async.cli import main
+from kallglot_async.emulator import Emulator, Fault
+
+
+@pytest.fixture
+def kallglot(monkeypatch, capsysbinary):
+    """Run a command against an emulator; returns exit code, standard output and standard error."""
+
+    async def run(emulator, *argv):
+        monkeypatch.setenv("KALLGLOT_API_KEY", emulator.api_key)
+        monkeypatch.setenv("KALLGLOT_BASE_URL", emulator.base_url)
+        code = await asyncio.to_thread(main, argv)
+        out, err = capsysbinary.readouterr()
+        return code, out, err.decode()
+
+    return run
+
+
+def serving(**options):
+    return Emulator(**{"plan": "unlimited"} | options)
+
+
+@pytest.mark.parametrize("revision", ["a", "b"])
+async def test_a_transcript_is_one_line_of_json(kallglot, revision):
+    """The transcript as it came, and its lines, which read the same in both revisions."""
+    async with serving(revision=revision) as emulator:
+        [id] = emulator.sessions.seed(1)
+        code, out, err = await kallglot(emulator, "transcript", id)
+        [line] = out.splitlines()
+        value = json.loads(line)
+        assert (code, err, value["id"]) == (0, "", id)
+        assert value["transcript"]["segments" if revision == "a" else "turns"]
+        assert value["lines"][0]["speaker"] == "agent"
+        assert value["lines"][1]["translation"]
+
+
+@pytest.mark.parametrize(
+    ("format", "start"), [("text", b"agent: Hello"), ("srt", b"1\n00:00:"), ("vtt", b"WEBVTT\n\n1\n")]
+)
+async def test_text_and_subtitles_are_printed_as_they_are(kallglot, format, start):
+    """Ready for a file."""
+    async with serving() as emulator:
+        [id] = emulator.sessions.seed(1)
+        code, out, err = await kallglot(emulator, "transcript", id, "--format", format)
+        assert (code, err) == (0, "")
+        assert out.startswith(start)
+        assert out.endswith(b"\n")
+
+
+async def test_a_terminal_obeys_nothing_in_a_transcript(kallglot):
+    """Escape sequences of a server are taken out, line by line."""
+    fault = Fault(kind="html", body="agent: \x1b[2Jhello\n\nnext\x07\u202e\n")
+    async with serving(faults=[fault]) as emulator:
+        code, out, _ = await kallglot(emulator, "transcript", *emulator.sessions.seed(1), "--format", "text")
+        assert (code, out) == (0, b"agent: hello\n\nnext\n")
+
+
+async def test_a_transcript_that_is_not_there(kallglot):
+    """As JSON an error is a line, too; as text it is a complaint; exit code 1 both times."""
+    async with serving() as emulator:
+        code, out, err = await kallglot(emulator, "transcript", "sess_nobody")
+        assert (code, err) == (1, "")
+        assert json.loads(out)["error"]["type"] == "NotFoundError"
+        code, out, err = await kallglot(emulator, "transcript", "sess_nobody", "--format", "srt")
+        assert (code, out) == (1, b"")
+        assert err.startswith("kallglot: No such session")
+
+
+@pytest.mark.parametrize("argv", [["transcript"], ["transcript", "ana_1"], ["transcript", "sess_1", "--format", "pdf"]])
+async def test_usage_is_exit_code_2(kallglot, argv):
+    """And one line that says what is wrong; nothing is sent."""
+    async with serving() as emulator:
+        code, out, err = await kallglot(emulator, *argv)
+        assert (code, out, err.count("\n")) == (2, b"", 1)
+        assert emulator.journal.total == 0
+
+
+@pytest.mark.parametrize("revision", ["a", "b"])
+async def test_recordings_are_downloaded_into_files_named_after_them(kallglot, revision, tmp_path):
+    """One line for each distinct id, with the path and the size."""
+    async with serving(revision=revision) as emulator:
+        [session] = emulator.sessions.seed(1, recordings=2)
+        ids = emulator.sessions[session].recordings
+        code, out, err = await kallglot(emulator, "recording", "download", *ids, ids[0], "--to", str(tmp_path))
+        lines = [json.loads(line) for line in out.splitlines()]
+        assert (code, [line["id"] for line in lines]) == (0, list(ids))
+        assert sorted(os.listdir(tmp_path)) == sorted(f"{id}.mp3" for id in ids)
+        for line in lines:
+            path = tmp_path / f"{line['id']}.mp3"
+            assert (line["download"]["path"], line["download"]["bytes_written"]) == (str(path), path.stat().st_size)
+        assert "Traceback" not in err
+
+
+async def test_one_failure_costs_no_sibling(kallglot, tmp_path):
+    """An unknown id, an impossible one and a file that exists have an error in their line; exit code 1."""
+    async with serving() as emulator:
+        [session] = emulator.sessions.seed(1)
+        one, other, _ = emulator.sessions[session].recordings
+        (tmp_path / f"{one}.mp3").write_bytes(b"mine")
+        argv = ["recording", "download", "rec_nobody", "../x", one, other, "--to", str(tmp_path), "--quiet"]
+        code, out, err = await kallglot(emulator, *argv)
+        lines = {line["id"]: line for line in map(json.loads, out.splitlines())}
+        assert (code, err) == (1, "")
+        kinds = {id: line["error"]["type"] for id, line in lines.items() if "error" in line}
+        assert kinds == {"rec_nobody": "NotFoundError", "../x": "InvalidIdError", one: "FileExistsError"}
+        assert (tmp_path / f"{one}.mp3").read_bytes() == b"mine"
+        assert lines[other]["download"]["bytes_written"] > 0
+        code, _, _ = await kallglot(emulator, "recording", "download", one, "--to", str(tmp_path), "--overwrite")
+        assert code == 0
+        assert (tmp_path / f"{one}.mp3").read_bytes() != b"mine"
+
+
+async def test_another_format_has_its_own_suffix(kallglot, tmp_path):
+    """Revision A."""
+    async with serving() as emulator:
+        [session] = emulator.sessions.seed(1)
+        id = emulator.sessions[session].recordings[0]
+        code, _, _ = await kallglot(emulator, "recording", "download", id, "--to", str(tmp_path), "--format", "wav")
+        assert (code, os.listdir(tmp_path)) == (0, [f"{id}.wav"])
+
+
+async def test_a_directory_has_to_exist(kallglot, tmp_path):
+    """Said before anything is sent; exit code 2."""
+    async with serving() as emulator:
+        code, out, err = await kallglot(emulator, "recording", "download", "rec_1", "--to", str(tmp_path / "no"))
+        assert (code, out, emulator.journal.total) == (2, b"", 0)
+        assert "no directory" in err
