@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, AsyncIterable, Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Iterable, Iterator, Mapping
 from typing import TypeAlias
+
+import anyio
 
 from kallglot_async import _clock
 from kallglot_async._core.ids import check_analysis_id
@@ -20,7 +22,7 @@ from kallglot_async.errors import (
 )
 from kallglot_async.models import Outcome, Outcomes
 
-__all__ = ["BATCH_ENDING", "Alarm", "IdSource", "Ids", "not_attempted"]
+__all__ = ["BATCH_ENDING", "Alarm", "IdSource", "Ids", "Puller", "not_attempted"]
 
 # What concerns every id of a batch, so that asking for the next one would be in vain.
 BATCH_ENDING = (AuthenticationError, InsufficientCreditsError, PermissionDeniedError)
@@ -38,15 +40,17 @@ class IdSource:
         ids: Any iterable or asynchronous iterable of analysis ids.
         remember: Whether ids of a lazy source are remembered, to give each once and to restore their order.
             That costs memory for each id; without it, repetitions are given again.
+        check: Raises `InvalidIdError` for what is no id of the kind that is meant.
 
     Raises:
         InvalidIdError: A collection holds something that is not the id of an analysis.
         ConfigurationError: It is one text, or nothing that can be iterated.
     """
 
-    __slots__ = ("_ids", "_order", "total")
+    __slots__ = ("_check", "_ids", "_order", "total")
 
-    def __init__(self, ids: Ids, *, remember: bool) -> None:
+    def __init__(self, ids: Ids, *, remember: bool, check: Callable[[object], object] = check_analysis_id) -> None:
+        self._check = check
         if isinstance(ids, str | bytes):
             raise ConfigurationError(f"ids is one text, {ids!r:.80}: pass a list of ids, or use wait()")
         if not isinstance(ids, Iterable | AsyncIterable):
@@ -56,7 +60,7 @@ class IdSource:
         self.total: int | None = None
         if isinstance(ids, Collection):
             for place, id in enumerate(ids):
-                if (error := _problem(id)) is not None:
+                if (error := self._problem(id)) is not None:
                     raise InvalidIdError(f"ids[{place}]: {error.message}", id=error.id)
             self._ids = self._order = dict.fromkeys(ids)
             self.total = len(self._order)
@@ -66,10 +70,15 @@ class IdSource:
         """Whether the next id may be long in coming."""
         return isinstance(self._ids, AsyncIterable)
 
-    def in_order(self, found: Mapping[str, Outcome | None]) -> Outcomes:
-        """Return the outcomes in the order of the input."""
-        ordered = (found.get(id) for id in (found if self._order is None else self._order))
-        return Outcomes(outcome for outcome in ordered if outcome is not None)
+    def in_order(
+        self, found: Mapping[str, Outcome | None], missing: Callable[[str], Outcome] | None = None
+    ) -> Outcomes:
+        """Return the outcomes in the order of the input; `missing` makes one for an id that has none."""
+        ids = found if self._order is None else self._order
+        ordered = ((id, found.get(id)) for id in ids)
+        if missing is not None:
+            return Outcomes(missing(id) if outcome is None else outcome for id, outcome in ordered)
+        return Outcomes(outcome for _, outcome in ordered if outcome is not None)
 
     async def __aiter__(self) -> AsyncGenerator[str | InvalidIdError, None]:
         if isinstance(self._ids, AsyncIterable):
@@ -86,7 +95,7 @@ class IdSource:
         if self.total is not None:
             yield id
             return
-        item = _problem(id) or id
+        item = self._problem(id) or id
         if self._order is not None:
             name = item if isinstance(item, str) else item.id
             if name in self._order:
@@ -94,19 +103,59 @@ class IdSource:
             self._order[name] = None
         yield item
 
+    def _problem(self, id: object) -> InvalidIdError | None:
+        try:
+            self._check(id)
+        except InvalidIdError as error:
+            return error.with_traceback(None)
+        return None
 
-def _problem(id: object) -> InvalidIdError | None:
-    try:
-        check_analysis_id(id)
-    except InvalidIdError as error:
-        return error.with_traceback(None)
-    return None
+
+class Puller:
+    """Pulls the ids of a source one by one, for as long as they are wanted. One puller at a time.
+
+    Args:
+        source: Where they come from.
+    """
+
+    __slots__ = ("_ids", "_is_stopped", "_scope", "_source", "error")
+
+    def __init__(self, source: IdSource) -> None:
+        self._source = source
+        self._ids = aiter(source)
+        self._is_stopped = False
+        self._scope: anyio.CancelScope | None = None
+        self.error: Exception | None = None  # what the caller's iterable raised
+
+    async def next(self) -> str | InvalidIdError | None:
+        """Return the next one; None: there are no more, the iterable raised, or nothing more is wanted."""
+        if self._is_stopped or self.error is not None:
+            return None
+        try:
+            if not self._source.is_async:
+                return await anext(self._ids, None)
+            with anyio.CancelScope() as self._scope:
+                return await anext(self._ids, None)
+        except Exception as error:  # the caller's own code: raised at the end
+            self.error = error
+        return None
+
+    def stop(self) -> None:
+        """Want nothing more of an asynchronous iterable, which may take for ever; a plain one names the rest."""
+        if self._source.is_async:
+            self._is_stopped = True
+            if self._scope is not None:
+                self._scope.cancel()
+
+    async def aclose(self) -> None:
+        """Let go of the iterable."""
+        await self._ids.aclose()
 
 
 def not_attempted(id: str, reason: KallglotError) -> NotAttemptedError:
     """Return the error of an id that did not get its turn."""
     return NotAttemptedError(
-        f"analysis {id} was not attempted: the batch ended with {type(reason).__name__}", id=id, reason=reason
+        f"{id} was not attempted: the batch ended with {type(reason).__name__}", id=id, reason=reason
     )
 
 

@@ -10,7 +10,8 @@ from typing import Self
 
 import aiohttp
 
-from kallglot_async._batch import Ids, IdSource
+from kallglot_async._batch import Ids
+from kallglot_async._client_calls import ClientCalls
 from kallglot_async._composition import UNCHANGED, Shared, Unchanged, callable_or_none, limiter_of, pool_of
 from kallglot_async._config import ClientConfig, Secret, resolve_config
 from kallglot_async._core.polling import PollSchedule
@@ -18,8 +19,14 @@ from kallglot_async._inbox import WebhookInbox
 from kallglot_async._limiter import RateLimiter
 from kallglot_async._observer import Observer, OnEvent
 from kallglot_async._pipeline import Pipeline
-from kallglot_async._waiting import OnProgress, WaitCall, Waits
-from kallglot_async.models import Analysis, ClientStats, Outcome, Outcomes, RateLimit, RateLimitState
+from kallglot_async._waiting import OnProgress, Waits
+from kallglot_async.models import (
+    ClientStats,
+    Outcome,
+    Outcomes,
+    RateLimit,
+    RateLimitState,
+)
 from kallglot_async.resources.analyses import Analyses
 from kallglot_async.resources.recordings import Recordings
 from kallglot_async.resources.sessions import Sessions
@@ -28,7 +35,7 @@ from kallglot_async.webhooks import Event
 __all__ = ["KallglotClient", "wait_many"]
 
 
-class KallglotClient:
+class KallglotClient(ClientCalls):
     """A client of the Kallglot API: one session pool, one rate limiter and one scheduler for all it does.
 
     Use it as an async context manager, or call `aclose` when done. It may be used in one event loop after
@@ -174,90 +181,6 @@ class KallglotClient:
             False where an event with this id came before.
         """
         return self._shared.inbox.put(event)
-
-    async def wait(self, id: str, *, timeout: float | None = 120.0, schedule: PollSchedule | None = None) -> Analysis:
-        """Wait until the analysis has settled and return it.
-
-        Polls pass the shared limiter; two waits for the same id are one poller. Failed polls are retried at
-        later polls. A poll costs no API credits. Cancelling it ends its polling; other waits go on.
-
-        Args:
-            id: The analysis id.
-            timeout: Seconds for the whole wait, the queue at the limiter included; None for ever. Default
-                120. The last poll is timed so that its answer arrives before.
-            schedule: How polls follow each other. Default: learned from earlier analyses.
-
-        Raises:
-            InvalidIdError: Before any I/O.
-            AnalysisFailedError: It ended `failed`; it is on the error.
-            WaitTimeoutError: Still pending at the deadline.
-            KallglotError: A poll failed in a way that waiting cannot mend; see `errors`.
-        """
-        options = self._waits.options(timeout, None, 1, schedule, from_add=True)
-        outcomes = await self._waits.collect(IdSource([id], remember=True), options)
-        return outcomes[0].unwrap()
-
-    async def wait_many(
-        self,
-        ids: Ids,
-        *,
-        timeout: float | None = 120.0,
-        total_timeout: float | None = None,
-        max_in_flight: int | None = None,
-        schedule: PollSchedule | None = None,
-        on_progress: OnProgress | None = None,
-        on_outcome: Callable[[Outcome], object] | None = None,
-    ) -> Outcomes:
-        """Wait until all analyses have settled, and return what became of each.
-
-        One scheduler decides which id is worth the next request, and one limiter decides when it may go; a
-        failure of one id never costs another. A 401, 402 or 403 ends the batch: the rest are reported with
-        `NotAttemptedError`. Polls cost no API credits. A cancellation ends every request; what had settled
-        by then has been given to `on_outcome`.
-
-        Args:
-            ids: Any iterable or asynchronous iterable, pulled as there is room. Repetitions are one wait.
-            timeout: Seconds for each id, from its first poll; None for ever. Default 120.
-            total_timeout: Seconds for the whole call; None (the default) for ever. What has settled by then
-                is returned, the rest with `WaitTimeoutError`.
-            max_in_flight: Requests at once; default: the client's.
-            schedule: How polls follow each other. Default: learned from earlier analyses.
-            on_progress: Called with a snapshot after every answer.
-            on_outcome: Called with each outcome the moment it is known.
-
-        Returns:
-            One outcome for each distinct id, in the order of the input.
-
-        Raises:
-            InvalidIdError: A collection holds an impossible id; nothing was sent. An impossible id from a
-                lazy source becomes an outcome instead.
-            IdSourceError: The iterable raised; the outcomes so far are on the error.
-        """
-        options = self._waits.options(timeout, total_timeout, max_in_flight, schedule, on_progress=on_progress)
-        return await self._waits.collect(IdSource(ids, remember=True), options, on_outcome)
-
-    def as_completed(
-        self,
-        ids: Ids,
-        *,
-        timeout: float | None = 120.0,
-        total_timeout: float | None = None,
-        max_in_flight: int | None = None,
-        schedule: PollSchedule | None = None,
-        on_progress: OnProgress | None = None,
-    ) -> WaitCall:
-        """Wait for many analyses and get each outcome as it settles, in bounded memory.
-
-            async with client.as_completed(ids) as finished:
-                async for outcome in finished:
-                    ...
-
-        Like `wait_many`; ids are pulled as outcomes are taken, so a source of millions is fine. A repetition
-        is the same wait while its id is pending, and from a lazy source a new wait after that. Leaving the
-        block ends everything that is still running. Enter and leave it in the same task.
-        """
-        options = self._waits.options(timeout, total_timeout, max_in_flight, schedule, on_progress=on_progress)
-        return self._waits.start(IdSource(ids, remember=False), options)
 
     @property
     def rate_limit(self) -> RateLimitState:

@@ -19,7 +19,7 @@ import anyio
 import anyio.lowlevel
 
 from kallglot_async import _clock, errors
-from kallglot_async._batch import BATCH_ENDING, Alarm, IdSource, not_attempted
+from kallglot_async._batch import BATCH_ENDING, Alarm, IdSource, Puller, not_attempted
 from kallglot_async._config import check_count, check_seconds
 from kallglot_async._core.polling import Entry, PollSchedule
 from kallglot_async._pipeline import Pipeline
@@ -48,6 +48,7 @@ class WaitCall:
         self._hub = hub
         self._pipeline = pipeline
         self._source = source
+        self._puller = Puller(source)
         self._options = options
         self._group = anyio.create_task_group()
         self._poller = Poller(hub, pipeline, options, self._group, on_end=self._on_end, on_answer=self._report_progress)
@@ -56,7 +57,6 @@ class WaitCall:
         self._ready: deque[Outcome] = deque()
         self._is_fed = False  # the source has given all it will give
         self._is_left = False
-        self._source_error: Exception | None = None
         self._ending: Callable[[str], errors.KallglotError] | None = None  # why the rest is not waited for
         self._taken = self._settled = self._failed = 0
         self._time = Alarm()  # the sleeper is the watch over this call's own deadlines
@@ -90,8 +90,8 @@ class WaitCall:
         while not self._ready:
             if self._is_over:
                 self._group.cancel_scope.cancel()
-                if self._source_error is not None:
-                    failure, self._source_error = self._source_error, None
+                if self._puller.error is not None:
+                    failure, self._puller.error = self._puller.error, None
                     raise errors.IdSourceError(f"the iterable of ids raised {failure!r}") from failure
                 raise StopAsyncIteration
             await self._delivery.sleep_until()
@@ -122,17 +122,15 @@ class WaitCall:
     async def _feed(self) -> None:
         """Pull ids while there is room for them."""
         try:
-            async with aclosing(aiter(self._source)) as ids:
-                async for item in ids:
+            async with aclosing(self._puller):
+                while not self._is_left and (item := await self._puller.next()) is not None:
                     self._take(item)
                     if self._taken % _BREATH == 0:
                         await anyio.lowlevel.checkpoint()
                     while self._pending + len(self._ready) >= _WINDOW:
                         await self._room.sleep_until()
-                    if self._is_left or (self._ending is not None and self._source.is_async):
-                        break  # an asynchronous source may take for ever to name what is not waited for
-        except Exception as error:  # the caller's own code: delivered to the caller at the end
-            self._source_error = error
+        except Exception as error:  # the caller's own code, as it was let go of
+            self._puller.error = self._puller.error or error
         self._is_fed = True
         self._finish_if_over()
 
@@ -231,6 +229,7 @@ class WaitCall:
     def _abandon(self, explain: Callable[[str], errors.KallglotError]) -> None:
         """End every id that is left, and every one still to come, with the error that `explain` gives for it."""
         self._ending = explain
+        self._puller.stop()
         for id in [*self._poller.entries, *self._followed]:
             known, error = self._known(id), explain(id)
             self._forget(id)

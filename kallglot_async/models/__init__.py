@@ -18,6 +18,7 @@ from kallglot_async.models.page import RecordingPage
 from kallglot_async.models.rate_limit import ClientStats, RateLimit, RateLimitState
 from kallglot_async.models.recording import Channel, Download, Recording, RecordingStatus
 from kallglot_async.models.report import Compliance, PartySentiment, Performance, Report
+from kallglot_async.models.requests import AnalysisRequestA, AnalysisRequestB
 from kallglot_async.models.results import (
     ActionItem,
     KeyMoment,
@@ -56,6 +57,8 @@ from kallglot_async.models.transcript import (
 __all__ = [
     "ActionItem",
     "Analysis",
+    "AnalysisRequestA",
+    "AnalysisRequestB",
     "AnalysisStatus",
     "Channel",
     "ClientEvent",

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import TypeAlias
+from typing import TypeAlias, Unpack, overload
 
 import anyio
 
 from kallglot_async import _clock, errors
-from kallglot_async._batch import BATCH_ENDING, Ids, IdSource, not_attempted
+from kallglot_async._batch import BATCH_ENDING, Ids, IdSource, Puller, not_attempted
 from kallglot_async._config import check_count, check_seconds
-from kallglot_async._core.messages import create_analysis, retrieve_analysis
+from kallglot_async._core.messages import Operation, create_analysis, retrieve_analysis
 from kallglot_async._core.rate_limit import Ticket, Urgency
 from kallglot_async._pipeline import Pipeline
-from kallglot_async.models import Analysis, Outcome, Outcomes
+from kallglot_async.models import Analysis, AnalysisRequestA, AnalysisRequestB, Outcome, Outcomes
 
 __all__ = ["Analyses", "Timeout"]
 
@@ -104,6 +104,24 @@ class Analyses:
         batch = _Fetch(self._pipeline, IdSource(ids, remember=True), self._seconds(timeout), on_outcome)
         return await batch.run(workers)
 
+    @overload
+    async def create(
+        self,
+        session_id: str,
+        *,
+        idempotency_key: str | None = None,
+        timeout: Timeout = _CLIENT_TIMEOUT,
+        **request: Unpack[AnalysisRequestA],
+    ) -> Analysis: ...
+    @overload
+    async def create(
+        self,
+        session_id: str,
+        *,
+        idempotency_key: str | None = None,
+        timeout: Timeout = _CLIENT_TIMEOUT,
+        **request: Unpack[AnalysisRequestB],
+    ) -> Analysis: ...
     async def create(
         self,
         session_id: str,
@@ -153,7 +171,13 @@ class Analyses:
             profile=profile,
             include=include,
         )
-        created = await self._pipeline.run(operation, timeout=self._seconds(timeout))
+        return await self.request(operation, timeout=self._seconds(timeout))
+
+    async def request(
+        self, operation: Operation[Analysis], *, timeout: float | None, ticket: Ticket | None = None
+    ) -> Analysis:
+        """Send a request for an analysis, on a slot if one was taken, and remember what was created."""
+        created = await self._pipeline.run(operation, timeout=timeout, ticket=ticket)
         self._on_created(created)
         return created
 
@@ -182,53 +206,44 @@ class _Fetch:
         self._callback_error: Exception | None = None
         self._stop: Callable[[], None] = lambda: None
         self._fatal: errors.KallglotError | None = None
-        self._failure: Exception | None = None
+        self._puller = Puller(source)
         self._turn = anyio.Lock(fast_acquire=True)
 
     async def run(self, workers: int) -> Outcomes:
         workers = min(workers, self._source.total or workers)
-        async with aclosing(aiter(self._source)) as ids, anyio.create_task_group() as group:
+        async with aclosing(self._puller), anyio.create_task_group() as group:
             self._stop = group.cancel_scope.cancel
             for _ in range(workers):
-                group.start_soon(self._work, ids)
+                group.start_soon(self._work)
         if self._callback_error is not None:
             raise self._callback_error
         outcomes = self._source.in_order(self._outcomes)
-        if self._failure is not None:
+        if self._puller.error is not None:
             raise errors.IdSourceError(
-                f"the iterable of ids raised {self._failure!r}", outcomes=outcomes
-            ) from self._failure
+                f"the iterable of ids raised {self._puller.error!r}", outcomes=outcomes
+            ) from self._puller.error
         return outcomes
 
-    async def _work(self, ids: AsyncIterator[str | errors.InvalidIdError]) -> None:
-        while (turn := await self._next_turn(ids)) is not None:
+    async def _work(self) -> None:
+        while (turn := await self._next_turn()) is not None:
             self._keep(await self._fetch(*turn))
 
-    async def _next_turn(self, ids: AsyncIterator[str | errors.InvalidIdError]) -> tuple[str, Ticket | None] | None:
+    async def _next_turn(self) -> tuple[str, Ticket | None] | None:
         """Return the next possible id and the slot for it; None once there are no more.
 
         One worker at a time, so that a batch stands in line once, as a wait does, however many workers it has.
         """
         async with self._turn:
-            id = await self._next_id(ids)
+            id = await self._next_id()
             if id is None or self._fatal is not None:
                 return None if id is None else (id, None)
             return id, await self._lane.acquire(Urgency.AHEAD)
 
-    async def _next_id(self, ids: AsyncIterator[str | errors.InvalidIdError]) -> str | None:
+    async def _next_id(self) -> str | None:
         """Return the next possible id; None once there are no more."""
-        while self._failure is None:
-            try:
-                item = await anext(ids)
-            except StopAsyncIteration:
-                return None
-            except Exception as error:  # the caller's own code: raised at the end
-                self._failure = error
-                return None
-            if isinstance(item, str):
-                return item
+        while isinstance(item := await self._puller.next(), errors.InvalidIdError):
             self._keep(Outcome(id=item.id, error=item))
-        return None
+        return item
 
     def _keep(self, outcome: Outcome) -> None:
         self._outcomes[outcome.id] = outcome
@@ -256,5 +271,6 @@ class _Fetch:
             except errors.KallglotError as failure:
                 if isinstance(failure, BATCH_ENDING):
                     self._fatal = failure
+                    self._puller.stop()
                 polls = failure.attempts if isinstance(failure, errors.RequestError) else 0
                 return Outcome(id=id, error=failure, polls=polls, elapsed=_clock.now() - started)

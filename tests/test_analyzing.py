@@ -1,0 +1,212 @@
+"""Requesting and waiting in one: for one session, and for many under one limiter."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from kallglot_async import (
+    ConfigurationError,
+    IdSourceError,
+    InsufficientCreditsError,
+    InvalidIdError,
+    KallglotClient,
+    NotAttemptedError,
+    PermissionDeniedError,
+    WaitTimeoutError,
+)
+from kallglot_async.emulator import Emulator, Fault, Latency
+
+pytestmark = pytest.mark.looptime
+A: dict[str, Any] = {"analyses": ["summary"]}
+B: dict[str, Any] = {"include": ["summary"]}
+
+
+@asynccontextmanager
+async def running(**settings: Any) -> AsyncIterator[tuple[Emulator, KallglotClient]]:
+    options = {"plan": "pro", "latency": Latency.uniform(22.0, 30.0), "seed": 7, "epoch": 1_800_000_000.0} | settings
+    async with Emulator(**options) as emulator, KallglotClient(emulator.api_key, base_url=emulator.base_url) as client:
+        yield emulator, client
+        assert (client.rate_limit.in_flight, client.rate_limit.waiting, client.stats.waiting_for) == (0, 0, 0)
+
+
+def sessions(number: int) -> list[str]:
+    return [f"sess_{place}" for place in range(number)]
+
+
+def creations(emulator: Emulator) -> int:
+    return len(emulator.analyses())
+
+
+@pytest.mark.parametrize("request_", [A, B], ids=["A", "B"])
+async def test_one_call_requests_and_waits(request_: dict[str, Any]) -> None:
+    """One creation, and the settled analysis of that session."""
+    async with running() as (emulator, client):
+        analysis = await client.analyze("sess_1", **request_)
+        assert analysis.is_complete
+        assert analysis.session_id == "sess_1"
+        assert creations(emulator) == 1
+
+
+async def test_a_wait_that_runs_out_names_the_analysis() -> None:
+    """So that it can be waited for again instead of being paid for again."""
+    async with running() as (emulator, client):
+        with pytest.raises(WaitTimeoutError) as caught:
+            await client.analyze("sess_1", timeout=5.0, **A)
+        assert (await client.wait(caught.value.id)).is_complete
+        assert creations(emulator) == 1
+
+
+@pytest.mark.parametrize("request_", [A, B], ids=["A", "B"])
+async def test_many_are_requested_and_waited_for_under_one_limit(request_: dict[str, Any]) -> None:
+    """More than two windows' worth: one creation and one outcome each, in the order of the input, nothing refused."""
+    async with running() as (emulator, client):
+        ids = sessions(200)
+        seen: list[str] = []
+        outcomes = await client.analyze_many(
+            [*ids, *ids[:5]], on_outcome=lambda outcome: seen.append(outcome.id), **request_
+        )
+        assert [outcome.id for outcome in outcomes] == ids
+        assert [outcome.unwrap().session_id for outcome in outcomes] == ids
+        assert sorted(seen) == sorted(ids)
+        assert creations(emulator) == 200
+        assert emulator.journal.refused == 0
+
+
+async def test_no_more_is_under_way_than_the_rate_can_look_after() -> None:
+    """150 requests a minute: about 45 s of that, not all 1,000 at once."""
+    async with running() as (emulator, client):
+        task = asyncio.create_task(client.analyze_many(sessions(1_000), **A))
+        most = 0
+        for _ in range(40):
+            await asyncio.sleep(5.0)
+            most = max(most, client.stats.waiting_for)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert 50 < most < 150
+        assert emulator.journal.refused == 0
+
+
+async def test_no_credits_stop_the_requests_and_not_the_waits() -> None:
+    """What is paid for is delivered; the rest are reported, and one of them with the 402."""
+    async with running(credits=20, revision="b") as (emulator, client):
+        outcomes = await client.analyze_many(sessions(60), **B)
+        assert len(outcomes) == 60
+        assert len(outcomes.analyses) == 20 == creations(emulator)
+        kinds = [type(error) for error in outcomes.errors.values()]
+        assert 1 <= kinds.count(InsufficientCreditsError) <= 16
+        assert set(kinds) <= {InsufficientCreditsError, NotAttemptedError}
+
+
+async def test_a_batch_that_is_killed_and_started_again_creates_nothing_twice() -> None:
+    """The same name gives the same keys; the server answers with what it has created."""
+    async with running() as (emulator, client):
+        first = asyncio.create_task(client.analyze_many(sessions(30), batch="nightly", **A))
+        await asyncio.sleep(10.0)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        created = creations(emulator)
+        assert created > 0
+        outcomes = await client.analyze_many(sessions(30), batch="nightly", **A)
+        assert len(outcomes.analyses) == 30 == creations(emulator)
+
+
+async def test_creations_that_lose_their_answers_are_made_once() -> None:
+    """One in three answers is lost after the server acted: no analysis too many, none lost."""
+    fault = Fault(kind="reset_in_body", operation="analyses.create", rate=0.33)
+    async with running(faults=[fault], plan="unlimited") as (emulator, client):
+        outcomes = await client.with_options(max_attempts=8).analyze_many(sessions(50), **A)
+        assert len(outcomes.analyses) + len(outcomes.errors) == 50
+        assert creations(emulator) == 50
+
+
+async def test_one_failure_costs_no_sibling() -> None:
+    """A session that the API refuses gets its own error."""
+    fault = Fault(kind="status", status=422, operation="analyses.create", id="sess_3")
+    async with running(faults=[fault]) as (_, client):
+        outcomes = await client.analyze_many(sessions(10), **A)
+        assert list(outcomes.errors) == ["sess_3"]
+
+
+async def test_a_403_ends_the_requests() -> None:
+    """The key may not do this: nothing more is asked."""
+    fault = Fault(kind="status", status=403, operation="analyses.create", after=5)
+    async with running(faults=[fault]) as (emulator, client):
+        outcomes = await client.analyze_many(sessions(40), **A)
+        assert len(outcomes) == 40
+        assert any(isinstance(error, PermissionDeniedError) for error in outcomes.errors.values())
+        assert len(outcomes.analyses) == creations(emulator) == 5
+
+
+async def test_the_total_timeout_reports_every_session() -> None:
+    """What has settled is returned; the rest say how far they came."""
+    async with running() as (_, client):
+        ids = sessions(300)
+        outcomes = await client.analyze_many(ids, total_timeout=45.0, **A)
+        assert [outcome.id for outcome in outcomes] == ids
+        assert len(outcomes.analyses) > 20
+        kinds = {type(error) for error in outcomes.errors.values()}
+        assert NotAttemptedError in kinds
+        assert asyncio.get_running_loop().time() < 46.0
+
+
+async def test_an_endless_source_of_sessions_ends_with_the_total_timeout() -> None:
+    """An iterable that never gives another id holds up nothing."""
+
+    async def endless() -> AsyncIterator[str]:
+        yield "sess_1"
+        await asyncio.Event().wait()
+
+    async with running() as (_, client):
+        outcomes = await client.analyze_many(endless(), total_timeout=60.0, **A)
+        assert [outcome.id for outcome in outcomes] == ["sess_1"]
+        assert outcomes[0].unwrap().is_complete
+
+
+async def test_a_source_that_raises_loses_nothing() -> None:
+    """The sessions before it are analysed, and their outcomes are on the error."""
+
+    def broken() -> Any:
+        yield from sessions(3)
+        raise OSError("the database is gone")
+
+    async with running() as (_, client):
+        with pytest.raises(IdSourceError) as caught:
+            await client.analyze_many(broken(), **A)
+        assert caught.value.outcomes is not None
+        assert len(caught.value.outcomes.analyses) == 3
+
+
+async def test_what_a_callback_raises_ends_the_call_as_it_is() -> None:
+    """No group around it, and nothing left behind."""
+
+    def choke(_: object) -> None:
+        raise ZeroDivisionError
+
+    async with running() as (_, client):
+        with pytest.raises(ZeroDivisionError):
+            await client.analyze_many(sessions(20), on_outcome=choke, **A)
+
+
+@pytest.mark.parametrize(
+    ("ids", "request_", "kind"),
+    [
+        (["sess_1", "ana_2"], A, InvalidIdError),
+        (["sess_1"], {"analyses": []}, ConfigurationError),
+        (["sess_1"], {"analyses": ["summary"], "profile": "x"}, ConfigurationError),
+        ("sess_1", A, ConfigurationError),
+        (["sess_1"], {"analyses": ["summary"], "batch": "new\nline"}, ConfigurationError),
+    ],
+)
+async def test_bad_input_is_refused_before_any_request(
+    ids: Any, request_: dict[str, Any], kind: type[Exception]
+) -> None:
+    """Nothing was created of a batch that cannot be."""
+    async with running() as (emulator, client):
+        with pytest.raises(kind):
+            await client.analyze_many(ids, **request_)
+        assert emulator.journal.total == 0
