@@ -29,6 +29,7 @@ __all__ = ["Poller", "elapsed_of", "polls_of", "timed_out"]
 
 _SHORTEST_LEAD = 0.1  # seconds before a deadline at which the last look is sent, at least
 _LOOK_AGAIN = 0.5  # seconds between two looks at a poll that is not due, while no rate is known
+_GRACE = 10.0  # seconds after the first 404 for what was created here in which it only means "not visible yet"
 _ECHO = 2.0  # seconds after which an announced analysis that the API still shows running is looked at again
 _OUTAGE_GAP = 10.0  # seconds, on average, until an id is looked at again while the server fails; then twice that, ...
 _LONGEST_GAP = 60.0
@@ -80,6 +81,7 @@ class Poller:
         self._is_stopped = False
         self._answers = 0  # good ones
         self._failing: dict[str, int] = {}  # ids whose last poll failed: the good answers there had been by then
+        self._missing: dict[str, float] = {}  # ids of our own creates, by the moment of their first 404
         self._announced: set[str] = set()  # by a webhook, and no answer since has shown them settled
         self.entries: dict[str, Entry] = {}
         self.ends_at = math.inf  # nothing is polled after this moment, on the library's clock
@@ -116,13 +118,18 @@ class Poller:
 
     def discard(self, id: str) -> Entry | None:
         """Poll an id no more; returns what is known of it, or None where it was not polled here."""
-        entry = self.entries.pop(id, None)
-        self._announced.discard(id)
-        self._failing.pop(id, None)
+        entry = self._forget(id)
         if entry is not None:
             self._queue.discard(entry)
             self._due.ring()
         return entry
+
+    def _forget(self, id: str) -> Entry | None:
+        """Drop everything that is noted of an id; returns its entry, or None where it was not polled here."""
+        self._announced.discard(id)
+        self._failing.pop(id, None)
+        self._missing.pop(id, None)
+        return self.entries.pop(id, None)
 
     # -- workers
 
@@ -268,7 +275,7 @@ class Poller:
 
     def _on_failure(self, entry: Entry, error: errors.RequestError) -> None:
         now = _clock.now()
-        if isinstance(error, errors.NotFoundError) and self._hub.may_not_be_visible_yet(entry.id, entry.first_poll_at):
+        if isinstance(error, errors.NotFoundError) and self._may_not_be_visible_yet(entry, now):
             self._queue.on_pending(entry, now)
             return
         history = (*(entry.data if isinstance(entry.data, tuple) else ()), str(error))[-_HISTORY:]
@@ -289,6 +296,12 @@ class Poller:
         error.attempts, error.history = len(history), history
         self._queue.discard(entry)
         self._end(entry, error=error)
+
+    def _may_not_be_visible_yet(self, entry: Entry, now: float) -> bool:
+        """Whether a 404 may only mean that our own create has not spread yet."""
+        if entry.last_status is not None or self._hub.age_of(entry.id) is None:
+            return False
+        return now - self._missing.setdefault(entry.id, now) < _GRACE
 
     # -- ends
 
@@ -317,10 +330,8 @@ class Poller:
         self, entry: Entry, *, analysis: Analysis | None = None, error: errors.KallglotError | None = None
     ) -> None:
         """Report the end of an id, unless it was discarded meanwhile."""
-        if self.entries.pop(entry.id, None) is None:
+        if self._forget(entry.id) is None:
             return
-        self._announced.discard(entry.id)
-        self._failing.pop(entry.id, None)
         self._on_end(Outcome(id=entry.id, analysis=analysis, error=error, polls=entry.polls, elapsed=elapsed_of(entry)))
 
 

@@ -14,7 +14,6 @@ from kallglot_async.models import Analysis, Outcome, Progress
 __all__ = ["WaitHub", "WaitOptions", "Waiter"]
 
 _REMEMBERED = 3600.0  # seconds for which the moment of our own creates is remembered
-_GRACE = 10.0  # seconds after the first look at what we created, in which a 404 only means "not visible yet"
 
 
 class WaitOptions:
@@ -97,13 +96,6 @@ class WaitHub:
         """Return the seconds until it is done by the server's own estimate; None where it gave none when asked."""
         found = self._created.get(id)
         return None if found is None or found[1] is None else found[0] + found[1] - _clock.now()
-
-    def may_not_be_visible_yet(self, id: str, first_poll_at: float | None) -> bool:
-        """Whether a 404 may only mean that our own create has not spread yet."""
-        if id not in self._created:
-            return False
-        since = self._created[id][0] if first_poll_at is None else first_poll_at
-        return _clock.now() - since < _GRACE
 
     def claim(self, id: str, call: Waiter) -> bool:
         """Make `call` the one that polls the id; False where another does, which `call` then follows."""

@@ -363,7 +363,6 @@ def test_a_time_without_a_zone_is_utc():
         (b"[]", "array"),
         (b"5", "number"),
         (b'{"a":' * 100_000, "nested too deeply"),
-        (b'{"id":1' + b"0" * 5000 + b"}", "not valid"),
         (b"{}", "id"),
         (event_body(id=None), "id"),
         (event_body(id=""), "id"),
