@@ -206,10 +206,15 @@ async def ask(stage: Stage, how: str) -> list[Outcome]:
 
 WAYS = ("wait_many list", "wait_many lazily", "wait_many later", "as_completed list", "retrieve_many list",
         "retrieve_many lazily")  # fmt: skip
-properties = settings(suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 
 
-@properties
+def properties(share: float) -> settings:
+    """Settings for a share of the profile's examples: a batch costs more than a value."""
+    examples = max(5, int(share * settings().max_examples))
+    return settings(max_examples=examples, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+
+
+@properties(1.0)
 @given(scenario=scenarios(), how=st.sampled_from(WAYS))
 def test_every_batch_accounts_for_every_id(scenario: Scenario, how: str) -> None:
     """One outcome for each distinct id, in order, each about its own id; in time, within the limit, nothing left."""
@@ -266,7 +271,7 @@ def call_of(stage: Stage, name: str) -> Any:
 MOMENTS = st.tuples(st.just("turns"), st.integers(0, 60)) | st.tuples(st.just("seconds"), st.floats(0.0, 40.0))
 
 
-@properties
+@properties(0.6)
 @given(
     scenario=scenarios(),
     plan=st.lists(st.tuples(st.sampled_from(CANCELLERS), st.sampled_from(CALLS), MOMENTS), min_size=1, max_size=4),
@@ -285,7 +290,7 @@ def test_a_cancellation_at_any_moment_leaves_nothing_behind(scenario: Scenario, 
     run(main)
 
 
-@properties
+@properties(0.4)
 @given(
     scenario=scenarios(),
     names=st.lists(st.tuples(st.sampled_from(CANCELLERS), st.sampled_from(CALLS), MOMENTS), min_size=2, max_size=5),
@@ -312,7 +317,7 @@ LOSSES = ("status", "reset", "close", "reset_in_head", "reset_in_body", "cut_bod
           "broken_json", "bad_utf8", "wrong_id", "slow", "throttle", "hang")  # fmt: skip
 
 
-@properties
+@properties(0.5)
 @given(
     creates=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.sampled_from("ab")), min_size=1, max_size=6),
     losses=st.lists(st.tuples(st.sampled_from(LOSSES), st.none() | st.booleans(), st.integers(0, 3)), max_size=6),
@@ -360,7 +365,7 @@ def test_nothing_is_created_or_charged_twice(creates: list[Any], losses: list[An
 # Limits and fairness
 
 
-@properties
+@properties(0.2)
 @given(
     limits=st.lists(st.tuples(st.integers(3, 40), st.sampled_from(WINDOWS)), min_size=2, max_size=3),
     count=st.integers(1, 60),
@@ -396,7 +401,7 @@ def test_a_limit_that_changes_in_mid_run_is_kept(limits: list[Any], count: int, 
     run(main)
 
 
-@properties
+@properties(0.4)
 @given(
     callers=st.integers(2, 25),
     requests=st.integers(2, 20),
@@ -442,7 +447,7 @@ def test_nobody_waits_for_longer_than_the_queue_takes(callers: int, requests: in
 # Round trip
 
 
-@settings(max_examples=200)
+@properties(2.0)
 @given(analysis=values(Analysis))
 def test_what_an_analysis_encodes_to_is_decoded_to_the_same(analysis: Analysis) -> None:
     """`decode(encode(x)) == x` through the decoder that answers go through, whatever the server may have said."""
