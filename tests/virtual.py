@@ -36,8 +36,9 @@ async def turns(count: int) -> None:
 
 
 def client_tasks() -> set[asyncio.Task[Any]]:
-    """Return every task but those in which an emulator serves a connection."""
-    return {task for task in asyncio.all_tasks() if "RequestHandler" not in repr(task)}
+    """Return every task but those in which a server serves a connection."""
+    served = ("RequestHandler.start", "RawServer._serve")
+    return {task for task in asyncio.all_tasks() if not any(name in repr(task.get_coro()) for name in served)}
 
 
 @contextlib.asynccontextmanager
