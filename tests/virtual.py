@@ -18,9 +18,9 @@ __all__ = ["CANCELLERS", "cancelled_by", "client_tasks", "leaving_nothing", "now
 T = TypeVar("T")
 
 
-def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+def run(main: Callable[[], Coroutine[Any, Any, T]], *, debug: bool = False) -> T:
     """Run `main` in a fresh event loop with a virtual clock: no example of a property sees another's leftovers."""
-    with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=looptime.new_event_loop, debug=debug) as runner:
         return runner.run(main())
 
 
