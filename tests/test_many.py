@@ -167,29 +167,30 @@ def test_thousands_of_cancellations_leave_nothing(canceller: str) -> None:
             ) as client,
         ):
             ends: Counter[str] = Counter()
-            left = CANCELLATIONS // len(CANCELLERS)
+            wanted = CANCELLATIONS // len(CANCELLERS)
+            made = 0
             async with leaving_nothing(client):
-                while left:
-                    batch = min(left, source.randint(1, 12))
-                    left -= batch
+                while ends["cancelled"] < wanted:
+                    batch = source.randint(1, 12)
+                    made += batch
 
                     async def moment() -> None:
                         if source.random() < 0.8:
-                            await turns(source.randrange(40))
+                            await turns(source.randrange(20))
                         else:
                             await asyncio.sleep(source.random() * 2.0)
 
-                    calls = [call_of(client, left + place) for place in range(batch)]
+                    calls = [call_of(client, made + place) for place in range(batch)]
                     for end in await asyncio.gather(*(cancelled_by(canceller, call, moment) for call in calls)):
                         ends[end] += 1
                     state = client.rate_limit
                     assert (state.in_flight, state.waiting, client.stats.waiting_for) == (0, 0, 0)
-                    if left % 50 == 0:
+                    if made % 50 < batch:
                         server.share = 0.0
                         assert (await client.analyses.retrieve("ana_usable", timeout=60.0)).id == "ana_usable"
                         assert len(server.open) <= 8
                         server.share = 0.4
-            assert ends["cancelled"] >= 0.5 * ends.total()
+            assert ends["returned"] + ends["raised"] >= 0.1 * wanted  # some moments are past the end
         await turns(3)
         assert open_sockets() <= before + 1  # the loop's own pair is there already
 
