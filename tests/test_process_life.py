@@ -191,7 +191,9 @@ async def test_a_client_that_is_dropped_warns_once_and_names_the_remedy() -> Non
 
 
 # From where `main` takes over: before that, the interpreter itself reports the interruption.
-READY = "import sys, rich, kallglot_async.cli.run; sys.stderr.write('ready\\n'); sys.stderr.flush()\n"
+# A loop that the signal meets while asyncio makes it is asyncio's to warn of, and users do not see that.
+READY = "import warnings; warnings.simplefilter('ignore', ResourceWarning)\n"
+READY += "import sys, rich, kallglot_async.cli.run; sys.stderr.write('ready\\n'); sys.stderr.flush()\n"
 RUN = READY + "from kallglot_async.cli import main; raise SystemExit(main())"
 MOMENTS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6)
 
