@@ -167,10 +167,11 @@ def complaints(main):
 async def drop():
     client = client_of()
     await fetch(client)
-    for task in await begin(client):
+    tasks = await begin(client)
+    for task in tasks:
         task.cancel()
-    await asyncio.sleep(0.01)
-    del client, task
+    await asyncio.wait(tasks)
+    del client, task, tasks
     gc.collect()
     await asyncio.sleep(0.05)
 
