@@ -284,7 +284,7 @@ def test_hostile_settings_are_a_client_or_our_own_error(data: st.DataObject) -> 
                     text += str(await ended(client.analyses.retrieve("ana_1", timeout=1.0)))
         assert "canary" not in text
 
-    run(main)
+    run(main, virtual=False)  # proxies are looked up in a thread
 
 
 @more(2)

@@ -234,7 +234,7 @@ def test_a_proxy_never_sees_the_key(reply: str, monkeypatch: pytest.MonkeyPatch)
             assert all(request.startswith(b"CONNECT ") and KEY.encode() not in request for request in proxy.requests)
             assert all(hidden(text) and "hush" not in text for text in texts_of(caught.value))
 
-    run(main)
+    run(main, virtual=False)  # proxies are looked up in a thread
 
 
 def test_a_foreign_host_in_an_answer_is_never_asked() -> None:

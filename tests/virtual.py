@@ -18,9 +18,13 @@ __all__ = ["CANCELLERS", "cancelled_by", "client_tasks", "leaving_nothing", "now
 T = TypeVar("T")
 
 
-def run(main: Callable[[], Coroutine[Any, Any, T]], *, debug: bool = False) -> T:
-    """Run `main` in a fresh event loop with a virtual clock: no example of a property sees another's leftovers."""
-    with asyncio.Runner(loop_factory=looptime.new_event_loop, debug=debug) as runner:
+def run(main: Callable[[], Coroutine[Any, Any, T]], *, debug: bool = False, virtual: bool = True) -> T:
+    """Run `main` in a fresh event loop: no example of a property sees another's leftovers.
+
+    Its clock is virtual, but where something runs in a thread, which such a clock cannot wait for.
+    """
+    factory = looptime.new_event_loop if virtual else asyncio.new_event_loop
+    with asyncio.Runner(loop_factory=factory, debug=debug) as runner:
         return runner.run(main())
 
 
