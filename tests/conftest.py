@@ -103,3 +103,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 if needs_stream_writer():
     aioresponses.core.ClientResponse = _ResponseWithWriter
+
+
+if os.environ.get("KALLGLOT_TEST_LOOP") == "uvloop":  # tests under a virtual clock stay on asyncio: it is made of that
+
+    def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, object]:
+        """Run what is on a real clock on uvloop."""
+        import uvloop
+
+        virtual = item.get_closest_marker("looptime")
+        return {"asyncio": asyncio.new_event_loop} if virtual else {"uvloop": uvloop.new_event_loop}
