@@ -2,7 +2,7 @@
 
 The house, each layer importing from lower ones only:
 
-    L0 values      errors, models/, _config
+    L0 values      errors, models/, _config, _checks
     L1 decisions   _core/: ids, headers, reading, decoding, messages, retry, rate_limit, signing; for sessions and
                    recordings neighbour_shapes, neighbours, locations, transfer; for polling poll_values,
                    hazard, poll_entries, polling; webhooks (events and their signatures). No clock, no

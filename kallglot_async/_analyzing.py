@@ -17,12 +17,14 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from kallglot_async import _clock, errors
 from kallglot_async._batch import BATCH_ENDING, Alarm, IdSource, Puller, not_attempted
+from kallglot_async._checks import shown
 from kallglot_async._core.messages import Operation, create_analysis
 from kallglot_async._core.rate_limit import Ticket, Urgency
 from kallglot_async._limiter import Lane
 from kallglot_async._wait_hub import WaitOptions
 from kallglot_async._waiting import Waits
 from kallglot_async.models import Analysis, Outcome, Outcomes
+from kallglot_async.resources.analyses import MOST_REFUSALS
 
 __all__ = ["AnalyzeCall", "Create", "Order", "orders"]
 
@@ -113,7 +115,7 @@ class AnalyzeCall:
         outcomes = self._sessions.in_order(self._found, self._unfinished)
         if self._puller.error is not None:
             raise errors.IdSourceError(
-                f"the iterable of sessions raised {self._puller.error!r}", outcomes=outcomes
+                f"the iterable of sessions raised {shown(self._puller.error)}", outcomes=outcomes
             ) from self._puller.error
         return outcomes
 
@@ -139,12 +141,15 @@ class AnalyzeCall:
             created.close()
 
     async def _request(self, operation: Operation[Analysis]) -> Analysis:
+        refusals = 0
         while True:
             ticket = await self._lane.acquire(Urgency.DIRECT)
             try:
                 return await self._create(operation, ticket)
             except errors.RateLimitedError:
-                pass  # refused, or the next window lies beyond the request's timeout: a batch outlasts it
+                refusals += 1  # waited out: a batch outlasts the windows it needs
+                if refusals > MOST_REFUSALS:
+                    raise
 
     def _end_requests(self, reason: errors.KallglotError | None) -> None:
         """Request nothing more; what is under way is waited for."""

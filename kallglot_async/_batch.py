@@ -10,6 +10,7 @@ from typing import TypeAlias
 import anyio
 
 from kallglot_async import _clock
+from kallglot_async._checks import shown
 from kallglot_async._core.ids import check_analysis_id
 from kallglot_async.errors import (
     AuthenticationError,
@@ -52,7 +53,7 @@ class IdSource:
     def __init__(self, ids: Ids, *, remember: bool, check: Callable[[object], object] = check_analysis_id) -> None:
         self._check = check
         if isinstance(ids, str | bytes):
-            raise ConfigurationError(f"ids is one text, {ids!r:.80}: pass a list of ids, or use wait()")
+            raise ConfigurationError(f"ids is one text, {shown(ids)}: pass a list of ids, or use wait()")
         if not isinstance(ids, Iterable | AsyncIterable):
             raise ConfigurationError(f"ids is not iterable but {type(ids).__name__}: pass a list of ids")
         self._ids = ids
@@ -125,7 +126,7 @@ class Puller:
         self._ids = aiter(source)
         self._is_stopped = False
         self._scope: anyio.CancelScope | None = None
-        self.error: Exception | None = None  # what the caller's iterable raised
+        self.error: BaseException | None = None  # what the caller's iterable raised
 
     async def next(self) -> str | InvalidIdError | None:
         """Return the next one; None: there are no more, the iterable raised, or nothing more is wanted."""
@@ -137,6 +138,12 @@ class Puller:
             with anyio.CancelScope() as self._scope:
                 return await anext(self._ids, None)
         except Exception as error:  # the caller's own code: raised at the end
+            self.error = error
+        except asyncio.CancelledError as error:
+            # Nobody cancelled us: the iterable awaited something that was cancelled, which is an error of its own.
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
             self.error = error
         return None
 
@@ -160,35 +167,35 @@ def not_attempted(id: str, reason: KallglotError) -> NotAttemptedError:
 
 
 class Alarm:
-    """Wakes its one sleeper at a moment, or when it is rung. A ring with nobody asleep is kept for the next."""
+    """Wakes its sleepers at a moment, or when it is rung. A ring with nobody asleep is kept for the next."""
 
-    __slots__ = ("_is_rung", "_sleeper")
+    __slots__ = ("_is_rung", "_sleepers")
 
     def __init__(self) -> None:
-        self._sleeper: asyncio.Future[None] | None = None
+        self._sleepers: set[asyncio.Future[None]] = set()
         self._is_rung = False
 
     def ring(self) -> None:
-        """Wake the sleeper."""
+        """Wake the sleepers."""
         self._is_rung = True
-        _wake(self._sleeper)
+        for sleeper in self._sleepers:
+            _wake(sleeper)
 
     async def sleep_until(self, moment: float = math.inf) -> None:
         """Sleep until `moment` on the library's clock, or until it is rung."""
         if not self._is_rung:
-            self._sleeper = asyncio.get_running_loop().create_future()
-            timer = None
-            if moment < math.inf:
-                timer = _clock.call_at(moment, _wake, self._sleeper)
+            sleeper = asyncio.get_running_loop().create_future()
+            self._sleepers.add(sleeper)
+            timer = _clock.call_at(moment, _wake, sleeper) if moment < math.inf else None
             try:
-                await self._sleeper
+                await sleeper
             finally:
-                self._sleeper = None
+                self._sleepers.discard(sleeper)
                 if timer is not None:
                     timer.cancel()
         self._is_rung = False
 
 
-def _wake(sleeper: asyncio.Future[None] | None) -> None:
-    if sleeper is not None and not sleeper.done():
+def _wake(sleeper: asyncio.Future[None]) -> None:
+    if not sleeper.done():
         sleeper.set_result(None)

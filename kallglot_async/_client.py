@@ -20,6 +20,7 @@ from kallglot_async._limiter import RateLimiter
 from kallglot_async._observer import Observer, OnEvent
 from kallglot_async._pipeline import Pipeline
 from kallglot_async._waiting import OnProgress, Waits
+from kallglot_async.errors import ConfigurationError
 from kallglot_async.models import (
     ClientStats,
     Outcome,
@@ -104,6 +105,8 @@ class KallglotClient(ClientCalls):
             connect_timeout=connect_timeout,
             trust_env=trust_env,
         )
+        if not callable(random):
+            raise ConfigurationError(f"random is a function without arguments, not {type(random).__name__}")
         pool, observer = pool_of(config, session), Observer(callable_or_none("on_event", on_event))
         self._assemble(config, Shared(pool, random, observer, inbox), limiter_of(rate_limit))
 

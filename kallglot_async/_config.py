@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from kallglot_async._checks import is_finite, shown
 from kallglot_async.errors import ConfigurationError
-from kallglot_async.models.rate_limit import is_finite
 
 __all__ = ["ClientConfig", "Secret", "check_count", "check_seconds", "parse_base_url", "resolve_config"]
 
@@ -140,15 +140,21 @@ def parse_base_url(text: str) -> str:
         parts = urlsplit(text.strip())
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise ConfigurationError(f"base_url {text!r:.200} cannot be read as a URL: {error}") from None
+        raise ConfigurationError(f"base_url {shown(text, 200)} cannot be read as a URL: {error}") from None
     if parts.scheme not in {"http", "https"} or not host:
-        raise ConfigurationError(f"base_url {text!r} is not an absolute http(s) URL such as {DEFAULT_BASE_URL}")
+        raise ConfigurationError(
+            f"base_url {shown(text, 200)} is not an absolute http(s) URL such as {DEFAULT_BASE_URL}"
+        )
     if any(ord(char) <= 0x20 or ord(char) == 0x7F for char in text.strip()):
-        raise ConfigurationError(f"base_url {text!r} holds blanks or control characters")
+        raise ConfigurationError(f"base_url {shown(text, 200)} holds blanks or control characters")
     if parts.query or parts.fragment or text.rstrip().endswith(("?", "#")):
-        raise ConfigurationError(f"base_url {text!r} has a query or fragment: leave it out")
+        raise ConfigurationError(f"base_url {shown(text, 200)} has a query or fragment: leave it out")
     if parts.scheme == "http" and not _is_loopback(host):
-        raise ConfigurationError(f"base_url {text!r} would send the key unencrypted: use https")
+        raise ConfigurationError(f"base_url {shown(text, 200)} would send the key unencrypted: use https")
+    try:
+        host.encode("idna" if ":" not in host else "ascii")
+    except UnicodeError:
+        raise ConfigurationError(f"base_url {shown(text, 200)} names a host that cannot exist") from None
     netloc = f"[{host}]" if ":" in host else host
     netloc += f":{port}" if port is not None else ""
     return f"{parts.scheme}://{netloc}{parts.path.rstrip('/')}/"
@@ -170,9 +176,9 @@ def check_seconds(name: str, value: float, *, zero: bool = False) -> float:
         ConfigurationError: It is not a finite number in range.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not is_finite(value):
-        raise ConfigurationError(f"{name} is a finite number of seconds, not {value!r:.80}")
+        raise ConfigurationError(f"{name} is a finite number of seconds, not {shown(value)}")
     if value < 0 or (value == 0 and not zero):
-        raise ConfigurationError(f"{name} is {'at least' if zero else 'above'} 0 seconds, not {value!r}")
+        raise ConfigurationError(f"{name} is {'at least' if zero else 'above'} 0 seconds, not {shown(value)}")
     return float(value)
 
 
@@ -183,5 +189,5 @@ def check_count(name: str, value: int) -> int:
         ConfigurationError: It is not.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(f"{name} is a whole number from 1 up, not {value!r}")
+        raise ConfigurationError(f"{name} is a whole number from 1 up, not {shown(value)}")
     return value

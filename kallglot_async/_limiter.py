@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 from collections import deque
 from collections.abc import Hashable
 from itertools import count
@@ -54,6 +55,7 @@ class Lane:
         "_paused_until",
         "_places",
         "_probing",
+        "_process",
         "_queues",
         "_timer",
         "_timer_at",
@@ -74,6 +76,7 @@ class Lane:
         self._queues: tuple[deque[_Waiter], ...] = tuple(deque() for _ in Urgency)
         self._places = count()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = 0  # a child process that a fork made has the loop, but not what runs in it
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
         self.in_flight = 0
@@ -247,17 +250,19 @@ class Lane:
 
     def _enter(self, loop: asyncio.AbstractEventLoop) -> None:
         """Serve another event loop: what a loop that is gone left behind concerns nobody any more."""
-        if self._loop is not None and self._loop.is_closed():
+        process = os.getpid()
+        if self._loop is not None and (self._loop.is_closed() or process != self._process):
             for queue in self._queues:
                 queue.clear()
             self.in_flight = 0
             self._epoch += 1
             self._window.forget_in_flight()
             self._probing.forget_in_flight()
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-        self._loop = loop
+        if self._timer is not None:
+            self._timer.cancel()  # it would ring in the other loop, which may not run any more
+            self._timer = None
+        self._loop, self._process = loop, process
+        self._pump(_clock.now())
 
     def _has_waiters(self, urgency: Urgency) -> bool:
         """Whether somebody waits who goes before a newcomer of this urgency."""

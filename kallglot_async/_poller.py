@@ -212,6 +212,9 @@ class Poller:
         except errors.RequestError as error:
             self.requests += isinstance(error, errors.APIError | errors.InvalidResponseError)
             self._on_failure(entry, error)
+        except errors.KallglotError as error:
+            self._queue.discard(entry)
+            self._end(entry, error=error)  # not this request's: a session that is closed, say
         except TimeoutError:
             text = f"a poll was not answered within {patience or 0.0:g} s"
             self._on_failure(entry, errors.RequestTimeoutError(text, operation=operation.name, timeout=patience))
@@ -283,9 +286,8 @@ class Poller:
         operation = retrieve_analysis(entry.id)
         self._failing.setdefault(entry.id, self._answers)
         delay = self._pipeline.policy.next_delay(operation, error, entry.failures + 1)
-        if delay is None and is_transient(error) and 0 < self._answers == self._failing[entry.id]:
-            # The server has answered before, and nobody since this id began to fail: it is down, and waiting is what
-            # this call is for. No retry, but another look at a pace that adds nothing to what is offered.
+        if delay is None and is_transient(error) and self._may_look_again(entry):
+            # No retry, but another look, at a pace that adds nothing to what is offered: waiting is what this is for.
             delay = min(_LONGEST_GAP, _OUTAGE_GAP * 2.0 ** min(entry.failures, 10)) * (0.5 + self._hub.random())
         if delay is not None:
             self._pipeline.on_retry(operation, error, entry.failures + 1, delay)
@@ -296,6 +298,13 @@ class Poller:
         error.attempts, error.history = len(history), history
         self._queue.discard(entry)
         self._end(entry, error=error)
+
+    def _may_look_again(self, entry: Entry) -> bool:
+        """Whether a poll that failed, and is not retried, is no reason to give the id up."""
+        has_attempts = entry.failures + 1 < self._pipeline.policy.max_attempts  # the retry budget is empty
+        was_seen = entry.last_status is not None and entry.deadline is not None
+        is_outage = 0 < self._answers == self._failing[entry.id]  # nobody has had an answer since it began to fail
+        return has_attempts or was_seen or is_outage
 
     def _may_not_be_visible_yet(self, entry: Entry, now: float) -> bool:
         """Whether a 404 may only mean that our own create has not spread yet."""

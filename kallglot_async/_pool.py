@@ -116,10 +116,8 @@ class SessionPool:
             ConfigurationError: The environment's proxy settings cannot be used.
         """
         lease = self._borrowed or self._sessions.get(asyncio.get_running_loop())
-        if lease is None or (lease.session.closed and lease is not self._borrowed):
-            lease = await self._open()
-        if lease.session.closed:
-            raise errors.ConfigurationError("the session that was passed is closed: keep it open, or pass none")
+        if lease is None or lease.session.closed:
+            lease = await self._lease(is_own=False)
         lease.in_flight += 1
         failure: errors.KallglotError
         try:
@@ -143,6 +141,8 @@ class SessionPool:
                     status=response.status,
                     limit=self._max_response_bytes,
                 )
+        except asyncio.CancelledError as error:
+            raise error.with_traceback(None) from None  # its frames hold the request's headers
         except (LostError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             failure = translate(error, operation.name, self._base_url)
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 import aiohttp
@@ -65,6 +66,8 @@ class AnswerStream:
                 middlewares=middlewares,
             )
             return cls(response, name)
+        except asyncio.CancelledError as error:
+            raise error.with_traceback(None) from None  # its frames hold the request's headers
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, LostError) as error:
             failure = translate(error, name, url)
         # Outside the handler: the foreign error, which may hold the key, is no context of ours.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
@@ -64,12 +65,13 @@ class WaitHub:
         inbox: Where webhooks announce what has settled. It is listened to while anybody waits.
     """
 
-    __slots__ = ("_created", "_followers", "_inbox", "_owners", "model", "random")
+    __slots__ = ("_created", "_followers", "_inbox", "_owners", "_process", "model", "random")
 
     def __init__(self, model: PollModel, random: Callable[[], float], inbox: WebhookInbox) -> None:
         self.model = model
         self.random = random
         self._inbox = inbox
+        self._process = os.getpid()
         self._owners: dict[str, Waiter] = {}  # the call that polls an id
         self._followers: dict[str, list[Waiter]] = {}  # others that wait for it too, in order of arrival
         self._created: OrderedDict[str, tuple[float, float | None]] = OrderedDict()
@@ -99,6 +101,10 @@ class WaitHub:
 
     def claim(self, id: str, call: Waiter) -> bool:
         """Make `call` the one that polls the id; False where another does, which `call` then follows."""
+        if self._process != os.getpid():  # a child that a fork made: the waits are its parent's
+            self._process = os.getpid()
+            self._owners.clear()
+            self._followers.clear()
         if id in self._owners:
             self._followers.setdefault(id, []).append(call)
             return False

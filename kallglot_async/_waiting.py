@@ -20,6 +20,7 @@ import anyio.lowlevel
 
 from kallglot_async import _clock, errors
 from kallglot_async._batch import BATCH_ENDING, Alarm, IdSource, Puller, not_attempted
+from kallglot_async._checks import shown
 from kallglot_async._config import check_count, check_seconds
 from kallglot_async._core.polling import Entry, PollSchedule
 from kallglot_async._pipeline import Pipeline
@@ -56,16 +57,19 @@ class WaitCall:
         self._follow_deadlines: deque[tuple[float, str]] = deque()
         self._ready: deque[Outcome] = deque()
         self._is_fed = False  # the source has given all it will give
-        self._is_left = False
+        self._is_entered = self._is_left = False
         self._ending: Callable[[str], errors.KallglotError] | None = None  # why the rest is not waited for
         self._taken = self._settled = self._failed = 0
         self._time = Alarm()  # the sleeper is the watch over this call's own deadlines
         self._room = Alarm()  # the sleeper is the feeder
-        self._delivery = Alarm()  # the sleeper is the consumer
+        self._delivery = Alarm()  # the sleepers are the consumers
 
     # -- the caller's side
 
     async def __aenter__(self) -> Self:
+        if self._is_entered:
+            raise errors.ConfigurationError("this wait was entered before: call as_completed again for another one")
+        self._is_entered = True
         if self._options.total_timeout is not None:
             self._poller.ends_at = _clock.now() + self._options.total_timeout
         await self._group.__aenter__()
@@ -87,12 +91,18 @@ class WaitCall:
         return self
 
     async def __anext__(self) -> Outcome:
+        if not self._is_entered:
+            raise errors.ConfigurationError(
+                "outcomes come inside its block: `async with client.as_completed(ids) as finished:`, "
+                "then `async for outcome in finished`"
+            )
         while not self._ready:
+            if self._is_left:
+                raise StopAsyncIteration
             if self._is_over:
-                self._group.cancel_scope.cancel()
                 if self._puller.error is not None:
                     failure, self._puller.error = self._puller.error, None
-                    raise errors.IdSourceError(f"the iterable of ids raised {failure!r}") from failure
+                    raise errors.IdSourceError(f"the iterable of ids raised {shown(failure)}") from failure
                 raise StopAsyncIteration
             await self._delivery.sleep_until()
         self._room.ring()
@@ -245,6 +255,7 @@ class WaitCall:
 
     def _let_go(self) -> None:
         self._is_left = True
+        self._delivery.ring()
         for id in [*self._poller.entries, *self._followed]:
             self._forget(id)
 

@@ -22,6 +22,7 @@ LAYERS = {
     "_version": 0,
     "errors": 0,
     "models": 0,
+    "_checks": 0,
     "_config": 0,
     "_core": 1,
     "webhooks": 1,

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from kallglot_async import errors
+from kallglot_async._checks import shown
 from kallglot_async._config import Secret
 from kallglot_async._core.decoding import (
     MalformedBodyError,
@@ -190,7 +191,7 @@ def _refuse_mixture(fields: Mapping[str, object], reason: str) -> None:
 
 def _texts(name: str, values: Sequence[str]) -> list[str]:
     if isinstance(values, str | bytes):
-        raise ConfigurationError(f"{name} is a list of names, not one text: write {name}=[{values!r}]")
+        raise ConfigurationError(f"{name} is a list of names, not one text: write {name}=[{shown(values)}]")
     try:
         texts = [_check_text(name, value) for value in values]
     except TypeError:
@@ -202,7 +203,7 @@ def _texts(name: str, values: Sequence[str]) -> list[str]:
 
 def _check_text(name: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise ConfigurationError(f"{name} is a text that is not empty, not {type(value).__name__} {value!r:.40}")
+        raise ConfigurationError(f"{name} is a text that is not empty, not {type(value).__name__} {shown(value, 40)}")
     if name == "idempotency_key" and not (value.isascii() and value.isprintable()):
         raise ConfigurationError("idempotency_key is visible ASCII, which a header can carry: use a UUID")
     try:

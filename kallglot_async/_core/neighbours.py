@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from kallglot_async import errors
+from kallglot_async._checks import shown
 from kallglot_async._core.ids import check_recording_id, check_session_id
 from kallglot_async._core.messages import Operation
 from kallglot_async._core.neighbour_shapes import (
@@ -67,7 +68,7 @@ def end_session(id: str, *, idempotency_key: str, reason: str | None = None) -> 
     if not (idempotency_key.isascii() and idempotency_key.isprintable()):
         raise ConfigurationError("idempotency_key is visible ASCII, which a header can carry: use a UUID")
     if reason is not None and not (isinstance(reason, str) and reason.isprintable() and reason.strip()):
-        raise ConfigurationError(f"reason is a text such as 'completed', not {reason!r:.40}")
+        raise ConfigurationError(f"reason is a text such as 'completed', not {shown(reason, 40)}")
     return Operation(
         name=name,
         method="POST",
@@ -107,7 +108,7 @@ def retrieve_transcript_text(
     """
     check_session_id(id)
     if format not in TEXT_FORMATS:
-        raise ConfigurationError(f"format is one of {', '.join(TEXT_FORMATS)}, not {format!r:.40}")
+        raise ConfigurationError(f"format is one of {', '.join(TEXT_FORMATS)}, not {shown(format, 40)}")
     query = {"format": format}
     if include_translations is not None:
         query["include_translations"] = _truth(include_translations)
@@ -140,11 +141,11 @@ def list_recordings(
     query: dict[str, str] = {}
     if channel is not None:
         if not isinstance(channel, str) or not channel.isalnum():
-            raise ConfigurationError(f"channel is agent, customer or mixed, not {channel!r:.40}")
+            raise ConfigurationError(f"channel is agent, customer or mixed, not {shown(channel, 40)}")
         query["channel"] = str(channel)
     if limit is not None:
         if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= _LONGEST_PAGE:
-            raise ConfigurationError(f"limit is a whole number from 1 to {_LONGEST_PAGE}, not {limit!r:.40}")
+            raise ConfigurationError(f"limit is a whole number from 1 to {_LONGEST_PAGE}, not {shown(limit, 40)}")
         query["limit"] = str(limit)
     for name, cursor in (("starting_after", starting_after), ("ending_before", ending_before)):
         if cursor is not None:
@@ -196,7 +197,7 @@ def _is_of(page: RecordingPage, session_id: str) -> bool:
 
 def _truth(value: bool) -> str:
     if not isinstance(value, bool):
-        raise ConfigurationError(f"include_translations is True or False, not {value!r:.40}")
+        raise ConfigurationError(f"include_translations is True or False, not {shown(value, 40)}")
     return "true" if value else "false"
 
 

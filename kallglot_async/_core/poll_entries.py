@@ -31,6 +31,7 @@ class Entry(msgspec.Struct, gc=False, eq=False):
     state: int
     polls: int = 0  # sent, less those refused
     failures: int = 0  # transient failures since the last good answer
+    refusals: int = 0  # polls that were refused since the last answer
     first_poll_at: float | None = None
     last_status: str | None = None
     data: object = None

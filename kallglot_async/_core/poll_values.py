@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from kallglot_async._checks import shown
 from kallglot_async._config import check_seconds
 from kallglot_async.errors import ConfigurationError
 
@@ -31,9 +32,11 @@ class PollSchedule(msgspec.Struct, frozen=True, kw_only=True):
         check_seconds("maximum", self.maximum)
         check_seconds("delay", self.delay, zero=True)
         if check_seconds("factor", self.factor) < 1.0:
-            raise ConfigurationError(f"factor is {self.factor!r}: give a number from 1 up")
+            raise ConfigurationError(f"factor is {shown(self.factor)}: give a number from 1 up")
         if self.maximum < self.first:
-            raise ConfigurationError(f"maximum {self.maximum!r} is below first {self.first!r}: give a larger maximum")
+            raise ConfigurationError(
+                f"maximum {shown(self.maximum)} is below first {shown(self.first)}: give a larger maximum"
+            )
 
     @classmethod
     def learned(cls) -> PollSchedule:
@@ -64,7 +67,7 @@ class PollSchedule(msgspec.Struct, frozen=True, kw_only=True):
         """Seconds to wait after that many polls (fixed and exponential)."""
         if self.factor == 1.0 or polls <= 1:
             return self.first
-        if (polls - 1) * log(self.factor) >= log(self.maximum / self.first):  # before the power overflows
+        if (polls - 1) * log(self.factor) >= log(self.maximum) - log(self.first):  # before the power overflows
             return self.maximum
         return self.first * self.factor ** (polls - 1)
 

@@ -43,6 +43,7 @@ FIRST_LOOKS = 0.5  # for first looks that are probably in vain: they show when t
 SAVING = 0.1  # the same, while what is saved now can be spent later in the window
 MIN_GAP = 1.0  # s between two polls of one id
 UNKNOWN_GAP = 2.0  # s: the documented polling interval, for freshness while the rate is unknown
+PATIENCE = 10  # refusals of one id in a row that stop its clock; a server that only refuses must not stop it for good
 MAX_PUT_BACKS = 100  # per question, so that it never takes more than a millisecond
 
 _STEP = -log1p(-WORTH)
@@ -129,7 +130,7 @@ class PollQueue:
         """It is still running; the answer may have told its age and when to come back, in seconds."""
         if not self._land(entry):
             return
-        entry.failures = 0
+        entry.failures = entry.refusals = 0
         if entry.seen_at is None:
             self._first_looks.on_look(0.0)
         self._date(entry, now, age)
@@ -170,11 +171,12 @@ class PollQueue:
         if not self._land(entry):
             return
         entry.polls -= 1
+        entry.refusals += 1
         deadline = entry.deadline
-        if entry.polls == 0 and entry.failures == 0 and not self._from_add:
+        if entry.polls == 0 and entry.failures == 0 and not self._from_add and entry.refusals <= PATIENCE:
             entry.first_poll_at = None
             self._deadlines.undo_start(entry)
-        elif deadline is not None and deadline - self.lead <= now:
+        elif deadline is not None and deadline - self.lead <= now and entry.refusals <= PATIENCE:
             self._deadlines.undo_last_look(entry)
         if entry.polls == 0 and entry.seen_at is None and entry.key == entry.born_at:
             entry.state = FIRM

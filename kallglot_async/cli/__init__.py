@@ -35,4 +35,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print("kallglot: the command line needs its extra: pip install 'kallglot-async[cli]'", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     return run(sys.argv[1:] if argv is None else argv)

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
 import msgspec
 
+from kallglot_async._checks import is_finite, shown
 from kallglot_async.errors import ConfigurationError
 from kallglot_async.models._base import Model
 
+_MOST_REQUESTS = 10**9
+
 __all__ = ["ClientStats", "RateLimit", "RateLimitState"]
-
-
-def is_finite(value: float) -> bool:
-    """Return whether it is a number that a float can hold; an `int` can be too large for that."""
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
 
 
 class RateLimit(msgspec.Struct, frozen=True):
@@ -36,12 +29,16 @@ class RateLimit(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if isinstance(self.requests, bool) or not isinstance(self.requests, int) or self.requests < 1:
-            raise ConfigurationError(f"a rate limit needs a whole number of requests from 1 up, not {self.requests!r}")
+            raise ConfigurationError(
+                f"a rate limit needs a whole number of requests from 1 up, not {shown(self.requests)}"
+            )
+        if self.requests > _MOST_REQUESTS:
+            raise ConfigurationError(f"a rate limit of {shown(self.requests)} requests is none: leave it out")
         if isinstance(self.per, bool) or not isinstance(self.per, int | float):
-            raise ConfigurationError(f"the period of a rate limit is a number of seconds, not {self.per!r:.80}")
+            raise ConfigurationError(f"the period of a rate limit is a number of seconds, not {shown(self.per)}")
         if not is_finite(self.per) or self.per <= 0:
             raise ConfigurationError(
-                f"the period of a rate limit is a finite number above 0 seconds, not {self.per!r:.80}"
+                f"the period of a rate limit is a finite number above 0 seconds, not {shown(self.per)}"
             )
 
 

@@ -11,13 +11,16 @@ import anyio
 
 from kallglot_async import _clock, errors
 from kallglot_async._batch import BATCH_ENDING, Ids, IdSource, Puller, not_attempted
+from kallglot_async._checks import shown
 from kallglot_async._config import check_count, check_seconds
 from kallglot_async._core.messages import Operation, create_analysis, retrieve_analysis
 from kallglot_async._core.rate_limit import Ticket, Urgency
 from kallglot_async._pipeline import Pipeline
 from kallglot_async.models import Analysis, AnalysisRequestA, AnalysisRequestB, Outcome, Outcomes
 
-__all__ = ["Analyses", "Timeout"]
+__all__ = ["MOST_REFUSALS", "Analyses", "Timeout"]
+
+MOST_REFUSALS = 10  # in a row, for one id of a batch; each is waited out, and a server may refuse for ever
 
 
 class _Default:
@@ -220,7 +223,7 @@ class _Fetch:
         outcomes = self._source.in_order(self._outcomes)
         if self._puller.error is not None:
             raise errors.IdSourceError(
-                f"the iterable of ids raised {self._puller.error!r}", outcomes=outcomes
+                f"the iterable of ids raised {shown(self._puller.error)}", outcomes=outcomes
             ) from self._puller.error
         return outcomes
 
@@ -261,13 +264,17 @@ class _Fetch:
             return Outcome(id=id, error=not_attempted(id, self._fatal))
         operation = retrieve_analysis(id)
         started = _clock.now()
+        refusals = 0
         while True:
             ticket = ticket or await self._lane.acquire(Urgency.AHEAD)
             try:
                 analysis = await self._pipeline.run(operation, timeout=self._timeout, ticket=ticket)
                 return Outcome(id=id, analysis=analysis, polls=1, elapsed=_clock.now() - started)
-            except errors.RateLimitedError:
+            except errors.RateLimitedError as refused:
                 ticket = None  # refused, or the next window lies beyond this id's timeout: a batch outlasts it
+                refusals += 1
+                if refusals > MOST_REFUSALS:
+                    return Outcome(id=id, error=refused, elapsed=_clock.now() - started)
             except errors.KallglotError as failure:
                 if isinstance(failure, BATCH_ENDING):
                     self._fatal = failure

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from kallglot_async._checks import shown
 from kallglot_async._config import ClientConfig, check_count, check_seconds
 from kallglot_async._core.ids import check_recording_id
 from kallglot_async._core.locations import FORMATS
@@ -90,7 +91,7 @@ class Recordings:
         """
         check_recording_id(recording.id if isinstance(recording, Recording) else recording)
         if format is not None and format not in FORMATS:
-            raise ConfigurationError(f"format is one of {', '.join(FORMATS)}, not {format!r:.40}")
+            raise ConfigurationError(f"format is one of {', '.join(FORMATS)}, not {shown(format, 40)}")
         seconds = None if timeout is None else check_seconds("timeout", timeout)
         cap = None if max_bytes is None else check_count("max_bytes", max_bytes)
         with sink_for(to, overwrite=overwrite) as sink:
