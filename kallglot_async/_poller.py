@@ -248,10 +248,10 @@ class Poller:
         self._queue.lead = max(_SHORTEST_LEAD, 2.0 * self._pipeline.round_trip)
         age, hint = self._when(analysis, response)
         if not analysis.is_settled:
+            self._queue.on_pending(entry, now, age=age, hint_in=hint)
             if entry.id in self._announced:  # the event overtook what the API shows, or was not true
                 self._announced.discard(entry.id)
-                hint = _ECHO if hint is None else min(hint, _ECHO)
-            self._queue.on_pending(entry, now, age=age, hint_in=hint)
+                self._queue.on_told(entry, now + _ECHO)
             return
         took = None
         if analysis.created_at is not None and analysis.completed_at is not None:

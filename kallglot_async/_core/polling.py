@@ -159,12 +159,12 @@ class PollQueue:
                 self._model.on_settled(entry.kind, seen_age, now - entry.born_at)
         self.discard(entry)
 
-    def on_told(self, entry: Entry, now: float) -> None:
-        """The server says that it has settled: look at once. One in flight is looked at again if that was too early."""
+    def on_told(self, entry: Entry, at: float) -> None:
+        """The server says that it has settled: look at the moment `at`, whatever the schedule. Not if it is in flight."""
         if entry.state <= LEARNED:
             if entry.polls == 0:
                 remove_latest(self._new, entry)
-            self._wait(entry, now, TOLD)
+            self._wait(entry, at, TOLD)
 
     def on_refused(self, entry: Entry, now: float) -> None:
         """The poll was refused (429): it never happened, and is due as it was."""

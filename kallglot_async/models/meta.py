@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kallglot_async.models._base import Model
+from kallglot_async.models._base import Discreet, Model
 
 __all__ = [
     "ClientEvent",
@@ -43,7 +43,7 @@ class ResponseMeta(Model, frozen=True, kw_only=True, gc=False):
     credits_used: int | None = None
 
 
-class Result(Model, frozen=True, kw_only=True, dict=True):
+class Result(Discreet, frozen=True, kw_only=True, dict=True):
     """A value that the API answered with; `meta` tells of the answer itself.
 
     `meta` is no field: two results with the same content are equal however they came, and encoding leaves it out.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from kallglot_async.models._base import Discreet, Model, OpenEnum, Timestamp, one_line
+from kallglot_async.models._base import Model, OpenEnum, Timestamp, one_line
+from kallglot_async.models.meta import Result
 
 __all__ = ["Channel", "Download", "Recording", "RecordingStatus"]
 
@@ -25,7 +26,7 @@ class Channel(OpenEnum):
     MIXED = "mixed"
 
 
-class Recording(Discreet, frozen=True, kw_only=True):
+class Recording(Result, frozen=True, kw_only=True, dict=True):
     """One recording, in either revision. A list leaves out what only a retrieve says.
 
     `repr` shows identity and status only: a pre-signed `download_url` lets anybody fetch the call.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from kallglot_async.models._base import Discreet, JSONValue, Model, OpenEnum, Timestamp, one_line
+from kallglot_async.models.meta import Result
 
 __all__ = [
     "EndReason",
@@ -89,7 +90,7 @@ class SessionTranscript(Model, frozen=True, kw_only=True):
     word_count: float | None = None
 
 
-class Session(Discreet, frozen=True, kw_only=True):
+class Session(Result, frozen=True, kw_only=True, dict=True):
     """One session, in either revision. What is not there, or cannot be read, is None.
 
     `repr` shows identity and status only.

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from kallglot_async.models._base import Discreet, Model, OpenEnum, Timestamp, one_line
+from kallglot_async.models.meta import Result
 from kallglot_async.models.results import Speaker
 
 __all__ = ["Languages", "Line", "Segment", "Transcript", "TranscriptStatus", "Translation", "Turn"]
@@ -90,7 +91,7 @@ class Line(Discreet, frozen=True, kw_only=True):
         return one_line(f"<Line {self.speaker} at {self.start}, {len(self.text)} characters>")
 
 
-class Transcript(Discreet, frozen=True, kw_only=True):
+class Transcript(Result, frozen=True, kw_only=True, dict=True):
     """What was said in a session, in either revision; `lines` reads both.
 
     `repr` shows identity, status and sizes only, so that call text reaches no log by accident.

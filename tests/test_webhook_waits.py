@@ -1,0 +1,199 @@
+"""Waits that webhooks wake: an event wakes who waits for its id, one GET confirms, polling is the safety net."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from kallglot_async import KallglotClient, PollSchedule, WaitTimeoutError, WebhookInbox
+from kallglot_async.emulator import Emulator, Fault, Latency
+from kallglot_async.receivers import aiohttp_handler
+from kallglot_async.webhooks import Event, parse_event
+
+pytestmark = pytest.mark.looptime
+SECRET = "whsec_test"
+EPOCH = 1_800_000_000.0
+A: dict[str, Any] = {"analyses": ["summary"]}
+
+
+def event(id: str, number: int = 1, kind: str = "analysis.complete") -> Event:
+    return parse_event(json.dumps({"id": f"evt_{id}_{number}", "type": kind, "data": {"id": id}}).encode())
+
+
+@asynccontextmanager
+async def running(inbox: WebhookInbox | None = None, **settings: Any) -> AsyncIterator[tuple[Emulator, KallglotClient]]:
+    options = {"plan": "unlimited", "latency": Latency.uniform(22.0, 30.0), "seed": 7, "epoch": EPOCH} | settings
+    async with (
+        Emulator(**options) as emulator,
+        KallglotClient(emulator.api_key, base_url=emulator.base_url, inbox=inbox) as client,
+    ):
+        yield emulator, client
+        assert (client.stats.waiting_for, client.stats.in_flight) == (0, 0)
+
+
+@asynccontextmanager
+async def told_by_webhook(**settings: Any) -> AsyncIterator[tuple[Emulator, KallglotClient]]:
+    """An emulator whose events reach the client's inbox over HTTP."""
+    inbox, clock = WebhookInbox(), []
+    app = web.Application()
+    app.router.add_post("/hook", aiohttp_handler(inbox, SECRET, clock=lambda: EPOCH + clock[0].now))
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+    try:
+        async with running(inbox, webhook_url=url, webhook_secret=SECRET, **settings) as (emulator, client):
+            clock.append(emulator)
+            yield emulator, client
+    finally:
+        await runner.cleanup()
+
+
+def polls(emulator: Emulator) -> list[Any]:
+    return [entry for entry in emulator.journal if entry.operation == "analyses.retrieve"]
+
+
+async def created(client: KallglotClient, number: int, **request: Any) -> list[str]:
+    return [(await client.analyses.create(f"sess_{place}", **(request or A))).id for place in range(number)]
+
+
+@pytest.mark.parametrize("request_", [A, {"include": ["summary"]}], ids=["A", "B"])
+async def test_with_webhooks_an_analysis_costs_one_request(request_: dict[str, Any]) -> None:
+    """Told, fetched, done: fifty analyses, fifty polls, within a second of each event."""
+    async with told_by_webhook() as (emulator, client):
+        ids = await created(client, 50, **request_)
+        outcomes = await client.wait_many(ids)
+        assert len(outcomes.analyses) == 50
+        assert len(polls(emulator)) == 50
+        for entry in polls(emulator):
+            ready_at = emulator.analysis(entry.id).ready_at
+            assert ready_at is not None
+            assert 0.0 <= entry.at - ready_at < 1.0
+
+
+async def test_lost_events_are_made_up_for_by_slow_polling() -> None:
+    """Half of them never come: everything is delivered all the same, a minute late at most."""
+    async with told_by_webhook(webhook_losses=0.5) as (emulator, client):
+        ids = await created(client, 40)
+        outcomes = await client.wait_many(ids, timeout=300.0)
+        assert len(outcomes.analyses) == 40
+        assert len(polls(emulator)) <= 1.5 * 40
+        assert asyncio.get_running_loop().time() < 95.0
+
+
+async def test_duplicates_and_reorderings_cost_nothing() -> None:
+    """An event counts once."""
+    async with told_by_webhook(webhook_duplicates=1.0, webhook_reorder=True) as (emulator, client):
+        assert len((await client.wait_many(await created(client, 30))).analyses) == 30
+        assert len(polls(emulator)) <= 33
+
+
+async def test_analyze_many_is_told_too() -> None:
+    """Events may come before the answer to the create is read."""
+    async with told_by_webhook(latency=Latency.immediate()) as (emulator, client):
+        outcomes = await client.analyze_many([f"sess_{place}" for place in range(30)], **A)
+        assert len(outcomes.analyses) == 30
+        assert len(polls(emulator)) <= 33
+
+
+async def test_an_early_or_forged_event_is_no_result() -> None:
+    """The one GET shows it running; it is looked at again soon, and then slowly."""
+    inbox = WebhookInbox()
+    async with running(inbox, latency=Latency.uniform(100.0, 100.0)) as (emulator, client):
+        [id] = await created(client, 1)
+        wait = asyncio.create_task(client.wait(id, timeout=300.0))
+        await asyncio.sleep(10.0)
+        inbox.put(event(id))
+        await asyncio.sleep(10.0)
+        assert [round(entry.at) for entry in polls(emulator)] == [10, 12]
+        assert not wait.done()
+        inbox.put(event(id, number=1))  # the same again
+        await asyncio.sleep(5.0)
+        assert len(polls(emulator)) == 2
+        assert (await wait).is_complete
+
+
+async def test_an_event_of_another_analysis_wakes_nobody() -> None:
+    """Exactly the waiters of that id."""
+    inbox = WebhookInbox()
+    async with running(inbox) as (emulator, client):
+        first, second = await created(client, 2)
+        waits = [asyncio.create_task(client.wait(id)) for id in (first, second)]
+        await asyncio.sleep(31.0)
+        inbox.put(event(first))
+        inbox.put(event("ana_unknown"))
+        await asyncio.sleep(1.0)
+        assert [wait.done() for wait in waits] == [True, False]
+        assert [entry.id for entry in polls(emulator)] == [first]
+        await asyncio.gather(*waits)
+
+
+async def test_an_event_while_a_poll_is_in_flight_is_not_lost() -> None:
+    """The answer on its way says "running"; it is looked at again."""
+    inbox = WebhookInbox()
+    async with running(inbox, faults=[Fault(kind="slow", delay=4.0, times=1)]) as (emulator, client):
+        ids = emulator.seed_analyses(1)  # of unknown age: looked at once at the start
+        wait = asyncio.create_task(client.wait(ids[0], timeout=None))
+        await asyncio.sleep(1.0)
+        inbox.put(event(ids[0]))
+        await asyncio.sleep(9.0)
+        assert len(polls(emulator)) == 2
+        await asyncio.sleep(25.0)
+        inbox.put(event(ids[0], number=2))
+        assert (await wait).is_complete
+        assert len(polls(emulator)) == 3
+
+
+async def test_settle_wakes_a_client_without_an_inbox() -> None:
+    """For a receiver of one's own; the client goes on polling as it has learned."""
+    async with running() as (emulator, client):
+        [id] = await created(client, 1)
+        wait = asyncio.create_task(client.wait(id, schedule=PollSchedule.behind_webhooks()))
+        await asyncio.sleep(31.0)
+        assert client.settle(event(id))
+        assert not client.settle(event(id))
+        analysis = await wait
+        assert analysis.is_complete
+        assert [round(entry.at) for entry in polls(emulator)] == [31]
+
+
+async def test_a_failed_analysis_is_told_as_well() -> None:
+    """`analysis.failed` settles it."""
+    async with told_by_webhook(failure_rate=1.0) as (emulator, client):
+        [outcome] = await client.wait_many(await created(client, 1))
+        assert type(outcome.error).__name__ == "AnalysisFailedError"
+        assert len(polls(emulator)) == 1
+
+
+async def test_two_waits_for_one_id_are_woken_by_one_request() -> None:
+    """One poller, however many wait."""
+    inbox = WebhookInbox()
+    async with running(inbox) as (emulator, client):
+        [id] = await created(client, 1)
+        waits = [asyncio.create_task(client.wait(id)) for _ in range(5)]
+        await asyncio.sleep(31.0)
+        inbox.put(event(id))
+        await asyncio.gather(*waits)
+        assert len(polls(emulator)) == 1
+
+
+async def test_a_deadline_has_its_last_look_whatever_webhooks_do() -> None:
+    """Nothing was announced, and the timeout comes before the first slow poll."""
+    async with running(WebhookInbox(), latency=Latency.uniform(1000.0, 1000.0)) as (emulator, client):
+        [id] = await created(client, 1)
+        with pytest.raises(WaitTimeoutError) as caught:
+            await client.wait(id, timeout=40.0)
+        assert caught.value.polls == 1 == len(polls(emulator))
+
+
+async def test_an_inbox_is_let_go_of_when_nobody_waits() -> None:
+    """A client that is gone is not kept alive by the inbox that outlives it."""
+    inbox = WebhookInbox()
+    async with running(inbox) as (_, client):
+        [id] = await created(client, 1)
+        await client.wait(id)
+        assert repr(inbox).endswith("listeners=0>")
