@@ -301,9 +301,11 @@ class Poller:
 
     def _may_look_again(self, entry: Entry) -> bool:
         """Whether a poll that failed, and is not retried, is no reason to give the id up."""
-        has_attempts = entry.failures + 1 < self._pipeline.policy.max_attempts  # the retry budget is empty
+        if not self._answers:
+            return False  # a server that never answered this call is not offered more than retries
+        has_attempts = entry.failures + 1 < self._pipeline.policy.max_attempts  # only the retry budget was empty
         was_seen = entry.last_status is not None and entry.deadline is not None
-        is_outage = 0 < self._answers == self._failing[entry.id]  # nobody has had an answer since it began to fail
+        is_outage = self._answers == self._failing[entry.id]  # nobody has had an answer since it began to fail
         return has_attempts or was_seen or is_outage
 
     def _may_not_be_visible_yet(self, entry: Entry, now: float) -> bool:

@@ -160,7 +160,7 @@ class PollQueue:
         self.discard(entry)
 
     def on_told(self, entry: Entry, at: float) -> None:
-        """The server says that it has settled: look at the moment `at`, whatever the schedule. Not if it is in flight."""
+        """The server says that it has settled: look at `at`, whatever the schedule says; not if it is in flight."""
         if entry.state <= LEARNED:
             if entry.polls == 0:
                 remove_latest(self._new, entry)
