@@ -14,7 +14,7 @@ import msgspec
 from kallglot_async._checks import is_finite, shown
 from kallglot_async.errors import ConfigurationError
 
-__all__ = ["ClientConfig", "Secret", "check_count", "check_seconds", "parse_base_url", "resolve_config"]
+__all__ = ["ClientConfig", "Secret", "check_count", "check_seconds", "is_loopback", "parse_base_url", "resolve_config"]
 
 DEFAULT_BASE_URL = "https://api.kallglot.com/v1"
 API_KEY_VARIABLE = "KALLGLOT_API_KEY"
@@ -149,7 +149,7 @@ def parse_base_url(text: str) -> str:
         raise ConfigurationError(f"base_url {shown(text, 200)} holds blanks or control characters")
     if parts.query or parts.fragment or text.rstrip().endswith(("?", "#")):
         raise ConfigurationError(f"base_url {shown(text, 200)} has a query or fragment: leave it out")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise ConfigurationError(f"base_url {shown(text, 200)} would send the key unencrypted: use https")
     try:
         host.encode("idna" if ":" not in host else "ascii")
@@ -160,7 +160,8 @@ def parse_base_url(text: str) -> str:
     return f"{parts.scheme}://{netloc}{parts.path.rstrip('/')}/"
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine, by its address alone."""
     if host == "localhost":
         return True
     try:

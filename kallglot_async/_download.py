@@ -152,7 +152,7 @@ class DownloadCall:
         return is_refused and not location.is_api and not self._is_link_fresh
 
     async def _acquire(self) -> Ticket:
-        return await self._pipeline._acquire(self._lane, _OPERATION, self._left())
+        return await self._pipeline.acquire(self._lane, _OPERATION, self._left())
 
     async def _attempt(self, location: Location, ticket: Ticket | None) -> None:
         moved = await self._ask(location, ticket)
@@ -172,9 +172,7 @@ class DownloadCall:
             ) as answer:
                 if ticket is not None:
                     # The limiter is told by the head: the body may take minutes, and says nothing of the limit.
-                    self._pipeline._report(
-                        self._lane, ticket, Response(answer.status, answer.headers, b""), time.time()
-                    )
+                    self._pipeline.report(self._lane, ticket, Response(answer.status, answer.headers, b""), time.time())
                     ticket = None
                 if 300 <= answer.status < 400:
                     target = answer.headers.get("Location", "")

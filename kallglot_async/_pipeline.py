@@ -139,7 +139,7 @@ class Pipeline:
             ticket = (
                 ticket
                 or lane.try_acquire(Urgency.DIRECT)
-                or await self._acquire(lane, operation, call.deadline - loop.time())
+                or await self.acquire(lane, operation, call.deadline - loop.time())
             )
             call.is_sending = True
             try:
@@ -159,7 +159,7 @@ class Pipeline:
                 await anyio.sleep(delay)
             ticket = None
 
-    async def _acquire(self, lane: Lane, operation: Operation[Any], left: float) -> Ticket:
+    async def acquire(self, lane: Lane, operation: Operation[Any], left: float) -> Ticket:
         """Wait for a slot, unless there will be none in time."""
         patience = self._config.max_rate_wait
         until = _clock.now() + (left if patience is None else min(left, patience))
@@ -222,7 +222,7 @@ class Pipeline:
         elapsed = loop.time() - started
         self.round_trip += (elapsed - self.round_trip) * (0.2 if self.round_trip else 1.0)
         wall_now = time.time()
-        figures = self._report(lane, ticket, response, wall_now)
+        figures = self.report(lane, ticket, response, wall_now)
         try:
             value = interpret(operation, response, key=self._config.api_key, wall_now=wall_now)
         except errors.ResponseMismatchError:
@@ -254,7 +254,7 @@ class Pipeline:
             RetryEvent, operation=operation.name, attempt=attempt, error=type(error).__name__, delay=delay
         )
 
-    def _report(self, lane: Lane, ticket: Ticket, response: Response, wall_now: float) -> RateFigures | None:
+    def report(self, lane: Lane, ticket: Ticket, response: Response, wall_now: float) -> RateFigures | None:
         """Tell the limiter what the answer says of the limit, and return its figures."""
         date = parse_date(response.headers.get("Date", ""))
         if date is not None:

@@ -8,7 +8,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 import msgspec
 
 from kallglot_async import errors
-from kallglot_async._config import _is_loopback
+from kallglot_async._config import is_loopback
 from kallglot_async._core.ids import check_recording_id
 from kallglot_async._core.transfer import DOWNLOAD
 from kallglot_async.errors import ConfigurationError
@@ -114,7 +114,7 @@ def _problem_of(url: str, base_url: str) -> str | None:
     if "@" in parts.netloc:
         return "holds a user name"
     # Unencrypted only on this machine, and only for a client whose API is on this machine, too.
-    is_local = _is_loopback(host) and base_url.startswith("http://")
+    is_local = is_loopback(host) and base_url.startswith("http://")
     if parts.scheme == "http" and not is_local:
         return "is not encrypted (https)"
     return None

@@ -5,33 +5,23 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import TypeAlias, Unpack, overload
+from typing import Unpack, overload
 
 import anyio
 
 from kallglot_async import _clock, errors
 from kallglot_async._batch import BATCH_ENDING, Ids, IdSource, Puller, not_attempted
 from kallglot_async._checks import shown
-from kallglot_async._config import check_count, check_seconds
+from kallglot_async._config import check_count
 from kallglot_async._core.messages import Operation, create_analysis, retrieve_analysis
 from kallglot_async._core.rate_limit import Ticket, Urgency
 from kallglot_async._pipeline import Pipeline
 from kallglot_async.models import Analysis, AnalysisRequestA, AnalysisRequestB, Outcome, Outcomes
+from kallglot_async.resources.timeouts import CLIENT_TIMEOUT, Timeout, seconds_of
 
-__all__ = ["MOST_REFUSALS", "Analyses", "Timeout"]
+__all__ = ["MOST_REFUSALS", "Analyses"]
 
 MOST_REFUSALS = 10  # in a row, for one id of a batch; each is waited out, and a server may refuse for ever
-
-
-class _Default:
-    """Stands for "as the client was configured", because None means "for ever"."""
-
-    def __repr__(self) -> str:
-        return "the client's timeout"
-
-
-_CLIENT_TIMEOUT = _Default()
-Timeout: TypeAlias = float | _Default | None
 
 
 class Analyses:
@@ -55,7 +45,7 @@ class Analyses:
         self._max_in_flight = max_in_flight
         self._on_created = on_created
 
-    async def retrieve(self, id: str, *, timeout: Timeout = _CLIENT_TIMEOUT) -> Analysis:
+    async def retrieve(self, id: str, *, timeout: Timeout = CLIENT_TIMEOUT) -> Analysis:
         """Return the analysis as it stands now, settled or not: one GET, retried where that is safe.
 
         It goes ahead of polls at the limiter. Cancelling it sends nothing more and loses nothing. It costs
@@ -72,13 +62,13 @@ class Analyses:
             RateLimitedError: The rate limit leaves no time before the deadline.
             KallglotError: Any other way it can fail; see `errors`.
         """
-        return await self._pipeline.run(retrieve_analysis(id), timeout=self._seconds(timeout))
+        return await self._pipeline.run(retrieve_analysis(id), timeout=seconds_of(timeout, self._timeout))
 
     async def retrieve_many(
         self,
         ids: Ids,
         *,
-        timeout: Timeout = _CLIENT_TIMEOUT,
+        timeout: Timeout = CLIENT_TIMEOUT,
         max_in_flight: int | None = None,
         on_outcome: Callable[[Outcome], object] | None = None,
     ) -> Outcomes:
@@ -104,7 +94,7 @@ class Analyses:
         workers = self._max_in_flight
         if max_in_flight is not None:
             workers = check_count("max_in_flight", max_in_flight)
-        batch = _Fetch(self._pipeline, IdSource(ids, remember=True), self._seconds(timeout), on_outcome)
+        batch = _Fetch(self._pipeline, IdSource(ids, remember=True), seconds_of(timeout, self._timeout), on_outcome)
         return await batch.run(workers)
 
     @overload
@@ -113,7 +103,7 @@ class Analyses:
         session_id: str,
         *,
         idempotency_key: str | None = None,
-        timeout: Timeout = _CLIENT_TIMEOUT,
+        timeout: Timeout = CLIENT_TIMEOUT,
         **request: Unpack[AnalysisRequestA],
     ) -> Analysis: ...
     @overload
@@ -122,7 +112,7 @@ class Analyses:
         session_id: str,
         *,
         idempotency_key: str | None = None,
-        timeout: Timeout = _CLIENT_TIMEOUT,
+        timeout: Timeout = CLIENT_TIMEOUT,
         **request: Unpack[AnalysisRequestB],
     ) -> Analysis: ...
     async def create(
@@ -136,7 +126,7 @@ class Analyses:
         profile: str | None = None,
         include: Sequence[str] | None = None,
         idempotency_key: str | None = None,
-        timeout: Timeout = _CLIENT_TIMEOUT,
+        timeout: Timeout = CLIENT_TIMEOUT,
     ) -> Analysis:
         """Request the analysis of a finished session and return it as it was accepted.
 
@@ -174,7 +164,7 @@ class Analyses:
             profile=profile,
             include=include,
         )
-        return await self.request(operation, timeout=self._seconds(timeout))
+        return await self.request(operation, timeout=seconds_of(timeout, self._timeout))
 
     async def request(
         self, operation: Operation[Analysis], *, timeout: float | None, ticket: Ticket | None = None
@@ -183,11 +173,6 @@ class Analyses:
         created = await self._pipeline.run(operation, timeout=timeout, ticket=ticket)
         self._on_created(created)
         return created
-
-    def _seconds(self, timeout: Timeout) -> float | None:
-        if isinstance(timeout, _Default):
-            return self._timeout
-        return None if timeout is None else check_seconds("timeout", timeout)
 
 
 class _Fetch:

@@ -14,7 +14,7 @@ from kallglot_async._files import BinaryWriter, sink_for
 from kallglot_async._pipeline import Pipeline
 from kallglot_async.errors import ConfigurationError
 from kallglot_async.models import Download, Recording
-from kallglot_async.resources.analyses import _CLIENT_TIMEOUT, Timeout, _Default
+from kallglot_async.resources.timeouts import CLIENT_TIMEOUT, Timeout, seconds_of
 
 __all__ = ["Recordings"]
 
@@ -31,7 +31,7 @@ class Recordings:
         self._pipeline = pipeline
         self._config = config
 
-    async def retrieve(self, id: str, *, timeout: Timeout = _CLIENT_TIMEOUT) -> Recording:
+    async def retrieve(self, id: str, *, timeout: Timeout = CLIENT_TIMEOUT) -> Recording:
         """Return the recording as it stands now: one GET, retried where that is safe.
 
         Args:
@@ -44,10 +44,7 @@ class Recordings:
             NotFoundError: There is no such recording, or it has been deleted.
             KallglotError: Any other way it can fail; see `errors`.
         """
-        seconds = self._config.timeout
-        if not isinstance(timeout, _Default):
-            seconds = None if timeout is None else check_seconds("timeout", timeout)
-        return await self._pipeline.run(retrieve_recording(id), timeout=seconds)
+        return await self._pipeline.run(retrieve_recording(id), timeout=seconds_of(timeout, self._config.timeout))
 
     async def download(
         self,

@@ -5,12 +5,11 @@ from __future__ import annotations
 import uuid
 from typing import Literal
 
-from kallglot_async._config import check_seconds
 from kallglot_async._core.neighbours import end_session, retrieve_session, retrieve_transcript, retrieve_transcript_text
 from kallglot_async._pipeline import Pipeline
 from kallglot_async.models import Session, Transcript
-from kallglot_async.resources.analyses import _CLIENT_TIMEOUT, Timeout, _Default
 from kallglot_async.resources.listing import RecordingList
+from kallglot_async.resources.timeouts import CLIENT_TIMEOUT, Timeout, seconds_of
 
 __all__ = ["Sessions"]
 
@@ -28,7 +27,7 @@ class Sessions:
         self._pipeline = pipeline
         self._timeout = timeout
 
-    async def retrieve(self, id: str, *, timeout: Timeout = _CLIENT_TIMEOUT) -> Session:
+    async def retrieve(self, id: str, *, timeout: Timeout = CLIENT_TIMEOUT) -> Session:
         """Return the session as it stands now: one GET, retried where that is safe.
 
         Args:
@@ -41,7 +40,7 @@ class Sessions:
             NotFoundError: There is no such session.
             KallglotError: Any other way it can fail; see `errors`.
         """
-        return await self._pipeline.run(retrieve_session(id), timeout=self._seconds(timeout))
+        return await self._pipeline.run(retrieve_session(id), timeout=seconds_of(timeout, self._timeout))
 
     async def end(
         self,
@@ -49,7 +48,7 @@ class Sessions:
         *,
         reason: str | None = None,
         idempotency_key: str | None = None,
-        timeout: Timeout = _CLIENT_TIMEOUT,
+        timeout: Timeout = CLIENT_TIMEOUT,
     ) -> Session:
         """End the session and return it. Ending one that has ended returns it as it is.
 
@@ -70,10 +69,10 @@ class Sessions:
         """
         key = str(uuid.uuid4()) if idempotency_key is None else idempotency_key
         operation = end_session(id, idempotency_key=key, reason=reason)
-        return await self._pipeline.run(operation, timeout=self._seconds(timeout))
+        return await self._pipeline.run(operation, timeout=seconds_of(timeout, self._timeout))
 
     async def transcript(
-        self, id: str, *, include_translations: bool | None = None, timeout: Timeout = _CLIENT_TIMEOUT
+        self, id: str, *, include_translations: bool | None = None, timeout: Timeout = CLIENT_TIMEOUT
     ) -> Transcript:
         """Return what was said so far, with `lines` that read the same in both revisions.
 
@@ -88,7 +87,7 @@ class Sessions:
             KallglotError: Any other way it can fail; see `errors`.
         """
         operation = retrieve_transcript(id, include_translations=include_translations)
-        return await self._pipeline.run(operation, timeout=self._seconds(timeout))
+        return await self._pipeline.run(operation, timeout=seconds_of(timeout, self._timeout))
 
     async def transcript_text(
         self,
@@ -96,7 +95,7 @@ class Sessions:
         *,
         format: Literal["text", "srt", "vtt"] = "text",
         include_translations: bool | None = None,
-        timeout: Timeout = _CLIENT_TIMEOUT,
+        timeout: Timeout = CLIENT_TIMEOUT,
     ) -> str:
         """Return the transcript as plain text or as subtitles, as the server writes it (revision A).
 
@@ -112,7 +111,7 @@ class Sessions:
             KallglotError: Any other way it can fail; see `errors`.
         """
         operation = retrieve_transcript_text(id, format=format, include_translations=include_translations)
-        return await self._pipeline.run(operation, timeout=self._seconds(timeout))
+        return await self._pipeline.run(operation, timeout=seconds_of(timeout, self._timeout))
 
     def recordings(
         self,
@@ -122,7 +121,7 @@ class Sessions:
         limit: int | None = None,
         starting_after: str | None = None,
         ending_before: str | None = None,
-        timeout: Timeout = _CLIENT_TIMEOUT,
+        timeout: Timeout = CLIENT_TIMEOUT,
     ) -> RecordingList:
         """Return the session's recordings, to go through one by one or in pages.
 
@@ -150,10 +149,5 @@ class Sessions:
             limit=limit,
             starting_after=starting_after,
             ending_before=ending_before,
-            timeout=self._seconds(timeout),
+            timeout=seconds_of(timeout, self._timeout),
         )
-
-    def _seconds(self, timeout: Timeout) -> float | None:
-        if isinstance(timeout, _Default):
-            return self._timeout
-        return None if timeout is None else check_seconds("timeout", timeout)
