@@ -51,6 +51,7 @@ from kallglot_async.errors import KallglotError as ErrorOfModule
 from kallglot_async.models import (
     ActionItem,
     Channel,
+    ClientEvent,
     Compliance,
     EndReason,
     FailureDetail,
@@ -61,6 +62,7 @@ from kallglot_async.models import (
     Provider,
     Quality,
     RecordingStatus,
+    ResponseMeta,
     Segment,
     Sentiment,
     SentimentLabel,
@@ -130,7 +132,18 @@ async def analyses_are_fetched_and_requested(client: KallglotClient) -> None:
     )
     await client.analyses.retrieve("ana_1", 5)  # pyright: ignore[reportCallIssue]
     await client.analyses.retrieve(5)  # pyright: ignore[reportArgumentType]
-    await client.analyses.create("sess_1", custom_prompts=["summary"])  # pyright: ignore[reportArgumentType]
+    await client.analyses.create("sess_1", custom_prompts=["summary"])  # pyright: ignore[reportCallIssue]
+    await client.analyses.create("sess_1", analyses=["summary"], profile="x")  # pyright: ignore[reportCallIssue]
+
+
+async def analyzing(client: KallglotClient, sessions: AsyncIterator[str]) -> None:
+    assert_type(await client.analyze("sess_1", analyses=["summary"], timeout=5.0), Analysis)
+    assert_type(await client.analyze("sess_1", include=["summary"]), Analysis)
+    assert_type(await client.analyze_many(sessions, batch="nightly", analyses=["summary"]), Outcomes)
+    await client.analyze_many(["sess_1"], analyses=["summary"], include=["x"])  # pyright: ignore[reportCallIssue]
+    analysis = await client.with_options(timeout=None, max_attempts=1).analyses.retrieve("ana_1")
+    assert_type(analysis.meta, ResponseMeta | None)
+    KallglotClient(on_event=lambda event: assert_type(event, ClientEvent))
 
 
 async def waits_take_any_ids(client: KallglotClient, found: dict[str, int]) -> None:
