@@ -48,6 +48,7 @@ class Lane:
     """Everything that waits for one budget: one endpoint group under one key."""
 
     __slots__ = (
+        "_ahead_of",
         "_answered",
         "_ceiling",
         "_epoch",
@@ -74,6 +75,7 @@ class Lane:
         self._epoch = 0
         self._paused_until = -math.inf
         self._queues: tuple[deque[_Waiter], ...] = tuple(deque() for _ in Urgency)
+        self._ahead_of = tuple(self._queues[: urgency + 1] for urgency in Urgency)  # who is served before a newcomer
         self._places = count()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = 0  # a child process that a fork made has the loop, but not what runs in it
@@ -266,7 +268,7 @@ class Lane:
 
     def _has_waiters(self, urgency: Urgency) -> bool:
         """Whether somebody waits who goes before a newcomer of this urgency."""
-        for queue in self._queues[: urgency + 1]:
+        for queue in self._ahead_of[urgency]:
             while queue and queue[0].future.done():
                 queue.popleft()
             if queue:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, TypeVar
 
@@ -22,7 +22,7 @@ from kallglot_async._deadlines import Deadlines
 from kallglot_async._limiter import Lane, RateLimiter
 from kallglot_async._observer import Observer
 from kallglot_async._pool import SessionPool
-from kallglot_async.models import RequestEvent, ResponseEvent, ResponseMeta, Result, RetryEvent, ThrottledEvent
+from kallglot_async.models import RequestEvent, ResponseEvent, Result, RetryEvent, ThrottledEvent
 
 __all__ = ["Pipeline"]
 
@@ -179,16 +179,21 @@ class Pipeline:
             reset=state.resets_in,
         )
 
-    async def send(
+    def send(
         self, operation: Operation[T], lane: Lane, ticket: Ticket, *, attempt: int = 1
-    ) -> tuple[T, Response]:
-        """Send one request on a slot that was granted; return its value and the answer. No retries.
+    ) -> Coroutine[Any, Any, tuple[T, Response]]:
+        """Send one request on a slot that was granted; its value and the answer. No retries.
 
         Raises:
             KallglotError: How it ended.
         """
-        if not self.observer.is_on:
-            return await self._send(operation, lane, ticket, attempt)
+        if self.observer.is_on:
+            return self._send_observed(operation, lane, ticket, attempt)
+        return self._send(operation, lane, ticket, attempt)
+
+    async def _send_observed(
+        self, operation: Operation[T], lane: Lane, ticket: Ticket, attempt: int
+    ) -> tuple[T, Response]:
         what = {"operation": operation.name, "method": operation.method, "path": operation.path, "attempt": attempt}
         self.observer.emit(RequestEvent, **what)
         started = asyncio.get_running_loop().time()
@@ -228,24 +233,13 @@ class Pipeline:
         except errors.ResponseMismatchError:
             await self._pool.retire()
             raise
-        self.policy.on_success()
-        if isinstance(value, Result):
-            value.__dict__["meta"] = self._meta(response, figures, attempt, elapsed)
+        self.budget.on_success()
+        if isinstance(value, Result):  # the fields of ResponseMeta, which is made where somebody asks for it
+            window = (None, None, None) if figures is None else (figures.limit, figures.remaining, figures.resets_in)
+            request_id = safe_request_id(response, self._config.api_key)
+            credit = parse_credits(response.headers)
+            value.__dict__["_told"] = (response.status, request_id, attempt, elapsed, *window, *credit)
         return value, response
-
-    def _meta(self, response: Response, figures: RateFigures | None, attempt: int, elapsed: float) -> ResponseMeta:
-        left, used = parse_credits(response.headers)
-        return ResponseMeta(
-            status=response.status,
-            request_id=safe_request_id(response, self._config.api_key),
-            attempts=attempt,
-            elapsed=elapsed,
-            limit=None if figures is None else figures.limit,
-            remaining=None if figures is None else figures.remaining,
-            resets_in=None if figures is None else figures.resets_in,
-            credits_remaining=left,
-            credits_used=used,
-        )
 
     def on_retry(self, operation: Operation[Any], error: errors.KallglotError, attempt: int, delay: float) -> None:
         """An attempt failed, and another follows in `delay` seconds: say so."""

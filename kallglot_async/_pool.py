@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import warnings
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
@@ -52,11 +52,11 @@ async def _send_once(request: aiohttp.ClientRequest, handler: ClientHandlerType)
 class _Request(aiohttp.ClientRequest):
     """A request that is not sent on a connection where an answer lies already, which nobody asked for."""
 
-    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+    def send(self, conn: Connection) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
         if conn.protocol is not None and conn.protocol.should_close:
             conn.close()
             raise _UnsolicitedError
-        return await super().send(conn)
+        return super().send(conn)
 
 
 class _UnsolicitedError(Exception):

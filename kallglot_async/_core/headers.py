@@ -107,8 +107,8 @@ def parse_credits(headers: Mapping[str, str]) -> tuple[int | None, int | None]:
 
 def parse_request_id(headers: Mapping[str, str]) -> str | None:
     """Return the server's id of the request, or None."""
-    text = headers.get("X-Request-ID", "")
-    return text if _REQUEST_ID.fullmatch(text) else None
+    text = headers.get("X-Request-ID")
+    return text if text is not None and _REQUEST_ID.fullmatch(text) else None
 
 
 def _whole(text: str) -> int | None:

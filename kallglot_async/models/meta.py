@@ -52,8 +52,10 @@ class Result(Discreet, frozen=True, kw_only=True, dict=True):
     @property
     def meta(self) -> ResponseMeta | None:
         """What the answer told besides; None for a value that was not fetched, such as a copy or a decoded one."""
-        found: ResponseMeta | None = self.__dict__.get("meta")
-        return found
+        told = self.__dict__.get("_told")
+        if isinstance(told, tuple):  # as it came; put in order once somebody asks
+            told = self.__dict__["_told"] = ResponseMeta(**dict(zip(ResponseMeta.__struct_fields__, told, strict=True)))
+        return told if isinstance(told, ResponseMeta) else None
 
 
 class ClientEvent(Model, frozen=True, kw_only=True, gc=False):
