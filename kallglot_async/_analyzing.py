@@ -7,6 +7,7 @@ answers. A 402 stops the requests, and what is paid for is waited for.
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
@@ -21,6 +22,7 @@ from kallglot_async._checks import shown
 from kallglot_async._core.messages import Operation, create_analysis
 from kallglot_async._core.rate_limit import Ticket, Urgency
 from kallglot_async._limiter import Lane
+from kallglot_async._poller import timed_out
 from kallglot_async._wait_hub import WaitOptions
 from kallglot_async._waiting import Waits
 from kallglot_async.models import Analysis, Outcome, Outcomes
@@ -93,7 +95,7 @@ class AnalyzeCall:
         self._reason: errors.KallglotError | None = None  # why nothing more is requested
         self._puller = Puller(sessions)
         self._stop: Callable[[], None] = lambda: None
-        self._callback_error: Exception | None = None
+        self._callback_error: BaseException | None = None
 
     async def run(self, options: WaitOptions) -> Outcomes:
         """Request and wait until every session has its outcome.
@@ -112,7 +114,8 @@ class AnalyzeCall:
                 group.cancel_scope.cancel()
         if self._callback_error is not None:
             raise self._callback_error
-        outcomes = self._sessions.in_order(self._found, self._unfinished)
+        created_for = {session: id for id, session in self._session_of.items()}
+        outcomes = self._sessions.in_order(self._found, lambda session: self._unfinished(session, created_for))
         if self._puller.error is not None:
             raise errors.IdSourceError(
                 f"the iterable of sessions raised {shown(self._puller.error)}", outcomes=outcomes
@@ -187,6 +190,8 @@ class AnalyzeCall:
                 self._open -= 1
                 self._room.ring()
                 error = outcome.error
+                if isinstance(error, errors.RequestError):
+                    error.id = outcome.id  # paid for: it can be waited for again
                 self._end_requests(error.reason if isinstance(error, errors.NotAttemptedError) else None)
                 self._end_requests(error if isinstance(error, BATCH_ENDING) else None)
                 session = self._session_of.pop(outcome.id, outcome.id)
@@ -202,12 +207,15 @@ class AnalyzeCall:
         if self._on_outcome is not None and self._callback_error is None:
             try:
                 self._on_outcome(outcome)
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
                 self._callback_error = error  # the caller's own, so it is raised as it is, not inside a group
                 self._stop()
 
-    def _unfinished(self, session: str) -> Outcome:
+    def _unfinished(self, session: str, created_for: dict[str, str]) -> Outcome:
         """Say what became of a session that has no outcome when the call is over."""
+        if (id := created_for.get(session)) is not None:  # requested, and the call was over before the first poll
+            reason = self._reason
+            return Outcome(id=session, error=timed_out(id, None) if reason is None else not_attempted(id, reason))
         if session in self._asked:
             error = errors.RequestTimeoutError(
                 f"the time was over while the analysis of {session} was being requested: ask again with the same key",

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection,
 from typing import TypeAlias
 
 import anyio
+import anyio.lowlevel
 
 from kallglot_async import _clock
 from kallglot_async._checks import shown
@@ -27,6 +28,8 @@ __all__ = ["BATCH_ENDING", "Alarm", "IdSource", "Ids", "Puller", "not_attempted"
 
 # What concerns every id of a batch, so that asking for the next one would be in vain.
 BATCH_ENDING = (AuthenticationError, InsufficientCreditsError, PermissionDeniedError)
+
+_BREATH = 100  # ids pulled before others get their turn
 
 Ids: TypeAlias = Iterable[str] | AsyncIterable[str]
 
@@ -119,12 +122,13 @@ class Puller:
         source: Where they come from.
     """
 
-    __slots__ = ("_ids", "_is_stopped", "_scope", "_source", "error")
+    __slots__ = ("_ids", "_is_stopped", "_pulled", "_scope", "_source", "error")
 
     def __init__(self, source: IdSource) -> None:
         self._source = source
         self._ids = aiter(source)
         self._is_stopped = False
+        self._pulled = 0
         self._scope: anyio.CancelScope | None = None
         self.error: BaseException | None = None  # what the caller's iterable raised
 
@@ -132,6 +136,9 @@ class Puller:
         """Return the next one; None: there are no more, the iterable raised, or nothing more is wanted."""
         if self._is_stopped or self.error is not None:
             return None
+        self._pulled += 1
+        if self._pulled % _BREATH == 0:
+            await anyio.lowlevel.checkpoint()  # a source that never awaits must not hold up everybody else
         try:
             if not self._source.is_async:
                 return await anext(self._ids, None)

@@ -12,6 +12,7 @@ from kallglot_async._core.ids import check_session_id
 from kallglot_async._core.polling import PollSchedule
 from kallglot_async._pipeline import Pipeline
 from kallglot_async._waiting import OnProgress, WaitCall, Waits
+from kallglot_async.errors import RequestError
 from kallglot_async.models import Analysis, AnalysisRequestA, AnalysisRequestB, Outcome, Outcomes
 from kallglot_async.resources.analyses import Analyses
 
@@ -133,8 +134,12 @@ class ClientCalls:
             WaitTimeoutError: Still pending at the deadline.
             KallglotError: See `analyses.create` and `wait`.
         """
+        options = self._waits.options(timeout, None, 1, schedule, from_add=True)  # refused before anything is paid for
         created = await self.analyses.create(session_id, idempotency_key=idempotency_key, **request)
-        return await self.wait(created.id, timeout=timeout, schedule=schedule)
+        outcomes = await self._waits.collect(IdSource([created.id], remember=True), options)
+        if isinstance(error := outcomes[0].error, RequestError):
+            error.id = created.id
+        return outcomes[0].unwrap()
 
     @overload
     async def analyze_many(

@@ -294,7 +294,7 @@ class Lane:
         )
 
     def _grant(self, now: float, urgency: Urgency) -> Ticket:
-        ticket = self._window.on_sent(now, urgency)
+        ticket = self._window.on_sent(now, urgency, is_ruling=self._is_window)
         ticket.epoch = self._epoch
         if not self._is_window or not self._answered:
             self._probing.on_sent(ticket, now)

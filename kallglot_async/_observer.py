@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -37,7 +38,7 @@ class Observer:
             return
         try:
             self._on_event(kind(at=time.time(), **fields))
-        except Exception:
+        except (Exception, asyncio.CancelledError):
             # The caller's own code must not cost a request.
             self._on_event = None
             _log.exception("on_event raised and is not called again")

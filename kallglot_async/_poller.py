@@ -278,6 +278,8 @@ class Poller:
 
     def _on_failure(self, entry: Entry, error: errors.RequestError) -> None:
         now = _clock.now()
+        if self.entries.get(entry.id) is not entry:
+            return  # it had its end while this poll was out
         if isinstance(error, errors.NotFoundError) and self._may_not_be_visible_yet(entry, now):
             self._queue.on_pending(entry, now)
             return
@@ -341,8 +343,9 @@ class Poller:
         self, entry: Entry, *, analysis: Analysis | None = None, error: errors.KallglotError | None = None
     ) -> None:
         """Report the end of an id, unless it was discarded meanwhile."""
-        if self._forget(entry.id) is None:
+        if self.entries.get(entry.id) is not entry:
             return
+        self._forget(entry.id)
         self._on_end(Outcome(id=entry.id, analysis=analysis, error=error, polls=entry.polls, elapsed=elapsed_of(entry)))
 
 

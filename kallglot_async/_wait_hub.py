@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import OrderedDict
 from collections.abc import Callable
@@ -65,13 +66,14 @@ class WaitHub:
         inbox: Where webhooks announce what has settled. It is listened to while anybody waits.
     """
 
-    __slots__ = ("_created", "_followers", "_inbox", "_owners", "_process", "model", "random")
+    __slots__ = ("_created", "_followers", "_inbox", "_loop", "_owners", "_process", "model", "random")
 
     def __init__(self, model: PollModel, random: Callable[[], float], inbox: WebhookInbox) -> None:
         self.model = model
         self.random = random
         self._inbox = inbox
         self._process = os.getpid()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._owners: dict[str, Waiter] = {}  # the call that polls an id
         self._followers: dict[str, list[Waiter]] = {}  # others that wait for it too, in order of arrival
         self._created: OrderedDict[str, tuple[float, float | None]] = OrderedDict()
@@ -101,10 +103,13 @@ class WaitHub:
 
     def claim(self, id: str, call: Waiter) -> bool:
         """Make `call` the one that polls the id; False where another does, which `call` then follows."""
-        if self._process != os.getpid():  # a child that a fork made: the waits are its parent's
-            self._process = os.getpid()
+        loop = asyncio.get_running_loop()
+        is_gone = self._loop is not None and self._loop.is_closed()
+        if is_gone or self._process != os.getpid():  # those waits were the closed loop's, or the parent's of a fork
+            self.model.pending -= len(self._owners)
             self._owners.clear()
             self._followers.clear()
+        self._loop, self._process = loop, os.getpid()
         if id in self._owners:
             self._followers.setdefault(id, []).append(call)
             return False

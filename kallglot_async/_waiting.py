@@ -7,6 +7,7 @@ Everything lives in the task group of the call.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections import deque
@@ -271,7 +272,7 @@ class WaitCall:
             return
         try:
             callback(self.progress())
-        except Exception:
+        except (Exception, asyncio.CancelledError):
             # The caller's own code must not cost the batch.
             self._options.on_progress = None
             _log.exception("on_progress raised and is not called again")

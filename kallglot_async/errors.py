@@ -107,6 +107,7 @@ class RequestError(KallglotError):
         self.attempts = 0
         self.history: tuple[str, ...] = ()
         self.idempotency_key: str | None = None
+        self.id: str | None = None
 
     def __str__(self) -> str:
         facts = [self.message]

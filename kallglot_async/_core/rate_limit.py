@@ -175,9 +175,9 @@ class Window:
             return math.inf if self._probe_out else self._reopens_at
         return self._pace.theoretical + self.interval(now) if self._is_paced(urgency) else now
 
-    def on_sent(self, now: float, urgency: Urgency) -> Ticket:
-        """A request goes out now."""
-        ticket = Ticket(now, self.available < 1, self._event)
+    def on_sent(self, now: float, urgency: Urgency, *, is_ruling: bool = True) -> Ticket:
+        """A request goes out now; one that went by other rules than these is no probe of theirs."""
+        ticket = Ticket(now, is_ruling and self.available < 1, self._event)
         if self._is_paced(urgency):
             ticket.pace = self._pace.on_sent(now, self.interval(now))
         self._probe_out = self._probe_out or ticket.is_probe
@@ -327,7 +327,8 @@ class Probing:
     def on_answer(self, ticket: Ticket) -> None:
         """A request was accepted."""
         self.on_lost(ticket)
-        self._is_shut = False
+        if ticket.sent_at > self._refused_at:  # an answer to an earlier one says nothing of what came since
+            self._is_shut = False
         self._accepted += 1
         if self.rate is not None:
             self.rate += self._step

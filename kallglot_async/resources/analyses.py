@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -191,7 +192,7 @@ class _Fetch:
         self._timeout = timeout
         self._on_outcome = on_outcome
         self._outcomes: dict[str, Outcome] = {}
-        self._callback_error: Exception | None = None
+        self._callback_error: BaseException | None = None
         self._stop: Callable[[], None] = lambda: None
         self._fatal: errors.KallglotError | None = None
         self._puller = Puller(source)
@@ -238,7 +239,7 @@ class _Fetch:
         if self._on_outcome is not None and self._callback_error is None:
             try:
                 self._on_outcome(outcome)
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
                 self._callback_error = error  # the caller's own, so it is raised as it is, not inside a group
                 self._stop()
 
