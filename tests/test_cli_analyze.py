@@ -140,8 +140,16 @@ class TestAnalyze:
                 out, err = await child.communicate()
             assert (child.returncode, out) == (130, b"")
             assert {line["id"] for line in found if line["analysis"]["status"] == "complete"} == settled
-            assert err.decode().splitlines()[-1] == f"interrupted: {len(settled)} fine, 0 failed"
+            *_, said, hint = err.decode().splitlines()
+            assert said == f"interrupted: {len(settled)} fine, 0 failed"
             assert b"Traceback" not in err
+            # Another run under the name that was said requests nothing anew.
+            name = hint.removeprefix("nothing is requested twice by another run with --batch ")
+            argv = [*sessions, "--analyses", "summary", "--batch", name, "--total-timeout", "1", "-q"]
+            status, out, _ = await finish("analyze", *argv, server=server)
+            assert status == 1
+            assert {line["id"] for line in lines(out) if "analysis" in line} == settled
+            assert len(server.analyses()) == len(sessions)
 
     @posix
     async def test_a_reader_that_goes_away_ends_it_quietly(self):

@@ -203,7 +203,7 @@ class TestScript:
         """What is final is written once; the rest is taken up by the next run, a line cut by a crash too."""
         ids, output = tmp_path / "ids.txt", tmp_path / "analyses.jsonl"
         known = emulator.seed_analyses(5)
-        ids.write_text("\n".join([*known, "", "ana_unknown", "not/an/id"]))
+        ids.write_text("\n".join([*known, "", "ana_unknown", "not/an/id", known[0]]))
         emulator.add_fault(Fault(kind="hang", operation="analyses.retrieve", id=known[4]))
         assert await script.main(ids, output) == 1
         assert f"{known[4]}: " in capsys.readouterr().err

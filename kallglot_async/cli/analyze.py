@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import uuid
+
 from kallglot_async.cli.batch import Tally, shown
 from kallglot_async.cli.ids import Source
 from kallglot_async.cli.options import Connection
@@ -53,8 +56,10 @@ async def analyze(
 ) -> int:
     """Request and wait for every session of the source, write each outcome when it is known; return the exit code.
 
-    A cancellation (Ctrl-C) ends it; what had settled by then has been written.
+    A cancellation (Ctrl-C) ends it; what had settled by then has been written. It then says which batch to go on with,
+    as without its name another run would request, and pay for, the same once more.
     """
+    name = batch or uuid.uuid4().hex
     async with connection.client() as client:
         display = open_display("analyzing", quiet=quiet)
         tally = Tally(display)
@@ -64,14 +69,18 @@ async def analyze(
             tally.write(outcome)
             display.update(tally.written, total, f"{tally.failed} failed" if tally.failed else "")
 
-        with shown(display, tally):
-            await client.analyze_many(
-                source,
-                batch=batch,
-                timeout=timeout,
-                total_timeout=total_timeout,
-                max_in_flight=connection.max_in_flight,
-                on_outcome=write,
-                **request,
-            )
+        try:
+            with shown(display, tally):
+                await client.analyze_many(
+                    source,
+                    batch=name,
+                    timeout=timeout,
+                    total_timeout=total_timeout,
+                    max_in_flight=connection.max_in_flight,
+                    on_outcome=write,
+                    **request,
+                )
+        except asyncio.CancelledError:
+            display.say(f"nothing is requested twice by another run with --batch {name}")
+            raise
     return 1 if tally.failed else 0

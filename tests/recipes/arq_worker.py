@@ -34,7 +34,8 @@ async def analyze(ctx: dict[str, Any], session_id: str) -> dict[str, Any]:
     except (WaitTimeoutError, TransportError) as error:
         # The next try sends the same key: it finds the analysis that this one has created, and pays for none.
         raise Retry(defer=30.0 * ctx["job_try"]) from error
-    return msgspec.to_builtins(analysis)
+    result: dict[str, Any] = msgspec.to_builtins(analysis)
+    return result
 
 
 class WorkerSettings:

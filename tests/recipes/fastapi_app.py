@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 from fastapi import FastAPI, Request, Response
+from starlette.routing import Route
 
 from kallglot_async import (
     Analysis,
@@ -44,8 +45,8 @@ def create_app() -> FastAPI:
             app.state.kallglot = client
             yield
 
-    app = FastAPI(lifespan=lifespan)
-    app.add_route("/webhooks/kallglot", WebhookApp(inbox, os.environ["KALLGLOT_WEBHOOK_SECRET"]))
+    webhooks = WebhookApp(inbox, os.environ["KALLGLOT_WEBHOOK_SECRET"])
+    app = FastAPI(lifespan=lifespan, routes=[Route("/webhooks/kallglot", webhooks)])
 
     @app.get("/analyses/{id}")
     async def read(id: str, request: Request) -> Response:

@@ -22,7 +22,8 @@ FINAL = (AnalysisFailedError, InvalidIdError, NotFoundError)
 
 def read_done(path: Path) -> set[str]:
     """Return the ids that have a line. A last line that was cut short by a crash is taken away."""
-    done, whole = set(), 0
+    done: set[str] = set()
+    whole = 0
     if not path.exists():
         return done
     with path.open("r+b") as lines:
@@ -38,6 +39,7 @@ def read_ids(path: Path, done: set[str]) -> Iterator[str]:
     with path.open() as lines:
         for line in lines:
             if (id := line.strip()) and id not in done:
+                done.add(id)  # the file may have it twice
                 yield id
 
 

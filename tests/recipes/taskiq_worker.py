@@ -36,4 +36,5 @@ async def analyze(session_id: str, context: Annotated[Context, TaskiqDepends()])
     analysis = await client.analyze(
         session_id, analyses=["summary", "sentiment"], timeout=300.0, idempotency_key=context.message.task_id
     )
-    return msgspec.to_builtins(analysis)
+    result: dict[str, Any] = msgspec.to_builtins(analysis)
+    return result
