@@ -11,8 +11,8 @@ The house, each layer importing from lower ones only:
                    _stream, _translation (of what goes wrong), _files, _limiter, _inbox (events that have come,
                    and who listens)
     L3 pipeline    _pipeline: limiter, transport, decoding, retry; _download, its way for large bodies
-    L4 features    resources/, _wait_hub, _poller, _waiting, _analyzing; receivers/ (events over HTTP) and
-                   emulator/ stand beside them, the emulator importing none of it
+    L4 features    resources/, _wait_hub, _poller, _waiting, _analyzing; receivers/ (events over HTTP), telemetry
+                   (spans and metrics) and emulator/ stand beside them, the emulator importing none of it
     L5 client      _client: composition and lifetime, _client_calls, _composition (the parts, and what views share)
     L6 face        cli/, pytest_plugin, and this module
 

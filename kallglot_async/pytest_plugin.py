@@ -7,12 +7,18 @@ The marker `kallglot_faults` declares what goes wrong on the emulator of a test,
 
     @pytest.mark.kallglot_faults(Fault(kind="reset", times=2), Fault(kind="status", status=503, rate=0.1))
     async def test_survives(kallglot_client): ...
+
+and `kallglot_options` sets what the emulator is made with: `@pytest.mark.kallglot_options(plan="free", credits=3)`.
+
+Under looptime (`@pytest.mark.looptime`) a wait of two minutes takes no time. Use numeric addresses only. The
+emulator's webhooks are dated in virtual time: a receiver that is used for more than 300 s of it needs a `clock`.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -29,8 +35,9 @@ __all__ = ["kallglot_client", "kallglot_emulator"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known, for suites with strict markers."""
+    """Make the markers known, for suites with strict markers."""
     config.addinivalue_line("markers", "kallglot_faults(*faults): faults of the test's kallglot_emulator.")
+    config.addinivalue_line("markers", "kallglot_options(**options): options of the test's kallglot_emulator.")
 
 
 @fixture
@@ -38,13 +45,13 @@ async def kallglot_emulator(request: pytest.FixtureRequest) -> AsyncIterator[Emu
     """An emulator on 127.0.0.1 without rate limits, whose analyses take 22 to 30 s, like the documented ones.
 
     Under a virtual clock those seconds cost nothing; for a real one, build your own with
-    `Emulator(latency=Latency.immediate())`. It commits the faults of the test's `kallglot_faults` markers,
-    those nearest to the test first.
+    `@pytest.mark.kallglot_options(latency=Latency.immediate())`. It commits the faults of the test's `kallglot_faults`
+    markers, those nearest to the test first.
     """
-    from kallglot_async.emulator import Emulator, Latency
+    from kallglot_async.emulator import Latency
 
-    latency = Latency.uniform(22.0, 30.0)
-    async with Emulator(plan="unlimited", latency=latency, faults=_declared(request)) as emulator:
+    usual = {"plan": "unlimited", "latency": Latency.uniform(22.0, 30.0), "clock": _OnwardClock().now}
+    async with _make(usual | _options(request) | {"faults": _declared(request)}) as emulator:
         yield emulator
 
 
@@ -55,6 +62,45 @@ async def kallglot_client(kallglot_emulator: Emulator) -> AsyncIterator[Kallglot
 
     async with KallglotClient(kallglot_emulator.api_key, base_url=kallglot_emulator.base_url) as client:
         yield client
+
+
+class _OnwardClock:
+    """The event loop's time, without the jump back to zero that looptime makes between the fixtures and the test.
+
+    The emulator has started by then, and its `Date` and signatures would be off by as long as the machine has run.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._seen = self._loop.time()
+        self._ahead = 0.0
+
+    def now(self) -> float:
+        time = self._loop.time()
+        self._ahead += max(0.0, self._seen - time)
+        self._seen = time
+        return time + self._ahead
+
+
+def _make(options: dict[str, Any]) -> Emulator:
+    from kallglot_async.emulator import Emulator
+
+    try:
+        return Emulator(**options)
+    except (TypeError, ValueError) as error:
+        raise pytest.UsageError(f"kallglot_options: {error}") from None
+
+
+def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Return the options of all markers; the one nearest to the test wins."""
+    options: dict[str, Any] = {}
+    for marker in request.node.iter_markers("kallglot_options"):
+        if marker.args or "faults" in marker.kwargs:
+            raise pytest.UsageError(
+                "kallglot_options takes options of Emulator by name; faults go into kallglot_faults"
+            )
+        options = marker.kwargs | options
+    return options
 
 
 def _declared(request: pytest.FixtureRequest) -> list[Fault]:

@@ -40,6 +40,7 @@ LAYERS = {
     "_download": 3,
     "resources": 4,
     "receivers": 4,
+    "telemetry": 4,
     "_wait_hub": 4,
     "_poller": 4,
     "_waiting": 4,

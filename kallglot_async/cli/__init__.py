@@ -1,10 +1,10 @@
 """The command line, `kallglot`. It uses what every user can import, and nothing private.
 
 From the bottom: `text` (what may be printed), `output` (JSON lines), `progress` (how far it is), `ids` (where the
-ids come from), `options` (what the commands share); `batch` (get and wait), `transcript`, `recording`, `card` (an
-analysis for people), `demo`, `serve` (the emulator), `webhook`; `app` (the commands and their help), `run` (from
-arguments to exit code). Whatever loads the transport is imported inside the commands, so that `--help` and
-`--version` answer at once.
+ids come from), `options` (what the commands share); `batch` (get and wait), `analyze`, `transcript`, `recording`,
+`card` (an analysis for people), `show`, `demo`, `serve` (the emulator), `webhook`; `app` (the commands and their
+help), `run` (from arguments to exit code). Whatever loads the transport is imported inside the commands, so that
+`--help` and `--version` answer at once.
 """
 
 from __future__ import annotations

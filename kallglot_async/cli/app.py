@@ -38,6 +38,7 @@ app.command(webhook)
 
 _FROM_ENVIRONMENT = Connection()
 _SOURCES = "[OPTIONS] IDS... | --file FILE | -"
+_SESSIONS = "[OPTIONS] SESSIONS... | --file FILE | -"
 
 Ids = Annotated[list[str] | None, Parameter(name="IDS", negative=(), show_default=False)]
 File = Annotated[str | None, Parameter(name=["--file", "-f"], metavar="FILE")]
@@ -45,6 +46,8 @@ Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 Quiet = Annotated[bool, Parameter(name=["--quiet", "-q"], negative=(), show_default=False)]
 Faults = Annotated[list[str] | None, Parameter(metavar="KIND[:KEY=VALUE,...]", negative=(), show_default=False)]
 Seconds = Annotated[float | None, Parameter(metavar="SECONDS")]
+Names = Annotated[str | None, Parameter(metavar="NAME,...")]
+Name = Annotated[str | None, Parameter(metavar="NAME")]
 
 
 @app.command(usage=f"Usage: kallglot get {_SOURCES}")
@@ -104,6 +107,83 @@ def wait(
 
     with open_source(ids or [], file) as source:
         return _run(batch.wait(source, connection, timeout=timeout, total_timeout=total_timeout, quiet=quiet))
+
+
+@app.command(usage=f"Usage: kallglot analyze {_SESSIONS}")
+def analyze(
+    sessions: Annotated[list[str] | None, Parameter(name="SESSIONS", negative=(), show_default=False)] = None,
+    /,
+    *,
+    file: File = None,
+    analyses: Names = None,
+    language: Name = None,
+    include: Names = None,
+    profile: Name = None,
+    batch: Name = None,
+    timeout: Seconds = 120.0,
+    total_timeout: Seconds = None,
+    quiet: Quiet = False,
+    connection: Connection = _FROM_ENVIRONMENT,
+) -> int:
+    """Request the analyses of finished sessions and wait until they have settled.
+
+    Prints one JSON line for each session, as its analysis settles: {"id", "analysis" or "error", "polls", "elapsed"},
+    where "id" is the session's. After Ctrl-C everything settled so far has been printed. Without --analyses each
+    request that succeeds costs an API credit.
+
+    Args:
+        sessions: Ids of sessions, sess_...; - reads them from standard input as there is room for more.
+        file: A file with an id in each line; blank lines and those that start with # are skipped.
+        analyses: Components, separated by commas (revision A): sentiment, summary, action_items, quality, topics,
+            compliance.
+        language: Output language (revision A).
+        include: Components, separated by commas (revision B): summary, sentiment, compliance, keywords, performance.
+        profile: Analysis profile (revision B).
+        batch: A name for this batch. Run again under the same name within a day, it creates and costs nothing twice.
+            Default: a new name, which is said after Ctrl-C.
+        timeout: Seconds for each analysis, from its first poll; "none" for ever.
+        total_timeout: Seconds for everything.
+        quiet: Show no progress.
+        connection: How to reach the API.
+    """
+    from kallglot_async.cli import analyze as command
+    from kallglot_async.cli.ids import open_source
+
+    request = command.wish(analyses, language, include, profile)
+    with open_source(sessions or [], file) as source:
+        return _run(
+            command.analyze(
+                source,
+                connection,
+                request=request,
+                batch=batch,
+                timeout=timeout,
+                total_timeout=total_timeout,
+                quiet=quiet,
+            )
+        )
+
+
+@app.command
+def show(
+    id: str,
+    /,
+    *,
+    json: Flag = False,
+    timeout: Seconds = 30.0,
+    connection: Connection = _FROM_ENVIRONMENT,
+) -> int:
+    """Show an analysis as it stands now, for people: summary, sentiment, action items and all the rest.
+
+    Args:
+        id: Id of an analysis, ana_... or anl_...
+        json: Print one JSON line instead, {"id", "analysis" or "error"}.
+        timeout: Seconds for the whole call; "none" for ever.
+        connection: How to reach the API.
+    """
+    from kallglot_async.cli.show import show as run_show
+
+    return _run(run_show(id, connection, timeout=timeout, as_json=json))
 
 
 @app.command
@@ -259,6 +339,19 @@ def demo(
     from kallglot_async.cli.demo import SPEED, demo_emulator, run_demo
 
     return _run(run_demo(demo_emulator(seed=seed), analyses=analyses, speed=SPEED, as_json=json, quiet=quiet))
+
+
+@app.command
+def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
+    """Print a script that makes a shell complete the commands and options of kallglot.
+
+    For bash: kallglot completion bash > ~/.local/share/bash-completion/completions/kallglot
+
+    Args:
+        shell: Whose script.
+    """
+    print(app.generate_completion(shell=shell))
+    return 0
 
 
 def _run(command: Coroutine[Any, Any, int]) -> int:

@@ -1,4 +1,4 @@
-"""`kallglot get` and `kallglot wait`: one JSON line for each id, as it settles."""
+"""`kallglot get` and `kallglot wait`: one JSON line for each id, as it settles; what `analyze` shares with them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kallglot_async.cli.output import outcome_line
 from kallglot_async.cli.progress import Display, open_display, show_progress
 from kallglot_async.models import Outcome
 
-__all__ = ["get", "wait"]
+__all__ = ["Tally", "get", "shown", "wait"]
 
 
 class Tally:
@@ -54,7 +54,7 @@ async def wait(
         call = client.as_completed(
             source, timeout=timeout, total_timeout=total_timeout, on_progress=show_progress(display)
         )
-        with _shown(display, tally):
+        with shown(display, tally):
             async with call as finished:
                 try:
                     async for outcome in finished:
@@ -79,7 +79,7 @@ async def get(source: Source, connection: Connection, *, timeout: float | None, 
             tally.write(outcome)
             display.update(tally.written, total, "")
 
-        with _shown(display, tally):
+        with shown(display, tally):
             await client.analyses.retrieve_many(
                 source, timeout=timeout, max_in_flight=connection.max_in_flight, on_outcome=write
             )
@@ -87,7 +87,7 @@ async def get(source: Source, connection: Connection, *, timeout: float | None, 
 
 
 @contextmanager
-def _shown(display: Display, tally: Tally) -> Iterator[None]:
+def shown(display: Display, tally: Tally) -> Iterator[None]:
     """Show the display, and say at the end, or when interrupted, what became of the batch."""
     try:
         with display:

@@ -39,7 +39,8 @@ class Analysis(Result, frozen=True, kw_only=True, dict=True):
     `report` holds revision B's parts (`anl_` ids); the other one is None. What is not there yet is
     None. Timestamps are aware; one that cannot be read is None.
 
-    `repr` shows identity and status only, so that call text reaches no log by accident.
+    `repr`, also rich's, shows identity and status only, so that call text reaches no log by accident. A notebook
+    that is asked to show an analysis shows its results.
 
     Attributes:
         id: The analysis id.
@@ -98,3 +99,13 @@ class Analysis(Result, frozen=True, kw_only=True, dict=True):
 
     def __repr__(self) -> str:
         return one_line(f"<Analysis {self.id} {self.status.value} session={self.session_id}>")
+
+    def __rich_repr__(self) -> list[tuple[str, str | None]]:
+        """Show rich, and its tracebacks with local variables, what `repr` shows."""
+        return [("id", self.id), ("status", self.status.value), ("session_id", self.session_id)]
+
+    def _repr_html_(self) -> str:
+        """Return the analysis as a table, for notebooks. Everything from the server is escaped."""
+        from kallglot_async.models._html import analysis_html
+
+        return analysis_html(self)

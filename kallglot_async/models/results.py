@@ -1,14 +1,15 @@
 """Revision A's results: the nested object that `GET /v1/analysis/{id}` carries once it is complete.
 
 Whatever was not requested, or not delivered, is None or empty. Numbers are floats throughout, because the
-documentation shows integers and fractions for the same kind of metric.
+documentation shows integers and fractions for the same kind of metric. Parts that hold call text leave it out of
+their `repr`, so that it reaches no log by accident.
 """
 
 from __future__ import annotations
 
 from datetime import date
 
-from kallglot_async.models._base import JSONValue, Model, OpenEnum
+from kallglot_async.models._base import Discreet, JSONValue, Model, OpenEnum, one_line
 
 __all__ = [
     "ActionItem",
@@ -66,12 +67,15 @@ class SentimentSegment(Model, frozen=True, kw_only=True, gc=False):
     label: SentimentLabel | None = None
 
 
-class KeyMoment(Model, frozen=True, kw_only=True, gc=False):
+class KeyMoment(Discreet, frozen=True, kw_only=True, gc=False):
     """A turning point of the call, in the segment `segment_id`."""
 
     segment_id: str | None = None
     type: str | None = None
     description: str | None = None
+
+    def __repr__(self) -> str:
+        return one_line(f"<KeyMoment {self.type} in {self.segment_id}>")
 
 
 class Sentiment(Model, frozen=True, kw_only=True):
@@ -84,21 +88,27 @@ class Sentiment(Model, frozen=True, kw_only=True):
     key_moments: tuple[KeyMoment, ...] = ()
 
 
-class Summary(Model, frozen=True, kw_only=True):
+class Summary(Discreet, frozen=True, kw_only=True):
     """What the call was about and how it ended; `outcome` is free text, `resolved` in the sample."""
 
     brief: str | None = None
     key_points: tuple[str, ...] = ()
     outcome: str | None = None
 
+    def __repr__(self) -> str:
+        return f"<Summary of {len(self.brief or '')} characters, {len(self.key_points)} key points>"
 
-class ActionItem(Model, frozen=True, kw_only=True, gc=False):
+
+class ActionItem(Discreet, frozen=True, kw_only=True, gc=False):
     """Something somebody has to do after the call."""
 
     description: str | None = None
     assignee: Speaker | None = None
     due_date: date | None = None
     priority: Priority | None = None
+
+    def __repr__(self) -> str:
+        return one_line(f"<ActionItem for {self.assignee} due {self.due_date} priority {self.priority}>")
 
 
 class TalkRatio(Model, frozen=True, kw_only=True, gc=False):
@@ -126,7 +136,7 @@ class Topic(Model, frozen=True, kw_only=True, gc=False):
     confidence: float | None = None
 
 
-class Results(Model, frozen=True, kw_only=True):
+class Results(Discreet, frozen=True, kw_only=True):
     """Everything an analysis of revision A found. `compliance` is requestable, its shape undocumented."""
 
     sentiment: Sentiment | None = None
@@ -135,3 +145,7 @@ class Results(Model, frozen=True, kw_only=True):
     quality: Quality | None = None
     topics: tuple[Topic, ...] = ()
     compliance: JSONValue = None
+
+    def __repr__(self) -> str:
+        present = [name for name in self.__struct_fields__ if getattr(self, name) not in (None, ())]
+        return f"<Results {', '.join(present) or 'empty'}>"

@@ -1,0 +1,70 @@
+"""A script: ids from a file, one JSON line for each as it settles; started again, it goes on where it stopped.
+
+    pip install kallglot-async
+    export KALLGLOT_API_KEY=sk_live_...
+    python script.py ids.txt analyses.jsonl
+
+Only what is final is written. What ran out of time, or was not attempted, is said at the end and taken up by the next
+run. Neither file is held in memory, except for the ids that are done.
+"""
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from kallglot_async import AnalysisFailedError, InvalidIdError, KallglotClient, NotFoundError, Outcome
+
+FINAL = (AnalysisFailedError, InvalidIdError, NotFoundError)
+
+
+def read_done(path: Path) -> set[str]:
+    """Return the ids that have a line. A last line that was cut short by a crash is taken away."""
+    done: set[str] = set()
+    whole = 0
+    if not path.exists():
+        return done
+    with path.open("r+b") as lines:
+        for line in lines:
+            if line.endswith(b"\n"):
+                done.add(msgspec.json.decode(line)["id"])
+                whole += len(line)
+        lines.truncate(whole)
+    return done
+
+
+def read_ids(path: Path, done: set[str]) -> Iterator[str]:
+    with path.open() as lines:
+        for line in lines:
+            if (id := line.strip()) and id not in done:
+                done.add(id)  # the file may have it twice
+                yield id
+
+
+def as_line(outcome: Outcome) -> bytes:
+    if outcome.error is None:
+        return msgspec.json.encode({"id": outcome.id, "analysis": outcome.analysis}) + b"\n"
+    error = {"type": type(outcome.error).__name__, "message": outcome.error.message}
+    return msgspec.json.encode({"id": outcome.id, "error": error}) + b"\n"
+
+
+async def main(ids: Path, output: Path) -> int:
+    """Return how many ids are left for the next run."""
+    left = 0
+    done = read_done(output)
+    with output.open("ab") as lines:
+        async with KallglotClient() as client, client.as_completed(read_ids(ids, done), timeout=600.0) as finished:
+            async for outcome in finished:
+                if outcome.ok or isinstance(outcome.error, FINAL):
+                    lines.write(as_line(outcome))
+                    lines.flush()
+                else:
+                    left += 1
+                    print(f"{outcome.id}: {outcome.error}", file=sys.stderr)
+    return left
+
+
+if __name__ == "__main__":
+    raise SystemExit(1 if asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]))) else 0)

@@ -1,0 +1,230 @@
+"""The recipes in `recipes/` run as they are, with the real frameworks, against the emulator."""
+
+import asyncio
+import contextlib
+import html
+import json
+import time
+
+import aiohttp
+import httpx
+import pytest
+from aiohttp import web
+from arq.worker import Retry, create_worker
+from recipes import aiohttp_app, arq_worker, fastapi_app, notebook_cell, script, taskiq_worker
+
+from kallglot_async import KallglotClient
+from kallglot_async.emulator import Emulator, Fault, Latency
+from kallglot_async.webhooks import SIGNATURE_HEADER, sign
+
+SECRET = "whsec_recipes"
+pytestmark = [pytest.mark.looptime, pytest.mark.kallglot_options(webhook_secret=SECRET)]
+
+
+@pytest.fixture
+def emulator(kallglot_emulator, monkeypatch):
+    """An emulator that the environment names, as it would name the API; its analyses take 22 to 30 s."""
+    monkeypatch.setenv("KALLGLOT_API_KEY", kallglot_emulator.api_key)
+    monkeypatch.setenv("KALLGLOT_BASE_URL", kallglot_emulator.base_url)
+    monkeypatch.setenv("KALLGLOT_WEBHOOK_SECRET", SECRET)
+    return kallglot_emulator
+
+
+def polls(emulator):
+    return emulator.journal.requests(operation="analyses.retrieve")
+
+
+class TestFastAPI:
+    @pytest.fixture
+    async def browser(self, emulator):
+        app = fastapi_app.create_app()
+        transport = httpx.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as browser,
+        ):
+            yield browser
+
+    async def test_creates_and_waits(self, emulator, browser):
+        """A POST creates, a GET holds the caller until the analysis has settled; the same key creates nothing more."""
+        key = {"Idempotency-Key": "order-17"}
+        created = [await browser.post("/sessions/sess_1/analyses", headers=key) for _ in range(2)]
+        assert [response.status_code for response in created] == [202, 202]
+        id = created[0].json()["id"]
+        assert created[1].json()["id"] == id
+        await asyncio.sleep(10.0)
+        read = await browser.get(f"/analyses/{id}")
+        assert read.status_code == 200
+        assert read.json()["status"] == "complete"
+        assert read.json()["results"]["summary"]["brief"]
+
+    async def test_a_webhook_ends_the_wait(self, emulator, browser):
+        """The signed event makes the wait ask at once; an unsigned one is refused."""
+        [id] = emulator.seed_analyses(1)
+        await asyncio.sleep(emulator.analysis(id).ready_at - emulator.now - 3.0)
+        reading = asyncio.create_task(browser.get(f"/analyses/{id}"))
+        await asyncio.sleep(4.0)
+        before = emulator.now
+        body = json.dumps({"id": "evt_1", "type": "analysis.complete", "data": {"id": id}}).encode()
+        assert (await browser.post("/webhooks/kallglot", content=body)).status_code == 401
+        headers = {SIGNATURE_HEADER: sign(body, SECRET, now=time.time())}
+        assert (await browser.post("/webhooks/kallglot", content=body, headers=headers)).status_code == 200
+        assert (await reading).json()["status"] == "complete"
+        assert emulator.now - before < 10.0  # the poll that the deadline asks for would come later
+
+    async def test_errors_have_their_statuses(self, emulator, browser):
+        """What is not there is 404, what takes too long is 504 and says when to come again."""
+        assert (await browser.get("/analyses/ana_unknown")).status_code == 404
+        [id] = emulator.seed_analyses(1)
+        emulator.add_fault(Fault(kind="hang", operation="analyses.retrieve", after=1))
+        late = await browser.get(f"/analyses/{id}")
+        assert (late.status_code, late.json()["error"]) == (504, "WaitTimeoutError")
+        assert int(late.headers["Retry-After"]) >= 1
+
+    async def test_a_used_up_limit_is_503_at_once(self, monkeypatch, emulator):
+        """Nobody waits for the next window: the answer says when it opens."""
+        async with Emulator(rate_limit=(2, 60.0), window="sliding", latency=Latency.immediate()) as narrow:
+            monkeypatch.setenv("KALLGLOT_BASE_URL", narrow.base_url)
+            app = fastapi_app.create_app()
+            transport = httpx.ASGITransport(app)
+            async with (
+                app.router.lifespan_context(app),
+                httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as browser,
+            ):
+                ids = narrow.seed_analyses(3)
+                answers = [await browser.get(f"/analyses/{id}") for id in ids]
+                assert [response.status_code for response in answers] == [200, 200, 503]
+                assert answers[2].json()["error"] == "RateLimitedError"
+                assert 1 <= int(answers[2].headers["Retry-After"]) <= 70
+                assert narrow.now < 5.0
+
+
+@contextlib.asynccontextmanager
+async def serving(app):
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+class TestAiohttp:
+    @pytest.fixture
+    async def origin(self, emulator):
+        async with serving(aiohttp_app.create_app()) as origin:
+            yield origin
+
+    async def test_a_delivery_ends_the_wait(self, emulator, origin):
+        """Behind webhooks polls are rare; the emulator's own signed delivery brings the answer when it is there."""
+        async with (
+            KallglotClient(emulator.api_key, base_url=emulator.base_url) as client,
+            aiohttp.ClientSession(origin) as browser,
+        ):
+            hook = f"{origin}/webhooks/kallglot"
+            created = await client.analyses.create("sess_1", analyses=["summary"], webhook_url=hook)
+            async with browser.get(f"/analyses/{created.id}") as response:
+                assert response.status == 200
+                assert (await response.json())["status"] == "complete"
+        assert emulator.now - emulator.analysis(created.id).ready_at < 2.0
+        assert [delivery.statuses for delivery in emulator.deliveries] == [(200,)]
+        assert len(polls(emulator)) <= 3
+
+    async def test_errors_have_their_statuses(self, emulator, origin):
+        """What is not there is 404, what takes too long is 504."""
+        async with aiohttp.ClientSession(origin) as browser:
+            async with browser.get("/analyses/ana_unknown") as response:
+                assert response.status == 404
+            [id] = emulator.seed_analyses(1)
+            emulator.add_fault(Fault(kind="hang", operation="analyses.retrieve"))
+            async with browser.get(f"/analyses/{id}") as response:
+                assert response.status == 504
+
+
+class TestTaskiq:
+    @pytest.fixture
+    async def broker(self, emulator):
+        await taskiq_worker.broker.startup()
+        yield taskiq_worker.broker
+        await taskiq_worker.broker.shutdown()
+
+    async def test_a_task_analyzes_its_session(self, emulator, broker):
+        """The result is plain data, for any result backend."""
+        task = await taskiq_worker.analyze.kiq("sess_1")
+        result = await task.wait_result(check_interval=1.0, timeout=60.0)
+        assert not result.is_err
+        assert result.return_value["status"] == "complete"
+        assert json.dumps(result.return_value["results"]["summary"])
+
+    async def test_a_second_try_finds_the_analysis_of_the_first(self, emulator, broker):
+        """A try that dies after the create is repeated by taskiq with the same id: nothing is created twice."""
+        emulator.add_fault(Fault(kind="status", status=400, operation="analyses.retrieve", times=1))
+        task = await taskiq_worker.analyze.kiq("sess_1")
+        result = await task.wait_result(check_interval=1.0, timeout=120.0)
+        assert result.return_value["status"] == "complete"
+        creates = emulator.journal.requests(operation="analyses.create")
+        assert [entry.is_replay for entry in creates] == [False, True]
+        assert {entry.idempotency_key for entry in creates} == {task.task_id}
+        assert len(emulator.analyses()) == 1
+
+
+class TestArq:
+    """Without Redis: arq's own worker is made from the settings, and its hooks and job are called as it would."""
+
+    @pytest.fixture
+    async def worker(self, emulator):
+        worker = create_worker(arq_worker.WorkerSettings, handle_signals=False)
+        await worker.on_startup(worker.ctx)
+        yield worker
+        await worker.on_shutdown(worker.ctx)
+
+    async def test_a_job_analyzes_its_session(self, emulator, worker):
+        """The worker knows the job by its name, and gives it more time than the wait takes."""
+        job = worker.functions["analyze"]
+        assert (job.timeout_s or worker.job_timeout_s) > 240.0
+        result = await job.coroutine({**worker.ctx, "job_id": "job-1", "job_try": 1}, "sess_1")
+        assert result["status"] == "complete"
+
+    async def test_a_job_that_ran_out_of_time_comes_again(self, emulator, worker):
+        """It is deferred; the next try has the same key and creates nothing more."""
+        job = worker.functions["analyze"].coroutine
+        emulator.add_fault(Fault(kind="hang", operation="analyses.retrieve"))
+        with pytest.raises(Retry) as caught:
+            await job({**worker.ctx, "job_id": "job-1", "job_try": 2}, "sess_1")
+        assert caught.value.defer_score == 60_000
+        emulator.clear_faults()
+        assert (await job({**worker.ctx, "job_id": "job-1", "job_try": 3}, "sess_1"))["status"] == "complete"
+        assert len(emulator.analyses()) == 1
+
+
+class TestScript:
+    async def test_goes_on_where_it_stopped(self, emulator, tmp_path, capsys):
+        """What is final is written once; the rest is taken up by the next run, a line cut by a crash too."""
+        ids, output = tmp_path / "ids.txt", tmp_path / "analyses.jsonl"
+        known = emulator.seed_analyses(5)
+        ids.write_text("\n".join([*known, "", "ana_unknown", "not/an/id", known[0]]))
+        emulator.add_fault(Fault(kind="hang", operation="analyses.retrieve", id=known[4]))
+        assert await script.main(ids, output) == 1
+        assert f"{known[4]}: " in capsys.readouterr().err
+        assert len(output.read_bytes().splitlines()) == 6
+
+        whole = output.read_bytes().splitlines(keepends=True)
+        output.write_bytes(b"".join(whole[:-1]) + whole[-1][:20])
+        emulator.clear_faults()
+        asked = len(polls(emulator))
+        assert await script.main(ids, output) == 0
+        lines = [json.loads(line) for line in output.read_bytes().splitlines()]
+        assert sorted(line["id"] for line in lines) == sorted({*known, "ana_unknown", "not/an/id"})
+        assert {line["id"] for line in lines if "analysis" in line} == set(known)
+        assert len(polls(emulator)) - asked <= 2
+
+        assert await script.main(ids, output) == 0
+        assert len(polls(emulator)) - asked <= 2
+
+
+async def test_a_notebook_cell_shows_a_table(emulator):
+    """The last value of the cell has what Jupyter asks for."""
+    analysis = await notebook_cell.cell()
+    assert analysis.is_complete
+    assert analysis.summary_text in html.unescape(analysis._repr_html_())
