@@ -112,10 +112,13 @@ class AnalyzeCall:
                     group.start_soon(self._request_in_turn, created)
                 await self._wait(arrived, options)
                 group.cancel_scope.cancel()
+        created_for = {session: id for id, session in self._session_of.items()}
+        for session in self._sessions.ids:
+            if session not in self._found:
+                self._keep(self._unfinished(session, created_for))
         if self._callback_error is not None:
             raise self._callback_error
-        created_for = {session: id for id, session in self._session_of.items()}
-        outcomes = self._sessions.in_order(self._found, lambda session: self._unfinished(session, created_for))
+        outcomes = self._sessions.in_order(self._found)
         if self._puller.error is not None:
             raise errors.IdSourceError(
                 f"the iterable of sessions raised {shown(self._puller.error)}", outcomes=outcomes

@@ -74,15 +74,15 @@ class IdSource:
         """Whether the next id may be long in coming."""
         return isinstance(self._ids, AsyncIterable)
 
-    def in_order(
-        self, found: Mapping[str, Outcome | None], missing: Callable[[str], Outcome] | None = None
-    ) -> Outcomes:
-        """Return the outcomes in the order of the input; `missing` makes one for an id that has none."""
-        ids = found if self._order is None else self._order
-        ordered = ((id, found.get(id)) for id in ids)
-        if missing is not None:
-            return Outcomes(missing(id) if outcome is None else outcome for id, outcome in ordered)
-        return Outcomes(outcome for _, outcome in ordered if outcome is not None)
+    @property
+    def ids(self) -> list[str]:
+        """The ids that are remembered, in order: all of a collection, those that were pulled of anything else."""
+        return list(self._order or ())
+
+    def in_order(self, found: Mapping[str, Outcome | None]) -> Outcomes:
+        """Return the outcomes in the order of the input."""
+        ordered = (found.get(id) for id in (found if self._order is None else self._order))
+        return Outcomes(outcome for outcome in ordered if outcome is not None)
 
     async def __aiter__(self) -> AsyncGenerator[str | InvalidIdError, None]:
         if isinstance(self._ids, AsyncIterable):

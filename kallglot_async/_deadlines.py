@@ -22,21 +22,23 @@ _EARLY = 0.002  # seconds by which a loop may fire a timer before its moment (uv
 class _Deadline:
     """One block of code that ends at a moment: an async context manager that raises `TimeoutError`."""
 
-    __slots__ = ("at", "is_over", "timeout")
+    __slots__ = ("at", "timeout")
 
     def __init__(self, at: float) -> None:
         self.at = at
-        self.is_over = False
-        self.timeout = asyncio.timeout(None)
+        self.timeout: asyncio.Timeout | None = None  # while it is entered
 
     def __aenter__(self) -> Coroutine[Any, Any, asyncio.Timeout]:
+        self.timeout = asyncio.timeout(None)
         return self.timeout.__aenter__()
 
     def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> Coroutine[Any, Any, bool | None]:
-        self.is_over = True
-        return self.timeout.__aexit__(kind, error, trace)
+        timeout, self.timeout = self.timeout, None
+        if timeout is None:
+            raise RuntimeError("a deadline is left that was not entered")
+        return timeout.__aexit__(kind, error, trace)
 
 
 class Deadlines:
@@ -56,7 +58,7 @@ class Deadlines:
         if loop is not self._loop:
             self._loop, self._line, self._timer = loop, deque(), None
         line = self._line
-        while line and line[0].is_over:
+        while line and line[0].timeout is None:
             line.popleft()
         deadline = _Deadline(loop.time() + self._seconds)
         line.append(deadline)
@@ -70,9 +72,9 @@ class Deadlines:
             return
         self._timer = None
         now = loop.time()
-        while self._line and (self._line[0].is_over or self._line[0].at <= now + _EARLY):
-            deadline = self._line.popleft()
-            if not deadline.is_over:
-                deadline.timeout.reschedule(now)
+        while self._line and (self._line[0].timeout is None or self._line[0].at <= now + _EARLY):
+            timeout = self._line.popleft().timeout
+            if timeout is not None:
+                timeout.reschedule(now)
         if self._line:
             self._timer = loop.call_at(self._line[0].at, self._on_timer, loop)

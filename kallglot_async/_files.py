@@ -13,6 +13,7 @@ from typing import Protocol, Self
 
 import anyio
 
+from kallglot_async._checks import shown
 from kallglot_async.errors import ConfigurationError
 
 __all__ = ["BinaryWriter", "FileSink", "ObjectSink", "Sink", "sink_for"]
@@ -55,7 +56,9 @@ def sink_for(to: str | os.PathLike[str] | BinaryWriter, *, overwrite: bool) -> S
         ConfigurationError: It is neither a path nor a file object that takes bytes.
     """
     if isinstance(to, str | os.PathLike):
-        return FileSink(Path(to), overwrite=overwrite)
+        if not (path := Path(to)).name:
+            raise ConfigurationError(f"to is the name of a file, not {shown(to)}")
+        return FileSink(path, overwrite=overwrite)
     if _is_text(to) or not callable(getattr(to, "write", None)):
         raise ConfigurationError(f"to is a path or a file object that takes bytes, not {type(to).__name__}")
     return ObjectSink(to)

@@ -85,9 +85,12 @@ class WaitHub:
     def on_created(self, created: Analysis, *, server_now: float) -> None:
         """An analysis has just been created under this key; `server_now` is the server's clock in Unix seconds."""
         now = _clock.now()
+        age = 0.0
+        if created.created_at is not None:  # a repeated create is answered with what was created then
+            age = max(0.0, server_now - created.created_at.timestamp() - 1.0)  # timestamps have whole seconds
         estimate = created.estimated_completion
-        takes = None if estimate is None else estimate.timestamp() - server_now
-        self._created[created.id] = now, takes
+        takes = None if estimate is None else estimate.timestamp() - server_now + age
+        self._created[created.id] = now - age, takes
         while self._created and next(iter(self._created.values()))[0] < now - _REMEMBERED:
             self._created.popitem(last=False)
 

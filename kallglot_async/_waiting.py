@@ -56,6 +56,7 @@ class WaitCall:
         self._poller = Poller(hub, pipeline, options, self._group, on_end=self._on_end, on_answer=self._report_progress)
         self._followed: dict[str, float] = {}  # ids that another call polls, and when we joined it
         self._follow_deadlines: deque[tuple[float, str]] = deque()
+        self._follow_ends: dict[str, float] = {}  # of ids that are, or were at first, another call's
         self._ready: deque[Outcome] = deque()
         self._is_fed = False  # the source has given all it will give
         self._is_entered = self._is_left = False
@@ -161,7 +162,8 @@ class WaitCall:
     def _follow(self, id: str) -> None:
         now = self._followed[id] = _clock.now()
         if self._options.timeout is not None:
-            self._follow_deadlines.append((now + self._options.timeout, id))
+            at = self._follow_ends[id] = now + self._options.timeout
+            self._follow_deadlines.append((at, id))
             self._time.ring()
 
     # -- as other calls of the client see it
@@ -192,7 +194,9 @@ class WaitCall:
         while not self._is_over:
             now = _clock.now()
             while self._follow_deadlines and self._follow_deadlines[0][0] <= now:
-                self._expire(self._follow_deadlines.popleft()[1])
+                at, id = self._follow_deadlines.popleft()
+                if self._follow_ends.get(id) == at:  # not that of an earlier wait for the same id
+                    self._expire(id)
             if self._poller.ends_at <= now and self._ending is None:
                 self._abandon(lambda id: timed_out(id, self._known(id)))
             next_at = self._follow_deadlines[0][0] if self._follow_deadlines else math.inf
@@ -228,6 +232,7 @@ class WaitCall:
             self._settled += 1
         else:
             self._failed += 1
+        self._follow_ends.pop(outcome.id, None)
         self._ready.append(outcome)
         error = None if outcome.error is None else type(outcome.error).__name__
         self._pipeline.observer.emit(

@@ -14,7 +14,10 @@ from kallglot_async import (
     InvalidIdError,
     KallglotClient,
     NotAttemptedError,
+    Outcome,
     PermissionDeniedError,
+    RequestTimeoutError,
+    ServerError,
     WaitTimeoutError,
 )
 from kallglot_async.emulator import Emulator, Fault, Latency
@@ -210,3 +213,56 @@ async def test_bad_input_is_refused_before_any_request(
         with pytest.raises(kind):
             await client.analyze_many(ids, **request_)
         assert emulator.journal.total == 0
+
+
+async def test_time_that_is_over_names_every_analysis_that_was_created() -> None:
+    """A backlog between creating and waiting: nothing that was paid for is said never to have been requested."""
+    for after in (0.02, 0.05, 0.1, 0.5, 1.0):
+        async with running(plan="unlimited") as (emulator, client):
+            told: list[Outcome] = []
+            outcomes = await client.analyze_many(sessions(200), total_timeout=after, on_outcome=told.append, **A)
+            assert sorted(map(id, outcomes)) == sorted(map(id, told))
+            named = {outcome.error.id for outcome in outcomes if isinstance(outcome.error, WaitTimeoutError)}
+            unsure = sum(isinstance(outcome.error, RequestTimeoutError) for outcome in outcomes)
+            made = {analysis.id for analysis in emulator.analyses()}
+            assert named <= made
+            assert len(made - named) <= unsure
+
+
+async def test_an_error_after_the_create_names_the_analysis() -> None:
+    """It is paid for: it can be waited for again."""
+    fault = Fault(kind="status", status=500, operation="analyses.retrieve")
+    async with running(faults=[fault]) as (emulator, client):
+        outcomes = await client.analyze_many(sessions(3), **A)
+        made = {analysis.id for analysis in emulator.analyses()}
+        assert {error.id for error in outcomes.errors.values() if isinstance(error, ServerError)} == made
+        with pytest.raises(ServerError) as caught:
+            await client.analyze("sess_9", **A)
+        assert caught.value.id == emulator.analyses()[-1].id
+
+
+@pytest.mark.parametrize("bad", [{"timeout": -1.0}, {"schedule": "x"}], ids=str)
+async def test_analyze_checks_everything_before_it_pays(bad: dict[str, Any]) -> None:
+    """Nothing was created."""
+    async with running() as (emulator, client):
+        with pytest.raises(ConfigurationError):
+            await client.analyze("sess_1", **bad, **A)
+        assert emulator.journal.total == 0
+
+
+@pytest.mark.parametrize("call", ["retrieve_many", "analyze_many", "wait_many"])
+async def test_a_callback_that_raises_cancellation_is_raised_as_it_is(call: str) -> None:
+    """It asked a cancelled future for its result; no outcome is swallowed, and no slot is lost."""
+
+    def choke(_: object) -> None:
+        raise asyncio.CancelledError
+
+    async with running() as (emulator, client):
+        ids = emulator.seed_analyses(20)
+        start: dict[str, Any] = {
+            "retrieve_many": lambda: client.analyses.retrieve_many(ids, on_outcome=choke),
+            "analyze_many": lambda: client.analyze_many(sessions(20), on_outcome=choke, **A),
+            "wait_many": lambda: client.wait_many(ids, on_outcome=choke),
+        }
+        with pytest.raises(asyncio.CancelledError):
+            await start[call]()

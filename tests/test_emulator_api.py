@@ -66,7 +66,7 @@ async def test_revision_a_life_cycle() -> None:
             "analyses": ["sentiment", "summary"],
             "language": "en",
             "created_at": "2027-01-15T08:00:00Z",
-            "estimated_completion": "2027-01-15T08:00:30Z",
+            "estimated_completion": "2027-01-15T08:00:20Z",
         }
         assert created["id"].startswith("ana_")
         seen = []

@@ -281,6 +281,7 @@ def test_defaults_mean_absent():
     """What was not said is None, 0 or empty, so that a reader needs no `hasattr`."""
     assert vars(APIError("x")) == {
         "operation": "",
+        "id": None,
         "attempts": 0,
         "history": (),
         "idempotency_key": None,

@@ -889,7 +889,7 @@ def said(
             )
             for loop, names in runs
         ]
-        texts = [process.communicate(timeout=25)[1] for process in processes]
+        texts = [process.communicate(timeout=100)[1] for process in processes]
     found: dict[tuple[str, str], str] = {}
     for (loop, names), process, text in zip(runs, processes, texts, strict=True):
         rest = text

@@ -1,9 +1,12 @@
 """Waits in hands that do the unexpected: leaving early, sharing a stream, sources that hang, raise or are cancelled."""
 
 import asyncio
+import gc
 import os
 import signal
+import threading
 import traceback
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +15,7 @@ import aiohttp
 import pytest
 
 from kallglot_async import (
+    Analysis,
     AuthenticationError,
     ConfigurationError,
     IdSourceError,
@@ -265,3 +269,37 @@ async def test_a_child_process_does_not_follow_its_parents_waits() -> None:
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         await client.aclose()
+
+
+@pytest.mark.looptime(False)
+def test_a_wait_follows_nobody_on_a_loop_that_is_closed() -> None:
+    """The loop was closed with a wait pending; the next wait for the same id polls for itself."""
+    client_loop = asyncio.new_event_loop()
+    server = Emulator(adopt_unknown=True, latency=Latency.immediate(), faults=[Fault(kind="hang", times=1)])
+    warnings.simplefilter("ignore", ResourceWarning)
+    serving = threading.Thread(target=lambda: asyncio.run(serve(server, ready, done)))
+    ready, done = threading.Event(), threading.Event()
+    serving.start()
+    assert ready.wait(10)
+    try:
+        client = KallglotClient(KEY, base_url=server.base_url)
+        left = client_loop.create_task(client.wait("ana_1"))
+        client_loop.run_until_complete(asyncio.sleep(0.05))
+        client_loop.close()
+        assert asyncio.run(finish(client)).is_complete
+    finally:
+        done.set()
+        serving.join(10)
+        del left
+        gc.collect()
+
+
+async def finish(client: KallglotClient) -> Analysis:
+    async with client:
+        return await client.wait("ana_1", timeout=8.0)
+
+
+async def serve(server: Emulator, ready: threading.Event, done: threading.Event) -> None:
+    async with server:
+        ready.set()
+        await asyncio.to_thread(done.wait)

@@ -327,8 +327,7 @@ class Probing:
     def on_answer(self, ticket: Ticket) -> None:
         """A request was accepted."""
         self.on_lost(ticket)
-        if ticket.sent_at > self._refused_at:  # an answer to an earlier one says nothing of what came since
-            self._is_shut = False
+        self._is_shut = self._is_shut and ticket.sent_at <= self._refused_at  # sent before it: says nothing of it
         self._accepted += 1
         if self.rate is not None:
             self.rate += self._step

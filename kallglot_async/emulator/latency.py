@@ -68,6 +68,13 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"after_polls needs a count of 0 or more, not {polls}")
         return cls(law="after_polls", polls=polls)
 
+    @property
+    def estimate(self) -> float:
+        """Seconds that the server itself expects at most, as in `estimated_completion`: 30 for the documented law."""
+        if self.law == "after_polls":
+            return 0.0
+        return self.high if self.law == "uniform" else 1.2 * self.low
+
     def seconds(self, quantile: float) -> float | None:
         """Seconds from creation to readiness for a quantile in (0, 1); None when polls decide, not time."""
         if self.law == "after_polls":

@@ -35,7 +35,7 @@ class Service:
         self._settings = settings
         self._clock = clock
         self._webhooks = webhooks
-        self._views = Views(seed=settings.seed, clock=clock, speed=settings.speed)
+        self._views = Views(seed=settings.seed, clock=clock, estimate=settings.latency.estimate / settings.speed)
         self._keys = IdempotencyStore(KEY_LIFE / settings.speed)
         self.credits = Credits(settings.credits)
         self.neighbours = Neighbours(settings, clock)

@@ -8,9 +8,6 @@ from kallglot_async.emulator.analyses import Analysis
 from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.content import Story, components_a, failure_message, parts_b
 
-# Seconds from creation to `estimated_completion` in the documented sample.
-_ESTIMATE = 30.0
-
 _SETTLED = frozenset({"complete", "completed", "failed"})
 
 
@@ -20,15 +17,15 @@ class Views:
     Args:
         seed: Decides the content.
         clock: Turns moments into the API's timestamps.
-        speed: Divides the announced time to completion.
+        estimate: Seconds from creation to the announced completion, 30 in the documented sample.
     """
 
-    __slots__ = ("_clock", "_seed", "_speed")
+    __slots__ = ("_clock", "_estimate", "_seed")
 
-    def __init__(self, *, seed: int, clock: Clock, speed: float) -> None:
+    def __init__(self, *, seed: int, clock: Clock, estimate: float = 30.0) -> None:
         self._seed = seed
         self._clock = clock
-        self._speed = speed
+        self._estimate = estimate
 
     def created(self, analysis: Analysis) -> dict[str, Any]:
         """The body of a 202: `queued` in revision A, `processing` in B, whatever the latency."""
@@ -40,7 +37,7 @@ class Views:
             "analyses": list(analysis.order.components),
             "language": analysis.order.language,
             "created_at": self._clock.iso(analysis.created_at),
-            "estimated_completion": self._clock.iso(analysis.created_at + _ESTIMATE / self._speed),
+            "estimated_completion": self._clock.iso(analysis.created_at + self._estimate),
         }
 
     def retrieved(self, analysis: Analysis, now: float) -> dict[str, Any]:
