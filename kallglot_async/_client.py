@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import random as _random
 from collections.abc import Callable
+from functools import cached_property
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import aiohttp
 
@@ -29,9 +30,11 @@ from kallglot_async.models import (
     RateLimitState,
 )
 from kallglot_async.resources.analyses import Analyses
-from kallglot_async.resources.recordings import Recordings
-from kallglot_async.resources.sessions import Sessions
-from kallglot_async.webhooks import Event
+
+if TYPE_CHECKING:
+    from kallglot_async.resources.recordings import Recordings
+    from kallglot_async.resources.sessions import Sessions
+    from kallglot_async.webhooks import Event
 
 __all__ = ["KallglotClient", "wait_many"]
 
@@ -122,8 +125,22 @@ class KallglotClient(ClientCalls):
             max_in_flight=config.max_in_flight,
             on_created=lambda created: self._hub.on_created(created, server_now=self._pipeline.server_now()),
         )
-        self.sessions = Sessions(self._pipeline, timeout=self._config.timeout)
-        self.recordings = Recordings(self._pipeline, self._config)
+
+    # Loaded when they are first used: most clients use analyses alone.
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """Fetches and ends sessions, and fetches their transcripts and recordings' list."""
+        from kallglot_async.resources.sessions import Sessions
+
+        return Sessions(self._pipeline, timeout=self._config.timeout)
+
+    @cached_property
+    def recordings(self) -> Recordings:
+        """Fetches recordings, and downloads their audio."""
+        from kallglot_async.resources.recordings import Recordings
+
+        return Recordings(self._pipeline, self._config)
 
     def with_options(
         self,

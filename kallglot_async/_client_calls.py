@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Unpack, overload
 
-from kallglot_async._analyzing import AnalyzeCall, orders
 from kallglot_async._batch import Ids, IdSource
 from kallglot_async._config import ClientConfig
 from kallglot_async._core.ids import check_session_id
@@ -205,6 +204,8 @@ class ClientCalls:
             InvalidIdError: A collection holds what is no id of a session; nothing was sent.
             IdSourceError: The iterable raised; the outcomes so far are on the error.
         """
+        from kallglot_async._analyzing import AnalyzeCall, orders
+
         order = orders(request, batch)
         options = self._waits.options(timeout, total_timeout, max_in_flight, schedule)
         call = AnalyzeCall(

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from kallglot_async.errors import ConfigurationError
-from kallglot_async.webhooks import Event
+
+if TYPE_CHECKING:
+    from kallglot_async.webhooks import Event
 
 __all__ = ["RecentKeys", "WebhookInbox"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import ssl
-from urllib.request import getproxies
 
 import aiohttp
 from yarl import URL
@@ -70,6 +69,8 @@ def translate(error: BaseException, operation: str, base_url: str) -> errors.Kal
 
 def _proxy_of(base_url: str) -> str:
     """Return host and port of the environment's proxy for a URL, without credentials: aiohttp's error has neither."""
+    from urllib.request import getproxies  # loads a good deal, for a rare error
+
     try:
         proxy = URL(getproxies().get(URL(base_url).scheme, ""))
     except ValueError:

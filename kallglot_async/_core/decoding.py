@@ -74,7 +74,6 @@ _MOMENTS = frozenset({"created_at", "completed_at", "estimated_completion"})
 _DATES = frozenset({"due_date"})
 _reader_a = Reader(Analysis, moments=_MOMENTS, dates=_DATES, kept=frozenset({"compliance", "error"}), mend=_mend)
 _reader_b = Reader(_AnalysisB, moments=_MOMENTS, dates=_DATES, kept=frozenset({"keywords", "flags"}), mend=_mend)
-_decode_a, _decode_b = _reader_a.strictly, _reader_b.strictly
 
 
 def decode_analysis(body: bytes, revision: Revision) -> Analysis:
@@ -86,11 +85,11 @@ def decode_analysis(body: bytes, revision: Revision) -> Analysis:
     """
     try:
         if revision is _A:
-            analysis = _decode_a(body)
+            analysis = _reader_a.strictly(body)
             if analysis.report is None:
                 return analysis
             return msgspec.structs.replace(analysis, report=None)  # ours alone: from a server, an unknown field
-        return _lift(_decode_b(body))
+        return _lift(_reader_b.strictly(body))
     except UNREADABLE:
         pass
     # Outside the handler: what msgspec raised may quote the body, and is no context of ours.

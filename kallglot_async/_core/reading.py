@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -46,8 +47,6 @@ class Reader(Generic[T]):
         mend: What else the lenient path does to the plain object before it is converted.
     """
 
-    __slots__ = ("_dates", "_kept", "_kind", "_mend", "_moments", "strictly")
-
     def __init__(
         self,
         kind: type[T],
@@ -57,12 +56,16 @@ class Reader(Generic[T]):
         kept: frozenset[str] = frozenset(),
         mend: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
-        self.strictly: Callable[[bytes], T] = msgspec.json.Decoder(kind).decode
         self._kind = kind
         self._moments = moments
         self._dates = dates
         self._kept = kept
         self._mend = mend
+
+    @cached_property
+    def strictly(self) -> Callable[[bytes], T]:
+        """The fast path: a typed decode, built when it is first used."""
+        return msgspec.json.Decoder(self._kind).decode
 
     def read(self, body: bytes) -> T:
         """Return the value in `body`.

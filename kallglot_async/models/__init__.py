@@ -1,5 +1,8 @@
 """The values of the public face: analyses and their neighbours in both revisions, outcomes, rate limits."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from kallglot_async.models._base import JSONValue, Model, OpenEnum, Timestamp
 from kallglot_async.models.analysis import Analysis, AnalysisStatus, FailureDetail
 from kallglot_async.models.meta import (
@@ -14,9 +17,7 @@ from kallglot_async.models.meta import (
     ThrottledEvent,
 )
 from kallglot_async.models.outcome import Outcome, Outcomes, Progress
-from kallglot_async.models.page import RecordingPage
 from kallglot_async.models.rate_limit import ClientStats, RateLimit, RateLimitState
-from kallglot_async.models.recording import Channel, Download, Recording, RecordingStatus
 from kallglot_async.models.report import Compliance, PartySentiment, Performance, Report
 from kallglot_async.models.requests import AnalysisRequestA, AnalysisRequestB
 from kallglot_async.models.results import (
@@ -34,25 +35,30 @@ from kallglot_async.models.results import (
     Topic,
     Trend,
 )
-from kallglot_async.models.session import (
-    EndReason,
-    Provider,
-    Session,
-    SessionMode,
-    SessionRecording,
-    SessionStatus,
-    SessionTranscript,
-    Stream,
-)
-from kallglot_async.models.transcript import (
-    Languages,
-    Line,
-    Segment,
-    Transcript,
-    TranscriptStatus,
-    Translation,
-    Turn,
-)
+
+# Sessions and what belongs to them are loaded when one of them is first used: most programs use analyses alone.
+if TYPE_CHECKING:
+    from kallglot_async.models.page import RecordingPage
+    from kallglot_async.models.recording import Channel, Download, Recording, RecordingStatus
+    from kallglot_async.models.session import (
+        EndReason,
+        Provider,
+        Session,
+        SessionMode,
+        SessionRecording,
+        SessionStatus,
+        SessionTranscript,
+        Stream,
+    )
+    from kallglot_async.models.transcript import (
+        Languages,
+        Line,
+        Segment,
+        Transcript,
+        TranscriptStatus,
+        Translation,
+        Turn,
+    )
 
 __all__ = [
     "ActionItem",
@@ -117,3 +123,39 @@ __all__ = [
     "Trend",
     "Turn",
 ]
+
+_LATER = {
+    "RecordingPage": "page",
+    "Channel": "recording",
+    "Download": "recording",
+    "Recording": "recording",
+    "RecordingStatus": "recording",
+    "EndReason": "session",
+    "Provider": "session",
+    "Session": "session",
+    "SessionMode": "session",
+    "SessionRecording": "session",
+    "SessionStatus": "session",
+    "SessionTranscript": "session",
+    "Stream": "session",
+    "Languages": "transcript",
+    "Line": "transcript",
+    "Segment": "transcript",
+    "Transcript": "transcript",
+    "TranscriptStatus": "transcript",
+    "Translation": "transcript",
+    "Turn": "transcript",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _LATER.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
