@@ -70,10 +70,10 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def estimate(self) -> float:
-        """Seconds that the server itself expects at most, as in `estimated_completion`: 30 for the documented law."""
+        """Seconds that the server itself announces, as in `estimated_completion`: 30, as documented, or what is less."""
         if self.law == "after_polls":
             return 0.0
-        return self.high if self.law == "uniform" else 1.2 * self.low
+        return min(30.0, self.high if self.law == "uniform" else 1.2 * self.low)
 
     def seconds(self, quantile: float) -> float | None:
         """Seconds from creation to readiness for a quantile in (0, 1); None when polls decide, not time."""
