@@ -70,7 +70,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def estimate(self) -> float:
-        """Seconds that the server itself announces, as in `estimated_completion`: 30, as documented, or what is less."""
+        """Seconds that the server announces, as in `estimated_completion`: 30, as documented, or what is less."""
         if self.law == "after_polls":
             return 0.0
         return min(30.0, self.high if self.law == "uniform" else 1.2 * self.low)
