@@ -380,6 +380,7 @@ async def test_it_can_be_a_route_or_a_mount(framework):
 # aiohttp over a connection
 
 
+@pytest.mark.looptime
 async def test_a_connection_that_breaks_in_the_body_is_no_event(caplog):
     """Nothing is handed over, and nothing worse than that is logged."""
     events = []
