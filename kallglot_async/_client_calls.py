@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Unpack, overload
 
 from kallglot_async._batch import Ids, IdSource
-from kallglot_async._config import ClientConfig
+from kallglot_async._config import ClientConfig, check_callback
 from kallglot_async._core.ids import check_session_id
 from kallglot_async._core.polling import PollSchedule
 from kallglot_async._pipeline import Pipeline
@@ -84,6 +84,7 @@ class ClientCalls:
                 lazy source becomes an outcome instead.
             IdSourceError: The iterable raised; the outcomes so far are on the error.
         """
+        check_callback("on_outcome", on_outcome)
         options = self._waits.options(timeout, total_timeout, max_in_flight, schedule, on_progress=on_progress)
         return await self._waits.collect(IdSource(ids, remember=True), options, on_outcome)
 
@@ -206,6 +207,7 @@ class ClientCalls:
         """
         from kallglot_async._analyzing import AnalyzeCall, orders
 
+        check_callback("on_outcome", on_outcome)
         order = orders(request, batch)
         options = self._waits.options(timeout, total_timeout, max_in_flight, schedule)
         call = AnalyzeCall(

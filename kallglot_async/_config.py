@@ -14,7 +14,16 @@ import msgspec
 from kallglot_async._checks import is_finite, shown
 from kallglot_async.errors import ConfigurationError
 
-__all__ = ["ClientConfig", "Secret", "check_count", "check_seconds", "is_loopback", "parse_base_url", "resolve_config"]
+__all__ = [
+    "ClientConfig",
+    "Secret",
+    "check_callback",
+    "check_count",
+    "check_seconds",
+    "is_loopback",
+    "parse_base_url",
+    "resolve_config",
+]
 
 DEFAULT_BASE_URL = "https://api.kallglot.com/v1"
 API_KEY_VARIABLE = "KALLGLOT_API_KEY"
@@ -181,6 +190,16 @@ def check_seconds(name: str, value: float, *, zero: bool = False) -> float:
     if value < 0 or (value == 0 and not zero):
         raise ConfigurationError(f"{name} is {'at least' if zero else 'above'} 0 seconds, not {shown(value)}")
     return float(value)
+
+
+def check_callback(name: str, value: object) -> None:
+    """Raise where a callback that was given is no function.
+
+    Raises:
+        ConfigurationError: It cannot be called.
+    """
+    if value is not None and not callable(value):
+        raise ConfigurationError(f"{name} is a function, not {type(value).__name__}")
 
 
 def check_count(name: str, value: int) -> int:

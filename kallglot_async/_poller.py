@@ -32,7 +32,7 @@ _LOOK_AGAIN = 0.5  # seconds between two looks at a poll that is not due, while 
 _GRACE = 10.0  # seconds after the first 404 for what was created here in which it only means "not visible yet"
 _ECHO = 2.0  # seconds after which an announced analysis that the API still shows running is looked at again
 _OUTAGE_GAP = 10.0  # seconds, on average, until an id is looked at again while the server fails; then twice that, ...
-_LONGEST_GAP = 60.0
+_LONGEST_GAP = 60.0  # seconds, on average, as far as that grows
 _HISTORY = 10  # failures of one id that are kept
 _RE_ASK = 0.05  # seconds after which a slot that nothing was worth is asked for again
 

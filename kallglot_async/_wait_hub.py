@@ -143,8 +143,10 @@ class WaitHub:
         for call in self._followers.pop(outcome.id, ()):
             call.on_shared_outcome(outcome)
 
-    def release(self, id: str) -> None:
+    def release(self, id: str, call: Waiter) -> None:
         """The owner waits no more: the first that follows polls it from now on."""
+        if self._owners.get(id) is not call:
+            return  # left behind by a loop that is gone, and collected when another call owns the id
         followers = self._followers.get(id)
         if not followers:
             self._disown(id)

@@ -17,7 +17,6 @@ from types import TracebackType
 from typing import Self
 
 import anyio
-import anyio.lowlevel
 
 from kallglot_async import _clock, errors
 from kallglot_async._batch import BATCH_ENDING, Alarm, IdSource, Puller, not_attempted
@@ -36,7 +35,6 @@ OnProgress = Callable[[Progress], object]
 _log = logging.getLogger("kallglot_async.waiting")
 
 _WINDOW = 10_000  # ids pending or undelivered at once; the rest stay in the caller's iterable
-_BREATH = 100  # ids pulled from a source that never awaits, before others get their turn
 
 
 class WaitCall:
@@ -137,8 +135,6 @@ class WaitCall:
             async with aclosing(self._puller):
                 while not self._is_left and (item := await self._puller.next()) is not None:
                     self._take(item)
-                    if self._taken % _BREATH == 0:
-                        await anyio.lowlevel.checkpoint()
                     while self._pending + len(self._ready) >= _WINDOW:
                         await self._room.sleep_until()
         except Exception as error:  # the caller's own code, as it was let go of
@@ -219,7 +215,7 @@ class WaitCall:
     def _on_end(self, outcome: Outcome) -> None:
         """An id that this call polls has its end."""
         if isinstance(outcome.error, errors.WaitTimeoutError):
-            self._hub.release(outcome.id)  # this call's time is over; others may have more
+            self._hub.release(outcome.id, self)  # this call's time is over; others may have more
         else:
             self._hub.settle(outcome)
         self._deliver(outcome)
@@ -255,7 +251,7 @@ class WaitCall:
     def _forget(self, id: str) -> None:
         """Wait for an id no more, and leave it to the calls that still want it."""
         if self._poller.discard(id) is not None:
-            self._hub.release(id)
+            self._hub.release(id, self)
         elif self._followed.pop(id, None) is not None:
             self._hub.unfollow(id, self)
 

@@ -176,6 +176,20 @@ def test_what_cannot_be_shown_is_still_refused_clearly(value: Any) -> None:
             attempt()
 
 
+@pytest.mark.parametrize("call", ["wait_many", "retrieve_many", "analyze_many"])
+async def test_a_callback_that_is_no_function_is_refused_before_any_request(call: str) -> None:
+    """Nothing was sent, and nothing paid for."""
+    async with running() as (emulator, client):
+        calls: dict[str, Any] = {
+            "wait_many": lambda: client.wait_many(["ana_1"], on_outcome=3),  # type: ignore[arg-type]
+            "retrieve_many": lambda: client.analyses.retrieve_many(["ana_1"], on_outcome=3),  # type: ignore[arg-type]
+            "analyze_many": lambda: client.analyze_many(["sess_1"], on_outcome=3, analyses=["summary"]),  # type: ignore[call-overload]
+        }
+        with pytest.raises(ConfigurationError, match="on_outcome is a function"):
+            await calls[call]()
+        assert emulator.journal.total == 0
+
+
 async def test_a_server_that_only_refuses_ends_every_call() -> None:
     """Refusals stop the clock of an id, but not for good."""
     async with running(faults=[Fault(kind="throttle", retry_after=1)]) as (emulator, client):

@@ -13,7 +13,7 @@ import anyio
 from kallglot_async import _clock, errors
 from kallglot_async._batch import BATCH_ENDING, Ids, IdSource, Puller, not_attempted
 from kallglot_async._checks import shown
-from kallglot_async._config import check_count
+from kallglot_async._config import check_callback, check_count
 from kallglot_async._core.messages import Operation, create_analysis, retrieve_analysis
 from kallglot_async._core.rate_limit import Ticket, Urgency
 from kallglot_async._pipeline import Pipeline
@@ -92,6 +92,7 @@ class Analyses:
                 lazy source becomes an outcome instead.
             IdSourceError: The iterable raised; the outcomes so far are on the error.
         """
+        check_callback("on_outcome", on_outcome)
         workers = self._max_in_flight
         if max_in_flight is not None:
             workers = check_count("max_in_flight", max_in_flight)
