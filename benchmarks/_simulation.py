@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Protocol
 
-from kallglot_async._core.polling import Entry, PollQueue, Supply
+from kallglot_async._core.polling.pending import Entry
+from kallglot_async._core.polling.queue import PollQueue
+from kallglot_async._core.polling.schedule import Supply
 
 ROUND_TRIP = 0.2
 

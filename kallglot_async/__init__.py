@@ -1,20 +1,20 @@
-"""Asyncio client for the Kallglot call-analysis API: many waits, one rate limiter, one poll scheduler.
+"""Asyncio client for the Kallglot call-analysis API: many waits, one rate limiter, one model of when analyses finish.
 
-The house, each layer importing from lower ones only:
+The house. A room imports from its own floor or a lower one only; `tests/face/test_architecture.py` reads this picture:
 
-    L0 values      errors, models/, _config, _checks
-    L1 decisions   _core/: ids, headers, reading, decoding, messages, retry, rate_limit, signing; for sessions and
-                   recordings neighbour_shapes, neighbours, locations, transfer; for polling poll_values,
-                   hazard, poll_entries, polling; webhooks (events and their signatures). No clock, no
-                   randomness, no event loop, no logging, no transport library.
-    L2 ports       _clock, _deadlines, _observer, _batch, _pool (aiohttp sessions, one for each event loop),
-                   _stream, _translation (of what goes wrong), _files, _limiter, _inbox (events that have come,
-                   and who listens)
-    L3 pipeline    _pipeline: limiter, transport, decoding, retry; _download, its way for large bodies
-    L4 features    resources/, _wait_hub, _poller, _waiting, _analyzing; receivers/ (events over HTTP), telemetry
-                   (spans and metrics) and emulator/ stand beside them, the emulator importing none of it
-    L5 client      _client: composition and lifetime, _client_calls, _composition (the parts, and what views share)
-    L6 face        cli/, pytest_plugin, and this module
+    5 outside    cli/ pytest_plugin __main__ __init__: how a person sees it
+    4 face       resources/ _client receivers/ telemetry: composition and lifetime, nothing is decided here
+    3 waiting    _waiting/: whose turn it is in a call for many ids, and when the call is over
+    2 wire       _wire/ _clock _alarm _events: when to sleep, what to send; the client's only room that imports aiohttp
+    1 decisions  _core/api/: operation to request, answer to value or error
+                 _core/limit/: when the next request may go
+                 _core/polling/: which id is worth it
+                 webhooks: events and their signatures
+                 No clock, no randomness, no event loop, no logging, no transport library.
+    0 values     errors models/ _checks _config _version: what things are, which arguments can be used
+    beside       emulator/: the API as documented; it imports nothing of the client, nor the client of it
+
+Each folder's own docstring says what is decided in which of its modules.
 
 Names are loaded when they are first used, so that importing the package, or asking its command line for
 `--help`, does not load the transport.
@@ -29,9 +29,9 @@ from kallglot_async._version import __version__
 
 if TYPE_CHECKING:
     from kallglot_async._client import KallglotClient, wait_many
-    from kallglot_async._core.polling import PollSchedule
-    from kallglot_async._inbox import WebhookInbox
-    from kallglot_async._limiter import RateLimiter
+    from kallglot_async._core.polling.schedule import PollSchedule
+    from kallglot_async._waiting.inbox import WebhookInbox
+    from kallglot_async._wire.limiter import RateLimiter
     from kallglot_async.errors import (
         AnalysisFailedError,
         APIError,
@@ -146,9 +146,9 @@ __all__ = [
 
 _ELSEWHERE = {
     "KallglotClient": "kallglot_async._client",
-    "PollSchedule": "kallglot_async._core.polling",
-    "RateLimiter": "kallglot_async._limiter",
-    "WebhookInbox": "kallglot_async._inbox",
+    "PollSchedule": "kallglot_async._core.polling.schedule",
+    "RateLimiter": "kallglot_async._wire.limiter",
+    "WebhookInbox": "kallglot_async._waiting.inbox",
     "wait_many": "kallglot_async._client",
 }
 

@@ -1,10 +1,13 @@
-"""What a message may show of a value that came from a caller, and whether a number is one."""
+"""Every check of an argument: what can be used, and what a message may show of what cannot."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-__all__ = ["is_finite", "shown"]
+from kallglot_async.errors import ConfigurationError
+
+__all__ = ["check_callback", "check_count", "check_seconds", "check_text", "check_texts", "is_finite", "shown"]
 
 
 def is_finite(value: float) -> bool:
@@ -22,3 +25,69 @@ def shown(value: object, longest: int = 80) -> str:
     except Exception:
         # An int of more than 4,300 digits has none, and a caller's own class may raise anything.
         return f"<{type(value).__name__}>"
+
+
+def check_seconds(name: str, value: float, *, zero: bool = False) -> float:
+    """Return `value` as seconds above 0 (or from 0, with `zero`).
+
+    Raises:
+        ConfigurationError: It is not a finite number in range.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not is_finite(value):
+        raise ConfigurationError(f"{name} is a finite number of seconds, not {shown(value)}")
+    if value < 0 or (value == 0 and not zero):
+        raise ConfigurationError(f"{name} is {'at least' if zero else 'above'} 0 seconds, not {shown(value)}")
+    return float(value)
+
+
+def check_count(name: str, value: int, *, most: float = math.inf) -> int:
+    """Return `value` as a whole number from 1 up to `most`.
+
+    Raises:
+        ConfigurationError: It is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        highest = "up" if math.isinf(most) else f"to {most:g}"
+        raise ConfigurationError(f"{name} is a whole number from 1 {highest}, not {shown(value)}")
+    return value
+
+
+def check_callback(name: str, value: object) -> None:
+    """Raise where a callback that was given is no function.
+
+    Raises:
+        ConfigurationError: It cannot be called.
+    """
+    if value is not None and not callable(value):
+        raise ConfigurationError(f"{name} is a function, not {type(value).__name__}")
+
+
+def check_texts(name: str, values: Sequence[str]) -> list[str]:
+    if isinstance(values, str | bytes):
+        raise ConfigurationError(f"{name} is a list of names, not one text: write {name}=[{shown(values)}]")
+    try:
+        texts = [check_text(name, value) for value in values]
+    except TypeError:
+        raise ConfigurationError(f"{name} is a list of names, not {type(values).__name__}") from None
+    if not texts:
+        raise ConfigurationError(f"{name} is empty: name at least one component")
+    return texts
+
+
+def check_text(name: str, value: object) -> str:
+    """Return a text that is not empty and can be sent; a key also has to fit into a header.
+
+    Raises:
+        ConfigurationError: It is not.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigurationError(f"{name} is a text that is not empty, not {type(value).__name__} {shown(value, 40)}")
+    if name == "idempotency_key" and not (value.isascii() and value.isprintable()):
+        raise ConfigurationError("idempotency_key is visible ASCII, which a header can carry: use a UUID")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(
+            f"{name} holds half a character (a lone surrogate): decode its source as UTF-8"
+        ) from None
+    return value

@@ -7,22 +7,29 @@ import random as _random
 from collections.abc import Callable
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 
 import aiohttp
 
-from kallglot_async._batch import Ids
-from kallglot_async._client_calls import ClientCalls
-from kallglot_async._composition import UNCHANGED, Shared, Unchanged, callable_or_none, limiter_of, pool_of
-from kallglot_async._config import ClientConfig, Secret, resolve_config
-from kallglot_async._core.polling import PollSchedule
-from kallglot_async._inbox import WebhookInbox
-from kallglot_async._limiter import RateLimiter
-from kallglot_async._observer import Observer, OnEvent
-from kallglot_async._pipeline import Pipeline
-from kallglot_async._waiting import OnProgress, Waits
-from kallglot_async.errors import ConfigurationError
+from kallglot_async._checks import check_callback
+from kallglot_async._config import AS_CLIENT, AsClient, ClientConfig, Secret, resolve_config
+from kallglot_async._core.api.ids import check_session_id
+from kallglot_async._core.limit.retry import RetryBudget
+from kallglot_async._core.polling.hazard import PollModel
+from kallglot_async._core.polling.schedule import PollSchedule
+from kallglot_async._events import Observer, OnEvent
+from kallglot_async._waiting.call import OnProgress, WaitCall, Waits
+from kallglot_async._waiting.claims import Claims
+from kallglot_async._waiting.inbox import WebhookInbox
+from kallglot_async._waiting.source import Ids, IdSource
+from kallglot_async._wire.limiter import RateLimiter, limiter_of
+from kallglot_async._wire.pipeline import Pipeline
+from kallglot_async._wire.pool import SessionPool, pool_of
+from kallglot_async.errors import ConfigurationError, RequestError
 from kallglot_async.models import (
+    Analysis,
+    AnalysisRequestA,
+    AnalysisRequestB,
     ClientStats,
     Outcome,
     Outcomes,
@@ -39,7 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["KallglotClient", "wait_many"]
 
 
-class KallglotClient(ClientCalls):
+class KallglotClient:
     """A client of the Kallglot API: one session pool, one rate limiter and one scheduler for all it does.
 
     Use it as an async context manager, or call `aclose` when done. It may be used in one event loop after
@@ -108,12 +115,13 @@ class KallglotClient(ClientCalls):
             connect_timeout=connect_timeout,
             trust_env=trust_env,
         )
+        check_callback("on_event", on_event)
         if not callable(random):
             raise ConfigurationError(f"random is a function without arguments, not {type(random).__name__}")
-        pool, observer = pool_of(config, session), Observer(callable_or_none("on_event", on_event))
-        self._assemble(config, Shared(pool, random, observer, inbox), limiter_of(rate_limit))
+        pool, observer = pool_of(config, session), Observer(on_event)
+        self._assemble(config, _Shared(pool, random, observer, inbox), limiter_of(rate_limit))
 
-    def _assemble(self, config: ClientConfig, shared: Shared, limiter: RateLimiter) -> None:
+    def _assemble(self, config: ClientConfig, shared: _Shared, limiter: RateLimiter) -> None:
         self._config, self._shared, self._limiter, self._pool = config, shared, limiter, shared.pool
         self._is_view = False
         self._pipeline = Pipeline(config, shared.pool, limiter, shared.random, shared.observer, shared.budget)
@@ -142,14 +150,237 @@ class KallglotClient(ClientCalls):
 
         return Recordings(self._pipeline, self._config)
 
+    # -- many requests: wait for analyses, or request them and wait
+
+    async def wait(self, id: str, *, timeout: float | None = 120.0, schedule: PollSchedule | None = None) -> Analysis:
+        """Wait until the analysis has settled and return it.
+
+        Polls pass the shared limiter; two waits for the same id are one poller. Failed polls are retried at
+        later polls. A poll costs no API credits. Cancelling it ends its polling; other waits go on.
+
+        Args:
+            id: The analysis id.
+            timeout: Seconds for the whole wait, the queue at the limiter included; None for ever. Default
+                120. The last poll is timed so that its answer arrives before.
+            schedule: How polls follow each other. Default: learned from earlier analyses.
+
+        Raises:
+            InvalidIdError: Before any I/O.
+            AnalysisFailedError: It ended `failed`; it is on the error.
+            WaitTimeoutError: Still pending at the deadline.
+            KallglotError: A poll failed in a way that waiting cannot mend; see `errors`.
+        """
+        options = self._waits.options(timeout, None, 1, schedule, from_add=True)
+        outcomes = await self._waits.collect(IdSource([id], remember=True), options)
+        return outcomes[0].unwrap()
+
+    async def wait_many(
+        self,
+        ids: Ids,
+        *,
+        timeout: float | None = 120.0,
+        total_timeout: float | None = None,
+        max_in_flight: int | None = None,
+        schedule: PollSchedule | None = None,
+        on_progress: OnProgress | None = None,
+        on_outcome: Callable[[Outcome], object] | None = None,
+    ) -> Outcomes:
+        """Wait until all analyses have settled, and return what became of each.
+
+        One scheduler decides which id is worth the next request, and one limiter decides when it may go; a
+        failure of one id never costs another. A 401, 402 or 403 ends the batch: the rest are reported with
+        `NotAttemptedError`. Polls cost no API credits. A cancellation ends every request; what had settled
+        by then has been given to `on_outcome`.
+
+        Args:
+            ids: Any iterable or asynchronous iterable, pulled as there is room. Repetitions are one wait.
+            timeout: Seconds for each id, from its first poll; None for ever. Default 120.
+            total_timeout: Seconds for the whole call; None (the default) for ever. What has settled by then
+                is returned, the rest with `WaitTimeoutError`.
+            max_in_flight: Requests at once; default: the client's.
+            schedule: How polls follow each other. Default: learned from earlier analyses.
+            on_progress: Called with a snapshot after every answer.
+            on_outcome: Called with each outcome the moment it is known.
+
+        Returns:
+            One outcome for each distinct id, in the order of the input.
+
+        Raises:
+            InvalidIdError: A collection holds an impossible id; nothing was sent. An impossible id from a
+                lazy source becomes an outcome instead.
+            IdSourceError: The iterable raised; the outcomes so far are on the error.
+        """
+        check_callback("on_outcome", on_outcome)
+        options = self._waits.options(timeout, total_timeout, max_in_flight, schedule, on_progress=on_progress)
+        return await self._waits.collect(IdSource(ids, remember=True), options, on_outcome)
+
+    @overload
+    async def analyze(
+        self,
+        session_id: str,
+        *,
+        timeout: float | None = 120.0,
+        schedule: PollSchedule | None = None,
+        idempotency_key: str | None = None,
+        **request: Unpack[AnalysisRequestA],
+    ) -> Analysis: ...
+    @overload
+    async def analyze(
+        self,
+        session_id: str,
+        *,
+        timeout: float | None = 120.0,
+        schedule: PollSchedule | None = None,
+        idempotency_key: str | None = None,
+        **request: Unpack[AnalysisRequestB],
+    ) -> Analysis: ...
+    async def analyze(
+        self,
+        session_id: str,
+        *,
+        timeout: float | None = 120.0,
+        schedule: PollSchedule | None = None,
+        idempotency_key: str | None = None,
+        **request: Any,
+    ) -> Analysis:
+        """Request the analysis of a finished session, wait until it has settled, and return it.
+
+        `analyses.create` and `wait` in one: the same retries, and in revision B the same API credit. If the wait
+        runs out of time, the error's `id` names the analysis: wait for that, rather than pay for another.
+
+        Args:
+            session_id: The session, `sess_...`.
+            timeout: Seconds for the wait, which begins once the request was accepted; None for ever. Default 120.
+            schedule: How polls follow each other. Default: learned from earlier analyses.
+            idempotency_key: Default: a new UUID. With a key of your own the call can be repeated, after a crash too.
+            request: What is asked for, as in `analyses.create`.
+
+        Raises:
+            AnalysisFailedError: It ended `failed`; it is on the error.
+            WaitTimeoutError: Still pending at the deadline.
+            KallglotError: See `analyses.create` and `wait`.
+        """
+        options = self._waits.options(timeout, None, 1, schedule, from_add=True)  # refused before anything is paid for
+        created = await self.analyses.create(session_id, idempotency_key=idempotency_key, **request)
+        outcomes = await self._waits.collect(IdSource([created.id], remember=True), options)
+        if isinstance(error := outcomes[0].error, RequestError):
+            error.id = created.id
+        return outcomes[0].unwrap()
+
+    @overload
+    async def analyze_many(
+        self,
+        session_ids: Ids,
+        *,
+        batch: str | None = None,
+        timeout: float | None = 120.0,
+        total_timeout: float | None = None,
+        max_in_flight: int | None = None,
+        schedule: PollSchedule | None = None,
+        on_outcome: Callable[[Outcome], object] | None = None,
+        **request: Unpack[AnalysisRequestA],
+    ) -> Outcomes: ...
+    @overload
+    async def analyze_many(
+        self,
+        session_ids: Ids,
+        *,
+        batch: str | None = None,
+        timeout: float | None = 120.0,
+        total_timeout: float | None = None,
+        max_in_flight: int | None = None,
+        schedule: PollSchedule | None = None,
+        on_outcome: Callable[[Outcome], object] | None = None,
+        **request: Unpack[AnalysisRequestB],
+    ) -> Outcomes: ...
+    async def analyze_many(
+        self,
+        session_ids: Ids,
+        *,
+        batch: str | None = None,
+        timeout: float | None = 120.0,
+        total_timeout: float | None = None,
+        max_in_flight: int | None = None,
+        schedule: PollSchedule | None = None,
+        on_outcome: Callable[[Outcome], object] | None = None,
+        **request: Any,
+    ) -> Outcomes:
+        """Request the analyses of many sessions and wait for all, under one rate limit.
+
+        As many are under way at once as the rate allows to look after. A 402 stops the requests, and what is paid
+        for is waited for; a 401 or 403 ends the batch. One failure never costs a sibling. Revision B costs an API
+        credit for each request that succeeds. A cancellation ends everything; with a `batch` name the call can be
+        made again, and creates nothing twice for about 24 hours.
+
+        Args:
+            session_ids: Any iterable or asynchronous iterable, pulled as there is room. Repetitions are one.
+            batch: A name for this batch, from which each session's idempotency key is made. Default: new keys.
+            timeout: Seconds for each analysis, from its first poll; None for ever. Default 120.
+            total_timeout: Seconds for the whole call; None (the default) for ever.
+            max_in_flight: Requests at once; default: the client's.
+            schedule: How polls follow each other. Default: learned from earlier analyses.
+            on_outcome: Called with each outcome the moment it is known; what it raises ends the call.
+            request: What is asked for of each session, as in `analyses.create`.
+
+        Returns:
+            One outcome for each distinct session, in the order of the input; its `id` is the session's. Where an
+            analysis was created but not waited for to its end, the error's `id` names it.
+
+        Raises:
+            ConfigurationError: The request cannot be made like that; nothing was sent.
+            InvalidIdError: A collection holds what is no id of a session; nothing was sent.
+            IdSourceError: The iterable raised; the outcomes so far are on the error.
+        """
+        from kallglot_async._waiting.analyze_many import AnalyzeCall, orders
+
+        check_callback("on_outcome", on_outcome)
+        order = orders(request, batch)
+        options = self._waits.options(timeout, total_timeout, max_in_flight, schedule)
+        call = AnalyzeCall(
+            self._pipeline.lane("analysis"),
+            self._waits,
+            IdSource(session_ids, remember=True, check=check_session_id),
+            order=order,
+            create=lambda operation, ticket: self.analyses.request(
+                operation, timeout=self._config.timeout, ticket=ticket
+            ),
+            on_outcome=on_outcome,
+        )
+        return await call.run(options)
+
+    def as_completed(
+        self,
+        ids: Ids,
+        *,
+        timeout: float | None = 120.0,
+        total_timeout: float | None = None,
+        max_in_flight: int | None = None,
+        schedule: PollSchedule | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> WaitCall:
+        """Wait for many analyses and get each outcome as it settles, in bounded memory.
+
+            async with client.as_completed(ids) as finished:
+                async for outcome in finished:
+                    ...
+
+        Like `wait_many`; ids are pulled as outcomes are taken, so a source of millions is fine. A repetition
+        is the same wait while its id is pending, and from a lazy source a new wait after that. Leaving the
+        block ends everything that is still running. Enter and leave it in the same task.
+        """
+        options = self._waits.options(timeout, total_timeout, max_in_flight, schedule, on_progress=on_progress)
+        return self._waits.start(IdSource(ids, remember=False), options)
+
+    # -- views, events, figures, lifetime
+
     def with_options(
         self,
         *,
         api_key: str | None = None,
-        timeout: float | Unchanged | None = UNCHANGED,
-        max_attempts: int | Unchanged = UNCHANGED,
-        max_in_flight: int | Unchanged = UNCHANGED,
-        max_rate_wait: float | Unchanged | None = UNCHANGED,
+        timeout: float | AsClient | None = AS_CLIENT,
+        max_attempts: int | AsClient = AS_CLIENT,
+        max_in_flight: int | AsClient = AS_CLIENT,
+        max_rate_wait: float | AsClient | None = AS_CLIENT,
         rate_limit: RateLimit | RateLimiter | None = None,
     ) -> KallglotClient:
         """Return a view of this client with other options: cheap, for one call or for one tenant.
@@ -178,12 +409,12 @@ class KallglotClient(ClientCalls):
             api_key=key,
             base_url=old.base_url,
             environ={},
-            timeout=old.timeout if isinstance(timeout, Unchanged) else timeout,
-            max_attempts=old.max_attempts if isinstance(max_attempts, Unchanged) else max_attempts,
+            timeout=old.timeout if isinstance(timeout, AsClient) else timeout,
+            max_attempts=old.max_attempts if isinstance(max_attempts, AsClient) else max_attempts,
             max_connections=old.max_connections,
-            max_in_flight=old.max_in_flight if isinstance(max_in_flight, Unchanged) else max_in_flight,
+            max_in_flight=old.max_in_flight if isinstance(max_in_flight, AsClient) else max_in_flight,
             max_response_bytes=old.max_response_bytes,
-            max_rate_wait=old.max_rate_wait if isinstance(max_rate_wait, Unchanged) else max_rate_wait,
+            max_rate_wait=old.max_rate_wait if isinstance(max_rate_wait, AsClient) else max_rate_wait,
             connect_timeout=old.connect_timeout,
             trust_env=old.trust_env,
         )
@@ -270,3 +501,27 @@ async def wait_many(
             on_progress=on_progress,
             on_outcome=on_outcome,
         )
+
+
+class _Shared:
+    """What a client and its views have in common."""
+
+    __slots__ = ("_hubs", "_model", "budget", "has_inbox", "inbox", "observer", "pool", "random")
+
+    def __init__(
+        self, pool: SessionPool, random: Callable[[], float], observer: Observer, inbox: WebhookInbox | None
+    ) -> None:
+        self.pool = pool
+        self.random = random
+        self.observer = observer
+        self.has_inbox = inbox is not None
+        self.inbox = WebhookInbox() if inbox is None else inbox
+        self.budget = RetryBudget()
+        self._model = PollModel()
+        self._hubs: dict[Secret, Claims] = {}
+
+    def hub(self, key: Secret) -> Claims:
+        """Return where the waits under one key meet."""
+        if key not in self._hubs:
+            self._hubs[key] = Claims(self._model, self.random, self.inbox)
+        return self._hubs[key]

@@ -6,23 +6,24 @@ import ipaddress
 import re
 import unicodedata
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
 
-from kallglot_async._checks import is_finite, shown
+from kallglot_async._checks import check_count, check_seconds, shown
 from kallglot_async.errors import ConfigurationError
 
 __all__ = [
+    "AS_CLIENT",
+    "AsClient",
     "ClientConfig",
     "Secret",
-    "check_callback",
-    "check_count",
-    "check_seconds",
+    "Timeout",
     "is_loopback",
     "parse_base_url",
     "resolve_config",
+    "seconds_of",
 ]
 
 DEFAULT_BASE_URL = "https://api.kallglot.com/v1"
@@ -179,35 +180,24 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check_seconds(name: str, value: float, *, zero: bool = False) -> float:
-    """Return `value` as seconds above 0 (or from 0, with `zero`).
+class AsClient:
+    """Stands for "as the client has it", because None means something else ("for ever", as a rule)."""
+
+    def __repr__(self) -> str:
+        return "the client's"
+
+
+AS_CLIENT = AsClient()
+Timeout: TypeAlias = float | AsClient | None
+"""The `timeout` of a single call: seconds, None for ever, or the client's."""
+
+
+def seconds_of(timeout: Timeout, default: float | None) -> float | None:
+    """Return the seconds of a call; `default` is the client's.
 
     Raises:
-        ConfigurationError: It is not a finite number in range.
+        ConfigurationError: It is no number of seconds above 0.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not is_finite(value):
-        raise ConfigurationError(f"{name} is a finite number of seconds, not {shown(value)}")
-    if value < 0 or (value == 0 and not zero):
-        raise ConfigurationError(f"{name} is {'at least' if zero else 'above'} 0 seconds, not {shown(value)}")
-    return float(value)
-
-
-def check_callback(name: str, value: object) -> None:
-    """Raise where a callback that was given is no function.
-
-    Raises:
-        ConfigurationError: It cannot be called.
-    """
-    if value is not None and not callable(value):
-        raise ConfigurationError(f"{name} is a function, not {type(value).__name__}")
-
-
-def check_count(name: str, value: int) -> int:
-    """Return `value` as a whole number from 1 up.
-
-    Raises:
-        ConfigurationError: It is not.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(f"{name} is a whole number from 1 up, not {shown(value)}")
-    return value
+    if isinstance(timeout, AsClient):
+        return default
+    return None if timeout is None else check_seconds("timeout", timeout)

@@ -66,7 +66,7 @@ def bench_of(
     record_property: Callable[[str, object], None],
 ) -> Callable[[str, Any], Awaitable[None]]:
     """Run a case of the fault matrix on a bench of its own, and report its row."""
-    from fault_bench import Bench, Case, bench  # late: it loads the whole package
+    from support.fault_bench import Bench, Case, bench  # late: it loads the whole package
 
     async def run(area: str, case: Case) -> None:
         def report(it: Bench) -> None:

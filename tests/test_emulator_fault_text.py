@@ -8,7 +8,7 @@ import signal
 from typing import Any
 
 import pytest
-from test_cli_process import finish, process
+from support.processes import finish, process
 
 from kallglot_async import KallglotClient
 from kallglot_async.emulator import Fault

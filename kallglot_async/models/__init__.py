@@ -5,17 +5,16 @@ from typing import TYPE_CHECKING
 
 from kallglot_async.models._base import JSONValue, Model, OpenEnum, Timestamp
 from kallglot_async.models.analysis import Analysis, AnalysisStatus, FailureDetail
-from kallglot_async.models.meta import (
+from kallglot_async.models.events import (
     ClientEvent,
     PollEvent,
     RequestEvent,
     ResponseEvent,
-    ResponseMeta,
-    Result,
     RetryEvent,
     SettledEvent,
     ThrottledEvent,
 )
+from kallglot_async.models.meta import ResponseMeta, Result
 from kallglot_async.models.outcome import Outcome, Outcomes, Progress
 from kallglot_async.models.rate_limit import ClientStats, RateLimit, RateLimitState
 from kallglot_async.models.report import Compliance, PartySentiment, Performance, Report
@@ -38,8 +37,7 @@ from kallglot_async.models.results import (
 
 # Sessions and what belongs to them are loaded when one of them is first used: most programs use analyses alone.
 if TYPE_CHECKING:
-    from kallglot_async.models.page import RecordingPage
-    from kallglot_async.models.recording import Channel, Download, Recording, RecordingStatus
+    from kallglot_async.models.recording import Channel, Download, Recording, RecordingPage, RecordingStatus
     from kallglot_async.models.session import (
         EndReason,
         Provider,
@@ -125,7 +123,7 @@ __all__ = [
 ]
 
 _LATER = {
-    "RecordingPage": "page",
+    "RecordingPage": "recording",
     "Channel": "recording",
     "Download": "recording",
     "Recording": "recording",

@@ -7,7 +7,7 @@ from typing import Literal
 from kallglot_async.models._base import Model, OpenEnum, Timestamp, one_line
 from kallglot_async.models.meta import Result
 
-__all__ = ["Channel", "Download", "Recording", "RecordingStatus"]
+__all__ = ["Channel", "Download", "Recording", "RecordingPage", "RecordingStatus"]
 
 
 class RecordingStatus(OpenEnum):
@@ -94,3 +94,21 @@ class Download(Model, frozen=True, kw_only=True, gc=False):
     content_type: str | None = None
     resumed: int = 0
     restarted: int = 0
+
+
+class RecordingPage(Model, frozen=True, kw_only=True):
+    """Some of a session's recordings, in the server's order.
+
+    Attributes:
+        object: Always `list`.
+        data: The recordings of this page.
+        has_more: Whether there are more in the direction that was asked for; False where the API does not say.
+        url: The list's path, where the API names it.
+        session_id: The session (A).
+    """
+
+    object: Literal["list"]
+    data: tuple[Recording, ...]
+    has_more: bool = False
+    url: str | None = None
+    session_id: str | None = None

@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from kallglot_async._core.signing import Secrets, check_tolerance, read_secrets
-from kallglot_async._inbox import RecentKeys, WebhookInbox
+from kallglot_async._core.api.signing import Secrets, check_tolerance, read_secrets
+from kallglot_async._waiting.inbox import RecentKeys, WebhookInbox
 from kallglot_async.errors import ConfigurationError, WebhookError, WebhookPayloadError
 from kallglot_async.webhooks import Event, construct_event
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from kallglot_async._core.signing import SIGNATURE_HEADER, TOLERANCE, Secrets
+from kallglot_async._core.api.signing import SIGNATURE_HEADER, TOLERANCE, Secrets
 from kallglot_async.receivers._reception import MAX_BODY, Reception, Reply, Target
 
 if TYPE_CHECKING:

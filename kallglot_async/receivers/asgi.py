@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TypeAlias
 
-from kallglot_async._core.signing import SIGNATURE_HEADER, TOLERANCE, Secrets
+from kallglot_async._core.api.signing import SIGNATURE_HEADER, TOLERANCE, Secrets
 from kallglot_async.receivers._reception import MAX_BODY, NOT_FOUND, Reception, Reply, Target
 
 __all__ = ["WebhookApp"]

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing
 from typing import Unpack, overload
 
-import anyio
-
-from kallglot_async import _clock, errors
-from kallglot_async._batch import BATCH_ENDING, Ids, IdSource, Puller, not_attempted
-from kallglot_async._checks import shown
-from kallglot_async._config import check_callback, check_count
-from kallglot_async._core.messages import Operation, create_analysis, retrieve_analysis
-from kallglot_async._core.rate_limit import Ticket, Urgency
-from kallglot_async._pipeline import Pipeline
+from kallglot_async._checks import check_callback, check_count
+from kallglot_async._config import AS_CLIENT, Timeout, seconds_of
+from kallglot_async._core.api.analyses import create_analysis, retrieve_analysis
+from kallglot_async._core.api.operation import Operation
+from kallglot_async._core.limit.ticket import Ticket
+from kallglot_async._waiting.source import Ids, IdSource
+from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Analysis, AnalysisRequestA, AnalysisRequestB, Outcome, Outcomes
-from kallglot_async.resources.timeouts import CLIENT_TIMEOUT, Timeout, seconds_of
 
-__all__ = ["MOST_REFUSALS", "Analyses"]
-
-MOST_REFUSALS = 10  # in a row, for one id of a batch; each is waited out, and a server may refuse for ever
+__all__ = ["Analyses"]
 
 
 class Analyses:
@@ -46,7 +39,7 @@ class Analyses:
         self._max_in_flight = max_in_flight
         self._on_created = on_created
 
-    async def retrieve(self, id: str, *, timeout: Timeout = CLIENT_TIMEOUT) -> Analysis:
+    async def retrieve(self, id: str, *, timeout: Timeout = AS_CLIENT) -> Analysis:
         """Return the analysis as it stands now, settled or not: one GET, retried where that is safe.
 
         It goes ahead of polls at the limiter. Cancelling it sends nothing more and loses nothing. It costs
@@ -69,7 +62,7 @@ class Analyses:
         self,
         ids: Ids,
         *,
-        timeout: Timeout = CLIENT_TIMEOUT,
+        timeout: Timeout = AS_CLIENT,
         max_in_flight: int | None = None,
         on_outcome: Callable[[Outcome], object] | None = None,
     ) -> Outcomes:
@@ -96,7 +89,11 @@ class Analyses:
         workers = self._max_in_flight
         if max_in_flight is not None:
             workers = check_count("max_in_flight", max_in_flight)
-        batch = _Fetch(self._pipeline, IdSource(ids, remember=True), seconds_of(timeout, self._timeout), on_outcome)
+        from kallglot_async._waiting.retrieve_many import RetrieveCall  # loaded when it is first used
+
+        batch = RetrieveCall(
+            self._pipeline, IdSource(ids, remember=True), seconds_of(timeout, self._timeout), on_outcome
+        )
         return await batch.run(workers)
 
     @overload
@@ -105,7 +102,7 @@ class Analyses:
         session_id: str,
         *,
         idempotency_key: str | None = None,
-        timeout: Timeout = CLIENT_TIMEOUT,
+        timeout: Timeout = AS_CLIENT,
         **request: Unpack[AnalysisRequestA],
     ) -> Analysis: ...
     @overload
@@ -114,7 +111,7 @@ class Analyses:
         session_id: str,
         *,
         idempotency_key: str | None = None,
-        timeout: Timeout = CLIENT_TIMEOUT,
+        timeout: Timeout = AS_CLIENT,
         **request: Unpack[AnalysisRequestB],
     ) -> Analysis: ...
     async def create(
@@ -128,7 +125,7 @@ class Analyses:
         profile: str | None = None,
         include: Sequence[str] | None = None,
         idempotency_key: str | None = None,
-        timeout: Timeout = CLIENT_TIMEOUT,
+        timeout: Timeout = AS_CLIENT,
     ) -> Analysis:
         """Request the analysis of a finished session and return it as it was accepted.
 
@@ -175,96 +172,3 @@ class Analyses:
         created = await self._pipeline.run(operation, timeout=timeout, ticket=ticket)
         self._on_created(created)
         return created
-
-
-class _Fetch:
-    """One `retrieve_many`: workers that pull ids from one source and fetch them."""
-
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        source: IdSource,
-        timeout: float | None,
-        on_outcome: Callable[[Outcome], object] | None,
-    ) -> None:
-        self._pipeline = pipeline
-        self._lane = pipeline.lane("analysis")
-        self._source = source
-        self._timeout = timeout
-        self._on_outcome = on_outcome
-        self._outcomes: dict[str, Outcome] = {}
-        self._callback_error: BaseException | None = None
-        self._stop: Callable[[], None] = lambda: None
-        self._fatal: errors.KallglotError | None = None
-        self._puller = Puller(source)
-        self._turn = anyio.Lock(fast_acquire=True)
-
-    async def run(self, workers: int) -> Outcomes:
-        workers = min(workers, self._source.total or workers)
-        async with aclosing(self._puller), anyio.create_task_group() as group:
-            self._stop = group.cancel_scope.cancel
-            for _ in range(workers):
-                group.start_soon(self._work)
-        if self._callback_error is not None:
-            raise self._callback_error
-        outcomes = self._source.in_order(self._outcomes)
-        if self._puller.error is not None:
-            raise errors.IdSourceError(
-                f"the iterable of ids raised {shown(self._puller.error)}", outcomes=outcomes
-            ) from self._puller.error
-        return outcomes
-
-    async def _work(self) -> None:
-        while (turn := await self._next_turn()) is not None:
-            self._keep(await self._fetch(*turn))
-
-    async def _next_turn(self) -> tuple[str, Ticket | None] | None:
-        """Return the next possible id and the slot for it; None once there are no more.
-
-        One worker at a time, so that a batch stands in line once, as a wait does, however many workers it has.
-        """
-        async with self._turn:
-            id = await self._next_id()
-            if id is None or self._fatal is not None:
-                return None if id is None else (id, None)
-            return id, await self._lane.acquire(Urgency.AHEAD)
-
-    async def _next_id(self) -> str | None:
-        """Return the next possible id; None once there are no more."""
-        while isinstance(item := await self._puller.next(), errors.InvalidIdError):
-            self._keep(Outcome(id=item.id, error=item))
-        return item
-
-    def _keep(self, outcome: Outcome) -> None:
-        self._outcomes[outcome.id] = outcome
-        if self._on_outcome is not None and self._callback_error is None:
-            try:
-                self._on_outcome(outcome)
-            except (Exception, asyncio.CancelledError) as error:
-                self._callback_error = error  # the caller's own, so it is raised as it is, not inside a group
-                self._stop()
-
-    async def _fetch(self, id: str, ticket: Ticket | None) -> Outcome:
-        if self._fatal is not None:
-            if ticket is not None:
-                self._lane.unsent(ticket, Urgency.AHEAD)
-            return Outcome(id=id, error=not_attempted(id, self._fatal))
-        operation = retrieve_analysis(id)
-        started = _clock.now()
-        refusals = 0
-        while True:
-            ticket = ticket or await self._lane.acquire(Urgency.AHEAD)
-            try:
-                analysis = await self._pipeline.run(operation, timeout=self._timeout, ticket=ticket)
-                return Outcome(id=id, analysis=analysis, polls=1, elapsed=_clock.now() - started)
-            except errors.RateLimitedError as refused:
-                ticket = None  # refused, or the next window lies beyond this id's timeout: a batch outlasts it
-                refusals += 1
-                if refusals > MOST_REFUSALS:
-                    return Outcome(id=id, error=refused, elapsed=_clock.now() - started)
-            except errors.KallglotError as failure:
-                if isinstance(failure, BATCH_ENDING):
-                    self._fatal = failure
-                    self._puller.stop()
-                polls = failure.attempts if isinstance(failure, errors.RequestError) else 0
-                return Outcome(id=id, error=failure, polls=polls, elapsed=_clock.now() - started)

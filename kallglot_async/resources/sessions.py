@@ -5,11 +5,16 @@ from __future__ import annotations
 import uuid
 from typing import Literal
 
-from kallglot_async._core.neighbours import end_session, retrieve_session, retrieve_transcript, retrieve_transcript_text
-from kallglot_async._pipeline import Pipeline
+from kallglot_async._config import AS_CLIENT, Timeout, seconds_of
+from kallglot_async._core.api.sessions import (
+    end_session,
+    retrieve_session,
+    retrieve_transcript,
+    retrieve_transcript_text,
+)
+from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Session, Transcript
-from kallglot_async.resources.listing import RecordingList
-from kallglot_async.resources.timeouts import CLIENT_TIMEOUT, Timeout, seconds_of
+from kallglot_async.resources.recordings import RecordingList
 
 __all__ = ["Sessions"]
 
@@ -27,7 +32,7 @@ class Sessions:
         self._pipeline = pipeline
         self._timeout = timeout
 
-    async def retrieve(self, id: str, *, timeout: Timeout = CLIENT_TIMEOUT) -> Session:
+    async def retrieve(self, id: str, *, timeout: Timeout = AS_CLIENT) -> Session:
         """Return the session as it stands now: one GET, retried where that is safe.
 
         Args:
@@ -48,7 +53,7 @@ class Sessions:
         *,
         reason: str | None = None,
         idempotency_key: str | None = None,
-        timeout: Timeout = CLIENT_TIMEOUT,
+        timeout: Timeout = AS_CLIENT,
     ) -> Session:
         """End the session and return it. Ending one that has ended returns it as it is.
 
@@ -72,7 +77,7 @@ class Sessions:
         return await self._pipeline.run(operation, timeout=seconds_of(timeout, self._timeout))
 
     async def transcript(
-        self, id: str, *, include_translations: bool | None = None, timeout: Timeout = CLIENT_TIMEOUT
+        self, id: str, *, include_translations: bool | None = None, timeout: Timeout = AS_CLIENT
     ) -> Transcript:
         """Return what was said so far, with `lines` that read the same in both revisions.
 
@@ -95,7 +100,7 @@ class Sessions:
         *,
         format: Literal["text", "srt", "vtt"] = "text",
         include_translations: bool | None = None,
-        timeout: Timeout = CLIENT_TIMEOUT,
+        timeout: Timeout = AS_CLIENT,
     ) -> str:
         """Return the transcript as plain text or as subtitles, as the server writes it (revision A).
 
@@ -121,7 +126,7 @@ class Sessions:
         limit: int | None = None,
         starting_after: str | None = None,
         ending_before: str | None = None,
-        timeout: Timeout = CLIENT_TIMEOUT,
+        timeout: Timeout = AS_CLIENT,
     ) -> RecordingList:
         """Return the session's recordings, to go through one by one or in pages.
 

@@ -1,0 +1,215 @@
+"""Operations on analyses, and the one place that decodes an analysis, in either revision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from kallglot_async import errors
+from kallglot_async._checks import check_text, check_texts
+from kallglot_async._core.api.ids import Revision, check_analysis_id, check_session_id
+from kallglot_async._core.api.lenient_json import (
+    UNREADABLE,
+    Reader,
+    WrongShapeError,
+    decode_json_object,
+)
+from kallglot_async._core.api.operation import Operation, WrongResourceError
+from kallglot_async.errors import ConfigurationError
+from kallglot_async.models import Analysis, AnalysisStatus, Compliance, PartySentiment, Performance, Report
+from kallglot_async.models._base import JSONValue, Timestamp
+
+__all__ = ["create_analysis", "decode_analysis", "retrieve_analysis"]
+
+_PATHS = {Revision.A: "analysis/", Revision.B: "analyses/"}
+
+
+def retrieve_analysis(id: str) -> Operation[Analysis]:
+    """Return the GET of one analysis; the id's prefix picks the path and the decoder.
+
+    Raises:
+        InvalidIdError: It is not an id of an analysis.
+    """
+    revision = check_analysis_id(id)
+
+    def decode(body: bytes) -> Analysis:
+        analysis = decode_analysis(body, revision)
+        if analysis.id != id:
+            raise WrongResourceError("another analysis than the one asked for")
+        return analysis
+
+    return Operation(
+        name="analyses.retrieve", method="GET", path=_PATHS[revision] + id, group="analysis", decode=decode
+    )
+
+
+def create_analysis(
+    session_id: str,
+    *,
+    idempotency_key: str,
+    analyses: Sequence[str] | None = None,
+    language: str | None = None,
+    webhook_url: str | None = None,
+    custom_prompts: Mapping[str, str] | None = None,
+    profile: str | None = None,
+    include: Sequence[str] | None = None,
+) -> Operation[Analysis]:
+    """Return the POST that requests an analysis: revision A's body with `analyses`, else revision B's.
+
+    Raises:
+        ConfigurationError: Fields of both revisions are mixed, or one has an impossible value.
+        InvalidIdError: It is not an id of a session.
+    """
+    check_session_id(session_id)
+    check_text("idempotency_key", idempotency_key)
+    of_a = {"language": language, "webhook_url": webhook_url, "custom_prompts": custom_prompts}
+    of_b = {"profile": profile, "include": include}
+    fields: dict[str, Any]
+    if analyses is not None:
+        _refuse_mixture(of_b, "analyses= asks for revision A")
+        fields = {"analyses": check_texts("analyses", analyses), **of_a}
+        if custom_prompts is not None:
+            fields["custom_prompts"] = _check_prompts(custom_prompts)
+    else:
+        _refuse_mixture(of_a, "they belong to revision A, which needs analyses=")
+        fields = {"profile": profile, "include": None if include is None else check_texts("include", include)}
+    for name in ("language", "webhook_url", "profile"):
+        if fields.get(name) is not None:
+            check_text(name, fields[name])
+    return Operation(
+        name="analyses.create",
+        method="POST",
+        path=f"sessions/{session_id}/analysis",
+        group="analysis",  # assumed: the documentation has an analysis group and does not split it
+        decode=lambda body: _decode_created(body, session_id),
+        body=msgspec.json.encode({name: value for name, value in fields.items() if value is not None}),
+        idempotency_key=idempotency_key,
+    )
+
+
+class _Id(msgspec.Struct, frozen=True):
+    id: str
+
+
+_decode_id = msgspec.json.Decoder(_Id).decode
+
+
+def _decode_created(body: bytes, session_id: str) -> Analysis:
+    """Decode a create's answer, whose id says which revision answered."""
+    id: object
+    try:
+        id = _decode_id(body).id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        id = decode_json_object(body).get("id")
+    is_b = isinstance(id, str) and id.startswith(Revision.B.value)
+    analysis = decode_analysis(body, Revision.B if is_b else Revision.A)
+    try:
+        check_analysis_id(analysis.id)
+    except errors.InvalidIdError:
+        raise WrongShapeError("Expected the id of an analysis - at `$.id`") from None
+    if analysis.session_id not in {None, session_id}:
+        raise WrongResourceError("another analysis than the one asked for")
+    return analysis
+
+
+def _refuse_mixture(fields: Mapping[str, object], reason: str) -> None:
+    given = [name for name, value in fields.items() if value is not None]
+    if given:
+        raise ConfigurationError(f"{', '.join(given)} cannot be used here: {reason}")
+
+
+def _check_prompts(prompts: Mapping[str, str]) -> dict[str, str]:
+    if not isinstance(prompts, Mapping):
+        raise ConfigurationError(
+            f"custom_prompts maps components to prompts, it is not {type(prompts).__name__}: write {{'summary': '...'}}"
+        )
+    return {check_text("custom_prompts", key): check_text("custom_prompts", text) for key, text in prompts.items()}
+
+
+class _AnalysisB(msgspec.Struct, frozen=True):
+    """Revision B as it travels: flat."""
+
+    id: str
+    object: Literal["analysis"]
+    status: AnalysisStatus
+    session_id: str | None = None
+    call_id: str | None = None
+    profile: str | None = None
+    summary: str | None = None
+    sentiment: PartySentiment | None = None
+    compliance: Compliance | None = None
+    performance: Performance | None = None
+    keywords: JSONValue = None
+    error: str | dict[str, Any] | None = None
+    created_at: Timestamp | None = None
+    completed_at: Timestamp | None = None
+
+
+def _lift(flat: _AnalysisB) -> Analysis:
+    """Give revision B's flat fields their place in the one public value."""
+    message = flat.error.get("message") if isinstance(flat.error, dict) else flat.error
+    parts = Report(
+        call_id=flat.call_id,
+        profile=flat.profile,
+        summary=flat.summary,
+        sentiment=flat.sentiment,
+        compliance=flat.compliance,
+        performance=flat.performance,
+        keywords=flat.keywords,
+    )
+    return Analysis(
+        id=flat.id,
+        object=flat.object,
+        status=flat.status,
+        session_id=flat.session_id,
+        report=parts if parts != _NO_PARTS else None,
+        error=message if isinstance(message, str) else None,
+        created_at=flat.created_at,
+        completed_at=flat.completed_at,
+    )
+
+
+def _mend(plain: dict[str, Any]) -> None:
+    """Free an analysis of what must not cost its verdict."""
+    # A field of our own value that no revision sends: if one ever arrives, it is an unknown field.
+    plain.pop("report", None)
+    explanation = plain.get("error")
+    if isinstance(explanation, dict) and not isinstance(explanation.get("message"), str | None):
+        explanation.pop("message")  # an explanation we cannot read must not cost the verdict
+    elif not isinstance(explanation, str | dict):
+        plain.pop("error", None)
+
+
+_NO_PARTS = Report()
+
+_A = Revision.A
+
+_MOMENTS = frozenset({"created_at", "completed_at", "estimated_completion"})
+
+_DATES = frozenset({"due_date"})
+
+_reader_a = Reader(Analysis, moments=_MOMENTS, dates=_DATES, kept=frozenset({"compliance", "error"}), mend=_mend)
+
+_reader_b = Reader(_AnalysisB, moments=_MOMENTS, dates=_DATES, kept=frozenset({"keywords", "flags"}), mend=_mend)
+
+
+def decode_analysis(body: bytes, revision: Revision) -> Analysis:
+    """Return the analysis in `body`.
+
+    Raises:
+        MalformedBodyError: It is not JSON.
+        WrongShapeError: A required field is missing, or a field has a type it never has.
+    """
+    try:
+        if revision is _A:
+            analysis = _reader_a.strictly(body)
+            if analysis.report is None:
+                return analysis
+            return msgspec.structs.replace(analysis, report=None)  # ours alone: from a server, an unknown field
+        return _lift(_reader_b.strictly(body))
+    except UNREADABLE:
+        pass
+    # Outside the handler: what msgspec raised may quote the body, and is no context of ours.
+    return _reader_a.leniently(body) if revision is _A else _lift(_reader_b.leniently(body))

@@ -1,0 +1,141 @@
+"""What an answer means: a value, or one of our errors by its status. Here is the error table.
+
+Statuses decide, the documented envelope explains: `{"error": {"code", "message", "type", "param", ...}}`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from kallglot_async import errors
+from kallglot_async._config import Secret
+from kallglot_async._core.api.headers import clamp_wait, parse_request_id, parse_retry_after
+from kallglot_async._core.api.lenient_json import MalformedBodyError, WrongShapeError, decode_json_object
+from kallglot_async._core.api.operation import Operation, Response, WrongResourceError
+
+__all__ = ["interpret", "safe_request_id"]
+
+T = TypeVar("T")
+
+_LONGEST_TEXT = 300  # characters of a server's text that reach an error
+
+
+def interpret(operation: Operation[T], response: Response, *, key: Secret, wall_now: float) -> T:
+    """Return the value of a 2xx answer.
+
+    Raises:
+        InvalidResponseError: The answer cannot be used.
+        APIError: The API answered with an error status.
+    """
+    if not 200 <= response.status < 300:
+        raise _refusal(operation, response, key, wall_now)
+    name = operation.name
+    kind: type[errors.InvalidResponseError]
+    try:
+        return operation.decode(response.body)
+    except MalformedBodyError as malformed:
+        kind, what = errors.ResponseBodyError, f"{response.status}, but {malformed}"
+    except WrongShapeError as shape:
+        kind, what = errors.ResponseSchemaError, f"in another shape: {shape}"
+    except WrongResourceError as wrong:
+        kind, what = errors.ResponseMismatchError, f"with {wrong}"
+    raise kind(
+        f"{name} was answered {what}",
+        operation=name,
+        status=response.status,
+        request_id=safe_request_id(response, key),
+    )
+
+
+class _ErrorBody(msgspec.Struct, frozen=True):
+    code: Any = None
+    type: Any = None
+    message: Any = None
+    param: Any = None
+    request_id: Any = None
+    retry_after: Any = None
+
+
+# Status to class, and what to say where the API sent no message.
+_BY_STATUS: dict[int, tuple[type[errors.APIError], str]] = {
+    400: (errors.InvalidRequestError, "the request is not valid"),
+    401: (errors.AuthenticationError, "the API key is missing, unknown, expired or revoked"),
+    402: (errors.InsufficientCreditsError, "the account has no API credits left"),
+    403: (errors.PermissionDeniedError, "the API key may not do this"),
+    404: (errors.NotFoundError, "there is no such resource"),
+    409: (errors.ConflictError, "the request conflicts with another one"),
+    422: (errors.InvalidRequestError, "the request failed validation"),
+    429: (errors.RateLimitedError, "the rate limit is exceeded"),
+}
+
+
+_RETENTION = "; results are kept for 90 days: after that, request the analysis again"
+
+
+def _refusal(
+    operation: Operation[Any], response: Response, key: Secret, wall_now: float
+) -> errors.APIError | errors.InvalidResponseError:
+    """Return the error that an answer outside 2xx stands for, by its status alone."""
+    status = response.status
+    if 300 <= status < 400:
+        return errors.UnexpectedRedirectError(
+            f"{operation.name} was answered with a redirect ({status}), which is not followed; check base_url",
+            operation=operation.name,
+            status=status,
+            request_id=safe_request_id(response, key),
+        )
+    kind, default = _BY_STATUS.get(status, (errors.APIError, f"the API answered {status}"))
+    if status >= 500:
+        kind, default = errors.ServerError, f"the API failed with {status}"
+    body = _error_body(response.body)
+    message = _text(body.message, key) or default
+    if kind is errors.NotFoundError and operation.name == "analyses.retrieve":
+        message = message.rstrip(".") + _RETENTION
+    return kind(
+        message,
+        operation=operation.name,
+        status=status,
+        code=_text(body.code, key),
+        type=_text(body.type, key),
+        param=_text(body.param, key),
+        request_id=_text(body.request_id, key) or safe_request_id(response, key),
+        retry_after=_retry_after(response, body, wall_now),
+    )
+
+
+def _error_body(body: bytes) -> _ErrorBody:
+    """Return the documented envelope's fields; anything else is an envelope without fields."""
+    try:
+        inner = decode_json_object(body).get("error")
+    except (MalformedBodyError, WrongShapeError):
+        return _ErrorBody()
+    if isinstance(inner, str):
+        return _ErrorBody(message=inner)
+    if not isinstance(inner, dict):
+        return _ErrorBody()
+    return _ErrorBody(**{name: inner.get(name) for name in _ErrorBody.__struct_fields__})
+
+
+def _text(value: object, key: Secret) -> str | None:
+    """Return a server's text made safe for one line of a log: short, printable, without our key."""
+    if not isinstance(value, str):
+        return None
+    start = key.redact(value)[:_LONGEST_TEXT]
+    return "".join(char if char.isprintable() else " " for char in start).strip() or None
+
+
+def _retry_after(response: Response, body: _ErrorBody, wall_now: float) -> float | None:
+    header = parse_retry_after(response.headers, wall_now=wall_now)
+    if header is not None:
+        return header
+    seconds = body.retry_after
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds == seconds
+    return clamp_wait(seconds) if is_number else None
+
+
+def safe_request_id(response: Response, key: Secret) -> str | None:
+    """Return the server's id of the request, without our key; None where it sent none."""
+    text = parse_request_id(response.headers)
+    return None if text is None else key.redact(text)

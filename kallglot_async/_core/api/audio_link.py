@@ -1,0 +1,120 @@
+"""Where the audio of a recording is, and who may see the key: what is below the base URL, and nobody else."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlencode, urljoin, urlsplit
+
+import msgspec
+
+from kallglot_async import errors
+from kallglot_async._config import is_loopback
+from kallglot_async._core.api.ids import check_recording_id
+from kallglot_async._core.api.resuming import DOWNLOAD
+from kallglot_async.errors import ConfigurationError
+from kallglot_async.models import Recording
+
+__all__ = ["FORMATS", "Location", "audio_location", "moved_location"]
+
+FORMATS = ("mp3", "wav", "ogg")
+
+# Segments that cannot leave the path they are put below, and a query.
+_PATH = re.compile(r"/(?:v1/)?((?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+(?:\.[A-Za-z0-9]+)?(?:\?[A-Za-z0-9_.~=&%+-]*)?)")
+
+
+class Location(msgspec.Struct, frozen=True, kw_only=True):
+    """One place to ask.
+
+    Attributes:
+        url: The address. One that is not of the API is a credential by itself, so `repr` shows its host only.
+        is_api: Whether it is below the base URL: then it is asked with the key, under the rate limit.
+        may_move: Whether a redirect to a pre-signed link is its documented answer.
+    """
+
+    url: str
+    is_api: bool
+    may_move: bool = False
+
+    def __repr__(self) -> str:
+        return f"<Location at {urlsplit(self.url).hostname} {'with' if self.is_api else 'without'} the key>"
+
+
+def audio_location(recording: Recording, *, base_url: str, format: str | None) -> Location:
+    """Return where to ask for a recording's audio.
+
+    Revision A's link is for one format; another one is asked for at `GET /v1/recordings/{id}/download`, which
+    redirects. Revision B has a path and no choice of format.
+
+    Raises:
+        InvalidIdError: The recording has an impossible id.
+        InvalidResponseError: It has no audio, or an address that cannot be used.
+        ConfigurationError: It does not come in that format.
+    """
+    check_recording_id(recording.id)
+    url = recording.download_url
+    if url is None and not recording.is_ready:
+        raise errors.InvalidResponseError(
+            f"{DOWNLOAD}: there is no audio of {recording.id}, its status is {ascii(recording.status.value)[:40]}",
+            operation=DOWNLOAD,
+        )
+    path = None if url is None else _path_of(url, base_url)
+    if path is not None:
+        if format is not None and format != (recording.format or "mp3"):
+            raise ConfigurationError(f"{recording.id} comes as {recording.format or 'mp3'} only: leave format out")
+        return Location(url=base_url + path, is_api=True)
+    if url is None or (format is not None and format != recording.format):
+        query = "" if format is None else "?" + urlencode({"format": format})
+        return Location(url=f"{base_url}recordings/{recording.id}/download{query}", is_api=True, may_move=True)
+    if (problem := _problem_of(url, base_url)) is not None:
+        raise errors.InvalidResponseError(f"{DOWNLOAD}: the recording's download_url {problem}", operation=DOWNLOAD)
+    return Location(url=url, is_api=False)
+
+
+def moved_location(location: Location, target: str, *, base_url: str, status: int) -> Location:
+    """Return where a redirect leads. It is followed once, without the key, and never to an unencrypted host.
+
+    Raises:
+        UnexpectedRedirectError: It was not expected here, or leads where it must not.
+    """
+    if not location.may_move:
+        problem = "was not expected here"
+    elif not target:
+        problem = "has no target"
+    else:
+        url = urljoin(location.url, target)
+        problem = _problem_of(url, base_url) or ""
+        if not problem:
+            return Location(url=url, is_api=False)
+    raise errors.UnexpectedRedirectError(
+        f"{DOWNLOAD} was answered with a redirect ({status}) that {problem}", operation=DOWNLOAD, status=status
+    )
+
+
+def _path_of(url: str, base_url: str) -> str | None:
+    """Return the path below the base URL where the address is one; None for an address elsewhere."""
+    if url.startswith(base_url):
+        url = "/" + url.removeprefix(base_url)
+    if not url.startswith("/") or url.startswith("//"):
+        return None
+    match = _PATH.fullmatch(url)
+    return None if match is None else match[1]
+
+
+def _problem_of(url: str, base_url: str) -> str | None:
+    """Return why a link cannot be asked, without quoting it: who has it can listen to the call."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "cannot be read as a URL"
+    if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
+        return "holds characters that no URL has"
+    if parts.scheme not in {"https", "http"} or not host:
+        return "is no absolute https URL"
+    if "@" in parts.netloc:
+        return "holds a user name"
+    # Unencrypted only on this machine, and only for a client whose API is on this machine, too.
+    is_local = is_loopback(host) and base_url.startswith("http://")
+    if parts.scheme == "http" and not is_local:
+        return "is not encrypted (https)"
+    return None

@@ -1,0 +1,97 @@
+"""`Operation`, one logical call of the API, and `Response`, one complete answer: what a request is made of.
+
+operation -> `request_headers(operation, key)` -> [transport] -> `Response` -> `answers.interpret(operation, response)`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlencode
+
+import msgspec
+
+from kallglot_async._config import Secret
+from kallglot_async._version import __version__
+
+__all__ = ["Operation", "Response", "WrongResourceError", "checked", "request_headers", "with_query"]
+
+T = TypeVar("T")
+
+_USER_AGENT = f"kallglot-async/{__version__}"
+
+
+class Operation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """One logical call of the API, independent of how often it is sent.
+
+    Attributes:
+        name: For errors and logs, for example `analyses.retrieve`.
+        method: The HTTP method.
+        path: Below the base URL, without a leading slash.
+        group: The endpoint group whose rate limit it counts against.
+        decode: The body of a 2xx answer to the value.
+        body: The request's JSON, or None.
+        idempotency_key: Minted once for a logical call that creates something, and sent with every attempt.
+    """
+
+    name: str
+    method: str
+    path: str
+    group: str
+    decode: Callable[[bytes], T]
+    body: bytes | None = None
+    idempotency_key: str | None = None
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether sending it twice does nothing twice: a safe method, or an idempotency key."""
+        return self.method == "GET" or self.idempotency_key is not None
+
+
+class Response:
+    """A complete answer. Its `repr` shows no header and no body."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status}, {len(self.body)} bytes>"
+
+
+def request_headers(operation: Operation[Any], key: Secret) -> dict[str, str]:
+    """Return the headers of one attempt; the key goes here and nowhere else."""
+    headers = {
+        "Authorization": f"Bearer {key.reveal()}",
+        "Accept": "application/json",
+        "User-Agent": _USER_AGENT,
+    }
+    if operation.body is not None:
+        headers["Content-Type"] = "application/json"
+    if operation.idempotency_key is not None:
+        headers["Idempotency-Key"] = operation.idempotency_key
+    return headers
+
+
+class WrongResourceError(Exception):
+    """The body is well-formed, and of something else than was asked for; the text says what it is."""
+
+
+def checked(decode: Callable[[bytes], T], is_the_one: Callable[[T], bool]) -> Callable[[bytes], T]:
+    """Return the decoder, which refuses what was not asked for: a late answer may come on another's connection."""
+
+    def decode_checked(body: bytes) -> T:
+        value = decode(body)
+        if not is_the_one(value):
+            raise WrongResourceError("something else than what was asked for")
+        return value
+
+    return decode_checked
+
+
+def with_query(path: str, query: Mapping[str, str]) -> str:
+    """Return the path with a query, where there is one."""
+    return f"{path}?{urlencode(query)}" if query else path

@@ -1,0 +1,171 @@
+"""How far one download is: what to ask for next, and whether what comes continues what is there.
+
+Resuming after RFC 9110: a range is asked for only where the server offered it (`Accept-Ranges: bytes`, 14.3)
+and gave a validator that is strong enough for `If-Range` (13.1.5): an ETag that is not weak, or a
+`Last-Modified` at least a second before the answer's `Date` (8.8.2.2). A changed recording then comes whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from kallglot_async import errors
+from kallglot_async._config import Secret
+from kallglot_async._core.api.headers import parse_date
+from kallglot_async._version import __version__
+
+__all__ = ["DOWNLOAD", "Transfer", "stream_headers"]
+
+DOWNLOAD = "recordings.download"  # the operation's name, for errors and logs
+
+_MOST_DIGITS = 15
+_PART = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15}|\*)", re.ASCII)
+_NO_PART = re.compile(r"bytes \*/(\d{1,15})", re.ASCII)
+_STRONG_TAG = re.compile(r'"[!#-~]{0,256}"', re.ASCII)
+_NO_AUDIO = ("text/html", "application/json", "application/xml", "text/xml")  # pages of gateways and portals
+
+
+def stream_headers(key: Secret | None, ranges: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of a request for audio; without a key it carries no credential at all."""
+    headers = {
+        "Accept": "audio/*, application/octet-stream;q=0.9, */*;q=0.1",
+        # Compressed, its length and its parts would not be those of the audio.
+        "Accept-Encoding": "identity",
+        "User-Agent": f"kallglot-async/{__version__}",
+        **ranges,
+    }
+    if key is not None:
+        headers["Authorization"] = f"Bearer {key.reveal()}"
+    return headers
+
+
+class Transfer:
+    """The state of one download over all its requests.
+
+    Args:
+        max_bytes: A larger body is an error; None for any size.
+    """
+
+    __slots__ = ("_max_bytes", "_validator", "content_type", "received", "restarted", "resumed", "total")
+
+    def __init__(self, max_bytes: int | None) -> None:
+        self._max_bytes = max_bytes
+        self._validator: str | None = None
+        self.content_type: str | None = None
+        self.received = 0
+        self.total: int | None = None  # bytes of the whole, as far as known
+        self.resumed = 0
+        self.restarted = 0
+
+    def next_ranges(self) -> dict[str, str]:
+        """Return the headers that ask for what is missing; none where everything has to come again."""
+        if not self.received or self._validator is None:
+            return {}
+        return {"Range": f"bytes={self.received}-", "If-Range": self._validator}
+
+    def on_head(self, status: int, headers: Mapping[str, str]) -> bool:
+        """An answer of success begins. Returns whether its body continues what is there.
+
+        Raises:
+            ResponseBodyError: It is no audio, or another part than was asked for.
+            ResponseTooLargeError: It says that it is larger than allowed.
+        """
+        media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if media_type in _NO_AUDIO:
+            raise self._unusable(status, f"a body of type {media_type}, which is no audio")
+        if headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
+            raise self._unusable(status, "a compressed body, although that was not asked for")
+        if status == 206:
+            if not self._continues(headers):
+                self._validator = None
+                raise self._unusable(status, "another part than the one that was asked for")
+            self.resumed += 1
+        elif status == 200:
+            self.restarted += self.received > 0
+            self.received = 0
+            self.total = _whole(headers.get("Content-Length", ""))
+            self._validator = _validator(headers)
+            self.content_type = media_type or None
+        else:
+            raise self._unusable(status, "no body")
+        self._check_size(status, self.total or 0)
+        return status == 206
+
+    def on_nothing_left(self, headers: Mapping[str, str]) -> bool:
+        """The part that was asked for does not exist (416). Returns whether everything is there already."""
+        match = _NO_PART.fullmatch(headers.get("Content-Range", "").strip())
+        self._validator = None  # otherwise the same would be asked for again
+        return match is not None and int(match[1]) == self.received > 0
+
+    def on_bytes(self, count: int) -> None:
+        """A piece of the body arrived.
+
+        Raises:
+            ResponseTooLargeError: There is more than allowed.
+            ResponseBodyError: There is more than the answer said.
+        """
+        self.received += count
+        self._check_size(200, self.received)
+        if self.total is not None and self.received > self.total:
+            self._validator = None
+            raise self._unusable(200, f"more than the {self.total} bytes that it announced")
+
+    def on_end(self) -> None:
+        """The body ended in order.
+
+        Raises:
+            ConnectionLostError: Something is missing.
+            ResponseBodyError: There was nothing.
+        """
+        if self.total is not None and self.received < self.total:
+            raise errors.ConnectionLostError(
+                f"{DOWNLOAD} was answered with {self.received} of {self.total} bytes", operation=DOWNLOAD
+            )
+        if not self.received:
+            raise self._unusable(200, "an empty body")
+
+    def _continues(self, headers: Mapping[str, str]) -> bool:
+        match = _PART.fullmatch(headers.get("Content-Range", "").strip())
+        if match is None or self._validator is None or int(match[1]) != self.received:
+            return False
+        whole = self.total if match[3] == "*" else int(match[3])
+        tag = headers.get("ETag")
+        if tag is not None and self._validator.startswith('"') and tag != self._validator:
+            return False
+        # Another length than before is believed only from an answer that names the same version.
+        if whole != self.total and self.total is not None and tag != self._validator:
+            return False
+        self.total = whole
+        return True
+
+    def _check_size(self, status: int, size: int) -> None:
+        if self._max_bytes is not None and size > self._max_bytes:
+            raise errors.ResponseTooLargeError(
+                f"{DOWNLOAD} was answered with more than the {self._max_bytes} bytes that max_bytes allows",
+                operation=DOWNLOAD,
+                status=status,
+                limit=self._max_bytes,
+            )
+
+    def _unusable(self, status: int, what: str) -> errors.ResponseBodyError:
+        return errors.ResponseBodyError(f"{DOWNLOAD} was answered with {what}", operation=DOWNLOAD, status=status)
+
+
+def _validator(headers: Mapping[str, str]) -> str | None:
+    """Return what `If-Range` can name; None where the server offers no parts or nothing strong."""
+    if "bytes" not in headers.get("Accept-Ranges", "").lower():
+        return None
+    tag = headers.get("ETag", "").strip()
+    if _STRONG_TAG.fullmatch(tag):
+        return tag
+    modified = headers.get("Last-Modified", "").strip()
+    changed_at, answered_at = parse_date(modified), parse_date(headers.get("Date", ""))
+    if changed_at is None or answered_at is None or answered_at - changed_at < 1.0:
+        return None
+    return modified if modified.isascii() and modified.isprintable() else None
+
+
+def _whole(text: str) -> int | None:
+    text = text.strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else None

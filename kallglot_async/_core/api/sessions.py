@@ -1,0 +1,269 @@
+"""Operations on sessions and their transcripts, and how each revision finds its place in the one value."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from kallglot_async._checks import check_text, shown
+from kallglot_async._core.api.ids import check_session_id
+from kallglot_async._core.api.lenient_json import MalformedBodyError, Reader, WrongShapeError
+from kallglot_async._core.api.operation import Operation, checked, with_query
+from kallglot_async.errors import ConfigurationError
+from kallglot_async.models import (
+    EndReason,
+    Languages,
+    Provider,
+    Segment,
+    Session,
+    SessionMode,
+    SessionRecording,
+    SessionStatus,
+    SessionTranscript,
+    Stream,
+    Transcript,
+    TranscriptStatus,
+    Turn,
+)
+from kallglot_async.models._base import JSONValue, Timestamp
+
+__all__ = [
+    "TEXT_FORMATS",
+    "decode_session",
+    "decode_text",
+    "decode_transcript",
+    "end_session",
+    "retrieve_session",
+    "retrieve_transcript",
+    "retrieve_transcript_text",
+]
+
+TEXT_FORMATS = ("text", "srt", "vtt")
+
+
+def retrieve_session(id: str) -> Operation[Session]:
+    """Return the GET of one session.
+
+    Raises:
+        InvalidIdError: It is not an id of a session.
+    """
+    name = "sessions.retrieve"
+    return Operation(
+        name=name,
+        method="GET",
+        path=f"sessions/{check_session_id(id)}",
+        group="sessions.read",
+        decode=checked(decode_session, lambda session: session.id == id),
+    )
+
+
+def end_session(id: str, *, idempotency_key: str, reason: str | None = None) -> Operation[Session]:
+    """Return the POST that ends a session. Only revision A knows a reason; without one there is no body.
+
+    Raises:
+        ConfigurationError: The reason or the key cannot be sent.
+        InvalidIdError: It is not an id of a session.
+    """
+    name = "sessions.end"
+    check_session_id(id)
+    check_text("idempotency_key", idempotency_key)
+    if reason is not None and not (isinstance(reason, str) and reason.isprintable() and reason.strip()):
+        raise ConfigurationError(f"reason is a text such as 'completed', not {shown(reason, 40)}")
+    return Operation(
+        name=name,
+        method="POST",
+        path=f"sessions/{id}/end",
+        group="sessions.write",
+        decode=checked(decode_session, lambda session: session.id == id),
+        body=None if reason is None else msgspec.json.encode({"reason": str(reason)}),
+        idempotency_key=idempotency_key,
+    )
+
+
+def retrieve_transcript(id: str, *, include_translations: bool | None = None) -> Operation[Transcript]:
+    """Return the GET of a session's transcript as JSON.
+
+    Raises:
+        InvalidIdError: It is not an id of a session.
+    """
+    name = "sessions.transcript"
+    query = {} if include_translations is None else {"include_translations": _truth(include_translations)}
+    return Operation(
+        name=name,
+        method="GET",
+        path=with_query(f"sessions/{check_session_id(id)}/transcript", query),
+        group="sessions.read",  # assumed: the documentation does not say which group a transcript belongs to
+        decode=checked(decode_transcript, lambda transcript: transcript.session_id == id),
+    )
+
+
+def retrieve_transcript_text(
+    id: str, *, format: str = "text", include_translations: bool | None = None
+) -> Operation[str]:
+    """Return the GET of a session's transcript as plain text or subtitles (revision A).
+
+    Raises:
+        ConfigurationError: There is no such format.
+        InvalidIdError: It is not an id of a session.
+    """
+    check_session_id(id)
+    if format not in TEXT_FORMATS:
+        raise ConfigurationError(f"format is one of {', '.join(TEXT_FORMATS)}, not {shown(format, 40)}")
+    query = {"format": format}
+    if include_translations is not None:
+        query["include_translations"] = _truth(include_translations)
+    return Operation(
+        name="sessions.transcript_text",
+        method="GET",
+        path=with_query(f"sessions/{id}/transcript", query),
+        group="sessions.read",
+        decode=lambda body: decode_text(body, format),
+    )
+
+
+def _truth(value: bool) -> str:
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"include_translations is True or False, not {shown(value, 40)}")
+    return "true" if value else "false"
+
+
+class _Provider(msgspec.Struct, frozen=True):
+    """Revision A's provider, which holds the number too."""
+
+    type: str | None = None
+    phone_number: str | None = None
+    status: str | None = None
+    call_sid: str | None = None
+
+
+class _Session(msgspec.Struct, frozen=True):
+    """A session of either revision: B's provider is a text, and its answer to `end` says `duration_seconds`."""
+
+    id: str
+    object: Literal["session"]
+    status: SessionStatus
+    mode: SessionMode | None = None
+    source_language: str | None = None
+    target_language: str | None = None
+    stream: Stream | None = None
+    provider: str | _Provider | None = None
+    phone_number: str | None = None
+    duration: float | None = None
+    duration_seconds: float | None = None
+    recording: SessionRecording | None = None
+    transcript: SessionTranscript | None = None
+    metadata: JSONValue = None
+    created_at: Timestamp | None = None
+    started_at: Timestamp | None = None
+    ended_at: Timestamp | None = None
+    end_reason: EndReason | None = None
+
+
+class _Measures(msgspec.Struct, frozen=True):
+    """What revision B counts of a transcript."""
+
+    total_turns: float | None = None
+    duration_seconds: float | None = None
+    languages_detected: tuple[str, ...] = ()
+
+
+class _Transcript(msgspec.Struct, frozen=True):
+    """A transcript of either revision."""
+
+    session_id: str
+    object: Literal["transcript"]
+    status: TranscriptStatus
+    id: str | None = None
+    language: Languages | None = None
+    segments: tuple[Segment, ...] = ()
+    turns: tuple[Turn, ...] = ()
+    duration: float | None = None
+    word_count: float | None = None
+    metadata: _Measures | None = None
+
+
+_read_session = Reader(
+    _Session, moments=frozenset({"created_at", "started_at", "ended_at", "expires_at"}), kept=frozenset({"metadata"})
+).read
+
+_read_transcript = Reader(_Transcript, moments=frozenset({"timestamp"})).read
+
+_NO_MEASURES = _Measures()
+
+
+def decode_session(body: bytes) -> Session:
+    """Return the session in `body`, which may be B's short summary of an ended one.
+
+    Raises:
+        MalformedBodyError: It is not JSON.
+        WrongShapeError: A required field is missing, or a field has a type it never has.
+    """
+    sent = _read_session(body)
+    provider = Provider(type=sent.provider) if isinstance(sent.provider, str) else None
+    phone_number = sent.phone_number
+    if isinstance(sent.provider, _Provider):
+        provider = Provider(type=sent.provider.type, status=sent.provider.status, call_sid=sent.provider.call_sid)
+        phone_number = phone_number or sent.provider.phone_number
+    return Session(
+        id=sent.id,
+        object=sent.object,
+        status=sent.status,
+        mode=sent.mode,
+        source_language=sent.source_language,
+        target_language=sent.target_language,
+        stream=sent.stream,
+        provider=provider,
+        phone_number=phone_number,
+        duration=sent.duration if sent.duration is not None else sent.duration_seconds,
+        recording=sent.recording,
+        transcript=sent.transcript,
+        metadata=sent.metadata,
+        created_at=sent.created_at,
+        started_at=sent.started_at,
+        ended_at=sent.ended_at,
+        end_reason=sent.end_reason,
+    )
+
+
+def decode_transcript(body: bytes) -> Transcript:
+    """Return the transcript in `body`; raises as `decode_session` does."""
+    sent = _read_transcript(body)
+    measures = sent.metadata or _NO_MEASURES
+    return Transcript(
+        session_id=sent.session_id,
+        object=sent.object,
+        status=sent.status,
+        id=sent.id,
+        language=sent.language,
+        languages_detected=measures.languages_detected,
+        segments=sent.segments,
+        turns=sent.turns,
+        duration=sent.duration if sent.duration is not None else measures.duration_seconds,
+        word_count=sent.word_count,
+        total_turns=measures.total_turns,
+    )
+
+
+def decode_text(body: bytes, format: str) -> str:
+    """Return a transcript that came as text.
+
+    Raises:
+        MalformedBodyError: It is not UTF-8, or a page of HTML, or no WebVTT although that was asked for.
+        WrongShapeError: It is JSON: this server does not know the parameter `format`.
+    """
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = None
+    if text is None:
+        raise MalformedBodyError("the body is not valid UTF-8")
+    start = text.lstrip()[:200].lower()
+    if start.startswith(("<!doctype", "<html")):
+        raise MalformedBodyError("the body is a page of HTML")
+    if start.startswith("{"):
+        raise WrongShapeError(f"Expected `{format}`, got a JSON object: this session's transcript comes as JSON only")
+    # Every WebVTT file begins so (W3C WebVTT, section 4.1); nothing as firm is known of the other two.
+    if format == "vtt" and not start.startswith("webvtt"):
+        raise MalformedBodyError("the body is not WebVTT")
+    return text

@@ -1,0 +1,225 @@
+"""`Window`: the limit of one endpoint group under one key, as the server announces it (`X-RateLimit-*`).
+
+1. Never send what the server's newest figure does not cover: `available = remaining - in flight`. A request
+   in flight may or may not be in the figure already; it is counted, so the error is on the safe side.
+2. An answer counts if its window is newer, or if its request was sent after the newest figure had arrived;
+   within a window any other answer may only lower the figure. Order is told by counted events, not by a clock
+   that may stand still; what was lost stays counted until a figure is sure to cover it.
+3. A spent or unknown window is opened by one probe: one request goes alone, the rest follow its answer. A
+   spent one is probed when it renews, a refused one when the time the server named has passed.
+4. Direct requests spend what is available at once, polls worth it do so but for its last tenth, which is for
+   who comes later. Other polls keep an even pace of one every `max(period / limit, time left / available)`
+   seconds: GCRA with a burst of two, because a timer that fires late must not cost a slot. The pace stays 2 %
+   below the limit, so that the last request of a window is no gamble on network latency.
+5. The length of a window is in no header. It is at least the longest time to a reset that was seen, and at
+   most the distance of two resets between which the figure recovered. A reset that moves by less than the longest
+   rest shows a sliding window or a token bucket; rules 1 and 4 hold for those too: time left / available is
+   what they can sustain.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.limit.ticket import Pace, Ticket, Urgency
+
+__all__ = ["ROUNDING", "Window"]
+
+DOCUMENTED_PERIOD = 60.0  # seconds; "requests per minute" in every table of the documentation
+ROUNDING = 1.0  # seconds by which whole-second headers can overstate the time left
+_SILENCE = 3  # answers in a row without figures after which a server is taken to announce none any more
+_KEPT = 10  # one request in so many of a window is not spent ahead of the pace, so that who comes later gets a turn
+_HEADROOM = 50  # one request in so many is left unused by paced polls
+
+
+class Window:
+    """The limit of one endpoint group under one key, as the server announces it."""
+
+    __slots__ = (
+        "_event",
+        "_figure_event",
+        "_longest_rest",
+        "_lost",
+        "_pace",
+        "_period",
+        "_probe_out",
+        "_remaining",
+        "_reopens_at",
+        "_reset",
+        "_resets_at",
+        "_silent",
+        "in_flight",
+        "is_rolling",
+        "limit",
+    )
+
+    def __init__(self) -> None:
+        self.limit: int | None = None
+        self.in_flight = 0
+        self._remaining = 0
+        self._reset = -math.inf  # the server's own clock, to compare windows with
+        self._resets_at = -math.inf  # the same on our clock, to wait with
+        self._reopens_at = -math.inf
+        self._event = 0  # counts figures and losses as they are heard of
+        self._figure_event = 0  # the newest figure's
+        self._period: float | None = None
+        self._longest_rest = 0.0  # the longest time to a reset that was seen
+        self._lost: deque[int] = deque(maxlen=1000)  # the events of losses that no figure covers yet
+        self._probe_out = False
+        self._silent = 0  # answers in a row that announced nothing
+        self._pace = Pace()
+        # A sliding window or a token bucket: its reset moves by less than the longest rest that was seen.
+        self.is_rolling = False
+
+    @property
+    def available(self) -> int:
+        """Requests that the newest figure covers beyond those in flight."""
+        return self._remaining - self.in_flight
+
+    @property
+    def period(self) -> float:
+        """The length of a window in seconds, as far as known."""
+        return self._period or self._longest_rest or DOCUMENTED_PERIOD
+
+    @property
+    def _at_least(self) -> float:
+        """Seconds that a window lasts at least: whole-second headers can overstate a rest by two."""
+        return max(0.0, self._longest_rest - 2 * ROUNDING)
+
+    def resets_in(self, now: float) -> float:
+        """Seconds until the window renews, 0.0 when it has."""
+        return max(0.0, self._resets_at - now)
+
+    def can_run_low(self, now: float) -> bool:
+        """Whether polls may spend the window below one request for each pending id.
+
+        Not its last quarter, and not where no moment of renewal is known: rounding hides it, or it is rolling.
+        """
+        if self.limit is None or self.is_rolling or self.resets_in(now) < 5 * ROUNDING:
+            return False
+        return self.available > self.limit / 4
+
+    def interval(self, now: float) -> float:
+        """Seconds between two paced polls."""
+        if self.limit is None:
+            return 0.0
+        spare = self.limit // _HEADROOM
+        shortest = (self._period or self._at_least) / max(1, self.limit - spare)
+        left = self._resets_at - now
+        if shortest:
+            # Whole-second headers overstate a short rest by much of it; of a long one that second is a margin.
+            left -= ROUNDING if self.period < 10 * ROUNDING else 0.0
+        elif left <= 0:
+            return self.period / self.limit
+        return max(shortest, left / max(1, self.available - spare))
+
+    def next_at(self, now: float, urgency: Urgency) -> float:
+        """Return when a request may go: `now` or before for at once, infinity for "when an answer comes"."""
+        if self.available < 1:
+            return math.inf if self._probe_out else self._reopens_at
+        return self._pace.theoretical + self.interval(now) if self._is_paced(urgency) else now
+
+    def on_sent(self, now: float, urgency: Urgency, *, is_ruling: bool = True) -> Ticket:
+        """A request goes out now; one that went by other rules than these is no probe of theirs."""
+        ticket = Ticket(now, is_ruling and self.available < 1, self._event)
+        if self._is_paced(urgency):
+            ticket.pace = self._pace.on_sent(now, self.interval(now))
+        self._probe_out = self._probe_out or ticket.is_probe
+        self.in_flight += 1
+        return ticket
+
+    def on_unsent(self, ticket: Ticket) -> None:
+        """A granted request was not sent after all: everything is as before."""
+        self._land(ticket)
+        if ticket.pace is not None:
+            self._pace.on_unsent(ticket.pace)
+
+    def on_lost(self, ticket: Ticket) -> None:
+        """A request ended without an answer. The server may have counted it, so it is counted."""
+        self._land(ticket)
+        self._remaining = max(0, self._remaining - 1)
+        self._event += 1
+        self._lost.append(self._event)
+
+    def on_answer(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:
+        """A request was answered, and not refused."""
+        self._land(ticket)
+        if figures is not None:
+            self._adopt(ticket, now, figures)
+            return
+        self._remaining = max(0, self._remaining - 1)
+        self._silent += 1
+        if self._silent >= _SILENCE and ticket.is_probe:
+            self.limit = None  # the server has stopped announcing; one page without headers would not say so
+
+    def on_refused(self, ticket: Ticket, now: float, figures: RateFigures | None, until: float) -> None:
+        """A request was answered 429: nothing goes out before `until`, then one probe."""
+        self._land(ticket)
+        if figures is not None:
+            self._adopt(ticket, now, figures)
+        self._remaining = 0
+        self._on_figure()  # what was sent before the refusal may not raise it again
+        self._reopens_at = max(self._reopens_at, until)
+
+    def forget_in_flight(self) -> None:
+        """The event loop that sent them is gone: no answer will come."""
+        self._remaining = max(0, self._remaining - self.in_flight)
+        self.in_flight = 0
+        self._probe_out = False
+
+    def guard(self) -> float:
+        """Seconds past the announced reset before a spent window is probed: rounding and skew."""
+        return min(1.2, self.period / 5)
+
+    def _is_paced(self, urgency: Urgency) -> bool:
+        """Whether it keeps the even pace: a poll that would go ahead does so too, in the last tenth of a window."""
+        if urgency is Urgency.AHEAD:
+            return self.available <= (self.limit or 0) // _KEPT
+        return urgency is Urgency.PACED
+
+    def _land(self, ticket: Ticket) -> None:
+        self.in_flight -= 1
+        if ticket.is_probe:
+            self._probe_out = False
+
+    def _adopt(self, ticket: Ticket, now: float, figures: RateFigures) -> None:
+        self._silent = 0
+        is_newer = figures.reset > self._reset + 0.5
+        is_later = ticket.event >= self._figure_event
+        if not (is_newer or is_later):
+            if figures.reset > self._reset - 0.5 and figures.remaining < self._remaining:
+                self._remaining = figures.remaining
+                self._on_figure()
+            return
+        resets_at = now + figures.resets_in
+        if is_newer or figures.reset < self._reset - 0.5:
+            self._learn_period(figures)
+            self._resets_at = resets_at
+        else:
+            # `Date` is rounded down, so each estimate is late by up to a second: the earliest is the best.
+            self._resets_at = min(self._resets_at, resets_at)
+        self.limit = figures.limit
+        # What was lost after this request was sent may not be in its figure yet.
+        while self._lost and self._lost[0] <= ticket.event:
+            self._lost.popleft()
+        self._remaining = max(0, figures.remaining - len(self._lost))
+        self._reset = figures.reset
+        self._on_figure()
+        self._reopens_at = self._resets_at + self.guard()
+
+    def _on_figure(self) -> None:
+        self._event += 1
+        self._figure_event = self._event
+
+    def _learn_period(self, figures: RateFigures) -> None:
+        self._longest_rest = max(self._longest_rest, figures.resets_in)
+        step = figures.reset - self._reset
+        recovered = figures.remaining >= self._remaining
+        self.is_rolling = self.is_rolling or 0.5 < step < self._at_least - 0.5
+        # A step far beyond the longest rest is many windows, slept through.
+        if recovered and max(1.0, self._at_least) <= step <= 2 * self._longest_rest + 2 * ROUNDING:
+            self._period = min(self._period or math.inf, step)
+        if self._period is not None and self._period < self._at_least:
+            self._period = self._at_least

@@ -1,0 +1,410 @@
+"""When to poll which id: one queue per wait call, one learned model per client.
+
+How a granted slot is spent (`PollQueue.take`), in this order:
+
+1. Last looks. The final poll of an id is due `lead` seconds before its deadline, so that the answer is in time.
+2. The id that is due first. It is due once its hazard has grown, since it was last seen running, by
+   -ln(1 - WORTH) * (1 +- JITTER): a poll then finds it settled with a probability of about WORTH. Without the
+   jitter the model would lock itself into late polling. An id of unknown age is due when it is added, unless the
+   first looks before it found theirs running (see `_first_look_due`).
+3. The id seen longest ago, if that was pending / (FRESH * rate) seconds ago, or if by what has been learned since
+   then it is overdue. This fifth of the budget keeps the tail of a batch tight, and bounds what a wrong law costs.
+4. Otherwise none: the slot stays unused.
+
+How a window is spent (`_can_spend`): a request goes ahead of the even pace if, by what has been observed, it finds
+its id settled with a probability of at least pending / (remaining - pending), within WORTH and DEAREST. An id then
+costs on average what the window holds for it. Once `remaining` is down to `pending`, only what is as good as SURE
+goes ahead, and a part of the window is kept (`Supply.can_run_low`): every open id can still be looked at, at the
+even pace, before the window renews.
+
+Pure: no clock (`now` is an argument: seconds of a clock that never goes back), no randomness of its own, no I/O.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush, heapreplace
+from math import expm1, inf, log1p
+
+from kallglot_async._core.polling.hazard import FirstLooks, PollModel
+from kallglot_async._core.polling.pending import (
+    FIRM,
+    FLYING,
+    GONE,
+    LEARNED,
+    OVER,
+    TOLD,
+    BySight,
+    Endings,
+    Entry,
+    Place,
+    remove_latest,
+    trim,
+)
+from kallglot_async._core.polling.schedule import PollSchedule, Slot, Supply
+
+__all__ = ["FRESH", "Entry", "PollModel", "PollQueue", "PollSchedule", "Slot", "Supply"]
+
+# From the simulations in benchmarks/policies.py. A probability, or a share of the rate, where no unit is given.
+WORTH = 0.25  # q of the waiting rules: a poll is worth sending for this chance of finding its id settled
+JITTER = 0.25
+SURE = 0.9  # the chance for which a poll goes ahead though there is no request to spare
+DEAREST = 0.8  # the most that is asked of a poll that goes ahead, however scarce requests are
+FRESH = 0.2  # f of the waiting rules
+FIRST_LOOKS = 0.5  # for first looks that are probably in vain: they show when that changes
+SAVING = 0.1  # the same, while what is saved now can be spent later in the window
+MIN_GAP = 1.0  # s between two polls of one id
+UNKNOWN_GAP = 2.0  # s: the documented polling interval, for freshness while the rate is unknown
+PATIENCE = 10  # refusals of one id in a row that stop its clock; a server that only refuses must not stop it for good
+MAX_PUT_BACKS = 100  # per question, so that it never takes more than a millisecond
+
+_STEP = -log1p(-WORTH)
+
+
+class PollQueue:
+    """The ids of one wait call, and which of them to poll next.
+
+    Args:
+        model: What the client has learned; shared by all its queues.
+        schedule: How the polls of one id follow each other.
+        timeout: Seconds per id counted from its first poll; None: for ever.
+        random: Gives numbers from 0 up to 1, as `random.random` does.
+        lead: Seconds before a deadline at which the last look is sent: the round trip, as the caller sees it.
+        from_add: Count the timeout from the moment an id is added, as for a single call that must end in time.
+    """
+
+    __slots__ = (
+        "_by_sight", "_deadlines", "_first_look_at", "_first_looks", "_flying", "_from_add", "_heap", "_live",
+        "_model", "_new", "_random", "_schedule", "_timeout", "lead",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        model: PollModel,
+        *,
+        schedule: PollSchedule,
+        timeout: float | None,
+        random: Callable[[], float],
+        lead: float = 0.25,
+        from_add: bool = False,
+    ) -> None:
+        self.lead = lead
+        self._from_add = from_add
+        self._model = model
+        self._schedule = schedule
+        self._timeout = timeout
+        self._random = random
+        self._live = 0
+        self._flying = 0
+        self._first_looks = FirstLooks()
+        self._first_look_at = -inf
+        # What is gone or has moved on stays in these until it is met or `_trim` finds too much of it.
+        self._new: deque[Entry] = deque()  # of unknown age and never polled: first come, first looked at
+        self._heap: list[Place] = []  # all others that wait, by key
+        self._by_sight = BySight()
+        self._deadlines = Endings()
+
+    def __len__(self) -> int:
+        """How many ids are pending: waiting for a poll or being polled."""
+        return self._live
+
+    def __repr__(self) -> str:
+        return f"<PollQueue {self._schedule.policy}: {self._live} pending, {self._flying} in flight>"
+
+    # -- facts
+
+    def add(self, id: str, kind: str, now: float, *, age: float | None = None, due_in: float | None = None) -> Entry:
+        """A new id to wait for: its age and a server's hint when to come, in seconds, where they are known."""
+        born_at = now if age is None else now - max(0.0, age)
+        entry = Entry(id, kind, now, born_at, None if age is None else born_at, self._timeout, FIRM)
+        self._live += 1
+        self._model.pending += 1
+        if self._from_add and self._timeout is not None:
+            entry.first_poll_at = now
+            self._deadlines.start(entry)
+        schedule = self._schedule
+        if schedule.policy != "learned":
+            if age is not None and schedule.delay:
+                self._wait(entry, now + max(0.0, schedule.delay - age), FIRM)
+            else:
+                self._new.append(entry)
+        elif due_in is not None:
+            hinted = now + max(0.0, due_in)
+            self._wait(entry, hinted if age is None else max(now, min(hinted, self._observed_key(entry))), FIRM)
+        elif age is not None:
+            self._wait(entry, max(now, self._key(entry)), LEARNED)
+            self._by_sight.append(entry)
+        else:
+            self._new.append(entry)
+        return entry
+
+    def on_pending(self, entry: Entry, now: float, *, age: float | None = None, hint_in: float | None = None) -> None:
+        """It is still running; the answer may have told its age and when to come back, in seconds."""
+        if not self._land(entry):
+            return
+        entry.failures = entry.refusals = 0
+        if entry.seen_at is None:
+            self._first_looks.on_look(0.0)
+        self._date(entry, now, age)
+        if entry.seen_at is not None:
+            self._model.on_running(entry.kind, entry.seen_at - entry.born_at, now - entry.born_at)
+        entry.seen_at = now
+        deadline = entry.deadline
+        if deadline is not None and now >= deadline - self.lead:
+            entry.state = OVER
+            self._deadlines.end(entry)
+        else:
+            self._reschedule(entry, now, hint_in)
+
+    def on_settled(self, entry: Entry, now: float, *, age: float | None = None, took: float | None = None) -> None:
+        """It has settled; the answer may have told its age, and the seconds from creation to completion."""
+        if entry.seen_at is None:
+            unseen = self._first_looks.growth
+            since = self._model.observed_growth(entry.kind, 0.0, now - entry.born_at)
+            self._first_looks.on_look(expm1(-unseen) / expm1(-unseen - since))
+        self._date(entry, now, took if age is None else age)
+        if entry.seen_at is not None:
+            seen_age = entry.seen_at - entry.born_at
+            if took is not None:
+                self._model.on_took(entry.kind, seen_age, took)
+            else:
+                self._model.on_settled(entry.kind, seen_age, now - entry.born_at)
+        self.discard(entry)
+
+    def on_told(self, entry: Entry, at: float) -> None:
+        """The server says that it has settled: look at `at`, whatever the schedule says; not if it is in flight."""
+        if entry.state <= LEARNED:
+            if entry.polls == 0:
+                remove_latest(self._new, entry)
+            self._wait(entry, at, TOLD)
+
+    def on_refused(self, entry: Entry, now: float) -> None:
+        """The poll was refused (429): it never happened, and is due as it was."""
+        if not self._land(entry):
+            return
+        entry.polls -= 1
+        entry.refusals += 1
+        deadline = entry.deadline
+        if entry.polls == 0 and entry.failures == 0 and not self._from_add and entry.refusals <= PATIENCE:
+            entry.first_poll_at = None
+            self._deadlines.undo_start(entry)
+        elif deadline is not None and deadline - self.lead <= now and entry.refusals <= PATIENCE:
+            self._deadlines.undo_last_look(entry)
+        if entry.polls == 0 and entry.seen_at is None and entry.key == entry.born_at:
+            entry.state = FIRM
+            self._new.appendleft(entry)
+        elif entry.key <= now:
+            self._wait(entry, entry.key, FIRM)
+        else:
+            self._wait(entry, entry.key, LEARNED)
+            self._by_sight.put_back(entry)
+
+    def on_failed(self, entry: Entry, now: float, retry_at: float) -> None:
+        """The poll failed for a passing reason: poll it again at `retry_at`."""
+        if self._land(entry):
+            entry.failures += 1
+            self._wait(entry, max(now, retry_at), FIRM)
+
+    def discard(self, entry: Entry) -> None:
+        """Nobody waits for it any more. Safe in any state, and twice."""
+        if entry.state == GONE:
+            return
+        self._land(entry)
+        entry.state = GONE
+        self._live -= 1
+        self._model.pending -= 1
+        self._trim()
+
+    # -- questions
+
+    def next_slot(self, now: float, supply: Supply) -> Slot | None:
+        """When to ask the limiter for a slot; None: nothing waits for a poll. Ask again when facts have come in."""
+        if self._live == self._flying:
+            return None
+        last, _ = self._deadlines.next_last_look(now, self.lead)
+        if last <= now:
+            return Slot(now, ahead=True)
+        due, entry = self._next_due(now, supply)
+        at = max(now, min(last, due, self._next_fresh(supply)[0]))
+        if at == inf:
+            return None
+        return Slot(at, ahead=at == last or (entry is not None and due <= at and self._can_spend(entry, at, supply)))
+
+    def take(self, now: float, supply: Supply) -> Entry | None:
+        """The id to spend a granted slot on, in flight from now on; None: nothing is worth it, give it back."""
+        at, entry = self._deadlines.next_last_look(now, self.lead)
+        if entry is not None and at <= now:
+            self._deadlines.take_last_look()
+            if self._from_add and entry.polls == 0:
+                remove_latest(self._new, entry)
+            return self._fly(entry, now)
+        at, entry = self._next_due(now, supply)
+        if entry is not None and at <= now:
+            if self._new and entry is self._new[0]:
+                self._new.popleft()
+                self._first_look_at = now
+            else:
+                heappop(self._heap)
+            return self._fly(entry, now)
+        at, entry = self._next_fresh(supply)
+        if entry is not None and at <= now:
+            self._by_sight.pop()
+            return self._fly(entry, now)
+        return None
+
+    def next_deadline(self) -> float | None:
+        """The moment from which `pop_expired` has something to give, as things stand."""
+        return self._deadlines.next_deadline()
+
+    def pop_expired(self, now: float) -> Entry | None:
+        """The next entry whose wait has ended, removed: past its deadline, or its last look found it running.
+
+        Past its deadline it may still be in flight; whatever answer comes is then ignored, except that the model
+        learns from a settled one.
+        """
+        entry = self._deadlines.pop_expired(now)
+        if entry is not None:
+            self.discard(entry)
+        return entry
+
+    # -- from state to state
+
+    def _wait(self, entry: Entry, key: float, state: int) -> None:
+        entry.key = key
+        entry.state = state
+        heappush(self._heap, Place(key, entry))
+        self._trim()
+
+    def _fly(self, entry: Entry, now: float) -> Entry:
+        entry.state = FLYING
+        entry.polls += 1
+        self._flying += 1
+        if entry.first_poll_at is None:
+            entry.first_poll_at = now
+            if self._timeout is not None:
+                self._deadlines.start(entry)
+        return entry
+
+    def _land(self, entry: Entry) -> bool:
+        """Take it out of flight; False if it was not in flight any more."""
+        if entry.state != FLYING:
+            return False
+        self._flying -= 1
+        entry.state = OVER
+        return True
+
+    def _date(self, entry: Entry, now: float, age: float | None) -> None:
+        """Count its age from its creation, if the answer told; it has been running from then on."""
+        if age is not None:
+            entry.born_at = now - max(0.0, age)
+            if entry.seen_at is None:
+                entry.seen_at = entry.born_at
+
+    def _reschedule(self, entry: Entry, now: float, hint_in: float | None) -> None:
+        if self._schedule.policy != "learned":
+            self._wait(entry, now + max(self._schedule.interval(entry.polls), hint_in or 0.0), FIRM)
+        elif hint_in is not None:
+            self._wait(entry, now + max(MIN_GAP, hint_in), FIRM)
+        else:
+            self._wait(entry, max(now + MIN_GAP, self._key(entry)), LEARNED)
+            self._by_sight.append(entry)
+
+    def _trim(self) -> None:
+        """Drop what is gone or has moved on once it outnumbers what is pending: O(1) per call on average."""
+        room = self._live + self._live // 4 + 64
+        if len(self._heap) > room:
+            self._heap = [
+                p for p in self._heap if p.entry.state <= LEARNED and p.entry.key == p.key
+            ]  # not p.stale, inlined
+            heapify(self._heap)
+        trim(self._new, room)
+        self._by_sight.trim(room)
+        self._deadlines.trim(room)
+
+    # -- what is due
+
+    def _next_due(self, now: float, supply: Supply) -> tuple[float, Entry | None]:
+        self._put_back(now)
+        while self._new and self._new[0].state == GONE:
+            self._new.popleft()
+        due, entry = (self._heap[0].key, self._heap[0].entry) if self._heap else (inf, None)
+        if self._new and (first := self._first_look_due(self._new[0], supply)) <= due:
+            return first, self._new[0]
+        return due, entry
+
+    def _put_back(self, now: float) -> None:
+        """Put back what is due by its key but, by what has been learned since it got that, not worth a poll."""
+        put_back = 0
+        while self._heap:
+            place, entry = self._heap[0], self._heap[0].entry
+            if place.stale:
+                heappop(self._heap)
+            elif place.key > now or put_back == MAX_PUT_BACKS or self._is_worth_it(entry, now):
+                return
+            else:
+                entry.key = self._key(entry)
+                heapreplace(self._heap, Place(entry.key, entry))
+                put_back += 1
+
+    def _first_look_due(self, entry: Entry, supply: Supply) -> float:
+        """When the first look at an id of unknown age is worth it.
+
+        At once, as long as the first looks before it were. If those found theirs running, it is taken to have been
+        created when it was added, as they were, and is due by that age; but some are looked at all the same.
+        """
+        missing = _STEP - self._first_looks.growth
+        if missing <= 0.0 or self._schedule.policy != "learned":
+            return entry.key
+        share = SAVING if supply.spare(self._model.pending) > 0.0 else FIRST_LOOKS
+        by_age = entry.born_at + self._model.age_after(entry.kind, 0.0, missing)
+        return min(by_age, self._first_look_at + supply.seconds_per_request(share))
+
+    def _next_fresh(self, supply: Supply) -> tuple[float, Entry | None]:
+        """The id seen longest ago, and when it is to be looked at for that."""
+        entry = self._by_sight.first()
+        if entry is None or entry.seen_at is None:
+            return inf, None
+        gap = self._model.pending * supply.seconds_per_request(FRESH)
+        seen_age = entry.seen_at - entry.born_at
+        overdue = entry.born_at + self._model.age_after(entry.kind, seen_age, (1.0 + JITTER) * _STEP)
+        least = UNKNOWN_GAP if supply.rate == inf else MIN_GAP
+        return max(entry.seen_at + least, min(entry.seen_at + gap, overdue)), entry
+
+    def _key(self, entry: Entry) -> float:
+        """The moment at which its hazard has grown by the step since it was last seen."""
+        seen_age = 0.0 if entry.seen_at is None else entry.seen_at - entry.born_at
+        return entry.born_at + self._model.age_after(entry.kind, seen_age, self._step())
+
+    def _step(self) -> float:
+        return _STEP * (1.0 + JITTER * (2.0 * self._random() - 1.0))
+
+    def _observed_key(self, entry: Entry) -> float:
+        """As `_key`, from what was observed alone: where the server names a moment, guesses do not come before it."""
+        return entry.born_at + self._model.observed_age_after(entry.kind, 0.0, self._step())
+
+    def _is_worth_it(self, entry: Entry, now: float) -> bool:
+        if entry.state <= FIRM or entry.seen_at is None:
+            return True
+        growth = self._model.growth(entry.kind, entry.seen_at - entry.born_at, now - entry.born_at)
+        return growth >= 0.99 * (1.0 - JITTER) * _STEP  # 0.99: a key may come a rounding early
+
+    # -- spending a window
+
+    def _can_spend(self, entry: Entry, now: float, supply: Supply) -> bool:
+        """Whether a poll of it may go ahead of the even pace; the rule is at the top of the module."""
+        if entry.state == TOLD:
+            return True
+        spare = supply.spare(self._model.pending)
+        if spare <= 0.0 and not supply.can_run_low:
+            return False
+        if entry.seen_at is None:
+            growth = self._first_looks.growth
+            growth += self._model.observed_growth(entry.kind, 0.0, now - entry.born_at)
+        else:
+            seen_age = entry.seen_at - entry.born_at
+            growth = self._model.observed_growth(entry.kind, seen_age, now - entry.born_at)
+        chance = -expm1(-growth)
+        if spare <= 0.0:  # a hit takes a pending id with it, so a near-certain one leaves no open id without a look
+            return chance >= SURE
+        return chance >= min(DEAREST, max(WORTH, self._model.pending / spare))

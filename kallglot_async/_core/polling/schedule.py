@@ -1,0 +1,95 @@
+"""The values that go into a poll queue and come out of it."""
+
+from __future__ import annotations
+
+from math import inf, isfinite, log
+from typing import Literal
+
+import msgspec
+
+from kallglot_async._checks import check_seconds, shown
+from kallglot_async.errors import ConfigurationError
+
+__all__ = ["PollSchedule", "Slot", "Supply"]
+
+
+class PollSchedule(msgspec.Struct, frozen=True, kw_only=True):
+    """How the polls of one id follow each other.
+
+    `learned()` (the default), `fixed(...)`, `exponential(...)`, or `behind_webhooks(...)`.
+    """
+
+    policy: Literal["learned", "fixed", "exponential"] = "learned"
+    first: float = 2.0
+    factor: float = 1.0
+    maximum: float = 2.0
+    delay: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what would poll never, or without a pause: a `ConfigurationError`."""
+        check_seconds("first", self.first)
+        check_seconds("maximum", self.maximum)
+        check_seconds("delay", self.delay, zero=True)
+        if check_seconds("factor", self.factor) < 1.0:
+            raise ConfigurationError(f"factor is {shown(self.factor)}: give a number from 1 up")
+        if self.maximum < self.first:
+            raise ConfigurationError(
+                f"maximum {shown(self.maximum)} is below first {shown(self.first)}: give a larger maximum"
+            )
+
+    @classmethod
+    def learned(cls) -> PollSchedule:
+        """Poll when the learned law says that it pays; about as exponential back-off until there is data."""
+        return cls()
+
+    @classmethod
+    def fixed(cls, interval: float = 2.0) -> PollSchedule:
+        """Poll every `interval` seconds, as documented, or as often as the rate allows."""
+        check_seconds("interval", interval)
+        return cls(policy="fixed", first=interval, maximum=interval)
+
+    @classmethod
+    def exponential(cls, first: float = 1.0, factor: float = 1.5, maximum: float = 10.0) -> PollSchedule:
+        """Wait `first` seconds after the first poll, then `factor` times as long each time, up to `maximum`."""
+        return cls(policy="exponential", first=first, factor=factor, maximum=maximum)
+
+    @classmethod
+    def behind_webhooks(cls, first: float = 60.0, factor: float = 2.0, maximum: float = 300.0) -> PollSchedule:
+        """Poll slowly, as the safety net behind webhooks: default of a client with an `inbox`.
+
+        The first poll of an analysis that the client created comes `first` seconds after that; any other is looked
+        at once at the start, because it may have settled, and been announced, long ago.
+        """
+        return cls(policy="exponential", first=first, factor=factor, maximum=maximum, delay=first)
+
+    def interval(self, polls: int) -> float:
+        """Seconds to wait after that many polls (fixed and exponential)."""
+        if self.factor == 1.0 or polls <= 1:
+            return self.first
+        if (polls - 1) * log(self.factor) >= log(self.maximum) - log(self.first):  # before the power overflows
+            return self.maximum
+        return self.first * self.factor ** (polls - 1)
+
+
+class Supply(msgspec.Struct, frozen=True):
+    """What the rate limiter can give at this moment."""
+
+    rate: float = inf  # requests/s that can be sustained (inf: unlimited or unknown)
+    remaining: float = inf  # whole requests the window still holds, less those in flight (inf: unknown)
+    resets_in: float = inf  # seconds until the window renews (inf: unknown)
+    can_run_low: bool = False  # whether the window may be spent down to fewer requests than ids are pending
+
+    def seconds_per_request(self, share: float) -> float:
+        """The seconds between two requests at that share of the rate."""
+        return 1.0 / (share * self.rate) if self.rate > 0.0 else inf
+
+    def spare(self, pending: int) -> float:
+        """What the window holds beyond one request per pending id; 0.0 if what it holds is not known."""
+        return self.remaining - pending if isfinite(self.remaining) else 0.0
+
+
+class Slot(msgspec.Struct, frozen=True):
+    """Ask the limiter for one slot at the time `at`; `ahead`: it may go ahead of the even pace."""
+
+    at: float
+    ahead: bool

@@ -1,0 +1,350 @@
+"""Waiting: `wait`, `wait_many` and `as_completed` are one engine, `WaitCall`.
+
+A wait call pulls ids from its source, has them polled by its `Poller`, and delivers one outcome for each. Ids
+that another call of the same client polls already are followed instead, and taken over when that call leaves.
+Everything lives in the task group of the call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections import deque
+from collections.abc import Callable
+from contextlib import aclosing
+from types import TracebackType
+from typing import Self
+
+import anyio
+
+from kallglot_async import _clock, errors
+from kallglot_async._alarm import Alarm
+from kallglot_async._checks import check_count, check_seconds, shown
+from kallglot_async._core.polling.pending import Entry
+from kallglot_async._core.polling.schedule import PollSchedule
+from kallglot_async._waiting.claims import Claims, WaitOptions
+from kallglot_async._waiting.poller import Poller, elapsed_of, polls_of, timed_out
+from kallglot_async._waiting.source import BATCH_ENDING, IdSource, Puller, not_attempted
+from kallglot_async._wire.pipeline import Pipeline
+from kallglot_async.models import Outcome, Outcomes, Progress, SettledEvent
+
+__all__ = ["OnProgress", "WaitCall", "Waits"]
+
+OnProgress = Callable[[Progress], object]
+
+_log = logging.getLogger("kallglot_async.waiting")
+
+_WINDOW = 10_000  # ids pending or undelivered at once; the rest stay in the caller's iterable
+
+
+class WaitCall:
+    """One call that waits for many ids: an async context manager around an async iterator of outcomes.
+
+    Leaving the context, by whatever way, ends every task of the call and lets go of every id; requests in
+    flight are cancelled. Outcomes are delivered as they settle. Enter and leave it in the same task.
+    """
+
+    def __init__(self, hub: Claims, pipeline: Pipeline, source: IdSource, options: WaitOptions) -> None:
+        self._hub = hub
+        self._pipeline = pipeline
+        self._source = source
+        self._puller = Puller(source)
+        self._options = options
+        self._group = anyio.create_task_group()
+        self._poller = Poller(hub, pipeline, options, self._group, on_end=self._on_end, on_answer=self._report_progress)
+        self._followed: dict[str, float] = {}  # ids that another call polls, and when we joined it
+        self._follow_deadlines: deque[tuple[float, str]] = deque()
+        self._follow_ends: dict[str, float] = {}  # of ids that are, or were at first, another call's
+        self._ready: deque[Outcome] = deque()
+        self._is_fed = False  # the source has given all it will give
+        self._is_entered = self._is_left = False
+        self._ending: Callable[[str], errors.KallglotError] | None = None  # why the rest is not waited for
+        self._taken = self._settled = self._failed = 0
+        self._time = Alarm()  # the sleeper is the watch over this call's own deadlines
+        self._room = Alarm()  # the sleeper is the feeder
+        self._delivery = Alarm()  # the sleepers are the consumers
+
+    # -- the caller's side
+
+    async def __aenter__(self) -> Self:
+        if self._is_entered:
+            raise errors.ConfigurationError("this wait was entered before: call as_completed again for another one")
+        self._is_entered = True
+        if self._options.total_timeout is not None:
+            self._poller.ends_at = _clock.now() + self._options.total_timeout
+        await self._group.__aenter__()
+        self._poller.start()
+        self._group.start_soon(self._feed)
+        self._group.start_soon(self._watch_time)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self._let_go()
+        self._group.cancel_scope.cancel()
+        # The body's own exception is not the group's business: it passes as it is, not inside a group.
+        await self._group.__aexit__(None, None, None)
+        return False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Outcome:
+        if not self._is_entered:
+            raise errors.ConfigurationError(
+                "outcomes come inside its block: `async with client.as_completed(ids) as finished:`, "
+                "then `async for outcome in finished`"
+            )
+        while not self._ready:
+            if self._is_left:
+                raise StopAsyncIteration
+            if self._is_over:
+                if self._puller.error is not None:
+                    failure, self._puller.error = self._puller.error, None
+                    raise errors.IdSourceError(f"the iterable of ids raised {shown(failure)}") from failure
+                raise StopAsyncIteration
+            await self._delivery.sleep_until()
+        self._room.ring()
+        return self._ready.popleft()
+
+    def progress(self) -> Progress:
+        """Return a snapshot of how far the call has come."""
+        return Progress(
+            total=self._taken if self._is_fed else self._source.total,
+            settled=self._settled,
+            failed=self._failed,
+            pending=self._pending,
+            requests=self._poller.requests,
+            rate_limit=self._pipeline.lane("analysis").state(),
+        )
+
+    @property
+    def _pending(self) -> int:
+        return len(self._poller.entries) + len(self._followed)
+
+    @property
+    def _is_over(self) -> bool:
+        return self._is_fed and not self._pending
+
+    # -- ids in
+
+    async def _feed(self) -> None:
+        """Pull ids while there is room for them."""
+        try:
+            async with aclosing(self._puller):
+                while not self._is_left and (item := await self._puller.next()) is not None:
+                    self._take(item)
+                    while self._pending + len(self._ready) >= _WINDOW:
+                        await self._room.sleep_until()
+        except Exception as error:  # the caller's own code, as it was let go of
+            self._puller.error = self._puller.error or error
+        self._is_fed = True
+        self._finish_if_over()
+
+    def _take(self, id: str | errors.InvalidIdError) -> None:
+        if isinstance(id, errors.InvalidIdError):
+            self._taken += 1
+            self._deliver(Outcome(id=id.id, error=id))
+        elif id not in self._poller.entries and id not in self._followed:
+            self._taken += 1
+            if self._ending is not None:
+                self._deliver(Outcome(id=id, error=self._ending(id)))
+            elif self._hub.claim(id, self):
+                self._poller.add(id)
+            else:
+                self._follow(id)
+
+    def _follow(self, id: str) -> None:
+        now = self._followed[id] = _clock.now()
+        if self._options.timeout is not None:
+            at = self._follow_ends[id] = now + self._options.timeout
+            self._follow_deadlines.append((at, id))
+            self._time.ring()
+
+    # -- as other calls of the client see it
+
+    def own(self, id: str) -> None:
+        """The call that polled the id has left: poll it from now on."""
+        self._followed.pop(id, None)
+        self._poller.add(id)
+
+    def on_shared_outcome(self, outcome: Outcome) -> None:
+        """The call that polls the id has its outcome."""
+        if self._followed.pop(outcome.id, None) is not None:
+            self._deliver(outcome)
+            self._report_progress()
+
+    def on_announced(self, id: str) -> None:
+        """The server says that an id which this call polls has settled."""
+        self._poller.on_announced(id)
+
+    def entry_of(self, id: str) -> Entry | None:
+        """Return what is known of an id that this call polls."""
+        return self._poller.entries.get(id)
+
+    # -- time
+
+    async def _watch_time(self) -> None:
+        """End the whole call at its deadline, and each followed id at its own."""
+        while not self._is_over:
+            now = _clock.now()
+            while self._follow_deadlines and self._follow_deadlines[0][0] <= now:
+                at, id = self._follow_deadlines.popleft()
+                if self._follow_ends.get(id) == at:  # not that of an earlier wait for the same id
+                    self._expire(id)
+            if self._poller.ends_at <= now and self._ending is None:
+                self._abandon(lambda id: timed_out(id, self._known(id)))
+            next_at = self._follow_deadlines[0][0] if self._follow_deadlines else math.inf
+            await self._time.sleep_until(min(next_at, self._poller.ends_at if self._ending is None else math.inf))
+
+    def _expire(self, id: str) -> None:
+        """The time of an id that was followed is over, whoever polls it by now."""
+        if id not in self._followed and id not in self._poller.entries:
+            return
+        error = timed_out(id, self._known(id))
+        self._forget(id)
+        self._deliver(Outcome(id=id, error=error, polls=error.polls, elapsed=error.elapsed))
+
+    def _known(self, id: str) -> Entry | None:
+        owner = self._hub.owner_of(id)
+        return owner.entry_of(id) if owner is not None else None
+
+    # -- outcomes out
+
+    def _on_end(self, outcome: Outcome) -> None:
+        """An id that this call polls has its end."""
+        if isinstance(outcome.error, errors.WaitTimeoutError):
+            self._hub.release(outcome.id, self)  # this call's time is over; others may have more
+        else:
+            self._hub.settle(outcome)
+        self._deliver(outcome)
+        if isinstance(outcome.error, BATCH_ENDING):
+            reason = outcome.error
+            self._abandon(lambda id: not_attempted(id, reason))
+
+    def _deliver(self, outcome: Outcome) -> None:
+        if outcome.error is None or isinstance(outcome.error, errors.AnalysisFailedError):
+            self._settled += 1
+        else:
+            self._failed += 1
+        self._follow_ends.pop(outcome.id, None)
+        self._ready.append(outcome)
+        error = None if outcome.error is None else type(outcome.error).__name__
+        self._pipeline.observer.emit(
+            SettledEvent, id=outcome.id, error=error, polls=outcome.polls, elapsed=outcome.elapsed
+        )
+        self._delivery.ring()
+        self._room.ring()
+        self._finish_if_over()
+
+    def _abandon(self, explain: Callable[[str], errors.KallglotError]) -> None:
+        """End every id that is left, and every one still to come, with the error that `explain` gives for it."""
+        self._ending = explain
+        self._puller.stop()
+        for id in [*self._poller.entries, *self._followed]:
+            known, error = self._known(id), explain(id)
+            self._forget(id)
+            self._deliver(Outcome(id=id, error=error, polls=polls_of(known), elapsed=elapsed_of(known)))
+        self._room.ring()
+
+    def _forget(self, id: str) -> None:
+        """Wait for an id no more, and leave it to the calls that still want it."""
+        if self._poller.discard(id) is not None:
+            self._hub.release(id, self)
+        elif self._followed.pop(id, None) is not None:
+            self._hub.unfollow(id, self)
+
+    def _let_go(self) -> None:
+        self._is_left = True
+        self._delivery.ring()
+        for id in [*self._poller.entries, *self._followed]:
+            self._forget(id)
+
+    def _finish_if_over(self) -> None:
+        if self._is_over:
+            self._poller.stop()
+            self._time.ring()
+            self._delivery.ring()
+
+    def _report_progress(self) -> None:
+        callback = self._options.on_progress
+        if callback is None:
+            return
+        try:
+            callback(self.progress())
+        except (Exception, asyncio.CancelledError):
+            # The caller's own code must not cost the batch.
+            self._options.on_progress = None
+            _log.exception("on_progress raised and is not called again")
+
+
+class Waits:
+    """Starts the wait calls of one client.
+
+    Args:
+        hub: What all wait calls under one key share.
+        pipeline: How requests are sent.
+        max_in_flight: Requests of one call at once, where the call does not say.
+        has_inbox: Whether webhooks are expected, so that polling is the safety net.
+    """
+
+    __slots__ = ("_default_schedule", "_hub", "_max_in_flight", "_pipeline")
+
+    def __init__(self, hub: Claims, pipeline: Pipeline, max_in_flight: int, *, has_inbox: bool) -> None:
+        self._hub = hub
+        self._pipeline = pipeline
+        self._max_in_flight = max_in_flight
+        self._default_schedule = PollSchedule.behind_webhooks() if has_inbox else PollSchedule.learned()
+
+    def options(
+        self,
+        timeout: float | None,
+        total_timeout: float | None,
+        max_in_flight: int | None,
+        schedule: PollSchedule | None,
+        *,
+        on_progress: OnProgress | None = None,
+        from_add: bool = False,
+    ) -> WaitOptions:
+        """Return how a call waits.
+
+        Raises:
+            ConfigurationError: Something of it cannot be used.
+        """
+        in_flight = self._max_in_flight if max_in_flight is None else max_in_flight
+        if schedule is not None and not isinstance(schedule, PollSchedule):
+            raise errors.ConfigurationError(f"schedule is a PollSchedule, not {type(schedule).__name__}")
+        return WaitOptions(
+            timeout=None if timeout is None else check_seconds("timeout", timeout),
+            total_timeout=None if total_timeout is None else check_seconds("total_timeout", total_timeout),
+            max_in_flight=check_count("max_in_flight", in_flight),
+            schedule=schedule if schedule is not None else self._default_schedule,
+            on_progress=on_progress,
+            from_add=from_add,
+        )
+
+    def start(self, source: IdSource, options: WaitOptions) -> WaitCall:
+        """Return a wait call, not entered yet."""
+        return WaitCall(self._hub, self._pipeline, source, options)
+
+    async def collect(
+        self, source: IdSource, options: WaitOptions, on_outcome: Callable[[Outcome], object] | None = None
+    ) -> Outcomes:
+        """Run a wait call to its end and return all outcomes in the order of the input.
+
+        Raises:
+            IdSourceError: The source raised; the outcomes so far are on the error.
+        """
+        found: dict[str, Outcome] = {}
+        try:
+            async with self.start(source, options) as finished:
+                async for outcome in finished:
+                    found.setdefault(outcome.id, outcome)
+                    if on_outcome is not None:
+                        on_outcome(outcome)
+        except errors.IdSourceError as error:
+            error.outcomes = source.in_order(found)
+            raise
+        return source.in_order(found)

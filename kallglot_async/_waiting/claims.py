@@ -1,0 +1,168 @@
+"""What all wait calls under one key share: what was learned, and which call polls which id."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Protocol
+
+from kallglot_async import _clock
+from kallglot_async._core.polling.hazard import PollModel
+from kallglot_async._core.polling.pending import Entry
+from kallglot_async._core.polling.schedule import PollSchedule
+from kallglot_async._waiting.inbox import WebhookInbox
+from kallglot_async.models import Analysis, Outcome, Progress
+
+__all__ = ["Claimant", "Claims", "WaitOptions"]
+
+_REMEMBERED = 3600.0  # seconds for which the moment of our own creates is remembered
+
+
+class WaitOptions:
+    """How one wait call waits: plain values, checked by the client."""
+
+    __slots__ = ("from_add", "max_in_flight", "on_progress", "schedule", "timeout", "total_timeout")
+
+    def __init__(
+        self,
+        *,
+        timeout: float | None,
+        total_timeout: float | None,
+        max_in_flight: int,
+        schedule: PollSchedule,
+        on_progress: Callable[[Progress], object] | None,
+        from_add: bool = False,
+    ) -> None:
+        self.from_add = from_add  # whether the timeout counts from the call, not from the first poll
+        self.timeout = timeout
+        self.total_timeout = total_timeout
+        self.max_in_flight = max_in_flight
+        self.schedule = schedule
+        self.on_progress = on_progress
+
+
+class Claimant(Protocol):
+    """A wait call, as other calls of the same client see it."""
+
+    def own(self, id: str) -> None:
+        """Poll the id from now on."""
+
+    def on_shared_outcome(self, outcome: Outcome) -> None:
+        """The call that polled the id has its outcome."""
+
+    def on_announced(self, id: str) -> None:
+        """The server says that an id which this call polls has settled."""
+
+    def entry_of(self, id: str) -> Entry | None:
+        """Return what is known of an id that this call polls."""
+
+
+class Claims:
+    """Where the wait calls under one key meet, so that an id is polled once however many wait for it.
+
+    Args:
+        model: How long analyses take, as far as learned.
+        random: Uniform in [0, 1), for jitter.
+        inbox: Where webhooks announce what has settled. It is listened to while anybody waits.
+    """
+
+    __slots__ = ("_created", "_followers", "_inbox", "_loop", "_owners", "_process", "model", "random")
+
+    def __init__(self, model: PollModel, random: Callable[[], float], inbox: WebhookInbox) -> None:
+        self.model = model
+        self.random = random
+        self._inbox = inbox
+        self._process = os.getpid()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._owners: dict[str, Claimant] = {}  # the call that polls an id
+        self._followers: dict[str, list[Claimant]] = {}  # others that wait for it too, in order of arrival
+        self._created: OrderedDict[str, tuple[float, float | None]] = OrderedDict()
+
+    def __len__(self) -> int:
+        """How many ids are waited for."""
+        return len(self._owners)
+
+    def on_created(self, created: Analysis, *, server_now: float) -> None:
+        """An analysis has just been created under this key; `server_now` is the server's clock in Unix seconds."""
+        now = _clock.now()
+        age = 0.0
+        if created.created_at is not None:  # a repeated create is answered with what was created then
+            age = max(0.0, server_now - created.created_at.timestamp() - 1.0)  # timestamps have whole seconds
+        estimate = created.estimated_completion
+        takes = None if estimate is None else estimate.timestamp() - server_now + age
+        self._created[created.id] = now - age, takes
+        while self._created and next(iter(self._created.values()))[0] < now - _REMEMBERED:
+            self._created.popitem(last=False)
+
+    def age_of(self, id: str) -> float | None:
+        """Return the seconds since it was created here; None where it was not, or long ago."""
+        found = self._created.get(id)
+        return None if found is None else _clock.now() - found[0]
+
+    def due_in(self, id: str) -> float | None:
+        """Return the seconds until it is done by the server's own estimate; None where it gave none when asked."""
+        found = self._created.get(id)
+        return None if found is None or found[1] is None else found[0] + found[1] - _clock.now()
+
+    def claim(self, id: str, call: Claimant) -> bool:
+        """Make `call` the one that polls the id; False where another does, which `call` then follows."""
+        loop = asyncio.get_running_loop()
+        is_gone = self._loop is not None and self._loop.is_closed()
+        if is_gone or self._process != os.getpid():  # those waits were the closed loop's, or the parent's of a fork
+            self.model.pending -= len(self._owners)
+            self._owners.clear()
+            self._followers.clear()
+        self._loop, self._process = loop, os.getpid()
+        if id in self._owners:
+            self._followers.setdefault(id, []).append(call)
+            return False
+        self._inbox.listen(self._on_announced)
+        self._owners[id] = call
+        return True
+
+    def has_announced(self, id: str) -> bool:
+        """Whether a webhook has said already that it has settled."""
+        return self._inbox.has_announced(id)
+
+    def _on_announced(self, id: str) -> None:
+        if (owner := self._owners.get(id)) is not None:
+            owner.on_announced(id)
+
+    def _disown(self, id: str) -> None:
+        self._owners.pop(id, None)
+        if not self._owners:
+            self._inbox.forget(self._on_announced)
+
+    def owner_of(self, id: str) -> Claimant | None:
+        """Return the call that polls the id."""
+        return self._owners.get(id)
+
+    def settle(self, outcome: Outcome) -> None:
+        """The owner has an outcome that holds for everybody."""
+        self._disown(outcome.id)
+        for call in self._followers.pop(outcome.id, ()):
+            call.on_shared_outcome(outcome)
+
+    def release(self, id: str, call: Claimant) -> None:
+        """The owner waits no more: the first that follows polls it from now on."""
+        if self._owners.get(id) is not call:
+            return  # left behind by a loop that is gone, and collected when another call owns the id
+        followers = self._followers.get(id)
+        if not followers:
+            self._disown(id)
+            return
+        heir = followers.pop(0)
+        if not followers:
+            del self._followers[id]
+        self._owners[id] = heir
+        heir.own(id)
+
+    def unfollow(self, id: str, call: Claimant) -> None:
+        """`call` waits no more for an id that another polls."""
+        followers = self._followers.get(id, [])
+        if call in followers:
+            followers.remove(call)
+        if not followers:
+            self._followers.pop(id, None)

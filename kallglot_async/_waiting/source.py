@@ -1,0 +1,173 @@
+"""Where the ids of a batch come from: any iterable, each id checked and given once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Iterable, Iterator, Mapping
+from typing import TypeAlias
+
+import anyio
+import anyio.lowlevel
+
+from kallglot_async._checks import shown
+from kallglot_async._core.api.ids import check_analysis_id
+from kallglot_async.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    InsufficientCreditsError,
+    InvalidIdError,
+    KallglotError,
+    NotAttemptedError,
+    PermissionDeniedError,
+)
+from kallglot_async.models import Outcome, Outcomes
+
+__all__ = ["BATCH_ENDING", "MOST_REFUSALS", "IdSource", "Ids", "Puller", "not_attempted"]
+
+# What concerns every id of a batch, so that asking for the next one would be in vain.
+BATCH_ENDING = (AuthenticationError, InsufficientCreditsError, PermissionDeniedError)
+
+MOST_REFUSALS = 10  # in a row, for one id of a batch; each is waited out, and a server may refuse for ever
+
+_BREATH = 100  # ids pulled before others get their turn
+
+Ids: TypeAlias = Iterable[str] | AsyncIterable[str]
+
+
+class IdSource:
+    """The ids of one batch, each given once.
+
+    A collection is checked at once, before any I/O, and its `total` is known. Anything else is pulled one by
+    one as there is room for more; something in it that is no id is given as the `InvalidIdError` it stands for.
+
+    Args:
+        ids: Any iterable or asynchronous iterable of analysis ids.
+        remember: Whether ids of a lazy source are remembered, to give each once and to restore their order.
+            That costs memory for each id; without it, repetitions are given again.
+        check: Raises `InvalidIdError` for what is no id of the kind that is meant.
+
+    Raises:
+        InvalidIdError: A collection holds something that is not the id of an analysis.
+        ConfigurationError: It is one text, or nothing that can be iterated.
+    """
+
+    __slots__ = ("_check", "_ids", "_order", "total")
+
+    def __init__(self, ids: Ids, *, remember: bool, check: Callable[[object], object] = check_analysis_id) -> None:
+        self._check = check
+        if isinstance(ids, str | bytes):
+            raise ConfigurationError(f"ids is one text, {shown(ids)}: pass a list of ids, or use wait()")
+        if not isinstance(ids, Iterable | AsyncIterable):
+            raise ConfigurationError(f"ids is not iterable but {type(ids).__name__}: pass a list of ids")
+        self._ids = ids
+        self._order: dict[str, None] | None = {} if remember else None
+        self.total: int | None = None
+        if isinstance(ids, Collection):
+            for place, id in enumerate(ids):
+                if (error := self._problem(id)) is not None:
+                    raise InvalidIdError(f"ids[{place}]: {error.message}", id=error.id)
+            self._ids = self._order = dict.fromkeys(ids)
+            self.total = len(self._order)
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the next id may be long in coming."""
+        return isinstance(self._ids, AsyncIterable)
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids that are remembered, in order: all of a collection, those that were pulled of anything else."""
+        return list(self._order or ())
+
+    def in_order(self, found: Mapping[str, Outcome | None]) -> Outcomes:
+        """Return the outcomes in the order of the input."""
+        ordered = (found.get(id) for id in (found if self._order is None else self._order))
+        return Outcomes(outcome for outcome in ordered if outcome is not None)
+
+    async def __aiter__(self) -> AsyncGenerator[str | InvalidIdError, None]:
+        if isinstance(self._ids, AsyncIterable):
+            async for id in self._ids:
+                for item in self._new(id):
+                    yield item
+            return
+        for id in self._ids:
+            for item in self._new(id):
+                yield item
+
+    def _new(self, id: str) -> Iterator[str | InvalidIdError]:
+        """Give the id, its error, or nothing where it was given before."""
+        if self.total is not None:
+            yield id
+            return
+        item = self._problem(id) or id
+        if self._order is not None:
+            name = item if isinstance(item, str) else item.id
+            if name in self._order:
+                return
+            self._order[name] = None
+        yield item
+
+    def _problem(self, id: object) -> InvalidIdError | None:
+        try:
+            self._check(id)
+        except InvalidIdError as error:
+            return error.with_traceback(None)
+        return None
+
+
+class Puller:
+    """Pulls the ids of a source one by one, for as long as they are wanted. One puller at a time.
+
+    Args:
+        source: Where they come from.
+    """
+
+    __slots__ = ("_ids", "_is_stopped", "_pulled", "_scope", "_source", "error")
+
+    def __init__(self, source: IdSource) -> None:
+        self._source = source
+        self._ids = aiter(source)
+        self._is_stopped = False
+        self._pulled = 0
+        self._scope: anyio.CancelScope | None = None
+        self.error: BaseException | None = None  # what the caller's iterable raised
+
+    async def next(self) -> str | InvalidIdError | None:
+        """Return the next one; None: there are no more, the iterable raised, or nothing more is wanted."""
+        if self._is_stopped or self.error is not None:
+            return None
+        self._pulled += 1
+        if self._pulled % _BREATH == 0:
+            await anyio.lowlevel.checkpoint()  # a source that never awaits must not hold up everybody else
+        try:
+            if not self._source.is_async:
+                return await anext(self._ids, None)
+            with anyio.CancelScope() as self._scope:
+                return await anext(self._ids, None)
+        except Exception as error:  # the caller's own code: raised at the end
+            self.error = error
+        except asyncio.CancelledError as error:
+            # Nobody cancelled us: the iterable awaited something that was cancelled, which is an error of its own.
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            self.error = error
+        return None
+
+    def stop(self) -> None:
+        """Want nothing more of an asynchronous iterable, which may take for ever; a plain one names the rest."""
+        if self._source.is_async:
+            self._is_stopped = True
+            if self._scope is not None:
+                self._scope.cancel()
+
+    async def aclose(self) -> None:
+        """Let go of the iterable."""
+        await self._ids.aclose()
+
+
+def not_attempted(id: str, reason: KallglotError) -> NotAttemptedError:
+    """Return the error of an id that did not get its turn."""
+    return NotAttemptedError(
+        f"{id} was not attempted: the batch ended with {type(reason).__name__}", id=id, reason=reason
+    )

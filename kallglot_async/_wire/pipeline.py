@@ -1,0 +1,308 @@
+"""The way of every request: limiter, transport, decoding, retry. The only retry loop in the package."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Generic, TypeVar
+
+import anyio
+
+from kallglot_async import _clock, errors
+from kallglot_async._config import ClientConfig
+from kallglot_async._core.api.answers import interpret, safe_request_id
+from kallglot_async._core.api.headers import (
+    RateFigures,
+    parse_credits,
+    parse_date,
+    parse_rate_figures,
+    parse_retry_after,
+)
+from kallglot_async._core.api.operation import Operation, Response
+from kallglot_async._core.limit.retry import RetryBudget, RetryPolicy, may_have_acted
+from kallglot_async._core.limit.ticket import Ticket, Urgency
+from kallglot_async._events import Observer
+from kallglot_async._wire.deadlines import Deadlines
+from kallglot_async._wire.limiter import Lane, RateLimiter
+from kallglot_async._wire.pool import SessionPool
+from kallglot_async.models import RequestEvent, ResponseEvent, Result, RetryEvent, ThrottledEvent
+
+__all__ = ["Pipeline"]
+
+T = TypeVar("T")
+_log = logging.getLogger("kallglot_async.pipeline")
+
+
+class Pipeline:
+    """Sends operations for one client.
+
+    Args:
+        config: The client's settings.
+        pool: The transport.
+        limiter: Shared by every request, and possibly by other clients.
+        random: Uniform in [0, 1), for jitter.
+        observer: Hears of every request.
+        budget: The retry budget; shared by the views of one client.
+    """
+
+    __slots__ = (
+        "_config",
+        "_deadlines",
+        "_lanes",
+        "_limiter",
+        "_pool",
+        "_random",
+        "_server_ahead",
+        "budget",
+        "observer",
+        "policy",
+        "round_trip",
+    )
+
+    def __init__(
+        self,
+        config: ClientConfig,
+        pool: SessionPool,
+        limiter: RateLimiter,
+        random: Callable[[], float],
+        observer: Observer,
+        budget: RetryBudget,
+    ) -> None:
+        self._config = config
+        self._pool = pool
+        self._limiter = limiter
+        self._random = random
+        self._lanes: dict[str, Lane] = {}
+        self._deadlines = Deadlines(config.timeout) if config.timeout is not None else None
+        self.observer = observer
+        self.budget = budget
+        self.policy = RetryPolicy(config.max_attempts, self.budget, random)
+        self.round_trip = 0.0  # seconds, smoothed over the answers so far
+        self._server_ahead = 0.0  # seconds by which the server's clock is ahead of ours
+
+    @property
+    def pool(self) -> SessionPool:
+        """The transport."""
+        return self._pool
+
+    @property
+    def request_timeout(self) -> float | None:
+        """Seconds that one request of a wait may take."""
+        return self._config.timeout
+
+    def deadline(self, seconds: float | None) -> AbstractAsyncContextManager[object, bool | None]:
+        """Return a context that ends with `TimeoutError` so many seconds from now; None: never. Enter it at once."""
+        if self._deadlines is not None and seconds == self._config.timeout:
+            return self._deadlines.start()
+        return asyncio.timeout(seconds)
+
+    def server_now(self) -> float:
+        """Return the server's wall clock in Unix seconds, by the `Date` of its last answer."""
+        return time.time() + self._server_ahead
+
+    @property
+    def lanes(self) -> list[Lane]:
+        """The limiter's lanes that this client has used."""
+        return list(self._lanes.values())
+
+    def lane(self, group: str) -> Lane:
+        """Return the limiter's lane of an endpoint group under this client's key."""
+        lane = self._lanes.get(group)
+        if lane is None:
+            lane = self._lanes[group] = self._limiter.lane(self._config.api_key, group)
+        return lane
+
+    async def run(self, operation: Operation[T], *, timeout: float | None, ticket: Ticket | None = None) -> T:
+        """Send a direct request, with retries, until it succeeds, is given up, or `timeout` is over.
+
+        The timeout covers everything: the queue at the limiter (unless a `ticket` was taken beforehand),
+        every attempt and the pauses between them. Cancellation ends it at once; a request in flight loses
+        its connection.
+
+        Raises:
+            KallglotError: How the last attempt ended, with the history of all.
+        """
+        call = _Call(operation, math.inf if timeout is None else asyncio.get_running_loop().time() + timeout)
+        try:
+            async with self.deadline(timeout):
+                return await self._run(call, ticket)
+        except errors.RequestError as error:
+            raise call.tell(error) from error.__cause__
+        except TimeoutError:
+            failure = self._out_of_time(operation, timeout)
+        if call.is_sending:
+            call.on_failure(failure)
+        raise call.tell(failure)
+
+    async def _run(self, call: _Call[T], ticket: Ticket | None) -> T:
+        operation = call.operation
+        lane = self.lane(operation.group)
+        loop = asyncio.get_running_loop()
+        while True:
+            ticket = (
+                ticket
+                or lane.try_acquire(Urgency.DIRECT)
+                or await self.acquire(lane, operation, call.deadline - loop.time())
+            )
+            call.is_sending = True
+            try:
+                value, _ = await self.send(operation, lane, ticket, attempt=len(call.history) + 1)
+                return value
+            except errors.RateLimitedError as refused:
+                call.is_sending = False
+                if (refused.retry_after or 0.0) > call.deadline - loop.time():
+                    raise
+            except errors.RequestError as error:
+                call.on_failure(error)
+                within = call.deadline - loop.time()
+                delay = self.policy.next_delay(operation, error, len(call.history), within=within)
+                if delay is None:
+                    raise
+                self.on_retry(operation, error, len(call.history), delay)
+                await anyio.sleep(delay)
+            ticket = None
+
+    async def acquire(self, lane: Lane, operation: Operation[Any], left: float) -> Ticket:
+        """Wait for a slot, unless there will be none in time."""
+        patience = self._config.max_rate_wait
+        until = _clock.now() + (left if patience is None else min(left, patience))
+        try:
+            async with asyncio.timeout(patience):
+                return await lane.acquire(Urgency.DIRECT, until=until)
+        except errors.RateLimitedError as error:
+            error.operation = operation.name
+            raise
+        except TimeoutError:
+            state = lane.state()
+        raise errors.RateLimitedError(
+            f"{operation.name} waited {patience:g} s for the rate limit, as long as max_rate_wait allows",
+            operation=operation.name,
+            retry_after=state.resets_in,
+            limit=state.limit,
+            reset=state.resets_in,
+        )
+
+    def send(
+        self, operation: Operation[T], lane: Lane, ticket: Ticket, *, attempt: int = 1
+    ) -> Coroutine[Any, Any, tuple[T, Response]]:
+        """Send one request on a slot that was granted; its value and the answer. No retries.
+
+        Raises:
+            KallglotError: How it ended.
+        """
+        if self.observer.is_on:
+            return self._send_observed(operation, lane, ticket, attempt)
+        return self._send(operation, lane, ticket, attempt)
+
+    async def _send_observed(
+        self, operation: Operation[T], lane: Lane, ticket: Ticket, attempt: int
+    ) -> tuple[T, Response]:
+        what = {"operation": operation.name, "method": operation.method, "path": operation.path, "attempt": attempt}
+        self.observer.emit(RequestEvent, **what)
+        started = asyncio.get_running_loop().time()
+        status = error = request_id = None
+        try:
+            value, response = await self._send(operation, lane, ticket, attempt)
+            status, request_id = response.status, safe_request_id(response, self._config.api_key)
+            return value, response
+        except BaseException as raised:
+            error = type(raised).__name__
+            status = getattr(raised, "status", 0) or None
+            request_id = getattr(raised, "request_id", None)
+            raise
+        finally:
+            elapsed = asyncio.get_running_loop().time() - started
+            end = {"status": status, "error": error, "request_id": request_id, "elapsed": elapsed}
+            self.observer.emit(ResponseEvent, **what, **end)
+            if status == 429:
+                self.observer.emit(
+                    ThrottledEvent, operation=operation.name, group=operation.group, pause=lane.paused_for(_clock.now())
+                )
+
+    async def _send(self, operation: Operation[T], lane: Lane, ticket: Ticket, attempt: int) -> tuple[T, Response]:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        try:
+            response = await self._pool.send(operation, self._config.api_key)
+        except BaseException:
+            lane.lost(ticket)
+            raise
+        elapsed = loop.time() - started
+        self.round_trip += (elapsed - self.round_trip) * (0.2 if self.round_trip else 1.0)
+        wall_now = time.time()
+        figures = self.report(lane, ticket, response, wall_now)
+        try:
+            value = interpret(operation, response, key=self._config.api_key, wall_now=wall_now)
+        except errors.ResponseMismatchError:
+            await self._pool.retire()
+            raise
+        self.budget.on_success()
+        if isinstance(value, Result):  # the fields of ResponseMeta, which is made where somebody asks for it
+            window = (None, None, None) if figures is None else (figures.limit, figures.remaining, figures.resets_in)
+            request_id = safe_request_id(response, self._config.api_key)
+            credit = parse_credits(response.headers)
+            value.__dict__["_told"] = (response.status, request_id, attempt, elapsed, *window, *credit)
+        return value, response
+
+    def on_retry(self, operation: Operation[Any], error: errors.KallglotError, attempt: int, delay: float) -> None:
+        """An attempt failed, and another follows in `delay` seconds: say so."""
+        _log.debug("%s failed, next attempt in %.2f s: %s", operation.name, delay, error)
+        self.observer.emit(
+            RetryEvent, operation=operation.name, attempt=attempt, error=type(error).__name__, delay=delay
+        )
+
+    def report(self, lane: Lane, ticket: Ticket, response: Response, wall_now: float) -> RateFigures | None:
+        """Tell the limiter what the answer says of the limit, and return its figures."""
+        date = parse_date(response.headers.get("Date", ""))
+        if date is not None:
+            self._server_ahead = date - wall_now
+        figures = parse_rate_figures(response.headers, wall_now=wall_now)
+        if figures is None and response.status >= 500:
+            lane.lost(ticket, was_answered=True)  # a page of some gateway's: it does not know the API's limit
+        elif response.status != 429:
+            lane.answered(ticket, figures)
+        else:
+            retry_after = parse_retry_after(response.headers, wall_now=wall_now)
+            pause = lane.refused_for(ticket, figures, retry_after, luck=self._random())
+            _log.info("refused with 429: every request of this limit pauses for %.1f s", pause)
+        return figures
+
+    def _out_of_time(self, operation: Operation[Any], timeout: float | None) -> errors.RequestTimeoutError:
+        state = self.lane(operation.group).state()
+        queued = f"; {state.waiting} requests wait for the rate limit" if state.waiting else ""
+        return errors.RequestTimeoutError(
+            f"{operation.name} was not answered within {timeout:g} s{queued}",
+            operation=operation.name,
+            timeout=timeout,
+        )
+
+
+class _Call(Generic[T]):
+    """One direct call: what its attempts have shown so far."""
+
+    __slots__ = ("deadline", "history", "is_sending", "is_uncertain", "operation")
+
+    def __init__(self, operation: Operation[T], deadline: float) -> None:
+        self.operation = operation
+        self.deadline = deadline  # on the loop's clock
+        self.history: list[str] = []
+        self.is_sending = False
+        self.is_uncertain = False  # whether an attempt may have been acted upon
+
+    def on_failure(self, error: errors.RequestError) -> None:
+        """An attempt ended with an error."""
+        self.is_sending = False
+        self.is_uncertain = self.is_uncertain or may_have_acted(error)
+        self.history.append(str(error))
+
+    def tell(self, error: errors.RequestError) -> errors.RequestError:
+        """Write the attempts on the error that ends the call."""
+        error.attempts = len(self.history)
+        error.history = tuple(self.history)
+        if self.is_uncertain:
+            error.idempotency_key = self.operation.idempotency_key
+        return error

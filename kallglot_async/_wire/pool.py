@@ -1,0 +1,366 @@
+"""`SessionPool`: aiohttp sessions, one for each event loop, and the one place that speaks HTTP.
+
+A session belongs to the loop that made it. It is opened at first use, closed by `aclose`, and otherwise by the
+loop's own shutdown, so that a client used in three successive `asyncio.run` calls leaves nothing open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import warnings
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, ClassVar
+
+import aiohttp
+import anyio
+from aiohttp.abc import ResolveResult
+from aiohttp.client_middlewares import ClientHandlerType
+from aiohttp.connector import Connection
+from yarl import URL
+
+from kallglot_async import errors
+from kallglot_async._config import ClientConfig, Secret
+from kallglot_async._core.api.operation import Operation, Response, request_headers
+from kallglot_async._wire.failures import LostError, translate
+from kallglot_async._wire.stream import AnswerStream
+
+__all__ = ["SessionPool", "pool_of"]
+
+_READ_TIMEOUT = 60.0  # seconds without a byte, for a client that was asked to wait for ever
+
+_CLOSE_TIMEOUT = 5.0  # seconds that closing may take under a cancelled scope
+
+
+async def _send_once(request: aiohttp.ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep aiohttp from silently repeating an idempotent request that lost its connection.
+
+    A repeated request would be unknown to the limiter and to the attempt count. A connection that never
+    came about (`ClientConnectorError`) was not sent, and passes.
+    """
+    try:
+        while True:
+            try:
+                return await handler(request)
+            except _UnsolicitedError:
+                pass  # nothing was sent, and that connection is closed: take another one
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+        raise LostError from None
+
+
+class _Request(aiohttp.ClientRequest):
+    """A request that is not sent on a connection where an answer lies already, which nobody asked for."""
+
+    def send(self, conn: Connection) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
+        if conn.protocol is not None and conn.protocol.should_close:
+            conn.close()
+            raise _UnsolicitedError
+        return super().send(conn)
+
+
+class _UnsolicitedError(Exception):
+    """The connection held bytes before the request was sent; nothing was sent on it."""
+
+
+class SessionPool:
+    """Connections to one base URL, kept alive and shared by everything a client does.
+
+    Args:
+        base_url: With a trailing slash.
+        max_connections: Open connections at most, for each event loop.
+        max_response_bytes: A larger body, after decompression, is an error.
+        read_timeout: Seconds without a byte after which an answer is given up; None where every request has
+            a deadline of its own, which is cheaper.
+        connect_timeout: Seconds for name resolution, connecting and the TLS handshake.
+        trust_env: Whether proxies are taken from the environment.
+        session: A session of the caller's, used as it is and never closed here.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        max_connections: int,
+        max_response_bytes: int,
+        read_timeout: float | None,
+        connect_timeout: float,
+        trust_env: bool,
+        session: aiohttp.ClientSession | None = None,
+    ) -> None:
+        self._base_url = base_url
+        base = URL(base_url, encoded=True)
+        self._scheme, self._authority, self._root = base.scheme, base.raw_authority, base.raw_path
+        self._max_connections = max_connections
+        self._max_response_bytes = max_response_bytes
+        self._trust_env = trust_env
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, connect=None, sock_connect=connect_timeout, sock_read=read_timeout
+        )
+        self._borrowed = _Lease(session) if session is not None else None
+        self._sessions: dict[asyncio.AbstractEventLoop, _Lease] = {}
+
+    def __repr__(self) -> str:
+        return f"<SessionPool {self._base_url} on {len(self._sessions)} event loops>"
+
+    async def send(self, operation: Operation[Any], key: Secret) -> Response:
+        """Send one request, exactly once, and return the complete answer of any status.
+
+        The key goes into the headers of this request alone: a redirect or a proxy never sees it.
+
+        Cancellation closes the connection that was in use.
+
+        Raises:
+            TransportError: No complete answer arrived.
+            ResponseTooLargeError: The body is larger than allowed.
+            ConfigurationError: The environment's proxy settings cannot be used.
+        """
+        lease = self._borrowed or self._sessions.get(asyncio.get_running_loop())
+        if lease is None or lease.session.closed:
+            lease = await self._lease(is_own=False)
+        lease.in_flight += 1
+        failure: errors.KallglotError
+        try:
+            async with lease.session.request(
+                operation.method,
+                self._url(operation.path),
+                headers=request_headers(operation, key),  # bound to no name: a traceback may show locals
+                data=operation.body,
+                allow_redirects=False,
+                raise_for_status=False,
+                timeout=self._timeout,
+                middlewares=_MIDDLEWARES,
+            ) as response:
+                content = await _read(response, self._max_response_bytes)
+                if content is not None:
+                    return Response(response.status, response.headers, content)
+                response.close()
+                failure = errors.ResponseTooLargeError(
+                    f"{operation.name} was answered with more than {self._max_response_bytes} bytes",
+                    operation=operation.name,
+                    status=response.status,
+                    limit=self._max_response_bytes,
+                )
+        except asyncio.CancelledError as error:
+            raise error.with_traceback(None) from None  # its frames hold the request's headers
+        except (LostError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            failure = translate(error, operation.name, self._base_url)
+        finally:
+            lease.in_flight -= 1
+            if lease.is_retired and not lease.in_flight:
+                await lease.aclose()
+        # Outside the handler: the foreign error, which may hold the key, is no context of ours.
+        raise failure
+
+    @asynccontextmanager
+    async def stream(
+        self, name: str, url: str, *, key: Secret | None, ranges: Mapping[str, str], idle: float
+    ) -> AsyncGenerator[AnswerStream, None]:
+        """Send one GET, exactly once, and give the answer of any status as its body arrives.
+
+        Without a key it is sent on connections of the pool's own, as a session of the caller's could add
+        cookies or headers to it. Leaving before the end closes the connection.
+
+        Args:
+            name: The operation's name, for errors.
+            url: The whole address.
+            key: Goes into the headers of this request alone; None for a place that must not see it.
+            ranges: Headers that ask for a part.
+            idle: Seconds without a byte after which the answer is given up.
+
+        Raises:
+            TransportError: The answer did not begin; `AnswerStream.read` raises it where it does not end.
+            ConfigurationError: The environment's proxy settings cannot be used.
+        """
+        lease = await self._lease(is_own=key is None)
+        lease.in_flight += 1
+        try:
+            answer = await AnswerStream.open(
+                lease.session,
+                name,
+                url,
+                key=key,
+                ranges=ranges,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeout.sock_connect, sock_read=idle),
+                middlewares=_MIDDLEWARES,
+            )
+            try:
+                yield answer
+            finally:
+                answer.close()
+        finally:
+            lease.in_flight -= 1
+            if lease.is_retired and not lease.in_flight:
+                await lease.aclose()
+
+    async def _lease(self, *, is_own: bool) -> _Lease:
+        lease = (None if is_own else self._borrowed) or self._sessions.get(asyncio.get_running_loop())
+        if lease is None or (lease.session.closed and lease is not self._borrowed):
+            lease = await self._open()
+        if lease.session.closed:
+            raise errors.ConfigurationError("the session that was passed is closed: keep it open, or pass none")
+        return lease
+
+    def _url(self, path: str) -> URL:
+        """Return the address of a path below the base URL; half the cost of parsing both as one text."""
+        path, _, query = path.partition("?")
+        return URL.build(
+            scheme=self._scheme, authority=self._authority, path=self._root + path, query_string=query, encoded=True
+        )
+
+    async def retire(self) -> None:
+        """Send what comes next on fresh connections; the old ones close once their requests have ended.
+
+        A borrowed session keeps its connections: they are its owner's.
+        """
+        own = self._sessions.pop(asyncio.get_running_loop(), None)
+        if own is not None:
+            own.is_retired = True
+            if not own.in_flight:
+                await own.aclose()
+
+    async def aclose(self) -> None:
+        """Close this loop's connections. Twice is fine, and a later request opens new ones."""
+        own = self._sessions.pop(asyncio.get_running_loop(), None)
+        if own is not None:
+            await own.aclose()
+
+    def __del__(self) -> None:
+        """Let go of what nobody closed: warn, and close it on the loop it belongs to."""
+        self._forget_closed_loops()
+        for loop, own in list(self._sessions.items()):
+            if own.session.closed:
+                continue
+            warnings.warn(
+                f"a client of {self._base_url} was not closed: use `async with KallglotClient(...)`, or aclose()",
+                ResourceWarning,
+                source=self,
+                stacklevel=2,
+            )
+            if loop.is_running():
+                asyncio.run_coroutine_threadsafe(own.aclose(), loop)
+
+    async def _open(self) -> _Lease:
+        self._forget_closed_loops()
+        own = self._sessions[asyncio.get_running_loop()] = _Lease(self._open_session())
+        await own.guard()
+        return own
+
+    def _forget_closed_loops(self) -> None:
+        """Let go of sessions whose loop ended without its usual clean-up: they can only be collected now."""
+        for loop in [loop for loop in self._sessions if loop.is_closed()]:
+            self._sessions.pop(loop).abandon()
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._max_connections, resolver=_Resolver(self._timeout.sock_connect)),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=self._trust_env,
+            request_class=_Request,
+        )
+
+
+_MIDDLEWARES = (_send_once,)
+
+
+class _Resolver(aiohttp.ThreadedResolver):
+    """The system's resolver with a time limit: aiohttp's `sock_connect` begins only after the look-up.
+
+    Its `connect` would cover the look-up, but also the wait for a free connection of a busy pool.
+    """
+
+    def __init__(self, timeout: float | None) -> None:
+        super().__init__()
+        self._seconds = timeout
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await super().resolve(host, port, family)
+        except TimeoutError:
+            raise OSError(None, f"the look-up of {host} took too long") from None
+
+
+class _Lease:
+    """A session in use, and how to close it if it is ours.
+
+    Once guarded, it is closed by its event loop on the way out: `asyncio.run` and its relatives close every
+    started asynchronous generator before they close the loop. That is the only public moment at which a
+    client that nobody closed can still close its connections.
+    """
+
+    __slots__ = ("_guard", "in_flight", "is_retired", "session")
+
+    # Loops know their generators only weakly, so what is open is held here until it is closed.
+    _open: ClassVar[set[_Lease]] = set()
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self.session = session
+        self.in_flight = 0
+        self.is_retired = False
+        self._guard = self._close_with_loop()
+
+    async def guard(self) -> None:
+        await anext(self._guard)
+
+    async def aclose(self) -> None:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_TIMEOUT):
+            await self._guard.aclose()
+
+    def abandon(self) -> None:
+        self._open.discard(self)
+
+    async def _close_with_loop(self) -> AsyncGenerator[None, None]:
+        self._open.add(self)
+        try:
+            yield
+        finally:
+            self._open.discard(self)
+            await self.session.close()
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
+    """Return the body, or None where it is larger than `limit` bytes after decompression."""
+    length = response.content_length
+    if length is not None and length > limit:
+        return None
+    try:
+        if length is not None and "Content-Encoding" not in response.headers:
+            return await response.read()
+        return await _read_chunks(response, limit)
+    except (aiohttp.ClientError, OSError):
+        if response.status < 400:
+            raise
+    # Status and headers say what has to be done, a pause above all; only the explanation is lost.
+    response.close()
+    return b""
+
+
+async def _read_chunks(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        size += len(chunk)
+        if size > limit:
+            return None
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def pool_of(config: ClientConfig, session: aiohttp.ClientSession | None) -> SessionPool:
+    """Return the pool of a client, or raise `ConfigurationError` where the session is none."""
+    if session is not None and not isinstance(session, aiohttp.ClientSession):
+        raise errors.ConfigurationError(f"session is an aiohttp.ClientSession, not {type(session).__name__}")
+    return SessionPool(
+        config.base_url,
+        max_connections=config.max_connections,
+        max_response_bytes=config.max_response_bytes,
+        read_timeout=_READ_TIMEOUT if config.timeout is None else None,
+        connect_timeout=config.connect_timeout,
+        trust_env=config.trust_env,
+        session=session,
+    )

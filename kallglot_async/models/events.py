@@ -1,0 +1,127 @@
+"""The records of what a client does, as `on_event` hears of them."""
+
+from __future__ import annotations
+
+from kallglot_async.models._base import Model
+
+__all__ = [
+    "ClientEvent",
+    "PollEvent",
+    "RequestEvent",
+    "ResponseEvent",
+    "RetryEvent",
+    "SettledEvent",
+    "ThrottledEvent",
+]
+
+
+class ClientEvent(Model, frozen=True, kw_only=True, gc=False):
+    """Something that a client did, as `on_event` hears of it. Holds no key and no call text.
+
+    Attributes:
+        at: Unix seconds by the local clock.
+    """
+
+    at: float
+
+
+class RequestEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
+    """A request is about to be sent.
+
+    Attributes:
+        operation: For example `analyses.retrieve`.
+        method: The HTTP method.
+        path: Below the base URL.
+        attempt: Counted from 1 for each call; a refusal (429) is not counted.
+    """
+
+    operation: str
+    method: str
+    path: str
+    attempt: int
+
+
+class ResponseEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
+    """That request has ended; `status` is None where no complete answer arrived.
+
+    Attributes:
+        operation: As in the `RequestEvent`.
+        method: As in the `RequestEvent`.
+        path: As in the `RequestEvent`.
+        attempt: As in the `RequestEvent`.
+        status: The HTTP status, or None.
+        error: The class of the error it ended with, or None; `CancelledError` where the caller gave it up.
+        request_id: The server's id of the request, or None.
+        elapsed: Seconds since the request was sent.
+    """
+
+    operation: str
+    method: str
+    path: str
+    attempt: int
+    status: int | None
+    error: str | None
+    request_id: str | None
+    elapsed: float
+
+
+class RetryEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
+    """An attempt failed, and another one follows.
+
+    Attributes:
+        operation: As in the `RequestEvent`.
+        attempt: The attempt that failed.
+        error: The class of its error.
+        delay: Seconds until the next attempt.
+    """
+
+    operation: str
+    attempt: int
+    error: str
+    delay: float
+
+
+class ThrottledEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
+    """A request was refused with 429: every request of that limit pauses.
+
+    Attributes:
+        operation: The operation that was refused.
+        group: The endpoint group whose limit it is.
+        pause: Seconds.
+    """
+
+    operation: str
+    group: str
+    pause: float
+
+
+class PollEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
+    """A poll of a wait was answered.
+
+    Attributes:
+        id: The analysis.
+        status: Its status, as the API spells it.
+        polls: Polls of it so far, this one included.
+        elapsed: Seconds since its first poll was sent.
+    """
+
+    id: str
+    status: str
+    polls: int
+    elapsed: float
+
+
+class SettledEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
+    """A wait for one analysis has its outcome.
+
+    Attributes:
+        id: The analysis.
+        error: The class of the error it ended with, or None.
+        polls: Polls in all.
+        elapsed: Seconds since its first poll was sent.
+    """
+
+    id: str
+    error: str | None
+    polls: int
+    elapsed: float

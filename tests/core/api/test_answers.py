@@ -1,0 +1,598 @@
+"""What goes over the wire: requests as the contract has them, and what each kind of answer becomes."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.payloads import PAYLOADS
+
+from kallglot_async import __version__
+from kallglot_async._config import Secret
+from kallglot_async._core.api.analyses import create_analysis, retrieve_analysis
+from kallglot_async._core.api.answers import interpret
+from kallglot_async._core.api.operation import Response, request_headers
+from kallglot_async.errors import (
+    APIError,
+    AuthenticationError,
+    ConfigurationError,
+    ConflictError,
+    InsufficientCreditsError,
+    InvalidIdError,
+    InvalidRequestError,
+    InvalidResponseError,
+    KallglotError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitedError,
+    ResponseBodyError,
+    ResponseMismatchError,
+    ResponseSchemaError,
+    ServerError,
+    UnexpectedRedirectError,
+)
+
+KEY = Secret("sk_live_c4n4ryc4n4ry")
+MOMENT = 1_774_523_400.0
+RETRIEVE_A = retrieve_analysis("ana_01HDEF456789012")
+RETRIEVE_B = retrieve_analysis("anl_01HDEF456789012")
+CREATE = create_analysis("sess_01HXYZ123456789", idempotency_key="k-1")
+
+
+def payload(name):
+    return (PAYLOADS / name).read_bytes()
+
+
+def answered(operation, body=b"", status=200, *, key=KEY, **headers):
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    return interpret(operation, Response(status, headers, body), key=key, wall_now=MOMENT)
+
+
+def refused(status, body=b"", operation=RETRIEVE_A, *, key=KEY, **headers):
+    """Return the error that an answer becomes."""
+    with pytest.raises(KallglotError) as caught:
+        answered(operation, body, status, key=key, **headers)
+    return caught.value
+
+
+def envelope(**fields):
+    return json.dumps({"error": fields}).encode()
+
+
+def held_text(error):
+    """Return all text that an error, its fields and everything it came from hold."""
+    texts = []
+    while error is not None:
+        texts.append(f"{error!r} {error} {error.args!r} {vars(error)!r}")
+        error = error.__cause__ or error.__context__
+    return " ".join(texts)
+
+
+class TestRetrieve:
+    @pytest.mark.parametrize(
+        ("id", "path"),
+        [
+            ("ana_01HDEF456789012", "analysis/ana_01HDEF456789012"),
+            ("anl_01HDEF456789012", "analyses/anl_01HDEF456789012"),
+        ],
+    )
+    def test_prefix_picks_the_path(self, id, path):
+        """A GET below the base URL: singular for revision A, plural for B, and nothing in its body."""
+        operation = retrieve_analysis(id)
+        assert (operation.method, operation.path, operation.body) == ("GET", path, None)
+        assert (operation.name, operation.group) == ("analyses.retrieve", "analysis")
+        assert (operation.idempotency_key, operation.is_repeatable) == (None, True)
+
+    def test_headers_of_a_get(self):
+        """The key, what we accept and who we are; no content type and no idempotency key."""
+        assert request_headers(RETRIEVE_A, KEY) == {
+            "Authorization": "Bearer sk_live_c4n4ryc4n4ry",
+            "Accept": "application/json",
+            "User-Agent": f"kallglot-async/{__version__}",
+        }
+
+    @pytest.mark.parametrize("id", ["../admin", "sess_1", "ana_1?x", "", None])
+    def test_impossible_id_never_becomes_a_request(self, id):
+        """An id that is none is refused before any I/O."""
+        with pytest.raises(InvalidIdError):
+            retrieve_analysis(id)
+
+
+class TestCreate:
+    def test_body_of_revision_a(self):
+        """With `analyses` the body is revision A's, as in the documented sample."""
+        operation = create_analysis(
+            "sess_01HXYZ123456789",
+            idempotency_key="k-1",
+            analyses=["sentiment", "summary", "action_items", "quality"],
+            language="en",
+            webhook_url="https://your-app.com/webhooks/analysis",
+            custom_prompts={"summary": "In one sentence."},
+        )
+        assert json.loads(operation.body) == {
+            "analyses": ["sentiment", "summary", "action_items", "quality"],
+            "language": "en",
+            "webhook_url": "https://your-app.com/webhooks/analysis",
+            "custom_prompts": {"summary": "In one sentence."},
+        }
+
+    def test_body_of_revision_b(self):
+        """Without `analyses` the body is revision B's."""
+        operation = create_analysis("sess_1", idempotency_key="k-1", profile="default", include=("summary", "keywords"))
+        assert json.loads(operation.body) == {"profile": "default", "include": ["summary", "keywords"]}
+
+    @pytest.mark.parametrize(
+        ("fields", "body"), [({}, b"{}"), ({"analyses": ["summary"]}, b'{"analyses":["summary"]}')]
+    )
+    def test_what_is_not_given_is_not_sent(self, fields, body):
+        """An absent field is absent on the wire, not null."""
+        assert create_analysis("sess_1", idempotency_key="k-1", **fields).body == body
+
+    @pytest.mark.parametrize("fields", [{}, {"analyses": ["summary"]}])
+    def test_path_is_the_same_for_both_revisions(self, fields):
+        """A POST below the session, repeatable because of its key."""
+        operation = create_analysis("sess_01HXYZ123456789", idempotency_key="k-1", **fields)
+        assert (operation.method, operation.path) == ("POST", "sessions/sess_01HXYZ123456789/analysis")
+        assert (operation.name, operation.group) == ("analyses.create", "analysis")
+        assert (operation.idempotency_key, operation.is_repeatable) == ("k-1", True)
+
+    def test_headers_of_a_create(self):
+        """The content type and the idempotency key join the headers of every request."""
+        assert request_headers(CREATE, KEY) == {
+            **request_headers(RETRIEVE_A, KEY),
+            "Content-Type": "application/json",
+            "Idempotency-Key": "k-1",
+        }
+
+    @pytest.mark.parametrize(
+        ("fields", "named"),
+        [
+            ({"analyses": ["summary"], "profile": "default"}, "profile"),
+            ({"analyses": ["summary"], "include": ["summary"]}, "include"),
+            ({"analyses": ["summary"], "include": []}, "include"),
+            ({"language": "en"}, "language"),
+            ({"language": "en", "include": ["summary"]}, "language"),
+            ({"webhook_url": "https://x.example", "profile": "default"}, "webhook_url"),
+            ({"custom_prompts": {}}, "custom_prompts"),
+            ({"language": "en", "webhook_url": "https://x.example"}, "language, webhook_url"),
+        ],
+    )
+    def test_fields_of_both_revisions_are_not_mixed(self, fields, named):
+        """A field of the other revision is refused by name rather than silently dropped."""
+        with pytest.raises(ConfigurationError, match=f"^{named} cannot be used here"):
+            create_analysis("sess_1", idempotency_key="k-1", **fields)
+
+    @pytest.mark.parametrize(
+        ("fields", "named"),
+        [
+            ({"analyses": []}, "analyses"),
+            ({"analyses": "summary"}, "analyses"),
+            ({"analyses": b"summary"}, "analyses"),
+            ({"analyses": 5}, "analyses"),
+            ({"analyses": ["summary", ""]}, "analyses"),
+            ({"analyses": ["summary", None]}, "analyses"),
+            ({"analyses": [["summary"]]}, "analyses"),
+            ({"include": []}, "include"),
+            ({"include": "summary"}, "include"),
+            ({"profile": ""}, "profile"),
+            ({"profile": 5}, "profile"),
+            ({"analyses": ["summary"], "language": " "}, "language"),
+            ({"analyses": ["summary"], "webhook_url": 5}, "webhook_url"),
+            ({"analyses": ["summary"], "custom_prompts": {"summary": ""}}, "custom_prompts"),
+            ({"analyses": ["summary"], "custom_prompts": {5: "x"}}, "custom_prompts"),
+            ({"analyses": ["summary"], "custom_prompts": "In one sentence."}, "custom_prompts"),
+            ({"analyses": ["summary"], "custom_prompts": ["summary"]}, "custom_prompts"),
+            ({"profile": "\ud800"}, "profile"),
+            ({"analyses": ["\udcff"]}, "analyses"),
+        ],
+    )
+    def test_impossible_value_is_refused_by_name(self, fields, named):
+        """What cannot be sent is a `ConfigurationError` that names the argument, before any I/O."""
+        with pytest.raises(ConfigurationError, match=f"^{named} "):
+            create_analysis("sess_1", idempotency_key="k-1", **fields)
+
+    @pytest.mark.parametrize("key", ["", " ", None, 5, "k\r\nX-Evil: 1", "k\x00", "k\n", "\ud800", "k\u2028"])
+    def test_idempotency_key_fits_a_header(self, key):
+        """A key that no header can carry is refused."""
+        with pytest.raises(ConfigurationError, match=r"^idempotency_key "):
+            create_analysis("sess_1", idempotency_key=key)
+
+    @pytest.mark.parametrize("session_id", ["ana_1", "sess_1/../x", "", None])
+    def test_impossible_session_never_becomes_a_request(self, session_id):
+        """A session id that is none is refused before any I/O."""
+        with pytest.raises(InvalidIdError):
+            create_analysis(session_id, idempotency_key="k-1")
+
+
+class TestValue:
+    @pytest.mark.parametrize(
+        ("operation", "file", "status", "id"),
+        [
+            (RETRIEVE_A, "analysis_complete.a.json", 200, "ana_01HDEF456789012"),
+            (RETRIEVE_A, "analysis_created.a.json", 200, "ana_01HDEF456789012"),
+            (RETRIEVE_B, "analysis_completed.b.json", 200, "anl_01HDEF456789012"),
+            (RETRIEVE_B, "analysis_created.b.json", 200, "anl_01HDEF456789012"),
+            (CREATE, "analysis_created.a.json", 202, "ana_01HDEF456789012"),
+            (CREATE, "analysis_created.b.json", 202, "anl_01HDEF456789012"),
+            (CREATE, "analysis_created.b.json", 201, "anl_01HDEF456789012"),
+            (CREATE, "analysis_completed.b.json", 200, "anl_01HDEF456789012"),
+        ],
+    )
+    def test_documented_answer_becomes_its_analysis(self, operation, file, status, id):
+        """Every documented 2xx body is an analysis; a create takes whichever revision answers."""
+        assert answered(operation, payload(file), status).id == id
+
+    def test_create_reads_the_revision_off_the_answer(self):
+        """The id in the answer decides how it is read, not the body that was sent."""
+        found = answered(CREATE, payload("analysis_completed.b.json"))
+        assert found.summary_text == "Customer checked order status; agent confirmed the new ship date."
+
+    @pytest.mark.parametrize(
+        "file", ["session_created.b.json", "transcript.a.json", "transcript.b.json", "recordings.b.json"]
+    )
+    @pytest.mark.parametrize("operation", [RETRIEVE_A, RETRIEVE_B, CREATE], ids=lambda operation: operation.path)
+    def test_another_kind_of_object_is_refused(self, operation, file):
+        """A body that describes no analysis is never taken for one."""
+        error = refused(200, payload(file), operation)
+        assert isinstance(error, ResponseSchemaError)
+
+    @pytest.mark.parametrize("id", ["../admin", "sess_1", "", "ana_1/x"])
+    def test_create_refuses_an_id_that_could_not_be_polled(self, id):
+        """An answer whose id is none is refused at once, not at the first poll, and the id is not repeated."""
+        error = refused(202, json.dumps({"id": id, "object": "analysis", "status": "queued"}).encode(), CREATE)
+        assert isinstance(error, ResponseSchemaError)
+        assert "$.id" in str(error)
+        assert error.__context__ is None
+
+    @pytest.mark.parametrize(
+        ("operation", "body"),
+        [
+            (RETRIEVE_A, {"id": "ana_2", "object": "analysis", "status": "complete"}),
+            (RETRIEVE_A, {"id": "anl_01HDEF456789012", "object": "analysis", "status": "complete"}),
+            (RETRIEVE_A, {"id": "ANA_01HDEF456789012", "object": "analysis", "status": "complete"}),
+            (RETRIEVE_B, {"id": "anl_2", "object": "analysis", "status": "completed"}),
+        ],
+    )
+    def test_another_analysis_is_never_returned(self, operation, body):
+        """What describes another analysis than the one asked for is a mismatch, whatever its status."""
+        error = refused(200, json.dumps(body).encode(), operation, X_Request_ID="req_1")
+        assert isinstance(error, ResponseMismatchError)
+        assert (error.operation, error.status, error.request_id) == ("analyses.retrieve", 200, "req_1")
+        assert body["id"] not in held_text(error)
+
+    def test_analysis_of_another_session_is_never_taken_for_a_create(self):
+        """A late answer to somebody else's request does not become what this create made."""
+        body = {"id": "ana_2", "object": "analysis", "status": "queued", "session_id": "sess_of_somebody_else"}
+        assert isinstance(refused(202, json.dumps(body).encode(), CREATE), ResponseMismatchError)
+
+
+class TestUnusable:
+    @pytest.mark.parametrize(
+        ("status", "body", "kind", "text"),
+        [
+            (204, b"", ResponseBodyError, "204, but the body is empty"),
+            (200, b"", ResponseBodyError, "the body is empty"),
+            (200, b"<html>CANARY</html>", ResponseBodyError, "not valid JSON"),
+            (200, b'{"id": "ana_01HDEF456789012", "language": "CANARY', ResponseBodyError, "not valid JSON"),
+            (200, b'{"session_id": "CANARY\xff"}', ResponseBodyError, "not valid UTF-8"),
+            (200, b'{"CANARY":' + b"[" * 100_000, ResponseBodyError, "nested too deeply"),
+            (200, b"null", ResponseSchemaError, "Expected `object`, got `null`"),
+            (200, b'["CANARY"]', ResponseSchemaError, "Expected `object`, got `array`"),
+            (200, b'{"object": "analysis", "status": "x"}', ResponseSchemaError, "missing required field `id`"),
+            (200, b'{"id": {"x": "CANARY"}, "object": "analysis"}', ResponseSchemaError, "$.id"),
+            (200, b'{"id": "ana_01HDEF456789012", "object": "CANARY", "status": "x"}', ResponseSchemaError, "$.object"),
+        ],
+    )
+    @pytest.mark.parametrize("operation", [RETRIEVE_A, RETRIEVE_B, CREATE], ids=lambda operation: operation.path)
+    def test_unusable_body_is_a_typed_error_without_the_body(self, operation, status, body, kind, text):
+        """Not JSON, or another shape: the error says which, and neither it nor its chain holds the body."""
+        error = refused(status, body, operation, X_Request_ID="req_1")
+        assert type(error) is kind
+        assert text in str(error)
+        assert (error.operation, error.status, error.request_id) == (operation.name, status, "req_1")
+        assert "CANARY" not in held_text(error)
+        assert (error.__cause__, error.__context__) == (None, None)
+
+    @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308, 399])
+    @pytest.mark.parametrize("operation", [RETRIEVE_A, CREATE], ids=lambda operation: operation.name)
+    def test_redirect_is_an_error(self, status, operation):
+        """A redirect is not followed, and its target, which may hold a token, is not repeated."""
+        error = refused(status, b"", operation, Location="https://evil.example/?CANARY", X_Request_ID="req_1")
+        assert type(error) is UnexpectedRedirectError
+        assert (error.status, error.request_id, error.operation) == (status, "req_1", operation.name)
+        assert "CANARY" not in held_text(error)
+
+
+class TestRefusal:
+    @pytest.mark.parametrize(
+        ("status", "kind"),
+        [
+            (400, InvalidRequestError),
+            (401, AuthenticationError),
+            (402, InsufficientCreditsError),
+            (403, PermissionDeniedError),
+            (404, NotFoundError),
+            (409, ConflictError),
+            (422, InvalidRequestError),
+            (429, RateLimitedError),
+            (500, ServerError),
+            (501, ServerError),
+            (502, ServerError),
+            (503, ServerError),
+            (504, ServerError),
+            (599, ServerError),
+            (405, APIError),
+            (408, APIError),
+            (410, APIError),
+            (413, APIError),
+            (418, APIError),
+            (425, APIError),
+            (499, APIError),
+            (100, APIError),
+        ],
+    )
+    def test_status_decides_the_class_and_every_field_arrives(self, status, kind):
+        """The class follows from the status alone; code, type, param, request id and advice are fields."""
+        body = envelope(
+            code="some_code",
+            type="some_type",
+            message="Some message.",
+            param="language",
+            request_id="req_9",
+            retry_after=7,
+        )
+        error = refused(status, body, CREATE)
+        assert type(error) is kind
+        assert vars(error) == {
+            **vars(kind()),
+            "operation": "analyses.create",
+            "status": status,
+            "code": "some_code",
+            "type": "some_type",
+            "param": "language",
+            "request_id": "req_9",
+            "retry_after": 7.0,
+        }
+        assert error.message == "Some message."
+
+    @pytest.mark.parametrize(
+        ("file", "status", "kind", "fields"),
+        [
+            (
+                "error_400.b.json",
+                400,
+                InvalidRequestError,
+                ("The 'mode' field is required.", "invalid_request", "validation_error", "mode", None),
+            ),
+            (
+                "error_401.a.json",
+                401,
+                AuthenticationError,
+                (
+                    "The API key provided is invalid or has been revoked.",
+                    "invalid_api_key",
+                    "authentication_error",
+                    None,
+                    None,
+                ),
+            ),
+            (
+                "error_402.b.json",
+                402,
+                InsufficientCreditsError,
+                (
+                    "API credits exhausted. Purchase more credits to continue.",
+                    "insufficient_api_credits",
+                    "permission_error",
+                    None,
+                    "req_123",
+                ),
+            ),
+            (
+                "error_429.json",
+                429,
+                RateLimitedError,
+                (
+                    "You have exceeded the rate limit. Please retry after 30 seconds.",
+                    "rate_limit_exceeded",
+                    "rate_limit_error",
+                    None,
+                    None,
+                ),
+            ),
+        ],
+    )
+    def test_documented_envelope(self, file, status, kind, fields):
+        """The documented error bodies of both revisions arrive whole."""
+        error = refused(status, payload(file), CREATE)
+        assert type(error) is kind
+        assert (error.message, error.code, error.type, error.param, error.request_id) == fields
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b"null",
+            b"[]",
+            b'"x"',
+            b"{}",
+            b"<html>502 Bad Gateway</html>",
+            b'{"error": null}',
+            b'{"error": []}',
+            b'{"error": {}}',
+            b'{"error": 5}',
+            b'{"error": {"code": 5, "type": [], "message": {"de": "x"}, "param": true, "request_id": 7}}',
+            b'{"error": {"message": "   ", "code": "", "type": "", "param": ""}}',
+            b'{"message": "not in the envelope"}',
+            b"\xff\xfe",
+            b"[" * 100_000,
+        ],
+        ids=lambda body: ascii(body)[:40],
+    )
+    @pytest.mark.parametrize(("status", "kind"), [(401, AuthenticationError), (502, ServerError), (418, APIError)])
+    def test_body_that_is_no_envelope_changes_nothing_of_the_class(self, status, kind, body):
+        """A proxy's HTML page or any other body leaves the class, and a message of ours."""
+        error = refused(status, body, X_Request_ID="req_1")
+        assert type(error) is kind
+        assert (error.status, error.code, error.type, error.param, error.request_id) == (
+            status,
+            None,
+            None,
+            None,
+            "req_1",
+        )
+        assert error.message
+        assert "x" not in error.message.split()
+        assert (error.__cause__, error.__context__) == (None, None)
+
+    def test_error_may_be_a_plain_text(self):
+        """An envelope that holds a text has a message."""
+        assert refused(400, b'{"error": "no such component"}').message == "no such component"
+
+    def test_missing_analysis_mentions_the_retention(self):
+        """Whoever polls an analysis that is gone learns that results are kept for 90 days; a create does not say so."""
+        assert "90 days" in refused(404, envelope(message="Not found.")).message
+        assert refused(404, envelope(message="Not found.")).message.startswith("Not found; ")
+        assert "90 days" not in refused(404, envelope(message="No such session."), CREATE).message
+
+    def test_request_id_of_the_body_comes_first(self):
+        """Both places are documented; the header serves where the body has none."""
+        assert refused(500, envelope(request_id="req_body"), X_Request_ID="req_header").request_id == "req_body"
+        assert refused(500, envelope(), X_Request_ID="req_header").request_id == "req_header"
+        assert refused(500).request_id is None
+
+    @pytest.mark.parametrize(
+        ("header", "body", "seconds"),
+        [
+            ("30", None, 30.0),
+            ("30", 5, 30.0),
+            (None, 5, 5.0),
+            (None, 1.5, 1.5),
+            (None, 0, 0.0),
+            (None, -5, 0.0),
+            (None, 10**9, 86_400.0),
+            (None, 1e300, 86_400.0),
+            (None, "5", None),
+            (None, True, None),
+            (None, None, None),
+            ("soon", 5, 5.0),
+            ("-1", None, None),
+            ("999999999", None, 86_400.0),
+            ("Thu, 26 Mar 2026 11:10:30 GMT", None, 30.0),
+            pytest.param(None, 10**400, 86_400.0, id="10**400"),
+        ],
+    )
+    @pytest.mark.parametrize("status", [429, 409, 503])
+    def test_advice_when_to_come_back(self, status, header, body, seconds):
+        """`Retry-After` first, `retry_after` of the body second, from 0 to a day, and None for anything else."""
+        headers = {} if header is None else {"Retry_After": header}
+        assert refused(status, envelope(retry_after=body), **headers).retry_after == seconds
+
+
+class TestSafety:
+    """Nothing a server sends gets an API key, a control character or a long text into an error."""
+
+    FIELDS = ("message", "code", "type", "param", "request_id")
+
+    @pytest.mark.parametrize("field", FIELDS)
+    def test_key_that_the_server_repeats_is_masked(self, field):
+        """A server that repeats our key in any field of its error does not get it into our logs."""
+        error = refused(401, envelope(**{field: f"key {KEY.reveal()} is bad"}))
+        assert "c4n4ry" not in held_text(error)
+        assert "sk_live_***" in f"{error} {error.type}"
+
+    @pytest.mark.parametrize(
+        ("status", "body", "operation"),
+        [
+            (401, b"", RETRIEVE_A),
+            (302, b"", RETRIEVE_A),
+            (200, b"", RETRIEVE_A),
+            (200, b"null", CREATE),
+            (200, b'{"id":"ana_2","object":"analysis","status":"x"}', RETRIEVE_A),
+        ],
+    )
+    def test_key_that_the_server_repeats_as_a_request_id_is_masked(self, status, body, operation):
+        """The request id of the headers is a server's text like any other."""
+        error = refused(status, body, operation, X_Request_ID=KEY.reveal())
+        assert "c4n4ry" not in held_text(error)
+
+    @pytest.mark.parametrize("field", FIELDS)
+    @pytest.mark.parametrize("size", [20, 100, 290, 300, 512])
+    def test_key_that_is_cut_by_the_length_limit_is_masked(self, field, size):
+        """However often and wherever a long key is repeated, no part of it is left over by shortening."""
+        key = Secret("sk_live_" + "c4n4ry" * (size // 6))
+        for filler in (0, 1, 250, 290, 299, 1150, 1190):
+            error = refused(401, envelope(**{field: "x" * filler + (key.reveal() + " ") * 40}), key=key)
+            assert "c4n4ry" not in held_text(error)
+
+    @pytest.mark.parametrize("field", FIELDS)
+    def test_long_text_is_cut(self, field):
+        """A server's text reaches an error with 300 characters at most."""
+        error = refused(400, envelope(**{field: "y" * 1_000_000}))
+        assert max(len(str(value)) for value in vars(error).values()) <= 300
+        assert len(str(error)) <= 400
+
+    @pytest.mark.parametrize("field", FIELDS)
+    @pytest.mark.parametrize(
+        "text", ["a\nb", "a\r\nb", "a\x00b", "a\x1b[31mb", "a\u2028b", "a\u202eb", "a\x7fb", "a\tb", "a\x85b"]
+    )
+    def test_control_characters_are_removed(self, field, text):
+        """A server cannot forge a line of a log, or colour or turn around a terminal's text."""
+        error = refused(400, envelope(**{field: text}))
+        assert str(error).isprintable()
+        assert all(value.isprintable() for value in vars(error).values() if isinstance(value, str))
+
+    def test_text_of_other_languages_stays(self):
+        """Umlauts and other scripts are text, not control characters."""
+        assert (
+            refused(400, envelope(message="Sprache „gsw“ ist ungültig 語")).message == "Sprache „gsw“ ist ungültig 語"
+        )
+
+    def test_response_shows_nothing_of_its_content(self):
+        """The `repr` of an answer, as in a traceback with locals, holds neither body nor headers."""
+        assert repr(Response(200, {"X": "CANARY"}, b"CANARY")) == "<Response 200, 6 bytes>"
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20)
+    | st.sampled_from([10**400, -(10**400)]),
+    lambda parts: st.lists(parts, max_size=3) | st.dictionaries(st.text(max_size=8), parts, max_size=3),
+    max_leaves=5,
+)
+ENVELOPES = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(("code", "type", "message", "param", "request_id", "retry_after"), JSON)
+)
+BODIES = (
+    st.binary()
+    | JSON.map(lambda plain: json.dumps(plain).encode())
+    | ENVELOPES.map(lambda fields: envelope(**fields))
+    | st.sampled_from([path.read_bytes() for path in sorted(PAYLOADS.glob("*.json"))])
+)
+
+
+class TestHostile:
+    @given(
+        st.sampled_from([RETRIEVE_A, RETRIEVE_B, CREATE]),
+        st.sampled_from([200, 202, 204, 302, 400, 401, 404, 409, 429, 503]),
+        BODIES,
+        st.dictionaries(st.sampled_from(["Retry-After", "X-Request-ID", "Date"]), st.text()),
+    )
+    def test_every_answer_is_a_value_or_an_error_of_ours(self, operation, status, body, headers):
+        """Totality: whatever the server sends, `interpret` returns an analysis or raises a `KallglotError`."""
+        found, error = None, None
+        try:
+            found = interpret(operation, Response(status, headers, body), key=KEY, wall_now=MOMENT)
+        except KallglotError as caught:
+            error = caught
+        if error is None:
+            assert status < 300
+            assert found.object == "analysis"
+            return
+        assert isinstance(error, APIError if status >= 400 else InvalidResponseError)
+        assert error.status == status
+        assert str(error).isprintable()
+        assert 0.0 <= (getattr(error, "retry_after", None) or 0.0) <= 86_400.0

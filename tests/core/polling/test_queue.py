@@ -1,0 +1,501 @@
+"""The poll queue, at literal times: which id is polled when, and what each answer changes."""
+
+from collections.abc import Callable
+
+import pytest
+
+from kallglot_async._core.polling.hazard import PollModel
+from kallglot_async._core.polling.pending import Entry
+from kallglot_async._core.polling.queue import PollQueue
+from kallglot_async._core.polling.schedule import PollSchedule, Slot, Supply
+
+PACED = Supply(rate=10.0)
+FULL_WINDOW = Supply(rate=10.0, remaining=600.0, resets_in=60.0)
+
+
+def make(
+    schedule: PollSchedule | None = None,
+    *,
+    model: PollModel | None = None,
+    timeout: float | None = None,
+    random: Callable[[], float] = lambda: 0.5,
+    lead: float = 0.25,
+) -> PollQueue:
+    return PollQueue(
+        model or PollModel(), schedule=schedule or PollSchedule.learned(), timeout=timeout, random=random, lead=lead
+    )
+
+
+def poll(queue: PollQueue, now: float, supply: Supply = PACED) -> Entry:
+    entry = queue.take(now, supply)
+    assert entry is not None
+    return entry
+
+
+def knowing(*, low: float = 22.0, high: float = 30.0, count: int = 200) -> PollModel:
+    """Return a model that knows the uniform law between `low` and `high` seconds."""
+    model = PollModel()
+    for i in range(count):
+        model.on_took("a", 0.0, low + (high - low) * (i + 0.5) / count)
+    return model
+
+
+class TestFixedAndExponential:
+    def test_an_empty_queue_wants_nothing(self) -> None:
+        queue = make()
+        assert queue.next_slot(1.0, PACED) is None
+        assert queue.take(1.0, PACED) is None
+        assert queue.next_deadline() is None
+        assert queue.pop_expired(1.0) is None
+
+    def test_fixed_polls_every_interval(self) -> None:
+        queue = make(PollSchedule.fixed(2.0))
+        queue.add("ana_1", "a", 1.0)
+        assert queue.next_slot(1.0, PACED) == Slot(1.0, ahead=False)
+        entry = poll(queue, 1.0)
+        assert queue.next_slot(1.1, PACED) is None  # in flight
+        queue.on_pending(entry, 1.2)
+        assert queue.next_slot(1.3, PACED) == Slot(3.2, ahead=False)
+        assert queue.take(3.1, PACED) is None
+        assert queue.take(3.2, PACED) is entry
+        assert (entry.polls, entry.first_poll_at, entry.last_poll_at) == (2, 1.0, 1.2)
+
+    def test_exponential_polls_ever_more_rarely(self) -> None:
+        queue = make(PollSchedule.exponential(first=1.0, factor=2.0, maximum=3.0))
+        queue.add("ana_1", "a", 0.0)
+        times, now = [], 0.0
+        for _ in range(5):
+            times.append(now)
+            queue.on_pending(poll(queue, now), now)
+            slot = queue.next_slot(now, PACED)
+            assert slot is not None
+            now = slot.at
+        assert times == [0.0, 1.0, 3.0, 6.0, 9.0]
+
+    def test_ids_are_taken_in_the_order_they_came(self) -> None:
+        queue = make(PollSchedule.fixed())
+        for i in range(5):
+            queue.add(f"ana_{i}", "a", 0.0)
+        assert [poll(queue, 1.0).id for _ in range(5)] == [f"ana_{i}" for i in range(5)]
+
+    def test_a_hint_may_only_make_a_fixed_poll_later(self) -> None:
+        queue = make(PollSchedule.fixed(2.0))
+        entry = queue.add("ana_1", "a", 0.0)
+        for hint, due in ((0.5, 2.0), (7.0, 9.0)):
+            now = due - max(2.0, hint)
+            assert poll(queue, now) is entry
+            queue.on_pending(entry, now, hint_in=hint)
+            assert queue.next_slot(now, PACED) == Slot(due, ahead=False)
+
+
+class TestLearned:
+    def test_a_known_law_sets_the_first_look(self) -> None:
+        """A quarter of 22 to 30 s is 24 s."""
+        queue = make(model=knowing())
+        queue.add("ana_1", "a", 100.0, age=0.0)
+        slot = queue.next_slot(100.0, Supply(rate=0.01))
+        assert slot is not None
+        assert slot.at == pytest.approx(124.0, abs=1.0)
+
+    def test_the_jitter_spreads_the_looks(self) -> None:
+        firsts = []
+        for number in (0.0, 0.999):
+            queue = make(model=knowing(), random=iter([number]).__next__)
+            firsts.append(queue.add("ana_1", "a", 0.0, age=0.0).key)
+        assert 22.0 < firsts[0] < firsts[1] - 0.5 < 26.0
+
+    def test_an_age_told_by_the_answer_moves_the_next_look(self) -> None:
+        queue = make(model=knowing())
+        queue.add("ana_1", "a", 0.0)
+        entry = poll(queue, 0.0)
+        queue.on_pending(entry, 0.2, age=20.2)
+        assert entry.key == pytest.approx(4.0, abs=1.0)
+
+    def test_a_hint_stands_whatever_the_law_says(self) -> None:
+        queue = make(model=knowing())
+        entry = queue.add("ana_1", "a", 0.0, due_in=3.0)
+        assert queue.next_slot(0.0, PACED) == Slot(3.0, ahead=False)
+        assert poll(queue, 3.0) is entry
+        queue.on_pending(entry, 3.0, age=3.0, hint_in=4.5)
+        assert queue.next_slot(3.0, PACED) == Slot(7.5, ahead=False)
+        assert queue.take(7.4, PACED) is None
+        assert queue.take(7.5, PACED) is entry
+
+    def test_a_hint_for_an_id_of_known_age_comes_before_all_guesses_but_not_before_what_was_observed(self) -> None:
+        """The law has seen 22 to 30 s: a hint of 60 s does not make it wait that long, one of 5 s goes first."""
+        late = make(model=knowing()).add("ana_1", "a", 0.0, age=0.0, due_in=60.0)
+        assert 22.0 < late.key < 27.0
+        assert make(model=knowing()).add("ana_1", "a", 0.0, age=0.0, due_in=5.0).key == 5.0
+
+    def test_two_polls_of_one_id_are_a_second_apart(self) -> None:
+        queue = make(model=knowing())
+        entry = queue.add("ana_1", "a", 0.0, age=29.0)
+        queue.on_pending(poll(queue, 0.0), 0.0, hint_in=0.0)
+        assert entry.key == 1.0
+        queue.on_pending(poll(queue, 1.0), 1.0)
+        assert entry.key >= 2.0
+
+    def test_a_single_id_is_polled_every_few_seconds_whatever_the_law_says(self) -> None:
+        """One id has a fifth of 2.5 requests/s to itself: a look every 2 s."""
+        queue = make(model=knowing(low=500.0, high=600.0))
+        entry = queue.add("ana_1", "a", 0.0)
+        queue.on_pending(poll(queue, 0.0), 0.0, age=0.0)
+        assert queue.next_slot(0.0, Supply(rate=2.5)) == Slot(2.0, ahead=False)
+        assert queue.take(1.9, Supply(rate=2.5)) is None
+        assert queue.take(2.0, Supply(rate=2.5)) is entry
+
+    def test_an_unknown_rate_means_the_documented_two_seconds(self) -> None:
+        queue = make(model=knowing(low=500.0, high=600.0))
+        queue.add("ana_1", "a", 0.0)
+        queue.on_pending(poll(queue, 0.0), 0.0, age=0.0)
+        assert queue.next_slot(0.0, Supply()) == Slot(2.0, ahead=False)
+
+    def test_no_rate_at_all_is_survived(self) -> None:
+        queue = make(model=knowing())
+        queue.add("ana_1", "a", 0.0, age=0.0)
+        slot = queue.next_slot(0.0, Supply(rate=0.0, remaining=0.0, resets_in=30.0))
+        assert slot is not None
+        assert slot.at > 20.0
+
+    def test_the_one_seen_longest_ago_gets_the_fresh_look(self) -> None:
+        queue = make(model=knowing(low=500.0, high=600.0))
+        for i in range(3):
+            queue.add(f"ana_{i}", "a", 0.0, age=0.0)
+        # 3 pending at a fifth of 0.5/s: each every 30 s
+        assert queue.next_slot(0.0, Supply(rate=0.5)) == Slot(30.0, ahead=False)
+        first = poll(queue, 30.0, Supply(rate=0.5))
+        queue.on_pending(first, 30.0)
+        assert first.id == "ana_0"
+        assert poll(queue, 31.0, Supply(rate=0.5)).id == "ana_1"
+
+    def test_one_polled_for_its_key_goes_to_the_end_of_the_line_for_fresh_looks(self) -> None:
+        queue = make(model=knowing(low=500.0, high=600.0))
+        first = queue.add("ana_0", "a", 0.0, age=550.0)
+        second = queue.add("ana_1", "a", 0.0, age=0.0)
+        assert first.key < 50.0
+        assert poll(queue, first.key, Supply(rate=0.01)) is first
+        queue.on_pending(first, first.key)
+        supply = Supply(rate=0.1)  # 2 pending at a fifth of it: each every 100 s
+        assert queue.take(99.9, supply) in {None, first}
+        assert queue._by_sight.first() is second
+
+    def test_what_is_learned_meanwhile_puts_a_look_off(self) -> None:
+        """Due after a second by the first guess, and not worth it any more once 200 analyses have taken 22 s."""
+        model = PollModel()
+        queue = make(model=model)
+        entry = queue.add("ana_1", "a", 0.0, age=0.0)
+        due = entry.key
+        assert due < 5.0
+        for _ in range(200):
+            model.on_running("a", 0.0, 22.0)
+            model.on_took("a", 22.0, 25.0)
+        assert queue.take(due, Supply(rate=0.01)) is None
+        assert entry.key > 20.0
+
+    def test_what_is_learned_meanwhile_brings_a_look_forward(self) -> None:
+        model = knowing(low=500.0, high=600.0)
+        queue = make(model=model)
+        entry = queue.add("ana_1", "a", 0.0, age=0.0)
+        assert entry.key > 300.0
+        for _ in range(2_000):
+            model.on_took("a", 0.0, 10.0)
+        slot = queue.next_slot(0.0, Supply(rate=0.001))
+        assert slot is not None
+        assert 8.0 < slot.at < 12.0
+        assert queue.take(slot.at, Supply(rate=0.001)) is entry
+
+    def test_no_question_puts_back_more_than_a_hundred(self) -> None:
+        """With a million ids due by an old guess, one question must not take seconds."""
+        model = PollModel()
+        queue = make(model=model)
+        entries = [queue.add(f"ana_{i}", "a", 0.0, age=0.0) for i in range(300)]
+        due = entries[0].key
+        for _ in range(200):
+            model.on_took("a", 0.0, 25.0)
+        assert queue.take(due + 0.1, Supply(rate=0.01)) is not None
+        assert sum(entry.key > 10.0 for entry in entries) == 100
+
+
+class TestFirstLooks:
+    def test_a_new_id_is_due_at_once(self) -> None:
+        queue = make(model=knowing())
+        queue.add("ana_1", "a", 7.0)
+        assert queue.next_slot(7.0, PACED) == Slot(7.0, ahead=False)
+
+    def test_first_looks_in_vain_put_off_the_rest_of_the_batch(self) -> None:
+        queue = make(model=knowing())
+        for i in range(60):
+            queue.add(f"ana_{i}", "a", 0.0)
+        for i in range(3):
+            queue.on_pending(poll(queue, 0.1 * i, FULL_WINDOW), 0.1 * i, age=0.1 * i)
+        # a tenth of 10/s goes on looking, in case that changes
+        assert queue.next_slot(0.3, FULL_WINDOW) == Slot(1.2, ahead=False)
+        assert poll(queue, 1.2, FULL_WINDOW).id == "ana_3"
+        # and a half where nothing can be saved for later
+        assert queue.next_slot(1.2, PACED) == Slot(1.4, ahead=False)
+
+    def test_first_looks_that_hit_send_the_rest_ahead(self) -> None:
+        """A batch that settled long ago is fetched as fast as the window allows."""
+        queue = make()
+        for i in range(60):
+            queue.add(f"ana_{i}", "a", 0.0)
+        assert queue.next_slot(0.0, FULL_WINDOW) == Slot(0.0, ahead=True)
+        for _ in range(5):
+            queue.on_settled(poll(queue, 0.0), 0.1, age=3600.0)
+        tight = Supply(rate=2.5, remaining=120.0, resets_in=60.0)
+        assert queue.next_slot(0.1, tight) == Slot(0.1, ahead=True)
+
+    def test_a_hit_that_the_law_explains_says_little_about_the_rest(self) -> None:
+        """Settled 29 s after it was added, under a law of 22 to 30 s: that does not make it an old batch."""
+        grown = {}
+        for at in (2.0, 29.0):
+            queue = make(model=knowing())
+            for i in range(10):
+                queue.add(f"ana_{i}", "a", 0.0)
+            for _ in range(4):
+                queue.on_pending(poll(queue, 0.0, Supply()), 0.0, age=0.0)
+            before = queue._first_looks.growth
+            queue.on_settled(poll(queue, at, Supply()), at)
+            grown[at] = queue._first_looks.growth - before
+        assert grown[2.0] > 0.1
+        assert abs(grown[29.0]) < 0.05
+
+
+class TestSpendingAWindow:
+    def test_what_pays_goes_ahead(self) -> None:
+        queue = make(model=knowing())
+        for i in range(10):
+            queue.add(f"ana_{i}", "a", 0.0, age=0.0)
+        window = Supply(rate=2.5, remaining=100.0, resets_in=30.0)
+        assert queue.next_slot(28.0, window) == Slot(28.0, ahead=True)
+
+    def test_the_scarcer_requests_are_the_more_a_poll_must_be_worth(self) -> None:
+        """At 25 s three in eight are settled: enough at 10 pending and 40 left, not at 10 and 22."""
+        for remaining, ahead in ((40.0, True), (22.0, False)):
+            queue = make(model=knowing(count=4_000))
+            for i in range(10):
+                queue.add(f"ana_{i}", "a", 0.0, age=0.0)
+            supply = Supply(rate=2.5, remaining=remaining, resets_in=30.0)
+            assert queue.next_slot(25.0, supply) == Slot(25.0, ahead=ahead)
+
+    def test_a_look_at_every_open_id_is_kept(self) -> None:
+        model = knowing()
+        queue = make(model=model)
+        for i in range(10):
+            queue.add(f"ana_{i}", "a", 0.0, age=0.0)
+        supply = Supply(rate=2.5, remaining=10.0, resets_in=30.0)
+        assert queue.next_slot(31.0, supply) == Slot(31.0, ahead=False)
+
+    def test_what_is_as_good_as_sure_goes_ahead_all_the_same(self) -> None:
+        """A hit takes a pending id with it; a toss-up does not, and a window that may not run low is not touched."""
+        for age, can_run_low, ahead in ((31.0, True, True), (27.0, True, False), (31.0, False, False)):
+            queue = make(model=knowing(count=4_000))
+            for i in range(10):
+                queue.add(f"ana_{i}", "a", 0.0, age=0.0)
+            supply = Supply(rate=2.5, remaining=10.0, resets_in=30.0, can_run_low=can_run_low)
+            assert queue.next_slot(age, supply) == Slot(age, ahead=ahead)
+
+    def test_the_ids_of_other_waits_count(self) -> None:
+        model = knowing()
+        queue, other = make(model=model), make(model=model)
+        queue.add("ana_1", "a", 0.0, age=0.0)
+        supply = Supply(rate=2.5, remaining=30.0, resets_in=30.0)
+        assert queue.next_slot(29.0, supply) == Slot(29.0, ahead=True)
+        for i in range(29):
+            other.add(f"ana_o{i}", "a", 0.0)
+        assert queue.next_slot(29.0, supply) == Slot(29.0, ahead=False)
+
+    def test_nothing_goes_ahead_on_a_guess(self) -> None:
+        """Without data the hazard is 1/age; a window is not spent on that."""
+        queue = make()
+        queue.add("ana_1", "b", 0.0, age=100.0)
+        supply = Supply(rate=2.5, remaining=100.0, resets_in=60.0)
+        queue.on_pending(poll(queue, 0.0), 0.0)
+        assert queue.take(300.0, supply) is not None
+        queue = make()
+        queue.add("ana_1", "b", 0.0, age=100.0)
+        queue.on_pending(poll(queue, 0.0), 0.0)
+        slot = queue.next_slot(300.0, supply)
+        assert slot == Slot(300.0, ahead=False)
+
+
+class TestDeadlines:
+    def test_the_last_look_is_kept_and_goes_first(self) -> None:
+        queue = make(PollSchedule.fixed(100.0), timeout=10.0)
+        first = queue.add("ana_1", "a", 0.0)
+        queue.on_pending(poll(queue, 1.0), 1.2)
+        queue.add("ana_2", "a", 5.0)
+        assert first.deadline == 11.0
+        assert queue.next_slot(10.74, PACED) == Slot(10.74, ahead=False)  # ana_2, never polled
+        assert queue.next_slot(10.75, PACED) == Slot(10.75, ahead=True)
+        assert queue.take(10.75, PACED) is first
+        assert poll(queue, 10.75).id == "ana_2"
+
+    def test_a_wait_ends_at_once_if_its_last_look_finds_it_running(self) -> None:
+        queue = make(timeout=10.0)
+        entry = queue.add("ana_1", "a", 0.0, due_in=0.0)
+        queue.on_pending(poll(queue, 0.0), 0.1, hint_in=60.0)
+        assert queue.next_deadline() == 10.0
+        assert queue.pop_expired(9.8) is None
+        queue.on_pending(poll(queue, 9.75), 9.9)
+        assert queue.next_slot(9.9, PACED) is None
+        assert queue.next_deadline() == 9.9
+        assert queue.pop_expired(9.9) is entry
+        assert len(queue) == 0
+
+    def test_a_poll_in_flight_as_the_last_look_falls_due_is_the_last_look(self) -> None:
+        queue = make(PollSchedule.fixed(2.0), timeout=5.0)
+        entry = queue.add("ana_1", "a", 0.0)
+        queue.on_pending(poll(queue, 0.0), 0.0, hint_in=4.5)
+        poll(queue, 4.5)
+        assert queue.next_slot(4.8, PACED) is None
+        queue.on_pending(entry, 4.9)
+        assert queue.pop_expired(4.9) is entry
+
+    def test_an_unanswered_poll_does_not_hold_up_a_deadline(self) -> None:
+        model = PollModel()
+        queue = make(model=model, timeout=5.0)
+        entry = queue.add("ana_1", "a", 0.0)
+        poll(queue, 0.0)
+        assert queue.pop_expired(4.9) is None
+        assert queue.pop_expired(5.0) is entry
+        queue.on_pending(entry, 5.1)  # too late: nothing happens
+        queue.on_settled(entry, 5.2)
+        assert (len(queue), model.pending, queue.next_slot(9.0, PACED)) == (0, 0, None)
+
+    def test_deadlines_come_in_the_order_of_first_polls(self) -> None:
+        queue = make(PollSchedule.fixed(50.0), timeout=10.0)
+        for i in range(3):
+            queue.add(f"ana_{i}", "a", 0.0)
+        for now in (1.0, 2.0, 3.0):
+            queue.on_pending(poll(queue, now), now)
+        assert queue.next_deadline() == 11.0
+        expired = [queue.pop_expired(12.0), queue.pop_expired(12.0), queue.pop_expired(12.0)]
+        assert [entry and entry.id for entry in expired] == ["ana_0", "ana_1", None]
+        assert queue.next_deadline() == 13.0
+
+    def test_the_lead_may_change_while_waiting(self) -> None:
+        queue = make(PollSchedule.fixed(50.0), timeout=10.0)
+        queue.add("ana_1", "a", 0.0)
+        queue.on_pending(poll(queue, 0.0), 0.0)
+        queue.lead = 2.0
+        assert queue.next_slot(0.0, PACED) == Slot(8.0, ahead=True)
+
+    def test_without_a_timeout_there_is_no_deadline(self) -> None:
+        queue = make()
+        entry = queue.add("ana_1", "a", 0.0)
+        poll(queue, 0.0)
+        assert (entry.deadline, queue.next_deadline()) == (None, None)
+
+    def test_a_timeout_shorter_than_the_lead_still_allows_one_look(self) -> None:
+        queue = make(timeout=0.1)
+        entry = queue.add("ana_1", "a", 0.0)
+        assert poll(queue, 3.0) is entry
+        queue.on_pending(entry, 3.05)
+        assert queue.pop_expired(3.05) is entry
+
+
+class TestRefusedAndFailed:
+    def test_a_refused_first_poll_never_happened(self) -> None:
+        queue = make(timeout=10.0)
+        for i in range(3):
+            queue.add(f"ana_{i}", "a", 0.0)
+        entries = [poll(queue, 1.0), poll(queue, 1.1)]
+        queue.on_refused(entries[0], 1.3)
+        assert (entries[0].polls, entries[0].first_poll_at, entries[0].deadline) == (0, None, None)
+        assert queue.next_deadline() == 11.1
+        assert poll(queue, 2.0) is entries[0]
+        assert queue.next_deadline() == 11.1
+        assert entries[0].deadline == 12.0
+
+    def test_a_refused_poll_keeps_its_place(self) -> None:
+        queue = make(PollSchedule.fixed(2.0))
+        first, second = queue.add("ana_1", "a", 0.0), queue.add("ana_2", "a", 0.1)
+        for entry in (first, second):
+            queue.on_pending(poll(queue, 1.0), entry.key + 1.0)
+        assert poll(queue, 5.0) is first
+        queue.on_refused(first, 5.2)
+        assert first.polls == 1
+        assert first.key == 3.0
+        assert [poll(queue, 6.0), poll(queue, 6.0)] == [first, second]
+
+    def test_a_refused_fresh_look_goes_back_to_the_front(self) -> None:
+        queue = make(model=knowing(low=500.0, high=600.0))
+        for i in range(2):
+            queue.add(f"ana_{i}", "a", 0.0, age=0.0)
+        entry = poll(queue, 60.0)
+        key = entry.key
+        queue.on_refused(entry, 60.1)
+        assert entry.key == key
+        assert poll(queue, 60.2) is entry
+
+    def test_a_refused_last_look_is_due_again_at_once(self) -> None:
+        queue = make(PollSchedule.fixed(50.0), timeout=10.0)
+        entry = queue.add("ana_1", "a", 0.0)
+        queue.on_pending(poll(queue, 0.0), 0.0)
+        poll(queue, 9.75)
+        queue.on_refused(entry, 9.8)
+        assert queue.next_slot(9.8, PACED) == Slot(9.8, ahead=True)
+        assert poll(queue, 9.9) is entry
+        assert queue.pop_expired(10.0) is entry
+        assert queue.pop_expired(10.0) is None
+
+    def test_a_failed_poll_is_due_again_when_told(self) -> None:
+        queue = make(model=knowing())
+        entry = queue.add("ana_1", "a", 0.0)
+        queue.on_failed(poll(queue, 0.0), 0.2, retry_at=1.5)
+        assert (entry.failures, entry.polls) == (1, 1)
+        assert queue.next_slot(0.2, PACED) == Slot(1.5, ahead=False)
+        queue.on_pending(poll(queue, 1.5), 1.6)
+        assert entry.failures == 0
+
+
+class TestLettingGo:
+    def test_a_settled_id_is_gone(self) -> None:
+        model = PollModel()
+        queue = make(model=model)
+        entry = queue.add("ana_1", "a", 0.0)
+        assert (len(queue), model.pending) == (1, 1)
+        queue.on_settled(poll(queue, 0.0), 0.1)
+        assert (len(queue), model.pending, queue.next_slot(9.0, PACED)) == (0, 0, None)
+        queue.discard(entry)
+        assert (len(queue), model.pending) == (0, 0)
+
+    @pytest.mark.parametrize("answer", ["on_pending", "on_settled", "on_refused", "discard"])
+    def test_an_answer_to_a_discarded_poll_changes_nothing(self, answer: str) -> None:
+        queue = make(timeout=5.0)
+        entry = queue.add("ana_1", "a", 0.0)
+        poll(queue, 0.0)
+        queue.discard(entry)
+        if answer == "discard":
+            queue.discard(entry)
+        else:
+            getattr(queue, answer)(entry, 0.1)
+        queue.on_failed(entry, 0.2, retry_at=0.3)
+        assert (len(queue), queue.next_slot(9.0, PACED), queue.next_deadline()) == (0, None, None)
+
+    def test_what_nobody_waits_for_is_not_kept(self) -> None:
+        queue = make(timeout=1000.0)
+        entries = [queue.add(f"ana_{i}", "a", 0.0, age=None if i % 2 else 0.0) for i in range(2_000)]
+        for i in range(300):
+            taken = queue.take(1.0 + i, PACED)
+            if taken is not None:
+                queue.on_pending(taken, 1.1 + i)
+        for entry in entries[:1_990]:
+            queue.discard(entry)
+        lines = (queue._heap, queue._new, queue._by_sight._entries, queue._deadlines._ahead)
+        assert len(queue) == 10
+        assert max(len(line) for line in lines) <= 80
+
+    def test_its_repr_is_a_diagnostic_line(self) -> None:
+        queue = make()
+        queue.add("ana_1", "a", 0.0)
+        poll(queue, 0.0)
+        assert repr(queue) == "<PollQueue learned: 1 pending, 1 in flight>"
+
+
+def test_entries_are_equal_only_to_themselves() -> None:
+    queue = make()
+    one, other = queue.add("ana_1", "a", 0.0), queue.add("ana_1", "a", 0.0)
+    assert one != other
+    assert len({one, other}) == 2

@@ -1,0 +1,193 @@
+"""The poll queue against a model server, whatever the order of answers, refusals, failures and cancellations."""
+
+import random
+
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
+
+from kallglot_async._core.polling.hazard import PollModel
+from kallglot_async._core.polling.pending import Entry
+from kallglot_async._core.polling.queue import PollQueue
+from kallglot_async._core.polling.schedule import PollSchedule, Supply
+
+SUPPLIES = [
+    Supply(),
+    Supply(rate=2.5),
+    Supply(rate=2.5, remaining=150.0, resets_in=60.0),
+    Supply(rate=2.5, remaining=3.0, resets_in=20.0),
+    Supply(rate=50.0, remaining=50.0, resets_in=0.5),
+    Supply(rate=0.0, remaining=0.0, resets_in=9.0),
+]
+SCHEDULES = [PollSchedule.learned(), PollSchedule.fixed(2.0), PollSchedule.exponential()]
+TIMEOUTS = [None, 0.1, 5.0, 120.0]
+LONGEST_WAIT = 400.0  # s: no pending id stays unpolled for longer, at 2.5 requests/s for at most 60 ids
+ages = st.none() | st.floats(min_value=0.0, max_value=500.0)
+hints = st.none() | st.floats(min_value=0.0, max_value=60.0)
+
+
+class Queues(RuleBasedStateMachine):
+    """Two queues of one client share a model; what is asked of one must never show in the other."""
+
+    flying = Bundle("flying")
+
+    @initialize(schedule=st.sampled_from(SCHEDULES), timeout=st.sampled_from(TIMEOUTS), seed=st.integers(0, 2**16))
+    def start(self, schedule: PollSchedule, timeout: float | None, seed: int) -> None:
+        self.model = PollModel()
+        draw = random.Random(seed).random
+        self.queue = PollQueue(self.model, schedule=schedule, timeout=timeout, random=draw)
+        self.other = PollQueue(self.model, schedule=PollSchedule.learned(), timeout=None, random=draw)
+        self.timeout = timeout
+        self.now = 100.0
+        self.waiting: set[Entry] = set()
+        self.in_flight: set[Entry] = set()
+        self.over: set[Entry] = set()  # last look answered: to be popped, not to be polled
+        self.gone: list[Entry] = []
+        self.count = 0
+
+    def leave(self, entry: Entry) -> None:
+        self.waiting.discard(entry)
+        self.in_flight.discard(entry)
+        self.over.discard(entry)
+        self.gone.append(entry)
+
+    @rule(seconds=st.floats(min_value=0.0, max_value=40.0))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @precondition(lambda self: self.count < 60)
+    @rule(number=st.integers(1, 8), age=ages, due_in=hints, kind=st.sampled_from("ab"))
+    def add(self, number: int, age: float | None, due_in: float | None, kind: str) -> None:
+        for _ in range(number):
+            self.count += 1
+            entry = self.queue.add(f"ana_{self.count}", kind, self.now, age=age, due_in=due_in)
+            self.waiting.add(entry)
+
+    @rule(number=st.integers(0, 3))
+    def another_wait_adds(self, number: int) -> None:
+        for i in range(number):
+            self.other.add(f"ana_other{i}", "a", self.now)
+
+    @rule(target=flying, supply=st.sampled_from(SUPPLIES), patient=st.booleans())
+    def poll(self, supply: Supply, patient: bool) -> Entry | None:
+        slot = self.queue.next_slot(self.now, supply)
+        if slot is not None:
+            assert slot.at >= self.now
+            if patient and slot.at < self.now + 1e5:
+                self.now = slot.at
+        entry = self.queue.take(self.now, supply)
+        if slot is not None and slot.at <= self.now:
+            assert entry is not None, "a slot was asked for, and then not used"
+        if entry is not None:
+            assert entry in self.waiting
+            self.waiting.remove(entry)
+            self.in_flight.add(entry)
+            assert entry.in_flight
+            assert entry.first_poll_at is not None
+        return entry
+
+    @rule(entry=consumes(flying), seconds=st.floats(0.0, 2.0), age=ages, hint=hints)
+    def pending(self, entry: Entry | None, seconds: float, age: float | None, hint: float | None) -> None:
+        if entry is None:
+            return
+        self.now += seconds
+        self.queue.on_pending(entry, self.now, age=age, hint_in=hint)
+        if entry in self.in_flight:
+            self.in_flight.remove(entry)
+            is_over = entry.deadline is not None and self.now >= entry.deadline - self.queue.lead
+            (self.over if is_over else self.waiting).add(entry)
+            assert entry.last_poll_at == self.now
+
+    @rule(entry=consumes(flying), age=ages, took=ages)
+    def settled(self, entry: Entry | None, age: float | None, took: float | None) -> None:
+        if entry is not None:
+            self.queue.on_settled(entry, self.now, age=age, took=took)
+            self.leave(entry)
+
+    @rule(entry=consumes(flying))
+    def refused(self, entry: Entry | None) -> None:
+        if entry in self.in_flight and entry is not None:
+            key, polls = entry.key, entry.polls
+            self.queue.on_refused(entry, self.now)
+            assert (entry.key, entry.polls) == (key, polls - 1)
+            assert (entry.first_poll_at is None) == (entry.polls == 0 and entry.failures == 0)
+            self.in_flight.remove(entry)
+            self.waiting.add(entry)
+
+    @rule(entry=consumes(flying), retry_in=st.floats(-1.0, 30.0))
+    def failed(self, entry: Entry | None, retry_in: float) -> None:
+        if entry is not None:
+            self.queue.on_failed(entry, self.now, self.now + retry_in)
+            if entry in self.in_flight:
+                self.in_flight.remove(entry)
+                self.waiting.add(entry)
+
+    @rule(data=st.data())
+    def cancelled(self, data: st.DataObject) -> None:
+        pool = sorted(self.waiting | self.in_flight | self.over, key=lambda entry: entry.id) + self.gone[-1:]
+        if pool:
+            entry = data.draw(st.sampled_from(pool))
+            self.queue.discard(entry)
+            self.leave(entry)
+
+    @rule()
+    def expire(self) -> None:
+        for _ in range(100):
+            due_at = self.queue.next_deadline()
+            entry = self.queue.pop_expired(self.now)
+            assert (entry is not None) == (due_at is not None and due_at <= self.now)
+            if entry is None:
+                return
+            assert entry in self.over or (entry.deadline is not None and entry.deadline <= self.now)
+            self.leave(entry)
+        raise AssertionError("more expire than there are")
+
+    @rule(lead=st.floats(0.0, 2.0))
+    def round_trips_change(self, lead: float) -> None:
+        self.queue.lead = lead
+
+    @invariant()
+    def it_knows_what_is_pending(self) -> None:
+        if hasattr(self, "queue"):
+            pending = len(self.waiting) + len(self.in_flight) + len(self.over)
+            assert len(self.queue) == pending
+            assert self.model.pending == pending + len(self.other)
+
+    @invariant()
+    def what_waits_gets_a_slot(self) -> None:
+        if hasattr(self, "queue"):
+            slot = self.queue.next_slot(self.now, SUPPLIES[1])
+            if self.waiting:
+                assert slot is not None
+            elif not self.over:
+                assert slot is None
+
+    @invariant()
+    def what_has_left_is_not_kept(self) -> None:
+        if hasattr(self, "queue"):
+            room = 1.25 * len(self.queue) + 64
+            for line in (self.queue._heap, self.queue._new, self.queue._by_sight._entries):
+                assert len(line) <= room
+
+    def teardown(self) -> None:
+        """No id starves: with 2.5 requests/s for this call, each is polled, or its wait ends."""
+        if not hasattr(self, "queue"):
+            return
+        for entry in sorted(self.in_flight, key=lambda entry: entry.id):
+            self.queue.on_pending(entry, self.now)
+        for i, entry in enumerate(sorted(self.gone, key=lambda entry: entry.id)):
+            assert entry not in self.waiting, i
+        polled: dict[Entry, float] = {}
+        end = self.now + LONGEST_WAIT
+        before = self.waiting | self.in_flight
+        while self.now < end and len(self.queue):
+            while (expired := self.queue.pop_expired(self.now)) is not None:
+                polled[expired] = self.now
+            taken = self.queue.take(self.now, SUPPLIES[1])
+            if taken is not None:
+                polled[taken] = self.now
+                self.queue.on_pending(taken, self.now)
+            self.now += 0.4
+        assert before <= polled.keys(), "an id was not polled for too long"
+
+
+TestQueues = Queues.TestCase

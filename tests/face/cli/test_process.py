@@ -1,0 +1,241 @@
+"""`kallglot` as a process: exit codes, signals, closed pipes, terminals, and what it imports."""
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+from typing import get_args
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+from support.processes import RUN, finish, half_ready, posix, process, ready
+
+import kallglot_async
+from kallglot_async import KallglotClient, emulator
+from kallglot_async.cli import app, main
+from kallglot_async.cli.serve import serve
+from kallglot_async.emulator import Emulator, Latency
+
+
+@pytest.mark.parametrize("argv", [["--version"], ["--help"], ["wait", "--help"], ["emulator", "--help"], []])
+async def test_help_and_version_do_not_load_the_transport(argv):
+    """They answer before anything heavy is imported."""
+    code = (
+        "import sys\nfrom kallglot_async.cli import main\ncode = main()\n"
+        "heavy = {'aiohttp', 'asyncio', 'anyio', 'msgspec'} & sys.modules.keys()\n"
+        "print('heavy:', sorted(heavy), file=sys.stderr)\nraise SystemExit(code)"
+    )
+    status, out, err = await finish(*argv, code=code)
+    assert (status, err) == (0, "heavy: []\n")
+    assert (out == f"{kallglot_async.__version__}\n") == (argv == ["--version"])
+    assert ("Usage: kallglot" in out) == (argv != ["--version"])
+
+
+@pytest.mark.parametrize("missing", ["cyclopts", "rich"])
+async def test_without_the_extra_one_line_says_which(missing):
+    """Exit code 2 and no traceback."""
+    code = f"import sys; sys.modules[{missing!r}] = None\n{RUN}"
+    status, out, err = await finish("get", "ana_1", code=code)
+    assert (status, out) == (2, "")
+    assert err == "kallglot: the command line needs its extra: pip install 'kallglot-async[cli]'\n"
+
+
+def test_a_module_that_is_missing_for_another_reason_is_not_hidden(monkeypatch):
+    """A broken installation shows itself as what it is."""
+    monkeypatch.setitem(sys.modules, "kallglot_async.cli.run", None)
+    with pytest.raises(ModuleNotFoundError, match="kallglot_async"):
+        main(["--version"])
+
+
+@posix
+async def test_ctrl_c_leaves_what_had_settled():
+    """Exit code 130, every settled line printed, no traceback, and a word on what was left."""
+    async with half_ready() as server:
+        ids = server.seed_analyses(20)
+        settled = ready(server, ids)
+        async with process("wait", *ids, server=server) as child:
+            lines = [json.loads(await child.stdout.readline()) for _ in settled]
+            child.send_signal(signal.SIGINT)
+            out, err = await child.communicate()
+        assert child.returncode == 130
+        assert out == b""
+        assert {line["id"] for line in lines if line["analysis"]["status"] == "complete"} == settled
+        assert err.decode().splitlines()[-1] == f"interrupted: {len(settled)} fine, 0 failed"
+        assert b"Traceback" not in err
+
+
+@posix
+@pytest.mark.parametrize("command", ["get", "wait"])
+async def test_ctrl_c_while_standard_input_is_silent(command):
+    """Nobody has to press return first; ids are asked for as they come."""
+    async with half_ready() as server:
+        ids = server.seed_analyses(20)
+        id = ready(server, ids).pop()
+        async with process(command, "-", "--quiet", server=server) as child:
+            child.stdin.write(f"{id}\n".encode())
+            line = json.loads(await child.stdout.readline())  # answered while standard input is open
+            child.send_signal(signal.SIGINT)
+            assert await asyncio.wait_for(child.wait(), 10) == 130
+            assert await child.stderr.read() == b""
+        assert line["id"] == id
+
+
+@posix
+@pytest.mark.parametrize("command", ["get", "wait"])
+async def test_a_reader_that_goes_away_ends_it_quietly(command):
+    """As `| head -1` does: no message, no traceback, the exit code of a closed pipe."""
+    async with Emulator(plan="unlimited", latency=Latency.immediate()) as server:
+        ids = server.seed_analyses(200)  # more than the pipe holds: it must write after the reader has gone
+        reading, writing = os.pipe()
+        async with process(command, *ids, server=server, stdout=writing) as child:
+            os.close(writing)
+            first = await asyncio.to_thread(os.read, reading, 1)
+            os.close(reading)
+            assert await child.stderr.read() == b""
+            assert await child.wait() == 141
+        assert first == b"{"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+async def test_a_full_disk_is_one_line():
+    """Output that cannot be written is said, not thrown."""
+    async with Emulator(plan="unlimited", latency=Latency.immediate()) as server:
+        full = os.open("/dev/full", os.O_WRONLY)
+        status, _, err = await finish("wait", *server.seed_analyses(1), server=server, stdout=full)
+        os.close(full)
+        assert (status, err) == (2, "kallglot: cannot write the output: No space left on device\n")
+
+
+@posix
+async def test_on_a_terminal_lines_and_the_bar_do_not_mix():
+    """With one terminal for both, every JSON line is whole and begins at the left margin."""
+    async with half_ready() as server:
+        ids = server.seed_analyses(20)
+        settled = ready(server, ids)
+        leader, follower = os.openpty()
+        options = {"stdin": follower, "stdout": follower, "stderr": follower}
+        async with process("wait", *ids, "--total-timeout", "1", server=server, **options) as child:
+            os.close(follower)
+            shown = await asyncio.to_thread(_read_terminal, leader)
+            assert await child.wait() == 1
+        os.close(leader)
+    plain = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", shown)
+    lines = [json.loads(line) for line in re.split(rb"[\r\n]+", plain) if line.startswith(b"{")]
+    assert {line["id"] for line in lines} == set(ids)
+    assert {line["id"] for line in lines if "analysis" in line} == settled
+    assert f"{len(settled)}/20".encode() in plain.replace(b" ", b"")
+    assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")  # the cursor is given back
+
+
+def _read_terminal(leader):
+    shown = b""
+    with contextlib.suppress(OSError):  # EIO: the last process has closed its side
+        while piece := os.read(leader, 65536):
+            shown += piece
+    return shown
+
+
+@posix
+async def test_the_emulator_runs_until_it_is_asked_to_stop():
+    """It says where it is, answers, and ends with exit code 0 and a count."""
+    argv = ["emulator", "--json", "--analyses", "2", "--latency-median", "0", "--plan", "free"]
+    async with process(*argv) as child:
+        place = json.loads(await child.stdout.readline())
+        assert place["control_url"] == place["base_url"].removesuffix("v1") + "__emulator__/"
+        async with KallglotClient(place["api_key"], base_url=place["base_url"]) as client:
+            outcomes = await client.wait_many(place["ids"])
+            assert client.rate_limit.limit == 60
+        assert len(outcomes.analyses) == 2
+        child.send_signal(signal.SIGINT)
+        out, err = await child.communicate()
+    assert (child.returncode, out, err) == (0, b"", b"stopped after 2 requests, 0 refused\n")
+
+
+@posix
+@pytest.mark.parametrize("as_json", [True, False])
+async def test_a_service_manager_can_stop_it_too(as_json, capsysbinary):
+    """SIGTERM ends it as Ctrl-C does, and no signal handler stays behind."""
+    before = signal.getsignal(signal.SIGTERM)
+    server = Emulator()
+    running = asyncio.create_task(serve(server, analyses=1, revision="a", as_json=as_json, quiet=False))
+    said = b""
+    while not said:
+        await asyncio.sleep(0.001)
+        said = capsysbinary.readouterr().out
+    signal.raise_signal(signal.SIGTERM)
+    assert await running == 0
+    assert said.startswith(b"{") == as_json
+    assert capsysbinary.readouterr().err == b"stopped after 0 requests, 0 refused\n"
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+@posix
+async def test_the_emulator_prints_what_a_shell_can_use():
+    """Two export lines, then the ids; its options reach it."""
+    options = ["--revision", "b", "--credits", "0", "--adopt-unknown", "--failure-rate", "1", "--speed", "1e6", "-q"]
+    options += ["--seed", "7", "--plan", "starter", "--window", "sliding"]
+    async with process("emulator", "--analyses", "1", *options) as child:
+        lines = [(await child.stdout.readline()).decode().rstrip() for _ in range(6)]
+        exports = dict(line.removeprefix("export ").split("=") for line in lines if line.startswith("export "))
+        assert exports.keys() == {"KALLGLOT_BASE_URL", "KALLGLOT_API_KEY"}
+        assert exports["KALLGLOT_BASE_URL"] in lines[0]
+        assert lines[-1].startswith("anl_")
+        async with KallglotClient(exports["KALLGLOT_API_KEY"], base_url=exports["KALLGLOT_BASE_URL"]) as client:
+            assert (await client.analyses.retrieve(lines[-1])).is_failed  # within a second, so it is sped up
+            assert (await client.analyses.retrieve("anl_never_created")).id == "anl_never_created"
+            with pytest.raises(kallglot_async.InsufficientCreditsError):
+                await client.analyses.create("sess_1")
+        state_url = exports["KALLGLOT_BASE_URL"].removesuffix("v1") + "__emulator__/state"
+        async with aiohttp.ClientSession() as session, session.get(state_url) as response:
+            state = await response.json()
+        assert (state["seed"], state["plan"], state["window"]) == (7, "starter", "sliding")
+        child.send_signal(signal.SIGINT)
+        assert await child.communicate() == (b"", b"")
+    assert child.returncode == 0
+
+
+async def test_a_port_that_is_taken_is_one_line():
+    """Exit code 2, and the port is named."""
+    async with Emulator() as server:
+        port = urlsplit(server.base_url).port
+        status, out, err = await finish("emulator", "--port", str(port))
+    assert (status, out) == (2, "")
+    assert err.startswith(f"kallglot: cannot listen on port {port}: ")
+    assert err.count("\n") == 1
+
+
+@posix
+async def test_ctrl_c_ends_the_demo():
+    """Exit code 130, nothing on standard output, no traceback."""
+    async with process("demo") as child:
+        await child.stderr.readline()  # it is under way
+        child.send_signal(signal.SIGINT)
+        out, err = await child.communicate()
+    assert (child.returncode, out) == (130, b"")
+    assert b"Traceback" not in err
+
+
+async def test_the_demo_runs_from_the_command_line():
+    """One JSON object, and nothing else."""
+    status, out, err = await finish("demo", "--analyses", "1", "--seed", "5", "--json", "--quiet")
+    assert (status, err) == (0, "")
+    report = json.loads(out)
+    assert report["delivered"] == 1
+    async with (
+        Emulator(seed=5) as server,
+        KallglotClient(server.api_key, base_url=server.base_url) as client,
+    ):
+        first = await client.analyses.create("sess_demo000001", analyses=["summary"])
+    assert report["sample"]["id"] == first.id  # what the seed decides
+
+
+def test_the_choices_are_the_emulators_own():
+    """They are restated so that `--help` is quick; this keeps them the same."""
+    assert get_args(app.Plan) == get_args(emulator.PlanName)
+    assert get_args(app.Window) == get_args(emulator.WindowKind)
+    assert get_args(app.Revision) == get_args(emulator.Revision)

@@ -1,0 +1,271 @@
+"""The house as the package's docstring draws it: each room imports from its own floor or a lower one only."""
+
+import ast
+import functools
+import importlib
+import re
+import subprocess
+import sys
+import tokenize
+from pathlib import Path
+
+import pytest
+
+import kallglot_async
+from kallglot_async import errors
+
+PACKAGE = Path(kallglot_async.__file__).parent
+ROOT = PACKAGE.parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+BESIDE = -1  # the emulator stands on no floor
+
+
+def drawn():
+    """Read the picture: every room's floor, by name; a folder's name ends with a slash there."""
+    floors, floor = {}, BESIDE
+    for line in kallglot_async.__doc__.split("\n\n")[2].splitlines():
+        if match := re.match(r"    (?:(\d)|beside) ", line):
+            floor = int(match[1]) if match[1] else BESIDE
+            line = line[match.end() :].partition(" ")[2]
+        for name in re.findall(r"[a-z_]+(?:/[a-z_]+)*/?", line.partition(": ")[0] if ": " in line else ""):
+            floors[name.rstrip("/").replace("/", ".")] = floor
+    return floors
+
+
+FLOORS = drawn()
+# Clock, randomness, event loop, logging, transport, the process's surroundings: a decision knows none of them.
+IMPURE = {
+    "aiohttp", "anyio", "asyncio", "concurrent", "contextvars", "logging", "multiprocessing", "os", "random", "secrets",
+    "signal", "socket", "ssl", "subprocess", "sys", "threading", "time", "uuid", "uvloop", "warnings", "yarl",
+}  # fmt: skip
+PORTS = {"aiohttp", "yarl", "ssl", "socket"}  # who may speak to the network
+
+
+def home(name):
+    """Return the room of the picture that a dotted module name of the package belongs to."""
+    parts = name.split(".")[1:]
+    return next((room for n in (2, 1) if (room := ".".join(parts[:n])) in FLOORS), parts[0] if parts else "__init__")
+
+
+def module_name(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@functools.cache
+def parsed(path):
+    return ast.parse(path.read_text())
+
+
+def is_for_types_only(node):
+    return isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+
+
+def imports(path, *, with_types=True):
+    """Yield the full name of everything that a module imports, at its top or inside of functions."""
+    waiting = [parsed(path)]
+    package = module_name(path) if path.name == "__init__.py" else module_name(path).rpartition(".")[0]
+    while waiting:
+        node = waiting.pop()
+        if is_for_types_only(node) and not with_types:
+            waiting.extend(node.orelse)
+            continue
+        waiting.extend(ast.iter_child_nodes(node))
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            origin = ".".join([*above, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield f"{origin}.{alias.name}"
+
+
+def own_imports(path):
+    """Yield the modules of the package that a module imports, without those of a submodule's own names."""
+    for name in imports(path, with_types=False):
+        if name.split(".")[0] != "kallglot_async":
+            continue
+        parts = name.split(".")
+        while len(parts) > 1 and not (
+            ROOT.joinpath(*parts).is_dir() or ROOT.joinpath(*parts).with_suffix(".py").is_file()
+        ):
+            parts.pop()
+        yield ".".join(parts)
+
+
+def relative(path):
+    return str(path.relative_to(PACKAGE))
+
+
+def on_floor(*floors):
+    return [path for path in FILES if FLOORS.get(home(module_name(path))) in floors]
+
+
+def code_lines(path):
+    """Return how many lines of a module are code: not blank, no comment, no docstring."""
+    documented = set()
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
+            node
+        ):
+            documented.update(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    layout = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    with tokenize.open(path) as text:
+        tokens = [token for token in tokenize.generate_tokens(text.readline) if token.type not in layout]
+    return len({n for token in tokens for n in range(token.start[0], token.end[0] + 1)} - documented)
+
+
+def test_the_picture_and_the_tree_are_one():
+    """Every module and folder has its place in the picture, and nothing is drawn that is not there."""
+    rooms = {home(module_name(path)) for path in FILES} - {"_core"}
+    assert rooms == set(FLOORS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=relative)
+def test_imports_go_downwards(path):
+    """A module imports from its own floor or a lower one, also inside of functions."""
+    room = home(module_name(path))
+    if room != "_core":  # that folder holds rooms, and says so
+        assert {name for name in own_imports(path) if FLOORS[home(name)] > FLOORS[room]} == set()
+
+
+def test_a_limit_and_a_poll_know_nothing_of_each_other():
+    """When a request may go and which id is worth it are two decisions; what goes over the wire knows neither."""
+    for path in FILES:
+        others = {
+            "_core.limit": {"_core.polling"},
+            "_core.polling": {"_core.limit"},
+            "_core.api": {"_core.limit", "_core.polling"},
+        }.get(home(module_name(path)), set())
+        assert {name for name in own_imports(path) if home(name) in others} == set(), path
+
+
+@pytest.mark.parametrize("path", on_floor(0, 1), ids=relative)
+def test_values_and_decisions_are_pure(path):
+    """No clock, randomness, event loop, logging, transport or environment in the lower two floors: everything is an argument."""
+    assert {name for name in imports(path) if name.split(".")[0] in IMPURE} == set()
+
+
+@pytest.mark.parametrize("path", on_floor(0, 1), ids=relative)
+def test_values_and_decisions_ask_no_clock(path):
+    """`datetime` is there to read a moment, never to ask for the present one."""
+    tree = parsed(path)
+    asked = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert asked & {"now", "utcnow", "today"} == set()
+
+
+@pytest.mark.parametrize("path", on_floor(0, 1), ids=relative)
+def test_values_and_decisions_never_await(path):
+    """A machine says when it wants to be asked again; it neither sleeps nor does I/O."""
+    tree = parsed(path)
+    waiting = (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)
+    assert [ast.unparse(node)[:80] for node in ast.walk(tree) if isinstance(node, waiting)] == []
+    called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    assert called & {"open", "print", "input", "exec", "eval", "__import__"} == set()
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if home(module_name(path)) != "emulator"], ids=relative)
+def test_only_the_wire_knows_the_transport(path):
+    """aiohttp is one room's business; the client's constructor names its session type, and servers answer."""
+    known = {name.split(".")[0] for name in imports(path, with_types=False)} & PORTS
+    assert known <= {
+        "_wire": PORTS,
+        "_client": {"aiohttp"},
+        "receivers": {"aiohttp"},
+    }.get(home(module_name(path)), set())
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if home(module_name(path)) == "emulator"], ids=relative)
+def test_emulator_cannot_share_the_clients_mistakes(path):
+    """The emulator imports nothing of the client, not even for types: it is written from the contract."""
+    own = {name for name in imports(path) if name.split(".")[0] == "kallglot_async"}
+    assert {name for name in own if not name.startswith("kallglot_async.emulator.")} == set()
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if home(module_name(path)) == "cli"], ids=relative)
+def test_command_line_uses_the_public_face_only(path):
+    """What the command line can do, a user of the library can do."""
+    public = {f"kallglot_async.{name}" for name in kallglot_async.__all__} | {"kallglot_async._version.__version__"}
+    own = {name for name in imports(path) if name.split(".")[0] == "kallglot_async"}
+    allowed = ("cli", "emulator", "models", "errors", "webhooks")
+    assert {name for name in own - public if home(name) not in allowed} == set()
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if home(module_name(path)) not in ("_client", "cli")], ids=relative
+)
+def test_library_does_not_read_the_environment(path):
+    """`KALLGLOT_*` is read in one place, the client's constructor."""
+    tree = parsed(path)
+    read = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & {"environ", "getenv"}
+    assert read == set()
+
+
+@pytest.mark.parametrize("path", FILES, ids=relative)
+def test_module_can_be_read_in_one_go(path):
+    """No module has more than 300 lines of code; comments and docstrings are free."""
+    assert code_lines(path) <= 300
+
+
+@pytest.mark.parametrize("path", FILES, ids=relative)
+def test_class_can_be_held_in_mind(path):
+    """No class has more than 15 public methods."""
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.ClassDef):
+            methods = {part.name for part in node.body if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef)}
+            assert len({name for name in methods if not name.startswith("_")}) <= 15, node.name
+
+
+class TestFace:
+    def test_every_name_resolves(self):
+        """Each public name is what its module defines, and is in `dir()`."""
+        for name in kallglot_async.__all__:
+            assert getattr(kallglot_async, name) is not None
+        assert set(kallglot_async.__all__) <= set(dir(kallglot_async))
+
+    def test_names_are_sorted_and_not_repeated(self):
+        """`__all__` holds each name once."""
+        assert len(set(kallglot_async.__all__)) == len(kallglot_async.__all__)
+
+    def test_every_error_is_public(self):
+        """Whatever the library raises can be caught by a name of its face."""
+        assert set(errors.__all__) <= set(kallglot_async.__all__)
+        for name in errors.__all__:
+            assert getattr(kallglot_async, name) is getattr(errors, name)
+
+    def test_type_checkers_see_the_same_names(self):
+        """The names for type checkers, and where they come from, agree with those at run time."""
+        tree = ast.parse((PACKAGE / "__init__.py").read_text())
+        (block,) = [node for node in tree.body if is_for_types_only(node)]
+        origins = {alias.name: node.module for node in block.body for alias in node.names}
+        assert set(origins) == set(kallglot_async.__all__) - {"__version__"}
+        for name, module in origins.items():
+            assert getattr(kallglot_async, name) is getattr(importlib.import_module(module), name)
+
+    def test_unknown_name_is_an_attribute_error(self):
+        """A misspelt name, or a private one, fails as in any module, also where it looks like an error."""
+        for name in ("Klient", "NoSuchError", "resolve_config"):
+            with pytest.raises(AttributeError, match=name):
+                getattr(kallglot_async, name)
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "import kallglot_async",
+            "from kallglot_async import Analysis, RateLimit, KallglotError, WaitTimeoutError, __version__",
+            "import kallglot_async.errors, kallglot_async.models, kallglot_async.webhooks",
+            "from kallglot_async import WebhookInbox; import kallglot_async.receivers",
+            "import kallglot_async._core.api.answers, kallglot_async._core.limit.retry, kallglot_async._config",
+        ],
+    )
+    def test_importing_values_does_not_load_the_transport(self, statement):
+        """The package, its values and its decisions load without aiohttp, asyncio or anyio."""
+        code = f"{statement}; import sys; print(sorted({{'aiohttp', 'anyio', 'asyncio'}} & set(sys.modules)))"
+        ran = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={"PYTHONPATH": str(ROOT)},
+        )
+        assert ran.stdout.strip() == "[]"

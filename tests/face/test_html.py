@@ -1,0 +1,165 @@
+"""What a notebook shows of an analysis, and what a repr does not."""
+
+import datetime
+import html.parser
+
+import msgspec
+import pytest
+from rich.pretty import pretty_repr
+from support.payloads import PAYLOADS
+
+from kallglot_async.models import (
+    ActionItem,
+    Analysis,
+    AnalysisStatus,
+    Compliance,
+    KeyMoment,
+    Outcome,
+    PartySentiment,
+    Performance,
+    Priority,
+    Quality,
+    Report,
+    Results,
+    Sentiment,
+    SentimentLabel,
+    Speaker,
+    Summary,
+    TalkRatio,
+    Topic,
+    Trend,
+)
+
+PAYLOADS = sorted(PAYLOADS.glob("analysis_*.json"))
+HOSTILE = """</td><script>alert("&amp;")</script><img src=x onerror='a()'>"""
+
+
+class Reader(html.parser.HTMLParser):
+    """Reads the tags of a page, its attributes, and its text."""
+
+    def __init__(self, page):
+        super().__init__(convert_charrefs=True)
+        self.tags, self.attributes, self.text, self.open = [], set(), [], []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def everything(text):
+    """An analysis in both revisions at once, with `text` wherever a server could send one."""
+    return Analysis(
+        id=text,
+        object="analysis",
+        status=AnalysisStatus(text),
+        session_id=text,
+        error=text,
+        language=text,
+        analyses=(text,),
+        results=Results(
+            sentiment=Sentiment(
+                overall=-0.456,
+                label=SentimentLabel(text),
+                trend=Trend(text),
+                key_moments=(KeyMoment(segment_id="seg_1", type="turn", description=text),),
+            ),
+            summary=Summary(brief=text, key_points=(text, text), outcome=text),
+            action_items=(
+                ActionItem(
+                    description=text,
+                    assignee=Speaker(text),
+                    due_date=datetime.date(2026, 12, 1),
+                    priority=Priority(text),
+                ),
+            ),
+            quality=Quality(score=87.5, talk_ratio=TalkRatio(agent=45.0, customer=55.0), hold_time=3.0),
+            topics=(Topic(name=text, confidence=0.5),),
+            compliance={text: text},
+        ),
+        report=Report(
+            summary=text,
+            sentiment=PartySentiment(customer=text, agent=text),
+            compliance=Compliance(status=text, flags=(text, text)),
+            performance=Performance(score=0.86),
+            keywords=[text],
+        ),
+    )
+
+
+def test_hostile_text_is_inert():
+    """Nothing from the server becomes a tag or an attribute; all of it can be read as it is."""
+    page = Reader(everything(HOSTILE)._repr_html_())
+    assert page.open == []
+    assert set(page.tags) == {"table", "tr", "th", "td", "ul", "li"}
+    assert page.attributes == {"scope", "style"}
+    assert "".join(page.text).count(HOSTILE) == 16
+
+
+def test_shows_every_part():
+    """Status, summary, sentiment, action items, topics and quality, in either revision."""
+    shown = "\n".join(Reader(everything("word")._repr_html_()).text)
+    for part in ("Status", "Error", "Key points", "-0.46, word, word", "word (word, due 2026-12-01, word)", "word 50%"):
+        assert part in shown
+    assert "score 87.5, agent talks 45 %, customer talks 55 %, on hold 3 s" in shown
+    assert "customer word, agent word" in shown
+    assert "word, 2 flags" in shown
+    assert "86%" in shown
+
+
+@pytest.mark.parametrize("path", PAYLOADS, ids=lambda path: path.name)
+def test_every_sample_is_shown(path):
+    """Each documented answer of both revisions."""
+    analysis = msgspec.json.decode(path.read_bytes(), type=Analysis)
+    if path.name.endswith("b.json"):
+        analysis = msgspec.structs.replace(analysis, report=msgspec.json.decode(path.read_bytes(), type=Report))
+    page = Reader(analysis._repr_html_())
+    assert page.open == []
+    assert analysis.id in page.text
+    assert (analysis.summary_text in page.text) == analysis.is_complete
+    assert "None" not in " ".join(page.text)
+
+
+def test_what_is_not_there_has_no_row():
+    """Neither None nor an empty heading."""
+    bare = Analysis(id="ana_1", object="analysis", status=AnalysisStatus.QUEUED)
+    assert Reader(bare._repr_html_()).text == ["Analysis", "ana_1", "Status", "queued"]
+    hollow = msgspec.structs.replace(
+        bare,
+        results=Results(
+            sentiment=Sentiment(), summary=Summary(), action_items=(ActionItem(),), quality=Quality(), topics=(Topic(),)
+        ),
+        report=Report(sentiment=PartySentiment(), performance=Performance(), compliance=Compliance()),
+    )
+    shown = Reader(hollow._repr_html_()).text[4:]
+    assert shown == ["Action items", "(no description)", "Topics", "?", "Compliance", "?"]
+
+
+def test_no_repr_shows_call_text():
+    """Neither Python's nor rich's, of an analysis or of those of its parts that hold call text."""
+    value = everything("CANARY")
+    value = msgspec.structs.replace(value, id="ana_1", session_id="sess_1", status=AnalysisStatus.COMPLETE)
+    assert pretty_repr(value) == "Analysis(id='ana_1', status='complete', session_id='sess_1')"
+    results, report = value.results, value.report
+    discreet = [value, Outcome(id="ana_1", analysis=value), results, results.summary, *results.sentiment.key_moments]
+    discreet += [report, report.sentiment]
+    for part in discreet:
+        assert "CANARY" not in repr(part)
+        assert "CANARY" not in pretty_repr(part)
+    assert repr(results) == "<Results sentiment, summary, action_items, quality, topics, compliance>"
+    assert repr(report) == "<Report summary, sentiment, compliance, performance, keywords>"
+    assert repr(Report()) == "<Report empty>"
+    assert repr(results.summary) == "<Summary of 6 characters, 2 key points>"
+    item = ActionItem(description="CANARY", assignee=Speaker.AGENT)
+    assert "CANARY" not in repr(item) + pretty_repr(item)
+    assert repr(item) == "<ActionItem for agent due None priority None>"
+    assert repr(PartySentiment(customer="CANARY")) == "<PartySentiment of customer>"
+    assert repr(Compliance(status="ok")) == "<Compliance ok, 0 flags>"

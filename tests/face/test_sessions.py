@@ -1,0 +1,327 @@
+"""Sessions: both revisions in one value, the exact requests, and the whole way to the emulator and back."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from rich.pretty import pretty_repr
+from support.payloads import PAYLOADS
+from support.raw_server import RawServer, answer, closing
+
+from kallglot_async import (
+    ConfigurationError,
+    InvalidIdError,
+    KallglotClient,
+    NotFoundError,
+    ResponseMismatchError,
+    ResponseSchemaError,
+    ServerError,
+    Session,
+)
+from kallglot_async._config import Secret
+from kallglot_async._core.api.answers import interpret
+from kallglot_async._core.api.lenient_json import MalformedBodyError, WrongShapeError
+from kallglot_async._core.api.operation import Response, request_headers
+from kallglot_async._core.api.sessions import decode_session, end_session, retrieve_session
+from kallglot_async.emulator import Emulator, Fault
+from kallglot_async.models import EndReason, Provider, SessionMode, SessionRecording, SessionStatus, Stream
+
+ID = "sess_01HXYZ123456789"
+KEY = Secret("sk_test_canary9Zk4")
+CREATED_B = (PAYLOADS / "session_created.b.json").read_bytes()
+# After the field table of the contract; no sample of A is at hand.
+ENDED_A = {
+    "id": ID,
+    "object": "session",
+    "status": "ended",
+    "mode": "assistive_translation",
+    "source_language": "de",
+    "target_language": "en",
+    "provider": {"type": "twilio", "phone_number": "+14155551234", "status": "disconnected", "call_sid": "CA1"},
+    "duration": 245.3,
+    "recording": {"enabled": True, "id": "rec_1", "duration": 245},
+    "transcript": {"available": True, "word_count": 512},
+    "metadata": {"order": None, "tags": [None, 1]},
+    "created_at": "2026-03-26T11:00:00Z",
+    "started_at": "2026-03-26T11:00:15Z",
+    "ended_at": "2026-03-26T11:04:20Z",
+    "end_reason": "customer_hangup",
+}
+
+
+def decoded(plain: dict[str, Any]) -> Session:
+    return decode_session(json.dumps(plain).encode())
+
+
+# Decoding
+
+
+def test_documented_sample_of_revision_b_is_decoded_whole() -> None:
+    """B's flat provider and phone number find their place in the shared value."""
+    assert decode_session(CREATED_B) == Session(
+        id=ID,
+        object="session",
+        status=SessionStatus.CREATED,
+        mode=SessionMode.BIDIRECTIONAL_TRANSLATION,
+        provider=Provider(type="twilio"),
+        phone_number="+14155551234",
+        stream=Stream(
+            url=f"wss://api.kallglot.com/v1/sessions/{ID}/connect",
+            token="kst_live_xxxxxxxxxxxxxxxx",
+            expires_at=datetime(2026, 3, 26, 12, tzinfo=UTC),
+        ),
+        recording=SessionRecording(enabled=False),
+        created_at=datetime(2026, 3, 26, 11, tzinfo=UTC),
+    )
+
+
+def test_revision_a_is_decoded_whole() -> None:
+    """A's nested provider, its measures and its metadata (to the letter) arrive under the same names."""
+    session = decoded(ENDED_A)
+    assert session.provider == Provider(type="twilio", status="disconnected", call_sid="CA1")
+    assert session.phone_number == "+14155551234"
+    assert (session.duration, session.end_reason) == (245.3, EndReason.CUSTOMER_HANGUP)
+    assert session.recording == SessionRecording(enabled=True, id="rec_1", duration=245.0)
+    assert session.metadata == {"order": None, "tags": [None, 1]}
+    assert session.is_ended
+
+
+def test_summary_of_revision_b_gives_its_seconds_as_duration() -> None:
+    """`duration_seconds` of B's answer to `end` is the shared `duration`."""
+    plain = {
+        "id": ID,
+        "object": "session",
+        "status": "ended",
+        "duration_seconds": 245.3,
+        "ended_at": "2026-03-26T11:04:20Z",
+    }
+    session = decoded(plain)
+    assert (session.duration, session.ended_at) == (245.3, datetime(2026, 3, 26, 11, 4, 20, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "value"),
+    [
+        ({"status": "on_hold"}, "status", SessionStatus("on_hold")),
+        ({"mode": "juggling"}, "mode", SessionMode("juggling")),
+        ({"end_reason": "bored"}, "end_reason", EndReason("bored")),
+        ({"started_at": "soon"}, "started_at", None),
+        ({"started_at": "2026-03-26T11:00:15"}, "started_at", datetime(2026, 3, 26, 11, 0, 15, tzinfo=UTC)),
+        ({"stream": None, "new_field": [1]}, "stream", None),
+        ({"duration": 125}, "duration", 125.0),
+        ({"recording": {"enabled": None}}, "recording", SessionRecording()),
+        ({"stream": {"token": "kst_x", "expires_at": "?"}}, "stream", Stream(token="kst_x")),
+        (
+            {"metadata": {"created_at": "soon", "x": None}, "ended_at": "?"},
+            "metadata",
+            {"created_at": "soon", "x": None},
+        ),
+    ],
+)
+def test_drift_costs_a_field_at_most(change: dict[str, Any], name: str, value: Any) -> None:
+    """Unknown texts are kept, odd timestamps and nulls are None, whole numbers are floats."""
+    session = decoded(ENDED_A | change)
+    assert getattr(session, name) == value
+    assert session.id == ID
+
+
+@pytest.mark.parametrize("missing", ["id", "object", "status"])
+def test_identity_is_required(missing: str) -> None:
+    """Without id, object or status it is no session; the error names the field."""
+    with pytest.raises(WrongShapeError, match=missing):
+        decoded({name: value for name, value in ENDED_A.items() if name != missing})
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"\xff", b'{"id":'])
+def test_what_is_not_json_is_malformed(body: bytes) -> None:
+    """The error quotes nothing of the body."""
+    with pytest.raises(MalformedBodyError):
+        decode_session(body)
+
+
+def test_deep_nesting_is_an_error_of_ours() -> None:
+    """A hostile body cannot raise anything else."""
+    body = b'{"id":"x","stream":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    with pytest.raises((MalformedBodyError, WrongShapeError)):
+        decode_session(body)
+
+
+def test_no_repr_shows_a_token_or_a_number() -> None:
+    """A stream token is a credential and a phone number is private: no repr, and not rich's either, has them."""
+    session = decode_session(CREATED_B)
+    twins = [session, copy.deepcopy(session), pickle.loads(pickle.dumps(session))]  # noqa: S301  # our own bytes
+    for text in [*map(repr, twins), repr(session.stream), pretty_repr(session), pretty_repr(session.stream)]:
+        assert "kst_live" not in text
+        assert "4155551234" not in text
+    assert "?token" not in repr(Stream(url="wss://x/connect?token=kst_live_1"))
+    assert repr(session) == f"<Session {ID} created>"
+    assert "\n" not in repr(Session(id="sess_1\nforged", object="session", status=SessionStatus("ended")))
+
+
+# Requests
+
+
+def test_requests_are_as_documented() -> None:
+    """Method, path, group, body and key of each operation."""
+    read, end = retrieve_session(ID), end_session(ID, idempotency_key="k-1", reason="timeout")
+    assert (read.method, read.path, read.group, read.body) == ("GET", f"sessions/{ID}", "sessions.read", None)
+    assert (end.method, end.path, end.group) == ("POST", f"sessions/{ID}/end", "sessions.write")
+    assert end.body == b'{"reason":"timeout"}'
+    headers = request_headers(end, KEY)
+    assert (headers["Idempotency-Key"], headers["Content-Type"]) == ("k-1", "application/json")
+    bare = end_session(ID, idempotency_key="k-1")
+    assert bare.body is None
+    assert "Content-Type" not in request_headers(bare, KEY)
+    assert end_session(ID, idempotency_key="k", reason=EndReason.ERROR).body == b'{"reason":"error"}'
+
+
+@pytest.mark.parametrize(
+    "id", ["", "sess_", "ana_1", "sess_a/b", "sess_?", "../x", "sess_\n", None, 5, "sess_" + "x" * 200]
+)
+def test_impossible_ids_are_refused_before_anything_is_sent(id: Any) -> None:
+    """Everything that is no session id."""
+    with pytest.raises(InvalidIdError):
+        retrieve_session(id)
+    with pytest.raises(InvalidIdError):
+        end_session(id, idempotency_key="k")
+
+
+@pytest.mark.parametrize(
+    "change", [{"reason": ""}, {"reason": 5}, {"idempotency_key": ""}, {"idempotency_key": "a\nb"}]
+)
+def test_impossible_arguments_are_refused(change: dict[str, Any]) -> None:
+    """A reason is a text; a key is something that a header can carry."""
+    with pytest.raises(ConfigurationError):
+        end_session(ID, **({"idempotency_key": "k"} | change))
+
+
+def test_another_session_is_never_returned() -> None:
+    """An answer about something else is a mismatch, which is retried on a fresh connection."""
+    with pytest.raises(ResponseMismatchError, match=r"sessions\.retrieve"):
+        interpret(retrieve_session("sess_other"), Response(200, {}, CREATED_B), key=KEY, wall_now=0.0)
+
+
+# The whole way
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("revision", ["a", "b"])
+async def test_sessions_of_analyses_exist(revision: Any) -> None:
+    """The session of every analysis, seeded or created, can be retrieved and is over."""
+    async with (
+        Emulator(revision=revision) as emulator,
+        KallglotClient(emulator.api_key, base_url=emulator.base_url) as client,
+    ):
+        [id] = emulator.seed_analyses(1, revision=revision)
+        seeded = emulator.analysis(id).session_id
+        created = "sess_made"
+        await client.analyses.create(created, **({"analyses": ["summary"]} if revision == "a" else {}))
+        for session_id in (seeded, created):
+            session = await client.sessions.retrieve(session_id)
+            assert (session.id, session.is_ended, session.stream) == (session_id, True, None)
+            assert session.started_at is not None
+            assert session.ended_at is not None
+            assert session.started_at < session.ended_at
+            assert session.provider is not None
+            assert session.provider.type == "twilio"
+            assert session.phone_number
+            assert (session.duration is None) == (revision == "b")
+        with pytest.raises(NotFoundError, match="sess_nobody"):
+            await client.sessions.retrieve("sess_nobody")
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("revision", ["a", "b"])
+async def test_end_ends_an_active_session_once(revision: Any) -> None:
+    """The session is over, its duration is known in both revisions, and a second end changes nothing."""
+    async with (
+        Emulator(revision=revision) as emulator,
+        KallglotClient(emulator.api_key, base_url=emulator.base_url) as client,
+    ):
+        [id] = emulator.sessions.seed(1, status="active")
+        live = await client.sessions.retrieve(id)
+        assert (live.status, live.is_ended) == (SessionStatus.ACTIVE, False)
+        assert live.stream is not None
+        assert live.stream.token is not None
+        ended = await client.sessions.end(id, reason="agent_hangup" if revision == "a" else None)
+        assert (ended.id, ended.is_ended) == (id, True)
+        assert ended.duration is not None
+        assert ended.ended_at is not None
+        again = await client.sessions.end(id)
+        assert (again.ended_at, again.duration) == (ended.ended_at, ended.duration)
+        if revision == "a":
+            assert again.end_reason == EndReason.AGENT_HANGUP
+        keys = [entry.idempotency_key for entry in emulator.journal.requests(operation="sessions.end")]
+        assert len(set(keys)) == 2
+        assert None not in keys
+
+
+@pytest.mark.looptime
+async def test_end_is_retried_under_one_key() -> None:
+    """An answer that was lost is asked for again with the same key, so nothing happens twice."""
+    async with (
+        Emulator(faults=[Fault(kind="close", operation="sessions.end", times=1, takes_effect=True)]) as emulator,
+        KallglotClient(emulator.api_key, base_url=emulator.base_url, random=lambda: 0.0) as client,
+    ):
+        [id] = emulator.sessions.seed(1, status="active")
+        assert (await client.sessions.end(id)).is_ended
+        first, second = emulator.journal.requests(operation="sessions.end")
+        assert first.idempotency_key == second.idempotency_key is not None
+        assert second.is_replay
+
+
+@pytest.mark.looptime
+async def test_an_uncertain_end_tells_its_key() -> None:
+    """Where every answer is lost, the error carries the key with which to end it again."""
+    async with (
+        Emulator(faults=[Fault(kind="status", status=503)]) as emulator,
+        KallglotClient(emulator.api_key, base_url=emulator.base_url, random=lambda: 0.0) as client,
+    ):
+        [id] = emulator.sessions.seed(1, status="active")
+        with pytest.raises(ServerError) as caught:
+            await client.sessions.end(id, idempotency_key="k-7")
+        assert (caught.value.idempotency_key, caught.value.attempts) == ("k-7", 3)
+
+
+@pytest.mark.looptime
+async def test_a_late_answer_of_another_is_asked_for_again() -> None:
+    """A session that was not asked for is not returned; the next connection gives the right one."""
+    async with (
+        Emulator(faults=[Fault(kind="wrong_id", times=1)]) as emulator,
+        KallglotClient(emulator.api_key, base_url=emulator.base_url, random=lambda: 0.0) as client,
+    ):
+        [id] = emulator.sessions.seed(1)
+        assert (await client.sessions.retrieve(id)).id == id
+        assert emulator.journal.total == 2
+
+
+@pytest.mark.looptime
+async def test_timeouts_and_ids_are_checked_before_any_io() -> None:
+    """Nothing is sent."""
+    async with (
+        RawServer(closing()) as server,
+        KallglotClient("sk_test_x", base_url=server.base_url) as client,
+    ):
+        with pytest.raises(ConfigurationError):
+            await client.sessions.retrieve(ID, timeout=-1)
+        with pytest.raises(InvalidIdError):
+            await client.sessions.end("rec_1")
+        assert server.connections == 0
+
+
+@pytest.mark.looptime
+async def test_another_shape_is_a_typed_error_without_the_value() -> None:
+    """The path and the type are told, the text that came is not."""
+    body = json.dumps(ENDED_A | {"duration": "CANARY"}).encode()
+    async with (
+        RawServer(answer(body)) as server,
+        KallglotClient("sk_test_x", base_url=server.base_url, max_attempts=1) as client,
+    ):
+        with pytest.raises(ResponseSchemaError, match="duration") as caught:
+            await client.sessions.retrieve(ID)
+        assert "CANARY" not in str(caught.value)

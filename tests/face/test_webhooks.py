@@ -1,0 +1,452 @@
+"""Webhooks without a server: which signatures are believed, what an event says, and that nothing else is raised.
+
+The literals below were computed with openssl, not with this package:
+
+    (printf '1774523060.'; cat BODY) | openssl dgst -sha256 -hmac 'whsec_test_secret'
+"""
+
+import hmac
+import json
+import math
+import pickle
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.payloads import PAYLOADS
+
+from kallglot_async import (
+    ConfigurationError,
+    WebhookError,
+    WebhookPayloadError,
+    WebhookSignatureError,
+    WebhookTimestampError,
+)
+from kallglot_async._core.api import signing
+from kallglot_async.webhooks import (
+    SIGNATURE_HEADER,
+    Event,
+    EventData,
+    EventType,
+    construct_event,
+    parse_event,
+    sign,
+    verify,
+)
+
+SAMPLE = (PAYLOADS / "webhook_session_ended.json").read_bytes()
+T = 1774523060  # 2026-03-26T11:04:20Z
+SECRET = "whsec_test_secret"
+BODY = (
+    b'{"id":"evt_1","type":"analysis.complete","api_version":"v1","created_at":"2026-03-26T11:10:25Z","data":'
+    b'{"id":"ana_01HDEF456789012","object":"analysis","status":"complete","session_id":"sess_01HXYZ123456789"}}'
+)
+V1 = "4151d4b35676481bfb14e3be0ae7481858193b01312a0cc9c7b9a138b4f150b6"
+V1_ROTATED = "53074c56d9833fe61f8be3dbb2b099795b23541e44583a40b40d84301ee44e26"  # -hmac 'rotated-secret'
+V1_SAMPLE = "b6cc59d1ae0523b27c8412b6504f0bd60322a205b1c5e808d942a7d1d05d084b"
+HEADER = f"t={T},v1={V1}"
+WRONG = "0" * 64
+
+
+def event_body(**changes):
+    return json.dumps({"id": "evt_1", "type": "analysis.complete", "data": {"id": "ana_1"}} | changes).encode()
+
+
+# Signatures
+
+
+@pytest.mark.parametrize(
+    ("body", "secret", "t", "v1"),
+    [
+        (BODY, SECRET, T, V1),
+        (BODY, "rotated-secret", T, V1_ROTATED),
+        (SAMPLE, SECRET, T, V1_SAMPLE),
+        (b"", "schlüssel", T, "deef27d2e138e2a54a7b61b143e329b36942adb4979233b0341af620eafa3a87"),
+        (b"\xff\x00\xfe", SECRET, 0, "f8025989714df1ab7d1126cbbf2dfdf6c22b3ef436d1359836dca4dafbb9ec7b"),
+        # head -c 10485760 /dev/zero
+        (bytes(10 * 2**20), SECRET, T, "4277ee59c3feabf9a69fc0e70b411490d9550e9a236aa2df31d4307c12a7ed3f"),
+    ],
+    ids=["analysis", "other secret", "documented sample", "umlaut and empty body", "no text at all", "10 MB"],
+)
+def test_signatures_are_those_of_another_tool(body, secret, t, v1):
+    """What openssl signed is believed, and what is signed here is what openssl gives."""
+    verify(body, f"t={t},v1={v1}", secret, now=t)
+    assert sign(body, secret, now=t) == f"t={t},v1={v1}"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        HEADER,
+        HEADER.encode(),
+        f"t={T}, v1={V1}",
+        f" v1={V1} ,t={T} ",
+        f"t={T},v1={V1.upper()}",
+        f"t={T},v1={WRONG},v1={V1}",
+        f"t={T},v1={V1},v1={WRONG}",
+        f"t={T},v1=zz,v1={V1}",
+        f"t={T},v0={WRONG},v1={V1},v2=whatever=,,",
+        f"t={T},v1={V1},u=\xfc".encode("latin-1"),
+        f"t={T},v1={V1},u=\xfc",
+    ],
+)
+def test_a_header_with_one_signature_that_fits_is_believed(header):
+    """Order, blanks, other schemes and signatures of another secret beside it do no harm."""
+    verify(BODY, header, SECRET, now=T)
+
+
+@pytest.mark.parametrize(
+    ("header", "why"),
+    [
+        (None, "there is no"),
+        ("", "there is no"),
+        (b"", "there is no"),
+        ("nonsense", "one t="),
+        (f"v1={V1}", "one t="),
+        (f"t=,v1={V1}", "one t="),
+        (f"t={T},t={T},v1={V1}", "one t="),
+        (f"t={T},v1={V1},t=1", "one t="),
+        (f"t=+{T},v1={V1}", "one t="),
+        (f"t={T}.0,v1={V1}", "one t="),
+        (f"t=-{T},v1={V1}", "one t="),
+        (f"t={'9' * 16},v1={V1}", "one t="),
+        ("t=" + "".join(chr(0x0660 + int(digit)) for digit in str(T)) + f",v1={V1}", "one t="),
+        (f"T={T},v1={V1}", "one t="),
+        (f"t={T}", "no v1="),
+        (f"t={T},v1=", "no v1="),
+        (f"t={T},v1", "no v1="),
+        (f"t={T},v1={V1[:-1]}", "no v1="),
+        (f"t={T},v1={V1}0", "no v1="),
+        (f"t={T},v1={V1[:-1]}g", "no v1="),
+        (f"t={T},v1={V1[:32]} {V1[32:]}", "no v1="),
+        (f"t={T},v1={V1[:-1]}\xb2", "no v1="),
+        (f"t={T},V1={V1}", "no v1="),
+        (f"t={T},v0={V1}", "no v1="),
+        (f"t={T},v1={WRONG}", "no signature fits"),
+        (f"t={T + 1},v1={V1}", "no signature fits"),
+        (f"t=0{T},v1={V1}", "no signature fits"),
+        (f"t={T},v1={WRONG},v1={WRONG[::-1]}", "no signature fits"),
+        (HEADER + "," * 4096, "longer than 4096"),
+        ("t" * 10_000_000, "longer than 4096"),
+        ("\ud800" + HEADER, "one t="),
+        (7, "of type int"),
+    ],
+)
+def test_a_header_that_does_not_fit_is_refused(header, why):
+    """Missing, malformed, oversized or forged: one class of error, which quotes neither header nor secret."""
+    with pytest.raises(WebhookSignatureError, match=why) as caught:
+        verify(BODY, header, SECRET, now=T)
+    assert V1[:16] not in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("body", [BODY + b"\n", BODY[:-1], BODY.replace(b"ana_", b"anl_"), b""])
+def test_a_body_that_was_changed_is_refused(body):
+    """One byte more, less or other than what was signed."""
+    with pytest.raises(WebhookSignatureError, match="no signature fits"):
+        verify(body, HEADER, SECRET, now=T)
+
+
+@pytest.mark.parametrize("body", [BODY.decode(), None, bytearray(BODY), memoryview(BODY), json.loads(BODY)])
+@pytest.mark.parametrize(
+    "read", [lambda body: verify(body, HEADER, SECRET, now=T), parse_event], ids=["verify", "parse_event"]
+)
+def test_a_body_that_is_not_bytes_is_refused_in_words(read, body):
+    """A decoded body need not give the same bytes back: the error says what to hand over."""
+    with pytest.raises(WebhookPayloadError, match=f"of type {type(body).__name__}: give the raw bytes"):
+        read(body)
+
+
+@pytest.mark.parametrize("now", [T - 300, T - 299.9, T, T + 300])
+def test_a_signature_within_the_tolerance_is_believed(now):
+    """Five minutes either way by default, the limits included."""
+    verify(BODY, HEADER, SECRET, now=now)
+
+
+@pytest.mark.parametrize(("now", "age"), [(T + 301, 301), (T - 301, -301), (T + 300.5, 300.5), (0, -T), (1e300, 1e300)])
+def test_a_signature_that_is_too_old_or_too_new_is_refused(now, age):
+    """A replay is refused after the tolerance, and so is what the future seems to have sent."""
+    with pytest.raises(WebhookTimestampError, match="ago" if age > 0 else "in the future") as caught:
+        verify(BODY, HEADER, SECRET, now=now)
+    assert caught.value.age == age
+
+
+def test_the_tolerance_can_be_chosen():
+    """0 wants the very second, infinity any."""
+    verify(BODY, HEADER, SECRET, now=T, tolerance=0)
+    verify(BODY, HEADER, SECRET, now=0, tolerance=math.inf)
+    with pytest.raises(WebhookTimestampError):
+        verify(BODY, HEADER, SECRET, now=T + 1, tolerance=0)
+    with pytest.raises(WebhookTimestampError):
+        verify(BODY, HEADER, SECRET, now=math.nan)
+
+
+def test_age_is_told_only_of_what_is_genuine():
+    """A forged signature is forged however old it says it is."""
+    with pytest.raises(WebhookSignatureError):
+        verify(BODY, f"t={T},v1={WRONG}", SECRET, now=T + 10_000)
+
+
+@pytest.mark.parametrize(
+    "secrets",
+    [("rotated-secret", SECRET), [SECRET, "rotated-secret"], (SECRET.encode(), b"other"), SECRET.encode()],
+)
+def test_any_of_several_secrets_will_do(secrets):
+    """While a secret is being changed, events signed with the old one and with the new one are believed."""
+    verify(BODY, HEADER, secrets, now=T)
+    with pytest.raises(WebhookSignatureError):
+        verify(BODY, HEADER, ["rotated-secret", "third"], now=T)
+    verify(BODY, f"t={T},v1={V1_ROTATED},v1={WRONG}", ["third", "rotated-secret"], now=T)
+
+
+@pytest.mark.parametrize("secrets", ["", b"", [], (), ["ok", ""], [None], [7], "\ud800", None])
+def test_a_secret_that_protects_nothing_is_a_configuration_error(secrets):
+    """An unset variable must not make everything that is signed with nothing genuine."""
+    header = f"t={T},v1={hmac.digest(b'', f'{T}.'.encode() + BODY, 'sha256').hex()}"
+    with pytest.raises(ConfigurationError, match="secret"):
+        verify(BODY, header, secrets, now=T)
+
+
+@pytest.mark.parametrize("tolerance", [-1.0, math.nan, -math.inf])
+def test_a_senseless_tolerance_is_a_configuration_error(tolerance):
+    """It would refuse everything, or nothing."""
+    with pytest.raises(ConfigurationError, match="tolerance"):
+        verify(BODY, HEADER, SECRET, now=T, tolerance=tolerance)
+
+
+def test_every_candidate_is_compared_with_every_secret(monkeypatch):
+    """No early end: how long it takes says nothing of which signature fits, or whether one does."""
+    compared = []
+
+    def counting(one, other):
+        compared.append((one, other))
+        return hmac.compare_digest(one, other)
+
+    class Hmac:
+        compare_digest = staticmethod(counting)
+        new = staticmethod(hmac.new)
+
+    monkeypatch.setattr(signing, "hmac", Hmac)
+    secrets = [SECRET, "rotated-secret", "third"]
+    verify(BODY, f"t={T},v1={V1},v1={WRONG},v1={V1},v1={WRONG}", secrets, now=T)
+    assert len(compared) == 12
+    with pytest.raises(WebhookSignatureError):
+        verify(BODY, f"t={T},v1={WRONG},v1={WRONG}", secrets, now=T)
+    assert len(compared) == 18
+
+
+# Events
+
+
+def test_the_documented_sample_is_read():
+    """The envelope, typed; what the payload has beyond the common fields is in `raw`."""
+    event = construct_event(SAMPLE, f"t={T},v1={V1_SAMPLE}", SECRET, now=T)
+    assert event == Event(
+        id="evt_01HXYZ123456789",
+        type=EventType.SESSION_ENDED,
+        api_version="v1",
+        created_at=datetime(2026, 3, 26, 11, 4, 20, tzinfo=UTC),
+        data=EventData(
+            id="sess_01HXYZ123456789",
+            object="session",
+            status="ended",
+            raw={"id": "sess_01HXYZ123456789", "object": "session", "status": "ended", "duration": 245.3},
+        ),
+    )
+    assert event.analysis_id is None
+    assert not event.is_analysis_settled
+
+
+def test_an_analysis_event_names_its_analysis():
+    """`analysis_id` and `is_analysis_settled` are all that a wait needs."""
+    event = construct_event(BODY, HEADER, [SECRET], now=T + 5)
+    assert event.is_analysis_settled
+    assert event.analysis_id == "ana_01HDEF456789012"
+    assert event.data.session_id == "sess_01HXYZ123456789"
+
+
+def test_construct_event_believes_before_it_reads():
+    """A body that is no event is told from a signature that is none, in that order."""
+    with pytest.raises(WebhookSignatureError):
+        construct_event(b"{", HEADER, SECRET, now=T)
+    with pytest.raises(WebhookPayloadError):
+        construct_event(b"{", sign(b"{", SECRET, now=T), SECRET, now=T)
+    with pytest.raises(WebhookTimestampError):
+        construct_event(BODY, HEADER, SECRET, now=T + 11, tolerance=10)
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_settled"),
+    [
+        ("session.created", False),
+        ("session.started", False),
+        ("session.ended", False),
+        ("transcript.ready", False),
+        ("transcript.segment", False),
+        ("recording.ready", False),
+        ("recording.failed", False),
+        ("analysis.complete", True),
+        ("analysis.completed", True),
+        ("analysis.failed", True),
+        ("session.provider.connected", False),
+        ("session.provider.disconnected", False),
+    ],
+)
+def test_every_documented_type_is_known(kind, is_settled):
+    """The table of the documentation, and the name that revision B's status suggests."""
+    event = parse_event(event_body(type=kind))
+    assert event.type == kind
+    assert event.type.is_known
+    assert event.is_analysis_settled == is_settled
+    assert len(EventType) == 12
+
+
+def test_an_unknown_type_is_kept():
+    """Tomorrow's event is data, not an error; its text stays readable."""
+    event = parse_event(event_body(type="analysis.queued"))
+    assert event.type == "analysis.queued"
+    assert not event.type.is_known
+    assert not event.is_analysis_settled
+    assert event.analysis_id == "ana_1"
+
+
+@pytest.mark.parametrize(
+    ("id", "expected"),
+    [("anl_1", "anl_1"), ("sess_1", None), ("ana_", None), ("ana_../x", None), (7, None), (None, None)],
+)
+def test_only_an_analysis_id_is_an_analysis_id(id, expected):
+    """In both revisions; nothing that could leave a path gets through."""
+    assert parse_event(event_body(data={"id": id})).analysis_id == expected
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"api_version": 1, "created_at": "yesterday"},
+        {"api_version": None, "created_at": 1774523060, "data": {"id": "ana_1", "object": 5, "status": []}},
+        {"created_at": "2026-13-01T00:00:00Z", "more": {"x": 1}},
+    ],
+)
+def test_oddities_cost_their_field_only(changes):
+    """Whatever else is odd, the id, the type and the analysis are there."""
+    event = parse_event(event_body(**changes))
+    assert (event.id, event.type, event.analysis_id) == ("evt_1", "analysis.complete", "ana_1")
+    assert (event.api_version, event.created_at) == (None, None)
+    assert (event.data.object, event.data.status) == (None, None)
+
+
+@pytest.mark.parametrize("changes", [{"data": None}, {"data": {}}])
+def test_an_event_without_data_is_about_nothing(changes):
+    """A test event need not be about anything."""
+    event = parse_event(event_body(**changes))
+    assert event.data == EventData(raw={})
+    assert event.analysis_id is None
+
+
+def test_a_time_without_a_zone_is_utc():
+    """As everywhere in the API."""
+    assert parse_event(event_body(created_at="2026-03-26T11:10:25")).created_at == datetime(
+        2026, 3, 26, 11, 10, 25, tzinfo=UTC
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"", "empty"),
+        (b"{", "not valid JSON"),
+        (b"\xff{}", "not valid"),
+        (b'{"id":"\xff"}', "not valid"),
+        (b"null", "null"),
+        (b"[]", "array"),
+        (b"5", "number"),
+        (b'{"a":' * 100_000, "nested too deeply"),
+        (b"{}", "id"),
+        (event_body(id=None), "id"),
+        (event_body(id=""), "id"),
+        (event_body(id=17), "id"),
+        (event_body(id="e" * 257), "id"),
+        (event_body(type=None), "type"),
+        (event_body(type=""), "type"),
+        (event_body(type=["analysis.complete"]), "type"),
+        (event_body(data=[]), "data"),
+        (event_body(data="ana_1"), "data"),
+    ],
+)
+def test_a_body_that_is_no_event_is_refused(body, why):
+    """One class of error, without any of the body in it or behind it."""
+    with pytest.raises(WebhookPayloadError, match=why) as caught:
+        parse_event(body)
+    assert len(str(caught.value)) < 120
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+def test_call_text_is_in_no_repr():
+    """What an event tells of a call is read by name, never printed by accident."""
+    event = parse_event(event_body(data={"id": "ana_1", "status": "complete", "results": {"summary": "canary"}}))
+    assert event.data.raw["results"] == {"summary": "canary"}
+    assert "canary" not in f"{event!r} {event} {event.data!r} {event.data.__rich_repr__()}"
+    assert repr(event) == "<Event evt_1 analysis.complete data=ana_1>"
+    assert repr(event.data) == "EventData(id='ana_1', object=None, status='complete', session_id=None)"
+
+
+@pytest.mark.parametrize(
+    "part", [{"id": "evt\n1"}, {"type": "x\x1b[2J"}, {"data": {"id": "ana\u2028", "status": "\n"}}]
+)
+def test_a_repr_is_one_line_whatever_was_sent(part):
+    """No sender writes lines of its own into a log."""
+    event = parse_event(event_body(**part))
+    for text in (repr(event), repr(event.data)):
+        assert text.isprintable()
+
+
+def test_an_event_survives_pickle():
+    """For handlers that hand it to another process; an unknown type comes out as it went in."""
+    event = parse_event(event_body(type="call.transferred", data={"id": "sess_1", "to": ["a"]}))
+    twin = pickle.loads(pickle.dumps(event))  # noqa: S301  # our own bytes
+    assert twin == event
+    assert twin.data.raw == {"id": "sess_1", "to": ["a"]}
+
+
+# Totality
+
+_PIECES = st.sampled_from(["t=", "v1=", f"t={T}", f"v1={V1}", ",", "=", " ", "9" * 20, V1, "\x00", "é", "\ud800"])
+_HEADERS = st.none() | st.text() | st.binary() | st.lists(_PIECES).map("".join)
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+_ENVELOPES = st.dictionaries(st.sampled_from(["id", "type", "api_version", "created_at", "data", "x"]), _VALUES)
+
+
+@given(st.binary(), _HEADERS, st.lists(st.text(min_size=1, alphabet="ab") | st.binary(min_size=1), min_size=1))
+def test_any_header_is_believed_or_refused(body, header, secrets):
+    """Whatever arrives: nothing, or an error of the one family; and nothing that was not signed is believed."""
+    with pytest.raises(WebhookError):
+        verify(body, header, secrets, now=T)
+
+
+@given(_ENVELOPES.map(lambda value: json.dumps(value).encode()) | st.binary() | st.text().map(str.encode))
+def test_any_body_is_an_event_or_an_error_of_the_family(body):
+    """Whatever is in a body that was signed: an event that can be shown, or the one error."""
+    try:
+        event = construct_event(body, sign(body, SECRET, now=T), SECRET, now=T)
+    except WebhookPayloadError:
+        return
+    assert event.id
+    assert repr(event).isprintable()
+    assert event.analysis_id is None or event.analysis_id.startswith(("ana_", "anl_"))
+
+
+@given(st.binary(), st.binary(min_size=1), st.integers(0, 10**14), st.floats(-300, 300))
+def test_what_is_signed_is_believed(body, secret, t, drift):
+    """`sign` and `verify` are each other's counterpart, for any body, secret and second."""
+    verify(body, sign(body, secret, now=t), [b"other", secret], now=t + drift, tolerance=301)
+
+
+def test_the_header_is_named():
+    """For frameworks that are asked for it by name."""
+    assert SIGNATURE_HEADER == "Kallglot-Signature"

@@ -1,0 +1,164 @@
+"""A deadline holds on a real clock, whatever the server does: the one test here that takes real time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from typing import Any
+
+from support.raw_server import Connection, RawServer, analysis, answer, silent
+
+from kallglot_async import KallglotClient, KallglotError, RateLimit
+
+TIMEOUT = 2.0
+LATEST = 2.1
+
+Call = Callable[[KallglotClient], Awaitable[Any]]
+
+CALLS: dict[str, Call] = {
+    "retrieve": lambda client: client.analyses.retrieve("ana_1", timeout=TIMEOUT),
+    "create": lambda client: client.analyses.create("sess_1", analyses=["summary"], timeout=TIMEOUT),
+    "retrieve_many": lambda client: client.analyses.retrieve_many(["ana_1"], timeout=TIMEOUT),  # for each id
+    "wait": lambda client: client.wait("ana_1", timeout=TIMEOUT),
+    "wait_many": lambda client: client.wait_many(["ana_1", "ana_2"], total_timeout=TIMEOUT),
+}
+
+
+async def drip(connection: Connection, data: bytes) -> None:
+    for place in range(len(data)):
+        if connection.writer.is_closing():
+            return
+        await connection.send(data[place : place + 1])
+        await asyncio.sleep(0.05)
+
+
+SLOW = answer(analysis(status="processing"))
+HEAD, _, BODY = answer(analysis(status="processing"), "X-Slow: " + "x" * 200).partition(b"\r\n\r\n")
+
+
+async def slow_headers(connection: Connection) -> None:
+    await drip(connection, HEAD)
+
+
+async def slow_body(connection: Connection) -> None:
+    await connection.send(HEAD + b"\r\n\r\n")
+    await drip(connection, BODY)
+
+
+async def after_a_while(connection: Connection) -> None:
+    await asyncio.sleep(0.9)
+    await connection.send(SLOW)
+
+
+SERVERS: dict[str, Any] = {
+    "hangs": silent,
+    "slow headers": slow_headers,
+    "slow body": slow_body,
+    "slow and never ready": after_a_while,
+    "fails": answer(b"", status="503 Sorry"),
+    "fails and asks for time": answer(b"", "Retry-After: 1", status="503 Sorry"),
+    "fails and asks for too much": answer(b"", "Retry-After: 600", status="503 Sorry"),
+    "hangs up": lambda connection: _hang_up(connection),
+}
+# A batch outlasts refusals; every other call has a deadline for those too.
+REFUSALS = {
+    "refuses": answer(b"", "Retry-After: 1", status="429 Slow"),
+    "refuses for long": answer(b"", "Retry-After: 600", status="429 Slow"),
+}
+
+
+async def _hang_up(connection: Connection) -> None:
+    connection.close()
+
+
+@contextlib.asynccontextmanager
+async def full_backlog() -> AsyncIterator[str]:
+    """Give the base URL of a port that takes no more connections: a connect to it hangs."""
+    with socket.socket() as listening, contextlib.ExitStack() as filling:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(4):
+            one = filling.enter_context(socket.socket())
+            one.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                one.connect(listening.getsockname())
+        await asyncio.sleep(0.01)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+
+
+async def seconds_of(call: Call, base_url: str, **options: Any) -> float:
+    """Return how long a call takes that must not succeed with an analysis."""
+    settings = {"max_attempts": 50, "connect_timeout": 30.0} | options
+    async with KallglotClient("sk_test_1", base_url=base_url, **settings) as client:
+        started = time.monotonic()
+        with contextlib.suppress(KallglotError):
+            await call(client)
+        return time.monotonic() - started
+
+
+async def queued(name: str) -> float:
+    """The rate limit leaves no room: the only slot of an hour is taken."""
+    async with (
+        RawServer(answer(analysis())) as server,
+        KallglotClient("sk_test_1", base_url=server.base_url, rate_limit=RateLimit(1, 3600.0)) as client,
+    ):
+        await client.analyses.retrieve("ana_1")
+        started = time.monotonic()
+        with contextlib.suppress(KallglotError):
+            await CALLS[name](client)
+        return time.monotonic() - started
+
+
+async def lateness(running: Collection[asyncio.Task[float]]) -> float:
+    """Return how late this loop is at its worst, on this machine, until all the others are done."""
+    worst = 0.0
+    while not all(task.done() for task in running):
+        now = time.monotonic()
+        await asyncio.sleep(0.01)  # the sleep is what is measured
+        worst = max(worst, time.monotonic() - now - 0.01)
+    return worst
+
+
+def beside_a_blocked_loop(call: Call, blocked: float) -> float:
+    """Return how long a call takes in a loop that something else blocks across the deadline."""
+
+    async def main() -> float:
+        async with RawServer(silent) as server:
+            asyncio.get_running_loop().call_later(TIMEOUT - 0.2, time.sleep, blocked)
+            return await seconds_of(call, server.base_url)
+
+    return asyncio.run(main())
+
+
+async def test_every_call_ends_by_its_deadline() -> None:
+    """2.1 s after it began at the latest, plus what the loop itself was late; all of them at the same time."""
+    blocked = 0.4
+    async with contextlib.AsyncExitStack() as servers:
+        running: dict[str, asyncio.Task[float]] = {}
+        for name, script in (SERVERS | REFUSALS).items():
+            server = await servers.enter_async_context(RawServer(script))
+            for called, call in CALLS.items():
+                if name in REFUSALS and called == "retrieve_many":
+                    continue
+                running[f"{called}, server {name}"] = asyncio.create_task(seconds_of(call, server.base_url))
+        server = await servers.enter_async_context(RawServer(silent))
+        full = await servers.enter_async_context(full_backlog())
+        for called, call in CALLS.items():
+            tls = server.base_url.replace("http:", "https:")
+            running[f"{called}, silent handshake"] = asyncio.create_task(seconds_of(call, tls))
+            running[f"{called}, full backlog"] = asyncio.create_task(seconds_of(call, full))
+            if called != "retrieve_many":
+                running[f"{called}, in the queue"] = asyncio.create_task(queued(called))
+            running[f"{called}, loop blocked"] = asyncio.create_task(
+                asyncio.to_thread(beside_a_blocked_loop, call, blocked)
+            )
+        late = await lateness(running.values())
+        took = {name: await task for name, task in running.items()}
+    allowed = {name: LATEST + late + blocked * name.endswith("blocked") for name in took}
+    assert {name: seconds for name, seconds in took.items() if seconds > allowed[name]} == {}
+    # Those that nothing but the deadline ends did wait for it.
+    assert min(took[f"{called}, server hangs"] for called in CALLS) >= TIMEOUT - 0.1
+    assert min(took[f"{called}, full backlog"] for called in CALLS) >= TIMEOUT - 0.1

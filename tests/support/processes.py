@@ -1,0 +1,56 @@
+"""`kallglot` as a process of its own, and emulators that a process can be watched with."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+import kallglot_async
+from kallglot_async.emulator import Emulator, Latency
+
+ROOT = Path(kallglot_async.__file__).parents[1]
+RUN = "from kallglot_async.cli import main; raise SystemExit(main())"
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="signals and terminals of POSIX")
+
+
+@contextlib.asynccontextmanager
+async def process(*argv, server=None, code=RUN, **options):
+    """Start a command in a process that treats every warning as an error, and end it if the test does not."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("KALLGLOT_")}
+    env |= {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", "TERM": "xterm"}
+    if server is not None:
+        env |= {"KALLGLOT_API_KEY": server.api_key, "KALLGLOT_BASE_URL": server.base_url}
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), asyncio.subprocess.PIPE)
+    limits = {"limit": 2**20}
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", code, *argv, env=env, **pipes | limits | options)
+    try:
+        yield child
+    finally:
+        if child.returncode is None:
+            child.kill()
+        await child.communicate()
+
+
+async def finish(*argv, **options):
+    async with process(*argv, **options) as child:
+        out, err = await child.communicate()
+        return child.returncode, (out or b"").decode(), err.decode()
+
+
+def half_ready():
+    """An emulator with analyses that are ready at once or in ages: the spread is that wide, the seed is chosen."""
+    return Emulator(plan="unlimited", latency=Latency.log_normal(median=60.0, sigma=100.0), seed=6)
+
+
+def ready(server, ids):
+    """The ids that are ready at once; the others take more than an hour."""
+    ready_at = {id: server.analysis(id).ready_at - server.now for id in ids}
+    at_once = {id for id, seconds in ready_at.items() if seconds < 0.05}
+    assert 3 < len(at_once) < len(ids) - 3
+    assert all(ready_at[id] > 3600 for id in ids if id not in at_once)
+    return at_once

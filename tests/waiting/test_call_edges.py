@@ -1,0 +1,319 @@
+"""Waits in hands that do the unexpected: leaving early, sharing a stream, sources that hang, raise or are cancelled."""
+
+import asyncio
+import gc
+import os
+import signal
+import threading
+import traceback
+import warnings
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+
+from kallglot_async import (
+    Analysis,
+    AuthenticationError,
+    ConfigurationError,
+    IdSourceError,
+    KallglotClient,
+    RateLimit,
+    RateLimitedError,
+    WaitTimeoutError,
+)
+from kallglot_async._core.limit.ticket import Urgency
+from kallglot_async.emulator import Emulator, Fault, Latency
+
+pytestmark = pytest.mark.looptime
+KEY = "sk_test_emulator"
+
+
+@asynccontextmanager
+async def running(**settings: Any) -> AsyncIterator[tuple[Emulator, KallglotClient]]:
+    options = {"plan": "unlimited", "latency": Latency.uniform(5.0, 9.0), "seed": 7} | settings
+    async with Emulator(**options) as emulator, KallglotClient(KEY, base_url=emulator.base_url) as client:
+        yield emulator, client
+        assert (client.rate_limit.in_flight, client.stats.waiting_for) == (0, 0)
+
+
+async def until_asked(emulator: Emulator) -> None:
+    """Let the loop run until the first request has arrived."""
+    async with asyncio.timeout(5.0):
+        while not emulator.journal.total:  # noqa: ASYNC110  # the server runs in this loop
+            await asyncio.sleep(0)
+
+
+async def test_awaiting_after_the_last_outcome_cancels_nobody() -> None:
+    """The end of the stream is not the end of the block."""
+    async with running() as (emulator, client):
+        async with client.as_completed(emulator.seed_analyses(3)) as finished:
+            assert len([outcome async for outcome in finished]) == 3
+            await asyncio.sleep(1.0)
+        assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
+
+
+async def test_leaving_a_block_at_once_lets_go_of_its_ids() -> None:
+    """A later wait for the same id is its own poller."""
+    async with running() as (emulator, client):
+        [id] = emulator.seed_analyses(1)
+        async with client.as_completed([id]):
+            pass
+        assert client.stats.waiting_for == 0
+        assert (await client.wait(id)).is_complete
+
+
+async def test_a_stream_outside_its_block_says_how_it_is_used() -> None:
+    """Neither hangs: before the block it is an error, after it there is nothing more."""
+    async with running() as (emulator, client):
+        call = client.as_completed(emulator.seed_analyses(1))
+        with pytest.raises(ConfigurationError, match="async with"):
+            await anext(aiter(call))
+        async with call:
+            pass
+        assert [outcome async for outcome in call] == []
+        with pytest.raises(ConfigurationError, match="entered before"):
+            async with call:
+                pass
+
+
+async def test_several_tasks_may_share_one_stream() -> None:
+    """Each outcome goes to one of them, and all end."""
+    async with running() as (emulator, client):
+        ids = emulator.seed_analyses(30)
+        async with client.as_completed(ids) as finished:
+
+            async def consume() -> list[str]:
+                return [outcome.id async for outcome in finished]
+
+            parts = await asyncio.gather(*(consume() for _ in range(4)))
+        assert sorted(id for part in parts for id in part) == sorted(ids)
+
+
+async def hanging(id: str) -> AsyncIterator[str]:
+    yield id
+    await asyncio.Event().wait()
+
+
+async def test_an_idle_source_does_not_defeat_the_total_timeout() -> None:
+    """The call ends at its time; what had settled is there."""
+    async with running() as (emulator, client):
+        [id] = emulator.seed_analyses(1)
+        outcomes = await client.wait_many(hanging(id), total_timeout=20.0)
+        assert [outcome.ok for outcome in outcomes] == [True]
+        assert asyncio.get_running_loop().time() == pytest.approx(20.0, abs=0.1)
+
+
+@pytest.mark.parametrize("call", ["wait_many", "retrieve_many"])
+async def test_an_idle_source_does_not_hold_up_the_end_of_a_batch(call: str) -> None:
+    """A 401 ends it, though the source could go on for ever."""
+    async with running(faults=[Fault(kind="status", status=401)]) as (emulator, client):
+        [id] = emulator.seed_analyses(1)
+        start = client.wait_many if call == "wait_many" else client.analyses.retrieve_many
+        outcomes = await start(hanging(id))
+        assert [type(error) for error in outcomes.errors.values()] == [AuthenticationError]
+
+
+@pytest.mark.parametrize("call", ["wait_many", "retrieve_many", "analyze_many"])
+async def test_a_source_that_raises_cancellation_is_an_error_of_its_own(call: str) -> None:
+    """It awaited something that was cancelled; nobody cancelled the batch."""
+
+    async def broken() -> AsyncIterator[str]:
+        yield "sess_1" if call == "analyze_many" else id
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+
+    async with running() as (emulator, client):
+        [id] = emulator.seed_analyses(1)
+        calls = {
+            "wait_many": lambda: client.wait_many(broken()),
+            "retrieve_many": lambda: client.analyses.retrieve_many(broken()),
+            "analyze_many": lambda: client.analyze_many(broken(), analyses=["summary"]),
+        }
+        with pytest.raises(IdSourceError) as caught:
+            await calls[call]()
+        assert isinstance(caught.value.__cause__, asyncio.CancelledError)
+        assert caught.value.outcomes is not None
+        assert len(caught.value.outcomes) == 1
+
+
+async def test_a_closed_session_of_the_callers_is_a_configuration_error() -> None:
+    """As it is, for each id, and not inside a group."""
+    async with Emulator() as emulator:
+        session = aiohttp.ClientSession()
+        await session.close()
+        async with KallglotClient(KEY, base_url=emulator.base_url, session=session) as client:
+            outcomes = await client.wait_many(emulator.seed_analyses(2))
+            assert {type(error) for error in outcomes.errors.values()} == {ConfigurationError}
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 300, "\ud800"])
+def test_a_host_that_cannot_exist_is_refused_before_any_request(host: str) -> None:
+    """By name, and not as a problem of proxies."""
+    with pytest.raises(ConfigurationError, match=r"host|URL"):
+        KallglotClient(KEY, base_url=f"https://{host}/v1")
+
+
+class Unshowable:
+    """Has no repr."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize("value", [10**5000, -(10**5000), Unshowable()], ids=["huge", "negative", "no repr"])
+def test_what_cannot_be_shown_is_still_refused_clearly(value: Any) -> None:
+    """A number too long to print, or an object that cannot be: the library's own error, naming the type."""
+    for attempt in (
+        lambda: KallglotClient(KEY, timeout=value),
+        lambda: KallglotClient(KEY, max_in_flight=-value if value == 10**5000 else value),
+        lambda: RateLimit(value),
+    ):
+        with pytest.raises(ConfigurationError):
+            attempt()
+
+
+@pytest.mark.parametrize("call", ["wait_many", "retrieve_many", "analyze_many"])
+async def test_a_callback_that_is_no_function_is_refused_before_any_request(call: str) -> None:
+    """Nothing was sent, and nothing paid for."""
+    async with running() as (emulator, client):
+        calls: dict[str, Any] = {
+            "wait_many": lambda: client.wait_many(["ana_1"], on_outcome=3),  # type: ignore[arg-type]
+            "retrieve_many": lambda: client.analyses.retrieve_many(["ana_1"], on_outcome=3),  # type: ignore[arg-type]
+            "analyze_many": lambda: client.analyze_many(["sess_1"], on_outcome=3, analyses=["summary"]),  # type: ignore[call-overload]
+        }
+        with pytest.raises(ConfigurationError, match="on_outcome is a function"):
+            await calls[call]()
+        assert emulator.journal.total == 0
+
+
+async def test_a_server_that_only_refuses_ends_every_call() -> None:
+    """Refusals stop the clock of an id, but not for good."""
+    async with running(faults=[Fault(kind="throttle", retry_after=1)]) as (emulator, client):
+        ids = emulator.seed_analyses(3)
+        outcomes = await client.wait_many(ids, timeout=20.0)
+        assert {type(error) for error in outcomes.errors.values()} == {WaitTimeoutError}
+        outcomes = await client.analyses.retrieve_many(ids, timeout=1.0)
+        assert {type(error) for error in outcomes.errors.values()} == {RateLimitedError}
+        assert asyncio.get_running_loop().time() < 600.0
+
+
+async def test_faults_beyond_the_retry_budget_lose_nobody() -> None:
+    """Every fifth poll fails: when retries are used up, the next regular look does."""
+    async with running(faults=[Fault(kind="status", status=503, rate=0.2)]) as (emulator, client):
+        outcomes = await client.wait_many(emulator.seed_analyses(400))
+        assert len(outcomes.analyses) >= 392  # three failures in a row end an id that was never seen: one in 125
+
+
+@pytest.mark.looptime(False)
+@pytest.mark.parametrize("way", ["cancel", "timeout"])
+async def test_a_cancelled_call_shows_no_key_in_a_traceback_with_locals(way: str) -> None:
+    """The frames of the transport hold the headers; they are not in the way of a cancellation."""
+    async with Emulator(faults=[Fault(kind="hang")]) as emulator:
+        [id] = emulator.seed_analyses(1)
+        async with KallglotClient(KEY, base_url=emulator.base_url) as client:
+            task = asyncio.create_task(client.analyses.retrieve(id, timeout=0.05 if way == "timeout" else None))
+            await until_asked(emulator)
+            if way == "cancel":
+                task.cancel()
+            with pytest.raises((asyncio.CancelledError, Exception)) as caught:
+                await task
+        lines = traceback.TracebackException.from_exception(caught.value, capture_locals=True).format()
+        frames = [line for line in lines if "test_wait_edges" not in line]
+        assert not any("Bearer" in line for line in frames)
+
+
+@pytest.mark.looptime(False)
+def test_two_loops_that_take_turns_share_one_limiter() -> None:
+    """A call that waited in one loop and was cancelled holds up nobody in the other."""
+    first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+    emulator = Emulator(plan="unlimited", latency=Latency.immediate())
+
+    async def queue_and_cancel(client: KallglotClient, id: str) -> None:
+        await client.analyses.retrieve(id)
+        queued = asyncio.create_task(client.analyses.retrieve(id))
+        await asyncio.sleep(0)
+        queued.cancel()
+        await asyncio.gather(queued, return_exceptions=True)
+
+    try:
+        first.run_until_complete(emulator.start())
+        client = KallglotClient(KEY, base_url=emulator.base_url, rate_limit=RateLimit(1, per=0.2))
+        [id] = emulator.seed_analyses(1)
+        first.run_until_complete(queue_and_cancel(client, id))
+        lane = client._pipeline.lane("analysis")
+
+        async def acquire() -> None:
+            async with asyncio.timeout(5.0):
+                lane.unsent(await lane.acquire(Urgency.DIRECT), Urgency.DIRECT)
+
+        second.run_until_complete(acquire())
+        first.run_until_complete(client.aclose())
+        first.run_until_complete(emulator.aclose())
+    finally:
+        first.close()
+        second.close()
+
+
+@pytest.mark.looptime(False)
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+async def test_a_child_process_does_not_follow_its_parents_waits() -> None:
+    """It polls for itself, in a loop of its own."""
+    async with Emulator(
+        adopt_unknown=True, latency=Latency.immediate(), faults=[Fault(kind="hang", times=1)]
+    ) as emulator:
+        client = KallglotClient(KEY, base_url=emulator.base_url)
+        waiting = asyncio.create_task(client.wait("ana_1"))
+        await until_asked(emulator)
+        child = os.fork()
+        if child == 0:
+            asyncio._set_running_loop(None)
+            signal.alarm(10)
+            try:
+                found = asyncio.run(client.wait("ana_1", timeout=8.0))
+                os._exit(0 if found.is_complete else 1)
+            except BaseException:
+                os._exit(2)
+        status = await asyncio.to_thread(os.waitpid, child, 0)
+        assert os.waitstatus_to_exitcode(status[1]) == 0
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await client.aclose()
+
+
+@pytest.mark.looptime(False)
+def test_a_wait_follows_nobody_on_a_loop_that_is_closed() -> None:
+    """The loop was closed with a wait pending; the next wait for the same id polls for itself."""
+    client_loop = asyncio.new_event_loop()
+    server = Emulator(adopt_unknown=True, latency=Latency.immediate(), faults=[Fault(kind="hang", times=1)])
+    warnings.simplefilter("ignore", ResourceWarning)
+    serving = threading.Thread(target=lambda: asyncio.run(serve(server, ready, done)))
+    ready, done = threading.Event(), threading.Event()
+    serving.start()
+    assert ready.wait(10)
+    try:
+        client = KallglotClient(KEY, base_url=server.base_url)
+        left = client_loop.create_task(client.wait("ana_1"))
+        client_loop.run_until_complete(asyncio.sleep(0.05))
+        client_loop.close()
+        assert asyncio.run(finish(client)).is_complete
+    finally:
+        done.set()
+        serving.join(10)
+        del left
+        gc.collect()
+
+
+async def finish(client: KallglotClient) -> Analysis:
+    async with client:
+        return await client.wait("ana_1", timeout=8.0)
+
+
+async def serve(server: Emulator, ready: threading.Event, done: threading.Event) -> None:
+    async with server:
+        ready.set()
+        await asyncio.to_thread(done.wait)

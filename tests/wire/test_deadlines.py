@@ -1,0 +1,81 @@
+"""Many timeouts on one timer: each ends at its own moment, and means what `asyncio.timeout` means."""
+
+import asyncio
+
+import pytest
+
+from kallglot_async._wire.deadlines import Deadlines
+
+pytestmark = pytest.mark.looptime
+
+
+async def ended_at(deadlines: Deadlines, *, after: float = 0.0, works_for: float = 1_000.0) -> float:
+    """Start after some seconds, work for some under a deadline, and return the moment that is over."""
+    loop = asyncio.get_running_loop()
+    await asyncio.sleep(after)
+    try:
+        async with deadlines.start():
+            await asyncio.sleep(works_for)
+    except TimeoutError:
+        return loop.time()
+    return -loop.time()
+
+
+async def test_each_ends_at_its_own_moment():
+    """Three that began at different times end 10 s after they began."""
+    deadlines = Deadlines(10.0)
+    moments = await asyncio.gather(*(ended_at(deadlines, after=after) for after in (0.0, 3.0, 3.5)))
+    assert moments == pytest.approx([10.0, 13.0, 13.5], abs=0.01)
+
+
+async def test_one_that_is_over_in_time_is_left_alone_and_ends_nobody_else():
+    """The first is done after 4 s; the second still ends at its own deadline."""
+    deadlines = Deadlines(10.0)
+    moments = await asyncio.gather(ended_at(deadlines, works_for=4.0), ended_at(deadlines, after=5.0))
+    assert moments == pytest.approx([-4.0, 15.0], abs=0.01)
+
+
+async def test_a_line_that_ran_empty_starts_again():
+    """After a pause longer than the deadline the next one counts from its own start."""
+    deadlines = Deadlines(10.0)
+    assert await ended_at(deadlines, works_for=1.0) == pytest.approx(-1.0)
+    assert await ended_at(deadlines, after=20.0) == pytest.approx(31.0, abs=0.01)
+
+
+async def test_a_cancellation_from_outside_wins_over_a_deadline_that_has_passed():
+    """Both come in one turn of the loop: the block ends cancelled, as the caller asked."""
+    task = asyncio.create_task(ended_at(Deadlines(10.0)))
+    await asyncio.sleep(0)
+    asyncio.get_running_loop().call_at(10.0, task.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_an_error_of_the_block_comes_out_as_it_is():
+    """Only a cancellation by the deadline itself becomes a timeout."""
+    with pytest.raises(ZeroDivisionError):
+        async with Deadlines(10.0).start():
+            raise ZeroDivisionError
+
+
+async def test_what_is_over_is_not_kept():
+    """A million requests in turn leave one entry in the line, not a million."""
+    deadlines = Deadlines(10.0)
+    for _ in range(1_000):
+        async with deadlines.start():
+            pass
+    assert len(deadlines._line) == 1
+
+
+@pytest.mark.looptime(False)
+def test_another_event_loop_starts_with_an_empty_line():
+    """What a loop that is gone left behind ends nobody in the next one."""
+    deadlines = Deadlines(0.02)
+
+    async def abandon() -> None:
+        task = asyncio.create_task(asyncio.Event().wait())
+        await deadlines.start().__aenter__()
+        task.cancel()
+
+    asyncio.run(abandon())
+    assert asyncio.run(ended_at(deadlines)) > 0.0
