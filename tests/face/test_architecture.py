@@ -142,7 +142,7 @@ def test_a_limit_and_a_poll_know_nothing_of_each_other():
 
 @pytest.mark.parametrize("path", on_floor(0, 1), ids=relative)
 def test_values_and_decisions_are_pure(path):
-    """No clock, randomness, event loop, logging, transport or environment in the lower two floors: everything is an argument."""
+    """No clock, randomness, event loop, logging, transport or environment on the lower two floors."""
     assert {name for name in imports(path) if name.split(".")[0] in IMPURE} == set()
 
 
