@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from kallglot_async.emulator import Latency
-from kallglot_async.emulator.analyses import AnalysisStore, Order
+from kallglot_async.emulator.analyses.bodies import Views
+from kallglot_async.emulator.analyses.results import COMPONENTS_A, COMPONENTS_B, Story, components_a
+from kallglot_async.emulator.analyses.store import AnalysisStore, Order
+from kallglot_async.emulator.calls.story import SCENARIOS
 from kallglot_async.emulator.clock import Clock
-from kallglot_async.emulator.content import COMPONENTS_A, COMPONENTS_B, Story, components_a
-from kallglot_async.emulator.scenarios import SCENARIOS
 from kallglot_async.emulator.seeding import fraction, is_well_formed, make_id
-from kallglot_async.emulator.views import Views
 
 DAY = datetime.date(2026, 3, 26)
 LABELS = {"positive", "neutral", "negative"}

@@ -12,8 +12,8 @@ from test_cli_process import finish, process
 
 from kallglot_async import KallglotClient
 from kallglot_async.emulator import Fault
-from kallglot_async.emulator.fault_text import parse_fault
-from kallglot_async.emulator.faults import KINDS
+from kallglot_async.emulator.faults.parsing import parse_fault
+from kallglot_async.emulator.faults.plan import KINDS
 
 
 @pytest.mark.parametrize(

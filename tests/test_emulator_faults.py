@@ -14,8 +14,8 @@ import msgspec
 import pytest
 
 from kallglot_async.emulator import Emulator, Fault, Latency
-from kallglot_async.emulator.fault_bodies import gzip_bomb
-from kallglot_async.emulator.faults import KINDS, FaultBook
+from kallglot_async.emulator.faults.bodies import gzip_bomb
+from kallglot_async.emulator.faults.plan import KINDS, FaultBook
 
 HEADERS = {"Authorization": "Bearer sk_test_emulator"}
 HANDSHAKE = b"GET /v1/analysis/%s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk_test_emulator\r\n\r\n"

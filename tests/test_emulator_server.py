@@ -262,7 +262,7 @@ async def test_mistakes_on_the_control_plane_are_explained(method: str, path: st
 def test_the_emulator_imports_nothing_of_the_client() -> None:
     """It is written from the documentation alone, so that it cannot share a mistake with the client."""
     package = pathlib.Path(emulator_package.__file__).parent
-    for path in package.glob("*.py"):
+    for path in package.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = []
             if isinstance(node, ast.Import):

@@ -13,10 +13,10 @@ import aiohttp
 import pytest
 
 from kallglot_async.emulator import Emulator, Fault, Latency, SessionRecord
-from kallglot_async.emulator.audio import audio
-from kallglot_async.emulator.content import Story
-from kallglot_async.emulator.recordings import part
-from kallglot_async.emulator.transcripts import utterances
+from kallglot_async.emulator.analyses.results import Story
+from kallglot_async.emulator.calls.audio import audio
+from kallglot_async.emulator.calls.recordings import part
+from kallglot_async.emulator.calls.transcripts import utterances
 
 pytestmark = pytest.mark.looptime
 

@@ -51,7 +51,7 @@ from kallglot_async import (
     WaitTimeoutError,
 )
 from kallglot_async.emulator import Fault, Latency
-from kallglot_async.emulator.fault_bodies import gzip_bomb
+from kallglot_async.emulator.faults.bodies import gzip_bomb
 
 MATRIX = Matrix()
 case, transient, lasting, harmless = MATRIX.case, MATRIX.transient, MATRIX.lasting, MATRIX.harmless

@@ -11,7 +11,7 @@ from fault_bench import KEY, assert_idle
 
 from kallglot_async import Analysis, KallglotClient, KallglotError
 from kallglot_async.emulator import Emulator, Fault, Latency
-from kallglot_async.emulator.faults import KINDS
+from kallglot_async.emulator.faults.plan import KINDS
 
 pytestmark = pytest.mark.looptime
 

@@ -46,7 +46,7 @@ from kallglot_async import (
     UnexpectedRedirectError,
 )
 from kallglot_async.emulator import Emulator, Fault, Latency
-from kallglot_async.emulator.fault_bodies import gzip_bomb
+from kallglot_async.emulator.faults.bodies import gzip_bomb
 
 KEY = "sk_test_canary7Qx2"
 MIB = 1024 * 1024

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import msgspec
 from aiohttp import web
 
-from kallglot_async.emulator.app import Api
-from kallglot_async.emulator.faults import Fault
+from kallglot_async.emulator.api import Api
+from kallglot_async.emulator.faults.plan import Fault
 from kallglot_async.emulator.limits import WindowKind
 from kallglot_async.emulator.plans import PlanName
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from kallglot_async.emulator.answers import Answer, key_in_flight, key_reused, no_credits
+from kallglot_async.emulator.envelopes import Answer, key_in_flight, key_reused, no_credits
 
 KEY_LIFE = 24 * 3600.0
 """Seconds for which an idempotency key is remembered."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from kallglot_async.emulator.analyses import Revision
+from kallglot_async.emulator.analyses.store import Revision
 
 Operation = Literal[
     "analyses.create",

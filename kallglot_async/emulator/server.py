@@ -12,17 +12,17 @@ from typing import Self
 from aiohttp import web
 
 from kallglot_async.emulator import control
-from kallglot_async.emulator.analyses import AnalysisRecord, Revision
-from kallglot_async.emulator.app import Api
+from kallglot_async.emulator.analyses.latency import Latency
+from kallglot_async.emulator.analyses.store import AnalysisRecord, Revision
+from kallglot_async.emulator.api import Api
+from kallglot_async.emulator.calls.sessions import Sessions, SessionStore
 from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.control import EmulatorState
-from kallglot_async.emulator.faults import Fault
+from kallglot_async.emulator.faults.plan import Fault
 from kallglot_async.emulator.journal import Journal
-from kallglot_async.emulator.latency import Latency
 from kallglot_async.emulator.limits import WindowKind
 from kallglot_async.emulator.plans import PlanName
 from kallglot_async.emulator.routes import BASE_PATH
-from kallglot_async.emulator.sessions import Sessions, SessionStore
 from kallglot_async.emulator.settings import Settings
 from kallglot_async.emulator.webhooks import DeliveryLog
 

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from kallglot_async.emulator.analyses import Revision
-from kallglot_async.emulator.faults import Fault
-from kallglot_async.emulator.latency import Latency
+from kallglot_async.emulator.analyses.latency import Latency
+from kallglot_async.emulator.analyses.store import Revision
+from kallglot_async.emulator.faults.plan import Fault
 from kallglot_async.emulator.limits import WindowKind
 from kallglot_async.emulator.plans import PLANS, PlanName
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from kallglot_async.emulator.latency import Latency
+from kallglot_async.emulator.analyses.latency import Latency
 from kallglot_async.emulator.seeding import fraction, make_id
 
 Revision = Literal["a", "b"]

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from kallglot_async.emulator.answers import Answer, problem_for
-from kallglot_async.emulator.faults import Fault
+from kallglot_async.emulator.envelopes import Answer, problem_for
+from kallglot_async.emulator.faults.plan import Fault
 
 _MIB = 1024 * 1024
 

@@ -11,7 +11,7 @@ import datetime
 from random import Random
 from typing import Any
 
-from kallglot_async.emulator.scenarios import FAILURES, NAMES, SCENARIOS, Scenario
+from kallglot_async.emulator.calls.story import FAILURES, NAMES, SCENARIOS, Scenario
 from kallglot_async.emulator.seeding import digest, generator
 
 COMPONENTS_A = ("sentiment", "topics", "summary", "action_items", "quality", "compliance")

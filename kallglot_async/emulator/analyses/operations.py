@@ -6,17 +6,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from kallglot_async.emulator import answers
-from kallglot_async.emulator.analyses import PREFIXES, Analysis, AnalysisStore, Revision
-from kallglot_async.emulator.answers import Answer, Problem
+from kallglot_async.emulator import envelopes
+from kallglot_async.emulator.analyses.bodies import Views
+from kallglot_async.emulator.analyses.requests import read_json, read_order, revision_of
+from kallglot_async.emulator.analyses.store import PREFIXES, Analysis, AnalysisStore, Revision
+from kallglot_async.emulator.calls.operations import Neighbours
 from kallglot_async.emulator.clock import Clock
-from kallglot_async.emulator.exchange import Exchange
+from kallglot_async.emulator.envelopes import Answer, Problem
 from kallglot_async.emulator.ledger import KEY_LIFE, Credits, IdempotencyStore, fingerprint
-from kallglot_async.emulator.neighbours import Neighbours
-from kallglot_async.emulator.orders import read_json, read_order, revision_of
+from kallglot_async.emulator.request import Exchange
 from kallglot_async.emulator.seeding import is_well_formed
 from kallglot_async.emulator.settings import Settings
-from kallglot_async.emulator.views import Views
 from kallglot_async.emulator.webhooks import WebhookSender
 
 
@@ -57,9 +57,9 @@ class Service:
         """
         try:
             if exchange.route is None:
-                raise answers.no_such_route(exchange.path)
+                raise envelopes.no_such_route(exchange.path)
             if exchange.operation is None:
-                raise answers.wrong_method(exchange.method, exchange.route.method)
+                raise envelopes.wrong_method(exchange.method, exchange.route.method)
             if exchange.operation == "analyses.retrieve":
                 return self._retrieve(exchange)
             if (answer := self.neighbours.read(exchange)) is not None:
@@ -98,19 +98,19 @@ class Service:
             self.neighbours.sessions.know(analysis.session_id, exchange.now)
         # Whether one revision's path serves the other's ids is not documented: here it does not.
         if analysis is None or analysis.order.revision != revision:
-            raise answers.not_found("analysis", id)
+            raise envelopes.not_found("analysis", id)
         is_open = analysis.ready_at is None
         analysis.see(exchange.now)
         if is_open:
             self._watch(analysis)
-        return answers.analysis_answer(200, self._views.retrieved(analysis, exchange.now))
+        return envelopes.analysis_answer(200, self._views.retrieved(analysis, exchange.now))
 
     def _create(self, exchange: Exchange, body: bytes, content_type: str) -> Answer:
         fields = read_json(body, content_type)
         exchange.revision = revision_of(fields, self._settings.revision)
         # Every well-formed id is one of ours: a session that nobody knew has ended and has a transcript.
         if not is_well_formed(exchange.id, "sess"):
-            raise answers.not_found("session", exchange.id)
+            raise envelopes.not_found("session", exchange.id)
         return self._once(exchange, fields, lambda: self._created(exchange, fields))
 
     def _once(self, exchange: Exchange, fields: dict[str, Any], act: Callable[[], Answer]) -> Answer:
@@ -130,7 +130,7 @@ class Service:
             self.credits.charge()
         self.neighbours.sessions.know(exchange.id, exchange.now)
         analysis = self.analyses.create(exchange.id, order, exchange.now)
-        return answers.analysis_answer(202, self._views.created(analysis))
+        return envelopes.analysis_answer(202, self._views.created(analysis))
 
     def _watch(self, analysis: Analysis) -> None:
         """Have the analysis announced when it settles, once it is known when that is."""

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from kallglot_async.emulator.analyses import DEFAULT_COMPONENTS, Order, Revision
-from kallglot_async.emulator.answers import invalid_field, invalid_request
-from kallglot_async.emulator.content import COMPONENTS_A, COMPONENTS_B
+from kallglot_async.emulator.analyses.results import COMPONENTS_A, COMPONENTS_B
+from kallglot_async.emulator.analyses.store import DEFAULT_COMPONENTS, Order, Revision
+from kallglot_async.emulator.envelopes import invalid_field, invalid_request
 
 
 def read_json(body: bytes, content_type: str) -> dict[str, Any]:

@@ -8,18 +8,18 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from kallglot_async.emulator import answers
-from kallglot_async.emulator.answers import Answer, Problem
+from kallglot_async.emulator import envelopes
+from kallglot_async.emulator.analyses.operations import Service
 from kallglot_async.emulator.clock import Clock
-from kallglot_async.emulator.exchange import Exchange
-from kallglot_async.emulator.fault_bodies import replaced, spoiled
-from kallglot_async.emulator.faults import Fault, FaultBook
+from kallglot_async.emulator.envelopes import Answer, Problem
+from kallglot_async.emulator.faults.bodies import replaced, spoiled
+from kallglot_async.emulator.faults.plan import Fault, FaultBook
+from kallglot_async.emulator.faults.wire import Stop, faulty_response, plain_response, sends_no_answer
 from kallglot_async.emulator.journal import Journal
 from kallglot_async.emulator.limits import Verdict, make_budget
-from kallglot_async.emulator.service import Service
+from kallglot_async.emulator.request import Exchange
 from kallglot_async.emulator.settings import Settings
 from kallglot_async.emulator.webhooks import DeliveryLog, WebhookSender
-from kallglot_async.emulator.wire import Stop, faulty_response, plain_response, sends_no_answer
 
 # Faults that change what a JSON body says; audio and text have nothing that they could change.
 _OF_JSON = frozenset({"wrong_id", "unknown_status"})
@@ -117,9 +117,9 @@ class Api:
         scheme, _, key = headers.get("Authorization", "").partition(" ")
         key = key.strip() if scheme.lower() == "bearer" else headers.get("X-API-Key", "")
         if key.startswith("sk_live_"):
-            raise answers.invalid_key("This is an emulator: it accepts test keys (sk_test_...) only.")
+            raise envelopes.invalid_key("This is an emulator: it accepts test keys (sk_test_...) only.")
         if not hmac.compare_digest(_bytes(key), _bytes(self.settings.api_key)):
-            raise answers.invalid_key()
+            raise envelopes.invalid_key()
         exchange.is_known = True
 
     def _refusal(self, exchange: Exchange) -> Answer | None:
@@ -133,7 +133,7 @@ class Api:
             return None
         seconds = max(1, math.ceil(verdict.retry_in))
         told = self.settings.retry_after
-        return answers.rate_limited(None if told is None else str(seconds if told == "auto" else told), seconds)
+        return envelopes.rate_limited(None if told is None else str(seconds if told == "auto" else told), seconds)
 
     def _throttled(self, exchange: Exchange, fault: Fault) -> Answer:
         told = fault.retry_after
@@ -145,7 +145,7 @@ class Api:
             exchange.verdict = Verdict(
                 accepted=False, limit=limit, remaining=0, reset=reset, retry_in=seconds, window=None
             )
-        return answers.rate_limited(None if told is None else str(told), seconds)
+        return envelopes.rate_limited(None if told is None else str(told), seconds)
 
     def _headers(self, exchange: Exchange, answer: Answer) -> dict[str, str]:
         headers = {
@@ -172,9 +172,9 @@ async def _read(request: web.BaseRequest) -> bytes | Problem:
     try:
         return await request.read()
     except web.HTTPRequestEntityTooLarge:
-        return answers.invalid_request("The request body is too large.", 413)
+        return envelopes.invalid_request("The request body is too large.", 413)
     except (web.RequestPayloadError, OSError):
-        return answers.invalid_request("The request body could not be read.")
+        return envelopes.invalid_request("The request body could not be read.")
 
 
 def _bytes(key: str) -> bytes:

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from kallglot_async.emulator.answers import Answer, phrase
-from kallglot_async.emulator.faults import Fault
+from kallglot_async.emulator.envelopes import Answer, phrase
+from kallglot_async.emulator.faults.plan import Fault
 
 # What `garbage` sends unless told otherwise: the first bytes of a TLS record, then text.
 _GARBAGE = b"\x15\x03\x01\x00\x02\x02\x50 this is not HTTP\r\n\r\n"

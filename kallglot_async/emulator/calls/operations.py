@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kallglot_async.emulator import answers, sessions, transcripts
-from kallglot_async.emulator.answers import Answer, json_answer
+from kallglot_async.emulator import envelopes
+from kallglot_async.emulator.calls import sessions, transcripts
+from kallglot_async.emulator.calls.recordings import Recordings, expired_link, leaked_key
+from kallglot_async.emulator.calls.sessions import Session, SessionStore
 from kallglot_async.emulator.clock import Clock
-from kallglot_async.emulator.exchange import Exchange
-from kallglot_async.emulator.recordings import Recordings, expired_link, leaked_key
+from kallglot_async.emulator.envelopes import Answer, json_answer
+from kallglot_async.emulator.request import Exchange
 from kallglot_async.emulator.routes import Operation
 from kallglot_async.emulator.seeding import is_well_formed, make_id
-from kallglot_async.emulator.sessions import Session, SessionStore
 from kallglot_async.emulator.settings import Settings
 
 # What a request to a pre-signed link must not carry.
@@ -55,7 +56,7 @@ class Neighbours:
         if self._settings.revision == "a" and fields.get("reason") is not None:
             reason = fields["reason"]
             if reason not in sessions.REASONS:
-                raise answers.invalid_field("reason", "The 'reason' field has an unknown value.", "a")
+                raise envelopes.invalid_field("reason", "The 'reason' field has an unknown value.", "a")
         session.end(reason, exchange.now)
         if self._settings.revision == "b":
             return json_answer(200, sessions.as_summary(session, self._clock))
@@ -75,20 +76,20 @@ class Neighbours:
             self.sessions.know(exchange.id, exchange.now)
         session = self.sessions.get(exchange.id)
         if session is None:
-            raise answers.not_found("session", exchange.id)
+            raise envelopes.not_found("session", exchange.id)
         return session
 
     def _recorded(self, exchange: Exchange) -> Session:
         session = self.sessions.owner(exchange.id)
         # Before the call is over there is nothing, not even an id that anybody could know.
         if session is None or session.ended_at is None:
-            raise answers.not_found("recording", exchange.id)
+            raise envelopes.not_found("recording", exchange.id)
         return session
 
     def _ready(self, exchange: Exchange) -> Session:
         session = self._recorded(exchange)
         if not self.recordings.is_ready(session):
-            raise answers.not_found("recording", exchange.id)
+            raise envelopes.not_found("recording", exchange.id)
         return session
 
     def _retrieve(self, exchange: Exchange) -> Answer:
@@ -101,9 +102,9 @@ class Neighbours:
         said = session.said(exchange.now)
         if revision == "a":  # B documents no parameters
             if format not in {"json", *transcripts.TEXT_FORMATS}:
-                raise answers.invalid_field("format", "The 'format' parameter is json, text, srt or vtt.", "a")
+                raise envelopes.invalid_field("format", "The 'format' parameter is json, text, srt or vtt.", "a")
             if wanted not in {"true", "false"}:
-                raise answers.invalid_field("include_translations", "'include_translations' is true or false.", "a")
+                raise envelopes.invalid_field("include_translations", "'include_translations' is true or false.", "a")
             if format != "json":
                 text = transcripts.as_text(said, format, with_translations=wanted == "true")
                 return Answer(status=200, body=text.encode(), content_type=transcripts.TEXT_FORMATS[format])
@@ -146,7 +147,7 @@ class Neighbours:
 
     def _in_revision(self, revision: str, exchange: Exchange) -> None:
         if self._settings.revision != revision:
-            raise answers.no_such_route(exchange.path)
+            raise envelopes.no_such_route(exchange.path)
 
 
 _READS: dict[Operation, Callable[[Neighbours, Exchange], Answer]] = {

@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from kallglot_async.emulator.analyses import PREFIXES, Revision
+from kallglot_async.emulator.analyses.results import Story
+from kallglot_async.emulator.analyses.store import PREFIXES, Revision
+from kallglot_async.emulator.calls.transcripts import Utterance, utterances, word_count
 from kallglot_async.emulator.clock import Clock
-from kallglot_async.emulator.content import Story
 from kallglot_async.emulator.seeding import digest, make_id
-from kallglot_async.emulator.transcripts import Utterance, utterances, word_count
 
 SessionStatus = Literal["created", "active", "ended"]
 """How a session can be seeded. Revision A's `connecting` is too short to be emulated."""

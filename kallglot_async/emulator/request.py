@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from kallglot_async.emulator.analyses import Revision
-from kallglot_async.emulator.answers import Answer
+from kallglot_async.emulator.analyses.store import Revision
 from kallglot_async.emulator.clock import Clock
-from kallglot_async.emulator.faults import Fault
+from kallglot_async.emulator.envelopes import Answer
+from kallglot_async.emulator.faults.plan import Fault
+from kallglot_async.emulator.faults.wire import sends_no_status
 from kallglot_async.emulator.journal import JournalEntry
 from kallglot_async.emulator.limits import Verdict
 from kallglot_async.emulator.routes import Operation, Route, match
-from kallglot_async.emulator.wire import sends_no_status
 
 
 class Exchange:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from kallglot_async.emulator.faults import KINDS, Fault
+from kallglot_async.emulator.faults.plan import KINDS, Fault
 
 _FIELDS = tuple(name for name in Fault.__struct_fields__ if name not in {"kind", "headers"})
 
