@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from kallglot_async import emulator as emulator_package
-from kallglot_async.emulator import Emulator, EmulatorState, Fault, Latency
+from kallglot_async.emulator import Emulator, Fault, Latency
 
 HEADERS = {"Authorization": "Bearer sk_test_emulator"}
 
@@ -199,64 +199,6 @@ async def test_reset_forgets_everything_but_the_clock() -> None:
             assert emulator.now >= before
             assert (emulator.analyses(), emulator.faults(), list(emulator.journal)) == ([], [], [])
             assert emulator.state().credits_used == 0
-
-
-async def test_the_control_plane_needs_no_key_and_leaves_no_trace() -> None:
-    """State, journal, faults and reset are there for other processes, unlimited and unrecorded."""
-    async with Emulator(rate_limit=(1, 3600.0)) as emulator, aiohttp.ClientSession() as session:
-        control = emulator.origin + "/__emulator__/"
-        emulator.seed_analyses(2)
-        for _ in range(3):
-            async with session.get(control + "state") as response:
-                assert response.status == 200
-                state = await response.json()
-        assert state["analyses"] == {"queued": 2}
-        assert (state["requests"], state["plan"], state["rate_limit"]) == (0, "pro", [1, 3600.0])
-        assert set(state) == set(EmulatorState.__struct_fields__)
-
-        async with session.post(control + "faults", json={"kind": "status", "times": 1}) as response:
-            assert (await response.json())["faults"] == [{"fault": {"kind": "status", "times": 1}, "hits": 0}]
-        async with session.post(control + "faults", json=[{"kind": "reset"}, {"kind": "close"}]) as response:
-            assert len((await response.json())["faults"]) == 3
-        async with session.get(emulator.base_url + "/analysis/ana_1", headers=HEADERS) as response:
-            assert response.status == 503
-        async with session.get(control + "faults") as response:
-            assert len((await response.json())["faults"]) == 2
-        async with session.delete(control + "faults") as response:
-            assert (await response.json())["faults"] == []
-
-        async with session.get(control + "journal") as response:
-            journal = await response.json()
-        assert (journal["total"], journal["refused"], journal["faults"]) == (1, 0, {"status": 1})
-        assert [entry["status"] for entry in journal["entries"]] == [503]
-        async with session.get(control + "journal?after=1") as response:
-            assert (await response.json())["entries"] == []
-
-        async with session.post(control + "reset") as response:
-            assert (await response.json())["analyses"] == {}
-        assert len(emulator.journal) == 0
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "body", "status"),
-    [
-        ("GET", "nothing", b"", 404),
-        ("GET", "reset", b"", 405),
-        ("POST", "faults", b"{", 422),
-        ("POST", "faults", b'{"kind": "meteor"}', 422),
-        ("POST", "faults", b'{"kind": "status", "rate": 7}', 422),
-        ("POST", "faults", b'{"kind": "status", "colour": "red"}', 422),
-        ("GET", "journal?after=x", b"", 422),
-    ],
-)
-async def test_mistakes_on_the_control_plane_are_explained(method: str, path: str, body: bytes, status: int) -> None:
-    """Unknown paths, methods, faults and figures are answered with a sentence, and change nothing."""
-    async with Emulator() as emulator, aiohttp.ClientSession() as session:
-        url = f"{emulator.origin}/__emulator__/{path}"
-        async with session.request(method, url, data=body) as response:
-            assert response.status == status
-            assert isinstance((await response.json())["error"], str)
-        assert emulator.faults() == []
 
 
 def test_the_emulator_imports_nothing_of_the_client() -> None:

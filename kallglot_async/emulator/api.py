@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hmac
 import math
+from collections import Counter
 from collections.abc import Mapping
 
+import msgspec
 from aiohttp import web
 
 from kallglot_async.emulator import envelopes
@@ -16,7 +18,8 @@ from kallglot_async.emulator.faults.bodies import replaced, spoiled
 from kallglot_async.emulator.faults.plan import Fault, FaultBook
 from kallglot_async.emulator.faults.wire import Stop, faulty_response, plain_response, sends_no_answer
 from kallglot_async.emulator.journal import Journal
-from kallglot_async.emulator.limits import Verdict, make_budget
+from kallglot_async.emulator.limits import Verdict, WindowKind, make_budget
+from kallglot_async.emulator.plans import PlanName
 from kallglot_async.emulator.request import Exchange
 from kallglot_async.emulator.settings import Settings
 from kallglot_async.emulator.webhooks import DeliveryLog, WebhookSender
@@ -27,6 +30,33 @@ _OF_JSON = frozenset({"wrong_id", "unknown_status"})
 # What the message of a 429 and a storm without a numeric `Retry-After` say, as the documentation's sample
 # does.
 _DOCUMENTED_WAIT = 30
+
+
+class EmulatorState(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the emulator stands."""
+
+    uptime: float
+    """Seconds since the start."""
+    wall_time: float
+    """Unix seconds on the server's clock, skew included."""
+    plan: PlanName
+    window: WindowKind
+    rate_limit: tuple[int, float] | None
+    """What replaces the plan's limits: requests and seconds."""
+    seed: int
+    analyses: dict[str, int]
+    """How many analyses have each status."""
+    requests: int
+    """Requests recorded."""
+    refused: int
+    """Requests answered 429."""
+    statuses: dict[int, int]
+    """How often each status was answered."""
+    credits_used: int
+    credits_remaining: int
+    """A large number when credits are not counted."""
+    faults: int
+    """How many faults are declared."""
 
 
 class Api:
@@ -67,6 +97,25 @@ class Api:
     def stop(self) -> None:
         """Let go of every exchange that a fault holds back, because the emulator closes."""
         self._stop.set()
+
+    def state(self) -> EmulatorState:
+        """A picture of the emulator now."""
+        now, settings, journal = self.clock.now(), self.settings, self.journal
+        return EmulatorState(
+            uptime=now,
+            wall_time=self.clock.wall(),
+            plan=settings.plan,
+            window=settings.window,
+            rate_limit=settings.rate_limit,
+            seed=settings.seed,
+            analyses=dict(Counter(analysis.status(now) for analysis in self.service.analyses)),
+            requests=journal.total,
+            refused=journal.refused,
+            statuses={status: count for status, count in journal.statuses().items() if status is not None},
+            credits_used=self.service.credits.used,
+            credits_remaining=self.service.credits.remaining,
+            faults=len(self.faults.listing()),
+        )
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve one request of the API.

@@ -10,7 +10,7 @@ import msgspec
 
 
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One request. Requests to the control plane are not recorded."""
+    """One request."""
 
     number: int
     """Counted from 1."""

@@ -11,13 +11,11 @@ from typing import Self
 
 from aiohttp import web
 
-from kallglot_async.emulator import control
 from kallglot_async.emulator.analyses.latency import Latency
 from kallglot_async.emulator.analyses.store import AnalysisRecord, Revision
-from kallglot_async.emulator.api import Api
+from kallglot_async.emulator.api import Api, EmulatorState
 from kallglot_async.emulator.calls.sessions import Sessions, SessionStore
 from kallglot_async.emulator.clock import Clock
-from kallglot_async.emulator.control import EmulatorState
 from kallglot_async.emulator.faults.plan import Fault
 from kallglot_async.emulator.journal import Journal
 from kallglot_async.emulator.limits import WindowKind
@@ -209,7 +207,7 @@ class Emulator:
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port; the control plane is below it at `/__emulator__/`."""
+        """Scheme, host and port."""
         if self._runner is None:
             raise RuntimeError("the emulator is not running; use it in 'async with'")
         host = self._settings.host
@@ -278,8 +276,8 @@ class Emulator:
         self._running.reset()
 
     def state(self) -> EmulatorState:
-        """Counts and figures, as the control plane shows them."""
-        return control.state(self._running)
+        """Counts and figures of this moment."""
+        return self._running.state()
 
     @property
     def _running(self) -> Api:
@@ -292,7 +290,5 @@ class Emulator:
         return api.service.neighbours.sessions, api.clock.now()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        api = self._running
-        if request.path.startswith(control.PREFIX):
-            return await control.handle(api, request)
-        return await api.handle(request)
+        # Of its own, so that a benchmark can put a network, or another service's dialect, in front of the API.
+        return await self._running.handle(request)
