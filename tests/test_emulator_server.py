@@ -102,7 +102,7 @@ async def test_ipv6_loopback_is_bracketed() -> None:
         pytest.skip("no IPv6 on this machine")
 
 
-@pytest.mark.parametrize("kind", [None, "hang", "slow", "drip", "drip_head"])
+@pytest.mark.parametrize("kind", [None, "hang", "slow", "drip"])
 async def test_it_closes_at_once_and_quietly_whatever_clients_hold(kind: Any, caplog: pytest.LogCaptureFixture) -> None:
     """Idle keep-alive connections and requests held back by a fault delay nothing and log nothing."""
     caplog.set_level(logging.DEBUG)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
+from support.wire_faults import Fault
 from test_models import values
 from virtual import CANCELLERS, cancelled_by, leaving_nothing, now, run, turns
 
@@ -23,7 +24,7 @@ from kallglot_async import (
 )
 from kallglot_async._core.decoding import decode_analysis
 from kallglot_async._core.ids import Revision
-from kallglot_async.emulator import Emulator, Fault, Latency
+from kallglot_async.emulator import Emulator, Latency
 
 WINDOWS = ("fixed", "sliding", "token_bucket")
 PAUSE = 7  # seconds that a declared refusal asks for

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from raw_server import RawServer, answer
+from support.wire_faults import RawServer, answer
 
 from kallglot_async import (
     ConfigurationError,

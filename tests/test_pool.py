@@ -28,7 +28,7 @@ import aiohttp
 import pytest
 import trustme
 from aiohttp.abc import AbstractResolver, ResolveResult
-from raw_server import Connection, RawServer, Script, analysis, answer, closing
+from support.wire_faults import Connection, RawServer, Script, analysis, answer, closing
 
 from kallglot_async import (
     ConfigurationError,

@@ -9,7 +9,7 @@ import signal
 from typing import Any
 
 import pytest
-from raw_server import RawServer, analysis, answer
+from support.wire_faults import RawServer, analysis, answer
 from test_cli_process import half_ready, process, ready
 
 from kallglot_async.emulator import Emulator, Latency

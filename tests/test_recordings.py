@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 import pytest
-from raw_server import Connection, RawServer, answer, closing, silent
+from support.wire_faults import Connection, Fault, RawServer, answer, closing, silent
 
 from kallglot_async import (
     AuthenticationError,
@@ -45,7 +45,7 @@ from kallglot_async import (
 from kallglot_async._core.neighbour_shapes import decode_recording
 from kallglot_async._core.reading import WrongShapeError
 from kallglot_async._files import FileSink
-from kallglot_async.emulator import Emulator, Fault
+from kallglot_async.emulator import Emulator
 from kallglot_async.models import Channel, RecordingStatus
 
 PAYLOADS = Path(__file__).parent / "payloads"

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from raw_server import Connection, RawServer, Script, analysis, answer, closing, silent
+from support.wire_faults import Connection, RawServer, Script, analysis, answer, closing, silent
 from virtual import run
 
 from kallglot_async import KallglotClient, KallglotError, Outcomes

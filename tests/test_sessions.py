@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from raw_server import RawServer, answer, closing
 from rich.pretty import pretty_repr
+from support.wire_faults import RawServer, answer, closing
 
 from kallglot_async import (
     ConfigurationError,

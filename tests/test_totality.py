@@ -14,7 +14,7 @@ from typing import Any
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
-from raw_server import Connection, RawServer, analysis, answer
+from support.wire_faults import Connection, RawServer, analysis, answer
 from virtual import leaving_nothing, run
 
 from kallglot_async import (

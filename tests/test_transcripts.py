@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from raw_server import RawServer, answer
 from rich.pretty import pretty_repr
+from support.wire_faults import RawServer, answer
 
 from kallglot_async import (
     ConfigurationError,

@@ -16,7 +16,7 @@ from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.envelopes import Answer, Problem
 from kallglot_async.emulator.faults.bodies import replaced, spoiled
 from kallglot_async.emulator.faults.plan import Fault, FaultBook
-from kallglot_async.emulator.faults.wire import Stop, faulty_response, plain_response, sends_no_answer
+from kallglot_async.emulator.faults.wire import Stop, faulty_response, plain_response
 from kallglot_async.emulator.journal import Journal
 from kallglot_async.emulator.limits import Verdict, WindowKind, make_budget
 from kallglot_async.emulator.plans import PlanName
@@ -151,7 +151,7 @@ class Api:
         return exchange.genuine if fault is None else self._faulty(exchange, fault)
 
     def _faulty(self, exchange: Exchange, fault: Fault) -> Answer | None:
-        if sends_no_answer(fault):
+        if fault.is_silent:
             return None
         if (replacement := replaced(fault, exchange.request_id)) is not None or exchange.genuine is None:
             return replacement

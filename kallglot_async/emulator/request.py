@@ -10,7 +10,6 @@ from kallglot_async.emulator.analyses.store import Revision
 from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.envelopes import Answer
 from kallglot_async.emulator.faults.plan import Fault
-from kallglot_async.emulator.faults.wire import sends_no_status
 from kallglot_async.emulator.journal import JournalEntry
 from kallglot_async.emulator.limits import Verdict
 from kallglot_async.emulator.routes import Operation, Route, match
@@ -95,7 +94,6 @@ class Exchange:
             answer: What is sent; None when the fault sends nothing of an answer.
         """
         verdict, fault, genuine = self.verdict, self.fault, self.genuine
-        is_status_seen = not (fault and sends_no_status(fault))
         return JournalEntry(
             number=self.number,
             at=self.now,
@@ -104,7 +102,7 @@ class Exchange:
             operation=self.operation,
             id=self.id or None,
             analysis_id=genuine.analysis_id if genuine else None,
-            status=answer.status if answer and is_status_seen else None,
+            status=answer.status if answer else None,
             group=self.group,
             accepted=self.is_accepted,
             limit=verdict.limit if verdict else None,

@@ -8,7 +8,7 @@ from typing import Any
 
 from kallglot_async.emulator import envelopes
 from kallglot_async.emulator.analyses.bodies import Views
-from kallglot_async.emulator.analyses.requests import read_json, read_order, revision_of
+from kallglot_async.emulator.analyses.create_request import read_json, read_order, revision_of
 from kallglot_async.emulator.analyses.store import PREFIXES, Analysis, AnalysisStore, Revision
 from kallglot_async.emulator.calls.operations import Neighbours
 from kallglot_async.emulator.clock import Clock

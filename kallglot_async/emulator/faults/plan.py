@@ -5,7 +5,7 @@ has used its share of the budget (the server did count it). The one exception is
 refused request it costs nothing. A request that the limit itself refuses meets no fault and uses none up.
 
 Who knows Toxiproxy's names finds `latency` as `slow`, `slicer` as `drip`, `limit_data` as `cut_body`,
-`reset_peer` as `reset`, `timeout` as `hang`, `down` as `close`, and `slow_close` as it is.
+`reset_peer` as `reset`, `timeout` as `hang`, and `down` as `close`.
 
 Delays and intervals of faults are wire time, not divided by the emulator's `speed`: they rehearse the
 client's real timeouts.
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import msgspec
 
@@ -27,13 +27,9 @@ FaultKind = Literal[
     "throttle",
     "reset",
     "close",
-    "reset_in_head",
-    "reset_in_body",
     "cut_body",
-    "cut_chunked",
     "slow",
     "drip",
-    "drip_head",
     "hang",
     "html",
     "empty",
@@ -44,75 +40,56 @@ FaultKind = Literal[
     "gzip_bomb",
     "wrong_id",
     "redirect",
-    "garbage",
     "unknown_status",
     "missing_field",
     "bad_gzip",
-    "bad_status_line",
-    "two_lengths",
-    "bad_chunk",
-    "header_flood",
-    "trailing_bytes",
-    "early_hints",
-    "unsolicited",
-    "slow_close",
 ]
 """What can go wrong; `Fault` says what each of them does."""
 
 KINDS: frozenset[str] = frozenset(get_args(FaultKind))
 
 # These spoil the genuine answer, so the request takes effect on the server; the others replace it.
-_SPOILERS = frozenset(
+SPOILERS = frozenset(
     {
-        "reset_in_head",
-        "reset_in_body",
         "cut_body",
-        "cut_chunked",
         "slow",
         "drip",
-        "drip_head",
         "broken_json",
         "bad_utf8",
         "wrong_id",
         "unknown_status",
         "missing_field",
         "bad_gzip",
-        "bad_status_line",
-        "two_lengths",
-        "bad_chunk",
-        "header_flood",
-        "trailing_bytes",
-        "early_hints",
-        "unsolicited",
-        "slow_close",
     }
 )
 
+# These send nothing of an answer, so none is made up and the journal has no status.
+SILENT = frozenset({"reset", "close", "hang"})
 
-class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One declared fault: a kind, selectors that say which requests it hits, and the kind's own figures.
 
     Kinds that replace the answer: `status` (any status, with an error envelope, or with `headers` and
     `body`), `throttle` (429 although there is budget), `reset` (TCP reset before any byte), `close` (orderly
     close before any byte), `hang` (no answer ever), `html` (a page instead of JSON, status 200), `empty` (200
     without a body), `null` (a JSON null), `deep_json` (arrays nested `size` deep), `gzip_bomb` (a small body
-    that unpacks to `size` bytes), `redirect` (to `location`), `garbage` (bytes that are no HTTP).
+    that unpacks to `size` bytes), `redirect` (to `location`).
 
-    Kinds that spoil the genuine answer: `reset_in_head`, `reset_in_body` (TCP reset half-way), `cut_body`
-    (less than `Content-Length`, then closed), `cut_chunked` (a chunked body without its end), `slow` (`delay`
-    before the answer), `drip` (head at once, body one byte per `interval`), `drip_head` (all of it that way),
-    `broken_json` (cut in the middle, length right), `bad_utf8`, `wrong_id` (another analysis),
-    `unknown_status` (an analysis status nobody has heard of), `missing_field` (without the field that `body`
-    names), `bad_gzip` (compressed, with a wrong checksum), `bad_status_line`, `two_lengths` (two
-    `Content-Length` that differ), `bad_chunk` (a chunk without a size), `header_flood` (`size` headers),
-    `trailing_bytes` (more than `Content-Length`), `slow_close` (no length, and closed only after `delay`).
-
-    Kinds that come on top of the genuine answer: `early_hints` (a 103 before it), `unsolicited` (one more
-    answer, `delay` after it on the idle connection, as balancers do that give a connection up).
+    Kinds that spoil the genuine answer: `cut_body` (less than `Content-Length`, then closed), `slow` (`delay`
+    before the answer), `drip` (head at once, body one byte per `interval`), `broken_json` (cut in the middle,
+    length right), `bad_utf8`, `wrong_id` (another analysis), `unknown_status` (an analysis status nobody has
+    heard of), `missing_field` (without the field that `body` names), `bad_gzip` (compressed, with a wrong
+    checksum).
 
     Raises:
         ValueError: A kind or a figure that does not exist.
     """
+
+    # What is true of kinds. A subclass that adds kinds (`faults.wire.CustomFault`) widens these.
+    kinds: ClassVar[frozenset[str]] = KINDS
+    spoilers: ClassVar[frozenset[str]] = SPOILERS
+    silent: ClassVar[frozenset[str]] = SILENT
 
     kind: FaultKind
     rate: float = 1.0
@@ -130,28 +107,27 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Whether the server acts on the request (creates, counts the poll) although its answer is lost; None:
     only where the kind spoils a genuine answer."""
     status: int | None = None
-    """Status sent; None: 503 for `status`, 429 for `throttle`, 302 for `redirect`, 408 for `unsolicited`, 200
-    otherwise. Kinds that spoil the genuine answer keep its status."""
+    """Status sent; None: 503 for `status`, 429 for `throttle`, 302 for `redirect`, 200 otherwise. Kinds that
+    spoil the genuine answer keep its status."""
     headers: dict[str, str | None] = {}
     """Headers added to the answer; None takes one away. Not for kinds that send no head."""
     body: str | None = None
-    """Replaces the body of `status`, `html`, `garbage`, `unsolicited`, and the bytes of `bad_status_line` and
-    `trailing_bytes`; the made-up status of `unknown_status`; the field of `missing_field`, None: `status`."""
+    """Replaces the body of `status` and `html`; the made-up status of `unknown_status`; the field of
+    `missing_field`, None: `status`."""
     retry_after: int | float | str | None = 30
     """`Retry-After` of `throttle`, sent as it is; None: no such header."""
     delay: float = 1.0
-    """Seconds, for `slow`, `slow_close` and `unsolicited`."""
+    """Seconds, for `slow`."""
     interval: float = 0.1
-    """Seconds between two bytes, for `drip` and `drip_head`."""
+    """Seconds between two bytes, for `drip`."""
     location: str = "http://127.0.0.1:9/"
     """Target of `redirect`."""
     size: int | None = None
-    """Depth of `deep_json` (default 100,000); unpacked bytes of `gzip_bomb` (default 64 MiB); headers of
-    `header_flood` (default 10,000)."""
+    """Depth of `deep_json` (default 100,000); unpacked bytes of `gzip_bomb` (default 64 MiB)."""
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"unknown fault kind {self.kind!r}; there are {', '.join(sorted(KINDS))}")
+        if self.kind not in self.kinds:
+            raise ValueError(f"unknown fault kind {self.kind!r}; there are {', '.join(sorted(self.kinds))}")
         if self.operation is not None and self.operation not in get_args(Operation):
             names = ", ".join(get_args(Operation))
             raise ValueError(f"unknown operation {self.operation!r}; there are {names}")
@@ -161,13 +137,18 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ValueError(f"a fault needs after >= 0 and times >= 1, not {self.after} and {self.times}")
         if self.delay < 0 or self.interval < 0 or (self.size is not None and self.size < 0):
             raise ValueError("a fault's delay, interval and size cannot be negative")
-        if self.takes_effect is False and self.kind in _SPOILERS:
+        if self.takes_effect is False and self.kind in self.spoilers:
             raise ValueError(f"a fault of kind {self.kind!r} needs the genuine answer, so it takes effect")
 
     @property
     def is_effective(self) -> bool:
         """Whether the request takes effect on the server."""
-        return self.kind in _SPOILERS if self.takes_effect is None else self.takes_effect
+        return self.kind in self.spoilers if self.takes_effect is None else self.takes_effect
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing of an answer is sent."""
+        return self.kind in self.silent
 
 
 class _Declared:
