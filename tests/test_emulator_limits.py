@@ -5,8 +5,16 @@ from __future__ import annotations
 import pytest
 
 from kallglot_async.emulator.journal import Journal, JournalEntry
-from kallglot_async.emulator.limits import Budget, FixedWindow, SlidingWindow, TokenBucket, WindowKind, make_budget
-from kallglot_async.emulator.plans import GROUPS, PLANS
+from kallglot_async.emulator.limits import (
+    GROUPS,
+    PLANS,
+    Budget,
+    FixedWindow,
+    SlidingWindow,
+    TokenBucket,
+    WindowKind,
+    make_budget,
+)
 
 
 def entry(number: int, at: float, **changes: object) -> JournalEntry:

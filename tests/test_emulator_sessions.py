@@ -13,9 +13,9 @@ import aiohttp
 import pytest
 
 from kallglot_async.emulator import Emulator, Fault, Latency, SessionRecord
-from kallglot_async.emulator.analyses.results import Story
 from kallglot_async.emulator.calls.audio import audio
 from kallglot_async.emulator.calls.recordings import part
+from kallglot_async.emulator.calls.story import Story
 from kallglot_async.emulator.calls.transcripts import utterances
 
 pytestmark = pytest.mark.looptime

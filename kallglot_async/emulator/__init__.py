@@ -23,8 +23,7 @@ from kallglot_async.emulator.api import EmulatorState
 from kallglot_async.emulator.calls.sessions import SessionRecord
 from kallglot_async.emulator.faults.plan import Fault, FaultKind
 from kallglot_async.emulator.journal import Journal, JournalEntry
-from kallglot_async.emulator.limits import WindowKind
-from kallglot_async.emulator.plans import PlanName
+from kallglot_async.emulator.limits import PlanName, WindowKind
 from kallglot_async.emulator.server import Emulator
 from kallglot_async.emulator.webhooks import Delivery, DeliveryLog, DeliveryState
 

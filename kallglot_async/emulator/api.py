@@ -18,8 +18,7 @@ from kallglot_async.emulator.faults.bodies import replaced, spoiled
 from kallglot_async.emulator.faults.plan import Fault, FaultBook
 from kallglot_async.emulator.faults.wire import Stop, faulty_response, plain_response
 from kallglot_async.emulator.journal import Journal
-from kallglot_async.emulator.limits import Verdict, WindowKind, make_budget
-from kallglot_async.emulator.plans import PlanName
+from kallglot_async.emulator.limits import PlanName, Verdict, WindowKind, make_budget
 from kallglot_async.emulator.request import Exchange
 from kallglot_async.emulator.settings import Settings
 from kallglot_async.emulator.webhooks import DeliveryLog, WebhookSender

@@ -18,8 +18,7 @@ from kallglot_async.emulator.calls.sessions import Sessions, SessionStore
 from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.faults.plan import Fault
 from kallglot_async.emulator.journal import Journal
-from kallglot_async.emulator.limits import WindowKind
-from kallglot_async.emulator.plans import PlanName
+from kallglot_async.emulator.limits import PlanName, WindowKind
 from kallglot_async.emulator.routes import BASE_PATH
 from kallglot_async.emulator.settings import Settings
 from kallglot_async.emulator.webhooks import DeliveryLog

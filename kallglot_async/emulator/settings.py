@@ -13,8 +13,7 @@ import msgspec
 from kallglot_async.emulator.analyses.latency import Latency
 from kallglot_async.emulator.analyses.store import Revision
 from kallglot_async.emulator.faults.plan import Fault
-from kallglot_async.emulator.limits import WindowKind
-from kallglot_async.emulator.plans import PLANS, PlanName
+from kallglot_async.emulator.limits import PLANS, PlanName, WindowKind
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

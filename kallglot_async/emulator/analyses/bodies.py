@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from kallglot_async.emulator.analyses.results import Story, components_a, failure_message, parts_b
+from kallglot_async.emulator.analyses.results import components_a, failure_message, parts_b
 from kallglot_async.emulator.analyses.store import Analysis
+from kallglot_async.emulator.calls.story import Story
 from kallglot_async.emulator.clock import Clock
 
 _SETTLED = frozenset({"complete", "completed", "failed"})
