@@ -11,9 +11,10 @@ import pytest
 
 from kallglot_async.emulator import Latency
 from kallglot_async.emulator.analyses import results
-from kallglot_async.emulator.analyses.bodies import Views
+from kallglot_async.emulator.analyses.bodies import Bodies
+from kallglot_async.emulator.analyses.create_request import Order
 from kallglot_async.emulator.analyses.results import COMPONENTS_A, COMPONENTS_B, components_a
-from kallglot_async.emulator.analyses.store import AnalysisStore, Order
+from kallglot_async.emulator.analyses.store import AnalysisStore
 from kallglot_async.emulator.calls.story import SCENARIOS, Story
 from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.seeding import fraction, is_well_formed, make_id
@@ -27,6 +28,10 @@ def store(**changes: Any) -> AnalysisStore:
     return AnalysisStore(**(options | changes))
 
 
+def seeded(analyses: AnalysisStore, count: int) -> list[str]:
+    return [analysis.id for analysis in analyses.seed(count, "a", 0.0)]
+
+
 def stories(count: int = 200) -> list[Story]:
     return [Story(0, f"ana_{number}", DAY) for number in range(count)]
 
@@ -34,8 +39,7 @@ def stories(count: int = 200) -> list[Story]:
 def test_log_normal_latency_has_the_asked_for_median_and_spread() -> None:
     """Over many ids the median and the deviation of the logarithm are those of the law."""
     analyses = store(latency=Latency.log_normal(median=25.0, sigma=0.6))
-    ids = analyses.seed(4000, "a", 100.0)
-    waits = [analysis.ready_at - 100.0 for id in ids if (analysis := analyses.get(id)) and analysis.ready_at]
+    waits = [analysis.ready_at - 100.0 for analysis in analyses.seed(4000, "a", 100.0) if analysis.ready_at]
     assert statistics.median(waits) == pytest.approx(25.0, rel=0.05)
     assert statistics.stdev(map(math.log, waits)) == pytest.approx(0.6, rel=0.05)
 
@@ -68,8 +72,7 @@ def test_senseless_latencies_are_refused(make: Any) -> None:
 def test_after_polls_ignores_time() -> None:
     """Two retrieves see it unfinished however late they come, the third sees it complete, at once."""
     analyses = store(latency=Latency.after_polls(2))
-    analysis = analyses.get(analyses.seed(1, "a", 0.0)[0])
-    assert analysis is not None
+    [analysis] = analyses.seed(1, "a", 0.0)
     assert analysis.record(1.0).ready_at is None
     seen = []
     for now in (1.0, 1e6, 1e6):
@@ -107,10 +110,10 @@ def test_ids_and_latencies_do_not_depend_on_the_order_of_creation() -> None:
 def test_seeded_ids_differ_by_seed_and_continue() -> None:
     """The same seed gives the same ids, another seed others, and a second call new ones."""
     first, again, other = store(), store(), store(seed=1)
-    ids = first.seed(50, "a", 0.0)
-    assert ids == again.seed(50, "a", 0.0)
-    assert not set(ids) & set(other.seed(50, "a", 0.0))
-    assert not set(ids) & set(first.seed(50, "a", 0.0))
+    ids = seeded(first, 50)
+    assert ids == seeded(again, 50)
+    assert not set(ids) & set(seeded(other, 50))
+    assert not set(ids) & set(seeded(first, 50))
     assert len(first) == 100
     assert all(is_well_formed(id, "ana") and len(id) == len("ana_01HDEF456789012") for id in ids)
 
@@ -130,7 +133,7 @@ def test_a_view_depends_on_seed_and_id_only(revision: Any) -> None:
         clock = Clock(lambda: 0.0, epoch=1_800_000_000.0)
         analyses = store(latency=Latency.immediate())
         analysis = analyses.adopt("ana_1" if revision == "a" else "anl_1", revision, 0.0)
-        bodies.append(Views(seed=seed, clock=clock).retrieved(analysis, 1.0))
+        bodies.append(Bodies(seed=seed, clock=clock).retrieved(analysis, 1.0))
     assert bodies[0] == bodies[1] != bodies[2]
 
 
@@ -191,7 +194,7 @@ def test_each_part_of_revision_b_can_be_had_alone(component: str) -> None:
     clock = Clock(lambda: 0.0, epoch=0.0)
     analyses = store(latency=Latency.immediate())
     analysis = analyses.create("sess_1", Order(revision="b", components=(component,)), 0.0)
-    body = Views(seed=0, clock=clock).retrieved(analysis, 1.0)
+    body = Bodies(seed=0, clock=clock).retrieved(analysis, 1.0)
     present = {name for name in COMPONENTS_B if body.get(name) is not None}
     assert present == ({component} - {"keywords"})
 
@@ -209,7 +212,7 @@ def complete_body(revision: Any) -> dict[str, Any]:
     clock = Clock(lambda: 0.0, epoch=1_774_523_400.0)
     id = "ana_01HDEF456789012" if revision == "a" else "anl_01HDEF456789012"
     analysis = store(latency=Latency.immediate()).adopt(id, revision, 0.0)
-    return Views(seed=0, clock=clock).retrieved(analysis, 0.0)
+    return Bodies(seed=0, clock=clock).retrieved(analysis, 0.0)
 
 
 def test_a_complete_analysis_of_revision_a_has_the_documented_shape() -> None:

@@ -18,12 +18,13 @@ and shown), `calls` (stories, sessions, transcripts, recordings), `faults` (what
 """
 
 from kallglot_async.emulator.analyses.latency import Latency
-from kallglot_async.emulator.analyses.store import AnalysisRecord, Revision
+from kallglot_async.emulator.analyses.store import AnalysisRecord
 from kallglot_async.emulator.api import EmulatorState
 from kallglot_async.emulator.calls.sessions import SessionRecord
 from kallglot_async.emulator.faults.plan import Fault, FaultKind
 from kallglot_async.emulator.journal import Journal, JournalEntry
 from kallglot_async.emulator.limits import PlanName, WindowKind
+from kallglot_async.emulator.routes import Revision
 from kallglot_async.emulator.server import Emulator
 from kallglot_async.emulator.webhooks import Delivery, DeliveryLog, DeliveryState
 

@@ -1,25 +1,33 @@
-"""What the emulated server does with a request: authenticate, limit, spoil, perform, record, answer."""
+"""What the emulated API does with a request: authenticate, limit, perform, spoil, record, answer.
+
+A fault is drawn after authentication and after the limit, because a server counts what it then fails to answer.
+"""
 
 from __future__ import annotations
 
 import hmac
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from kallglot_async.emulator import envelopes
-from kallglot_async.emulator.analyses.operations import Service
+from kallglot_async.emulator.analyses.create_request import revision_of
+from kallglot_async.emulator.analyses.operations import AnalysisOperations
+from kallglot_async.emulator.calls.operations import CallOperations
 from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.envelopes import Answer, Problem
 from kallglot_async.emulator.faults.bodies import replaced, spoiled
 from kallglot_async.emulator.faults.plan import Fault, FaultBook
 from kallglot_async.emulator.faults.wire import Stop, faulty_response, plain_response
 from kallglot_async.emulator.journal import Journal
+from kallglot_async.emulator.ledger import KEY_LIFE, Credits, IdempotencyStore, fingerprint
 from kallglot_async.emulator.limits import PlanName, Verdict, WindowKind, make_budget
-from kallglot_async.emulator.request import Exchange
+from kallglot_async.emulator.request import Exchange, read_body
+from kallglot_async.emulator.seeding import is_well_formed
 from kallglot_async.emulator.settings import Settings
 from kallglot_async.emulator.webhooks import DeliveryLog, WebhookSender
 
@@ -59,7 +67,7 @@ class EmulatorState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Api:
-    """The emulated API behind its key, limits and faults.
+    """The emulated API of one organization behind its key, limits and faults.
 
     Args:
         settings: What was asked for.
@@ -85,7 +93,12 @@ class Api:
         self.journal.clear()
         self.faults.reset()
         self.webhooks.reset()
-        self.service = Service(settings, self.clock, self.webhooks)
+        self.credits = Credits(settings.credits)
+        self.calls = CallOperations(settings, self.clock)
+        self.analyses = AnalysisOperations(
+            settings, self.clock, sessions=self.calls.sessions, credits=self.credits, webhooks=self.webhooks
+        )
+        self._keys = IdempotencyStore(KEY_LIFE / settings.speed)
         self._budget = make_budget(
             plan=settings.plan,
             rate_limit=settings.rate_limit,
@@ -107,12 +120,12 @@ class Api:
             window=settings.window,
             rate_limit=settings.rate_limit,
             seed=settings.seed,
-            analyses=dict(Counter(analysis.status(now) for analysis in self.service.analyses)),
+            analyses=dict(Counter(analysis.status(now) for analysis in self.analyses.store)),
             requests=journal.total,
             refused=journal.refused,
             statuses={status: count for status, count in journal.statuses().items() if status is not None},
-            credits_used=self.service.credits.used,
-            credits_remaining=self.service.credits.remaining,
+            credits_used=self.credits.used,
+            credits_remaining=self.credits.remaining,
             faults=len(self.faults.listing()),
         )
 
@@ -122,9 +135,11 @@ class Api:
         Once the body is there nothing is awaited until the answer is decided and recorded, so requests are
         served one after the other in the order in which they arrived whole, and the journal has that order.
         """
-        body = await _read(request)
-        exchange = Exchange(request, self.journal.total + 1, self.clock, self.settings.revision)
-        answer = self._decide(exchange, request, body)
+        body = await read_body(request)
+        exchange = Exchange(
+            request, body, number=self.journal.total + 1, clock=self.clock, default=self.settings.revision
+        )
+        answer = self._decide(exchange)
         if answer is not None:
             answer = answer.with_headers(self._headers(exchange, answer))
         self.journal.record(exchange.entry(answer))
@@ -132,22 +147,55 @@ class Api:
             return plain_response(answer)
         return await faulty_response(request, answer, exchange.fault, self._stop)
 
-    def _decide(self, exchange: Exchange, request: web.BaseRequest, body: bytes | Problem) -> Answer | None:
+    def _decide(self, exchange: Exchange) -> Answer | None:
         """The answer that will be sent; None when a fault sends nothing of one."""
         if exchange.is_public:
             # From here on it goes by the recording: that is what a fault selects.
-            exchange.id = self.service.neighbours.recordings.links.recording_of(exchange.id)
+            exchange.id = self.calls.recordings.links.recording_of(exchange.id)
         else:
             try:
-                self._authenticate(exchange, request.headers)
+                self._authenticate(exchange)
             except Problem as problem:
                 return problem.answer(exchange.revision, exchange.request_id)
             if (refusal := self._refusal(exchange)) is not None:
                 return refusal
         exchange.fault = fault = self._draw(exchange, throttle=False)
         if fault is None or fault.is_effective:
-            exchange.genuine = self.service.perform(exchange, body, request.content_type)
+            exchange.genuine = self._perform(exchange)
         return exchange.genuine if fault is None else self._faulty(exchange, fault)
+
+    def _perform(self, exchange: Exchange) -> Answer:
+        """Do what the request wants and answer it genuinely."""
+        try:
+            if exchange.route is None:
+                raise envelopes.no_such_route(exchange.path)
+            if exchange.operation is None:
+                raise envelopes.wrong_method(exchange.method, exchange.route.method)
+            if exchange.operation == "analyses.retrieve":
+                return self.analyses.retrieve(exchange)
+            if (answer := self.calls.read(exchange)) is not None:
+                return answer
+            fields = exchange.fields()
+            if exchange.operation == "sessions.end":
+                return self._once(exchange, fields, self.calls.end)
+            exchange.revision = revision_of(fields, self.settings.revision)
+            # Every well-formed id is one of ours: a session that nobody knew has ended and has a transcript.
+            if not is_well_formed(exchange.id, "sess"):
+                raise envelopes.not_found("session", exchange.id)
+            return self._once(exchange, fields, self.analyses.create)
+        except Problem as problem:
+            return problem.answer(exchange.revision, exchange.request_id)
+
+    def _once(
+        self, exchange: Exchange, fields: dict[str, Any], act: Callable[[Exchange, dict[str, Any]], Answer]
+    ) -> Answer:
+        if exchange.key is None:
+            return act(exchange, fields)
+        # A request whose answer a fault holds back is in flight for its key, as one that takes long would be.
+        fault = exchange.fault
+        delay = fault.delay if fault is not None and fault.kind == "slow" else 0.0
+        mark = fingerprint(exchange.path, fields)
+        return self._keys.once(exchange.key, mark, lambda: act(exchange, fields), now=exchange.now, delay=delay)
 
     def _faulty(self, exchange: Exchange, fault: Fault) -> Answer | None:
         if fault.is_silent:
@@ -156,12 +204,18 @@ class Api:
             return replacement
         if exchange.genuine.content_type != "application/json" and fault.kind in _OF_JSON:
             return exchange.genuine
-        return spoiled(fault, exchange.genuine, lambda: self.service.decoy(exchange))
+        return spoiled(fault, exchange.genuine, lambda: self._decoy(exchange))
+
+    def _decoy(self, exchange: Exchange) -> dict[str, Any]:
+        """What makes an answer one about something else than was asked for."""
+        other = self.calls.decoy(exchange)
+        return self.analyses.decoy(exchange) if other is None else other
 
     def _draw(self, exchange: Exchange, *, throttle: bool) -> Fault | None:
         return self.faults.draw(exchange.id, exchange.operation, throttle=throttle)
 
-    def _authenticate(self, exchange: Exchange, headers: Mapping[str, str]) -> None:
+    def _authenticate(self, exchange: Exchange) -> None:
+        headers = exchange.headers
         scheme, _, key = headers.get("Authorization", "").partition(" ")
         key = key.strip() if scheme.lower() == "bearer" else headers.get("X-API-Key", "")
         if key.startswith("sk_live_"):
@@ -208,21 +262,9 @@ class Api:
             headers["X-RateLimit-Reset"] = str(exchange.verdict.reset)
         # Credit headers are documented for authenticated answers of revision B.
         if exchange.is_known and exchange.revision == "b":
-            headers |= self.service.credits.headers()
+            headers |= self.credits.headers()
         headers |= answer.headers
         return headers if exchange.fault is None else _patched(headers, exchange.fault.headers)
-
-
-async def _read(request: web.BaseRequest) -> bytes | Problem:
-    """The whole body, also where it will not be used: a connection closed on unread bytes is reset."""
-    if not request.can_read_body:
-        return b""
-    try:
-        return await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        return envelopes.invalid_request("The request body is too large.", 413)
-    except (web.RequestPayloadError, OSError):
-        return envelopes.invalid_request("The request body could not be read.")
 
 
 def _bytes(key: str) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from kallglot_async.emulator.analyses.store import Revision
+from kallglot_async.emulator.routes import Revision
 
 _encode = msgspec.json.Encoder().encode
 

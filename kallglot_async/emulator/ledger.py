@@ -1,7 +1,6 @@
 """What must not happen twice: answers kept under idempotency keys, and credits.
 
-Documented: a key brings back status and body of the first successful response for about 24 hours, belongs to
-    the
+Documented: a key brings back status and body of the first successful response for about 24 hours, belongs to the
 organization, and must not come with another JSON body. Assumed where the documentation is silent: failed
 answers are not kept, a replay costs no credit, a failed analysis gives none back, and the same key on another
 path is a mismatch like another body.
@@ -10,6 +9,7 @@ path is a mismatch like another body.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -39,34 +39,38 @@ class IdempotencyStore:
 
     __slots__ = ("_kept", "_life")
 
-    def __init__(self, life: float = KEY_LIFE) -> None:
+    def __init__(self, life: float) -> None:
         self._life = life
         self._kept: dict[str, _Kept] = {}
 
-    def find(self, key: str, fingerprint: bytes, now: float) -> Answer | None:
-        """The answer to repeat, or None when the key is fresh.
+    def once(self, key: str, fingerprint: bytes, act: Callable[[], Answer], *, now: float, delay: float) -> Answer:
+        """The answer of `act`, or that of the first time under this key.
+
+        Args:
+            key: The idempotency key.
+            fingerprint: What makes two requests the same.
+            act: Does what is asked for.
+            now: The moment of the request.
+            delay: Seconds until its answer leaves; until then it is in flight.
 
         Raises:
-            Problem: 400 for another body, 409 while the first request is still being answered.
+            Problem: 400 for another fingerprint, 409 while the first request is in flight, or whatever `act` raises.
         """
         self._forget(now)
-        kept = self._kept.get(key)
-        if kept is None:
-            return None
-        if kept.fingerprint != fingerprint:
-            raise key_reused()
-        if now < kept.answered_at:
-            raise key_in_flight(max(1, math.ceil(kept.answered_at - now)))
-        return kept.answer
-
-    def keep(self, key: str, fingerprint: bytes, answer: Answer, now: float, *, answered_at: float) -> None:
-        """Remember a successful answer; until `answered_at` its request counts as in flight."""
+        if (kept := self._kept.get(key)) is not None:
+            if kept.fingerprint != fingerprint:
+                raise key_reused()
+            if now < kept.answered_at:
+                raise key_in_flight(max(1, math.ceil(kept.answered_at - now)))
+            return kept.answer
+        answer = act()
         self._kept[key] = _Kept(
             fingerprint=fingerprint,
             answer=msgspec.structs.replace(answer, is_replay=True),
-            answered_at=answered_at,
+            answered_at=now + delay,
             forgotten_at=now + self._life,
         )
+        return answer
 
     def _forget(self, now: float) -> None:
         # Keys are kept in the order of their age and all live equally long, so the old ones are in front.

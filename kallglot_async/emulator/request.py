@@ -1,52 +1,35 @@
-"""One request on its way through the emulator."""
+"""One request on its way through the emulator: what it asks for, and what has been decided about it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+import msgspec
 from aiohttp import web
 
-from kallglot_async.emulator.analyses.store import Revision
 from kallglot_async.emulator.clock import Clock
-from kallglot_async.emulator.envelopes import Answer
+from kallglot_async.emulator.envelopes import Answer, Problem, invalid_request
 from kallglot_async.emulator.faults.plan import Fault
 from kallglot_async.emulator.journal import JournalEntry
 from kallglot_async.emulator.limits import Verdict
-from kallglot_async.emulator.routes import Operation, Route, match
+from kallglot_async.emulator.routes import Operation, Revision, Route, match
 
 
 class Exchange:
     """What is known about one request while it is served.
 
     Args:
-        request: The request, with its body already there.
+        request: The request.
+        body: Its body, or why that could not be read.
         number: Counted from 1; also makes the request id.
         clock: Tells the moment of arrival.
         default: The revision where path and body do not tell.
     """
 
-    __slots__ = (
-        "fault",
-        "genuine",
-        "headers",
-        "id",
-        "is_accepted",
-        "is_known",
-        "key",
-        "method",
-        "now",
-        "number",
-        "origin",
-        "path",
-        "query",
-        "request_id",
-        "revision",
-        "route",
-        "verdict",
-        "wall",
-    )
-
-    def __init__(self, request: web.BaseRequest, number: int, clock: Clock, default: Revision) -> None:
+    def __init__(
+        self, request: web.BaseRequest, body: bytes | Problem, *, number: int, clock: Clock, default: Revision
+    ) -> None:
         self.number = number
         self.request_id = f"req_{number:012d}"
         self.now = clock.now()
@@ -57,6 +40,8 @@ class Exchange:
         self.headers: Mapping[str, str] = request.headers
         self.origin = f"{request.scheme}://{request.host}"
         """Where the client believes the emulator to be."""
+        self._body = body
+        self._content_type = request.content_type
         route, id = match(request.path) or (None, "")
         self.route: Route | None = route
         self.id = id
@@ -70,7 +55,7 @@ class Exchange:
         self.verdict: Verdict | None = None
         self.fault: Fault | None = None
         self.genuine: Answer | None = None
-        """What the service answered, whatever a fault made of it; None if it was not asked."""
+        """What the operation answered, whatever a fault made of it; None if it was not asked."""
 
     @property
     def operation(self) -> Operation | None:
@@ -87,13 +72,29 @@ class Exchange:
         """Whether it needs no key."""
         return self.route is not None and self.route.is_public
 
-    def entry(self, answer: Answer | None) -> JournalEntry:
-        """The journal entry, once the answer is decided.
+    def fields(self) -> dict[str, Any]:
+        """The JSON object that the body is; an empty body counts as `{}`.
 
-        Args:
-            answer: What is sent; None when the fault sends nothing of an answer.
+        Raises:
+            Problem: It could not be read, or is anything else than a JSON object sent as `application/json`.
         """
-        verdict, fault, genuine = self.verdict, self.fault, self.genuine
+        if isinstance(self._body, Problem):
+            raise self._body
+        if not self._body.strip():
+            return {}
+        if self._content_type != "application/json":
+            raise invalid_request("Content-Type must be application/json.")
+        try:
+            value = msgspec.json.decode(self._body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise invalid_request("The request body is not valid JSON.") from None
+        if not isinstance(value, dict):
+            raise invalid_request("The request body must be a JSON object.")
+        return value
+
+    def entry(self, answer: Answer | None) -> JournalEntry:
+        """The journal entry, once the answer is decided; None is for a fault that sends nothing of one."""
+        verdict, genuine = self.verdict, self.genuine
         return JournalEntry(
             number=self.number,
             at=self.now,
@@ -111,5 +112,20 @@ class Exchange:
             window=verdict.window if verdict else None,
             idempotency_key=self.key,
             is_replay=genuine is not None and genuine.is_replay,
-            fault=fault.kind if fault else None,
+            fault=self.fault.kind if self.fault else None,
         )
+
+
+async def read_body(request: web.BaseRequest) -> bytes | Problem:
+    """The whole body, or why there is none.
+
+    It is read also where it will not be used: a connection that is closed on unread bytes is reset.
+    """
+    if not request.can_read_body:
+        return b""
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        return invalid_request("The request body is too large.", 413)
+    except (web.RequestPayloadError, OSError):
+        return invalid_request("The request body could not be read.")

@@ -1,4 +1,4 @@
-"""The API's routes as data, and the match of a path against them."""
+"""The API's routes and revisions as data, and the match of a path against them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from typing import Literal
 
 import msgspec
 
-from kallglot_async.emulator.analyses.store import Revision
+Revision = Literal["a", "b"]
+"""The two documented revisions of the API."""
+
+PREFIXES: dict[Revision, str] = {"a": "ana", "b": "anl"}
+"""Prefix of an analysis's id by revision: it alone tells the revision."""
 
 Operation = Literal[
     "analyses.create",

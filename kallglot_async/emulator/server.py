@@ -12,14 +12,14 @@ from typing import Self
 from aiohttp import web
 
 from kallglot_async.emulator.analyses.latency import Latency
-from kallglot_async.emulator.analyses.store import AnalysisRecord, Revision
+from kallglot_async.emulator.analyses.store import AnalysisRecord
 from kallglot_async.emulator.api import Api, EmulatorState
 from kallglot_async.emulator.calls.sessions import Sessions, SessionStore
 from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.faults.plan import Fault
 from kallglot_async.emulator.journal import Journal
 from kallglot_async.emulator.limits import PlanName, WindowKind
-from kallglot_async.emulator.routes import BASE_PATH
+from kallglot_async.emulator.routes import BASE_PATH, Revision
 from kallglot_async.emulator.settings import Settings
 from kallglot_async.emulator.webhooks import DeliveryLog
 
@@ -238,7 +238,7 @@ class Emulator:
             The ids, the same for the same seed.
         """
         api = self._running
-        return api.service.seed_analyses(count, revision, api.clock.now())
+        return api.analyses.seed(count, revision, api.clock.now())
 
     def analysis(self, id: str) -> AnalysisRecord:
         """The truth about one analysis.
@@ -247,7 +247,7 @@ class Emulator:
             KeyError: There is none with this id.
         """
         api = self._running
-        analysis = api.service.analyses.get(id)
+        analysis = api.analyses.store.get(id)
         if analysis is None:
             raise KeyError(id)
         return analysis.record(api.clock.now())
@@ -256,7 +256,7 @@ class Emulator:
         """The truth about all analyses, in the order of their creation."""
         api = self._running
         now = api.clock.now()
-        return [analysis.record(now) for analysis in api.service.analyses]
+        return [analysis.record(now) for analysis in api.analyses.store]
 
     def add_fault(self, fault: Fault) -> None:
         """Declare a fault; of several that match a request the first declared one is applied."""
@@ -286,7 +286,7 @@ class Emulator:
 
     def _find_sessions(self) -> tuple[SessionStore, float]:
         api = self._running
-        return api.service.neighbours.sessions, api.clock.now()
+        return api.calls.sessions, api.clock.now()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         # Of its own, so that a benchmark can put a network, or another service's dialect, in front of the API.

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from kallglot_async.emulator.analyses.latency import Latency
-from kallglot_async.emulator.analyses.store import Revision
 from kallglot_async.emulator.faults.plan import Fault
 from kallglot_async.emulator.limits import PLANS, PlanName, WindowKind
+from kallglot_async.emulator.routes import Revision
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

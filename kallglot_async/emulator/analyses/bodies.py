@@ -12,7 +12,7 @@ from kallglot_async.emulator.clock import Clock
 _SETTLED = frozenset({"complete", "completed", "failed"})
 
 
-class Views:
+class Bodies:
     """Renders analyses with one seed and one clock.
 
     Args:

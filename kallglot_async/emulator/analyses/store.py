@@ -4,38 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Literal
 
 import msgspec
 
+from kallglot_async.emulator.analyses.create_request import Order
 from kallglot_async.emulator.analyses.latency import Latency
+from kallglot_async.emulator.routes import PREFIXES, Revision
 from kallglot_async.emulator.seeding import fraction, make_id
-
-Revision = Literal["a", "b"]
-"""The two documented revisions of the API."""
-
-PREFIXES: dict[Revision, str] = {"a": "ana", "b": "anl"}
-"""Id prefix by revision."""
-
-DEFAULT_COMPONENTS: dict[Revision, tuple[str, ...]] = {
-    # As in the two complete samples; what revision B includes by default is not documented.
-    "a": ("sentiment", "summary", "action_items", "quality", "topics"),
-    "b": ("summary", "sentiment", "compliance", "performance"),
-}
-"""What an analysis holds that was not asked for anything in particular."""
 
 # Share of the latency that an analysis of revision A spends as "queued"; not documented.
 _QUEUED_SHARE = 0.15
-
-
-class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request for an analysis asks for."""
-
-    revision: Revision
-    components: tuple[str, ...]
-    language: str = "en"
-    profile: str = "default"
-    webhook_url: str | None = None
 
 
 class AnalysisRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,31 +33,18 @@ class AnalysisRecord(msgspec.Struct, frozen=True, kw_only=True):
     """How many retrieves it has answered."""
 
 
-class Analysis:
-    """One analysis of the emulated server."""
+class Analysis(msgspec.Struct, kw_only=True):
+    """One analysis of the emulated server; the fields are those of its record."""
 
-    __slots__ = ("created_at", "fails", "id", "order", "polls", "polls_left", "ready_at", "session_id")
-
-    def __init__(
-        self,
-        *,
-        id: str,
-        session_id: str,
-        order: Order,
-        created_at: float,
-        latency: Latency,
-        speed: float,
-        seed: int,
-    ) -> None:
-        seconds = latency.seconds(fraction(seed, "latency", id))
-        self.id = id
-        self.session_id = session_id
-        self.order = order
-        self.created_at = created_at
-        self.ready_at: float | None = None if seconds is None else created_at + seconds / speed
-        self.polls_left = latency.polls
-        self.polls = 0
-        self.fails = False
+    id: str
+    session_id: str
+    order: Order
+    created_at: float
+    ready_at: float | None
+    fails: bool
+    polls_left: int
+    """How many more retrieves see it unfinished, where polls decide and not time."""
+    polls: int = 0
 
     def see(self, now: float) -> None:
         """Count one retrieve; under `after_polls` the last of them makes the analysis ready."""
@@ -141,7 +106,7 @@ class AnalysisStore:
         latency: Latency,
         failure_rate: float,
         speed: float,
-        on_added: Callable[[Analysis], None] | None = None,
+        on_added: Callable[[Analysis], None] = lambda analysis: None,
     ) -> None:
         self._on_added = on_added
         self._seed = seed
@@ -166,47 +131,41 @@ class AnalysisStore:
         """A new analysis of a session; it is under way from now on."""
         number = self._per_session[session_id]
         self._per_session[session_id] += 1
-        prefix = PREFIXES[order.revision]
-        return self._add(make_id(prefix, self._seed, session_id, number), session_id, order, now)
+        return self._add(make_id(PREFIXES[order.revision], self._seed, session_id, number), session_id, order, now)
 
-    def seed(self, count: int, revision: Revision, now: float) -> list[str]:
-        """Create analyses of sessions of their own; returns the ids."""
-        order = Order(revision=revision, components=DEFAULT_COMPONENTS[revision])
+    def seed(self, count: int, revision: Revision, now: float) -> list[Analysis]:
+        """Create analyses of sessions of their own."""
         numbers = range(self._seeded, self._seeded + count)
         self._seeded += count
-        return [self.create(make_id("sess", self._seed, number), order, now).id for number in numbers]
+        order = Order.default(revision)
+        return [self.create(make_id("sess", self._seed, number), order, now) for number in numbers]
 
     def adopt(self, id: str, revision: Revision, now: float) -> Analysis:
         """Take an id that was never created for one that was requested just now."""
-        order = Order(revision=revision, components=DEFAULT_COMPONENTS[revision])
-        return self._add(id, make_id("sess", self._seed, "adopted", id), order, now)
+        return self._add(id, make_id("sess", self._seed, "adopted", id), Order.default(revision), now)
 
     def decoy(self, id: str, revision: Revision, now: float) -> Analysis:
         """Another analysis than the one asked for: settled, plausible, and not in the store."""
-        order = Order(revision=revision, components=DEFAULT_COMPONENTS[revision])
-        return self._make(
-            make_id(PREFIXES[revision], self._seed, "decoy", id),
-            make_id("sess", self._seed, "decoy", id),
-            order,
-            now,
-            Latency.immediate(),
+        return Analysis(
+            id=make_id(PREFIXES[revision], self._seed, "decoy", id),
+            session_id=make_id("sess", self._seed, "decoy", id),
+            order=Order.default(revision),
+            created_at=now,
+            ready_at=now,
+            fails=False,
+            polls_left=0,
         )
 
     def _add(self, id: str, session_id: str, order: Order, now: float) -> Analysis:
-        analysis = self._make(id, session_id, order, now, self._latency)
-        analysis.fails = fraction(self._seed, "fails", id) < self._failure_rate
-        self._analyses[id] = analysis
-        if self._on_added is not None:
-            self._on_added(analysis)
-        return analysis
-
-    def _make(self, id: str, session_id: str, order: Order, now: float, latency: Latency) -> Analysis:
-        return Analysis(
+        seconds = self._latency.seconds(fraction(self._seed, "latency", id))
+        self._analyses[id] = analysis = Analysis(
             id=id,
             session_id=session_id,
             order=order,
             created_at=now,
-            latency=latency,
-            speed=self._speed,
-            seed=self._seed,
+            ready_at=None if seconds is None else now + seconds / self._speed,
+            fails=fraction(self._seed, "fails", id) < self._failure_rate,
+            polls_left=self._latency.polls,
         )
+        self._on_added(analysis)
+        return analysis

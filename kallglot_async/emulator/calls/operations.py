@@ -1,4 +1,4 @@
-"""The operations on sessions, transcripts and recordings."""
+"""The operations on a call: its session, its transcript and its recordings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kallglot_async.emulator.settings import Settings
 _CREDENTIALS = ("Authorization", "X-API-Key", "Cookie")
 
 
-class Neighbours:
+class CallOperations:
     """Sessions and what belongs to them.
 
     Args:
@@ -37,7 +37,7 @@ class Neighbours:
         self.recordings = Recordings(seed=settings.seed, clock=clock, revision=settings.revision, speed=settings.speed)
 
     def read(self, exchange: Exchange) -> Answer | None:
-        """The answer to a GET of this module's; None for an operation of another's.
+        """The answer to a GET; None for an operation that is none of these.
 
         Raises:
             Problem: There is no such thing, or a parameter is wrong.
@@ -150,12 +150,12 @@ class Neighbours:
             raise envelopes.no_such_route(exchange.path)
 
 
-_READS: dict[Operation, Callable[[Neighbours, Exchange], Answer]] = {
-    "sessions.retrieve": Neighbours._retrieve,
-    "sessions.transcript": Neighbours._transcript,
-    "sessions.recordings": Neighbours._list,
-    "recordings.retrieve": Neighbours._recording,
-    "recordings.download": Neighbours._download,
-    "recordings.audio": Neighbours._audio,
-    "storage.fetch": Neighbours._storage,
+_READS: dict[Operation, Callable[[CallOperations, Exchange], Answer]] = {
+    "sessions.retrieve": CallOperations._retrieve,
+    "sessions.transcript": CallOperations._transcript,
+    "sessions.recordings": CallOperations._list,
+    "recordings.retrieve": CallOperations._recording,
+    "recordings.download": CallOperations._download,
+    "recordings.audio": CallOperations._audio,
+    "storage.fetch": CallOperations._storage,
 }

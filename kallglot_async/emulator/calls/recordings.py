@@ -15,11 +15,11 @@ from typing import Any
 
 import msgspec
 
-from kallglot_async.emulator.analyses.store import Revision
 from kallglot_async.emulator.calls.audio import MEDIA_TYPES, SAMPLE_RATE, audio
 from kallglot_async.emulator.calls.sessions import Session
 from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.envelopes import Answer, Problem, invalid_field, json_answer
+from kallglot_async.emulator.routes import Revision
 
 CHANNELS = ("mixed", "agent", "customer")
 """The channel of a session's recordings, in this order and over again."""

@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from kallglot_async.emulator.analyses.store import PREFIXES, Revision
 from kallglot_async.emulator.calls.story import Story
 from kallglot_async.emulator.calls.transcripts import Utterance, utterances, word_count
 from kallglot_async.emulator.clock import Clock
+from kallglot_async.emulator.routes import PREFIXES, Revision
 from kallglot_async.emulator.seeding import digest, make_id
 
 SessionStatus = Literal["created", "active", "ended"]

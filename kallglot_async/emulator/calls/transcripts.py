@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
-from kallglot_async.emulator.analyses.store import Revision
 from kallglot_async.emulator.calls.story import Story
+from kallglot_async.emulator.routes import Revision
 from kallglot_async.emulator.seeding import generator
 
 TEXT_FORMATS = {"text": "text/plain; charset=utf-8", "srt": "application/x-subrip; charset=utf-8", "vtt": "text/vtt"}
