@@ -219,9 +219,9 @@ class Api:
         scheme, _, key = headers.get("Authorization", "").partition(" ")
         key = key.strip() if scheme.lower() == "bearer" else headers.get("X-API-Key", "")
         if key.startswith("sk_live_"):
-            raise envelopes.invalid_key("This is an emulator: it accepts test keys (sk_test_...) only.")
+            raise envelopes.live_key()
         if not hmac.compare_digest(_bytes(key), _bytes(self.settings.api_key)):
-            raise envelopes.invalid_key()
+            raise envelopes.problem_for(401)
         exchange.is_known = True
 
     def _refusal(self, exchange: Exchange) -> Answer | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from kallglot_async.emulator.envelopes import Answer, key_in_flight, key_reused, no_credits
+from kallglot_async.emulator.envelopes import Answer, Problem, problem_for
 
 KEY_LIFE = 24 * 3600.0
 """Seconds for which an idempotency key is remembered."""
@@ -59,9 +59,11 @@ class IdempotencyStore:
         self._forget(now)
         if (kept := self._kept.get(key)) is not None:
             if kept.fingerprint != fingerprint:
-                raise key_reused()
+                message = "This Idempotency-Key was used with a different request body."
+                raise Problem(400, "invalid_request_error", "idempotency_mismatch", message)
             if now < kept.answered_at:
-                raise key_in_flight(max(1, math.ceil(kept.answered_at - now)))
+                # That this 409 carries `Retry-After` is inferred.
+                raise problem_for(409, retry_after=max(1, math.ceil(kept.answered_at - now)))
             return kept.answer
         answer = act()
         self._kept[key] = _Kept(
@@ -111,7 +113,7 @@ class Credits:
             Problem: 402, if there is none left.
         """
         if self._granted is not None and self.remaining <= 0:
-            raise no_credits()
+            raise problem_for(402)
         self.used += 1
 
     def headers(self) -> dict[str, str]:

@@ -10,7 +10,7 @@ from kallglot_async.emulator.analyses.create_request import read_order
 from kallglot_async.emulator.analyses.store import Analysis, AnalysisStore
 from kallglot_async.emulator.calls.sessions import SessionStore
 from kallglot_async.emulator.clock import Clock
-from kallglot_async.emulator.envelopes import Answer, analysis_answer, not_found
+from kallglot_async.emulator.envelopes import Answer, json_answer, not_found
 from kallglot_async.emulator.ledger import Credits
 from kallglot_async.emulator.request import Exchange
 from kallglot_async.emulator.routes import PREFIXES, Revision
@@ -67,7 +67,7 @@ class AnalysisOperations:
         analysis.see(exchange.now)
         if is_open:
             self._watch(analysis)
-        return analysis_answer(200, self._bodies.retrieved(analysis, exchange.now))
+        return json_answer(200, self._bodies.retrieved(analysis, exchange.now))
 
     def create(self, exchange: Exchange, fields: dict[str, Any]) -> Answer:
         """Begin an analysis.
@@ -79,7 +79,7 @@ class AnalysisOperations:
         if order.revision == "b":
             self._credits.charge()
         self._sessions.know(exchange.id, exchange.now)
-        return analysis_answer(202, self._bodies.created(self.store.create(exchange.id, order, exchange.now)))
+        return json_answer(202, self._bodies.created(self.store.create(exchange.id, order, exchange.now)))
 
     def seed(self, count: int, revision: Revision, now: float) -> list[str]:
         """Analyses of sessions of their own; returns the ids of the analyses."""

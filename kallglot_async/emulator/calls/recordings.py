@@ -222,12 +222,12 @@ class Recordings:
 def leaked_key() -> Problem:
     """400 for a request to a pre-signed link that carries credentials, as storages refuse two ways to sign in."""
     message = "A pre-signed link takes no credentials: this request leaks an API key or a cookie to another host."
-    return Problem(400, "credentials_leaked", message, type="invalid_request_error")
+    return Problem(400, "invalid_request_error", "credentials_leaked", message)
 
 
 def expired_link() -> Problem:
     """403 for a link that has expired or never was one."""
-    return Problem(403, "link_expired", "This link has expired.", type="authorization_error")
+    return Problem(403, "authorization_error", "link_expired", "This link has expired.")
 
 
 def part(body: bytes, headers: Mapping[str, str], *, media_type: str, modified: str) -> Answer:

@@ -22,23 +22,27 @@ _PAGE = """<!DOCTYPE html>
 
 
 def replaced(fault: Fault, request_id: str) -> Answer | None:
-    """The answer that a fault puts in the place of the genuine one; None if it does not.
-
-    Args:
-        fault: The fault that was drawn.
-        request_id: For the error envelope of `status`.
-    """
-    make = _REPLACEMENTS.get(fault.kind)
-    return None if make is None else make(fault, request_id)
+    """The answer that a fault puts in the place of the genuine one; None if it does not."""
+    if fault.kind == "status":
+        answer = problem_for(fault.status or 503).answer("b", request_id)
+        return answer if fault.body is None else _with_body(answer, fault.body.encode())
+    if fault.kind == "redirect":
+        return Answer(status=fault.status or 302, body=b"", headers={"Location": fault.location})
+    make = _BODIES.get(fault.kind)
+    if make is None:
+        return None
+    return Answer(
+        status=fault.status or 200,
+        body=make(fault),
+        headers={"Content-Encoding": "gzip"} if fault.kind == "gzip_bomb" else {},
+        content_type="text/html" if fault.kind == "html" else "application/json",
+    )
 
 
 def spoiled(fault: Fault, genuine: Answer, decoy: Callable[[], dict[str, Any]]) -> Answer:
     """The genuine answer as the fault leaves it; unchanged for faults of the wire.
 
-    Args:
-        fault: The fault that was drawn.
-        genuine: What would have been answered.
-        decoy: Makes the body of another analysis, for `wrong_id`.
+    `decoy` makes what `wrong_id` puts in: it costs something, and few faults want it.
     """
     if fault.kind == "broken_json":
         return _with_body(genuine, genuine.body[: len(genuine.body) * 2 // 3])
@@ -48,55 +52,12 @@ def spoiled(fault: Fault, genuine: Answer, decoy: Callable[[], dict[str, Any]]) 
     if fault.kind == "bad_gzip":
         return _with_bad_gzip(genuine)
     if genuine.status >= 300:
-        return genuine
+        return genuine  # an error envelope has none of the members that the others change
     if fault.kind == "missing_field":
-        return _without(genuine, fault.body or "status")
+        return _patched(genuine, {fault.body or "status": msgspec.UNSET})
     if fault.kind == "unknown_status":
         return _patched(genuine, {"status": fault.body or "archiving"})
     return _patched(genuine, decoy()) if fault.kind == "wrong_id" else genuine
-
-
-def _status(fault: Fault, request_id: str) -> Answer:
-    answer = problem_for(fault.status or 503).answer("b", request_id)
-    return answer if fault.body is None else _with_body(answer, fault.body.encode())
-
-
-def _html(fault: Fault, request_id: str) -> Answer:
-    body = (_PAGE if fault.body is None else fault.body).encode()
-    return Answer(status=fault.status or 200, body=body, content_type="text/html")
-
-
-def _empty(fault: Fault, request_id: str) -> Answer:
-    return Answer(status=fault.status or 200, body=b"")
-
-
-def _null(fault: Fault, request_id: str) -> Answer:
-    return Answer(status=fault.status or 200, body=b"null")
-
-
-def _deep_json(fault: Fault, request_id: str) -> Answer:
-    depth = 100_000 if fault.size is None else fault.size
-    return Answer(status=fault.status or 200, body=b'{"extra":' + b"[" * depth + b"]" * depth + b"}")
-
-
-def _gzip_bomb(fault: Fault, request_id: str) -> Answer:
-    body = gzip_bomb(64 * _MIB if fault.size is None else fault.size)
-    return Answer(status=fault.status or 200, body=body, headers={"Content-Encoding": "gzip"})
-
-
-def _redirect(fault: Fault, request_id: str) -> Answer:
-    return Answer(status=fault.status or 302, body=b"", headers={"Location": fault.location})
-
-
-_REPLACEMENTS: dict[str, Callable[[Fault, str], Answer]] = {
-    "status": _status,
-    "html": _html,
-    "empty": _empty,
-    "null": _null,
-    "deep_json": _deep_json,
-    "gzip_bomb": _gzip_bomb,
-    "redirect": _redirect,
-}
 
 
 @lru_cache(maxsize=2)
@@ -120,13 +81,9 @@ def gzip_bomb(size: int) -> bytes:
 
 
 def _patched(answer: Answer, changes: dict[str, Any]) -> Answer:
-    return _with_body(answer, msgspec.json.encode(msgspec.json.decode(answer.body, type=dict) | changes))
-
-
-def _without(answer: Answer, field: str) -> Answer:
-    fields = msgspec.json.decode(answer.body, type=dict)
-    fields.pop(field, None)
-    return _with_body(answer, msgspec.json.encode(fields))
+    """The answer with other members in its body; one that is UNSET is left out."""
+    members = msgspec.json.decode(answer.body, type=dict) | changes
+    return _with_body(answer, msgspec.json.encode({n: v for n, v in members.items() if v is not msgspec.UNSET}))
 
 
 def _with_bad_gzip(answer: Answer) -> Answer:
@@ -138,3 +95,17 @@ def _with_bad_gzip(answer: Answer) -> Answer:
 
 def _with_body(answer: Answer, body: bytes) -> Answer:
     return msgspec.structs.replace(answer, body=body)
+
+
+def _deep_json(fault: Fault) -> bytes:
+    depth = 100_000 if fault.size is None else fault.size
+    return b'{"extra":' + b"[" * depth + b"]" * depth + b"}"
+
+
+_BODIES: dict[str, Callable[[Fault], bytes]] = {
+    "html": lambda fault: (_PAGE if fault.body is None else fault.body).encode(),
+    "empty": lambda fault: b"",
+    "null": lambda fault: b"null",
+    "deep_json": _deep_json,
+    "gzip_bomb": lambda fault: gzip_bomb(64 * _MIB if fault.size is None else fault.size),
+}

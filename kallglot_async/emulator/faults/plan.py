@@ -22,46 +22,38 @@ import msgspec
 from kallglot_async.emulator.routes import Operation
 from kallglot_async.emulator.seeding import fraction
 
-FaultKind = Literal[
+_Replacing = Literal[
     "status",
     "throttle",
     "reset",
     "close",
-    "cut_body",
-    "slow",
-    "drip",
     "hang",
     "html",
     "empty",
     "null",
-    "broken_json",
-    "bad_utf8",
     "deep_json",
     "gzip_bomb",
-    "wrong_id",
     "redirect",
+]
+
+# The request takes effect on the server, as there must be an answer that can be spoiled.
+_Spoiling = Literal[
+    "cut_body",
+    "slow",
+    "drip",
+    "broken_json",
+    "bad_utf8",
+    "wrong_id",
     "unknown_status",
     "missing_field",
     "bad_gzip",
 ]
+
+FaultKind = Literal[_Replacing, _Spoiling]
 """What can go wrong; `Fault` says what each of them does."""
 
 KINDS: frozenset[str] = frozenset(get_args(FaultKind))
-
-# These spoil the genuine answer, so the request takes effect on the server; the others replace it.
-SPOILERS = frozenset(
-    {
-        "cut_body",
-        "slow",
-        "drip",
-        "broken_json",
-        "bad_utf8",
-        "wrong_id",
-        "unknown_status",
-        "missing_field",
-        "bad_gzip",
-    }
-)
+SPOILERS: frozenset[str] = frozenset(get_args(_Spoiling))
 
 # These send nothing of an answer, so none is made up and the journal has no status.
 SILENT = frozenset({"reset", "close", "hang"})
@@ -166,12 +158,14 @@ class _Declared:
     def strikes(self, id: str | None, operation: str | None, seed: int) -> bool:
         """Whether it hits this request; counts the match."""
         fault = self.fault
-        if fault.operation is not None and fault.operation != operation:
+        if fault.id not in (None, id) or fault.operation not in (None, operation):
             return False
         self.matches += 1
         if self.matches <= fault.after:
             return False
         if fault.rate < 1.0:
+            # By how often this id has matched, not by how often any has: concurrent requests for several ids
+            # may come in any order, and the same ones are hit all the same.
             self.per_id[id] += 1
             if fraction(seed, "fault", self.number, id, self.per_id[id]) >= fault.rate:
                 return False
@@ -186,12 +180,10 @@ class _Declared:
 class FaultBook:
     """The declared faults in the order of their declaration; the first one that strikes is applied.
 
-    Args:
-        seed: Decides which requests a `rate` hits.
-        faults: Declared from the start, and again after `reset`.
+    The seed decides which requests a `rate` hits; `faults` are there from the start, and again after `reset`.
     """
 
-    __slots__ = ("_by_id", "_general", "_initial", "_number", "_seed")
+    __slots__ = ("_declared", "_initial", "_number", "_seed")
 
     def __init__(self, seed: int, faults: Iterable[Fault] = ()) -> None:
         self._seed = seed
@@ -207,52 +199,28 @@ class FaultBook:
 
     def clear(self) -> None:
         """Take all faults away."""
-        self._general: list[_Declared] = []
-        self._by_id: dict[str, list[_Declared]] = {}
+        self._declared: list[_Declared] = []
 
     def add(self, fault: Fault) -> None:
         """Declare one more fault, after the others."""
-        declared = _Declared(fault, self._number)
+        self._declared.append(_Declared(fault, self._number))
         self._number += 1
-        where = self._general if fault.id is None else self._by_id.setdefault(fault.id, [])
-        where.append(declared)
 
     def listing(self) -> list[tuple[Fault, int]]:
         """The faults that are still there, with how often each has struck."""
-        return [(declared.fault, declared.hits) for declared in self._all()]
+        return [(declared.fault, declared.hits) for declared in self._declared]
 
     def draw(self, id: str | None, operation: str | None, *, throttle: bool) -> Fault | None:
         """The fault that hits a request.
 
         Args:
-            id: The analysis or session it is about.
+            id: What the request is about: an analysis, a session or a recording.
             operation: What it wants.
             throttle: Ask for `throttle` faults only, or for all others only.
         """
-        for declared in self._for(id):
+        for declared in self._declared:
             if (declared.fault.kind == "throttle") is throttle and declared.strikes(id, operation, self._seed):
                 if declared.is_spent:
-                    self._remove(declared)
+                    self._declared.remove(declared)
                 return declared.fault
         return None
-
-    def _for(self, id: str | None) -> list[_Declared]:
-        own = self._by_id.get(id, []) if id else []
-        return sorted([*own, *self._general], key=_number) if own else self._general
-
-    def _all(self) -> list[_Declared]:
-        own = [declared for of_id in self._by_id.values() for declared in of_id]
-        return sorted([*own, *self._general], key=_number)
-
-    def _remove(self, declared: _Declared) -> None:
-        id = declared.fault.id
-        if id is None:
-            self._general.remove(declared)
-            return
-        self._by_id[id].remove(declared)
-        if not self._by_id[id]:
-            del self._by_id[id]
-
-
-def _number(declared: _Declared) -> int:
-    return declared.number
