@@ -14,7 +14,7 @@ from aiohttp import web
 from kallglot_async.emulator.analyses.latency import Latency
 from kallglot_async.emulator.analyses.store import AnalysisRecord
 from kallglot_async.emulator.api import Api, EmulatorState
-from kallglot_async.emulator.calls.sessions import Sessions, SessionStore
+from kallglot_async.emulator.calls.sessions import Sessions
 from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.faults.plan import Fault
 from kallglot_async.emulator.journal import Journal
@@ -133,8 +133,6 @@ class Emulator:
         )
         self.deliveries = DeliveryLog()
         """Every webhook delivery of this run, with its attempts; readable after closing too."""
-        self.sessions = Sessions(self._find_sessions)
-        """The sessions of this run: seed more, look one up by its id, or go through all."""
         self._api: Api | None = None
         self._runner: web.ServerRunner | None = None
         self._sending: asyncio.Task[None] | None = None
@@ -223,6 +221,11 @@ class Emulator:
         return self._running.journal
 
     @property
+    def sessions(self) -> Sessions:
+        """The sessions of this run: seed more, look one up by its id, or go through all."""
+        return self._running.calls.sessions
+
+    @property
     def now(self) -> float:
         """Seconds since the start, the scale of all times in journal and records."""
         return self._running.clock.now()
@@ -283,10 +286,6 @@ class Emulator:
         if self._api is None:
             raise RuntimeError("the emulator has not been started; use it in 'async with'")
         return self._api
-
-    def _find_sessions(self) -> tuple[SessionStore, float]:
-        api = self._running
-        return api.calls.sessions, api.clock.now()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         # Of its own, so that a benchmark can put a network, or another service's dialect, in front of the API.

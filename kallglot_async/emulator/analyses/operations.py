@@ -8,7 +8,7 @@ from typing import Any
 from kallglot_async.emulator.analyses.bodies import Bodies
 from kallglot_async.emulator.analyses.create_request import read_order
 from kallglot_async.emulator.analyses.store import Analysis, AnalysisStore
-from kallglot_async.emulator.calls.sessions import SessionStore
+from kallglot_async.emulator.calls.sessions import Sessions
 from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.envelopes import Answer, json_answer, not_found
 from kallglot_async.emulator.ledger import Credits
@@ -33,7 +33,7 @@ class AnalysisOperations:
     __slots__ = ("_adopts", "_bodies", "_clock", "_credits", "_sessions", "_webhooks", "store")
 
     def __init__(
-        self, settings: Settings, clock: Clock, *, sessions: SessionStore, credits: Credits, webhooks: WebhookSender
+        self, settings: Settings, clock: Clock, *, sessions: Sessions, credits: Credits, webhooks: WebhookSender
     ) -> None:
         self._clock = clock
         self._sessions = sessions

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kallglot_async.emulator import envelopes
-from kallglot_async.emulator.calls import sessions, transcripts
+from kallglot_async.emulator.calls import transcripts
 from kallglot_async.emulator.calls.recordings import Recordings, expired_link, leaked_key
-from kallglot_async.emulator.calls.sessions import Session, SessionStore
+from kallglot_async.emulator.calls.sessions import REASONS, Session, SessionBodies, Sessions
 from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.envelopes import Answer, json_answer
 from kallglot_async.emulator.request import Exchange
@@ -28,13 +28,15 @@ class CallOperations:
         clock: Turns moments into timestamps.
     """
 
-    __slots__ = ("_clock", "_settings", "recordings", "sessions")
+    __slots__ = ("_bodies", "_clock", "_settings", "recordings", "sessions")
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self.sessions = SessionStore(seed=settings.seed, revision=settings.revision, clock=clock, speed=settings.speed)
-        self.recordings = Recordings(seed=settings.seed, clock=clock, revision=settings.revision, speed=settings.speed)
+        seed, revision, speed = settings.seed, settings.revision, settings.speed
+        self.sessions = Sessions(seed=seed, revision=revision, clock=clock, speed=speed)
+        self.recordings = Recordings(seed=seed, revision=revision, clock=clock, speed=speed)
+        self._bodies = SessionBodies(seed=seed, revision=revision, clock=clock)
 
     def read(self, exchange: Exchange) -> Answer | None:
         """The answer to a GET; None for an operation that is none of these.
@@ -55,12 +57,10 @@ class CallOperations:
         reason = "completed"
         if self._settings.revision == "a" and fields.get("reason") is not None:
             reason = fields["reason"]
-            if reason not in sessions.REASONS:
+            if reason not in REASONS:
                 raise envelopes.invalid_field("reason", "The 'reason' field has an unknown value.", "a")
         session.end(reason, exchange.now)
-        if self._settings.revision == "b":
-            return json_answer(200, sessions.as_summary(session, self._clock))
-        return json_answer(200, sessions.as_json(session, self._clock, "a", self._settings.seed))
+        return json_answer(200, self._bodies.ended(session))
 
     def decoy(self, exchange: Exchange) -> dict[str, Any] | None:
         """What makes an answer one about something else; None for an operation of another module's."""
@@ -93,8 +93,7 @@ class CallOperations:
         return session
 
     def _retrieve(self, exchange: Exchange) -> Answer:
-        session = self._session(exchange)
-        return json_answer(200, sessions.as_json(session, self._clock, self._settings.revision, self._settings.seed))
+        return json_answer(200, self._bodies.retrieved(self._session(exchange)))
 
     def _transcript(self, exchange: Exchange) -> Answer:
         session, revision = self._session(exchange), self._settings.revision

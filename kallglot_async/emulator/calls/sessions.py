@@ -10,6 +10,7 @@ Not emulated: creating sessions, audio streams, and that an idle session ends by
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any, Literal
 
 import msgspec
@@ -30,10 +31,8 @@ REASONS = ("completed", "customer_hangup", "agent_hangup", "error", "timeout")
 _SINCE_THE_END = 10.0
 # Seconds from the creation of a session to the beginning of its call.
 _SET_UP = 3.0
-_TOKEN_LIFE: dict[Revision, float] = {
-    "a": 3600.0,
-    "b": 300.0,
-}  # documented: one hour in A's reference, five minutes in B
+# Documented: one hour in A's reference, five minutes in B.
+_TOKEN_LIFE: dict[Revision, float] = {"a": 3600.0, "b": 300.0}
 
 
 class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,20 +61,6 @@ class Session:
         recordings: How many recordings it has once it is over.
     """
 
-    __slots__ = (
-        "_connected_at",
-        "_conversation",
-        "_is_past",
-        "_known_at",
-        "_seed",
-        "_speed",
-        "_story",
-        "ended_at",
-        "id",
-        "reason",
-        "recordings",
-    )
-
     def __init__(
         self,
         id: str,
@@ -94,7 +79,6 @@ class Session:
         self._known_at = known_at
         self._is_past = status == "ended"
         self._connected_at = known_at if status == "active" else None
-        self._conversation: tuple[Utterance, ...] | None = None
         self.ended_at = known_at - _SINCE_THE_END if self._is_past else None
         self.reason = "completed" if self._is_past else None
         self.recordings = tuple(make_id("rec", seed, id, number) for number in range(recordings))
@@ -138,11 +122,9 @@ class Session:
         heard = self.duration(now)
         return tuple(utterance for utterance in self._all_said if utterance.end <= heard)
 
-    @property
+    @cached_property
     def _all_said(self) -> tuple[Utterance, ...]:
-        if self._conversation is None:
-            self._conversation = utterances(self._story(), self._seed, self.id)
-        return self._conversation
+        return utterances(self._story(), self._seed, self.id)
 
     def record(self) -> SessionRecord:
         """A frozen picture of this session."""
@@ -157,14 +139,11 @@ class Session:
         )
 
 
-class SessionStore:
-    """All sessions by id.
+class Sessions:
+    """All sessions by id, and for tests their records: `emulator.sessions`.
 
-    Args:
-        seed: Decides ids and contents.
-        revision: What all sessions speak.
-        clock: Tells the day of a call.
-        speed: How much faster than the clock a call goes on.
+    The seed decides ids and contents; all sessions speak one revision; a call goes on `speed` times faster than
+    the clock.
     """
 
     __slots__ = ("_clock", "_owners", "_revision", "_seed", "_seeded", "_sessions", "_speed")
@@ -183,10 +162,32 @@ class SessionStore:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def __iter__(self) -> Iterator[Session]:
-        for id in list(self._sessions):
-            if (session := self.get(id)) is not None:
-                yield session
+    def __iter__(self) -> Iterator[SessionRecord]:
+        return iter([self[id] for id in self._sessions])
+
+    def __getitem__(self, id: str) -> SessionRecord:
+        session = self.get(id)
+        if session is None:
+            raise KeyError(id)
+        return session.record()
+
+    def seed(self, count: int, *, status: SessionStatus = "ended", recordings: int | None = None) -> list[str]:
+        """Make sessions without HTTP, credits or journal.
+
+        Args:
+            count: How many.
+            status: "created", "active" (its call goes on from now on) or "ended".
+            recordings: How many recordings each has once it is over; default: 3 in revision A, 1 in B.
+
+        Returns:
+            The ids, the same for the same seed.
+        """
+        numbers = range(self._seeded, self._seeded + count)
+        self._seeded += count
+        ids = [make_id("sess", self._seed, "seeded", number) for number in numbers]
+        for id in ids:
+            self._add(id, self._clock.now(), status, recordings)
+        return ids
 
     def get(self, id: str) -> Session | None:
         """The session with this id, if there is one."""
@@ -201,15 +202,6 @@ class SessionStore:
     def know(self, id: str, now: float) -> None:
         """Take an id that nobody knew for a call that is over."""
         self._sessions.setdefault(id, float(now))
-
-    def seed(self, count: int, status: SessionStatus, recordings: int | None, now: float) -> list[str]:
-        """Make sessions; returns their ids."""
-        numbers = range(self._seeded, self._seeded + count)
-        self._seeded += count
-        ids = [make_id("sess", self._seed, "seeded", number) for number in numbers]
-        for id in ids:
-            self._add(id, now, status, recordings)
-        return ids
 
     def _add(self, id: str, now: float, status: SessionStatus, recordings: int | None) -> Session:
         if recordings is None:
@@ -234,131 +226,97 @@ class SessionStore:
         return Story(self._seed, analysis_id, self._clock.moment(now).date())
 
 
-class Sessions:
-    """The sessions of a running emulator, as tests hold them: `emulator.sessions`.
+class SessionBodies:
+    """Sessions as the API shows them."""
 
-    Args:
-        find: Gives the store and the seconds since the start of the emulator that runs.
-    """
+    __slots__ = ("_clock", "_revision", "_seed")
 
-    __slots__ = ("_find",)
+    def __init__(self, *, seed: int, revision: Revision, clock: Clock) -> None:
+        self._seed = seed
+        self._revision = revision
+        self._clock = clock
 
-    def __init__(self, find: Callable[[], tuple[SessionStore, float]]) -> None:
-        self._find = find
+    def retrieved(self, session: Session) -> dict[str, Any]:
+        """The body of a retrieve."""
+        return self._a(session) if self._revision == "a" else self._b(session)
 
-    def seed(self, count: int, *, status: SessionStatus = "ended", recordings: int | None = None) -> list[str]:
-        """Make sessions without HTTP, credits or journal.
-
-        Args:
-            count: How many.
-            status: "created", "active" (its call goes on from now on) or "ended".
-            recordings: How many recordings each has once it is over; default: 3 in revision A, 1 in B.
-
-        Returns:
-            The ids, the same for the same seed.
-        """
-        store, now = self._find()
-        return store.seed(count, status, recordings, now)
-
-    def __getitem__(self, id: str) -> SessionRecord:
-        session = self._find()[0].get(id)
-        if session is None:
-            raise KeyError(id)
-        return session.record()
-
-    def __iter__(self) -> Iterator[SessionRecord]:
-        return iter([session.record() for session in self._find()[0]])
-
-    def __len__(self) -> int:
-        return len(self._find()[0])
-
-
-def as_json(session: Session, clock: Clock, revision: Revision, seed: int) -> dict[str, Any]:
-    """A session as `GET /v1/sessions/{id}` shows it."""
-    return _a(session, clock, seed) if revision == "a" else _b(session, clock, seed)
-
-
-def as_summary(session: Session, clock: Clock) -> dict[str, Any]:
-    """What revision B answers to the end of a session."""
-    return {
-        "id": session.id,
-        "object": "session",
-        "status": session.status,
-        "duration_seconds": session.duration(clock.now()),
-        "ended_at": _iso(session.ended_at, clock),
-    }
-
-
-def _a(session: Session, clock: Clock, seed: int) -> dict[str, Any]:
-    now, is_over = clock.now(), session.ended_at is not None
-    duration, words = session.duration(now), word_count(session.said(now))
-    link = {"created": "pending", "active": "connected", "ended": "disconnected"}[session.status]
-    body = {
-        **_head(session),
-        "source_language": "de",
-        "target_language": "en",
-        "provider": {
-            "type": "twilio",
-            "phone_number": _phone_number(seed, session),
-            "status": link,
-            "call_sid": f"CA{digest(seed, 'call', session.id):032x}",
-        },
-        "duration": duration,
-        "recording": {"enabled": True},
-        "transcript": {"available": words > 0, "word_count": words},
-        "metadata": {},
-        **_moments(session, clock),
-    }
-    if is_over:
-        if session.recordings:
-            body["recording"] = {"enabled": True, "id": session.recordings[0], "duration": duration}
-        body["end_reason"] = session.reason
-    return body | _stream(session, clock, "a", seed)
-
-
-def _b(session: Session, clock: Clock, seed: int) -> dict[str, Any]:
-    return {
-        **_head(session),
-        "provider": "twilio",
-        "phone_number": _phone_number(seed, session),
-        "source_language": None,
-        "target_language": None,
-        "recording": {"enabled": True},
-        "metadata": None,
-        **_moments(session, clock),
-        **_stream(session, clock, "b", seed),
-    }
-
-
-def _head(session: Session) -> dict[str, Any]:
-    return {"id": session.id, "object": "session", "status": session.status, "mode": "bidirectional_translation"}
-
-
-def _moments(session: Session, clock: Clock) -> dict[str, Any]:
-    return {
-        "created_at": clock.iso(session.created_at),
-        "started_at": _iso(session.began_at, clock),
-        "ended_at": _iso(session.ended_at, clock),
-    }
-
-
-def _stream(session: Session, clock: Clock, revision: Revision, seed: int) -> dict[str, Any]:
-    """How to connect, while it has not ended. Nothing answers there: the name is one that never resolves."""
-    if session.ended_at is not None:
-        return {}
-    return {
-        "stream": {
-            "url": f"wss://stream.kallglot.invalid/v1/sessions/{session.id}/connect",
-            "token": f"kst_test_{digest(seed, 'token', session.id):016x}",
-            "expires_at": clock.iso(session.created_at + _TOKEN_LIFE[revision]),
+    def ended(self, session: Session) -> dict[str, Any]:
+        """The body that answers the end of a session: all of it in revision A, a summary in B."""
+        if self._revision == "a":
+            return self._a(session)
+        return {
+            "id": session.id,
+            "object": "session",
+            "status": session.status,
+            "duration_seconds": session.duration(self._clock.now()),
+            "ended_at": self._iso(session.ended_at),
         }
-    }
 
+    def _a(self, session: Session) -> dict[str, Any]:
+        now, is_over = self._clock.now(), session.ended_at is not None
+        duration, words = session.duration(now), word_count(session.said(now))
+        link = {"created": "pending", "active": "connected", "ended": "disconnected"}[session.status]
+        body = {
+            **self._head(session),
+            "source_language": "de",
+            "target_language": "en",
+            "provider": {
+                "type": "twilio",
+                "phone_number": self._phone_number(session),
+                "status": link,
+                "call_sid": f"CA{digest(self._seed, 'call', session.id):032x}",
+            },
+            "duration": duration,
+            "recording": {"enabled": True},
+            "transcript": {"available": words > 0, "word_count": words},
+            "metadata": {},
+            **self._moments(session),
+        }
+        if is_over:
+            if session.recordings:
+                body["recording"] = {"enabled": True, "id": session.recordings[0], "duration": duration}
+            body["end_reason"] = session.reason
+        return body | self._stream(session)
 
-def _phone_number(seed: int, session: Session) -> str:
-    # The range that is kept free for fiction.
-    return f"+1415555{100 + digest(seed, 'phone', session.id) % 100:04d}"
+    def _b(self, session: Session) -> dict[str, Any]:
+        return {
+            **self._head(session),
+            "provider": "twilio",
+            "phone_number": self._phone_number(session),
+            "source_language": None,
+            "target_language": None,
+            "recording": {"enabled": True},
+            "metadata": None,
+            **self._moments(session),
+            **self._stream(session),
+        }
 
+    def _head(self, session: Session) -> dict[str, Any]:
+        return {"id": session.id, "object": "session", "status": session.status, "mode": "bidirectional_translation"}
 
-def _iso(at: float | None, clock: Clock) -> str | None:
-    return None if at is None else clock.iso(at)
+    def _moments(self, session: Session) -> dict[str, Any]:
+        return {
+            "created_at": self._clock.iso(session.created_at),
+            "started_at": self._iso(session.began_at),
+            "ended_at": self._iso(session.ended_at),
+        }
+
+    def _stream(self, session: Session) -> dict[str, Any]:
+        """How to connect, while it has not ended."""
+        if session.ended_at is not None:
+            return {}
+        return {
+            "stream": {
+                # Nothing is emulated there, so it is a name that never resolves.
+                "url": f"wss://stream.kallglot.invalid/v1/sessions/{session.id}/connect",
+                "token": f"kst_test_{digest(self._seed, 'token', session.id):016x}",
+                "expires_at": self._clock.iso(session.created_at + _TOKEN_LIFE[self._revision]),
+            }
+        }
+
+    def _phone_number(self, session: Session) -> str:
+        # The range that is kept free for fiction.
+        return f"+1415555{100 + digest(self._seed, 'phone', session.id) % 100:04d}"
+
+    def _iso(self, at: float | None) -> str | None:
+        return None if at is None else self._clock.iso(at)
