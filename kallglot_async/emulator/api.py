@@ -67,13 +67,7 @@ class EmulatorState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Api:
-    """The emulated API of one organization behind its key, limits and faults.
-
-    Args:
-        settings: What was asked for.
-        clock: All times come from here.
-        deliveries: What becomes of webhooks is written here.
-    """
+    """The emulated API of one organization behind its key, limits and faults."""
 
     def __init__(self, settings: Settings, clock: Clock, deliveries: DeliveryLog) -> None:
         self.settings = settings
@@ -159,7 +153,7 @@ class Api:
                 return problem.answer(exchange.revision, exchange.request_id)
             if (refusal := self._refusal(exchange)) is not None:
                 return refusal
-        exchange.fault = fault = self._draw(exchange, throttle=False)
+        exchange.fault = fault = self.faults.draw(exchange.id, exchange.operation, throttle=False)
         if fault is None or fault.is_effective:
             exchange.genuine = self._perform(exchange)
         return exchange.genuine if fault is None else self._faulty(exchange, fault)
@@ -211,9 +205,6 @@ class Api:
         other = self.calls.decoy(exchange)
         return self.analyses.decoy(exchange) if other is None else other
 
-    def _draw(self, exchange: Exchange, *, throttle: bool) -> Fault | None:
-        return self.faults.draw(exchange.id, exchange.operation, throttle=throttle)
-
     def _authenticate(self, exchange: Exchange) -> None:
         headers = exchange.headers
         scheme, _, key = headers.get("Authorization", "").partition(" ")
@@ -226,7 +217,7 @@ class Api:
 
     def _refusal(self, exchange: Exchange) -> Answer | None:
         """A 429, by a declared storm or by the budget; None when the request may go on."""
-        exchange.fault = fault = self._draw(exchange, throttle=True)
+        exchange.fault = fault = self.faults.draw(exchange.id, exchange.operation, throttle=True)
         if fault is not None:
             return self._throttled(exchange, fault)
         exchange.verdict = verdict = self._budget.admit(exchange.group, exchange.wall)

@@ -44,7 +44,7 @@ class Problem(Exception):
         code: Machine-readable code.
         message: Text for people.
         param: The offending field, if one is to blame.
-        retry_after: Whole seconds to wait, for the header and (revision B) the body.
+        retry_after: Whole seconds, for the header and (revision B) the body.
         allow: Methods of the path, for a 405.
     """
 

@@ -31,11 +31,7 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IdempotencyStore:
-    """First successful answers by key.
-
-    Args:
-        life: Seconds after which a key is fresh again.
-    """
+    """First successful answers by key; after `life` seconds a key is fresh again."""
 
     __slots__ = ("_kept", "_life")
 
@@ -46,12 +42,7 @@ class IdempotencyStore:
     def once(self, key: str, fingerprint: bytes, act: Callable[[], Answer], *, now: float, delay: float) -> Answer:
         """The answer of `act`, or that of the first time under this key.
 
-        Args:
-            key: The idempotency key.
-            fingerprint: What makes two requests the same.
-            act: Does what is asked for.
-            now: The moment of the request.
-            delay: Seconds until its answer leaves; until then it is in flight.
+        For `delay` seconds, until its answer leaves, the first request is in flight.
 
         Raises:
             Problem: 400 for another fingerprint, 409 while the first request is in flight, or whatever `act` raises.
@@ -89,11 +80,7 @@ def fingerprint(path: str, fields: dict[str, Any]) -> bytes:
 
 
 class Credits:
-    """API credits of one billing period, charged in revision B only.
-
-    Args:
-        granted: Credits at the start; None: never exhausted.
-    """
+    """API credits of one billing period, charged in revision B only; None granted are never exhausted."""
 
     __slots__ = ("_granted", "used")
 

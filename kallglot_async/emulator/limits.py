@@ -74,12 +74,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Window(ABC):
-    """A counter of requests against one limit.
-
-    Args:
-        limit: Requests per period.
-        period: Seconds.
-    """
+    """A counter of requests against one limit of so many in a period of seconds."""
 
     __slots__ = ("_period", "limit")
 
@@ -211,14 +206,7 @@ _WINDOWS: dict[WindowKind, type[Window]] = {
 
 
 class Budget:
-    """The limits of one organization: one window per endpoint group and one over all.
-
-    Args:
-        groups: Requests per period by endpoint group.
-        overall: Requests per period over all groups; None: no such limit.
-        period: Seconds.
-        window: How requests are counted.
-    """
+    """The limits of one organization: one window per endpoint group and one over all (None: no such limit)."""
 
     __slots__ = ("_groups", "_overall")
 
@@ -256,13 +244,9 @@ def _verdict(window: Window, now: float, retry_in: float = 0.0) -> Verdict:
 
 
 def make_budget(*, plan: PlanName, rate_limit: tuple[int, float] | None, window: WindowKind, speed: float) -> Budget:
-    """The budget of a plan, or of an override that limits only the analysis group.
+    """The budget of a plan, or of requests and seconds that replace it and limit only the analysis group.
 
-    Args:
-        plan: Row of the documented tables.
-        rate_limit: Requests and seconds; replaces the plan's limits.
-        window: How requests are counted.
-        speed: Divides the length of the windows.
+    `speed` divides the length of the windows.
     """
     if rate_limit is not None:
         requests, seconds = rate_limit

@@ -17,15 +17,7 @@ from kallglot_async.emulator.routes import Operation, Revision, Route, match
 
 
 class Exchange:
-    """What is known about one request while it is served.
-
-    Args:
-        request: The request.
-        body: Its body, or why that could not be read.
-        number: Counted from 1; also makes the request id.
-        clock: Tells the moment of arrival.
-        default: The revision where path and body do not tell.
-    """
+    """What is known about one request while it is served; `default` is the revision where nothing tells it."""
 
     def __init__(
         self, request: web.BaseRequest, body: bytes | Problem, *, number: int, clock: Clock, default: Revision

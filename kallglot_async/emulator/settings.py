@@ -58,8 +58,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _one_of("revision", self.revision, get_args(Revision))
         if not (0 < self.speed < math.inf):
             raise ValueError(f"speed must be a positive number, not {self.speed}")
-        if not 0.0 <= self.failure_rate <= 1.0:
-            raise ValueError(f"failure_rate is a share between 0 and 1, not {self.failure_rate}")
         if self.credits is not None and self.credits < 0:
             raise ValueError(f"credits cannot be negative: {self.credits}")
         if self.rate_limit is not None and not (self.rate_limit[0] >= 1 and 0 < self.rate_limit[1] < math.inf):
@@ -68,9 +66,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             check_target(self.webhook_url)
         if not self.webhook_secret:
             raise ValueError("webhook_secret cannot be empty")
-        for name, share in (("duplicates", self.webhook_duplicates), ("losses", self.webhook_losses)):
-            if not 0.0 <= share <= 1.0:
-                raise ValueError(f"webhook_{name} is a share between 0 and 1, not {share}")
+        for name in ("failure_rate", "webhook_duplicates", "webhook_losses"):
+            if not 0.0 <= (share := getattr(self, name)) <= 1.0:
+                raise ValueError(f"{name} is a share between 0 and 1, not {share}")
 
 
 def check_key(api_key: str) -> None:

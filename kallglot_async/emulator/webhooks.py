@@ -119,13 +119,7 @@ class _Parcel(msgspec.Struct, frozen=True):
 
 
 class WebhookSender:
-    """Makes events and delivers them, while `run` runs.
-
-    Args:
-        settings: Where to send, with which secret, and what shall go wrong.
-        clock: Decides what is due.
-        deliveries: What becomes of every delivery is written here.
-    """
+    """Makes events and delivers them, while `run` runs; writes down what becomes of every delivery."""
 
     __slots__ = ("_clock", "_deliveries", "_due", "_events", "_number", "_run", "_settings", "_wake")
 
@@ -154,13 +148,7 @@ class WebhookSender:
         self._push(at, announce)
 
     def announce(self, type: str, data: dict[str, Any], *, url: str | None = None) -> None:
-        """Make an event of what has happened just now, and deliver it.
-
-        Args:
-            type: Its type, for example `session.ended`.
-            data: What it is about, with an `id`.
-            url: An address that wants it besides the account's own.
-        """
+        """Make an event of what has happened to `data` just now; `url` wants it besides the account's own address."""
         subject = str(data["id"])
         seed, now = self._settings.seed, self._clock.now()
         event_id = make_id("evt", seed, type, subject, self._events[type, subject])

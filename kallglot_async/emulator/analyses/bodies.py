@@ -13,13 +13,7 @@ _SETTLED = frozenset({"complete", "completed", "failed"})
 
 
 class Bodies:
-    """Renders analyses with one seed and one clock.
-
-    Args:
-        seed: Decides the content.
-        clock: Turns moments into the API's timestamps.
-        estimate: Seconds from creation to the announced completion, 30 in the documented sample.
-    """
+    """Renders analyses, with so many seconds from creation to the announced completion (30 in the sample)."""
 
     __slots__ = ("_clock", "_estimate", "_seed")
 

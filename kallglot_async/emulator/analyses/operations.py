@@ -20,15 +20,7 @@ from kallglot_async.emulator.webhooks import WebhookSender
 
 
 class AnalysisOperations:
-    """Creates and retrieves analyses.
-
-    Args:
-        settings: What was asked for.
-        clock: Turns moments into timestamps.
-        sessions: Is told of every session that an analysis refers to.
-        credits: Pays for analyses of revision B.
-        webhooks: Sends the events.
-    """
+    """Creates and retrieves analyses; the sessions are told of every one that an analysis refers to."""
 
     __slots__ = ("_adopts", "_bodies", "_clock", "_credits", "_sessions", "_webhooks", "store")
 

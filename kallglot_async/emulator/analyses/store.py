@@ -87,14 +87,7 @@ class AnalysisStore:
     """All analyses by id.
 
     Ids depend on the seed, the session and how many analyses that session has had, never on the order in
-    which sessions come: concurrent creations give the same ids in every run.
-
-    Args:
-        seed: Decides ids, latencies and outcomes.
-        latency: How long analyses take.
-        failure_rate: Share of analyses that end as failed, 0 to 1.
-        speed: Divides every latency.
-        on_added: Called with every new analysis.
+    which sessions come: concurrent creations give the same ids in every run. `speed` divides every latency.
     """
 
     __slots__ = ("_analyses", "_failure_rate", "_latency", "_on_added", "_per_session", "_seed", "_seeded", "_speed")

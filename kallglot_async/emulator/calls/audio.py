@@ -27,15 +27,7 @@ _FRAME_SECONDS = 0.072
 
 @lru_cache(maxsize=16)
 def audio(format: str, seed: int, id: str, seconds: float, sample_rate: int = SAMPLE_RATE) -> bytes:
-    """The bytes of one recording; the same for the same arguments.
-
-    Args:
-        format: `mp3` or `wav`.
-        seed: The emulator's seed.
-        id: The recording's id.
-        seconds: How long it lasts.
-        sample_rate: Samples a second of a `wav`.
-    """
+    """The bytes of one recording in `mp3` or `wav` (the sample rate is for that); the same for the same arguments."""
     if format == "mp3":
         return _mp3(seed, id, seconds)
     return _wav(seed, id, seconds, sample_rate)

@@ -21,12 +21,7 @@ _CREDENTIALS = ("Authorization", "X-API-Key", "Cookie")
 
 
 class CallOperations:
-    """Sessions and what belongs to them.
-
-    Args:
-        settings: What was asked for; all sessions speak its `revision`.
-        clock: Turns moments into timestamps.
-    """
+    """Sessions and what belongs to them; all speak the emulator's `revision`."""
 
     __slots__ = ("_bodies", "_clock", "_settings", "recordings", "sessions")
 
@@ -112,7 +107,7 @@ class CallOperations:
             said,
             revision=revision,
             duration=session.duration(exchange.now),
-            started_at=self._clock.moment(session.began_at or exchange.now),
+            started_at=self._clock.moment(exchange.now if session.began_at is None else session.began_at),
             is_over=session.ended_at is not None,
             with_translations=wanted != "false",
         )

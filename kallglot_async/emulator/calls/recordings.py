@@ -48,11 +48,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Links:
-    """Pre-signed links by their token, which nobody can guess: the one thing here that no seed decides.
-
-    Args:
-        life: Seconds for which a link works.
-    """
+    """Pre-signed links by their token, which nobody can guess: the one thing here that no seed decides."""
 
     __slots__ = ("_life", "_links")
 
@@ -89,14 +85,7 @@ class Links:
 
 
 class Recordings:
-    """Renders the recordings of sessions.
-
-    Args:
-        seed: Decides the audio.
-        clock: Turns moments into timestamps.
-        revision: What all sessions speak.
-        speed: Divides the life of links and the time until a recording is ready.
-    """
+    """The recordings of sessions; `speed` divides the life of links and the time until a recording is ready."""
 
     __slots__ = ("_clock", "_making", "_revision", "_seed", "links")
 

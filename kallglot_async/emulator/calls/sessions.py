@@ -51,14 +51,7 @@ class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
 class Session:
     """One call of the emulated server. What was said is made up when it is first asked for.
 
-    Args:
-        id: Its id.
-        seed: Decides the conversation.
-        story: Tells what the call is about.
-        speed: How much faster than the clock a call goes on.
-        known_at: When the server came to know it: a call that is over ended a little before.
-        status: Where it stands then.
-        recordings: How many recordings it has once it is over.
+    `known_at` is when the server came to know it: a call that is over ended a little before.
     """
 
     def __init__(

@@ -66,13 +66,7 @@ def plain_response(answer: Answer | None) -> web.StreamResponse:
 
 
 class Line:
-    """One connection and what is to be sent on it.
-
-    Args:
-        transport: The connection, past aiohttp: what a fault sends need not be HTTP.
-        answer: What would be sent; empty for a fault that sends no answer.
-        stop: Ends whatever is held back.
-    """
+    """One connection, past aiohttp (what a fault sends need not be HTTP), and the answer that would be sent on it."""
 
     __slots__ = ("answer", "stop", "transport")
 
@@ -130,13 +124,7 @@ class CustomFault(Fault, frozen=True, kw_only=True, forbid_unknown_fields=True):
 async def faulty_response(
     request: web.BaseRequest, answer: Answer | None, fault: Fault, stop: Stop
 ) -> web.StreamResponse:
-    """Deliver the way the fault wants it.
-
-    Args:
-        request: Whose connection is used.
-        answer: What to send; None for faults that send no answer.
-        fault: The fault that was drawn.
-        stop: Ends whatever the fault holds back.
+    """Deliver the way the fault wants it; None is for faults that send no answer.
 
     Returns:
         A response for aiohttp; on a connection that the fault has closed it is dropped silently.
