@@ -51,7 +51,7 @@ def test_every_kind_can_be_written() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("meteor", "there is no fault 'meteor'; there are bad_gzip, "),
+        ("meteor", "there is no fault 'meteor'; there are bad_utf8, "),
         ("", "there is no fault ''; there are "),
         ("status:code=503", "'code=503' is no key=value with one of rate, id, operation, "),
         ("status:503", "'503' is no key=value"),
@@ -90,5 +90,5 @@ async def test_a_fault_that_does_not_exist_is_exit_code_2() -> None:
     """The mistake is one line that lists what there is; nothing is started."""
     status, out, err = await finish("emulator", "--fault", "meteor")
     assert (status, out) == (2, "")
-    assert err.startswith("kallglot: there is no fault 'meteor'; there are bad_gzip, ")
+    assert err.startswith("kallglot: there is no fault 'meteor'; there are bad_utf8, ")
     assert err.count("\n") == 1

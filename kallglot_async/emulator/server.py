@@ -103,33 +103,10 @@ class Emulator:
         webhook_losses: float = 0.0,
         webhook_reorder: bool = False,
     ) -> None:
-        self._settings = Settings(
-            plan=plan,
-            seed=seed,
-            host=host,
-            port=port,
-            api_key=api_key,
-            rate_limit=rate_limit,
-            window=window,
-            retry_after=retry_after,
-            rate_headers=rate_headers,
-            latency=Latency.log_normal() if latency is None else latency,
-            failure_rate=failure_rate,
-            adopt_unknown=adopt_unknown,
-            revision=revision,
-            credits=credits,
-            speed=speed,
-            clock_skew=clock_skew,
-            faults=tuple(faults),
-            journal_bound=journal_bound,
-            clock=clock,
-            epoch=epoch,
-            webhook_url=webhook_url,
-            webhook_secret=webhook_secret,
-            webhook_duplicates=webhook_duplicates,
-            webhook_losses=webhook_losses,
-            webhook_reorder=webhook_reorder,
-        )
+        # Whatever is named above, and checked by `Settings`, under the same name.
+        options = {name: value for name, value in locals().items() if name != "self"}
+        options |= {"latency": latency or Latency.log_normal(), "faults": tuple(faults)}
+        self._settings = Settings(**options)
         self.deliveries = DeliveryLog()
         """Every webhook delivery of this run, with its attempts; readable after closing too."""
         self._api: Api | None = None

@@ -18,7 +18,6 @@ import hmac
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from functools import partial
 from heapq import heappop, heappush
 from typing import Any, Literal, overload
 
@@ -135,7 +134,7 @@ class WebhookSender:
     def reset(self) -> None:
         """Forget every event and delivery; what is on its way arrives, but is recorded nowhere."""
         self._run += 1
-        self._due: list[tuple[float, int, Callable[[], _Parcel | None]]] = []
+        self._due: list[tuple[float, int, Callable[[], None] | _Parcel]] = []
         self._events: Counter[tuple[str, str]] = Counter()
         self._deliveries.clear()
 
@@ -143,9 +142,12 @@ class WebhookSender:
         """Whether an event has somewhere to go: to the account's address, or to this one."""
         return self._settings.webhook_url is not None or url is not None
 
-    def schedule(self, at: float, announce: Callable[[], None]) -> None:
-        """Have `announce` called at a moment in seconds since the start."""
-        self._push(at, announce)
+    def schedule(self, at: float, due: Callable[[], None] | _Parcel) -> None:
+        """Have a function called, or a parcel sent, at a moment in seconds since the start."""
+        # The number keeps what is due at the same moment in order, and the heap from comparing functions.
+        self._number += 1
+        heappush(self._due, (at, self._number, due))
+        self._wake.set()
 
     def announce(self, type: str, data: dict[str, Any], *, url: str | None = None) -> None:
         """Make an event of what has happened to `data` just now; `url` wants it besides the account's own address."""
@@ -181,12 +183,7 @@ class WebhookSender:
             is_late = copy > 0 or self._settings.webhook_reorder
             delay = fraction(seed, "late", delivery.id) * _SPREAD / speed if is_late else 0.0
             parcel = _Parcel(delivery.id, delivery.url, body, int(self._clock.wall()), self._run)
-            self._push(now + delay, partial(_itself, parcel))
-
-    def _push(self, at: float, action: Callable[[], _Parcel | None]) -> None:
-        self._number += 1
-        heappush(self._due, (at, self._number, action))
-        self._wake.set()
+            self.schedule(now + delay, parcel)
 
     async def run(self) -> None:
         """Deliver what is due, for ever; cancel it to stop."""
@@ -195,8 +192,11 @@ class WebhookSender:
         async with aiohttp.ClientSession(timeout=timeout) as session, asyncio.TaskGroup() as attempts:
             while True:
                 while self._due and self._due[0][0] <= self._clock.now():
-                    if (parcel := heappop(self._due)[2]()) is not None:
-                        attempts.create_task(self._attempt(session, room, parcel))
+                    due = heappop(self._due)[2]
+                    if isinstance(due, _Parcel):
+                        attempts.create_task(self._attempt(session, room, due))
+                    else:
+                        due()
                 self._wake.clear()
                 seconds = max(_LEAST_SLEEP, self._due[0][0] - self._clock.now()) if self._due else None
                 with suppress(TimeoutError):
@@ -242,13 +242,9 @@ class WebhookSender:
             state = "failed"
         else:
             jitter = 1.0 + _JITTER * (2.0 * fraction(self._settings.seed, "retry", delivery.id, failed) - 1.0)
-            self._push(now + RETRY_DELAYS[failed] * jitter / self._settings.speed, partial(_itself, parcel))
+            self.schedule(now + RETRY_DELAYS[failed] * jitter / self._settings.speed, parcel)
         self._deliveries.put(
             msgspec.structs.replace(
                 delivery, state=state, times=(*delivery.times, now), statuses=(*delivery.statuses, status)
             )
         )
-
-
-def _itself(parcel: _Parcel) -> _Parcel:
-    return parcel

@@ -7,6 +7,7 @@ kinds those that nobody would rehearse: for many calls, where the emulator's sta
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import socket
 import ssl
@@ -276,6 +277,14 @@ async def _trailing_bytes(line: Line, fault: CustomFault) -> None:
     line.close()
 
 
+async def _bad_gzip(line: Line, fault: CustomFault) -> None:
+    packed = gzip.compress(line.answer.body, mtime=0)
+    # The last eight bytes are checksum and length.
+    spoiled = packed[:-8] + bytes(byte ^ 0xFF for byte in packed[-8:-4]) + packed[-4:]
+    line.send(line.head(f"Content-Encoding: gzip\r\nContent-Length: {len(spoiled)}") + spoiled)
+    line.close()
+
+
 async def _slow_close(line: Line, fault: CustomFault) -> None:
     line.send(line.head("Connection: close") + line.answer.body)
     await line.stop.hold(fault.delay)
@@ -309,6 +318,7 @@ _ACTS: dict[str, Callable[[Line, CustomFault], Awaitable[None]]] = {
     "bad_chunk": _bad_chunk,
     "header_flood": _header_flood,
     "trailing_bytes": _trailing_bytes,
+    "bad_gzip": _bad_gzip,
     "slow_close": _slow_close,
     "early_hints": _early_hints,
     "unsolicited": _unsolicited,
@@ -324,9 +334,10 @@ class Fault(CustomFault, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `garbage` (bytes that are no HTTP), `reset_in_head` and `reset_in_body` (TCP reset half-way), `cut_chunked` (a
     chunked body without its end), `drip_head` (head and body one byte per `interval`), `bad_status_line`,
     `two_lengths` (two `Content-Length` that differ), `bad_chunk` (a chunk without a size), `header_flood` (`size`
-    headers), `trailing_bytes` (more than `Content-Length`), `slow_close` (no length, and closed only after `delay`),
-    `early_hints` (a 103 before the answer), `unsolicited` (one more answer, `delay` after it on the idle connection,
-    as balancers do that give a connection up). `body` replaces what is sent beside the genuine answer.
+    headers), `trailing_bytes` (more than `Content-Length`), `bad_gzip` (compressed, with a wrong checksum),
+    `slow_close` (no length, and closed only after `delay`), `early_hints` (a 103 before the answer), `unsolicited`
+    (one more answer, `delay` after it on the idle connection, as balancers do that give a connection up). `body`
+    replaces what is sent beside the genuine answer.
     """
 
     kinds: ClassVar[frozenset[str]] = KINDS | WIRE_KINDS

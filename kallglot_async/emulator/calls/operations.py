@@ -107,7 +107,7 @@ class CallOperations:
             said,
             revision=revision,
             duration=session.duration(exchange.now),
-            started_at=self._clock.moment(exchange.now if session.began_at is None else session.began_at),
+            started_at=self._clock.moment(exchange.now if session.started_at is None else session.started_at),
             is_over=session.ended_at is not None,
             with_translations=wanted != "false",
         )

@@ -86,11 +86,11 @@ class Session:
     @property
     def created_at(self) -> float:
         """When it was created."""
-        began_at = self.began_at
-        return began_at - _SET_UP if self._is_past and began_at is not None else self._known_at
+        started_at = self.started_at
+        return started_at - _SET_UP if self._is_past and started_at is not None else self._known_at
 
     @property
-    def began_at(self) -> float | None:
+    def started_at(self) -> float | None:
         """When the call began; None for one that was never connected."""
         if self._is_past and self.ended_at is not None:
             return self.ended_at - self.duration(self.ended_at)
@@ -121,15 +121,7 @@ class Session:
 
     def record(self) -> SessionRecord:
         """A frozen picture of this session."""
-        return SessionRecord(
-            id=self.id,
-            status=self.status,
-            created_at=self.created_at,
-            started_at=self.began_at,
-            ended_at=self.ended_at,
-            reason=self.reason,
-            recordings=self.recordings,
-        )
+        return msgspec.convert(self, SessionRecord, from_attributes=True)
 
 
 class Sessions:
@@ -290,7 +282,7 @@ class SessionBodies:
     def _moments(self, session: Session) -> dict[str, Any]:
         return {
             "created_at": self._clock.iso(session.created_at),
-            "started_at": self._iso(session.began_at),
+            "started_at": self._iso(session.started_at),
             "ended_at": self._iso(session.ended_at),
         }
 

@@ -49,8 +49,6 @@ def spoiled(fault: Fault, genuine: Answer, decoy: Callable[[], dict[str, Any]]) 
     if fault.kind == "bad_utf8":
         # Bytes that no UTF-8 text has, inside the first string of the body.
         return _with_body(genuine, genuine.body.replace(b'":"', b'":"\x80\xfe', 1))
-    if fault.kind == "bad_gzip":
-        return _with_bad_gzip(genuine)
     if genuine.status >= 300:
         return genuine  # an error envelope has none of the members that the others change
     if fault.kind == "missing_field":
@@ -84,13 +82,6 @@ def _patched(answer: Answer, changes: dict[str, Any]) -> Answer:
     """The answer with other members in its body; one that is UNSET is left out."""
     members = msgspec.json.decode(answer.body, type=dict) | changes
     return _with_body(answer, msgspec.json.encode({n: v for n, v in members.items() if v is not msgspec.UNSET}))
-
-
-def _with_bad_gzip(answer: Answer) -> Answer:
-    packed = gzip.compress(answer.body, mtime=0)
-    # The last eight bytes are checksum and length.
-    spoiled = packed[:-8] + bytes(byte ^ 0xFF for byte in packed[-8:-4]) + packed[-4:]
-    return msgspec.structs.replace(answer, body=spoiled, headers=answer.headers | {"Content-Encoding": "gzip"})
 
 
 def _with_body(answer: Answer, body: bytes) -> Answer:

@@ -46,7 +46,6 @@ _Spoiling = Literal[
     "wrong_id",
     "unknown_status",
     "missing_field",
-    "bad_gzip",
 ]
 
 FaultKind = Literal[_Replacing, _Spoiling]
@@ -71,8 +70,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     Kinds that spoil the genuine answer: `cut_body` (less than `Content-Length`, then closed), `slow` (`delay`
     before the answer), `drip` (head at once, body one byte per `interval`), `broken_json` (cut in the middle,
     length right), `bad_utf8`, `wrong_id` (another analysis), `unknown_status` (an analysis status nobody has
-    heard of), `missing_field` (without the field that `body` names), `bad_gzip` (compressed, with a wrong
-    checksum).
+    heard of), `missing_field` (without the field that `body` names).
 
     Raises:
         ValueError: A kind or a figure that does not exist.
