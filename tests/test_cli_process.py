@@ -277,3 +277,25 @@ def test_the_choices_are_the_emulators_own():
     assert get_args(app.Plan) == get_args(emulator.PlanName)
     assert get_args(app.Window) == get_args(emulator.WindowKind)
     assert get_args(app.Revision) == get_args(emulator.Revision)
+
+
+@posix
+async def test_the_emulators_command_line_takes_faults():
+    """Faults given on the command line strike, are counted, and are told at the end."""
+    options = ["--fault", "status:status=503,times=1", "--fault=reset:times=1", "--plan", "unlimited"]
+    async with process("emulator", "--json", "--analyses", "1", "--latency-median", "0", *options) as child:
+        place = json.loads(await child.stdout.readline())
+        async with KallglotClient(place["api_key"], base_url=place["base_url"], random=lambda: 0.0) as client:
+            assert (await client.analyses.retrieve(place["ids"][0])).is_complete
+        child.send_signal(signal.SIGINT)
+        _, err = await child.communicate()
+    assert child.returncode == 0
+    assert err == b"stopped after 3 requests, 0 refused, reset 1 times, status 1 times\n"
+
+
+async def test_a_fault_that_does_not_exist_is_exit_code_2():
+    """The mistake is one line that lists what there is; nothing is started."""
+    status, out, err = await finish("emulator", "--fault", "meteor")
+    assert (status, out) == (2, "")
+    assert err.startswith("kallglot: there is no fault 'meteor'; there are bad_utf8, ")
+    assert err.count("\n") == 1

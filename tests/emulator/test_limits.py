@@ -1,10 +1,9 @@
-"""The emulator's rate-limit windows, driven with literal times, and its journal's arithmetic."""
+"""Plans and the three ways of counting, driven with literal times."""
 
 from __future__ import annotations
 
 import pytest
 
-from kallglot_async.emulator.journal import Journal, JournalEntry
 from kallglot_async.emulator.limits import (
     GROUPS,
     PLANS,
@@ -15,29 +14,6 @@ from kallglot_async.emulator.limits import (
     WindowKind,
     make_budget,
 )
-
-
-def entry(number: int, at: float, **changes: object) -> JournalEntry:
-    fields: dict[str, object] = {
-        "number": number,
-        "at": at,
-        "method": "GET",
-        "path": "/v1/analysis/ana_1",
-        "operation": "analyses.retrieve",
-        "id": "ana_1",
-        "analysis_id": "ana_1",
-        "status": 200,
-        "group": "analysis",
-        "accepted": True,
-        "limit": 2,
-        "remaining": 1,
-        "reset": 60,
-        "window": int(at // 60),
-        "idempotency_key": None,
-        "is_replay": False,
-        "fault": None,
-    }
-    return JournalEntry(**(fields | changes))  # type: ignore[arg-type]  # fields by name
 
 
 def drain(window: FixedWindow | SlidingWindow | TokenBucket, now: float) -> int:
@@ -151,38 +127,3 @@ def test_an_override_limits_the_analysis_group_only() -> None:
     assert first is not None
     assert second is not None
     assert (first.accepted, first.reset, second.accepted, second.retry_in) == (True, 1, False, 0.5)
-
-
-def test_journal_counts_per_window_and_within_any_stretch() -> None:
-    """The maxima tell fixed windows from sliding stretches, and what was accepted from what was seen."""
-    journal = Journal()
-    for number, (at, accepted) in enumerate([(50, True), (55, True), (61, True), (62, False), (200, True)], 1):
-        journal.record(entry(number, at, accepted=accepted, status=200 if accepted else 429))
-    assert journal.max_per_window() == 2
-    assert journal.max_per_window(with_refused=True, group="analysis") == 2
-    assert journal.max_within(60.0) == 3
-    assert journal.max_within(60.0, with_refused=True) == 4
-    assert journal.max_within(5.0) == 1
-    assert journal.max_within(60.0, group="recordings") == 0
-    assert journal.max_per_window(group="recordings") == 0
-    assert journal.refused == 1
-    assert journal.statuses() == {200: 4, 429: 1}
-
-
-def test_journal_keeps_everything_unless_it_is_bounded() -> None:
-    """A bound drops the oldest entries but not their number; selections combine all their conditions."""
-    journal = Journal(bound=2)
-    journal.record(entry(1, 1))
-    journal.record(entry(2, 2, id="ana_2", fault="reset", status=None))
-    journal.record(entry(3, 3, operation="analyses.create", id="sess_1", status=202))
-    assert (journal.total, len(journal)) == (3, 2)
-    assert [e.number for e in journal] == [2, 3]
-    assert [e.number for e in journal[0:]] == [2, 3]
-    assert journal[-1].number == 3
-    assert [e.number for e in journal.requests(operation="analyses.retrieve")] == [2]
-    assert [e.number for e in journal.requests(fault="reset", id="ana_2")] == [2]
-    assert journal.requests(status=202, id="ana_2") == []
-    assert journal.faults() == {"reset": 1}
-    assert repr(journal) == "<Journal 3 requests, 0 refused>"
-    journal.clear()
-    assert (journal.total, list(journal)) == (0, [])

@@ -1,16 +1,9 @@
-"""Faults written as one line of text, on the emulator's own command line and alone."""
+"""Faults written as one line of text."""
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-from typing import Any
-
 import pytest
-from test_cli_process import finish, process
 
-from kallglot_async import KallglotClient
 from kallglot_async.emulator import Fault
 from kallglot_async.emulator.faults.parsing import parse_fault
 from kallglot_async.emulator.faults.plan import KINDS
@@ -70,25 +63,3 @@ def test_a_text_that_is_no_fault_says_why(text: str, told: str) -> None:
     with pytest.raises(ValueError) as caught:
         parse_fault(text)
     assert told in str(caught.value)
-
-
-@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-async def test_the_emulators_command_line_takes_faults() -> None:
-    """Faults given on the command line strike, are counted, and are told at the end."""
-    options: list[str] = ["--fault", "status:status=503,times=1", "--fault=reset:times=1", "--plan", "unlimited"]
-    async with process("emulator", "--json", "--analyses", "1", "--latency-median", "0", *options) as child:
-        place: dict[str, Any] = json.loads(await child.stdout.readline())
-        async with KallglotClient(place["api_key"], base_url=place["base_url"], random=lambda: 0.0) as client:
-            assert (await client.analyses.retrieve(place["ids"][0])).is_complete
-        child.send_signal(signal.SIGINT)
-        _, err = await child.communicate()
-    assert child.returncode == 0
-    assert err == b"stopped after 3 requests, 0 refused, reset 1 times, status 1 times\n"
-
-
-async def test_a_fault_that_does_not_exist_is_exit_code_2() -> None:
-    """The mistake is one line that lists what there is; nothing is started."""
-    status, out, err = await finish("emulator", "--fault", "meteor")
-    assert (status, out) == (2, "")
-    assert err.startswith("kallglot: there is no fault 'meteor'; there are bad_utf8, ")
-    assert err.count("\n") == 1
