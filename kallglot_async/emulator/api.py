@@ -5,6 +5,7 @@ A fault is drawn after authentication and after the limit, because a server coun
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import math
 from collections import Counter
@@ -18,11 +19,12 @@ from kallglot_async.emulator import envelopes
 from kallglot_async.emulator.analyses.create_request import revision_of
 from kallglot_async.emulator.analyses.operations import AnalysisOperations
 from kallglot_async.emulator.calls.operations import CallOperations
+from kallglot_async.emulator.calls.sessions import Sessions
 from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.envelopes import Answer, Problem
 from kallglot_async.emulator.faults.bodies import replaced, spoiled
 from kallglot_async.emulator.faults.plan import Fault, FaultBook
-from kallglot_async.emulator.faults.wire import Stop, faulty_response, plain_response
+from kallglot_async.emulator.faults.wire import faulty_response, plain_response
 from kallglot_async.emulator.journal import Journal
 from kallglot_async.emulator.ledger import KEY_LIFE, Credits, IdempotencyStore, fingerprint
 from kallglot_async.emulator.limits import PlanName, Verdict, WindowKind, make_budget
@@ -69,13 +71,14 @@ class EmulatorState(msgspec.Struct, frozen=True, kw_only=True):
 class Api:
     """The emulated API of one organization behind its key, limits and faults."""
 
-    def __init__(self, settings: Settings, clock: Clock, deliveries: DeliveryLog) -> None:
+    def __init__(self, settings: Settings, clock: Clock, *, deliveries: DeliveryLog, sessions: Sessions) -> None:
         self.settings = settings
         self.clock = clock
         self.journal = Journal(settings.journal_bound)
         self.faults = FaultBook(settings.seed, settings.faults)
         self.webhooks = WebhookSender(settings, clock, deliveries)
-        self._stop = Stop()
+        self._sessions = sessions
+        self._stop = asyncio.Event()
         self.reset()
 
     def reset(self) -> None:
@@ -88,9 +91,10 @@ class Api:
         self.faults.reset()
         self.webhooks.reset()
         self.credits = Credits(settings.credits)
-        self.calls = CallOperations(settings, self.clock)
+        self._sessions.clear()
+        self.calls = CallOperations(settings, self.clock, self._sessions)
         self.analyses = AnalysisOperations(
-            settings, self.clock, sessions=self.calls.sessions, credits=self.credits, webhooks=self.webhooks
+            settings, self.clock, sessions=self._sessions, credits=self.credits, webhooks=self.webhooks
         )
         self._keys = IdempotencyStore(KEY_LIFE / settings.speed)
         self._budget = make_budget(
@@ -167,6 +171,7 @@ class Api:
                 raise envelopes.wrong_method(exchange.method, exchange.route.method)
             if exchange.operation == "analyses.retrieve":
                 return self.analyses.retrieve(exchange)
+            # A GET has no use for its body, so one that cannot be read does no harm.
             if (answer := self.calls.read(exchange)) is not None:
                 return answer
             fields = exchange.fields()
@@ -192,6 +197,7 @@ class Api:
         return self._keys.once(exchange.key, mark, lambda: act(exchange, fields), now=exchange.now, delay=delay)
 
     def _faulty(self, exchange: Exchange, fault: Fault) -> Answer | None:
+        """What a fault leaves of the answer; the operation was not asked where the request has no effect."""
         if fault.is_silent:
             return None
         if (replacement := replaced(fault, exchange.request_id)) is not None or exchange.genuine is None:
@@ -209,7 +215,7 @@ class Api:
         headers = exchange.headers
         scheme, _, key = headers.get("Authorization", "").partition(" ")
         key = key.strip() if scheme.lower() == "bearer" else headers.get("X-API-Key", "")
-        if key.startswith("sk_live_"):
+        if key.startswith("sk_live_"):  # the secret of a real account: say that this is the wrong place for it
             raise envelopes.live_key()
         if not hmac.compare_digest(_bytes(key), _bytes(self.settings.api_key)):
             raise envelopes.problem_for(401)
@@ -224,6 +230,7 @@ class Api:
         exchange.is_accepted = verdict is None or verdict.accepted
         if verdict is None or verdict.accepted:
             return None
+        # Whole seconds as in the samples, and never 0: "at once" would be refused again.
         seconds = max(1, math.ceil(verdict.retry_in))
         told = self.settings.retry_after
         return envelopes.rate_limited(None if told is None else str(seconds if told == "auto" else told), seconds)
@@ -233,6 +240,7 @@ class Api:
         seconds = _DOCUMENTED_WAIT
         if isinstance(told, int | float) and 0 < told < math.inf:
             seconds = math.ceil(told)
+        # The figures of a used-up window, so that a client which believes headers more than the status waits too.
         if (limit := self._budget.limit(exchange.group)) is not None:
             reset = math.ceil(exchange.wall + seconds)
             exchange.verdict = Verdict(
@@ -254,12 +262,12 @@ class Api:
         # Credit headers are documented for authenticated answers of revision B.
         if exchange.is_known and exchange.revision == "b":
             headers |= self.credits.headers()
-        headers |= answer.headers
+        headers |= answer.headers  # what an operation says of its own answer wins
         return headers if exchange.fault is None else _patched(headers, exchange.fault.headers)
 
 
 def _bytes(key: str) -> bytes:
-    return key.encode("utf-8", "surrogateescape")
+    return key.encode("utf-8", "surrogateescape")  # how aiohttp decodes a header that is no UTF-8
 
 
 def _patched(headers: dict[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:

@@ -56,7 +56,7 @@ class IdempotencyStore:
                 # That this 409 carries `Retry-After` is inferred.
                 raise problem_for(409, retry_after=max(1, math.ceil(kept.answered_at - now)))
             return kept.answer
-        answer = act()
+        answer = act()  # where it raises nothing is kept: the same key may be tried again
         self._kept[key] = _Kept(
             fingerprint=fingerprint,
             answer=msgspec.structs.replace(answer, is_replay=True),
@@ -76,6 +76,7 @@ class IdempotencyStore:
 
 def fingerprint(path: str, fields: dict[str, Any]) -> bytes:
     """What makes two requests the same: the path and the JSON value of the body, however it was spelled."""
+    # Sorted, as the order of members is no part of a JSON value.
     return path.encode() + b"\n" + msgspec.json.encode(fields, order="sorted")
 
 

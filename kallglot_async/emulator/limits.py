@@ -193,6 +193,7 @@ class TokenBucket(Window):
         return now + (self.limit - self._tokens) / self._rate
 
     def _fill(self, now: float) -> None:
+        # A clock that is set back must not take tokens away.
         elapsed = max(0.0, now - self._filled_at)
         self._tokens = min(float(self.limit), self._tokens + elapsed * self._rate)
         self._filled_at = now
@@ -224,6 +225,7 @@ class Budget:
         """Charge one request if both limits allow it; None when no limit applies to it."""
         own = self._groups.get(group) if group else None
         windows = [window for window in (own, self._overall) if window is not None]
+        # Both are asked before either is charged: what one refuses must not cost at the other.
         for window in windows:
             if (wait := window.wait(now)) > 0:
                 return _verdict(window, now, retry_in=wait)

@@ -119,5 +119,5 @@ async def read_body(request: web.BaseRequest) -> bytes | Problem:
         return await request.read()
     except web.HTTPRequestEntityTooLarge:
         return invalid_request("The request body is too large.", 413)
-    except (web.RequestPayloadError, OSError):
+    except (web.RequestPayloadError, OSError):  # a wrong encoding, or a client that has gone
         return invalid_request("The request body could not be read.")

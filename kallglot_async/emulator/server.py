@@ -109,10 +109,12 @@ class Emulator:
         self._settings = Settings(**options)
         self.deliveries = DeliveryLog()
         """Every webhook delivery of this run, with its attempts; readable after closing too."""
+        self.sessions = Sessions(seed=seed, revision=revision, clock=lambda: self._running.clock, speed=speed)
+        """The sessions of this run: seed more, look one up by its id, or go through all."""
         self._api: Api | None = None
         self._runner: web.ServerRunner | None = None
         self._sending: asyncio.Task[None] | None = None
-        self._port = port
+        self._port = port  # the one that was asked for, until there is a listener
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -140,7 +142,8 @@ class Emulator:
             epoch=time.time() if settings.epoch is None else settings.epoch,
             skew=settings.clock_skew,
         )
-        self._api = Api(settings, clock, self.deliveries)
+        # A clock and an API of its own for each run: an event loop's time means nothing in the next loop.
+        self._api = Api(settings, clock, deliveries=self.deliveries, sessions=self.sessions)
         # Cancelling handlers when their client goes keeps a hang from outliving the connection.
         server = web.Server(self._handle, handler_cancellation=True, access_log=None, logger=_logger)
         runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN)
@@ -158,6 +161,7 @@ class Emulator:
         """Stop listening and sending, close every connection; twice is fine. The journal stays readable."""
         sending, self._sending = self._sending, None
         if sending is not None:
+            # Waited for and not awaited: a cancellation of our caller's must not be taken for the sender's.
             sending.cancel()
             await asyncio.wait([sending])
             if not sending.cancelled():
@@ -165,7 +169,7 @@ class Emulator:
         runner, self._runner = self._runner, None
         if runner is None:
             return
-        self._running.stop()
+        self._running.stop()  # before the clean-up, which waits for the handlers that faults hold back
         await runner.cleanup()
 
     @property
@@ -190,11 +194,6 @@ class Emulator:
     def journal(self) -> Journal:
         """Every request of this run, in order; readable after closing too."""
         return self._running.journal
-
-    @property
-    def sessions(self) -> Sessions:
-        """The sessions of this run: seed more, look one up by its id, or go through all."""
-        return self._running.calls.sessions
 
     @property
     def now(self) -> float:

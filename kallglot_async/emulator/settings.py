@@ -50,7 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhook_reorder: bool
 
     def __post_init__(self) -> None:
-        check_key(self.api_key)
+        check_key(self.api_key)  # first of all: a live key must not get as far as into another message
         if not is_loopback(self.host):
             raise ValueError(f"the emulator listens on this machine only, not on {self.host!r}; use 127.0.0.1")
         _one_of("plan", self.plan, tuple(PLANS))
@@ -86,7 +86,7 @@ def check_key(api_key: str) -> None:
 def is_loopback(host: str) -> bool:
     """Whether the host is a numeric loopback address; names are not looked up."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host).is_loopback  # 127.0.0.0/8 and ::1
     except ValueError:
         return False
 

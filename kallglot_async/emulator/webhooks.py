@@ -197,6 +197,7 @@ class WebhookSender:
                         attempts.create_task(self._attempt(session, room, due))
                     else:
                         due()
+                # No await since the last look at what is due, so nothing can have been added unnoticed.
                 self._wake.clear()
                 seconds = max(_LEAST_SLEEP, self._due[0][0] - self._clock.now()) if self._due else None
                 with suppress(TimeoutError):
@@ -216,10 +217,11 @@ class WebhookSender:
                     status = response.status
             except (aiohttp.ClientError, OSError):  # TimeoutError is an OSError
                 status = None
-        if parcel.run == self._run:
+        if parcel.run == self._run:  # else it was forgotten meanwhile
             self._on_answer(parcel, status)
 
     def _headers(self, parcel: _Parcel) -> dict[str, str]:
+        # Anew for each attempt: with the first stamp every late retry would be too old for its receiver.
         stamp = int(self._clock.wall())
         signed = f"{stamp}.".encode() + parcel.body
         signature = hmac.new(self._settings.webhook_secret.encode(), signed, hashlib.sha256).hexdigest()
@@ -238,7 +240,7 @@ class WebhookSender:
         state: DeliveryState = "pending"
         if status is not None and 200 <= status < 300:
             state = "delivered"
-        elif failed == len(RETRY_DELAYS):
+        elif failed == len(RETRY_DELAYS):  # that was the last one
             state = "failed"
         else:
             jitter = 1.0 + _JITTER * (2.0 * fraction(self._settings.seed, "retry", delivery.id, failed) - 1.0)

@@ -223,13 +223,13 @@ async def _garbage(line: Line, fault: CustomFault) -> None:
 async def _reset_in_head(line: Line, fault: CustomFault) -> None:
     head = line.sized_head()
     line.send(head[: len(head) // 2])
-    await line.stop.hold(_HEAD_START)
+    await line.hold(_HEAD_START)
     line.abort()
 
 
 async def _reset_in_body(line: Line, fault: CustomFault) -> None:
     line.send(line.sized_head(missing=1) + line.answer.body[: len(line.answer.body) // 2])
-    await line.stop.hold(_HEAD_START)
+    await line.hold(_HEAD_START)
     line.abort()
 
 
@@ -287,7 +287,7 @@ async def _bad_gzip(line: Line, fault: CustomFault) -> None:
 
 async def _slow_close(line: Line, fault: CustomFault) -> None:
     line.send(line.head("Connection: close") + line.answer.body)
-    await line.stop.hold(fault.delay)
+    await line.hold(fault.delay)
     line.close()
 
 

@@ -24,6 +24,7 @@ class Bodies:
 
     def created(self, analysis: Analysis) -> dict[str, Any]:
         """The body of a 202: `queued` in revision A, `processing` in B, whatever the latency."""
+        # Whatever the latency: the samples show no create that is settled at once.
         if analysis.order.revision == "b":
             return {**_head(analysis), "status": "processing"}
         return {

@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 import msgspec
 
+# Far below the largest that a float can take (709), and 1e36 years all the same.
 _LARGEST_EXPONENT = 100.0
 _NORMAL = NormalDist()
 

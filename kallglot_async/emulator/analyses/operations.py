@@ -55,7 +55,7 @@ class AnalysisOperations:
         # Whether one revision's path serves the other's ids is not documented: here it does not.
         if analysis is None or analysis.order.revision != revision:
             raise not_found("analysis", id)
-        is_open = analysis.ready_at is None
+        is_open = analysis.ready_at is None  # this retrieve may be what settles it, and that has to be announced
         analysis.see(exchange.now)
         if is_open:
             self._watch(analysis)
@@ -68,6 +68,7 @@ class AnalysisOperations:
             Problem: A field cannot be used, or no credit is left.
         """
         order = read_order(fields, exchange.revision)
+        # After the fields have been checked: what is refused costs nothing. Revision A knows no credits.
         if order.revision == "b":
             self._credits.charge()
         self._sessions.know(exchange.id, exchange.now)

@@ -49,7 +49,7 @@ class Analysis(msgspec.Struct, kw_only=True):
     def see(self, now: float) -> None:
         """Count one retrieve; under `after_polls` the last of them makes the analysis ready."""
         self.polls += 1
-        if self.ready_at is None:
+        if self.ready_at is None:  # so polls decide, not time
             if self.polls_left <= 0:
                 self.ready_at = now
             self.polls_left -= 1
@@ -157,6 +157,7 @@ class AnalysisStore:
             order=order,
             created_at=now,
             ready_at=None if seconds is None else now + seconds / self._speed,
+            # By the id, so that the same ones fail at whatever rate, and more of them at a higher one.
             fails=fraction(self._seed, "fails", id) < self._failure_rate,
             polls_left=self._latency.polls,
         )

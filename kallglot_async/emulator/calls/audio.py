@@ -45,6 +45,7 @@ def _mp3(seed: int, id: str, seconds: float) -> bytes:
 
 def _wav(seed: int, id: str, seconds: float, sample_rate: int) -> bytes:
     count = max(1, round(seconds * sample_rate))
+    # One second over and over: a long recording is made quickly, and a hiss has no melody.
     second = generator(seed, "audio", id).randbytes(sample_rate)
     hiss = bytes(0x7F + byte % 3 for byte in second)
     samples = (hiss * (count // sample_rate + 1))[:count]

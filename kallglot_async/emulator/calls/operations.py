@@ -23,13 +23,13 @@ _CREDENTIALS = ("Authorization", "X-API-Key", "Cookie")
 class CallOperations:
     """Sessions and what belongs to them; all speak the emulator's `revision`."""
 
-    __slots__ = ("_bodies", "_clock", "_settings", "recordings", "sessions")
+    __slots__ = ("_bodies", "_clock", "_sessions", "_settings", "recordings")
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock, sessions: Sessions) -> None:
         self._settings = settings
         self._clock = clock
         seed, revision, speed = settings.seed, settings.revision, settings.speed
-        self.sessions = Sessions(seed=seed, revision=revision, clock=clock, speed=speed)
+        self._sessions = sessions
         self.recordings = Recordings(seed=seed, revision=revision, clock=clock, speed=speed)
         self._bodies = SessionBodies(seed=seed, revision=revision, clock=clock)
 
@@ -68,14 +68,14 @@ class CallOperations:
 
     def _session(self, exchange: Exchange) -> Session:
         if self._settings.adopt_unknown and is_well_formed(exchange.id, "sess"):
-            self.sessions.know(exchange.id, exchange.now)
-        session = self.sessions.get(exchange.id)
+            self._sessions.know(exchange.id, exchange.now)
+        session = self._sessions.get(exchange.id)
         if session is None:
             raise envelopes.not_found("session", exchange.id)
         return session
 
     def _recorded(self, exchange: Exchange) -> Session:
-        session = self.sessions.owner(exchange.id)
+        session = self._sessions.owner(exchange.id)
         # Before the call is over there is nothing, not even an id that anybody could know.
         if session is None or session.ended_at is None:
             raise envelopes.not_found("recording", exchange.id)
@@ -126,6 +126,7 @@ class CallOperations:
 
     def _audio(self, exchange: Exchange) -> Answer:
         self._in_revision("b", exchange)
+        # The documented header that makes a browser save it.
         answer = self.recordings.served(self._ready(exchange), exchange.id, exchange.headers)
         name = f'attachment; filename="{exchange.id}.mp3"'
         return answer.with_headers(answer.headers | {"Content-Disposition": name})
@@ -134,7 +135,7 @@ class CallOperations:
         if any(name in exchange.headers for name in _CREDENTIALS):
             raise leaked_key()
         link = self.recordings.links.find(exchange.path.rpartition("/")[2], exchange.now)
-        session = None if link is None else self.sessions.owner(link.recording_id)
+        session = None if link is None else self._sessions.owner(link.recording_id)
         if link is None or session is None:
             raise expired_link()
         return self.recordings.served(session, link.recording_id, exchange.headers, link.format, link.sample_rate)

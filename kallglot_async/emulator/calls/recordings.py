@@ -59,6 +59,7 @@ class Links:
     def make(self, recording_id: str, now: float, *, format: str = "mp3", sample_rate: int = SAMPLE_RATE) -> str:
         """A new link; returns its token."""
         self._forget(now)
+        # No seed: a link that can be foretold would hide a client that makes its own.
         token = secrets.token_urlsafe(24)
         self._links[token] = Link(
             recording_id=recording_id, format=format, sample_rate=sample_rate, expires_at=now + self._life
@@ -224,6 +225,7 @@ def part(body: bytes, headers: Mapping[str, str], *, media_type: str, modified: 
     tag = f'"{blake2b(body, digest_size=8).hexdigest()}"'
     about = {"Accept-Ranges": "bytes", "ETag": tag, "Last-Modified": modified}
     match = _RANGE.fullmatch(headers.get("Range", ""))
+    # What cannot be understood, or is for another version, is answered in whole (RFC 9110, 14.2 and 13.1.5).
     if match is None or headers.get("If-Range", tag) not in (tag, modified):
         return Answer(status=200, body=body, content_type=media_type, headers=about)
     first, last = int(match[1]), min(int(match[2] or len(body)), len(body) - 1)

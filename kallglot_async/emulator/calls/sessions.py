@@ -103,7 +103,7 @@ class Session:
 
     def duration(self, now: float) -> float:
         """Seconds of the call, up to now while it goes on."""
-        if self._is_past:
+        if self._is_past:  # as long as what was said in it; a call that is watched lasts as long as it is watched
             return self._all_said[-1].end + 1.0
         if self._connected_at is None:
             return 0.0
@@ -128,16 +128,20 @@ class Sessions:
     """All sessions by id, and for tests their records: `emulator.sessions`.
 
     The seed decides ids and contents; all sessions speak one revision; a call goes on `speed` times faster than
-    the clock.
+    the clock, which is that of the run: there is none before the first.
     """
 
     __slots__ = ("_clock", "_owners", "_revision", "_seed", "_seeded", "_sessions", "_speed")
 
-    def __init__(self, *, seed: int, revision: Revision, clock: Clock, speed: float) -> None:
+    def __init__(self, *, seed: int, revision: Revision, clock: Callable[[], Clock], speed: float) -> None:
         self._seed = seed
         self._revision = revision
         self._clock = clock
         self._speed = speed
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget every session."""
         # A session that nobody has asked for yet is no more than the moment at which it became known: a
         # benchmark seeds analyses by the hundred thousand.
         self._sessions: dict[str, Session | float] = {}
@@ -167,11 +171,12 @@ class Sessions:
         Returns:
             The ids, the same for the same seed.
         """
+        now = self._clock().now()
         numbers = range(self._seeded, self._seeded + count)
         self._seeded += count
         ids = [make_id("sess", self._seed, "seeded", number) for number in numbers]
         for id in ids:
-            self._add(id, self._clock.now(), status, recordings)
+            self._add(id, now, status, recordings)
         return ids
 
     def get(self, id: str) -> Session | None:
@@ -208,7 +213,7 @@ class Sessions:
     def _story(self, id: str, now: float) -> Story:
         """The story of the session's first analysis."""
         analysis_id = make_id(PREFIXES[self._revision], self._seed, id, 0)
-        return Story(self._seed, analysis_id, self._clock.moment(now).date())
+        return Story(self._seed, analysis_id, self._clock().moment(now).date())
 
 
 class SessionBodies:

@@ -154,6 +154,7 @@ def _sentiment_course(random: Random, *, is_good: bool) -> list[float]:
     end = random.uniform(0.4, 0.95) if is_good else random.uniform(-0.7, 0.15)
     course = []
     for place in range(length):
+        # Noise of a fifth: enough for peaks on the way, too little to hide where it leads.
         trend = start + (end - start) * place / (length - 1)
         score = max(-1.0, min(1.0, trend + random.gauss(0.0, 0.18)))
         course.append(round(score, 1) + 0.0)  # never a negative zero

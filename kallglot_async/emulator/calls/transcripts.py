@@ -22,7 +22,7 @@ from kallglot_async.emulator.seeding import generator
 TEXT_FORMATS = {"text": "text/plain; charset=utf-8", "srt": "application/x-subrip; charset=utf-8", "vtt": "text/vtt"}
 """Media type by `format`; which ones the API sends is not documented."""
 
-_WORDS_A_SECOND = 2.5
+_WORDS_A_SECOND = 2.5  # of unhurried speech
 _OPENING = "Hello, thank you for calling. How can I help you today?"
 _REPLIES = (
     ("Guten Tag, ich habe eine Frage.", "Good day, I have a question."),
@@ -76,7 +76,7 @@ def utterances(story: Story, seed: int, session_id: str) -> tuple[Utterance, ...
                 confidence=round(random.uniform(0.9, 0.99), 2),
             )
         )
-        at = end + random.uniform(0.3, 1.5)
+        at = end + random.uniform(0.3, 1.5)  # nobody interrupts: turns that overlap are not documented
     return tuple(said)
 
 
@@ -162,6 +162,7 @@ def _block(utterance: Utterance, format: str, *, with_translation: bool) -> str:
         text += f"[{utterance.translation}]\n"
     if format == "text":
         return text
+    # SubRip has a comma before the milliseconds, WebVTT a full stop.
     mark = "," if format == "srt" else "."
     times = f"{_time(utterance.start, mark)} --> {_time(utterance.end, mark)}\n"
     return f"{utterance.number}\n{times}{text}"

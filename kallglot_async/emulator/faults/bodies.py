@@ -45,6 +45,7 @@ def spoiled(fault: Fault, genuine: Answer, decoy: Callable[[], dict[str, Any]]) 
     `decoy` makes what `wrong_id` puts in: it costs something, and few faults want it.
     """
     if fault.kind == "broken_json":
+        # Two thirds: well inside the object, and past the id and status that a hasty reader might pick out.
         return _with_body(genuine, genuine.body[: len(genuine.body) * 2 // 3])
     if fault.kind == "bad_utf8":
         # Bytes that no UTF-8 text has, inside the first string of the body.

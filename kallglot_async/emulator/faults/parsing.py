@@ -37,6 +37,7 @@ def parse_fault(text: str) -> Fault:
             raise ValueError(f"fault {text!r}: {part!r} is no key=value with one of {', '.join(_FIELDS)}")
         fields[key] = None if value == "none" else value
     try:
+        # Not strict: every value is a text here, and "3" is the number where the field is one.
         return msgspec.convert(fields, Fault, strict=False)
     except msgspec.ValidationError as error:
         raise ValueError(f"fault {text!r}: {error}") from None

@@ -127,6 +127,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ValueError(f"a fault needs after >= 0 and times >= 1, not {self.after} and {self.times}")
         if self.delay < 0 or self.interval < 0 or (self.size is not None and self.size < 0):
             raise ValueError("a fault's delay, interval and size cannot be negative")
+        # The genuine answer is made by doing what was asked for.
         if self.takes_effect is False and self.kind in self.spoilers:
             raise ValueError(f"a fault of kind {self.kind!r} needs the genuine answer, so it takes effect")
 

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from aiohttp import web
 
@@ -14,43 +15,6 @@ from kallglot_async.emulator.faults.plan import Fault
 
 # SO_LINGER on with zero seconds turns a close into a TCP reset.
 _NO_LINGER = struct.pack("ii", 1, 0)
-
-
-class Stop:
-    """Tells exchanges that are held back by a fault that the emulator is closing."""
-
-    __slots__ = ("_held", "_is_set")
-
-    def __init__(self) -> None:
-        self._is_set = False
-        self._held: set[asyncio.Future[None]] = set()
-
-    def set(self) -> None:
-        """Let go of everything that is held back, now and from now on."""
-        self._is_set = True
-        for future in self._held:
-            _release(future)
-
-    async def hold(self, seconds: float | None) -> bool:
-        """Wait so many seconds (None: for ever); True if the emulator stopped meanwhile."""
-        if self._is_set:
-            return True
-        loop = asyncio.get_running_loop()
-        future = loop.create_future()
-        timer = None if seconds is None else loop.call_later(seconds, _release, future)
-        self._held.add(future)
-        try:
-            await future
-        finally:
-            self._held.discard(future)
-            if timer is not None:
-                timer.cancel()
-        return self._is_set
-
-
-def _release(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 def plain_response(answer: Answer | None) -> web.StreamResponse:
@@ -66,14 +30,24 @@ def plain_response(answer: Answer | None) -> web.StreamResponse:
 
 
 class Line:
-    """One connection, past aiohttp (what a fault sends need not be HTTP), and the answer that would be sent on it."""
+    """One connection, past aiohttp (what a fault sends need not be HTTP), and the answer that would be sent on it.
 
-    __slots__ = ("answer", "stop", "transport")
+    `stop` is set when the emulator closes, which lets go of whatever is held back.
+    """
 
-    def __init__(self, transport: asyncio.Transport, answer: Answer, stop: Stop) -> None:
+    __slots__ = ("_stop", "answer", "transport")
+
+    def __init__(self, transport: asyncio.Transport, answer: Answer, stop: asyncio.Event) -> None:
         self.transport = transport
         self.answer = answer
-        self.stop = stop
+        self._stop = stop
+
+    async def hold(self, seconds: float | None) -> bool:
+        """Wait so many seconds (None: for ever); True if the emulator closes meanwhile."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+        return self._stop.is_set()
 
     def send(self, data: bytes) -> None:
         """Put bytes on the wire as they are."""
@@ -85,6 +59,7 @@ class Line:
 
     def abort(self) -> None:
         """Reset the connection."""
+        # asyncio's own abort() closes in order where nothing is left unread: only the option makes it a reset.
         sock: socket.socket | None = self.transport.get_extra_info("socket")
         if sock is not None and not self.transport.is_closing():
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
@@ -93,7 +68,7 @@ class Line:
     async def drip(self, data: bytes, interval: float) -> None:
         """Send byte by byte, then close; ends early when the emulator stops or the client goes."""
         for place in range(len(data)):
-            if self.transport.is_closing() or await self.stop.hold(interval):
+            if self.transport.is_closing() or await self.hold(interval):
                 break
             self.send(data[place : place + 1])
         self.close()
@@ -122,7 +97,7 @@ class CustomFault(Fault, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 async def faulty_response(
-    request: web.BaseRequest, answer: Answer | None, fault: Fault, stop: Stop
+    request: web.BaseRequest, answer: Answer | None, fault: Fault, stop: asyncio.Event
 ) -> web.StreamResponse:
     """Deliver the way the fault wants it; None is for faults that send no answer.
 
@@ -149,7 +124,8 @@ async def _close(line: Line, fault: Fault) -> None:
 
 
 async def _hang(line: Line, fault: Fault) -> None:
-    await line.stop.hold(None)
+    # Ends with the emulator, or by cancellation when the client goes.
+    await line.hold(None)
     line.abort()
 
 
@@ -161,12 +137,12 @@ async def _cut_body(line: Line, fault: Fault) -> None:
 
 
 async def _drip(line: Line, fault: Fault) -> None:
-    line.send(line.sized_head())
+    line.send(line.sized_head())  # at once, so that a client's time limit for the head does not help it
     await line.drip(line.answer.body, fault.interval)
 
 
 async def _slow(line: Line, fault: Fault) -> None:
-    if await line.stop.hold(fault.delay):
+    if await line.hold(fault.delay):
         line.abort()
 
 
