@@ -288,7 +288,7 @@ def emulator(
     """
     from kallglot_async.cli.serve import serve
     from kallglot_async.emulator import Emulator, Latency
-    from kallglot_async.emulator.fault_text import parse_fault
+    from kallglot_async.emulator.faults.parsing import parse_fault
 
     try:
         law = Latency.log_normal(median=latency_median, sigma=latency_sigma) if latency_median else Latency.immediate()

@@ -56,8 +56,7 @@ def _stopped() -> Iterator[asyncio.Event]:
 def _announce(emulator: Emulator, ids: list[str], *, as_json: bool) -> None:
     url, key = emulator.base_url, emulator.api_key
     if as_json:
-        control = f"{emulator.origin}/__emulator__/"
-        write_line(encode_line({"base_url": url, "api_key": key, "control_url": control, "ids": ids}))
+        write_line(encode_line({"base_url": url, "api_key": key, "ids": ids}))
         return
     lines = [
         f"Kallglot emulator at {url} with key {key}; Ctrl-C stops it.",

@@ -11,22 +11,21 @@ It is written from the API's documentation and sample bodies and imports nothing
 package, so that it cannot share the client's mistakes. What the documentation leaves open is decided, and
 said, at the place where it matters.
 
-Modules, from the bottom: `clock`, `seeding`, `plans`, `latency`; `limits`, `scenarios`, `content`, `analyses`;
-`transcripts`, `sessions`; `routes`, `faults`, `fault_text`, `settings`, `journal`; `views`, `answers`, `audio`,
-`recordings`, `orders`, `ledger`, `fault_bodies`, `wire`; `exchange` (one request), `webhooks` (events and their
-deliveries), `neighbours` (the operations on sessions, transcripts and recordings), `service` (all operations),
-`app` (key, limits and faults around them), `control` (the control plane), `server` (the lifetime).
+Rooms, from the bottom: `clock`, `seeding`; `analyses` (how long they take, what they find, how they are asked for
+and shown), `calls` (stories, sessions, transcripts, recordings), `faults` (what goes wrong on purpose); `routes`,
+`limits`, `ledger` (what must not happen twice), `journal`, `webhooks`, `envelopes` (answers and errors), `request`
+(one request on its way); `settings`; `api` (key, limits and faults around the operations); `server` (the lifetime).
 """
 
-from kallglot_async.emulator.analyses import AnalysisRecord, Revision
-from kallglot_async.emulator.control import EmulatorState
-from kallglot_async.emulator.faults import Fault, FaultKind
+from kallglot_async.emulator.analyses.latency import Latency
+from kallglot_async.emulator.analyses.store import AnalysisRecord
+from kallglot_async.emulator.api import EmulatorState
+from kallglot_async.emulator.calls.sessions import SessionRecord
+from kallglot_async.emulator.faults.plan import Fault, FaultKind
 from kallglot_async.emulator.journal import Journal, JournalEntry
-from kallglot_async.emulator.latency import Latency
-from kallglot_async.emulator.limits import WindowKind
-from kallglot_async.emulator.plans import PlanName
+from kallglot_async.emulator.limits import PlanName, WindowKind
+from kallglot_async.emulator.routes import Revision
 from kallglot_async.emulator.server import Emulator
-from kallglot_async.emulator.sessions import SessionRecord
 from kallglot_async.emulator.webhooks import Delivery, DeliveryLog, DeliveryState
 
 __all__ = [

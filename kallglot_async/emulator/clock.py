@@ -40,7 +40,7 @@ class Clock:
 
     def http_date(self) -> str:
         """The value of a `Date` header for now; built once per second."""
-        second = int(self.wall())
+        second = int(self.wall())  # the header has no fractions; rounding up would be a moment that is yet to come
         if second != self._date_second:
             self._date_second = second
             self._date = formatdate(second, usegmt=True)

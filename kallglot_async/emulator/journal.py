@@ -10,7 +10,7 @@ import msgspec
 
 
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One request. Requests to the control plane are not recorded."""
+    """One request."""
 
     number: int
     """Counted from 1."""
@@ -120,31 +120,27 @@ class Journal(Sequence[JournalEntry]):
             group: Only requests of this endpoint group.
             with_refused: Count what was refused too, not only what was accepted.
         """
-        counts = Counter(
-            entry.window
-            for entry in self._entries
-            if entry.window is not None and (with_refused or entry.accepted) and (group is None or entry.group == group)
-        )
+        counts = Counter(entry.window for entry in self._counted(group, with_refused) if entry.window is not None)
         return max(counts.values(), default=0)
 
     def max_within(self, seconds: float, *, group: str | None = None, with_refused: bool = False) -> int:
         """The most requests in any stretch shorter than `seconds`, wherever it begins.
 
-        Args:
-            seconds: Length of the stretch; its end is not part of it.
-            group: Only requests of this endpoint group.
-            with_refused: Count what was refused too, not only what was accepted.
+        The end of the stretch is not part of it; the rest is as for `max_per_window`.
         """
         most, recent = 0, deque[float]()
-        for entry in self._entries:
-            if not (with_refused or entry.accepted) or (group is not None and entry.group != group):
-                continue
+        for entry in self._counted(group, with_refused):
             recent.append(entry.at)
             # A microsecond of tolerance: sums of floating-point seconds do not meet a window's end exactly.
             while recent[0] <= entry.at - seconds + 1e-6:
                 recent.popleft()
             most = max(most, len(recent))
         return most
+
+    def _counted(self, group: str | None, with_refused: bool) -> Iterator[JournalEntry]:
+        for entry in self._entries:
+            if (with_refused or entry.accepted) and group in (None, entry.group):
+                yield entry
 
     def clear(self) -> None:
         """Forget everything; numbers start at 1 again."""

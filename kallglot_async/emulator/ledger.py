@@ -1,7 +1,6 @@
 """What must not happen twice: answers kept under idempotency keys, and credits.
 
-Documented: a key brings back status and body of the first successful response for about 24 hours, belongs to
-    the
+Documented: a key brings back status and body of the first successful response for about 24 hours, belongs to the
 organization, and must not come with another JSON body. Assumed where the documentation is silent: failed
 answers are not kept, a replay costs no credit, a failed analysis gives none back, and the same key on another
 path is a mismatch like another body.
@@ -10,11 +9,12 @@ path is a mismatch like another body.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from kallglot_async.emulator.answers import Answer, key_in_flight, key_reused, no_credits
+from kallglot_async.emulator.envelopes import Answer, Problem, problem_for
 
 KEY_LIFE = 24 * 3600.0
 """Seconds for which an idempotency key is remembered."""
@@ -31,42 +31,39 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IdempotencyStore:
-    """First successful answers by key.
-
-    Args:
-        life: Seconds after which a key is fresh again.
-    """
+    """First successful answers by key; after `life` seconds a key is fresh again."""
 
     __slots__ = ("_kept", "_life")
 
-    def __init__(self, life: float = KEY_LIFE) -> None:
+    def __init__(self, life: float) -> None:
         self._life = life
         self._kept: dict[str, _Kept] = {}
 
-    def find(self, key: str, fingerprint: bytes, now: float) -> Answer | None:
-        """The answer to repeat, or None when the key is fresh.
+    def once(self, key: str, fingerprint: bytes, act: Callable[[], Answer], *, now: float, delay: float) -> Answer:
+        """The answer of `act`, or that of the first time under this key.
+
+        For `delay` seconds, until its answer leaves, the first request is in flight.
 
         Raises:
-            Problem: 400 for another body, 409 while the first request is still being answered.
+            Problem: 400 for another fingerprint, 409 while the first request is in flight, or whatever `act` raises.
         """
         self._forget(now)
-        kept = self._kept.get(key)
-        if kept is None:
-            return None
-        if kept.fingerprint != fingerprint:
-            raise key_reused()
-        if now < kept.answered_at:
-            raise key_in_flight(max(1, math.ceil(kept.answered_at - now)))
-        return kept.answer
-
-    def keep(self, key: str, fingerprint: bytes, answer: Answer, now: float, *, answered_at: float) -> None:
-        """Remember a successful answer; until `answered_at` its request counts as in flight."""
+        if (kept := self._kept.get(key)) is not None:
+            if kept.fingerprint != fingerprint:
+                message = "This Idempotency-Key was used with a different request body."
+                raise Problem(400, "invalid_request_error", "idempotency_mismatch", message)
+            if now < kept.answered_at:
+                # That this 409 carries `Retry-After` is inferred.
+                raise problem_for(409, retry_after=max(1, math.ceil(kept.answered_at - now)))
+            return kept.answer
+        answer = act()  # where it raises nothing is kept: the same key may be tried again
         self._kept[key] = _Kept(
             fingerprint=fingerprint,
             answer=msgspec.structs.replace(answer, is_replay=True),
-            answered_at=answered_at,
+            answered_at=now + delay,
             forgotten_at=now + self._life,
         )
+        return answer
 
     def _forget(self, now: float) -> None:
         # Keys are kept in the order of their age and all live equally long, so the old ones are in front.
@@ -79,15 +76,12 @@ class IdempotencyStore:
 
 def fingerprint(path: str, fields: dict[str, Any]) -> bytes:
     """What makes two requests the same: the path and the JSON value of the body, however it was spelled."""
+    # Sorted, as the order of members is no part of a JSON value.
     return path.encode() + b"\n" + msgspec.json.encode(fields, order="sorted")
 
 
 class Credits:
-    """API credits of one billing period, charged in revision B only.
-
-    Args:
-        granted: Credits at the start; None: never exhausted.
-    """
+    """API credits of one billing period, charged in revision B only; None granted are never exhausted."""
 
     __slots__ = ("_granted", "used")
 
@@ -107,7 +101,7 @@ class Credits:
             Problem: 402, if there is none left.
         """
         if self._granted is not None and self.remaining <= 0:
-            raise no_credits()
+            raise problem_for(402)
         self.used += 1
 
     def headers(self) -> dict[str, str]:

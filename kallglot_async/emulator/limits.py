@@ -1,6 +1,6 @@
-"""Rate-limit windows: fixed, sliding and token bucket, and the budget that combines group and plan.
+"""Rate limits: the documented plans, three ways of counting, and the budget that combines group and plan.
 
-Which of the three the real service uses is not documented, nor is any of this:
+Which way of counting the real service uses is not documented, nor is any of this:
 
 - A refused request is taken not to consume budget. (If it did, a client that keeps asking would never get
   in.)
@@ -15,15 +15,42 @@ All times here are Unix seconds on the server's clock.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections import deque
-from typing import Literal, Protocol
+from typing import Literal
 
 import msgspec
 
-from kallglot_async.emulator.plans import MINUTE, PLANS, PlanName
-
 WindowKind = Literal["fixed", "sliding", "token_bucket"]
 """How requests are counted."""
+
+PlanName = Literal["free", "starter", "pro", "unlimited"]
+"""The plans that can be emulated; `unlimited` stands for Enterprise, whose limits are custom."""
+
+MINUTE = 60.0
+"""Length of a documented window in seconds."""
+
+GROUPS = ("sessions.write", "sessions.read", "recordings", "analysis", "webhooks")
+"""The endpoint groups that have a budget of their own; creating and retrieving analyses share `analysis`."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What one plan allows."""
+
+    overall: int | None
+    """Requests per minute over all groups; None: no limit."""
+    groups: dict[str, int]
+    """Requests per minute by endpoint group; a group that is missing has only the overall limit."""
+
+
+# Revision B calls its tiers non-binding and points at the live headers, so the tables of revision A serve both.
+PLANS: dict[PlanName, Plan] = {
+    # The documentation has no column of group limits for the free plan: its overall limit is taken for each.
+    "free": Plan(overall=60, groups=dict.fromkeys(GROUPS, 60)),
+    "starter": Plan(overall=120, groups=dict(zip(GROUPS, (60, 120, 60, 30, 60), strict=True))),
+    "pro": Plan(overall=600, groups=dict(zip(GROUPS, (300, 600, 300, 150, 300), strict=True))),
+    "unlimited": Plan(overall=None, groups={}),
+}
 
 # A wait below this is rounding of floating-point arithmetic, not a wait.
 _GRAIN = 1e-6
@@ -46,41 +73,45 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Number of the fixed window, counted from the Unix epoch; None for the other kinds."""
 
 
-class Window(Protocol):
-    """A counter of requests against one limit."""
+class Window(ABC):
+    """A counter of requests against one limit of so many in a period of seconds."""
 
-    limit: int
-
-    def wait(self, now: float) -> float:
-        """Seconds until one more request is accepted; 0 means now."""
-
-    def count(self, now: float) -> None:
-        """Charge one request."""
-
-    def remaining(self, now: float) -> int:
-        """Requests that would be accepted at once."""
-
-    def resets_at(self, now: float) -> float:
-        """The moment that `X-RateLimit-Reset` names."""
-
-    def number(self, now: float) -> int | None:
-        """The number of the current fixed window, if there are such."""
-
-
-class FixedWindow:
-    """`limit` requests in each period; periods begin at multiples of their length since the Unix epoch."""
-
-    __slots__ = ("_counted", "_current", "_period", "limit")
+    __slots__ = ("_period", "limit")
 
     def __init__(self, limit: int, period: float) -> None:
         self.limit = limit
         self._period = period
-        self._current = -1
-        self._counted = 0
+
+    @abstractmethod
+    def count(self, now: float) -> None:
+        """Charge one request."""
+
+    @abstractmethod
+    def remaining(self, now: float) -> int:
+        """Requests that would be accepted at once."""
+
+    @abstractmethod
+    def resets_at(self, now: float) -> float:
+        """The moment that `X-RateLimit-Reset` names."""
 
     def wait(self, now: float) -> float:
-        """Seconds until the next window, if this one is used up."""
+        """Seconds until one more request is accepted; 0 means now."""
         return 0.0 if self.remaining(now) else max(_GRAIN, self.resets_at(now) - now)
+
+    def number(self, now: float) -> int | None:
+        """The number of the current fixed window; None where there are no such."""
+        return None
+
+
+class FixedWindow(Window):
+    """`limit` requests in each period; periods begin at multiples of their length since the Unix epoch."""
+
+    __slots__ = ("_counted", "_current")
+
+    def __init__(self, limit: int, period: float) -> None:
+        super().__init__(limit, period)
+        self._current = -1
+        self._counted = 0
 
     def count(self, now: float) -> None:
         """Charge one request to the window that `now` is in."""
@@ -105,19 +136,14 @@ class FixedWindow:
             self._current, self._counted = number, 0
 
 
-class SlidingWindow:
+class SlidingWindow(Window):
     """`limit` requests in any stretch of one period: a log of the moments of the last requests."""
 
-    __slots__ = ("_log", "_period", "limit")
+    __slots__ = ("_log",)
 
     def __init__(self, limit: int, period: float) -> None:
-        self.limit = limit
-        self._period = period
+        super().__init__(limit, period)
         self._log: deque[float] = deque()
-
-    def wait(self, now: float) -> float:
-        """Seconds until the oldest request leaves, if the log is full."""
-        return 0.0 if self.remaining(now) else max(_GRAIN, self._log[0] + self._period - now)
 
     def count(self, now: float) -> None:
         """Log one request."""
@@ -133,23 +159,20 @@ class SlidingWindow:
         """The moment the oldest logged request leaves; now if there is none."""
         return self._log[0] + self._period if self._log else now
 
-    def number(self, now: float) -> None:
-        """A sliding window has no number."""
 
-
-class TokenBucket:
+class TokenBucket(Window):
     """A bucket of `limit` tokens, refilled evenly with `limit` tokens per period; starts full."""
 
-    __slots__ = ("_filled_at", "_rate", "_tokens", "limit")
+    __slots__ = ("_filled_at", "_rate", "_tokens")
 
     def __init__(self, limit: int, period: float) -> None:
-        self.limit = limit
+        super().__init__(limit, period)
         self._rate = limit / period
         self._tokens = float(limit)
         self._filled_at = -math.inf
 
     def wait(self, now: float) -> float:
-        """Seconds until a whole token is there."""
+        """Seconds until a whole token is there, which is sooner than the reset."""
         self._fill(now)
         missing = 1.0 - self._tokens
         return max(_GRAIN, missing / self._rate) if missing > _GRAIN else 0.0
@@ -169,16 +192,14 @@ class TokenBucket:
         self._fill(now)
         return now + (self.limit - self._tokens) / self._rate
 
-    def number(self, now: float) -> None:
-        """A bucket has no windows to number."""
-
     def _fill(self, now: float) -> None:
+        # A clock that is set back must not take tokens away.
         elapsed = max(0.0, now - self._filled_at)
         self._tokens = min(float(self.limit), self._tokens + elapsed * self._rate)
         self._filled_at = now
 
 
-_WINDOWS: dict[WindowKind, type[FixedWindow] | type[SlidingWindow] | type[TokenBucket]] = {
+_WINDOWS: dict[WindowKind, type[Window]] = {
     "fixed": FixedWindow,
     "sliding": SlidingWindow,
     "token_bucket": TokenBucket,
@@ -186,14 +207,7 @@ _WINDOWS: dict[WindowKind, type[FixedWindow] | type[SlidingWindow] | type[TokenB
 
 
 class Budget:
-    """The limits of one organization: one window per endpoint group and one over all.
-
-    Args:
-        groups: Requests per period by endpoint group.
-        overall: Requests per period over all groups; None: no such limit.
-        period: Seconds.
-        window: How requests are counted.
-    """
+    """The limits of one organization: one window per endpoint group and one over all (None: no such limit)."""
 
     __slots__ = ("_groups", "_overall")
 
@@ -211,6 +225,7 @@ class Budget:
         """Charge one request if both limits allow it; None when no limit applies to it."""
         own = self._groups.get(group) if group else None
         windows = [window for window in (own, self._overall) if window is not None]
+        # Both are asked before either is charged: what one refuses must not cost at the other.
         for window in windows:
             if (wait := window.wait(now)) > 0:
                 return _verdict(window, now, retry_in=wait)
@@ -231,13 +246,9 @@ def _verdict(window: Window, now: float, retry_in: float = 0.0) -> Verdict:
 
 
 def make_budget(*, plan: PlanName, rate_limit: tuple[int, float] | None, window: WindowKind, speed: float) -> Budget:
-    """The budget of a plan, or of an override that limits only the analysis group.
+    """The budget of a plan, or of requests and seconds that replace it and limit only the analysis group.
 
-    Args:
-        plan: Row of the documented tables.
-        rate_limit: Requests and seconds; replaces the plan's limits.
-        window: How requests are counted.
-        speed: Divides the length of the windows.
+    `speed` divides the length of the windows.
     """
     if rate_limit is not None:
         requests, seconds = rate_limit

@@ -1,4 +1,4 @@
-"""The API's routes as data, and the match of a path against them."""
+"""The API's routes and revisions as data, and the match of a path against them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from typing import Literal
 
 import msgspec
 
-from kallglot_async.emulator.analyses import Revision
+Revision = Literal["a", "b"]
+"""The two documented revisions of the API."""
+
+PREFIXES: dict[Revision, str] = {"a": "ana", "b": "anl"}
+"""Prefix of an analysis's id by revision: it alone tells the revision."""
 
 Operation = Literal[
     "analyses.create",
@@ -34,50 +38,34 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     pattern: tuple[str, ...]
     """Segments after the base path; `{id}` matches any one segment."""
     group: str
-    """Endpoint group whose budget pays; that retrieving counts like creating is an assumption."""
+    """Endpoint group whose budget pays."""
     revision: Revision | None
     """The revision that has this route; None: both, the body or the emulator's `revision` decides."""
     is_public: bool = False
     """Whether it needs no key and is no business of the rate limit: another host's, in truth."""
 
 
-def _neighbour(operation: Operation, group: str, *pattern: str, method: str = "GET") -> Route:
-    return Route(operation=operation, method=method, pattern=pattern, group=group, revision=None)
+def _route(
+    operation: Operation, group: str, path: str, *, method: str = "GET", revision: Revision | None = None
+) -> Route:
+    return Route(operation=operation, method=method, pattern=tuple(path.split("/")), group=group, revision=revision)
 
 
 ROUTES = (
-    Route(
-        operation="analyses.create",
-        method="POST",
-        pattern=("sessions", "{id}", "analysis"),
-        group="analysis",
-        revision=None,
-    ),
-    Route(
-        operation="analyses.retrieve",
-        method="GET",
-        pattern=("analysis", "{id}"),
-        group="analysis",
-        revision="a",
-    ),
-    Route(
-        operation="analyses.retrieve",
-        method="GET",
-        pattern=("analyses", "{id}"),
-        group="analysis",
-        revision="b",
-    ),
-    _neighbour("sessions.retrieve", "sessions.read", "sessions", "{id}"),
-    _neighbour("sessions.end", "sessions.write", "sessions", "{id}", "end", method="POST"),
+    _route("analyses.create", "analysis", "sessions/{id}/analysis", method="POST"),
+    # That retrieving counts like creating is an assumption.
+    _route("analyses.retrieve", "analysis", "analysis/{id}", revision="a"),
+    _route("analyses.retrieve", "analysis", "analyses/{id}", revision="b"),
+    _route("sessions.retrieve", "sessions.read", "sessions/{id}"),
+    _route("sessions.end", "sessions.write", "sessions/{id}/end", method="POST"),
     # Which group pays for transcripts and for lists of recordings is not documented.
-    _neighbour("sessions.transcript", "sessions.read", "sessions", "{id}", "transcript"),
-    _neighbour("sessions.recordings", "recordings", "sessions", "{id}", "recordings"),
-    _neighbour("recordings.retrieve", "recordings", "recordings", "{id}"),
-    _neighbour("recordings.download", "recordings", "recordings", "{id}", "download"),
-    _neighbour("recordings.audio", "recordings", "recordings", "{id}", "audio"),
+    _route("sessions.transcript", "sessions.read", "sessions/{id}/transcript"),
+    _route("sessions.recordings", "recordings", "sessions/{id}/recordings"),
+    _route("recordings.retrieve", "recordings", "recordings/{id}"),
+    _route("recordings.download", "recordings", "recordings/{id}/download"),
+    _route("recordings.audio", "recordings", "recordings/{id}/audio"),
 )
 """Every route that is emulated."""
-
 
 # What `storage.kallglot.com` is in the documentation: pre-signed links, whose last segment is their only key.
 STORAGE = Route(
@@ -92,6 +80,7 @@ def match(path: str) -> tuple[Route, str] | None:
         return STORAGE, segments[1]
     if segments[0] != BASE_PATH[1:]:
         return None
+    # Ten routes: a loop is as fast as any tree would be.
     for route in ROUTES:
         if len(route.pattern) != len(segments) - 1:
             continue

@@ -22,12 +22,14 @@ _WELL_FORMED = re.compile(r"[A-Za-z0-9]{2,8}_[A-Za-z0-9_-]{1,124}")
 
 def digest(seed: int, *parts: object) -> int:
     """A 64-bit hash of the seed and the parts; equal in every process and on every platform."""
+    # A separator that no id has: ("a", "bc") and ("ab", "c") must not be the same.
     text = "\x1f".join(map(str, (seed, *parts)))
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
 
 
 def fraction(seed: int, *parts: object) -> float:
     """A uniform figure in (0, 1) that belongs to the parts."""
+    # Never 0 or 1: a quantile function has no value there.
     return (digest(seed, *parts) + 0.5) / 2.0**64
 
 

@@ -6,23 +6,19 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
-from types import TracebackType
 from typing import Self
 
 from aiohttp import web
 
-from kallglot_async.emulator import control
-from kallglot_async.emulator.analyses import AnalysisRecord, Revision
-from kallglot_async.emulator.app import Api
+from kallglot_async.emulator.analyses.latency import Latency
+from kallglot_async.emulator.analyses.store import AnalysisRecord
+from kallglot_async.emulator.api import Api, EmulatorState
+from kallglot_async.emulator.calls.sessions import Sessions
 from kallglot_async.emulator.clock import Clock
-from kallglot_async.emulator.control import EmulatorState
-from kallglot_async.emulator.faults import Fault
+from kallglot_async.emulator.faults.plan import Fault
 from kallglot_async.emulator.journal import Journal
-from kallglot_async.emulator.latency import Latency
-from kallglot_async.emulator.limits import WindowKind
-from kallglot_async.emulator.plans import PlanName
-from kallglot_async.emulator.routes import BASE_PATH
-from kallglot_async.emulator.sessions import Sessions, SessionStore
+from kallglot_async.emulator.limits import PlanName, WindowKind
+from kallglot_async.emulator.routes import BASE_PATH, Revision
 from kallglot_async.emulator.settings import Settings
 from kallglot_async.emulator.webhooks import DeliveryLog
 
@@ -107,52 +103,24 @@ class Emulator:
         webhook_losses: float = 0.0,
         webhook_reorder: bool = False,
     ) -> None:
-        self._settings = Settings(
-            plan=plan,
-            seed=seed,
-            host=host,
-            port=port,
-            api_key=api_key,
-            rate_limit=rate_limit,
-            window=window,
-            retry_after=retry_after,
-            rate_headers=rate_headers,
-            latency=Latency.log_normal() if latency is None else latency,
-            failure_rate=failure_rate,
-            adopt_unknown=adopt_unknown,
-            revision=revision,
-            credits=credits,
-            speed=speed,
-            clock_skew=clock_skew,
-            faults=tuple(faults),
-            journal_bound=journal_bound,
-            clock=clock,
-            epoch=epoch,
-            webhook_url=webhook_url,
-            webhook_secret=webhook_secret,
-            webhook_duplicates=webhook_duplicates,
-            webhook_losses=webhook_losses,
-            webhook_reorder=webhook_reorder,
-        )
+        # Whatever is named above, and checked by `Settings`, under the same name.
+        options = {name: value for name, value in locals().items() if name != "self"}
+        options |= {"latency": latency or Latency.log_normal(), "faults": tuple(faults)}
+        self._settings = Settings(**options)
         self.deliveries = DeliveryLog()
         """Every webhook delivery of this run, with its attempts; readable after closing too."""
-        self.sessions = Sessions(self._find_sessions)
+        self.sessions = Sessions(seed=seed, revision=revision, clock=lambda: self._running.clock, speed=speed)
         """The sessions of this run: seed more, look one up by its id, or go through all."""
         self._api: Api | None = None
         self._runner: web.ServerRunner | None = None
         self._sending: asyncio.Task[None] | None = None
-        self._port = port
+        self._port = port  # the one that was asked for, until there is a listener
 
     async def __aenter__(self) -> Self:
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     def __repr__(self) -> str:
@@ -174,7 +142,8 @@ class Emulator:
             epoch=time.time() if settings.epoch is None else settings.epoch,
             skew=settings.clock_skew,
         )
-        self._api = Api(settings, clock, self.deliveries)
+        # A clock and an API of its own for each run: an event loop's time means nothing in the next loop.
+        self._api = Api(settings, clock, deliveries=self.deliveries, sessions=self.sessions)
         # Cancelling handlers when their client goes keeps a hang from outliving the connection.
         server = web.Server(self._handle, handler_cancellation=True, access_log=None, logger=_logger)
         runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN)
@@ -192,6 +161,7 @@ class Emulator:
         """Stop listening and sending, close every connection; twice is fine. The journal stays readable."""
         sending, self._sending = self._sending, None
         if sending is not None:
+            # Waited for and not awaited: a cancellation of our caller's must not be taken for the sender's.
             sending.cancel()
             await asyncio.wait([sending])
             if not sending.cancelled():
@@ -199,7 +169,7 @@ class Emulator:
         runner, self._runner = self._runner, None
         if runner is None:
             return
-        self._running.stop()
+        self._running.stop()  # before the clean-up, which waits for the handlers that faults hold back
         await runner.cleanup()
 
     @property
@@ -209,7 +179,7 @@ class Emulator:
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port; the control plane is below it at `/__emulator__/`."""
+        """Scheme, host and port."""
         if self._runner is None:
             raise RuntimeError("the emulator is not running; use it in 'async with'")
         host = self._settings.host
@@ -241,7 +211,7 @@ class Emulator:
             The ids, the same for the same seed.
         """
         api = self._running
-        return api.service.seed_analyses(count, revision, api.clock.now())
+        return api.analyses.seed(count, revision, api.clock.now())
 
     def analysis(self, id: str) -> AnalysisRecord:
         """The truth about one analysis.
@@ -250,7 +220,7 @@ class Emulator:
             KeyError: There is none with this id.
         """
         api = self._running
-        analysis = api.service.analyses.get(id)
+        analysis = api.analyses.store.get(id)
         if analysis is None:
             raise KeyError(id)
         return analysis.record(api.clock.now())
@@ -259,7 +229,7 @@ class Emulator:
         """The truth about all analyses, in the order of their creation."""
         api = self._running
         now = api.clock.now()
-        return [analysis.record(now) for analysis in api.service.analyses]
+        return [analysis.record(now) for analysis in api.analyses.store]
 
     def add_fault(self, fault: Fault) -> None:
         """Declare a fault; of several that match a request the first declared one is applied."""
@@ -278,8 +248,8 @@ class Emulator:
         self._running.reset()
 
     def state(self) -> EmulatorState:
-        """Counts and figures, as the control plane shows them."""
-        return control.state(self._running)
+        """Counts and figures of this moment."""
+        return self._running.state()
 
     @property
     def _running(self) -> Api:
@@ -287,12 +257,6 @@ class Emulator:
             raise RuntimeError("the emulator has not been started; use it in 'async with'")
         return self._api
 
-    def _find_sessions(self) -> tuple[SessionStore, float]:
-        api = self._running
-        return api.service.neighbours.sessions, api.clock.now()
-
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        api = self._running
-        if request.path.startswith(control.PREFIX):
-            return await control.handle(api, request)
-        return await api.handle(request)
+        # Of its own, so that a benchmark can put a network, or another service's dialect, in front of the API.
+        return await self._running.handle(request)

@@ -10,11 +10,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from kallglot_async.emulator.analyses import Revision
-from kallglot_async.emulator.faults import Fault
-from kallglot_async.emulator.latency import Latency
-from kallglot_async.emulator.limits import WindowKind
-from kallglot_async.emulator.plans import PLANS, PlanName
+from kallglot_async.emulator.analyses.latency import Latency
+from kallglot_async.emulator.faults.plan import Fault
+from kallglot_async.emulator.limits import PLANS, PlanName, WindowKind
+from kallglot_async.emulator.routes import Revision
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhook_reorder: bool
 
     def __post_init__(self) -> None:
-        check_key(self.api_key)
+        check_key(self.api_key)  # first of all: a live key must not get as far as into another message
         if not is_loopback(self.host):
             raise ValueError(f"the emulator listens on this machine only, not on {self.host!r}; use 127.0.0.1")
         _one_of("plan", self.plan, tuple(PLANS))
@@ -59,8 +58,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _one_of("revision", self.revision, get_args(Revision))
         if not (0 < self.speed < math.inf):
             raise ValueError(f"speed must be a positive number, not {self.speed}")
-        if not 0.0 <= self.failure_rate <= 1.0:
-            raise ValueError(f"failure_rate is a share between 0 and 1, not {self.failure_rate}")
         if self.credits is not None and self.credits < 0:
             raise ValueError(f"credits cannot be negative: {self.credits}")
         if self.rate_limit is not None and not (self.rate_limit[0] >= 1 and 0 < self.rate_limit[1] < math.inf):
@@ -69,9 +66,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             check_target(self.webhook_url)
         if not self.webhook_secret:
             raise ValueError("webhook_secret cannot be empty")
-        for name, share in (("duplicates", self.webhook_duplicates), ("losses", self.webhook_losses)):
-            if not 0.0 <= share <= 1.0:
-                raise ValueError(f"webhook_{name} is a share between 0 and 1, not {share}")
+        for name in ("failure_rate", "webhook_duplicates", "webhook_losses"):
+            if not 0.0 <= (share := getattr(self, name)) <= 1.0:
+                raise ValueError(f"{name} is a share between 0 and 1, not {share}")
 
 
 def check_key(api_key: str) -> None:
@@ -89,7 +86,7 @@ def check_key(api_key: str) -> None:
 def is_loopback(host: str) -> bool:
     """Whether the host is a numeric loopback address; names are not looked up."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host).is_loopback  # 127.0.0.0/8 and ::1
     except ValueError:
         return False
 

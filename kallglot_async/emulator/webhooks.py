@@ -18,7 +18,6 @@ import hmac
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from functools import partial
 from heapq import heappop, heappush
 from typing import Any, Literal, overload
 
@@ -119,13 +118,7 @@ class _Parcel(msgspec.Struct, frozen=True):
 
 
 class WebhookSender:
-    """Makes events and delivers them, while `run` runs.
-
-    Args:
-        settings: Where to send, with which secret, and what shall go wrong.
-        clock: Decides what is due.
-        deliveries: What becomes of every delivery is written here.
-    """
+    """Makes events and delivers them, while `run` runs; writes down what becomes of every delivery."""
 
     __slots__ = ("_clock", "_deliveries", "_due", "_events", "_number", "_run", "_settings", "_wake")
 
@@ -141,7 +134,7 @@ class WebhookSender:
     def reset(self) -> None:
         """Forget every event and delivery; what is on its way arrives, but is recorded nowhere."""
         self._run += 1
-        self._due: list[tuple[float, int, Callable[[], _Parcel | None]]] = []
+        self._due: list[tuple[float, int, Callable[[], None] | _Parcel]] = []
         self._events: Counter[tuple[str, str]] = Counter()
         self._deliveries.clear()
 
@@ -149,18 +142,15 @@ class WebhookSender:
         """Whether an event has somewhere to go: to the account's address, or to this one."""
         return self._settings.webhook_url is not None or url is not None
 
-    def schedule(self, at: float, announce: Callable[[], None]) -> None:
-        """Have `announce` called at a moment in seconds since the start."""
-        self._push(at, announce)
+    def schedule(self, at: float, due: Callable[[], None] | _Parcel) -> None:
+        """Have a function called, or a parcel sent, at a moment in seconds since the start."""
+        # The number keeps what is due at the same moment in order, and the heap from comparing functions.
+        self._number += 1
+        heappush(self._due, (at, self._number, due))
+        self._wake.set()
 
     def announce(self, type: str, data: dict[str, Any], *, url: str | None = None) -> None:
-        """Make an event of what has happened just now, and deliver it.
-
-        Args:
-            type: Its type, for example `session.ended`.
-            data: What it is about, with an `id`.
-            url: An address that wants it besides the account's own.
-        """
+        """Make an event of what has happened to `data` just now; `url` wants it besides the account's own address."""
         subject = str(data["id"])
         seed, now = self._settings.seed, self._clock.now()
         event_id = make_id("evt", seed, type, subject, self._events[type, subject])
@@ -193,12 +183,7 @@ class WebhookSender:
             is_late = copy > 0 or self._settings.webhook_reorder
             delay = fraction(seed, "late", delivery.id) * _SPREAD / speed if is_late else 0.0
             parcel = _Parcel(delivery.id, delivery.url, body, int(self._clock.wall()), self._run)
-            self._push(now + delay, partial(_itself, parcel))
-
-    def _push(self, at: float, action: Callable[[], _Parcel | None]) -> None:
-        self._number += 1
-        heappush(self._due, (at, self._number, action))
-        self._wake.set()
+            self.schedule(now + delay, parcel)
 
     async def run(self) -> None:
         """Deliver what is due, for ever; cancel it to stop."""
@@ -207,8 +192,12 @@ class WebhookSender:
         async with aiohttp.ClientSession(timeout=timeout) as session, asyncio.TaskGroup() as attempts:
             while True:
                 while self._due and self._due[0][0] <= self._clock.now():
-                    if (parcel := heappop(self._due)[2]()) is not None:
-                        attempts.create_task(self._attempt(session, room, parcel))
+                    due = heappop(self._due)[2]
+                    if isinstance(due, _Parcel):
+                        attempts.create_task(self._attempt(session, room, due))
+                    else:
+                        due()
+                # No await since the last look at what is due, so nothing can have been added unnoticed.
                 self._wake.clear()
                 seconds = max(_LEAST_SLEEP, self._due[0][0] - self._clock.now()) if self._due else None
                 with suppress(TimeoutError):
@@ -228,10 +217,11 @@ class WebhookSender:
                     status = response.status
             except (aiohttp.ClientError, OSError):  # TimeoutError is an OSError
                 status = None
-        if parcel.run == self._run:
+        if parcel.run == self._run:  # else it was forgotten meanwhile
             self._on_answer(parcel, status)
 
     def _headers(self, parcel: _Parcel) -> dict[str, str]:
+        # Anew for each attempt: with the first stamp every late retry would be too old for its receiver.
         stamp = int(self._clock.wall())
         signed = f"{stamp}.".encode() + parcel.body
         signature = hmac.new(self._settings.webhook_secret.encode(), signed, hashlib.sha256).hexdigest()
@@ -250,17 +240,13 @@ class WebhookSender:
         state: DeliveryState = "pending"
         if status is not None and 200 <= status < 300:
             state = "delivered"
-        elif failed == len(RETRY_DELAYS):
+        elif failed == len(RETRY_DELAYS):  # that was the last one
             state = "failed"
         else:
             jitter = 1.0 + _JITTER * (2.0 * fraction(self._settings.seed, "retry", delivery.id, failed) - 1.0)
-            self._push(now + RETRY_DELAYS[failed] * jitter / self._settings.speed, partial(_itself, parcel))
+            self.schedule(now + RETRY_DELAYS[failed] * jitter / self._settings.speed, parcel)
         self._deliveries.put(
             msgspec.structs.replace(
                 delivery, state=state, times=(*delivery.times, now), statuses=(*delivery.statuses, status)
             )
         )
-
-
-def _itself(parcel: _Parcel) -> _Parcel:
-    return parcel

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
-from support.raw_server import RawServer, analysis, answer
+from support.wire_faults import RawServer, analysis, answer
 
 import kallglot_async
 from kallglot_async import (

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.pretty import pretty_repr
 from support.payloads import PAYLOADS
-from support.raw_server import RawServer, answer
+from support.wire_faults import RawServer, answer
 
 from kallglot_async import (
     ConfigurationError,

@@ -20,11 +20,12 @@ from typing import Any
 
 import aiohttp
 import anyio
+import msgspec
 import pytest
 import trustme
 from aiohttp.abc import AbstractResolver, ResolveResult
 from support.fault_bench import KEY, Bench, BenchOf, Case, Matrix, create, retrieve, wait
-from support.raw_server import RawServer, analysis, answer, closing, silent
+from support.wire_faults import Connection, Fault, RawServer, analysis, answer, closing, dripping, late, silent
 
 from kallglot_async import (
     APIError,
@@ -50,8 +51,8 @@ from kallglot_async import (
     UnexpectedRedirectError,
     WaitTimeoutError,
 )
-from kallglot_async.emulator import Fault, Latency
-from kallglot_async.emulator.fault_bodies import gzip_bomb
+from kallglot_async.emulator import Latency
+from kallglot_async.emulator.faults.bodies import gzip_bomb
 
 MATRIX = Matrix()
 case, transient, lasting, harmless = MATRIX.case, MATRIX.transient, MATRIX.lasting, MATRIX.harmless
@@ -325,18 +326,23 @@ async def _(bench: Bench) -> None:
 
 @case("TLS", "closed in the handshake")
 async def _(bench: Bench) -> None:
-    server = await bench.server()
-    proxy = await bench.proxy(server.port, limit_data=0)
-    client = await bench.client(proxy.base_url.replace("http:", "https:"))
-    await bench.fails_with((ConnectError, ConnectionLostError), retrieve(client, "ana_1"), attempts=3)
-    assert (proxy.connections, bench.requests) == (3, 0)
+    accepted = 0
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal accepted
+        accepted += 1
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        client = await bench.client(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+        await bench.fails_with((ConnectError, ConnectionLostError), retrieve(client, "ana_1"), attempts=3)
+    assert accepted == 3
 
 
 @case("TLS", "handshake hangs")
 async def _(bench: Bench) -> None:
-    server = await bench.server()
-    proxy = await bench.proxy(server.port, timeout=True)
-    client = await bench.client(proxy.base_url.replace("http:", "https:"), connect_timeout=2.0)
+    server = await bench.server(silent)  # the handshake is no request: not even its head comes to an end
+    client = await bench.client(server.base_url.replace("http:", "https:"), connect_timeout=2.0)
     with lasts(6.0):
         await bench.fails(ConnectError, retrieve(client, "ana_1"), attempts=3)
 
@@ -490,14 +496,13 @@ for _name, _fault in LOSSES.items():
     case("loss", f"{_name}, whether it was created stays unknown")(_create_of_unknown_outcome(_fault))
 
 
-def _cut_anywhere(toxic: str) -> Callable[[Bench], Awaitable[None]]:
+def _cut_anywhere(*, reset: bool) -> Callable[[Bench], Awaitable[None]]:
     async def run(bench: Bench) -> None:
-        # Every byte of an answer is a place where it can end; the emulator counts what arrived.
-        length = len(OK)
-        for place in range(0, length, 7):
-            server = await bench.server(OK)
-            proxy = await bench.proxy(server.port, times=2, **{toxic: place})
-            client = await bench.client(proxy)
+        # Every byte of an answer is a place where it can end; the server counts what arrived.
+        for place in range(0, len(OK), 7):
+            cut = closing(OK[:place], reset=reset)
+            server = await bench.server(cut, cut, OK)
+            client = await bench.client(server)
             await retrieve(client, "ana_1")
             assert len(server.requests) == 3
         bench.did.append("success")
@@ -505,8 +510,8 @@ def _cut_anywhere(toxic: str) -> Callable[[Bench], Awaitable[None]]:
     return run
 
 
-case("loss", "reset_peer at every seventh byte, twice")(_cut_anywhere("reset_peer"))
-case("loss", "limit_data at every seventh byte, twice")(_cut_anywhere("limit_data"))
+case("loss", "reset at every seventh byte, twice")(_cut_anywhere(reset=True))
+case("loss", "closed at every seventh byte, twice")(_cut_anywhere(reset=False))
 
 
 @MATRIX.of("loss")
@@ -552,8 +557,7 @@ def _slow_poll(fault: Fault) -> Callable[[Bench], Awaitable[None]]:
 
 def _slow_once(fault: Fault) -> Callable[[Bench], Awaitable[None]]:
     async def run(bench: Bench) -> None:
-        fields = {name: getattr(fault, name) for name in fault.__struct_fields__} | {"times": 1}
-        emulator = await bench.emulator(Fault(**fields))
+        emulator = await bench.emulator(msgspec.structs.replace(fault, times=1))
         client = await bench.client(emulator, timeout=5.0)
         await bench.succeeds(client.wait(bench.id, timeout=60.0))
         assert bench.requests == 2
@@ -575,39 +579,35 @@ async def _(bench: Bench) -> None:
         await bench.fails(WaitTimeoutError, client.wait(bench.id, timeout=20.0), last_status=None)
 
 
-@case("slow", "slicer: one byte at a time, in time")
+@case("slow", "one byte at a time, in time")
 async def _(bench: Bench) -> None:
-    server = await bench.server(OK)
-    proxy = await bench.proxy(server.port, slicer=0.05)
-    client = await bench.client(proxy)
+    client = await bench.client(await bench.server(dripping(OK, 0.05)))
     with lasts(0.05 * len(OK), within=0.5):
         await bench.succeeds(retrieve(client, "ana_1"))
     assert bench.requests == 1
 
 
-@case("slow", "latency: 3 s on every piece")
+@case("slow", "answer after 3 s, in time")
 async def _(bench: Bench) -> None:
-    server = await bench.server(OK)
-    proxy = await bench.proxy(server.port, latency=3.0)
-    client = await bench.client(proxy)
+    client = await bench.client(await bench.server(late(OK, 3.0)))
     with lasts(3.0):
         await bench.succeeds(retrieve(client, "ana_1"))
 
 
-@case("slow", "slow_close: the end of an unsized body is not noticed")
+@case("slow", "the end of an unsized body is not noticed")
 async def _(bench: Bench) -> None:
-    server = await bench.server(closing(b"HTTP/1.1 200 OK\r\n\r\n" + analysis()))
-    proxy = await bench.proxy(server.port, slow_close=60.0)
-    client = await bench.client(proxy, timeout=5.0)
+    async def never_close(connection: Connection) -> None:
+        await connection.send(b"HTTP/1.1 200 OK\r\n\r\n" + analysis())
+        await silent(connection)
+
+    client = await bench.client(await bench.server(never_close), timeout=5.0)
     with lasts(5.0):
         await bench.fails(RequestTimeoutError, retrieve(client, "ana_1"), attempts=1)
 
 
-@case("slow", "timeout: silence for a minute, without a deadline")
+@case("slow", "silence for a minute, without a deadline")
 async def _(bench: Bench) -> None:
-    server = await bench.server(OK)
-    proxy = await bench.proxy(server.port, timeout=True, times=1)
-    client = await bench.client(proxy, timeout=None)
+    client = await bench.client(await bench.server(silent, OK), timeout=None)
     with lasts(60.0, within=1.0):
         await bench.succeeds(retrieve(client, "ana_1"))
     assert bench.requests == 2

@@ -14,7 +14,7 @@ from email.utils import formatdate
 from typing import Any
 
 from support.fault_bench import Bench, BenchOf, Case, Matrix, create, retrieve
-from support.raw_server import Connection, Script, analysis, answer, closing
+from support.wire_faults import Connection, Fault, Script, analysis, answer, closing
 
 from kallglot_async import (
     AnalysisFailedError,
@@ -32,7 +32,7 @@ from kallglot_async import (
     UnexpectedRedirectError,
     WaitTimeoutError,
 )
-from kallglot_async.emulator import Fault, Latency
+from kallglot_async.emulator import Latency
 
 ODDITIES = Matrix()
 case, transient, lasting, harmless = ODDITIES.case, ODDITIES.transient, ODDITIES.lasting, ODDITIES.harmless

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from support.fault_bench import Bench, BenchOf, Case, Matrix, create, retrieve, wait
-from support.raw_server import Connection, Script, analysis, answer, closing
+from support.wire_faults import Connection, Script, analysis, answer, closing
 
 from kallglot_async import AuthenticationError, NotFoundError, ProxyError
 from kallglot_async.emulator import Fault

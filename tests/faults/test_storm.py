@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from support.fault_bench import KEY, assert_idle
+from support.wire_faults import Fault
 
 from kallglot_async import Analysis, KallglotClient, KallglotError
-from kallglot_async.emulator import Emulator, Fault, Latency
-from kallglot_async.emulator.faults import KINDS
+from kallglot_async.emulator import Emulator, Latency
 
 pytestmark = pytest.mark.looptime
 
@@ -32,7 +32,7 @@ def faults(seed: int) -> list[Fault]:
         "drip_head": {"interval": 0.5},
     }
     # Without late answers: they lie on connections until after the storm, and have tests of their own.
-    kinds = sorted(KINDS - {"unsolicited"})
+    kinds = sorted(Fault.kinds - {"unsolicited"})
     dice.shuffle(kinds)
     share = dice.choice([0.01, 0.02, 0.05])
     return [

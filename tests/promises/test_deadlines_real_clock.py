@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Any
 
-from support.raw_server import Connection, RawServer, analysis, answer, silent
+from support.wire_faults import Connection, RawServer, analysis, answer, silent
 
 from kallglot_async import KallglotClient, KallglotError, RateLimit
 

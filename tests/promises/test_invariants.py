@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from support.examples import values
 from support.virtual import CANCELLERS, cancelled_by, leaving_nothing, now, run, turns
+from support.wire_faults import Fault
 
 from kallglot_async import (
     Analysis,
@@ -23,7 +24,7 @@ from kallglot_async import (
 )
 from kallglot_async._core.api.analyses import decode_analysis
 from kallglot_async._core.api.ids import Revision
-from kallglot_async.emulator import Emulator, Fault, Latency
+from kallglot_async.emulator import Emulator, Latency
 
 WINDOWS = ("fixed", "sliding", "token_bucket")
 PAUSE = 7  # seconds that a declared refusal asks for

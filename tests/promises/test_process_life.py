@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from support.processes import half_ready, process, ready
-from support.raw_server import RawServer, analysis, answer
+from support.wire_faults import RawServer, analysis, answer
 
 from kallglot_async.emulator import Emulator, Latency
 

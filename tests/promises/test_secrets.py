@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.raw_server import Connection, RawServer, Script, analysis, answer, closing, silent
 from support.virtual import run
+from support.wire_faults import Connection, RawServer, Script, analysis, answer, closing, silent
 
 from kallglot_async import KallglotClient, KallglotError, Outcomes
 from kallglot_async.emulator import Emulator, Fault, Latency

@@ -15,8 +15,8 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 from support.examples import more
-from support.raw_server import Connection, RawServer, analysis, answer
 from support.virtual import leaving_nothing, run
+from support.wire_faults import Connection, RawServer, analysis, answer
 
 from kallglot_async import (
     Analysis,

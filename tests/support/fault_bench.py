@@ -13,9 +13,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sized
 from traceback import TracebackException
 from typing import Any, NamedTuple, TypeVar
 
+import msgspec
 import pytest
-from support.chaos_proxy import ChaosProxy
-from support.raw_server import RawServer, Script
+from support.wire_faults import RawServer, Script
 
 from kallglot_async import KallglotClient, KallglotError
 from kallglot_async.emulator import Emulator, Fault, Latency
@@ -99,11 +99,7 @@ class Bench:
         self.servers.append(server)
         return server
 
-    async def proxy(self, upstream: int, **toxics: Any) -> ChaosProxy:
-        """Put a chaos proxy in front of a port."""
-        return await self._stack.enter_async_context(ChaosProxy(upstream, **toxics))
-
-    async def client(self, server: Emulator | RawServer | ChaosProxy | str, **options: Any) -> KallglotClient:
+    async def client(self, server: Emulator | RawServer | str, **options: Any) -> KallglotClient:
         """Open a client without jitter, and with one connection unless asked for more."""
         base_url = server if isinstance(server, str) else server.base_url
         settings: dict[str, Any] = {"random": lambda: 0.0, "max_connections": 1}
@@ -294,9 +290,7 @@ class _Meeting:
     async def _open(self, bench: Bench, times: int | None) -> tuple[KallglotClient, Callable[[], None]]:
         """A client of a server that is hostile so many times, and what makes the server well again."""
         if isinstance(self._hostile, Fault):
-            fault = self._hostile
-            fields = {name: getattr(fault, name) for name in fault.__struct_fields__} | {"times": times}
-            emulator = await bench.emulator(Fault(**fields))
+            emulator = await bench.emulator(msgspec.structs.replace(self._hostile, times=times))
             return await bench.client(emulator), emulator.clear_faults
         server = await bench.server(self._hostile)
         if times is not None:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from support.wire_faults import Fault
 
 from kallglot_async import (
     ConfigurationError,
@@ -20,7 +21,7 @@ from kallglot_async import (
     ServerError,
     WaitTimeoutError,
 )
-from kallglot_async.emulator import Emulator, Fault, Latency
+from kallglot_async.emulator import Emulator, Latency
 
 pytestmark = pytest.mark.looptime
 A: dict[str, Any] = {"analyses": ["summary"]}

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import aiohttp
 import pytest
 from support.payloads import PAYLOADS
-from support.raw_server import Connection, RawServer, answer, closing, silent
+from support.wire_faults import Connection, Fault, RawServer, answer, closing, silent
 
 from kallglot_async import (
     AuthenticationError,
@@ -46,7 +46,7 @@ from kallglot_async import (
 from kallglot_async._core.api.lenient_json import WrongShapeError
 from kallglot_async._core.api.recordings import decode_recording
 from kallglot_async._wire.sink import FileSink
-from kallglot_async.emulator import Emulator, Fault
+from kallglot_async.emulator import Emulator
 from kallglot_async.models import Channel, RecordingStatus
 
 KEY = "sk_test_canary9Zk4"

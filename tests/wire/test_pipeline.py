@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import anyio
 import pytest
-from support.raw_server import Connection, RawServer, analysis, answer, closing, silent
+from support.wire_faults import Connection, Fault, RawServer, analysis, answer, closing, silent
 
 from kallglot_async import (
     APIError,
@@ -35,7 +35,7 @@ from kallglot_async import (
     ServerError,
     UnexpectedRedirectError,
 )
-from kallglot_async.emulator import Emulator, Fault, Latency
+from kallglot_async.emulator import Emulator, Latency
 
 pytestmark = pytest.mark.looptime
 

@@ -28,7 +28,7 @@ import aiohttp
 import pytest
 import trustme
 from aiohttp.abc import AbstractResolver, ResolveResult
-from support.raw_server import Connection, RawServer, Script, analysis, answer, closing
+from support.wire_faults import Connection, RawServer, Script, analysis, answer, closing
 
 from kallglot_async import (
     ConfigurationError,
@@ -46,7 +46,7 @@ from kallglot_async import (
     UnexpectedRedirectError,
 )
 from kallglot_async.emulator import Emulator, Fault, Latency
-from kallglot_async.emulator.fault_bodies import gzip_bomb
+from kallglot_async.emulator.faults.bodies import gzip_bomb
 
 KEY = "sk_test_canary7Qx2"
 MIB = 1024 * 1024

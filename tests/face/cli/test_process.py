@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import get_args
 from urllib.parse import urlsplit
 
-import aiohttp
 import pytest
 from support.processes import RUN, finish, half_ready, posix, process, ready
 
@@ -146,7 +145,7 @@ async def test_the_emulator_runs_until_it_is_asked_to_stop():
     argv = ["emulator", "--json", "--analyses", "2", "--latency-median", "0", "--plan", "free"]
     async with process(*argv) as child:
         place = json.loads(await child.stdout.readline())
-        assert place["control_url"] == place["base_url"].removesuffix("v1") + "__emulator__/"
+        assert place.keys() == {"base_url", "api_key", "ids"}
         async with KallglotClient(place["api_key"], base_url=place["base_url"]) as client:
             outcomes = await client.wait_many(place["ids"])
             assert client.rate_limit.limit == 60
@@ -190,10 +189,7 @@ async def test_the_emulator_prints_what_a_shell_can_use():
             assert (await client.analyses.retrieve("anl_never_created")).id == "anl_never_created"
             with pytest.raises(kallglot_async.InsufficientCreditsError):
                 await client.analyses.create("sess_1")
-        state_url = exports["KALLGLOT_BASE_URL"].removesuffix("v1") + "__emulator__/state"
-        async with aiohttp.ClientSession() as session, session.get(state_url) as response:
-            state = await response.json()
-        assert (state["seed"], state["plan"], state["window"]) == (7, "starter", "sliding")
+            assert client.rate_limit.limit == 30  # the plan's
         child.send_signal(signal.SIGINT)
         assert await child.communicate() == (b"", b"")
     assert child.returncode == 0
@@ -239,3 +235,25 @@ def test_the_choices_are_the_emulators_own():
     assert get_args(app.Plan) == get_args(emulator.PlanName)
     assert get_args(app.Window) == get_args(emulator.WindowKind)
     assert get_args(app.Revision) == get_args(emulator.Revision)
+
+
+@posix
+async def test_the_emulators_command_line_takes_faults():
+    """Faults given on the command line strike, are counted, and are told at the end."""
+    options = ["--fault", "status:status=503,times=1", "--fault=reset:times=1", "--plan", "unlimited"]
+    async with process("emulator", "--json", "--analyses", "1", "--latency-median", "0", *options) as child:
+        place = json.loads(await child.stdout.readline())
+        async with KallglotClient(place["api_key"], base_url=place["base_url"], random=lambda: 0.0) as client:
+            assert (await client.analyses.retrieve(place["ids"][0])).is_complete
+        child.send_signal(signal.SIGINT)
+        _, err = await child.communicate()
+    assert child.returncode == 0
+    assert err == b"stopped after 3 requests, 0 refused, reset 1 times, status 1 times\n"
+
+
+async def test_a_fault_that_does_not_exist_is_exit_code_2():
+    """The mistake is one line that lists what there is; nothing is started."""
+    status, out, err = await finish("emulator", "--fault", "meteor")
+    assert (status, out) == (2, "")
+    assert err.startswith("kallglot: there is no fault 'meteor'; there are bad_utf8, ")
+    assert err.count("\n") == 1

@@ -1,0 +1,99 @@
+"""The operations on analyses, and who is told when one of them has settled."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from kallglot_async.emulator.analyses.bodies import Bodies
+from kallglot_async.emulator.analyses.create_request import read_order
+from kallglot_async.emulator.analyses.store import Analysis, AnalysisStore
+from kallglot_async.emulator.calls.sessions import Sessions
+from kallglot_async.emulator.clock import Clock
+from kallglot_async.emulator.envelopes import Answer, json_answer, not_found
+from kallglot_async.emulator.ledger import Credits
+from kallglot_async.emulator.request import Exchange
+from kallglot_async.emulator.routes import PREFIXES, Revision
+from kallglot_async.emulator.seeding import is_well_formed
+from kallglot_async.emulator.settings import Settings
+from kallglot_async.emulator.webhooks import WebhookSender
+
+
+class AnalysisOperations:
+    """Creates and retrieves analyses; the sessions are told of every one that an analysis refers to."""
+
+    __slots__ = ("_adopts", "_bodies", "_clock", "_credits", "_sessions", "_webhooks", "store")
+
+    def __init__(
+        self, settings: Settings, clock: Clock, *, sessions: Sessions, credits: Credits, webhooks: WebhookSender
+    ) -> None:
+        self._clock = clock
+        self._sessions = sessions
+        self._credits = credits
+        self._webhooks = webhooks
+        self._adopts = settings.adopt_unknown
+        self._bodies = Bodies(seed=settings.seed, clock=clock, estimate=settings.latency.estimate / settings.speed)
+        self.store = AnalysisStore(
+            seed=settings.seed,
+            latency=settings.latency,
+            failure_rate=settings.failure_rate,
+            speed=settings.speed,
+            on_added=self._watch,
+        )
+
+    def retrieve(self, exchange: Exchange) -> Answer:
+        """Show an analysis as far as it is.
+
+        Raises:
+            Problem: There is none with this id.
+        """
+        id, revision = exchange.id, exchange.revision
+        analysis = self.store.get(id)
+        if analysis is None and self._adopts and is_well_formed(id, PREFIXES[revision]):
+            analysis = self.store.adopt(id, revision, exchange.now)
+            self._sessions.know(analysis.session_id, exchange.now)
+        # Whether one revision's path serves the other's ids is not documented: here it does not.
+        if analysis is None or analysis.order.revision != revision:
+            raise not_found("analysis", id)
+        is_open = analysis.ready_at is None  # this retrieve may be what settles it, and that has to be announced
+        analysis.see(exchange.now)
+        if is_open:
+            self._watch(analysis)
+        return json_answer(200, self._bodies.retrieved(analysis, exchange.now))
+
+    def create(self, exchange: Exchange, fields: dict[str, Any]) -> Answer:
+        """Begin an analysis.
+
+        Raises:
+            Problem: A field cannot be used, or no credit is left.
+        """
+        order = read_order(fields, exchange.revision)
+        # After the fields have been checked: what is refused costs nothing. Revision A knows no credits.
+        if order.revision == "b":
+            self._credits.charge()
+        self._sessions.know(exchange.id, exchange.now)
+        return json_answer(202, self._bodies.created(self.store.create(exchange.id, order, exchange.now)))
+
+    def seed(self, count: int, revision: Revision, now: float) -> list[str]:
+        """Analyses of sessions of their own; returns the ids of the analyses."""
+        analyses = self.store.seed(count, revision, now)
+        for analysis in analyses:
+            self._sessions.know(analysis.session_id, now)
+        return [analysis.id for analysis in analyses]
+
+    def decoy(self, exchange: Exchange) -> dict[str, Any]:
+        """The body of an analysis that nobody asked for."""
+        analysis = self.store.decoy(exchange.id, exchange.revision, exchange.now)
+        if exchange.operation == "analyses.create":
+            return self._bodies.created(analysis)
+        return self._bodies.retrieved(analysis, exchange.now)
+
+    def _watch(self, analysis: Analysis) -> None:
+        """Have the analysis announced when it settles, once it is known when that is."""
+        if analysis.ready_at is not None and self._webhooks.is_wanted(analysis.order.webhook_url):
+            self._webhooks.schedule(analysis.ready_at, partial(self._announce, analysis))
+
+    def _announce(self, analysis: Analysis) -> None:
+        kind = "analysis.failed" if analysis.fails else "analysis.complete"
+        data = self._bodies.retrieved(analysis, self._clock.now())
+        self._webhooks.announce(kind, data, url=analysis.order.webhook_url)

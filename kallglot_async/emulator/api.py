@@ -1,0 +1,277 @@
+"""What the emulated API does with a request: authenticate, limit, perform, spoil, record, answer.
+
+A fault is drawn after authentication and after the limit, because a server counts what it then fails to answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from kallglot_async.emulator import envelopes
+from kallglot_async.emulator.analyses.create_request import revision_of
+from kallglot_async.emulator.analyses.operations import AnalysisOperations
+from kallglot_async.emulator.calls.operations import CallOperations
+from kallglot_async.emulator.calls.sessions import Sessions
+from kallglot_async.emulator.clock import Clock
+from kallglot_async.emulator.envelopes import Answer, Problem
+from kallglot_async.emulator.faults.bodies import replaced, spoiled
+from kallglot_async.emulator.faults.plan import Fault, FaultBook
+from kallglot_async.emulator.faults.wire import faulty_response, plain_response
+from kallglot_async.emulator.journal import Journal
+from kallglot_async.emulator.ledger import KEY_LIFE, Credits, IdempotencyStore, fingerprint
+from kallglot_async.emulator.limits import PlanName, Verdict, WindowKind, make_budget
+from kallglot_async.emulator.request import Exchange, read_body
+from kallglot_async.emulator.seeding import is_well_formed
+from kallglot_async.emulator.settings import Settings
+from kallglot_async.emulator.webhooks import DeliveryLog, WebhookSender
+
+# Faults that change what a JSON body says; audio and text have nothing that they could change.
+_OF_JSON = frozenset({"wrong_id", "unknown_status"})
+
+# What the message of a 429 and a storm without a numeric `Retry-After` say, as the documentation's sample
+# does.
+_DOCUMENTED_WAIT = 30
+
+
+class EmulatorState(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the emulator stands."""
+
+    uptime: float
+    """Seconds since the start."""
+    wall_time: float
+    """Unix seconds on the server's clock, skew included."""
+    plan: PlanName
+    window: WindowKind
+    rate_limit: tuple[int, float] | None
+    """What replaces the plan's limits: requests and seconds."""
+    seed: int
+    analyses: dict[str, int]
+    """How many analyses have each status."""
+    requests: int
+    """Requests recorded."""
+    refused: int
+    """Requests answered 429."""
+    statuses: dict[int, int]
+    """How often each status was answered."""
+    credits_used: int
+    credits_remaining: int
+    """A large number when credits are not counted."""
+    faults: int
+    """How many faults are declared."""
+
+
+class Api:
+    """The emulated API of one organization behind its key, limits and faults."""
+
+    def __init__(self, settings: Settings, clock: Clock, *, deliveries: DeliveryLog, sessions: Sessions) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.journal = Journal(settings.journal_bound)
+        self.faults = FaultBook(settings.seed, settings.faults)
+        self.webhooks = WebhookSender(settings, clock, deliveries)
+        self._sessions = sessions
+        self._stop = asyncio.Event()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget analyses, journal, budgets, credits and keys; the faults are those of the start again.
+
+        The clock goes on: times are still counted from the start of the emulator.
+        """
+        settings = self.settings
+        self.journal.clear()
+        self.faults.reset()
+        self.webhooks.reset()
+        self.credits = Credits(settings.credits)
+        self._sessions.clear()
+        self.calls = CallOperations(settings, self.clock, self._sessions)
+        self.analyses = AnalysisOperations(
+            settings, self.clock, sessions=self._sessions, credits=self.credits, webhooks=self.webhooks
+        )
+        self._keys = IdempotencyStore(KEY_LIFE / settings.speed)
+        self._budget = make_budget(
+            plan=settings.plan,
+            rate_limit=settings.rate_limit,
+            window=settings.window,
+            speed=settings.speed,
+        )
+
+    def stop(self) -> None:
+        """Let go of every exchange that a fault holds back, because the emulator closes."""
+        self._stop.set()
+
+    def state(self) -> EmulatorState:
+        """A picture of the emulator now."""
+        now, settings, journal = self.clock.now(), self.settings, self.journal
+        return EmulatorState(
+            uptime=now,
+            wall_time=self.clock.wall(),
+            plan=settings.plan,
+            window=settings.window,
+            rate_limit=settings.rate_limit,
+            seed=settings.seed,
+            analyses=dict(Counter(analysis.status(now) for analysis in self.analyses.store)),
+            requests=journal.total,
+            refused=journal.refused,
+            statuses={status: count for status, count in journal.statuses().items() if status is not None},
+            credits_used=self.credits.used,
+            credits_remaining=self.credits.remaining,
+            faults=len(self.faults.listing()),
+        )
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Serve one request of the API.
+
+        Once the body is there nothing is awaited until the answer is decided and recorded, so requests are
+        served one after the other in the order in which they arrived whole, and the journal has that order.
+        """
+        body = await read_body(request)
+        exchange = Exchange(
+            request, body, number=self.journal.total + 1, clock=self.clock, default=self.settings.revision
+        )
+        answer = self._decide(exchange)
+        if answer is not None:
+            answer = answer.with_headers(self._headers(exchange, answer))
+        self.journal.record(exchange.entry(answer))
+        if exchange.fault is None:
+            return plain_response(answer)
+        return await faulty_response(request, answer, exchange.fault, self._stop)
+
+    def _decide(self, exchange: Exchange) -> Answer | None:
+        """The answer that will be sent; None when a fault sends nothing of one."""
+        if exchange.is_public:
+            # From here on it goes by the recording: that is what a fault selects.
+            exchange.id = self.calls.recordings.links.recording_of(exchange.id)
+        else:
+            try:
+                self._authenticate(exchange)
+            except Problem as problem:
+                return problem.answer(exchange.revision, exchange.request_id)
+            if (refusal := self._refusal(exchange)) is not None:
+                return refusal
+        exchange.fault = fault = self.faults.draw(exchange.id, exchange.operation, throttle=False)
+        if fault is None or fault.is_effective:
+            exchange.genuine = self._perform(exchange)
+        return exchange.genuine if fault is None else self._faulty(exchange, fault)
+
+    def _perform(self, exchange: Exchange) -> Answer:
+        """Do what the request wants and answer it genuinely."""
+        try:
+            if exchange.route is None:
+                raise envelopes.no_such_route(exchange.path)
+            if exchange.operation is None:
+                raise envelopes.wrong_method(exchange.method, exchange.route.method)
+            if exchange.operation == "analyses.retrieve":
+                return self.analyses.retrieve(exchange)
+            # A GET has no use for its body, so one that cannot be read does no harm.
+            if (answer := self.calls.read(exchange)) is not None:
+                return answer
+            fields = exchange.fields()
+            if exchange.operation == "sessions.end":
+                return self._once(exchange, fields, self.calls.end)
+            exchange.revision = revision_of(fields, self.settings.revision)
+            # Every well-formed id is one of ours: a session that nobody knew has ended and has a transcript.
+            if not is_well_formed(exchange.id, "sess"):
+                raise envelopes.not_found("session", exchange.id)
+            return self._once(exchange, fields, self.analyses.create)
+        except Problem as problem:
+            return problem.answer(exchange.revision, exchange.request_id)
+
+    def _once(
+        self, exchange: Exchange, fields: dict[str, Any], act: Callable[[Exchange, dict[str, Any]], Answer]
+    ) -> Answer:
+        if exchange.key is None:
+            return act(exchange, fields)
+        # A request whose answer a fault holds back is in flight for its key, as one that takes long would be.
+        fault = exchange.fault
+        delay = fault.delay if fault is not None and fault.kind == "slow" else 0.0
+        mark = fingerprint(exchange.path, fields)
+        return self._keys.once(exchange.key, mark, lambda: act(exchange, fields), now=exchange.now, delay=delay)
+
+    def _faulty(self, exchange: Exchange, fault: Fault) -> Answer | None:
+        """What a fault leaves of the answer; the operation was not asked where the request has no effect."""
+        if fault.is_silent:
+            return None
+        if (replacement := replaced(fault, exchange.request_id)) is not None or exchange.genuine is None:
+            return replacement
+        if exchange.genuine.content_type != "application/json" and fault.kind in _OF_JSON:
+            return exchange.genuine
+        return spoiled(fault, exchange.genuine, lambda: self._decoy(exchange))
+
+    def _decoy(self, exchange: Exchange) -> dict[str, Any]:
+        """What makes an answer one about something else than was asked for."""
+        other = self.calls.decoy(exchange)
+        return self.analyses.decoy(exchange) if other is None else other
+
+    def _authenticate(self, exchange: Exchange) -> None:
+        headers = exchange.headers
+        scheme, _, key = headers.get("Authorization", "").partition(" ")
+        key = key.strip() if scheme.lower() == "bearer" else headers.get("X-API-Key", "")
+        if key.startswith("sk_live_"):  # the secret of a real account: say that this is the wrong place for it
+            raise envelopes.live_key()
+        if not hmac.compare_digest(_bytes(key), _bytes(self.settings.api_key)):
+            raise envelopes.problem_for(401)
+        exchange.is_known = True
+
+    def _refusal(self, exchange: Exchange) -> Answer | None:
+        """A 429, by a declared storm or by the budget; None when the request may go on."""
+        exchange.fault = fault = self.faults.draw(exchange.id, exchange.operation, throttle=True)
+        if fault is not None:
+            return self._throttled(exchange, fault)
+        exchange.verdict = verdict = self._budget.admit(exchange.group, exchange.wall)
+        exchange.is_accepted = verdict is None or verdict.accepted
+        if verdict is None or verdict.accepted:
+            return None
+        # Whole seconds as in the samples, and never 0: "at once" would be refused again.
+        seconds = max(1, math.ceil(verdict.retry_in))
+        told = self.settings.retry_after
+        return envelopes.rate_limited(None if told is None else str(seconds if told == "auto" else told), seconds)
+
+    def _throttled(self, exchange: Exchange, fault: Fault) -> Answer:
+        told = fault.retry_after
+        seconds = _DOCUMENTED_WAIT
+        if isinstance(told, int | float) and 0 < told < math.inf:
+            seconds = math.ceil(told)
+        # The figures of a used-up window, so that a client which believes headers more than the status waits too.
+        if (limit := self._budget.limit(exchange.group)) is not None:
+            reset = math.ceil(exchange.wall + seconds)
+            exchange.verdict = Verdict(
+                accepted=False, limit=limit, remaining=0, reset=reset, retry_in=seconds, window=None
+            )
+        return envelopes.rate_limited(None if told is None else str(told), seconds)
+
+    def _headers(self, exchange: Exchange, answer: Answer) -> dict[str, str]:
+        headers = {
+            "Content-Type": answer.content_type,
+            "Date": self.clock.http_date(),
+            "Server": "kallglot-emulator",
+            "X-Request-ID": exchange.request_id,
+        }
+        if exchange.verdict is not None and self.settings.rate_headers:
+            headers["X-RateLimit-Limit"] = str(exchange.verdict.limit)
+            headers["X-RateLimit-Remaining"] = str(exchange.verdict.remaining)
+            headers["X-RateLimit-Reset"] = str(exchange.verdict.reset)
+        # Credit headers are documented for authenticated answers of revision B.
+        if exchange.is_known and exchange.revision == "b":
+            headers |= self.credits.headers()
+        headers |= answer.headers  # what an operation says of its own answer wins
+        return headers if exchange.fault is None else _patched(headers, exchange.fault.headers)
+
+
+def _bytes(key: str) -> bytes:
+    return key.encode("utf-8", "surrogateescape")  # how aiohttp decodes a header that is no UTF-8
+
+
+def _patched(headers: dict[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
+    """The headers as a fault wants them; names are matched without regard to case."""
+    names = {name.lower() for name in changes}
+    kept = {name: value for name, value in headers.items() if name.lower() not in names}
+    return kept | {name: value for name, value in changes.items() if value is not None}

@@ -1,0 +1,1 @@
+"""What belongs to a phone call: its story, its session, its transcript and its recordings."""

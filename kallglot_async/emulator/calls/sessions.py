@@ -1,0 +1,312 @@
+"""The sessions that the emulated server holds: the calls that its analyses are about, and calls that go on.
+
+A session that an analysis refers to is over. Its content is the story of its first analysis, so analysis,
+transcript and recordings tell the same. Which revision all sessions speak is the emulator's `revision`, as
+nothing in a `sess_` id tells it.
+
+Not emulated: creating sessions, audio streams, and that an idle session ends by itself after 30 minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any, Literal
+
+import msgspec
+
+from kallglot_async.emulator.calls.story import Story
+from kallglot_async.emulator.calls.transcripts import Utterance, utterances, word_count
+from kallglot_async.emulator.clock import Clock
+from kallglot_async.emulator.routes import PREFIXES, Revision
+from kallglot_async.emulator.seeding import digest, make_id
+
+SessionStatus = Literal["created", "active", "ended"]
+"""How a session can be seeded. Revision A's `connecting` is too short to be emulated."""
+
+REASONS = ("completed", "customer_hangup", "agent_hangup", "error", "timeout")
+"""Why a session may end (revision A)."""
+
+# Seconds between the end of a call and the request for its analysis, for calls that were over before.
+_SINCE_THE_END = 10.0
+# Seconds from the creation of a session to the beginning of its call.
+_SET_UP = 3.0
+# Documented: one hour in A's reference, five minutes in B.
+_TOKEN_LIFE: dict[Revision, float] = {"a": 3600.0, "b": 300.0}
+
+
+class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The truth about one session, for tests. Times are seconds since the emulator started, also negative."""
+
+    id: str
+    status: str
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+    reason: str | None
+    recordings: tuple[str, ...]
+    """Ids, also of those that are not ready."""
+
+
+class Session:
+    """One call of the emulated server. What was said is made up when it is first asked for.
+
+    `known_at` is when the server came to know it: a call that is over ended a little before.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        *,
+        seed: int,
+        story: Callable[[], Story],
+        speed: float,
+        known_at: float,
+        status: SessionStatus,
+        recordings: int,
+    ) -> None:
+        self.id = id
+        self._seed = seed
+        self._story = story
+        self._speed = speed
+        self._known_at = known_at
+        self._is_past = status == "ended"
+        self._connected_at = known_at if status == "active" else None
+        self.ended_at = known_at - _SINCE_THE_END if self._is_past else None
+        self.reason = "completed" if self._is_past else None
+        self.recordings = tuple(make_id("rec", seed, id, number) for number in range(recordings))
+
+    @property
+    def status(self) -> str:
+        """Where it stands."""
+        if self.ended_at is not None:
+            return "ended"
+        return "created" if self._connected_at is None else "active"
+
+    @property
+    def created_at(self) -> float:
+        """When it was created."""
+        started_at = self.started_at
+        return started_at - _SET_UP if self._is_past and started_at is not None else self._known_at
+
+    @property
+    def started_at(self) -> float | None:
+        """When the call began; None for one that was never connected."""
+        if self._is_past and self.ended_at is not None:
+            return self.ended_at - self.duration(self.ended_at)
+        return self._connected_at
+
+    def end(self, reason: str, now: float) -> None:
+        """End the call; one that is over stays as it is."""
+        if self.ended_at is None:
+            self.ended_at, self.reason = now, reason
+
+    def duration(self, now: float) -> float:
+        """Seconds of the call, up to now while it goes on."""
+        if self._is_past:  # as long as what was said in it; a call that is watched lasts as long as it is watched
+            return self._all_said[-1].end + 1.0
+        if self._connected_at is None:
+            return 0.0
+        until = now if self.ended_at is None else self.ended_at
+        return round((until - self._connected_at) * self._speed, 1)
+
+    def said(self, now: float) -> tuple[Utterance, ...]:
+        """What was said until now."""
+        heard = self.duration(now)
+        return tuple(utterance for utterance in self._all_said if utterance.end <= heard)
+
+    @cached_property
+    def _all_said(self) -> tuple[Utterance, ...]:
+        return utterances(self._story(), self._seed, self.id)
+
+    def record(self) -> SessionRecord:
+        """A frozen picture of this session."""
+        return msgspec.convert(self, SessionRecord, from_attributes=True)
+
+
+class Sessions:
+    """All sessions by id, and for tests their records: `emulator.sessions`.
+
+    The seed decides ids and contents; all sessions speak one revision; a call goes on `speed` times faster than
+    the clock, which is that of the run: there is none before the first.
+    """
+
+    __slots__ = ("_clock", "_owners", "_revision", "_seed", "_seeded", "_sessions", "_speed")
+
+    def __init__(self, *, seed: int, revision: Revision, clock: Callable[[], Clock], speed: float) -> None:
+        self._seed = seed
+        self._revision = revision
+        self._clock = clock
+        self._speed = speed
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget every session."""
+        # A session that nobody has asked for yet is no more than the moment at which it became known: a
+        # benchmark seeds analyses by the hundred thousand.
+        self._sessions: dict[str, Session | float] = {}
+        self._owners: dict[str, str] = {}
+        self._seeded = 0
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[SessionRecord]:
+        return iter([self[id] for id in self._sessions])
+
+    def __getitem__(self, id: str) -> SessionRecord:
+        session = self.get(id)
+        if session is None:
+            raise KeyError(id)
+        return session.record()
+
+    def seed(self, count: int, *, status: SessionStatus = "ended", recordings: int | None = None) -> list[str]:
+        """Make sessions without HTTP, credits or journal.
+
+        Args:
+            count: How many.
+            status: "created", "active" (its call goes on from now on) or "ended".
+            recordings: How many recordings each has once it is over; default: 3 in revision A, 1 in B.
+
+        Returns:
+            The ids, the same for the same seed.
+        """
+        now = self._clock().now()
+        numbers = range(self._seeded, self._seeded + count)
+        self._seeded += count
+        ids = [make_id("sess", self._seed, "seeded", number) for number in numbers]
+        for id in ids:
+            self._add(id, now, status, recordings)
+        return ids
+
+    def get(self, id: str) -> Session | None:
+        """The session with this id, if there is one."""
+        session = self._sessions.get(id)
+        return self._add(id, session, "ended", None) if isinstance(session, float) else session
+
+    def owner(self, recording_id: str) -> Session | None:
+        """The session that a recording is of, if it is one of a session that was asked for."""
+        id = self._owners.get(recording_id)
+        return None if id is None else self.get(id)
+
+    def know(self, id: str, now: float) -> None:
+        """Take an id that nobody knew for a call that is over."""
+        self._sessions.setdefault(id, float(now))
+
+    def _add(self, id: str, now: float, status: SessionStatus, recordings: int | None) -> Session:
+        if recordings is None:
+            # As documented: A lists one for each channel, the sample of B holds one.
+            recordings = 3 if self._revision == "a" else 1
+        session = Session(
+            id,
+            seed=self._seed,
+            story=lambda: self._story(id, now),
+            speed=self._speed,
+            known_at=now,
+            status=status,
+            recordings=recordings,
+        )
+        self._sessions[id] = session
+        self._owners.update(dict.fromkeys(session.recordings, id))
+        return session
+
+    def _story(self, id: str, now: float) -> Story:
+        """The story of the session's first analysis."""
+        analysis_id = make_id(PREFIXES[self._revision], self._seed, id, 0)
+        return Story(self._seed, analysis_id, self._clock().moment(now).date())
+
+
+class SessionBodies:
+    """Sessions as the API shows them."""
+
+    __slots__ = ("_clock", "_revision", "_seed")
+
+    def __init__(self, *, seed: int, revision: Revision, clock: Clock) -> None:
+        self._seed = seed
+        self._revision = revision
+        self._clock = clock
+
+    def retrieved(self, session: Session) -> dict[str, Any]:
+        """The body of a retrieve."""
+        return self._a(session) if self._revision == "a" else self._b(session)
+
+    def ended(self, session: Session) -> dict[str, Any]:
+        """The body that answers the end of a session: all of it in revision A, a summary in B."""
+        if self._revision == "a":
+            return self._a(session)
+        return {
+            "id": session.id,
+            "object": "session",
+            "status": session.status,
+            "duration_seconds": session.duration(self._clock.now()),
+            "ended_at": self._iso(session.ended_at),
+        }
+
+    def _a(self, session: Session) -> dict[str, Any]:
+        now, is_over = self._clock.now(), session.ended_at is not None
+        duration, words = session.duration(now), word_count(session.said(now))
+        link = {"created": "pending", "active": "connected", "ended": "disconnected"}[session.status]
+        body = {
+            **self._head(session),
+            "source_language": "de",
+            "target_language": "en",
+            "provider": {
+                "type": "twilio",
+                "phone_number": self._phone_number(session),
+                "status": link,
+                "call_sid": f"CA{digest(self._seed, 'call', session.id):032x}",
+            },
+            "duration": duration,
+            "recording": {"enabled": True},
+            "transcript": {"available": words > 0, "word_count": words},
+            "metadata": {},
+            **self._moments(session),
+        }
+        if is_over:
+            if session.recordings:
+                body["recording"] = {"enabled": True, "id": session.recordings[0], "duration": duration}
+            body["end_reason"] = session.reason
+        return body | self._stream(session)
+
+    def _b(self, session: Session) -> dict[str, Any]:
+        return {
+            **self._head(session),
+            "provider": "twilio",
+            "phone_number": self._phone_number(session),
+            "source_language": None,
+            "target_language": None,
+            "recording": {"enabled": True},
+            "metadata": None,
+            **self._moments(session),
+            **self._stream(session),
+        }
+
+    def _head(self, session: Session) -> dict[str, Any]:
+        return {"id": session.id, "object": "session", "status": session.status, "mode": "bidirectional_translation"}
+
+    def _moments(self, session: Session) -> dict[str, Any]:
+        return {
+            "created_at": self._clock.iso(session.created_at),
+            "started_at": self._iso(session.started_at),
+            "ended_at": self._iso(session.ended_at),
+        }
+
+    def _stream(self, session: Session) -> dict[str, Any]:
+        """How to connect, while it has not ended."""
+        if session.ended_at is not None:
+            return {}
+        return {
+            "stream": {
+                # Nothing is emulated there, so it is a name that never resolves.
+                "url": f"wss://stream.kallglot.invalid/v1/sessions/{session.id}/connect",
+                "token": f"kst_test_{digest(self._seed, 'token', session.id):016x}",
+                "expires_at": self._clock.iso(session.created_at + _TOKEN_LIFE[self._revision]),
+            }
+        }
+
+    def _phone_number(self, session: Session) -> str:
+        # The range that is kept free for fiction.
+        return f"+1415555{100 + digest(self._seed, 'phone', session.id) % 100:04d}"
+
+    def _iso(self, at: float | None) -> str | None:
+        return None if at is None else self._clock.iso(at)

@@ -1,0 +1,161 @@
+"""What happened in an emulated call: the one story that its analysis, its transcript and its recordings tell.
+
+Everything follows from the seed and the id of the call's first analysis. Three everyday conversations of a call
+centre serve as templates; they are in English whatever language a request asks for. Placeholders in braces are
+filled in: `{order}` a reference number, `{amount}` money, `{day}` a date in words, `{name}` a surname, `{count}`
+a small number.
+"""
+
+from __future__ import annotations
+
+import datetime
+from random import Random
+
+import msgspec
+
+from kallglot_async.emulator.seeding import generator
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of call."""
+
+    name: str
+    topics: tuple[str, ...]
+    """Topic names, the most certain first."""
+    brief: str
+    """The summary in two sentences, without the outcome."""
+    points: tuple[str, ...]
+    """Key points of the conversation."""
+    endings: dict[str, str]
+    """Closing sentence by outcome."""
+    actions: tuple[tuple[str, str, bool], ...]
+    """Follow-ups: description, assignee, whether it has a due date."""
+    peak: str
+    """What made the customer happiest."""
+    low: str
+    """What made the customer unhappiest."""
+
+
+SCENARIOS = (
+    Scenario(
+        name="order_status",
+        topics=("order_status", "shipping", "delivery_date", "carrier"),
+        brief="Customer inquired about the status of order #{order}. Agent located it and explained the delay.",
+        points=(
+            "Customer asked about order #{order}",
+            "Order was delayed by {count} days at the carrier",
+            "New delivery date announced for {day}",
+            "Customer asked not to be called before noon",
+        ),
+        endings={
+            "resolved": "The new delivery date {day} was confirmed.",
+            "follow_up": "The agent will confirm the new date once the carrier answers.",
+        },
+        actions=(
+            ("Send tracking number to customer", "agent", False),
+            ("Call back if the package has not arrived by {day}", "customer", True),
+            ("Open an inquiry with the carrier for order #{order}", "agent", True),
+        ),
+        peak="Delivery date confirmed",
+        low="Customer learned of the delay",
+    ),
+    Scenario(
+        name="billing_dispute",
+        topics=("billing", "refund", "invoice", "double_charge"),
+        brief="Customer {name} disputed {amount} on invoice {order}. Agent compared it with the contract.",
+        points=(
+            "Invoice {order} shows {amount} more than the contract",
+            "The charge had been booked twice",
+            "Customer asked for a written confirmation",
+            "Refund takes {count} working days",
+        ),
+        endings={
+            "resolved": "A refund of {amount} was issued.",
+            "escalated": "The case was passed on to the billing department.",
+        },
+        actions=(
+            ("Refund {amount} to the customer's account", "agent", True),
+            ("Send a corrected invoice {order}", "agent", True),
+            ("Check the bank statement after {day}", "customer", True),
+        ),
+        peak="Agent acknowledged the mistake and promised the refund",
+        low="Customer found the second charge",
+    ),
+    Scenario(
+        name="cancellation",
+        topics=("cancellation", "contract", "retention_offer", "notice_period"),
+        brief="Customer wants to cancel contract {order}. Agent explained the notice period and made an offer.",
+        points=(
+            "Contract {order} runs until {day}",
+            "Price rise to {amount} a month is the reason",
+            "A discount for {count} months was offered",
+            "Customer compared the offer with a competitor's",
+        ),
+        endings={
+            "resolved": "The customer keeps the contract at the discounted price.",
+            "unresolved": "The customer insists on the cancellation.",
+            "follow_up": "The customer will decide by {day}.",
+        },
+        actions=(
+            ("Confirm the discount in writing", "agent", True),
+            ("Send the cancellation form for contract {order}", "agent", False),
+            ("Answer the offer by {day}", "customer", True),
+        ),
+        peak="Discount accepted",
+        low="Customer complained about the price rise",
+    ),
+)
+"""Every kind of call the emulator knows; together they have every outcome."""
+
+_NAMES = ("Meier", "Rossi", "Favre", "Novak", "Keller", "Santos", "Yilmaz", "Brunner", "Dubois", "Okafor")
+
+
+class Story:
+    """What happened in one emulated call.
+
+    Args:
+        seed: The emulator's seed.
+        id: The analysis id; with the seed it decides everything.
+        day: The date of the call; due dates and promised days follow it.
+    """
+
+    __slots__ = ("course", "due_date", "outcome", "scenario", "words")
+
+    def __init__(self, seed: int, id: str, day: datetime.date) -> None:
+        random = generator(seed, "story", id)
+        self.scenario: Scenario = random.choice(SCENARIOS)
+        self.outcome: str = random.choice(tuple(self.scenario.endings))
+        promised = day + datetime.timedelta(days=random.randint(1, 14))
+        self.due_date = promised.isoformat()
+        self.words = {
+            "order": str(random.randint(10_000, 99_999)),
+            "amount": f"{random.randint(5, 480)}.{random.choice(('00', '50', '90'))} CHF",
+            "count": str(random.randint(2, 6)),
+            "name": random.choice(_NAMES),
+            "day": f"{promised:%B} {promised.day}",
+        }
+        self.course = _sentiment_course(random, is_good=self.outcome == "resolved")
+        """Sentiment of the customer, segment by segment, from -1 to 1."""
+
+    def tell(self, template: str) -> str:
+        """A template of the scenario with this call's names and figures."""
+        return template.format_map(self.words)
+
+
+def segment_id(place: int) -> str:
+    """The id that transcript and analysis give to a segment, counted from 0 here and from 1 there."""
+    return f"seg_{place + 1:03d}"
+
+
+def _sentiment_course(random: Random, *, is_good: bool) -> list[float]:
+    """A walk from a cool opening to where the outcome leads."""
+    length = random.randint(4, 14)
+    start = random.uniform(-0.4, 0.3)
+    end = random.uniform(0.4, 0.95) if is_good else random.uniform(-0.7, 0.15)
+    course = []
+    for place in range(length):
+        # Noise of a fifth: enough for peaks on the way, too little to hide where it leads.
+        trend = start + (end - start) * place / (length - 1)
+        score = max(-1.0, min(1.0, trend + random.gauss(0.0, 0.18)))
+        course.append(round(score, 1) + 0.0)  # never a negative zero
+    return course

@@ -1,0 +1,173 @@
+"""What was said in an emulated call, and the four forms in which the API gives it.
+
+The conversation follows the call's `Story`: one utterance for each point of its course of sentiment, with the
+same segment ids, agent and customer in turn; the agent says the story's key points, the customer answers in
+German, with an English translation. Assumed, as it is not documented: a transcript of a call that goes on is
+`in_progress` in both revisions; subtitles and text carry the translation on a line of its own, in brackets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import cycle
+from typing import Any
+
+import msgspec
+
+from kallglot_async.emulator.calls.story import Story
+from kallglot_async.emulator.routes import Revision
+from kallglot_async.emulator.seeding import generator
+
+TEXT_FORMATS = {"text": "text/plain; charset=utf-8", "srt": "application/x-subrip; charset=utf-8", "vtt": "text/vtt"}
+"""Media type by `format`; which ones the API sends is not documented."""
+
+_WORDS_A_SECOND = 2.5  # of unhurried speech
+_OPENING = "Hello, thank you for calling. How can I help you today?"
+_REPLIES = (
+    ("Guten Tag, ich habe eine Frage.", "Good day, I have a question."),
+    ("Ja, genau, darum geht es.", "Yes, exactly, that is what it is about."),
+    ("Die Nummer ist {order}.", "The number is {order}."),
+    ("Das habe ich nicht gewusst.", "I did not know that."),
+    ("Können Sie das bitte noch einmal sagen?", "Could you say that again, please?"),
+    ("Gut, dann machen wir es so.", "Good, then let us do it that way."),
+    ("Vielen Dank, auf Wiederhören.", "Thank you very much, goodbye."),
+)
+_LEADS = ("I see: {}.", "Let me check. {}.", "Here it says: {}.", "To sum up: {}.")
+
+
+class Utterance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One thing that was said. Times are seconds since the call began."""
+
+    number: int
+    """Counted from 1."""
+    speaker: str
+    language: str
+    text: str
+    translation: str | None
+    start: float
+    end: float
+    confidence: float
+
+
+def utterances(story: Story, seed: int, session_id: str) -> tuple[Utterance, ...]:
+    """The whole conversation of a call."""
+    random = generator(seed, "utterances", session_id)
+    points, leads, replies = cycle(story.scenario.points), cycle(_LEADS), cycle(_REPLIES)
+    said: list[Utterance] = []
+    at = 0.0
+    for place in range(len(story.course)):
+        translation = None
+        if place % 2:
+            german, english = next(replies)
+            text, translation = story.tell(german), story.tell(english)
+        else:
+            text = next(leads).format(story.tell(next(points))) if place else _OPENING
+        end = at + len(text.split()) / _WORDS_A_SECOND
+        said.append(
+            Utterance(
+                number=place + 1,
+                speaker="customer" if place % 2 else "agent",
+                language="de" if place % 2 else "en",
+                text=text,
+                translation=translation,
+                start=round(at, 1),
+                end=round(end, 1),
+                confidence=round(random.uniform(0.9, 0.99), 2),
+            )
+        )
+        at = end + random.uniform(0.3, 1.5)  # nobody interrupts: turns that overlap are not documented
+    return tuple(said)
+
+
+def word_count(said: Sequence[Utterance]) -> int:
+    """Words that were said, translations not counted."""
+    return sum(len(utterance.text.split()) for utterance in said)
+
+
+def as_json(
+    session_id: str,
+    said: Sequence[Utterance],
+    *,
+    revision: Revision,
+    duration: float,
+    started_at: datetime,
+    is_over: bool,
+    with_translations: bool,
+) -> dict[str, Any]:
+    """The documented body of one revision."""
+    head = {"object": "transcript", "session_id": session_id}
+    if revision == "a":
+        return {
+            **head,
+            "status": "complete" if is_over else "in_progress",
+            "language": {"source": "de", "target": "en"},
+            "segments": [_segment(utterance, with_translation=with_translations) for utterance in said],
+            "duration": duration,
+            "word_count": word_count(said),
+        }
+    return {
+        "id": f"trn_{session_id}",
+        **head,
+        "status": "completed" if is_over else "in_progress",
+        "turns": [_turn(utterance, started_at) for utterance in said],
+        "metadata": {
+            "total_turns": len(said),
+            "duration_seconds": duration,
+            "languages_detected": sorted({utterance.language for utterance in said}),
+        },
+    }
+
+
+def as_text(said: Sequence[Utterance], format: str, *, with_translations: bool) -> str:
+    """The transcript as `text`, `srt` or `vtt` (revision A)."""
+    blocks = [_block(utterance, format, with_translation=with_translations) for utterance in said]
+    if format == "text":
+        return "".join(blocks)
+    return ("WEBVTT\n\n" if format == "vtt" else "") + "\n".join(blocks)
+
+
+def _segment(utterance: Utterance, *, with_translation: bool) -> dict[str, Any]:
+    segment: dict[str, Any] = {
+        "id": f"seg_{utterance.number:03d}",
+        "speaker": utterance.speaker,
+        "language": utterance.language,
+        "text": utterance.text,
+    }
+    if with_translation and utterance.translation is not None:
+        segment["translation"] = utterance.translation
+    return segment | {
+        "start_time": utterance.start,
+        "end_time": utterance.end,
+        "confidence": utterance.confidence,
+    }
+
+
+def _turn(utterance: Utterance, started_at: datetime) -> dict[str, Any]:
+    turn: dict[str, Any] = {
+        "sequence": utterance.number,
+        "speaker": utterance.speaker,
+        "language": utterance.language,
+        "text": utterance.text,
+    }
+    if utterance.translation is not None:
+        turn["translation"] = {"language": "en", "text": utterance.translation}
+    moment = started_at + timedelta(seconds=utterance.start)
+    return turn | {"timestamp": moment.strftime("%Y-%m-%dT%H:%M:%SZ")}
+
+
+def _block(utterance: Utterance, format: str, *, with_translation: bool) -> str:
+    text = f"{utterance.speaker}: {utterance.text}\n"
+    if with_translation and utterance.translation is not None:
+        text += f"[{utterance.translation}]\n"
+    if format == "text":
+        return text
+    # SubRip has a comma before the milliseconds, WebVTT a full stop.
+    mark = "," if format == "srt" else "."
+    times = f"{_time(utterance.start, mark)} --> {_time(utterance.end, mark)}\n"
+    return f"{utterance.number}\n{times}{text}"
+
+
+def _time(seconds: float, mark: str) -> str:
+    millis = round(seconds * 1000)
+    return f"{millis // 3_600_000:02d}:{millis // 60_000 % 60:02d}:{millis // 1000 % 60:02d}{mark}{millis % 1000:03d}"

@@ -1,0 +1,225 @@
+"""Declared faults: what goes wrong, for which requests, how often.
+
+A fault is chosen after authentication and after the rate limit has let the request pass, so a faulted request
+has used its share of the budget (the server did count it). The one exception is `throttle`: like every
+refused request it costs nothing. A request that the limit itself refuses meets no fault and uses none up.
+
+Who knows Toxiproxy's names finds `latency` as `slow`, `slicer` as `drip`, `limit_data` as `cut_body`,
+`reset_peer` as `reset`, `timeout` as `hang`, and `down` as `close`.
+
+Delays and intervals of faults are wire time, not divided by the emulator's `speed`: they rehearse the
+client's real timeouts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import ClassVar, Literal, get_args
+
+import msgspec
+
+from kallglot_async.emulator.routes import Operation
+from kallglot_async.emulator.seeding import fraction
+
+_Replacing = Literal[
+    "status",
+    "throttle",
+    "reset",
+    "close",
+    "hang",
+    "html",
+    "empty",
+    "null",
+    "deep_json",
+    "gzip_bomb",
+    "redirect",
+]
+
+# The request takes effect on the server, as there must be an answer that can be spoiled.
+_Spoiling = Literal[
+    "cut_body",
+    "slow",
+    "drip",
+    "broken_json",
+    "bad_utf8",
+    "wrong_id",
+    "unknown_status",
+    "missing_field",
+]
+
+FaultKind = Literal[_Replacing, _Spoiling]
+"""What can go wrong; `Fault` says what each of them does."""
+
+KINDS: frozenset[str] = frozenset(get_args(FaultKind))
+SPOILERS: frozenset[str] = frozenset(get_args(_Spoiling))
+
+# These send nothing of an answer, so none is made up and the journal has no status.
+SILENT = frozenset({"reset", "close", "hang"})
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One declared fault: a kind, selectors that say which requests it hits, and the kind's own figures.
+
+    Kinds that replace the answer: `status` (any status, with an error envelope, or with `headers` and
+    `body`), `throttle` (429 although there is budget), `reset` (TCP reset before any byte), `close` (orderly
+    close before any byte), `hang` (no answer ever), `html` (a page instead of JSON, status 200), `empty` (200
+    without a body), `null` (a JSON null), `deep_json` (arrays nested `size` deep), `gzip_bomb` (a small body
+    that unpacks to `size` bytes), `redirect` (to `location`).
+
+    Kinds that spoil the genuine answer: `cut_body` (less than `Content-Length`, then closed), `slow` (`delay`
+    before the answer), `drip` (head at once, body one byte per `interval`), `broken_json` (cut in the middle,
+    length right), `bad_utf8`, `wrong_id` (another analysis), `unknown_status` (an analysis status nobody has
+    heard of), `missing_field` (without the field that `body` names).
+
+    Raises:
+        ValueError: A kind or a figure that does not exist.
+    """
+
+    # What is true of kinds. A subclass that adds kinds (`faults.wire.CustomFault`) widens these.
+    kinds: ClassVar[frozenset[str]] = KINDS
+    spoilers: ClassVar[frozenset[str]] = SPOILERS
+    silent: ClassVar[frozenset[str]] = SILENT
+
+    kind: FaultKind
+    rate: float = 1.0
+    """Share of the matching requests that are hit, 0 to 1; drawn from the seed, the id, and how often that id
+    has matched."""
+    id: str | None = None
+    """Only requests for this analysis (retrieve) or session (create)."""
+    operation: Operation | None = None
+    """Only this operation: `analyses.retrieve` or `analyses.create`."""
+    times: int | None = None
+    """Gone after so many hits; None: stays."""
+    after: int = 0
+    """Spare the first so many matching requests."""
+    takes_effect: bool | None = None
+    """Whether the server acts on the request (creates, counts the poll) although its answer is lost; None:
+    only where the kind spoils a genuine answer."""
+    status: int | None = None
+    """Status sent; None: 503 for `status`, 429 for `throttle`, 302 for `redirect`, 200 otherwise. Kinds that
+    spoil the genuine answer keep its status."""
+    headers: dict[str, str | None] = {}
+    """Headers added to the answer; None takes one away. Not for kinds that send no head."""
+    body: str | None = None
+    """Replaces the body of `status` and `html`; the made-up status of `unknown_status`; the field of
+    `missing_field`, None: `status`."""
+    retry_after: int | float | str | None = 30
+    """`Retry-After` of `throttle`, sent as it is; None: no such header."""
+    delay: float = 1.0
+    """Seconds, for `slow`."""
+    interval: float = 0.1
+    """Seconds between two bytes, for `drip`."""
+    location: str = "http://127.0.0.1:9/"
+    """Target of `redirect`."""
+    size: int | None = None
+    """Depth of `deep_json` (default 100,000); unpacked bytes of `gzip_bomb` (default 64 MiB)."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in self.kinds:
+            raise ValueError(f"unknown fault kind {self.kind!r}; there are {', '.join(sorted(self.kinds))}")
+        if self.operation is not None and self.operation not in get_args(Operation):
+            names = ", ".join(get_args(Operation))
+            raise ValueError(f"unknown operation {self.operation!r}; there are {names}")
+        if not 0.0 <= self.rate <= 1.0:
+            raise ValueError(f"a fault's rate is a share between 0 and 1, not {self.rate}")
+        if self.after < 0 or (self.times is not None and self.times < 1):
+            raise ValueError(f"a fault needs after >= 0 and times >= 1, not {self.after} and {self.times}")
+        if self.delay < 0 or self.interval < 0 or (self.size is not None and self.size < 0):
+            raise ValueError("a fault's delay, interval and size cannot be negative")
+        # The genuine answer is made by doing what was asked for.
+        if self.takes_effect is False and self.kind in self.spoilers:
+            raise ValueError(f"a fault of kind {self.kind!r} needs the genuine answer, so it takes effect")
+
+    @property
+    def is_effective(self) -> bool:
+        """Whether the request takes effect on the server."""
+        return self.kind in self.spoilers if self.takes_effect is None else self.takes_effect
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing of an answer is sent."""
+        return self.kind in self.silent
+
+
+class _Declared:
+    """A fault with its counters."""
+
+    __slots__ = ("fault", "hits", "matches", "number", "per_id")
+
+    def __init__(self, fault: Fault, number: int) -> None:
+        self.fault = fault
+        self.number = number
+        self.matches = 0
+        self.hits = 0
+        self.per_id: Counter[str | None] = Counter()
+
+    def strikes(self, id: str | None, operation: str | None, seed: int) -> bool:
+        """Whether it hits this request; counts the match."""
+        fault = self.fault
+        if fault.id not in (None, id) or fault.operation not in (None, operation):
+            return False
+        self.matches += 1
+        if self.matches <= fault.after:
+            return False
+        if fault.rate < 1.0:
+            # By how often this id has matched, not by how often any has: concurrent requests for several ids
+            # may come in any order, and the same ones are hit all the same.
+            self.per_id[id] += 1
+            if fraction(seed, "fault", self.number, id, self.per_id[id]) >= fault.rate:
+                return False
+        self.hits += 1
+        return True
+
+    @property
+    def is_spent(self) -> bool:
+        return self.fault.times is not None and self.hits >= self.fault.times
+
+
+class FaultBook:
+    """The declared faults in the order of their declaration; the first one that strikes is applied.
+
+    The seed decides which requests a `rate` hits; `faults` are there from the start, and again after `reset`.
+    """
+
+    __slots__ = ("_declared", "_initial", "_number", "_seed")
+
+    def __init__(self, seed: int, faults: Iterable[Fault] = ()) -> None:
+        self._seed = seed
+        self._initial = tuple(faults)
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to the faults of the start, with their counters at zero."""
+        self._number = 0
+        self.clear()
+        for fault in self._initial:
+            self.add(fault)
+
+    def clear(self) -> None:
+        """Take all faults away."""
+        self._declared: list[_Declared] = []
+
+    def add(self, fault: Fault) -> None:
+        """Declare one more fault, after the others."""
+        self._declared.append(_Declared(fault, self._number))
+        self._number += 1
+
+    def listing(self) -> list[tuple[Fault, int]]:
+        """The faults that are still there, with how often each has struck."""
+        return [(declared.fault, declared.hits) for declared in self._declared]
+
+    def draw(self, id: str | None, operation: str | None, *, throttle: bool) -> Fault | None:
+        """The fault that hits a request.
+
+        Args:
+            id: What the request is about: an analysis, a session or a recording.
+            operation: What it wants.
+            throttle: Ask for `throttle` faults only, or for all others only.
+        """
+        for declared in self._declared:
+            if (declared.fault.kind == "throttle") is throttle and declared.strikes(id, operation, self._seed):
+                if declared.is_spent:
+                    self._declared.remove(declared)
+                return declared.fault
+        return None

@@ -1,0 +1,156 @@
+"""Sending answers, and the faults that happen while they are sent."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from aiohttp import web
+
+from kallglot_async.emulator.envelopes import Answer, phrase
+from kallglot_async.emulator.faults.plan import Fault
+
+# SO_LINGER on with zero seconds turns a close into a TCP reset.
+_NO_LINGER = struct.pack("ii", 1, 0)
+
+
+def plain_response(answer: Answer | None) -> web.StreamResponse:
+    """The answer as an ordinary response; None makes one for a connection on which nothing will be sent."""
+    if answer is None:
+        return web.Response()
+    return web.Response(
+        status=answer.status,
+        reason=phrase(answer.status),
+        body=answer.body,
+        headers=answer.headers,
+    )
+
+
+class Line:
+    """One connection, past aiohttp (what a fault sends need not be HTTP), and the answer that would be sent on it.
+
+    `stop` is set when the emulator closes, which lets go of whatever is held back.
+    """
+
+    __slots__ = ("_stop", "answer", "transport")
+
+    def __init__(self, transport: asyncio.Transport, answer: Answer, stop: asyncio.Event) -> None:
+        self.transport = transport
+        self.answer = answer
+        self._stop = stop
+
+    async def hold(self, seconds: float | None) -> bool:
+        """Wait so many seconds (None: for ever); True if the emulator closes meanwhile."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+        return self._stop.is_set()
+
+    def send(self, data: bytes) -> None:
+        """Put bytes on the wire as they are."""
+        self.transport.write(data)
+
+    def close(self) -> None:
+        """Close in order: what was sent arrives first."""
+        self.transport.close()
+
+    def abort(self) -> None:
+        """Reset the connection."""
+        # asyncio's own abort() closes in order where nothing is left unread: only the option makes it a reset.
+        sock: socket.socket | None = self.transport.get_extra_info("socket")
+        if sock is not None and not self.transport.is_closing():
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.transport.abort()
+
+    async def drip(self, data: bytes, interval: float) -> None:
+        """Send byte by byte, then close; ends early when the emulator stops or the client goes."""
+        for place in range(len(data)):
+            if self.transport.is_closing() or await self.hold(interval):
+                break
+            self.send(data[place : place + 1])
+        self.close()
+
+    def head(self, framing: str) -> bytes:
+        """The answer's head as it would be on the wire, with the header that says where the body ends."""
+        lines = [f"HTTP/1.1 {self.answer.status} {phrase(self.answer.status)}"]
+        lines += (f"{name}: {value}" for name, value in self.answer.headers.items())
+        return "\r\n".join([*lines, framing, "", ""]).encode()
+
+    def sized_head(self, missing: int = 0) -> bytes:
+        """The head with a `Content-Length`, which can promise more than the body has."""
+        return self.head(f"Content-Length: {len(self.answer.body) + missing}")
+
+
+class CustomFault(Fault, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The base of faults that bring a behaviour of their own: selectors, journal and budget are as for any other.
+
+    The kinds here are those that a user has reason to rehearse. What only a test of an HTTP stack wants to see is
+    written there, as a subclass that widens `kinds`.
+    """
+
+    def act(self, line: Line) -> Awaitable[None] | None:
+        """What happens on the wire; None leaves it to the emulator, for the kinds that it knows."""
+        return None
+
+
+async def faulty_response(
+    request: web.BaseRequest, answer: Answer | None, fault: Fault, stop: asyncio.Event
+) -> web.StreamResponse:
+    """Deliver the way the fault wants it; None is for faults that send no answer.
+
+    Returns:
+        A response for aiohttp; on a connection that the fault has closed it is dropped silently.
+    """
+    transport = request.transport
+    if transport is not None:  # else the client has gone already
+        line = Line(transport, answer or Answer(status=200, body=b""), stop)
+        custom = fault.act(line) if isinstance(fault, CustomFault) else None
+        if custom is not None:
+            await custom
+        elif (act := _ACTS.get(fault.kind)) is not None:
+            await act(line, fault)
+    return plain_response(answer)
+
+
+async def _reset(line: Line, fault: Fault) -> None:
+    line.abort()
+
+
+async def _close(line: Line, fault: Fault) -> None:
+    line.close()
+
+
+async def _hang(line: Line, fault: Fault) -> None:
+    # Ends with the emulator, or by cancellation when the client goes.
+    await line.hold(None)
+    line.abort()
+
+
+async def _cut_body(line: Line, fault: Fault) -> None:
+    # One byte more than there is: a body that is empty, or has one byte, can be cut too.
+    body = line.answer.body
+    line.send(line.sized_head(missing=1) + body[: len(body) // 2])
+    line.close()
+
+
+async def _drip(line: Line, fault: Fault) -> None:
+    line.send(line.sized_head())  # at once, so that a client's time limit for the head does not help it
+    await line.drip(line.answer.body, fault.interval)
+
+
+async def _slow(line: Line, fault: Fault) -> None:
+    if await line.hold(fault.delay):
+        line.abort()
+
+
+_ACTS: dict[str, Callable[[Line, Fault], Awaitable[None]]] = {
+    "reset": _reset,
+    "close": _close,
+    "hang": _hang,
+    "cut_body": _cut_body,
+    "drip": _drip,
+    "slow": _slow,
+}

@@ -1,0 +1,123 @@
+"""One request on its way through the emulator: what it asks for, and what has been decided about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from kallglot_async.emulator.clock import Clock
+from kallglot_async.emulator.envelopes import Answer, Problem, invalid_request
+from kallglot_async.emulator.faults.plan import Fault
+from kallglot_async.emulator.journal import JournalEntry
+from kallglot_async.emulator.limits import Verdict
+from kallglot_async.emulator.routes import Operation, Revision, Route, match
+
+
+class Exchange:
+    """What is known about one request while it is served; `default` is the revision where nothing tells it."""
+
+    def __init__(
+        self, request: web.BaseRequest, body: bytes | Problem, *, number: int, clock: Clock, default: Revision
+    ) -> None:
+        self.number = number
+        self.request_id = f"req_{number:012d}"
+        self.now = clock.now()
+        self.wall = clock.wall()
+        self.method = request.method
+        self.path = request.path
+        self.query: Mapping[str, str] = request.query
+        self.headers: Mapping[str, str] = request.headers
+        self.origin = f"{request.scheme}://{request.host}"
+        """Where the client believes the emulator to be."""
+        self._body = body
+        self._content_type = request.content_type
+        route, id = match(request.path) or (None, "")
+        self.route: Route | None = route
+        self.id = id
+        """The id in the path; empty if the API has no such path."""
+        self.revision: Revision = (route and route.revision) or default
+        self.key: str | None = request.headers.get("Idempotency-Key") or None
+        self.is_known = False
+        """Whether the API key was accepted."""
+        self.is_accepted = False
+        """Whether the rate limit let it pass."""
+        self.verdict: Verdict | None = None
+        self.fault: Fault | None = None
+        self.genuine: Answer | None = None
+        """What the operation answered, whatever a fault made of it; None if it was not asked."""
+
+    @property
+    def operation(self) -> Operation | None:
+        """The operation, if path and method name one."""
+        return self.route.operation if self.route and self.route.method == self.method else None
+
+    @property
+    def group(self) -> str | None:
+        """Endpoint group whose budget pays."""
+        return (self.route.group or None) if self.route else None
+
+    @property
+    def is_public(self) -> bool:
+        """Whether it needs no key."""
+        return self.route is not None and self.route.is_public
+
+    def fields(self) -> dict[str, Any]:
+        """The JSON object that the body is; an empty body counts as `{}`.
+
+        Raises:
+            Problem: It could not be read, or is anything else than a JSON object sent as `application/json`.
+        """
+        if isinstance(self._body, Problem):
+            raise self._body
+        if not self._body.strip():
+            return {}
+        if self._content_type != "application/json":
+            raise invalid_request("Content-Type must be application/json.")
+        try:
+            value = msgspec.json.decode(self._body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise invalid_request("The request body is not valid JSON.") from None
+        if not isinstance(value, dict):
+            raise invalid_request("The request body must be a JSON object.")
+        return value
+
+    def entry(self, answer: Answer | None) -> JournalEntry:
+        """The journal entry, once the answer is decided; None is for a fault that sends nothing of one."""
+        verdict, genuine = self.verdict, self.genuine
+        return JournalEntry(
+            number=self.number,
+            at=self.now,
+            method=self.method,
+            path=self.path,
+            operation=self.operation,
+            id=self.id or None,
+            analysis_id=genuine.analysis_id if genuine else None,
+            status=answer.status if answer else None,
+            group=self.group,
+            accepted=self.is_accepted,
+            limit=verdict.limit if verdict else None,
+            remaining=verdict.remaining if verdict else None,
+            reset=verdict.reset if verdict else None,
+            window=verdict.window if verdict else None,
+            idempotency_key=self.key,
+            is_replay=genuine is not None and genuine.is_replay,
+            fault=self.fault.kind if self.fault else None,
+        )
+
+
+async def read_body(request: web.BaseRequest) -> bytes | Problem:
+    """The whole body, or why there is none.
+
+    It is read also where it will not be used: a connection that is closed on unread bytes is reset.
+    """
+    if not request.can_read_body:
+        return b""
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        return invalid_request("The request body is too large.", 413)
+    except (web.RequestPayloadError, OSError):  # a wrong encoding, or a client that has gone
+        return invalid_request("The request body could not be read.")
