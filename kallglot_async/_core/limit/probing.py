@@ -9,6 +9,8 @@ from kallglot_async._core.limit.ticket import Pace, Ticket
 __all__ = ["Probing"]
 
 _FIRST_GUESS = 2.5  # requests/s: the highest documented limit for analyses, 150 a minute
+_CUT = 0.8  # what a refusal leaves of the refused rate
+_CREEP = 1000  # an answer adds one part in so many of the refused rate
 
 
 class Probing:
@@ -77,8 +79,8 @@ class Probing:
             refused_rate = _FIRST_GUESS
         else:
             return  # still the same refusal: nothing was accepted in between, so nothing new is known
-        self.rate = 0.8 * refused_rate
-        self._step = refused_rate / 1000
+        self.rate = _CUT * refused_rate
+        self._step = refused_rate / _CREEP
         self._accepted, self._since = 0, now
 
     def forget_in_flight(self) -> None:

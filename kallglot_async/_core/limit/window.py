@@ -32,6 +32,10 @@ ROUNDING = 1.0  # seconds by which whole-second headers can overstate the time l
 _SILENCE = 3  # answers in a row without figures after which a server is taken to announce none any more
 _KEPT = 10  # one request in so many of a window is not spent ahead of the pace, so that who comes later gets a turn
 _HEADROOM = 50  # one request in so many is left unused by paced polls
+_GUARD = 1.2  # seconds past the announced reset before a spent window is probed: rounding and skew, ...
+_GUARD_SHARE = 5  # ... but no more than one part in so many of the window
+_RUN_LOW_LEFT = 4  # one part in so many of a window is not spent below one request for each pending id
+_RUN_LOW_REST = 5 * ROUNDING  # seconds to the renewal below which it is too uncertain to run low before it
 
 
 class Window:
@@ -97,9 +101,9 @@ class Window:
 
         Not its last quarter, and not where no moment of renewal is known: rounding hides it, or it is rolling.
         """
-        if self.limit is None or self.is_rolling or self.resets_in(now) < 5 * ROUNDING:
+        if self.limit is None or self.is_rolling or self.resets_in(now) < _RUN_LOW_REST:
             return False
-        return self.available > self.limit / 4
+        return self.available > self.limit / _RUN_LOW_LEFT
 
     def interval(self, now: float) -> float:
         """Seconds between two paced polls."""
@@ -171,7 +175,7 @@ class Window:
 
     def guard(self) -> float:
         """Seconds past the announced reset before a spent window is probed: rounding and skew."""
-        return min(1.2, self.period / 5)
+        return min(_GUARD, self.period / _GUARD_SHARE)
 
     def _is_paced(self, urgency: Urgency) -> bool:
         """Whether it keeps the even pace: a poll that would go ahead does so too, in the last tenth of a window."""
