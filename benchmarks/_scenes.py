@@ -113,15 +113,13 @@ def answers(seeds: range) -> Figures:
 
 @dataclass
 class Counter:
-    """A server's counter, and what its answers tell of it.
-
-    Its windows begin 0.37 s off the seconds of `Date`, so that every rounding shows.
-    """
+    """A server's counter, and what its answers tell of it."""
 
     limit: int
     period: float
     kind: WindowKind = "fixed"
     skew: float = 0.0  # seconds by which the clock of the counter is ahead of the clock of `Date`
+    off: float = 0.37  # seconds by which its windows end before a whole second: rounding shows
     rounds_down: bool = False  # whether the announced reset does; `Date` always does
     silence: Callable[[float], bool] = lambda now: False  # whether the answer of that moment announces nothing
     now: Callable[[], float] = field(default=lambda: asyncio.get_running_loop().time())
@@ -137,13 +135,13 @@ class Counter:
     def admit(self) -> tuple[RateFigures | None, float | None]:
         """Return what an answer announces, and its `Retry-After` if it is a refusal."""
         now = EPOCH + self.now()
-        counted = now + 0.37
+        counted = now + self.off
         wait = self._window.wait(counted)
         if not wait:
             self._window.count(counted)
         self.accepted += not wait
         self.refused += bool(wait)
-        reset = self._window.resets_at(counted) - 0.37 + self.skew
+        reset = self._window.resets_at(counted) - self.off + self.skew
         reset = math.floor(reset + 1e-6) if self.rounds_down else math.ceil(reset - 1e-6)
         left = max(0.0, reset - math.floor(now))
         figures = RateFigures(self.limit, self._window.remaining(counted), float(reset), left)
@@ -215,11 +213,15 @@ def paced(seeds: range) -> Figures:
 
 
 def spent(seeds: range) -> Figures:
-    """Endless demand that spends each window ahead of the pace, so that each begins with a probe."""
+    """Endless demand that spends each window at once, so that each begins with a probe.
+
+    The reset is rounded up or down, and told by the same clock as `Date` or by one 0.4 s behind it, at its worst.
+    """
     cases = {
-        "ceil": partial(Counter, *LIMIT),
-        "floor": partial(Counter, *LIMIT, rounds_down=True),
-        "floor, 0.4 s behind": partial(Counter, *LIMIT, rounds_down=True, skew=-0.4),
+        "up": partial(Counter, *LIMIT),
+        "up, skewed": partial(Counter, *LIMIT, off=0.61, skew=-0.4),
+        "down": partial(Counter, *LIMIT, off=0.01, rounds_down=True),
+        "down, skewed": partial(Counter, *LIMIT, off=0.61, rounds_down=True, skew=-0.4),
         "50/s": partial(Counter, 50, 1.0),
         "50 per 5 s": partial(Counter, 50, 5.0),
     }
