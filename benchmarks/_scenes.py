@@ -125,6 +125,7 @@ class Counter:
     now: Callable[[], float] = field(default=lambda: asyncio.get_running_loop().time())
     accepted: int = 0
     refused: int = 0
+    others: int = 0  # accepted of a stranger
 
     def __post_init__(self) -> None:
         """Start counting."""
@@ -132,15 +133,16 @@ class Counter:
         kinds = {"fixed": FixedWindow, "sliding": SlidingWindow, "token_bucket": TokenBucket}
         self._window = kinds[self.kind](self.limit, self.period)
 
-    def admit(self) -> tuple[RateFigures | None, float | None]:
+    def admit(self, *, ours: bool = True) -> tuple[RateFigures | None, float | None]:
         """Return what an answer announces, and its `Retry-After` if it is a refusal."""
         now = EPOCH + self.now()
         counted = now + self.off
         wait = self._window.wait(counted)
         if not wait:
             self._window.count(counted)
-        self.accepted += not wait
-        self.refused += bool(wait)
+        self.accepted += ours and not wait
+        self.refused += ours and bool(wait)
+        self.others += not ours and not wait
         reset = self._window.resets_at(counted) - self.off + self.skew
         reset = math.floor(reset + 1e-6) if self.rounds_down else math.ceil(reset - 1e-6)
         left = max(0.0, reset - math.floor(now))
@@ -173,19 +175,44 @@ async def endless(lane: Lane, counter: Counter, urgency: Urgency, draw: random.R
             group.create_task(worker())
 
 
-def use(counter: Counter, urgency: Urgency, seed: int, seconds: float, warm: float) -> Figures:
-    """Return which part of the limit a lane with endless demand uses, and which part of its requests is refused."""
+async def stranger(counter: Counter, share: float, draw: random.Random) -> None:
+    """Take a share of the limit that no lane of ours knows of."""
+    while True:
+        await asyncio.sleep(draw.expovariate(share * counter.limit / counter.period))
+        counter.admit(ours=False)
+
+
+def use(
+    counter: Counter, urgency: Urgency, seed: int, seconds: float, warm: float, *, clients: int = 1, taken: float = 0.0
+) -> Figures:
+    """Return which part of a limit is used under endless demand, and which part of the requests is refused.
+
+    Args:
+        counter: Who counts.
+        urgency: Who asks.
+        seed: Of the round trips.
+        seconds: How long.
+        warm: Seconds before that which do not count.
+        clients: How many lanes that know nothing of each other.
+        taken: Which part of the limit a stranger takes; what that is refused does not count.
+    """
 
     async def main() -> Figures:
-        lane = RateLimiter().lane("key", "analysis")
-        demand = asyncio.create_task(endless(lane, counter, urgency, random.Random(seed)))
-        await asyncio.sleep(warm)
-        counter.accepted = counter.refused = 0
-        await asyncio.sleep(seconds)
-        demand.cancel()
+        draw = random.Random(seed)
+        async with asyncio.TaskGroup() as group:
+            demand = [group.create_task(stranger(counter, taken, draw))] if taken else []
+            for number in range(clients):
+                lane = RateLimiter().lane("key", "analysis")
+                demand.append(group.create_task(endless(lane, counter, urgency, random.Random(seed + 1000 * number))))
+            await asyncio.sleep(warm)
+            counter.accepted = counter.refused = counter.others = 0
+            await asyncio.sleep(seconds)
+            for task in demand:
+                task.cancel()
         sent = max(1, counter.accepted + counter.refused)
         allowed = counter.limit * seconds / counter.period
-        return {"used%": 100.0 * counter.accepted / allowed, "refused%": 100.0 * counter.refused / sent}
+        used = 100.0 * (counter.accepted + counter.others) / allowed
+        return {"used%": used, "refused%": 100.0 * counter.refused / sent}
 
     return in_virtual_time(main)
 
@@ -208,8 +235,14 @@ def _limits(*, tells_nothing: bool) -> dict[str, Callable[[], Counter]]:
 
 
 def paced(seeds: range) -> Figures:
-    """Endless demand of paced polls under announced limits."""
-    return _uses(_limits(tells_nothing=False), Urgency.PACED, seeds, 10)
+    """Endless demand of paced polls under announced limits: alone, two clients, and beside a stranger with 30 %."""
+    figures = _uses(_limits(tells_nothing=False), Urgency.PACED, seeds, 10)
+    for kind in WINDOWS[:2]:
+        shared = partial(use, urgency=Urgency.PACED, seconds=600.0, warm=120.0)
+        figures |= named(f"{kind}, two", mean_of(shared(Counter(*LIMIT, kind), seed=seed, clients=2) for seed in seeds))
+        beside = mean_of(shared(Counter(*LIMIT, kind), seed=seed, taken=0.3) for seed in seeds)
+        figures |= named(f"{kind}, stranger", beside)
+    return figures
 
 
 def spent(seeds: range) -> Figures:
@@ -223,7 +256,9 @@ def spent(seeds: range) -> Figures:
         "down": partial(Counter, *LIMIT, off=0.01, rounds_down=True),
         "down, skewed": partial(Counter, *LIMIT, off=0.61, rounds_down=True, skew=-0.4),
         "50/s": partial(Counter, 50, 1.0),
-        "50 per 5 s": partial(Counter, 50, 5.0),
+        "50/s, down": partial(Counter, 50, 1.0, off=0.01, rounds_down=True),
+        "50/s, down, skewed": partial(Counter, 50, 1.0, off=0.61, rounds_down=True, skew=-0.4),
+        "50 per 5 s, down, skewed": partial(Counter, 50, 5.0, off=0.61, rounds_down=True, skew=-0.4),
     }
     return _uses(cases, Urgency.DIRECT, seeds, 10)
 
@@ -253,12 +288,15 @@ def turns(seeds: range) -> Figures:
 
 
 def unannounced(seeds: range) -> Figures:
-    """Endless demand against limits of which nothing but refusals tells."""
-    return _uses(_limits(tells_nothing=True), Urgency.PACED, seeds, 15)
+    """Endless demand against limits of which nothing but refusals tells: one client, and three under one key."""
+    figures = _uses(_limits(tells_nothing=True), Urgency.PACED, seeds, 15)
+    shared = partial(use, urgency=Urgency.PACED, seconds=900.0, warm=120.0, clients=3)
+    make = _limits(tells_nothing=True)["fixed"]
+    return figures | named("fixed, three", mean_of(shared(make(), seed=seed) for seed in seeds))
 
 
 def silent(seeds: range) -> Figures:
-    """Answers that lack figures: some of them, and all from the third minute on."""
+    """Demand that spends each window at once; answers lack figures: some of them, or all from the third minute on."""
 
     def lacking(share: float) -> Callable[[], Counter]:
         def make() -> Counter:
@@ -272,7 +310,7 @@ def silent(seeds: range) -> Figures:
         "3 in 4 lack": lacking(3 / 4),
         "none any more": partial(Counter, *LIMIT, silence=lambda now: now > 150.0),
     }
-    return _uses(cases, Urgency.PACED, seeds, 10)
+    return _uses(cases, Urgency.DIRECT, seeds, 10)
 
 
 # -- the client
@@ -329,7 +367,7 @@ def settled_before(seeds: range) -> Figures:
 
 
 class Jittery(PeerServer):
-    """A server whose round trips are log-normal about `median`, and three times that from second 6 on."""
+    """Round trips log-normal about `median`, from second 6 on about three times that; one in fifty ten times longer."""
 
     def __init__(self, median: float, seed: int, **options: Any) -> None:
         """Take the median in seconds besides the emulator's options."""
@@ -338,7 +376,8 @@ class Jittery(PeerServer):
 
     @property
     def _half(self) -> float:
-        return self._median / 2 * (3.0 if self.now > 6.0 else 1.0) * self._draw.lognormvariate(0.0, 0.4)
+        slowness = (3.0 if self.now > 6.0 else 1.0) * (10.0 if self._draw.random() < 0.02 else 1.0)
+        return self._median / 2 * slowness * self._draw.lognormvariate(0.0, 0.4)
 
     @_half.setter
     def _half(self, value: float) -> None:
@@ -346,11 +385,11 @@ class Jittery(PeerServer):
 
 
 def last_looks(seeds: range) -> Figures:
-    """100 ids ready 10 to 16 s after the start, a timeout of 15 s: how many are delivered, at two round trips."""
+    """Ten ids ready 10 to 16 s after the start, a timeout of 15 s: how many are delivered, at three round trips."""
 
     async def main(seed: int, median: float) -> Figures:
         async with Jittery(median, seed, rate_limit=(60_000, 60.0), latency=Latency.uniform(10.0, 16.0)) as server:
-            ids = server.seed_analyses(100)
+            ids = server.seed_analyses(10)
             found: list[str] = []
 
             async def run(server: PeerServer, ids: list[str], deliver: Deliver) -> list[BaseException]:
@@ -363,8 +402,9 @@ def last_looks(seeds: range) -> Figures:
             return {"found": float(len(found)), "req": float(result.requests)}
 
     figures: Figures = {}
-    for median in (0.1, 0.4):
-        runs = mean_of(in_virtual_time(partial(main, seed, median)) for seed in seeds)
+    for median in (0.05, 0.2, 0.5):
+        every = range(seeds[0], seeds[0] + 10 * len(seeds))
+        runs = mean_of(in_virtual_time(partial(main, seed, median)) for seed in every)
         figures |= named(f"{median:g} s", runs)
     return figures
 
@@ -372,8 +412,7 @@ def last_looks(seeds: range) -> Figures:
 def orders(seeds: range) -> Figures:
     """`analyze_many` of 300 sessions, 150 requests a minute: until the last is delivered, lag, requests for each."""
 
-    async def main(seed: int) -> Figures:
-        latency = Latency.uniform(*READY)
+    async def main(seed: int, latency: Latency) -> Figures:
         async with PeerServer(
             round_trip=ROUND_TRIP, seed=seed, rate_limit=LIMIT, latency=latency, epoch=EPOCH + 10.37
         ) as server:
@@ -390,4 +429,7 @@ def orders(seeds: range) -> Figures:
             assert len(outcomes.analyses) == 300, outcomes.errors
             return {"wall": server.now - started, "req each": len(server.journal) / 300} | tail(lags)
 
-    return mean_of(in_virtual_time(partial(main, seed)) for seed in seeds)
+    figures: Figures = {}
+    for case, latency in (("22-30 s", Latency.uniform(*READY)), ("60-90 s", Latency.uniform(60.0, 90.0))):
+        figures |= named(case, mean_of(in_virtual_time(partial(main, seed, latency)) for seed in seeds))
+    return figures

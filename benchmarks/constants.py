@@ -82,7 +82,7 @@ CONSTANTS = {
     "_SILENCE": Constant(_WINDOW, "answers", (1, 2, 10), (_scenes.silent,)),
     "_CUT": Constant(_PROBING, "share of a rate", (0.5, 0.7, 0.9, 0.95), (_scenes.unannounced,)),
     "_CREEP": Constant(_PROBING, "part of a rate", (100, 300, 3000, 10_000), (_scenes.unannounced,)),
-    "_LEAD": Constant("_waiting.poller", "round trips", (1.0, 1.5, 3.0, 5.0), (_scenes.last_looks,)),
+    "_LEAD": Constant("_waiting.poller", "round trips", (0.5, 1.0, 1.5, 3.0, 5.0), (_scenes.last_looks,)),
     "_SMOOTHING": Constant("_wire.pipeline", "weight", (0.02, 0.05, 0.5, 1.0), (_scenes.last_looks,)),
     "_OPEN_FOR": Constant("_waiting.analyze_many", "s", (10.0, 20.0, 30.0, 60.0, 120.0), (_scenes.orders,)),
 }
