@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks import _peers, policies
 from benchmarks._peer_server import PeerServer
-from benchmarks._simulation import Window, simulate
+from benchmarks._simulation import Job, Paced, Window, simulate
 from benchmarks._trials import EPOCH, Deliver, batch, in_virtual_time, quantile, seeded
 from benchmarks.documented import LIMIT, OFFSETS, READY, Scene
 from kallglot_async import RateLimiter
@@ -95,6 +95,25 @@ def wrong_law(seeds: range) -> Figures:
                 runs.append({"req": float(result.requests)} | tail(result.lags))
         figures |= named(case, mean_of(runs))
     return figures
+
+
+def drift(seeds: range) -> Figures:
+    """A stream at 30 % of 10 requests/s whose analyses take twice as long from one moment on: the 1500 after that."""
+    runs = []
+    for seed in seeds:
+        before, after = (policies.stream(10.0, 0.3, 0.6, 1500, each) for each in (seed, seed + 1000))
+        turn = before[-1].added_at
+        slower = [
+            Job(f"{job.id}s", turn + job.added_at, turn + job.added_at, turn + 2 * job.ready_at - job.added_at, True)
+            for job in after
+        ]
+        result = simulate(policies.queue("learned", PollModel(), seed), Paced(10.0), before + slower)
+        last = slice(-1500, None)
+        runs.append(
+            {"req": statistics.mean(result.polls[last]), "mean": statistics.mean(result.lags[last])}
+            | {"p99": quantile(result.lags[last], 0.99) or math.nan}
+        )
+    return mean_of(runs)
 
 
 def answers(seeds: range) -> Figures:

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from types import ModuleType
 
 from benchmarks import _scenes
 from benchmarks._scenes import Figures, Measure
@@ -31,7 +30,7 @@ class Constant:
     """One constant: where it is, what it counts, and where its value shows.
 
     Attributes:
-        module: The module that reads it, below the package.
+        module: The module that reads it, below the package; `module:class` where a class has it.
         unit: What it is counted in.
         values: What the sweep tries; the shipped value is added.
         scenes: Where it shows.
@@ -71,6 +70,14 @@ CONSTANTS = {
     "MIN_GAP": Constant(_QUEUE, "s", (0.25, 0.5, 2.0), (_scenes.steady, _scenes.burst, _scenes.scale)),
     "DOUBT": Constant(_HAZARD, "analyses", (0.05, 0.1, 0.5, 1.0), _LEARNING),
     "PRIOR": Constant(_HAZARD, "analyses", (0.0, 1.0, 10.0, 30.0), _LEARNING),
+    "_HALF_LIFE": Constant(
+        _HAZARD,
+        "answers",
+        (500, 50_000, 10**9),
+        (_scenes.drift, _scenes.steady),
+        derived=(("_FADE", lambda answers: 0.5 ** (1.0 / answers)),),
+    ),
+    "_MEMORY": Constant(f"{_HAZARD}:FirstLooks", "weight", (0.0, 0.5, 0.97, 1.0), _FIRST),
     "_EAGER": Constant(_HAZARD, "answers", (0, 16, 256), (*_LEARNING, _scenes.answers)),
     "_REFIT": Constant(_HAZARD, "answers", (1, 4, 64, 256), (*_LEARNING, _scenes.answers)),
     "GUARD": Constant(_WINDOW, "s", (0.0, 0.4, 0.8, 2.0), (_scenes.spent,)),
@@ -88,13 +95,16 @@ CONSTANTS = {
 }
 
 
-def _module(name: str) -> ModuleType:
-    return import_module(f"kallglot_async.{name}")
+def home(place: str) -> object:
+    """Return what holds a constant: a module below the package, or `module:class`."""
+    module, _, owner = place.partition(":")
+    found: object = import_module(f"kallglot_async.{module}")
+    return getattr(found, owner) if owner else found
 
 
 def shipped(name: str) -> float:
     """Return the value of a constant as it is now."""
-    value: float = getattr(_module(CONSTANTS[name].module), name)
+    value: float = getattr(home(CONSTANTS[name].module), name)
     return value
 
 
@@ -104,7 +114,7 @@ def set_to(name: str, value: float) -> Iterator[None]:
     constant = CONSTANTS[name]
     new: dict[tuple[str, str], float] = {(module, name): value for module in (constant.module, *constant.also)}
     new |= {(constant.module, derived): compute(value) for derived, compute in constant.derived}
-    old = {place: getattr(_module(place[0]), place[1]) for place in new}
+    old = {place: getattr(home(place[0]), place[1]) for place in new}
     try:
         _assign(new)
         yield
@@ -114,7 +124,7 @@ def set_to(name: str, value: float) -> Iterator[None]:
 
 def _assign(values: dict[tuple[str, str], float]) -> None:
     for (module, attribute), value in values.items():
-        setattr(_module(module), attribute, value)
+        setattr(home(module), attribute, value)
 
 
 def sweep(name: str, values: Iterable[float], seeds: range) -> dict[str, dict[float, Figures]]:

@@ -35,7 +35,8 @@ _MIDDLES = tuple(edge + width / 2.0 for edge, width in zip(_EDGES, _WIDTHS, stri
 DOUBT = 0.2
 PRIOR = 3.0
 _PRIOR_AGES = (22.5, 23.5, 24.5, 25.5, 26.5, 27.5, 28.5, 29.5)
-_FADE = 0.5 ** (1.0 / 5_000)
+_HALF_LIFE = 5_000  # answers after which an answer counts half
+_FADE = 0.5 ** (1.0 / _HALF_LIFE)
 _EAGER = 64  # so many answers are each followed by a fit, ...
 _REFIT = 16  # ... later ones by one in so many (a fit takes about 30 us)
 
