@@ -22,6 +22,7 @@ from benchmarks._peer_server import PeerServer
 from benchmarks._simulation import Job, Paced, Window, simulate
 from benchmarks._trials import EPOCH, Deliver, batch, in_virtual_time, quantile, seeded
 from benchmarks.documented import LIMIT, OFFSETS, READY, Scene
+from benchmarks.storm import Storm
 from kallglot_async import RateLimiter
 from kallglot_async._core.api.headers import RateFigures
 from kallglot_async._core.limit.ticket import Urgency
@@ -98,22 +99,27 @@ def wrong_law(seeds: range) -> Figures:
 
 
 def drift(seeds: range) -> Figures:
-    """A stream at 30 % of 10 requests/s whose analyses take twice as long from one moment on: the 1500 after that."""
-    runs = []
-    for seed in seeds:
-        before, after = (policies.stream(10.0, 0.3, 0.6, 1500, each) for each in (seed, seed + 1000))
-        turn = before[-1].added_at
-        slower = [
-            Job(f"{job.id}s", turn + job.added_at, turn + job.added_at, turn + 2 * job.ready_at - job.added_at, True)
-            for job in after
-        ]
-        result = simulate(policies.queue("learned", PollModel(), seed), Paced(10.0), before + slower)
-        last = slice(-1500, None)
-        runs.append(
-            {"req": statistics.mean(result.polls[last]), "mean": statistics.mean(result.lags[last])}
-            | {"p99": quantile(result.lags[last], 0.99) or math.nan}
-        )
-    return mean_of(runs)
+    """A stream at 10 % of 10 requests/s whose analyses take twice or half as long from one moment on: the next 1000."""
+    figures: Figures = {}
+    for case, factor in (("slower", 2.0), ("faster", 0.5)):
+        runs = []
+        for seed in seeds:
+            before, after = (policies.stream(10.0, 0.1, 0.3, 1000, each) for each in (seed, seed + 1000))
+            turn = before[-1].added_at
+            jobs = [*before, *(_later(job, turn, factor) for job in after)]
+            result = simulate(policies.queue("learned", PollModel(), seed), Paced(10.0), jobs)
+            lags, polls = result.lags[-1000:], result.polls[-1000:]
+            runs.append(
+                {"req": statistics.mean(polls), "mean": statistics.mean(lags), "p95": quantile(lags, 0.95) or 0.0}
+            )
+        figures |= named(case, mean_of(runs))
+    return figures
+
+
+def _later(job: Job, by: float, factor: float) -> Job:
+    """Return the like of an analysis, so much later and taking so many times as long."""
+    at = job.added_at + by
+    return Job(f"{job.id}b", at, at, at + factor * (job.ready_at - job.added_at), age_known=True)
 
 
 def answers(seeds: range) -> Figures:
@@ -358,7 +364,7 @@ def crowded(seeds: range) -> Figures:
 
 
 def settled_before(seeds: range) -> Figures:
-    """60 ids of unknown age of which a third had settled long ago, in random order: who finds those, and the rest."""
+    """60 ids of unknown age, of which the last third had settled long ago: when those are found, and the rest."""
 
     async def main(seed: int) -> Figures:
         latency = Latency.uniform(*READY)
@@ -368,8 +374,7 @@ def settled_before(seeds: range) -> Figures:
             ids = server.seed_analyses(20)
             await asyncio.sleep(120.0)
             old = set(ids)
-            ids += server.seed_analyses(40)
-            random.Random(seed).shuffle(ids)
+            ids = [*server.seed_analyses(40), *ids]
             started = server.now
             moments: dict[str, float] = {}
             async with _peers.client_of(server, seeded(seed)) as client:
@@ -383,6 +388,15 @@ def settled_before(seeds: range) -> Figures:
             }
 
     return mean_of(in_virtual_time(partial(main, seed)) for seed in seeds)
+
+
+def short_window(seeds: range) -> Figures:
+    """The storm: 400 ids at once, ready after 2 to 8 s, 50 requests in each second of the server's clock."""
+    runs = []
+    for seed in seeds:
+        result, _ = Storm(400, (50, 1.0), "fixed", seed).measure(partial(_peers.ours_together, random=seeded(seed)))
+        runs.append({"wall": result.wall, "req": float(result.requests), "refused": float(result.refused)})
+    return mean_of(runs)
 
 
 class Jittery(PeerServer):

@@ -59,7 +59,7 @@ CONSTANTS = {
         _POLLING,
         derived=(("_STEP", lambda worth: -math.log1p(-worth)),),
     ),
-    "JITTER": Constant(_QUEUE, "share of a step", (0.0, 0.1, 0.5, 0.75), _POLLING),
+    "JITTER": Constant(_QUEUE, "share of a step", (0.0, 0.1, 0.5, 0.75), (*_POLLING, _scenes.drift)),
     "FRESH": Constant(
         _QUEUE, "share of the rate", (0.05, 0.1, 0.3, 0.5), (*_POLLING, _scenes.crowded), also=("_waiting.poller",)
     ),
