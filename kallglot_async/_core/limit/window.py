@@ -118,7 +118,7 @@ class Window:
         if shortest:
             # Whole-second headers overstate a short rest by much of it; of a long one that second is a margin.
             left -= ROUNDING if self.period < SHORT_PERIOD else 0.0
-        elif left <= 0:
+        elif left <= 0:  # nothing of its length is known, and what was known of its end is over
             return self.period / self.limit
         return max(shortest, left / max(1, self.available - spare))
 
@@ -193,6 +193,7 @@ class Window:
 
     def _adopt(self, ticket: Ticket, now: float, figures: RateFigures) -> None:
         self._silent = 0
+        # Resets are compared on the server's own clock, as sent: our estimates of one moment differ by a second.
         is_newer = figures.reset > self._reset + SAME_RESET
         is_later = ticket.event >= self._figure_event
         if not (is_newer or is_later):
