@@ -353,13 +353,14 @@ def scale(seeds: range) -> Figures:
 
 
 def crowded(seeds: range) -> Figures:
-    """300 ids under the same limit: twice what a window holds."""
+    """More ids than the same limit holds in a window: 300 to a client without history, 200 after one such batch."""
+    cases = {f"{kind}": [(Scene(15, seed, 300, kind), 0) for seed in seeds] for kind in WINDOWS}
+    cases["known"] = [(Scene(offset, seed, 200), 1) for seed in seeds for offset in OFFSETS]
     figures: Figures = {}
-    for kind in WINDOWS:
-        results = [Scene(15, seed, 300, kind).ours(history=0, is_created=False) for seed in seeds]
-        figures |= named(
-            kind, mean_of({"found": r.delivered, "req": float(r.requests)} | tail(r.lags) for r in results)
-        )
+    for case, scenes in cases.items():
+        results = [scene.ours(history=history, is_created=False) for scene, history in scenes]
+        runs = [{"found": r.delivered, "req": float(r.requests)} | tail(r.lags) for r in results]
+        figures |= named(case, mean_of(runs))
     return figures
 
 
