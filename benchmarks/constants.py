@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 
-from benchmarks import _scenes
-from benchmarks._scenes import Figures, Measure
+from benchmarks import _lane_scenes, _scenes
+from benchmarks._lane_scenes import Figures, Measure
 
 _QUEUE, _HAZARD = "_core.polling.queue", "_core.polling.hazard"
 _WINDOW, _PROBING = "_core.limit.window", "_core.limit.probing"
@@ -74,15 +74,15 @@ CONSTANTS = {
     "_MEMORY": Constant(f"{_HAZARD}:FirstLooks", "weight", (0.0, 0.5, 0.97, 1.0), _FIRST),
     "_EAGER": Constant(_HAZARD, "answers", (0, 16, 256), (*_LEARNING, _scenes.answers)),
     "_REFIT": Constant(_HAZARD, "answers", (1, 4, 64, 256), (*_LEARNING, _scenes.answers)),
-    "GUARD": Constant(_WINDOW, "s", (0.0, 0.4, 0.8, 2.0), (_scenes.spent,)),
-    "GUARD_SHARE": Constant(_WINDOW, "part of a window", (2, 10, 50), (_scenes.spent,)),
+    "GUARD": Constant(_WINDOW, "s", (0.0, 0.4, 0.8, 2.0), (_lane_scenes.spent,)),
+    "GUARD_SHARE": Constant(_WINDOW, "part of a window", (2, 10, 50), (_lane_scenes.spent,)),
     "RUN_LOW": Constant(_WINDOW, "part of a window", (1, 2, 10, 1000), _BUDGET),
     "RUN_LOW_REST": Constant(_WINDOW, "s", (0.0, 2.0, 10.0, 20.0), (_scenes.short_window, *_BUDGET)),
-    "KEPT": Constant(_WINDOW, "part of a window", (4, 20, 50, 1000), (_scenes.turns, *_BUDGET)),
-    "HEADROOM": Constant(_WINDOW, "part of a window", (10, 25, 100, 1000), (_scenes.paced,)),
-    "SILENCE": Constant(_WINDOW, "answers", (1, 2, 10), (_scenes.silent,)),
-    "CUT": Constant(_PROBING, "share of a rate", (0.5, 0.7, 0.9, 0.95), (_scenes.unannounced,)),
-    "CREEP": Constant(_PROBING, "part of a rate", (100, 300, 3000, 10_000), (_scenes.unannounced,)),
+    "KEPT": Constant(_WINDOW, "part of a window", (4, 20, 50, 1000), (_lane_scenes.turns, *_BUDGET)),
+    "HEADROOM": Constant(_WINDOW, "part of a window", (10, 25, 100, 1000), (_lane_scenes.paced,)),
+    "SILENCE": Constant(_WINDOW, "answers", (1, 2, 10), (_lane_scenes.silent,)),
+    "CUT": Constant(_PROBING, "share of a rate", (0.5, 0.7, 0.9, 0.95), (_lane_scenes.unannounced,)),
+    "CREEP": Constant(_PROBING, "part of a rate", (100, 300, 3000, 10_000), (_lane_scenes.unannounced,)),
     "_LEAD": Constant("_waiting.poller", "round trips", (0.5, 1.0, 1.5, 3.0, 5.0), (_scenes.last_looks,)),
     "_SMOOTHING": Constant("_wire.pipeline", "weight", (0.02, 0.05, 0.5, 1.0), (_scenes.last_looks,)),
     "_OPEN_FOR": Constant("_waiting.analyze_many", "s", (10.0, 20.0, 30.0, 60.0, 120.0), (_scenes.orders,)),
