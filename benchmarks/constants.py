@@ -63,7 +63,7 @@ CONSTANTS = {
     "FRESH": Constant(
         _QUEUE, "share of the rate", (0.05, 0.1, 0.3, 0.5), (*_POLLING, _scenes.crowded), also=("_waiting.poller",)
     ),
-    "SURE": Constant(_QUEUE, "probability", (0.7, 0.8, 0.95, 1.1), _BUDGET),
+    "SURE": Constant(_QUEUE, "probability", (0.7, 0.8, 0.9, 0.98, 1.1), _BUDGET),
     "DEAREST": Constant(_QUEUE, "probability", (0.25, 0.5, 0.65, 0.95, 1.1), _BUDGET),
     "FIRST_LOOKS": Constant(_QUEUE, "share of the rate", (0.1, 0.25, 0.75, 1.0), _FIRST),
     "SAVING": Constant(_QUEUE, "share of the rate", (0.02, 0.05, 0.2, 0.5), _FIRST),

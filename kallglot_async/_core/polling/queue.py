@@ -49,7 +49,7 @@ __all__ = ["FRESH", "Entry", "PollModel", "PollQueue", "PollSchedule", "Slot", "
 # "The waiting rules" (docstring of the package) have reasons and figures. Without a unit: a probability, or a share.
 WORTH = 0.25  # a poll is worth sending for this chance of finding its id settled
 JITTER = 0.25
-SURE = 0.9  # the chance for which a poll goes ahead though there is no request to spare
+SURE = 0.95  # the chance for which a poll goes ahead though there is no request to spare
 DEAREST = 0.8  # the most that is asked of a poll that goes ahead, however scarce requests are
 FRESH = 0.2  # for looks at the id seen longest ago, whatever the law says of it
 FIRST_LOOKS = 0.5  # for first looks that are probably in vain: they show when that changes
