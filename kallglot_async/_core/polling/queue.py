@@ -4,8 +4,8 @@ How a granted slot is spent (`PollQueue.take`), in this order:
 
 1. Last looks. The final poll of an id is due `lead` seconds before its deadline, so that the answer is in time.
 2. The id that is due first. It is due once its hazard has grown, since it was last seen running, by
-   -ln(1 - WORTH) * (1 +- JITTER): a poll then finds it settled with a probability of about WORTH. Without the
-   jitter the model would lock itself into late polling. An id of unknown age is due when it is added, unless the
+   -ln(1 - WORTH) * (1 +- JITTER): a poll then finds it settled with a probability of about WORTH. The
+   jitter keeps the ids of a batch from being polled in step. An id of unknown age is due when it is added, unless the
    first looks before it found theirs running (see `_first_look_due`).
 3. The id seen longest ago, if that was pending / (FRESH * rate) seconds ago, or if by what has been learned since
    then it is overdue. This fifth of the budget keeps the tail of a batch tight, and bounds what a wrong law costs.
