@@ -5,6 +5,7 @@ law (oracle), the documented 2-second loop and exponential back-off (x1.5 from 1
 the same shared limiter. Delays count from the moment an analysis is ready to the moment its answer is here.
 
     python -m benchmarks.policies [--quick] [--json] [--seed N]
+    python -m benchmarks.policies --sweep NAME [--quick] [--seed N]    one constant, see benchmarks.constants
 """
 
 from __future__ import annotations
@@ -274,12 +275,18 @@ def table(rows: list[Row]) -> str:
 
 
 def main() -> None:
-    """Print the table, or the rows as JSON lines."""
+    """Print the table, or the rows as JSON lines, or what one constant decides."""
+    from benchmarks.constants import CONSTANTS, print_sweep  # it runs the cases above
+
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer cases, under 20 seconds")
     parser.add_argument("--json", action="store_true", help="print JSON lines instead of the table")
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--sweep", choices=CONSTANTS, metavar="NAME", help="try other values of a constant instead")
     arguments = parser.parse_args()
+    if arguments.sweep is not None:
+        print_sweep(arguments.sweep, seeds=1 if arguments.quick else 3, seed=arguments.seed)
+        return
     rows = run(arguments.quick, arguments.seed)
     if arguments.json:
         print("\n".join(json.dumps(line) for line in rows))

@@ -34,7 +34,7 @@ __all__ = ["AnalyzeCall", "Create", "Order", "orders"]
 Order = Callable[[str], Operation[Analysis]]  # session id to request, its idempotency key included
 Create = Callable[[Operation[Analysis], Ticket], Awaitable[Analysis]]
 
-_OPEN_FOR = 45.0  # seconds of the rate that may be under way at once; the waiting rules say 30 to 60
+_OPEN_FOR = 45.0  # seconds of the rate that may be under way at once: `python -m benchmarks.constants _OPEN_FOR`
 _LEAST_OPEN, _MOST_OPEN = 10, 5_000
 _CREATORS = 16  # requests for analyses in flight at once, at most
 

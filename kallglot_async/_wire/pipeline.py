@@ -35,6 +35,7 @@ __all__ = ["Pipeline"]
 
 T = TypeVar("T")
 _log = logging.getLogger("kallglot_async.pipeline")
+_SMOOTHING = 0.2  # the weight of the newest answer in the round trip
 
 
 class Pipeline:
@@ -232,7 +233,7 @@ class Pipeline:
             lane.lost(ticket)
             raise
         elapsed = loop.time() - started
-        self.round_trip += (elapsed - self.round_trip) * (0.2 if self.round_trip else 1.0)
+        self.round_trip += (elapsed - self.round_trip) * (_SMOOTHING if self.round_trip else 1.0)
         wall_now = time.time()
         figures = self.report(lane, ticket, response, wall_now)
         try:

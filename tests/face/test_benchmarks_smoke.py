@@ -1,13 +1,18 @@
-"""The benchmarks against peers run at their small sizes, and say so where a peer is missing."""
+"""The benchmarks run at their small sizes, those against peers say so where a peer is missing, and sweeps do sweep."""
 
 import asyncio
+import sys
+from dataclasses import replace
+from pkgutil import walk_packages
 
 import aiohttp
 import pytest
 
-from benchmarks import _peers, documented, storm
+import kallglot_async
+from benchmarks import _lane_scenes, _peers, _scenes, constants, documented, policies, storm
 from benchmarks._peer_server import DIALECTS, PeerServer
 from benchmarks._trials import in_virtual_time, oracle_wall
+from kallglot_async._core.limit.ticket import Urgency
 from kallglot_async.emulator import Latency
 
 MISSING = _peers.Sdk("not-a-package", "not_a_module", "wait", _peers._openai)
@@ -74,3 +79,63 @@ def test_every_dialect_spends_the_same_budget():
 def test_the_oracle_waits_for_nothing_but_the_limit(window, wall):
     """Three requests ready after a second, two a minute: the third goes once the limit has room for it."""
     assert oracle_wall([1.0, 1.0, 1.0], (2, 60.0), window, start=1_790_000_040.0) == pytest.approx(wall, abs=1e-3)
+
+
+def homes(name):
+    """Return every module of the package that has a name of this spelling, beside its tables of exports."""
+    modules = [found.name for found in walk_packages(kallglot_async.__path__, "kallglot_async.")]
+    loaded = [name for name in modules if name in sys.modules]
+    return {module.removeprefix("kallglot_async.") for module in loaded if name in vars(sys.modules[module])}
+
+
+@pytest.mark.parametrize("name", constants.CONSTANTS)
+def test_a_sweep_sets_a_constant_wherever_it_is_read_and_puts_it_back(name):
+    """A module that imported it by name has the other value too, and afterwards everything is as shipped."""
+    constant, kept = constants.CONSTANTS[name], constants.shipped(name)
+    places = {constant.module, *constant.also}
+    if not name.startswith("_"):
+        assert homes(name) == places
+    with pytest.raises(ZeroDivisionError), constants.set_to(name, kept / 2):
+        assert [getattr(constants.home(place), name) for place in places] == [kept / 2] * len(places)
+        raise ZeroDivisionError
+    assert constants.shipped(name) == kept
+
+
+def with_one_scene(monkeypatch, name, scene, *values):
+    """Let the sweep of a constant be a short one."""
+    monkeypatch.setitem(constants.CONSTANTS, name, replace(constants.CONSTANTS[name], values=values, scenes=(scene,)))
+
+
+def test_what_follows_from_a_constant_follows_in_a_sweep(monkeypatch):
+    """Polls that must be worth more come later and are fewer."""
+    with_one_scene(monkeypatch, "WORTH", _scenes.wrong_law)
+    found = constants.sweep("WORTH", [0.9], range(7, 8))["wrong_law"]
+    assert list(found) == [0.25, 0.9]
+    assert found[0.9]["now slow req"] < found[0.25]["now slow req"]
+    assert found[0.9]["now slow p95"] > found[0.25]["now slow p95"]
+
+
+def test_the_sweep_command_prints_a_line_for_each_value(monkeypatch, capsys):
+    """Its table has a heading with the unit and what a figure is, and marks the shipped value."""
+    with_one_scene(monkeypatch, "SAVING", _scenes.wrong_law, 0.5)
+    monkeypatch.setattr(sys, "argv", ["policies", "--sweep", "SAVING", "--quick"])
+    policies.main()
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "SAVING in _core.polling.queue, share of the rate; shipped: 0.1"
+    assert printed[2].startswith("wrong_law: 60 ids under 150 per 60 s")
+    assert (printed[4].split()[:2], printed[5].split()[0]) == (["0.1", "*"], "0.5")
+
+
+@pytest.mark.parametrize("tells", [True, False], ids=["announced", "not announced"])
+def test_a_lane_with_endless_demand_uses_most_of_a_limit_and_no_more(tells):
+    """10 requests a second, refused seldom: by the figures where there are any, by refusals where there are none."""
+    counter = _lane_scenes.Counter(50, 5.0, silence=lambda now: not tells)
+    figures = _lane_scenes.use(counter, Urgency.PACED, 7, 20.0, 10.0)
+    assert 60.0 < figures["used%"] <= 100.0
+    assert figures["refused%"] <= (0.0 if tells else 5.0)
+
+
+def test_the_other_scenes_return_figures():
+    """Every delay is a number, and all 300 analyses that were asked for are delivered."""
+    for scene in (_scenes.orders, _scenes.settled_before):
+        assert all(0.0 <= figure < 900.0 for figure in scene(range(7, 8)).values())

@@ -8,7 +8,9 @@ from kallglot_async._core.limit.ticket import Pace, Ticket
 
 __all__ = ["Probing"]
 
-_FIRST_GUESS = 2.5  # requests/s: the highest documented limit for analyses, 150 a minute
+FIRST_GUESS = 2.5  # requests/s: the highest documented limit for analyses, 150 a minute
+CUT = 0.8  # of the refused rate: what is tried next
+CREEP = 1000  # each answer adds one in so many of the refused rate
 
 
 class Probing:
@@ -74,11 +76,11 @@ class Probing:
         if self._accepted and self._since is not None:
             refused_rate = self._accepted / max(now - self._since, 0.1)
         elif self.rate is None:
-            refused_rate = _FIRST_GUESS
+            refused_rate = FIRST_GUESS
         else:
             return  # still the same refusal: nothing was accepted in between, so nothing new is known
-        self.rate = 0.8 * refused_rate
-        self._step = refused_rate / 1000
+        self.rate = CUT * refused_rate
+        self._step = refused_rate / CREEP
         self._accepted, self._since = 0, now
 
     def forget_in_flight(self) -> None:

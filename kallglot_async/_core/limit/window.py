@@ -25,13 +25,20 @@ from collections import deque
 from kallglot_async._core.api.headers import RateFigures
 from kallglot_async._core.limit.ticket import Pace, Ticket, Urgency
 
-__all__ = ["ROUNDING", "Window"]
+__all__ = ["Window"]
 
 DOCUMENTED_PERIOD = 60.0  # seconds; "requests per minute" in every table of the documentation
 ROUNDING = 1.0  # seconds by which whole-second headers can overstate the time left
-_SILENCE = 3  # answers in a row without figures after which a server is taken to announce none any more
-_KEPT = 10  # one request in so many of a window is not spent ahead of the pace, so that who comes later gets a turn
-_HEADROOM = 50  # one request in so many is left unused by paced polls
+SHORT_PERIOD = 10.0  # seconds; of a shorter window, a second of rounding is too much to be left in an interval
+SAME_RESET = 0.5  # seconds by which two resets of one window may differ: half the unit they are told in
+SILENCE = 3  # answers in a row without figures after which a server is taken to announce none any more
+KEPT = 10  # one request in so many of a window is not spent ahead of the pace, so that who comes later gets a turn
+HEADROOM = 50  # one request in so many is left unused by paced polls
+RUN_LOW = 4  # one request in so many of a window is kept from polls that would run it low
+RUN_LOW_REST = 5.0  # seconds; a reset that is nearer is not known well enough to run low towards it
+GUARD = 1.2  # seconds past the announced reset before a spent window is probed: rounding, and the clocks' skew
+GUARD_SHARE = 5  # but no more than one in so many of a window: a short one would be lost to waiting
+MOST_LOST = 1000  # losses that are remembered one by one; beyond, the oldest are taken to be in a figure
 
 
 class Window:
@@ -66,7 +73,7 @@ class Window:
         self._figure_event = 0  # the newest figure's
         self._period: float | None = None
         self._longest_rest = 0.0  # the longest time to a reset that was seen
-        self._lost: deque[int] = deque(maxlen=1000)  # the events of losses that no figure covers yet
+        self._lost: deque[int] = deque(maxlen=MOST_LOST)  # the events of losses that no figure covers yet
         self._probe_out = False
         self._silent = 0  # answers in a row that announced nothing
         self._pace = Pace()
@@ -97,21 +104,21 @@ class Window:
 
         Not its last quarter, and not where no moment of renewal is known: rounding hides it, or it is rolling.
         """
-        if self.limit is None or self.is_rolling or self.resets_in(now) < 5 * ROUNDING:
+        if self.limit is None or self.is_rolling or self.resets_in(now) < RUN_LOW_REST:
             return False
-        return self.available > self.limit / 4
+        return self.available > self.limit / RUN_LOW
 
     def interval(self, now: float) -> float:
         """Seconds between two paced polls."""
         if self.limit is None:
             return 0.0
-        spare = self.limit // _HEADROOM
+        spare = self.limit // HEADROOM
         shortest = (self._period or self._at_least) / max(1, self.limit - spare)
         left = self._resets_at - now
         if shortest:
             # Whole-second headers overstate a short rest by much of it; of a long one that second is a margin.
-            left -= ROUNDING if self.period < 10 * ROUNDING else 0.0
-        elif left <= 0:
+            left -= ROUNDING if self.period < SHORT_PERIOD else 0.0
+        elif left <= 0:  # nothing of its length is known, and what was known of its end is over
             return self.period / self.limit
         return max(shortest, left / max(1, self.available - spare))
 
@@ -151,7 +158,7 @@ class Window:
             return
         self._remaining = max(0, self._remaining - 1)
         self._silent += 1
-        if self._silent >= _SILENCE and ticket.is_probe:
+        if self._silent >= SILENCE and ticket.is_probe:
             self.limit = None  # the server has stopped announcing; one page without headers would not say so
 
     def on_refused(self, ticket: Ticket, now: float, figures: RateFigures | None, until: float) -> None:
@@ -171,12 +178,12 @@ class Window:
 
     def guard(self) -> float:
         """Seconds past the announced reset before a spent window is probed: rounding and skew."""
-        return min(1.2, self.period / 5)
+        return min(GUARD, self.period / GUARD_SHARE)
 
     def _is_paced(self, urgency: Urgency) -> bool:
         """Whether it keeps the even pace: a poll that would go ahead does so too, in the last tenth of a window."""
         if urgency is Urgency.AHEAD:
-            return self.available <= (self.limit or 0) // _KEPT
+            return self.available <= (self.limit or 0) // KEPT
         return urgency is Urgency.PACED
 
     def _land(self, ticket: Ticket) -> None:
@@ -186,15 +193,16 @@ class Window:
 
     def _adopt(self, ticket: Ticket, now: float, figures: RateFigures) -> None:
         self._silent = 0
-        is_newer = figures.reset > self._reset + 0.5
+        # Resets are compared on the server's own clock, as sent: our estimates of one moment differ by a second.
+        is_newer = figures.reset > self._reset + SAME_RESET
         is_later = ticket.event >= self._figure_event
         if not (is_newer or is_later):
-            if figures.reset > self._reset - 0.5 and figures.remaining < self._remaining:
+            if figures.reset > self._reset - SAME_RESET and figures.remaining < self._remaining:
                 self._remaining = figures.remaining
                 self._on_figure()
             return
         resets_at = now + figures.resets_in
-        if is_newer or figures.reset < self._reset - 0.5:
+        if is_newer or figures.reset < self._reset - SAME_RESET:
             self._learn_period(figures)
             self._resets_at = resets_at
         else:
@@ -217,7 +225,7 @@ class Window:
         self._longest_rest = max(self._longest_rest, figures.resets_in)
         step = figures.reset - self._reset
         recovered = figures.remaining >= self._remaining
-        self.is_rolling = self.is_rolling or 0.5 < step < self._at_least - 0.5
+        self.is_rolling = self.is_rolling or SAME_RESET < step < self._at_least - SAME_RESET
         # A step far beyond the longest rest is many windows, slept through.
         if recovered and max(1.0, self._at_least) <= step <= 2 * self._longest_rest + 2 * ROUNDING:
             self._period = min(self._period or math.inf, step)

@@ -1,1 +1,68 @@
-"""Which pending id is worth the next request, by what was learned of how long analyses take."""
+"""Which pending id is worth the next request, by what was learned of how long analyses take.
+
+`schedule`: how polls follow each other, as a user may set it. `hazard`: the model. `pending`: an id's record and the
+orders that they are kept in. `queue`: which id is polled when. This is what they keep to:
+
+The waiting rules
+-----------------
+1. Model. One law for each kind of analysis, shared by all waits of a client: the chance per second that an analysis
+   of that age, still running, settles now, in age bins that grow by 2^(1/4) from 0.5 s to a day. "Still running" adds
+   its seconds to the exposure; "settled" is spread over the ages since the id was last seen running, or counted at
+   the age that the answer tells. Without data the chance is 1/age, which makes the schedule exponential back-off.
+   Age counts from the creation where it is known, else from the moment the id was added.
+2. Key. An id is due once its hazard, summed since it was last seen running, has grown by -ln(1 - WORTH), give or take
+   JITTER of that: a poll then finds it settled with a probability of about WORTH. Never sooner than MIN_GAP after the
+   last look. What is due by an old key, but not by what was learned since, is put back.
+3. Slot. A granted slot goes to the first of: a last look that is due; the id with the smallest key, if that has come;
+   the id seen longest ago, if that was pending / (FRESH * rate) seconds ago, or if it is overdue by the law as it is
+   now. Otherwise it stays unused: a poll that is not worth a request is not sent, however many there are.
+4. First looks. An id of unknown age may have settled long ago, so it is due when it is added, as long as such looks
+   found theirs settled. Where they found theirs running, it is taken to be as young as it can be; FIRST_LOOKS of the
+   rate, or SAVING of it while requests can be saved for later in the window, still go to such looks.
+5. Spending a window. A poll goes ahead of the even pace if, by what was observed alone, it finds its id settled with
+   a chance of pending / (remaining - pending), but at least WORTH and at most DEAREST: an id then costs on average
+   what the window holds for it. Where no more than one request for each pending id is left, only a chance of SURE
+   goes ahead, and only while `Supply.can_run_low`: a hit takes its id along, so few are left without a look. All
+   other polls keep the even pace.
+6. Hints. `Retry-After` on a pending answer, or its `estimated_completion`, sets the key, whatever the law says. The
+   estimate in the answer to our own create sets the first poll, which comes earlier where the law, by what was
+   observed, says so. What a webhook announces is due at once, and goes ahead.
+7. Answers that are none. A refused poll (429) never happened: it is not counted and its key stays; up to PATIENCE
+   refusals in a row do not start the clock of an id that was never polled. A failed poll is due when its retry is.
+8. Last looks. A deadline counts from an id's first poll, or from the moment it was added. One look is sent `lead`
+   seconds before it, ahead of everything; an id in flight then has had it. Running at its last look, its wait ends.
+
+Constants
+---------
+Each with its unit and the figures that keep it where it is. The command that gave them, and the rest of the sweep, is
+`python -m benchmarks.constants NAME --seeds 2`, but for the bounds in the last lines. "Scale" is 60 analyses that take
+22 to 30 s under 150 requests a minute: "new" to a client without history, "known" after one batch. "Load" is a stream
+at 10 requests/s.
+
+WORTH 0.25, probability. At 10 % load 4.2 requests an analysis, 8.8 at 0.1. At 0.4 the mean delay at 30 % load is 6.4 s
+    instead of 4.5, and p95 after a law that has become slower 31 s instead of 19.
+JITTER 0.25, share of a step. Meant to keep the model from always looking at the same age. The sweep does not
+    distinguish it from 0; from 0.5 on p99 at 30 % load grows (13.9, 15.6, at 0.75 20.9 s).
+SURE 0.95, probability. 200 known ids, 150 requests: p50 16 s with 237 requests, 38 s if nothing goes ahead then; 23 s
+    with 248 at 0.9, and 30 s with 260 at 0.7, which spend on misses.
+DEAREST 0.8, probability. Scale, created by the client: p95 6.7 s with 72 requests; 11.2 s with 89 at 0.5, and 17.8 s if
+    the price has no top (1.1), as nothing is worth it in the end.
+FRESH 0.2, share of the rate. After a law that was too slow p95 is 26 s, 29 s at 0.05; a burst of 1000 costs 4,411
+    requests, 5,359 at 0.5.
+FIRST_LOOKS 0.5, share of the rate. 400 ids at 50 requests/s: 583 requests, 527 at 0.1 and 644 at 1.0; the last of them
+    is found after 13.23, 13.25 and 13.06 s.
+SAVING 0.1, share of the rate. Scale, known: 96 requests, 110 at 0.5. Less than 0.1 changes nothing that was measured.
+MIN_GAP 1, s. At 2 s a burst of 1000 at 100 requests/s takes 1.009 of the best possible time instead of 1.004 and p99 at
+    30 % load 14.9 s instead of 13.1; below 1 s nothing is won. (One seed.)
+DOUBT 0.2, analyses a bin. Scale, new: 124 requests and p50 5.2 s, 146 and 6.2 s at 0.5. At 0.1 p99 at 60 % load is 29 s
+    instead of 25, and p95 after a law that has become slower 25 s instead of 19.
+PRIOR 3, analyses. Scale, new: 124 requests, 140 without. At 10 p99 of other laws grows (30 % load: 13.9 to 15.1 s).
+_FADE 0.5^(1/5000), weight an answer. A stream whose analyses take half as long from one moment on: mean delay 3.2 s,
+    1.8 s at 0.5^(1/500), which costs the opposite change (2.8 to 3.5 s), and 3.5 s at 0.5^(1/50,000).
+_MEMORY 0.9, weight a look. Scale, known: 101 requests, 129 at 0.5. Those that settled long ago and come last are found
+    within 24 s, within 29 s if nothing is forgotten. (One seed.)
+_EAGER 64, _REFIT 16, answers. A fit takes about 30 us: 3 us an answer, 28 at _REFIT 1. Scale, new: p50 5.1 s, 7.6 s at
+    _REFIT 64. _EAGER shows only there: 134 requests without it, 124 with it.
+UNKNOWN_GAP 2, s: the documented interval, while no rate is known. PATIENCE 10 refusals, MAX_PUT_BACKS 100 a question:
+    bounds, so that a server that only refuses, and a model that has just changed its mind, cost a bounded time.
+"""

@@ -4,13 +4,13 @@ The hazard h(age) is the chance per second that an analysis of that age, still r
 in age bins that grow by a fixed ratio, one law per kind of analysis. Its integral says what a poll is worth: an
 id seen running at age a and polled at age b is found settled with the probability 1 - exp(-(H(b) - H(a))).
 
-    hazard of a bin = (events + DOUBT) / (exposure + DOUBT * middle)         (the waiting rules, "Model")
+    hazard of a bin = (events + DOUBT) / (exposure + DOUBT * middle)     ("The waiting rules": docstring of the package)
 
 - "Still running" adds the seconds it covers to the exposure. "Settled" says only that the event lies between two
   looks: it is spread over the bins between them as the present law has it (a step of expectation-maximisation),
   unless the answer tells how long the analysis took.
 - With no data the hazard is 1/age, and a schedule of equal steps in H *is* exponential back-off. `DOUBT` is the
-  weight of that in each bin, as a number of analyses. The waiting rules have 1/2; at 1/5 a batch of sixty is
+  weight of that in each bin, as a number of analyses. The usual weight is 1/2; at 1/5 a batch of sixty is
   enough to know that nothing settles in its first twenty seconds, and long runs come out the same.
 - What is spent ahead of time must rest on what was seen: `observed` leaves the doubt out of the numerator.
 - Each law starts with `PRIOR` analyses that took the documented 22 to 30 s, and forgets with a half-life of 5,000.

@@ -4,8 +4,8 @@ How a granted slot is spent (`PollQueue.take`), in this order:
 
 1. Last looks. The final poll of an id is due `lead` seconds before its deadline, so that the answer is in time.
 2. The id that is due first. It is due once its hazard has grown, since it was last seen running, by
-   -ln(1 - WORTH) * (1 +- JITTER): a poll then finds it settled with a probability of about WORTH. Without the
-   jitter the model would lock itself into late polling. An id of unknown age is due when it is added, unless the
+   -ln(1 - WORTH) * (1 +- JITTER): a poll then finds it settled with a probability of about WORTH. The
+   jitter keeps the ids of a batch from being polled in step. An id of unknown age is due when it is added, unless the
    first looks before it found theirs running (see `_first_look_due`).
 3. The id seen longest ago, if that was pending / (FRESH * rate) seconds ago, or if by what has been learned since
    then it is overdue. This fifth of the budget keeps the tail of a batch tight, and bounds what a wrong law costs.
@@ -46,12 +46,12 @@ from kallglot_async._core.polling.schedule import PollSchedule, Slot, Supply
 
 __all__ = ["FRESH", "Entry", "PollModel", "PollQueue", "PollSchedule", "Slot", "Supply"]
 
-# From the simulations in benchmarks/policies.py. A probability, or a share of the rate, where no unit is given.
-WORTH = 0.25  # q of the waiting rules: a poll is worth sending for this chance of finding its id settled
+# "The waiting rules" (docstring of the package) have reasons and figures. Without a unit: a probability, or a share.
+WORTH = 0.25  # a poll is worth sending for this chance of finding its id settled
 JITTER = 0.25
-SURE = 0.9  # the chance for which a poll goes ahead though there is no request to spare
+SURE = 0.95  # the chance for which a poll goes ahead though there is no request to spare
 DEAREST = 0.8  # the most that is asked of a poll that goes ahead, however scarce requests are
-FRESH = 0.2  # f of the waiting rules
+FRESH = 0.2  # for looks at the id seen longest ago, whatever the law says of it
 FIRST_LOOKS = 0.5  # for first looks that are probably in vain: they show when that changes
 SAVING = 0.1  # the same, while what is saved now can be spent later in the window
 MIN_GAP = 1.0  # s between two polls of one id
