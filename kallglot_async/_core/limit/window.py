@@ -23,15 +23,23 @@ import math
 from collections import deque
 
 from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.limit.supply import Supply
 from kallglot_async._core.limit.ticket import Pace, Ticket, Urgency
 
-__all__ = ["ROUNDING", "Window"]
+__all__ = ["Window"]
 
 DOCUMENTED_PERIOD = 60.0  # seconds; "requests per minute" in every table of the documentation
 ROUNDING = 1.0  # seconds by which whole-second headers can overstate the time left
-_SILENCE = 3  # answers in a row without figures after which a server is taken to announce none any more
-_KEPT = 10  # one request in so many of a window is not spent ahead of the pace, so that who comes later gets a turn
-_HEADROOM = 50  # one request in so many is left unused by paced polls
+SHORT_PERIOD = 10.0  # seconds; of a shorter window, a second of rounding is too much to be left in an interval
+SAME_RESET = 0.5  # seconds by which two resets of one window may differ: half the unit they are told in
+SILENCE = 3  # answers in a row without figures after which a server is taken to announce none any more
+KEPT = 10  # one request in so many of a window is not spent ahead of the pace, so that who comes later gets a turn
+HEADROOM = 50  # one request in so many is left unused by paced polls
+RUN_LOW = 4  # one request in so many of a window is kept from polls that would run it low
+RUN_LOW_REST = 5.0  # seconds; a reset that is nearer is not known well enough to run low towards it
+GUARD = 1.2  # seconds past the announced reset before a spent window is probed: rounding, and the clocks' skew
+GUARD_SHARE = 5  # but no more than one in so many of a window: a short one would be lost to waiting
+MOST_LOST = 1000  # losses that are remembered one by one; beyond, the oldest are taken to be in a figure
 
 
 class Window:
@@ -52,11 +60,14 @@ class Window:
         "_silent",
         "in_flight",
         "is_rolling",
+        "is_ruling",
         "limit",
     )
 
     def __init__(self) -> None:
         self.limit: int | None = None
+        # Whether it has a say: until an answer has come without figures, and whenever a limit is announced.
+        self.is_ruling = True
         self.in_flight = 0
         self._remaining = 0
         self._reset = -math.inf  # the server's own clock, to compare windows with
@@ -66,7 +77,7 @@ class Window:
         self._figure_event = 0  # the newest figure's
         self._period: float | None = None
         self._longest_rest = 0.0  # the longest time to a reset that was seen
-        self._lost: deque[int] = deque(maxlen=1000)  # the events of losses that no figure covers yet
+        self._lost: deque[int] = deque(maxlen=MOST_LOST)  # the events of losses that no figure covers yet
         self._probe_out = False
         self._silent = 0  # answers in a row that announced nothing
         self._pace = Pace()
@@ -97,20 +108,20 @@ class Window:
 
         Not its last quarter, and not where no moment of renewal is known: rounding hides it, or it is rolling.
         """
-        if self.limit is None or self.is_rolling or self.resets_in(now) < 5 * ROUNDING:
+        if self.limit is None or self.is_rolling or self.resets_in(now) < RUN_LOW_REST:
             return False
-        return self.available > self.limit / 4
+        return self.available > self.limit / RUN_LOW
 
     def interval(self, now: float) -> float:
         """Seconds between two paced polls."""
         if self.limit is None:
             return 0.0
-        spare = self.limit // _HEADROOM
+        spare = self.limit // HEADROOM
         shortest = (self._period or self._at_least) / max(1, self.limit - spare)
         left = self._resets_at - now
         if shortest:
             # Whole-second headers overstate a short rest by much of it; of a long one that second is a margin.
-            left -= ROUNDING if self.period < 10 * ROUNDING else 0.0
+            left -= ROUNDING if self.period < SHORT_PERIOD else 0.0
         elif left <= 0:
             return self.period / self.limit
         return max(shortest, left / max(1, self.available - spare))
@@ -121,20 +132,30 @@ class Window:
             return math.inf if self._probe_out else self._reopens_at
         return self._pace.theoretical + self.interval(now) if self._is_paced(urgency) else now
 
-    def on_sent(self, now: float, urgency: Urgency, *, is_ruling: bool = True) -> Ticket:
-        """A request goes out now; one that went by other rules than these is no probe of theirs."""
-        ticket = Ticket(now, is_ruling and self.available < 1, self._event)
+    def supply(self, now: float) -> Supply:
+        """Return the pace, and what is left until the window renews."""
+        if self.limit is None:
+            return Supply()
+        interval, resets_in = self.interval(now), self.resets_in(now)
+        rate = 1.0 / interval if interval > 0 else math.inf
+        if resets_in == 0.0:  # a new window has begun that no answer has described yet
+            return Supply(rate, float(self.limit - self.in_flight), self.period, can_run_low=False)
+        return Supply(rate, float(max(0, self.available)), resets_in, self.can_run_low(now))
+
+    def on_sent(self, ticket: Ticket, now: float, urgency: Urgency) -> None:
+        """A request goes out now; one that went by another rule is no probe of this one."""
+        ticket.event = self._event
         if self._is_paced(urgency):
-            ticket.pace = self._pace.on_sent(now, self.interval(now))
-        self._probe_out = self._probe_out or ticket.is_probe
+            ticket.window_pace = self._pace.on_sent(now, self.interval(now))
+        if self.is_ruling and self.available < 1:
+            ticket.is_probe = self._probe_out = True
         self.in_flight += 1
-        return ticket
 
     def on_unsent(self, ticket: Ticket) -> None:
         """A granted request was not sent after all: everything is as before."""
         self._land(ticket)
-        if ticket.pace is not None:
-            self._pace.on_unsent(ticket.pace)
+        if ticket.window_pace is not None:
+            self._pace.on_unsent(ticket.window_pace)
 
     def on_lost(self, ticket: Ticket) -> None:
         """A request ended without an answer. The server may have counted it, so it is counted."""
@@ -151,8 +172,9 @@ class Window:
             return
         self._remaining = max(0, self._remaining - 1)
         self._silent += 1
-        if self._silent >= _SILENCE and ticket.is_probe:
+        if self._silent >= SILENCE and ticket.is_probe:
             self.limit = None  # the server has stopped announcing; one page without headers would not say so
+        self.is_ruling = self.limit is not None
 
     def on_refused(self, ticket: Ticket, now: float, figures: RateFigures | None, until: float) -> None:
         """A request was answered 429: nothing goes out before `until`, then one probe."""
@@ -162,6 +184,7 @@ class Window:
         self._remaining = 0
         self._on_figure()  # what was sent before the refusal may not raise it again
         self._reopens_at = max(self._reopens_at, until)
+        self.is_ruling = self.limit is not None
 
     def forget_in_flight(self) -> None:
         """The event loop that sent them is gone: no answer will come."""
@@ -171,12 +194,12 @@ class Window:
 
     def guard(self) -> float:
         """Seconds past the announced reset before a spent window is probed: rounding and skew."""
-        return min(1.2, self.period / 5)
+        return min(GUARD, self.period / GUARD_SHARE)
 
     def _is_paced(self, urgency: Urgency) -> bool:
         """Whether it keeps the even pace: a poll that would go ahead does so too, in the last tenth of a window."""
         if urgency is Urgency.AHEAD:
-            return self.available <= (self.limit or 0) // _KEPT
+            return self.available <= (self.limit or 0) // KEPT
         return urgency is Urgency.PACED
 
     def _land(self, ticket: Ticket) -> None:
@@ -186,21 +209,21 @@ class Window:
 
     def _adopt(self, ticket: Ticket, now: float, figures: RateFigures) -> None:
         self._silent = 0
-        is_newer = figures.reset > self._reset + 0.5
+        is_newer = figures.reset > self._reset + SAME_RESET
         is_later = ticket.event >= self._figure_event
         if not (is_newer or is_later):
-            if figures.reset > self._reset - 0.5 and figures.remaining < self._remaining:
+            if figures.reset > self._reset - SAME_RESET and figures.remaining < self._remaining:
                 self._remaining = figures.remaining
                 self._on_figure()
             return
         resets_at = now + figures.resets_in
-        if is_newer or figures.reset < self._reset - 0.5:
+        if is_newer or figures.reset < self._reset - SAME_RESET:
             self._learn_period(figures)
             self._resets_at = resets_at
         else:
             # `Date` is rounded down, so each estimate is late by up to a second: the earliest is the best.
             self._resets_at = min(self._resets_at, resets_at)
-        self.limit = figures.limit
+        self.limit, self.is_ruling = figures.limit, True
         # What was lost after this request was sent may not be in its figure yet.
         while self._lost and self._lost[0] <= ticket.event:
             self._lost.popleft()
@@ -217,7 +240,7 @@ class Window:
         self._longest_rest = max(self._longest_rest, figures.resets_in)
         step = figures.reset - self._reset
         recovered = figures.remaining >= self._remaining
-        self.is_rolling = self.is_rolling or 0.5 < step < self._at_least - 0.5
+        self.is_rolling = self.is_rolling or SAME_RESET < step < self._at_least - SAME_RESET
         # A step far beyond the longest rest is many windows, slept through.
         if recovered and max(1.0, self._at_least) <= step <= 2 * self._longest_rest + 2 * ROUNDING:
             self._period = min(self._period or math.inf, step)
