@@ -37,6 +37,16 @@ def test_a_slot_given_back_to_a_ceiling_can_be_used_again():
     assert ceiling.next_at(0.0, DIRECT) <= 0.0
 
 
+def test_a_slot_given_back_to_a_ceiling_gives_its_place_in_the_pace_back():
+    """The next poll need not wait for one that was never sent."""
+    ceiling = Ceiling(RateLimit(6, per=60.0))
+    send(ceiling, 0.0, PACED)
+    unsent = send(ceiling, 0.0, PACED)
+    assert ceiling.next_at(0.0, PACED) == pytest.approx(10.0)
+    ceiling.on_unsent(unsent)
+    assert ceiling.next_at(0.0, PACED) == pytest.approx(0.0)
+
+
 class Ceilings(RuleBasedStateMachine):
     """Never more than the ceiling in any period, whoever asks and whatever is given back."""
 

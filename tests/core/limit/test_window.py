@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from support.limits import DIRECT, EPOCH, PACED, figures, send
+from support.limits import AHEAD, DIRECT, EPOCH, PACED, figures, send
 
 from kallglot_async._core.limit.window import Window
 
@@ -47,6 +47,32 @@ def test_paced_polls_spread_what_remains_over_the_time_left():
     assert window.next_at(0.0, PACED) == pytest.approx(-61.0 / 29 + 61.0 / 28)
     send(window, 0.1, PACED)
     assert window.next_at(0.1, PACED) == pytest.approx(2.3, abs=0.1)
+
+
+def test_polls_ahead_leave_the_last_tenth_to_who_comes_later():
+    """They go at once down to it, and keep the pace of the others within it; a person may have all."""
+    window = described(limit=60, remaining=8, resets_in=60.0)
+    for _ in range(2):
+        assert window.next_at(1.0, AHEAD) == 1.0
+        send(window, 1.0, AHEAD)
+    assert window.available == 6
+    send(window, 1.0, AHEAD)
+    assert window.next_at(1.0, AHEAD) == window.next_at(1.0, PACED) == pytest.approx(1.0 - 59.0 / 5 + 59.0 / 4)
+    assert window.next_at(1.0, DIRECT) == 1.0
+
+
+def test_of_several_estimates_of_one_reset_the_earliest_counts():
+    """`Date` is rounded down, so that each is late by up to a second, and none is early."""
+    window = described(resets_in=60.0)
+    window.on_answer(send(window, 10.0), 10.0, figures(remaining=58, resets_in=49.3))
+    window.on_answer(send(window, 20.0), 20.0, figures(remaining=57, resets_in=40.0))
+    assert window.resets_in(20.0) == pytest.approx(39.3)
+
+
+@pytest.mark.parametrize(("resets_in", "counted"), [(5.0, 4.0), (9.0, 8.0), (10.0, 10.0), (60.0, 60.0)])
+def test_a_short_rest_is_spread_without_the_second_that_rounding_adds(resets_in, counted):
+    """Of a window below ten seconds that second is much; of a longer one it is left as a margin."""
+    assert described(limit=49, remaining=20, resets_in=resets_in).interval(0.0) == pytest.approx(counted / 20)
 
 
 def test_the_pace_stays_two_percent_below_the_limit():
