@@ -40,6 +40,7 @@ class Ceiling:
     def next_at(self, now: float, urgency: Urgency) -> float:
         """Return when a request may go."""
         spent = len(self._sent) >= self.limit.requests
+        # What is older may still be in the list: the one that has to leave is counted from the newest.
         free_at = self._sent[-self.limit.requests] + self.limit.per if spent else -math.inf
         if urgency is not Urgency.PACED:
             return free_at

@@ -110,7 +110,7 @@ class Gate:
     def on_sent(self, now: float, urgency: Urgency) -> Ticket:
         """A request goes out now; the ticket is what it will be known by."""
         ticket = Ticket(now, self.epoch)
-        self._window.on_sent(ticket, now, urgency)
+        self._window.on_sent(ticket, now, urgency)  # in force or not: headers may come, and it counts what flies
         if not self._window.is_ruling:
             self._probing.on_sent(ticket, now, urgency)
         for rule in self._beside:
@@ -154,7 +154,7 @@ class Gate:
         `luck`, uniform in [0, 1), spreads the wake-ups of clients that know nothing of each other.
         """
         pause = PAUSE_WITHOUT_ADVICE if retry_after is None else max(SHORTEST_PAUSE, retry_after)
-        if figures is not None:
+        if figures is not None:  # a request before the window renews would be refused again, whatever was advised
             pause = max(retry_after or 0.0, figures.resets_in + self._window.guard())
         return pause + luck * min(LONGEST_SPREAD, SPREAD * pause)
 

@@ -84,6 +84,7 @@ class Probing:
             return
         self._refused_at = now
         if self._accepted and self._since is not None:
+            # A tenth of a second at least: what was accepted in one turn of the loop is no rate.
             refused_rate = self._accepted / max(now - self._since, 0.1)
         elif self.rate is None:
             refused_rate = FIRST_GUESS

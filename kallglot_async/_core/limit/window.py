@@ -1,20 +1,6 @@
 """`Window`: the limit of one endpoint group under one key, as the server announces it (`X-RateLimit-*`).
 
-1. Never send what the server's newest figure does not cover: `available = remaining - in flight`. A request
-   in flight may or may not be in the figure already; it is counted, so the error is on the safe side.
-2. An answer counts if its window is newer, or if its request was sent after the newest figure had arrived;
-   within a window any other answer may only lower the figure. Order is told by counted events, not by a clock
-   that may stand still; what was lost stays counted until a figure is sure to cover it.
-3. A spent or unknown window is opened by one probe: one request goes alone, the rest follow its answer. A
-   spent one is probed when it renews, a refused one when the time the server named has passed.
-4. Direct requests spend what is available at once, polls worth it do so but for its last tenth, which is for
-   who comes later. Other polls keep an even pace of one every `max(period / limit, time left / available)`
-   seconds: GCRA with a burst of two, because a timer that fires late must not cost a slot. The pace stays 2 %
-   below the limit, so that the last request of a window is no gamble on network latency.
-5. The length of a window is in no header. It is at least the longest time to a reset that was seen, and at
-   most the distance of two resets between which the figure recovered. A reset that moves by less than the longest
-   rest shows a sliding window or a token bucket; rules 1 and 4 hold for those too: time left / available is
-   what they can sustain.
+The folder's docstring has its rules, 4 to 8.
 """
 
 from __future__ import annotations
@@ -86,7 +72,7 @@ class Window:
 
     @property
     def available(self) -> int:
-        """Requests that the newest figure covers beyond those in flight."""
+        """Requests that the newest figure covers beyond those in flight; below 0 where more fly than it covers."""
         return self._remaining - self.in_flight
 
     @property
@@ -122,7 +108,7 @@ class Window:
         if shortest:
             # Whole-second headers overstate a short rest by much of it; of a long one that second is a margin.
             left -= ROUNDING if self.period < SHORT_PERIOD else 0.0
-        elif left <= 0:
+        elif left <= 0:  # nothing of its length is known, and what was known of its end is over
             return self.period / self.limit
         return max(shortest, left / max(1, self.available - spare))
 
@@ -161,6 +147,7 @@ class Window:
         """A request ended without an answer. The server may have counted it, so it is counted."""
         self._land(ticket)
         self._remaining = max(0, self._remaining - 1)
+        # An answer that was made before this request came in does not have it in its figure, whichever was sent first.
         self._event += 1
         self._lost.append(self._event)
 
@@ -209,6 +196,7 @@ class Window:
 
     def _adopt(self, ticket: Ticket, now: float, figures: RateFigures) -> None:
         self._silent = 0
+        # Resets are compared on the server's own clock, as sent: our estimates of one moment differ by a second.
         is_newer = figures.reset > self._reset + SAME_RESET
         is_later = ticket.event >= self._figure_event
         if not (is_newer or is_later):
@@ -244,5 +232,6 @@ class Window:
         # A step far beyond the longest rest is many windows, slept through.
         if recovered and max(1.0, self._at_least) <= step <= 2 * self._longest_rest + 2 * ROUNDING:
             self._period = min(self._period or math.inf, step)
+        # A step that was too short (a clock set back, two servers) must not let polls go faster than a rest allows.
         if self._period is not None and self._period < self._at_least:
             self._period = self._at_least
