@@ -2,8 +2,8 @@
 
 Three attempts in all, full jitter, and a budget that all calls of a client share: the AWS SDKs' standard
 mode. Delay before attempt n + 1: U(0, min(cap, base * 2^(n - 1))), after "Exponential Backoff And Jitter"
-(AWS Architecture Blog, 2015). A time the server named replaces it, and a tenth of it spreads those who were told
-the same.
+(AWS Architecture Blog, 2015). A time the server named stands in its place, and a tenth of that delay is added to it,
+so that clients who were told the same come apart.
 """
 
 from __future__ import annotations
