@@ -91,7 +91,7 @@ class Lane:
             return await waiter.future
         except asyncio.CancelledError:
             if waiter.future.done() and not waiter.future.cancelled() and waiter.future.exception() is None:
-                self.unsent(waiter.future.result(), urgency)
+                self.unsent(waiter.future.result())
             raise
 
     def try_acquire(self, urgency: Urgency) -> Ticket | None:
@@ -142,7 +142,7 @@ class Lane:
             self.gate.on_lost(ticket)
             self._pump(_clock.now())
 
-    def unsent(self, ticket: Ticket, urgency: Urgency) -> None:
+    def unsent(self, ticket: Ticket) -> None:
         """The request was not sent after all: its slot goes to the next in line."""
         self.sent -= 1
         if ticket.epoch == self.gate.epoch:

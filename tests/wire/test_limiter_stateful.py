@@ -203,10 +203,10 @@ class Lanes(RuleBasedStateMachine):
         before = self.picture()
         ticket = self.lane.try_acquire(urgency)
         if ticket is not None and not self.lane.waiting:
-            self.lane.unsent(ticket, urgency)
+            self.lane.unsent(ticket)
             assert self.picture() == before
         elif ticket is not None:
-            self.lane.unsent(ticket, urgency)
+            self.lane.unsent(ticket)
 
     def picture(self):
         now = _clock.now()
