@@ -174,7 +174,7 @@ class Poller:
                 if entry.polls == 1:
                     self._deadline.ring()  # a first poll starts a deadline
                 return entry, ticket
-            self._lane.unsent(ticket, urgency)
+            self._lane.unsent(ticket)
             await self._due.sleep_until(now + _RE_ASK)
         return None
 

@@ -89,7 +89,7 @@ class RetrieveCall:
     async def _fetch(self, id: str, ticket: Ticket | None) -> Outcome:
         if self._fatal is not None:
             if ticket is not None:
-                self._lane.unsent(ticket, Urgency.AHEAD)
+                self._lane.unsent(ticket)
             return Outcome(id=id, error=not_attempted(id, self._fatal))
         operation = retrieve_analysis(id)
         started = _clock.now()

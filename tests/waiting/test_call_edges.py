@@ -248,7 +248,7 @@ def test_two_loops_that_take_turns_share_one_limiter() -> None:
 
         async def acquire() -> None:
             async with asyncio.timeout(5.0):
-                lane.unsent(await lane.acquire(Urgency.DIRECT), Urgency.DIRECT)
+                lane.unsent(await lane.acquire(Urgency.DIRECT))
 
         second.run_until_complete(acquire())
         first.run_until_complete(client.aclose())

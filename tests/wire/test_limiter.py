@@ -145,7 +145,7 @@ async def test_cancelling_everybody_leaves_the_lane_as_it_was():
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     for ticket in held:
-        lane.unsent(ticket, DIRECT)
+        lane.unsent(ticket)
     assert (lane.in_flight, lane.state().waiting, lane.state().remaining) == (0, 0, 3)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-from kallglot_async._core.limit.ticket import Pace, Ticket
+from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.limit.supply import Supply
+from kallglot_async._core.limit.ticket import Pace, Ticket, Urgency
 
 __all__ = ["Probing"]
 
@@ -33,40 +35,48 @@ class Probing:
         self._test: Ticket | None = None  # the one request that finds out whether that is over
         self._pace = Pace()
 
-    def next_at(self) -> float:
-        """Return when a request may go: infinity while the one that tests the water is out."""
+    def next_at(self, now: float, urgency: Urgency) -> float:
+        """Return when a request may go: infinity while the one that tests the water is out.
+
+        Everybody keeps the pace: where no figure says what is left, there is nothing to spend ahead of it.
+        """
         if self._test is not None:
             return math.inf
         return self._pace.theoretical + 1.0 / self.rate if self.rate else -math.inf
 
-    def on_sent(self, ticket: Ticket, now: float) -> None:
+    def supply(self, now: float) -> Supply:
+        """Return the rate it has found; before the first refusal there is no limit to be seen."""
+        return Supply(rate=self.rate) if self.rate is not None else Supply()
+
+    def on_sent(self, ticket: Ticket, now: float, urgency: Urgency) -> None:
         """A request goes out now."""
-        if self._since is None:
-            self._since = now
         if self._is_shut:
-            self._test = ticket
-        ticket.pace = self._pace.on_sent(now, 1.0 / self.rate) if self.rate else None
+            self._test, ticket.is_test = ticket, True
+        if self.rate:
+            ticket.probing_pace = self._pace.on_sent(now, 1.0 / self.rate)
 
     def on_unsent(self, ticket: Ticket) -> None:
         """A granted request was not sent after all."""
         self.on_lost(ticket)
-        if ticket.pace is not None:
-            self._pace.on_unsent(ticket.pace)
+        if ticket.probing_pace is not None:
+            self._pace.on_unsent(ticket.probing_pace)
 
     def on_lost(self, ticket: Ticket) -> None:
-        """A request ended without an answer."""
+        """A request ended without an answer, or with one that is the business of another rule."""
         if ticket is self._test:
             self._test = None
 
-    def on_answer(self, ticket: Ticket) -> None:
+    def on_answer(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:
         """A request was accepted."""
         self.on_lost(ticket)
+        if self._since is None:
+            self._since = ticket.sent_at
         self._is_shut = self._is_shut and ticket.sent_at <= self._refused_at  # sent before it: says nothing of it
         self._accepted += 1
         if self.rate is not None:
             self.rate += self._step
 
-    def on_refused(self, ticket: Ticket, now: float) -> None:
+    def on_refused(self, ticket: Ticket, now: float, figures: RateFigures | None, until: float) -> None:
         """A request was refused. Refusals of requests sent before the last one tell nothing new."""
         self.on_lost(ticket)
         self._is_shut = True
@@ -74,6 +84,7 @@ class Probing:
             return
         self._refused_at = now
         if self._accepted and self._since is not None:
+            # A tenth of a second at least: what was accepted in one turn of the loop is no rate.
             refused_rate = self._accepted / max(now - self._since, 0.1)
         elif self.rate is None:
             refused_rate = FIRST_GUESS

@@ -2,7 +2,8 @@
 
 Three attempts in all, full jitter, and a budget that all calls of a client share: the AWS SDKs' standard
 mode. Delay before attempt n + 1: U(0, min(cap, base * 2^(n - 1))), after "Exponential Backoff And Jitter"
-(AWS Architecture Blog, 2015). A time the server named replaces it.
+(AWS Architecture Blog, 2015). A time the server named stands in its place, and a tenth of that delay is added to it,
+so that clients who were told the same come apart.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def may_have_acted(error: errors.KallglotError) -> bool:
 class RetryBudget:
     """How many retries the calls of one client may still spend, shared by all of them.
 
-    Full, it holds `capacity` retries. A retry takes one, an answered request gives back a tenth of one:
+    Full, it holds `capacity` retries. A retry takes one, a request that succeeds gives back a tenth of one:
     once it is empty, a client in an outage sends at most 1.1 times the requests it was asked for.
     """
 
@@ -78,7 +79,7 @@ class RetryBudget:
         return True
 
     def on_success(self) -> None:
-        """A request was answered."""
+        """A request succeeded."""
         if self._tenths < self._capacity:
             self._tenths += 1
 
@@ -119,5 +120,5 @@ class RetryPolicy:
         return delay if delay <= within and self._budget.spend() else None
 
     def on_success(self) -> None:
-        """A request was answered: the budget refills a little."""
+        """A request succeeded: the budget refills a little."""
         self._budget.on_success()

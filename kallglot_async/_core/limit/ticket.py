@@ -1,18 +1,24 @@
-"""`Ticket`, one granted request, who may ask for one, and the even pace that paced requests keep."""
+"""`Ticket`, one granted request; who may ask for one; and `Rule`, the shape of whatever says when the next may go."""
 
 from __future__ import annotations
 
 import math
 from enum import IntEnum
+from typing import Protocol
 
-__all__ = ["PAUSE_WITHOUT_ADVICE", "SHORTEST_PAUSE", "Pace", "Ticket", "Urgency"]
+from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.limit.supply import Supply
 
-SHORTEST_PAUSE = 1.0  # seconds; `Retry-After: 0` is no invitation to ask again at the speed of the network
-PAUSE_WITHOUT_ADVICE = 30.0  # seconds; what the documentation's sample clients fall back to
+__all__ = ["Pace", "PaceStep", "Rule", "Ticket", "Urgency"]
+
+PaceStep = tuple[float, float]  # a pace's moment before one request, and after it: what it takes to undo that
 
 
 class Urgency(IntEnum):
-    """Who wants to send. Lower goes first."""
+    """Who wants to send. Direct requests overtake polls; polls of both kinds go in the order in which they came.
+
+    A poll that is held back by the pace keeps nobody else waiting who need not keep it.
+    """
 
     DIRECT = 0  # a person or a POST waits for it
     AHEAD = 1  # a poll that will pay: spends the window, not the pace
@@ -20,33 +26,70 @@ class Urgency(IntEnum):
 
 
 class Ticket:
-    """One granted request: what has to be known when its answer comes, or when it is given back."""
+    """One granted request: what has to be known when its answer comes, or when it is given back.
 
-    __slots__ = ("epoch", "event", "is_probe", "pace", "sent_at")
+    Each rule keeps its own notes on it, and reads no other's.
+    """
 
-    def __init__(self, sent_at: float, is_probe: bool, event: int = 0) -> None:
+    __slots__ = ("ceiling_pace", "epoch", "event", "is_probe", "is_test", "probing_pace", "sent_at", "window_pace")
+
+    def __init__(self, sent_at: float, epoch: int = 0) -> None:
         self.sent_at = sent_at
-        self.is_probe = is_probe
-        self.event = event  # the last thing the window had heard when it was sent; a clock may stand still
-        self.pace: tuple[float, float] | None = None  # a paced poll: the pace's moment before it, and after
-        self.epoch = 0  # the limiter's: a ticket of an event loop that is gone counts for nothing
+        self.epoch = epoch  # the gate's: a ticket of an event loop that is gone counts for nothing
+        self.event = 0  # the last thing the window had heard when it was sent; a clock may stand still
+        self.is_probe = False  # it opens a spent window
+        self.is_test = False  # it finds out whether a server without headers still refuses
+        self.window_pace: PaceStep | None = None
+        self.probing_pace: PaceStep | None = None
+        self.ceiling_pace: PaceStep | None = None
+
+
+class Rule(Protocol):
+    """One reason why a request may have to wait. A gate asks every rule that is in force, and tells it what happens."""
+
+    def next_at(self, now: float, urgency: Urgency) -> float:
+        """Return when a request may go: `now` or before for at once, infinity for "when an answer comes"."""
+
+    def supply(self, now: float) -> Supply:
+        """Return what a scheduler may count on, as far as this rule goes."""
+
+    def on_sent(self, ticket: Ticket, now: float, urgency: Urgency) -> None:
+        """A request goes out now."""
+
+    def on_unsent(self, ticket: Ticket) -> None:
+        """A granted request was not sent after all: everything is as before."""
+
+    def on_lost(self, ticket: Ticket) -> None:
+        """A request ended without an answer, or with one that says nothing of the limit."""
+
+    def on_answer(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:
+        """A request was answered, and not refused."""
+
+    def on_refused(self, ticket: Ticket, now: float, figures: RateFigures | None, until: float) -> None:
+        """A request was answered 429: nothing goes out before `until`."""
+
+    def forget_in_flight(self) -> None:
+        """The event loop that sent them is gone: no answer will come."""
 
 
 class Pace:
-    """GCRA with a burst of two: `theoretical` is the moment the last paced request was due at the latest."""
+    """GCRA with a burst of two: `theoretical` is the moment the last paced request was due at the latest.
+
+    A burst of one would lose a slot whenever a timer fires late; one of a whole limit would be refused.
+    """
 
     __slots__ = ("theoretical",)
 
     def __init__(self) -> None:
         self.theoretical = -math.inf
 
-    def on_sent(self, now: float, interval: float) -> tuple[float, float]:
+    def on_sent(self, now: float, interval: float) -> PaceStep:
         before = self.theoretical
         self.theoretical = max(before + interval, now - interval)
         return before, self.theoretical
 
-    def on_unsent(self, pace: tuple[float, float]) -> None:
-        before, after = pace
+    def on_unsent(self, step: PaceStep) -> None:
+        before, after = step
         if self.theoretical == after:  # nobody came since: as if it had never been
             self.theoretical = before
         elif math.isfinite(before):

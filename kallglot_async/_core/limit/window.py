@@ -1,20 +1,6 @@
 """`Window`: the limit of one endpoint group under one key, as the server announces it (`X-RateLimit-*`).
 
-1. Never send what the server's newest figure does not cover: `available = remaining - in flight`. A request
-   in flight may or may not be in the figure already; it is counted, so the error is on the safe side.
-2. An answer counts if its window is newer, or if its request was sent after the newest figure had arrived;
-   within a window any other answer may only lower the figure. Order is told by counted events, not by a clock
-   that may stand still; what was lost stays counted until a figure is sure to cover it.
-3. A spent or unknown window is opened by one probe: one request goes alone, the rest follow its answer. A
-   spent one is probed when it renews, a refused one when the time the server named has passed.
-4. Direct requests spend what is available at once, polls worth it do so but for its last tenth, which is for
-   who comes later. Other polls keep an even pace of one every `max(period / limit, time left / available)`
-   seconds: GCRA with a burst of two, because a timer that fires late must not cost a slot. The pace stays 2 %
-   below the limit, so that the last request of a window is no gamble on network latency.
-5. The length of a window is in no header. It is at least the longest time to a reset that was seen, and at
-   most the distance of two resets between which the figure recovered. A reset that moves by less than the longest
-   rest shows a sliding window or a token bucket; rules 1 and 4 hold for those too: time left / available is
-   what they can sustain.
+The folder's docstring has its rules, 4 to 8.
 """
 
 from __future__ import annotations
@@ -23,6 +9,7 @@ import math
 from collections import deque
 
 from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.limit.supply import Supply
 from kallglot_async._core.limit.ticket import Pace, Ticket, Urgency
 
 __all__ = ["Window"]
@@ -59,11 +46,14 @@ class Window:
         "_silent",
         "in_flight",
         "is_rolling",
+        "is_ruling",
         "limit",
     )
 
     def __init__(self) -> None:
         self.limit: int | None = None
+        # Whether it has a say: until an answer has come without figures, and whenever a limit is announced.
+        self.is_ruling = True
         self.in_flight = 0
         self._remaining = 0
         self._reset = -math.inf  # the server's own clock, to compare windows with
@@ -82,7 +72,7 @@ class Window:
 
     @property
     def available(self) -> int:
-        """Requests that the newest figure covers beyond those in flight."""
+        """Requests that the newest figure covers beyond those in flight; below 0 where more fly than it covers."""
         return self._remaining - self.in_flight
 
     @property
@@ -128,25 +118,36 @@ class Window:
             return math.inf if self._probe_out else self._reopens_at
         return self._pace.theoretical + self.interval(now) if self._is_paced(urgency) else now
 
-    def on_sent(self, now: float, urgency: Urgency, *, is_ruling: bool = True) -> Ticket:
-        """A request goes out now; one that went by other rules than these is no probe of theirs."""
-        ticket = Ticket(now, is_ruling and self.available < 1, self._event)
+    def supply(self, now: float) -> Supply:
+        """Return the pace, and what is left until the window renews."""
+        if self.limit is None:
+            return Supply()
+        interval, resets_in = self.interval(now), self.resets_in(now)
+        rate = 1.0 / interval if interval > 0 else math.inf
+        if resets_in == 0.0:  # a new window has begun that no answer has described yet
+            return Supply(rate, float(self.limit - self.in_flight), self.period, can_run_low=False)
+        return Supply(rate, float(max(0, self.available)), resets_in, self.can_run_low(now))
+
+    def on_sent(self, ticket: Ticket, now: float, urgency: Urgency) -> None:
+        """A request goes out now; one that went by another rule is no probe of this one."""
+        ticket.event = self._event
         if self._is_paced(urgency):
-            ticket.pace = self._pace.on_sent(now, self.interval(now))
-        self._probe_out = self._probe_out or ticket.is_probe
+            ticket.window_pace = self._pace.on_sent(now, self.interval(now))
+        if self.is_ruling and self.available < 1:
+            ticket.is_probe = self._probe_out = True
         self.in_flight += 1
-        return ticket
 
     def on_unsent(self, ticket: Ticket) -> None:
         """A granted request was not sent after all: everything is as before."""
         self._land(ticket)
-        if ticket.pace is not None:
-            self._pace.on_unsent(ticket.pace)
+        if ticket.window_pace is not None:
+            self._pace.on_unsent(ticket.window_pace)
 
     def on_lost(self, ticket: Ticket) -> None:
         """A request ended without an answer. The server may have counted it, so it is counted."""
         self._land(ticket)
         self._remaining = max(0, self._remaining - 1)
+        # An answer that was made before this request came in does not have it in its figure, whichever was sent first.
         self._event += 1
         self._lost.append(self._event)
 
@@ -160,6 +161,7 @@ class Window:
         self._silent += 1
         if self._silent >= SILENCE and ticket.is_probe:
             self.limit = None  # the server has stopped announcing; one page without headers would not say so
+        self.is_ruling = self.limit is not None
 
     def on_refused(self, ticket: Ticket, now: float, figures: RateFigures | None, until: float) -> None:
         """A request was answered 429: nothing goes out before `until`, then one probe."""
@@ -169,6 +171,7 @@ class Window:
         self._remaining = 0
         self._on_figure()  # what was sent before the refusal may not raise it again
         self._reopens_at = max(self._reopens_at, until)
+        self.is_ruling = self.limit is not None
 
     def forget_in_flight(self) -> None:
         """The event loop that sent them is gone: no answer will come."""
@@ -208,7 +211,7 @@ class Window:
         else:
             # `Date` is rounded down, so each estimate is late by up to a second: the earliest is the best.
             self._resets_at = min(self._resets_at, resets_at)
-        self.limit = figures.limit
+        self.limit, self.is_ruling = figures.limit, True
         # What was lost after this request was sent may not be in its figure yet.
         while self._lost and self._lost[0] <= ticket.event:
             self._lost.popleft()
@@ -229,5 +232,6 @@ class Window:
         # A step far beyond the longest rest is many windows, slept through.
         if recovered and max(1.0, self._at_least) <= step <= 2 * self._longest_rest + 2 * ROUNDING:
             self._period = min(self._period or math.inf, step)
+        # A step that was too short (a clock set back, two servers) must not let polls go faster than a rest allows.
         if self._period is not None and self._period < self._at_least:
             self._period = self._at_least

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from math import inf, isfinite, log
+from math import log
 from typing import Literal
 
 import msgspec
 
 from kallglot_async._checks import check_seconds, shown
+from kallglot_async._core.limit.supply import Supply
 from kallglot_async.errors import ConfigurationError
 
 __all__ = ["PollSchedule", "Slot", "Supply"]
@@ -69,23 +70,6 @@ class PollSchedule(msgspec.Struct, frozen=True, kw_only=True):
         if (polls - 1) * log(self.factor) >= log(self.maximum) - log(self.first):  # before the power overflows
             return self.maximum
         return self.first * self.factor ** (polls - 1)
-
-
-class Supply(msgspec.Struct, frozen=True):
-    """What the rate limiter can give at this moment."""
-
-    rate: float = inf  # requests/s that can be sustained (inf: unlimited or unknown)
-    remaining: float = inf  # whole requests the window still holds, less those in flight (inf: unknown)
-    resets_in: float = inf  # seconds until the window renews (inf: unknown)
-    can_run_low: bool = False  # whether the window may be spent down to fewer requests than ids are pending
-
-    def seconds_per_request(self, share: float) -> float:
-        """The seconds between two requests at that share of the rate."""
-        return 1.0 / (share * self.rate) if self.rate > 0.0 else inf
-
-    def spare(self, pending: int) -> float:
-        """What the window holds beyond one request per pending id; 0.0 if what it holds is not known."""
-        return self.remaining - pending if isfinite(self.remaining) else 0.0
 
 
 class Slot(msgspec.Struct, frozen=True):

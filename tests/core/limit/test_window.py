@@ -1,28 +1,17 @@
-"""The rate-limit machines, asked and told at literal times."""
+"""The window, asked and told at literal times."""
 
 import math
 
 import pytest
+from support.limits import AHEAD, DIRECT, EPOCH, PACED, figures, send
 
-from kallglot_async._core.api.headers import RateFigures
-from kallglot_async._core.limit.ceiling import Ceiling
-from kallglot_async._core.limit.probing import Probing
-from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async._core.limit.window import Window
-from kallglot_async.models import RateLimit
-
-DIRECT, AHEAD, PACED = Urgency
-
-
-def figures(limit=60, remaining=59, reset=1_800_000_060.0, resets_in=60.0):
-    return RateFigures(limit, remaining, reset, resets_in)
 
 
 def described(now=0.0, **kwargs):
     """Return a window that one answer at `now` has described."""
     window = Window()
-    ticket = window.on_sent(now, DIRECT)
-    window.on_answer(ticket, now, figures(**kwargs))
+    window.on_answer(send(window, now), now, figures(**kwargs))
     return window
 
 
@@ -30,7 +19,7 @@ def test_before_the_first_answer_one_request_goes_out_alone():
     """Nothing is known, so the second request waits for the answer to the first."""
     window = Window()
     assert window.next_at(0.0, DIRECT) <= 0.0
-    window.on_sent(0.0, DIRECT)
+    send(window, 0.0)
     assert window.next_at(0.0, DIRECT) == math.inf
     assert window.next_at(100.0, PACED) == math.inf
 
@@ -38,7 +27,7 @@ def test_before_the_first_answer_one_request_goes_out_alone():
 def test_a_lost_first_request_lets_the_next_one_try():
     """A request without an answer teaches nothing, and blocks nobody."""
     window = Window()
-    window.on_lost(window.on_sent(0.0, DIRECT))
+    window.on_lost(send(window, 0.0))
     assert window.next_at(1.0, DIRECT) <= 1.0
 
 
@@ -47,17 +36,43 @@ def test_direct_requests_spend_what_remains_at_once():
     window = described(remaining=3)
     for _ in range(3):
         assert window.next_at(1.0, DIRECT) <= 1.0
-        window.on_sent(1.0, DIRECT)
+        send(window, 1.0)
     assert window.next_at(1.0, DIRECT) > 1.0
 
 
 def test_paced_polls_spread_what_remains_over_the_time_left():
     """30 requests, one of them spare, for 61 s: one every 2 s, after a burst of two."""
     window = described(remaining=30, resets_in=61.0)
-    window.on_sent(0.0, PACED)
+    send(window, 0.0, PACED)
     assert window.next_at(0.0, PACED) == pytest.approx(-61.0 / 29 + 61.0 / 28)
-    window.on_sent(0.1, PACED)
+    send(window, 0.1, PACED)
     assert window.next_at(0.1, PACED) == pytest.approx(2.3, abs=0.1)
+
+
+def test_polls_ahead_leave_the_last_tenth_to_who_comes_later():
+    """They go at once down to it, and keep the pace of the others within it; a person may have all."""
+    window = described(limit=60, remaining=8, resets_in=60.0)
+    for _ in range(2):
+        assert window.next_at(1.0, AHEAD) == 1.0
+        send(window, 1.0, AHEAD)
+    assert window.available == 6
+    send(window, 1.0, AHEAD)
+    assert window.next_at(1.0, AHEAD) == window.next_at(1.0, PACED) == pytest.approx(1.0 - 59.0 / 5 + 59.0 / 4)
+    assert window.next_at(1.0, DIRECT) == 1.0
+
+
+def test_of_several_estimates_of_one_reset_the_earliest_counts():
+    """`Date` is rounded down, so that each is late by up to a second, and none is early."""
+    window = described(resets_in=60.0)
+    window.on_answer(send(window, 10.0), 10.0, figures(remaining=58, resets_in=49.3))
+    window.on_answer(send(window, 20.0), 20.0, figures(remaining=57, resets_in=40.0))
+    assert window.resets_in(20.0) == pytest.approx(39.3)
+
+
+@pytest.mark.parametrize(("resets_in", "counted"), [(5.0, 4.0), (9.0, 8.0), (10.0, 10.0), (60.0, 60.0)])
+def test_a_short_rest_is_spread_without_the_second_that_rounding_adds(resets_in, counted):
+    """Of a window below ten seconds that second is much; of a longer one it is left as a margin."""
+    assert described(limit=49, remaining=20, resets_in=resets_in).interval(0.0) == pytest.approx(counted / 20)
 
 
 def test_the_pace_stays_two_percent_below_the_limit():
@@ -71,7 +86,7 @@ def test_a_spent_window_is_opened_by_one_probe_after_it_renews():
     window = described(remaining=0, resets_in=30.0)
     reopens_at = window.next_at(0.0, DIRECT)
     assert reopens_at == pytest.approx(31.2)
-    probe = window.on_sent(reopens_at, DIRECT)
+    probe = send(window, reopens_at)
     assert window.next_at(reopens_at, DIRECT) == math.inf
     window.on_answer(probe, reopens_at + 0.1, figures(reset=1_800_000_120.0))
     assert window.next_at(reopens_at + 0.1, DIRECT) <= reopens_at + 0.1
@@ -80,9 +95,9 @@ def test_a_spent_window_is_opened_by_one_probe_after_it_renews():
 def test_an_answer_of_the_same_window_never_raises_the_figure():
     """Answers that overtook each other are applied as the lowest of them."""
     window = Window()
-    first = window.on_sent(0.0, DIRECT)
+    first = send(window, 0.0)
     window.on_answer(first, 0.1, figures(remaining=59))
-    early, late = window.on_sent(0.2, DIRECT), window.on_sent(0.2, DIRECT)
+    early, late = send(window, 0.2), send(window, 0.2)
     window.on_answer(late, 0.3, figures(remaining=57))
     window.on_answer(early, 0.4, figures(remaining=58))
     assert window.available == 57
@@ -91,14 +106,14 @@ def test_an_answer_of_the_same_window_never_raises_the_figure():
 def test_an_answer_to_a_later_request_may_raise_the_figure():
     """A request sent after the newest figure arrived knows better: sliding windows free slots without a reset."""
     window = described(remaining=10)
-    window.on_answer(window.on_sent(5.0, DIRECT), 5.1, figures(remaining=14))
+    window.on_answer(send(window, 5.0), 5.1, figures(remaining=14))
     assert window.available == 14
 
 
 def test_an_answer_of_an_older_window_is_ignored():
     """What was left of the window before says nothing about this one."""
     window = described(remaining=59)
-    old, new = window.on_sent(59.0, DIRECT), window.on_sent(59.9, DIRECT)
+    old, new = send(window, 59.0), send(window, 59.9)
     window.on_answer(new, 60.1, figures(remaining=59, reset=1_800_000_120.0, resets_in=60.0))
     window.on_answer(old, 60.2, figures(remaining=0, reset=1_800_000_060.0, resets_in=0.0))
     assert window.available == 59
@@ -107,7 +122,7 @@ def test_an_answer_of_an_older_window_is_ignored():
 def test_requests_without_an_answer_are_counted_as_spent():
     """The server may have counted what was lost, so it is not sent again on its account."""
     window = described(remaining=2)
-    window.on_lost(window.on_sent(1.0, DIRECT))
+    window.on_lost(send(window, 1.0))
     assert window.available == 1
 
 
@@ -115,9 +130,9 @@ def test_a_slot_given_back_is_as_if_never_granted():
     """Figure, flight and pace are what they were."""
     window = described(remaining=30)
     before = (window.available, window.next_at(1.0, PACED), window.in_flight)
-    window.on_sent(1.0, PACED)
+    send(window, 1.0, PACED)
     pace = window.next_at(1.0, PACED)
-    ticket = window.on_sent(1.0, PACED)
+    ticket = send(window, 1.0, PACED)
     window.on_unsent(ticket)
     assert window.next_at(1.0, PACED) == pytest.approx(pace)
     assert window.available == before[0] - 1
@@ -126,16 +141,16 @@ def test_a_slot_given_back_is_as_if_never_granted():
 def test_a_refusal_closes_the_window_until_the_time_the_server_named():
     """Nothing goes out before it, then one probe."""
     window = described(remaining=5)
-    window.on_refused(window.on_sent(1.0, DIRECT), 1.1, None, until=31.1)
+    window.on_refused(send(window, 1.0), 1.1, None, until=31.1)
     assert window.next_at(2.0, DIRECT) >= 31.1
-    window.on_sent(31.1, DIRECT)
+    send(window, 31.1)
     assert window.next_at(31.1, DIRECT) == math.inf
 
 
 def test_successive_resets_teach_the_length_of_a_window():
     """Two resets a second apart between which the figure recovered: windows of one second."""
     window = described(limit=50, remaining=40, reset=1_800_000_001.0, resets_in=1.0)
-    window.on_answer(window.on_sent(0.5, DIRECT), 0.6, figures(50, 49, reset=1_800_000_002.0, resets_in=1.0))
+    window.on_answer(send(window, 0.5), 0.6, figures(50, 49, reset=1_800_000_002.0, resets_in=1.0))
     assert window.period == 1.0
     assert window.interval(0.7) == pytest.approx(1.0 / 49)
 
@@ -143,17 +158,17 @@ def test_successive_resets_teach_the_length_of_a_window():
 def test_a_window_is_at_least_as_long_as_its_longest_rest():
     """A sliding window's reset moves by fractions of a second; that does not make it short."""
     window = described(limit=150, remaining=149, reset=1_800_000_060.0, resets_in=60.0)
-    window.on_answer(window.on_sent(1.0, DIRECT), 1.1, figures(150, 149, reset=1_800_000_061.0, resets_in=60.0))
+    window.on_answer(send(window, 1.0), 1.1, figures(150, 149, reset=1_800_000_061.0, resets_in=60.0))
     assert window.period >= 58.0
 
 
 def test_a_reset_that_moves_by_less_than_a_rest_shows_a_rolling_window():
     """A fixed window's reset moves by its whole length; a bucket's or a sliding window's creeps."""
     fixed = described(resets_in=60.0)
-    fixed.on_answer(fixed.on_sent(61.0, DIRECT), 61.1, figures(reset=1_800_000_120.0, resets_in=60.0))
+    fixed.on_answer(send(fixed, 61.0), 61.1, figures(reset=1_800_000_120.0, resets_in=60.0))
     assert not fixed.is_rolling
     rolling = described(resets_in=60.0)
-    rolling.on_answer(rolling.on_sent(1.0, DIRECT), 1.1, figures(remaining=58, reset=1_800_000_061.0, resets_in=60.0))
+    rolling.on_answer(send(rolling, 1.0), 1.1, figures(remaining=58, reset=1_800_000_061.0, resets_in=60.0))
     assert rolling.is_rolling
 
 
@@ -173,84 +188,66 @@ def test_a_rolling_window_never_runs_low():
     assert not window.can_run_low(0.0)
 
 
-def test_unannounced_limits_are_unrestricted_until_refused():
-    """A server without headers that never refuses is never slowed down."""
-    probing = Probing()
-    for _ in range(1000):
-        probing.on_sent(Ticket(1.0, False), 1.0)
-    assert probing.next_at() == -math.inf
-
-
-def test_a_refusal_without_headers_sets_the_rate_to_most_of_what_was_accepted():
-    """150 accepted in 60 s, then refused: 0.8 of 2.5 a second, and a little more with every answer."""
-    probing = Probing()
-    probing.on_sent(Ticket(0.0, False), 0.0)
-    for _ in range(150):
-        probing.on_answer(Ticket(0.0, False))
-    probing.on_refused(Ticket(60.0, False), 60.0)
-    assert probing.rate == pytest.approx(2.0)
-    probing.on_answer(Ticket(0.0, False))
-    assert probing.rate == pytest.approx(2.0025)
-
-
-def test_after_a_refusal_without_headers_one_request_tests_the_water():
-    """The next one waits for its answer, and may go whether that comes or not."""
-    probing = Probing()
-    probing.on_refused(Ticket(0.0, False), 0.1)
-    test = Ticket(31.0, False)
-    probing.on_sent(test, 31.0)
-    assert probing.next_at() == math.inf
-    probing.on_lost(test)
-    assert probing.next_at() < math.inf
-    again = Ticket(32.0, False)
-    probing.on_sent(again, 32.0)
-    probing.on_answer(again)
-    assert probing.next_at() < math.inf
-
-
 def test_one_page_without_headers_does_not_end_the_announcing():
     """Three answers in a row do: from then on the server is taken at its refusals."""
     window = described(remaining=0, resets_in=1.0)
     for place, limit in enumerate((60, 60, None)):
-        window.on_answer(window.on_sent(10.0 + place, DIRECT), 10.1 + place, None)
+        window.on_answer(send(window, 10.0 + place), 10.1 + place, None)
         assert window.limit == limit
 
 
-def test_refusals_of_one_burst_count_once():
-    """Requests that were under way when the first of them was refused say nothing new."""
-    probing = Probing()
-    probing.on_sent(Ticket(0.0, False), 0.0)
-    for _ in range(100):
-        probing.on_answer(Ticket(0.0, False))
-    probing.on_refused(Ticket(9.0, False), 10.0)
-    rate = probing.rate
-    probing.on_refused(Ticket(9.5, False), 10.1)
-    assert probing.rate == rate
+def test_an_answer_overtaken_by_a_later_one_does_not_raise_the_figure():
+    """The server served `first` and then `second`; that `first` was sent last makes its answer no newer."""
+    window = described()
+    second, early = send(window, 0.2), send(window, 0.2)
+    window.on_answer(early, 0.3, figures(remaining=58))
+    first = send(window, 0.4)
+    window.on_answer(second, 0.5, figures(remaining=56))
+    window.on_answer(first, 0.6, figures(remaining=57))
+    assert window.available == 56
 
 
-def test_a_ceiling_holds_in_any_stretch_of_its_period():
-    """Three in ten seconds: the fourth waits until the first is ten seconds old."""
-    ceiling = Ceiling(RateLimit(3, per=10.0))
-    for now in (0.0, 1.0, 2.0):
-        assert ceiling.next_at(DIRECT) <= now
-        ceiling.on_sent(now, DIRECT)
-    assert ceiling.next_at(DIRECT) == 10.0
-    ceiling.on_sent(10.0, DIRECT)
-    assert ceiling.next_at(DIRECT) == 11.0
+def test_answers_of_one_instant_are_not_taken_for_later_ones():
+    """A clock that stands still, as coarse and virtual ones do, does not make a request newer than the figure."""
+    window = Window()
+    window.on_answer(send(window, 0.0), 0.0, figures(remaining=4, limit=5))
+    first, second, third = (send(window, 0.0) for _ in range(3))
+    window.on_answer(second, 0.0, figures(remaining=2, limit=5))
+    window.on_answer(third, 0.0, figures(remaining=1, limit=5))
+    window.on_answer(first, 0.0, figures(remaining=3, limit=5))
+    assert window.available == 1
 
 
-def test_a_ceiling_paces_polls_evenly():
-    """Polls keep the period divided by the limit between them, after a burst of two."""
-    ceiling = Ceiling(RateLimit(6, per=60.0))
-    ceiling.on_sent(0.0, PACED)
-    assert ceiling.next_at(PACED) == pytest.approx(0.0)
-    ceiling.on_sent(0.0, PACED)
-    assert ceiling.next_at(PACED) == pytest.approx(10.0)
+@pytest.mark.parametrize("lost_sent_at", [0.2, 0.4], ids=["sent first", "sent last"])
+def test_a_request_lost_while_an_answer_was_under_way_stays_counted(lost_sent_at):
+    """The answer may have been made before the lost request came in, whichever was sent first."""
+    window = described()
+    if lost_sent_at < 0.3:
+        lost = send(window, lost_sent_at)
+        answered = send(window, 0.3)
+    else:
+        answered = send(window, 0.3)
+        lost = send(window, lost_sent_at)
+    window.on_lost(lost)
+    window.on_answer(answered, 0.5, figures(remaining=58))
+    assert window.available == 57
 
 
-def test_a_slot_given_back_to_a_ceiling_can_be_used_again():
-    """The ceiling forgets the request that was not sent."""
-    ceiling = Ceiling(RateLimit(1, per=10.0))
-    ceiling.on_sent(0.0, DIRECT)
-    ceiling.on_unsent(0.0, DIRECT)
-    assert ceiling.next_at(DIRECT) == -math.inf
+def test_a_slot_given_back_leaves_no_mark_on_the_pace():
+    """Also where the pace slows down afterwards."""
+    used, unused = described(), described()
+    used.on_unsent(send(used, 10.0, PACED))
+    for window in (used, unused):
+        window.on_answer(send(window, 10.1), 10.2, figures(remaining=4, resets_in=50.0))
+    assert max(10.3, used.next_at(10.3, PACED)) == max(10.3, unused.next_at(10.3, PACED))
+
+
+@pytest.mark.parametrize(("limit", "period"), [(150, 60.0), (50, 1.0)])
+def test_an_idle_hour_does_not_pass_for_a_long_window(limit, period):
+    """Two resets an hour apart, with a window or more unseen between them, say nothing of its length."""
+    window = described(limit=limit, resets_in=period)
+    window.on_answer(
+        send(window, 3600.0), 3600.1, figures(limit=limit, remaining=limit - 1, reset=EPOCH + 3660.0, resets_in=period)
+    )
+    assert window.period <= 60.0
+    assert window.interval(3600.2) <= 1.2 * max(period, 1.0) / limit

@@ -1,0 +1,165 @@
+"""`Gate`: when the next request of one endpoint group under one key may go, and whose it is.
+
+It asks the rules that are in force and tells them what happens: the window that the server announces, or, where
+it announces none, what its refusals have shown; and beside either, whatever else holds (a configured ceiling). The
+latest moment that any of them names is the one that counts. A refusal pauses everybody, whatever the rules say.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.limit.probing import Probing
+from kallglot_async._core.limit.supply import Supply
+from kallglot_async._core.limit.ticket import Rule, Ticket, Urgency
+from kallglot_async._core.limit.window import Window
+
+__all__ = ["SERVED_BEFORE", "Gate"]
+
+SHORTEST_PAUSE = 1.0  # seconds; `Retry-After: 0` is no invitation to ask again at the speed of the network
+PAUSE_WITHOUT_ADVICE = 30.0  # seconds; what the documentation's sample clients fall back to
+SPREAD = 0.1  # of a pause: what is added to it at most, so that clients who know nothing of each other come apart
+LONGEST_SPREAD = 3.0  # seconds; of a long pause a tenth would keep people waiting for nothing
+
+# Who among the waiting is served before a newcomer. A poll ahead passes by the paced ones: where one of those still
+# waits, it waits for the pace, and the slot would stay unused.
+SERVED_BEFORE = {
+    Urgency.DIRECT: (Urgency.DIRECT,),
+    Urgency.AHEAD: (Urgency.DIRECT, Urgency.AHEAD),
+    Urgency.PACED: (Urgency.DIRECT, Urgency.AHEAD, Urgency.PACED),
+}
+
+
+class Gate:
+    """When the next request may go, and whose it is.
+
+    Args:
+        beside: Rules that hold whatever the server announces. Several gates may share one.
+
+    Facts are told of tickets of the present `epoch` only.
+    """
+
+    __slots__ = ("_beside", "_everyone", "_paused_until", "_probing", "_window", "epoch")
+
+    def __init__(self, beside: Sequence[Rule] = ()) -> None:
+        self._window = Window()
+        self._probing = Probing()
+        self._beside = tuple(beside)
+        self._everyone: tuple[Rule, ...] = (self._window, self._probing, *beside)
+        self._paused_until = -math.inf
+        self.epoch = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Requests granted and not yet ended."""
+        return self._window.in_flight
+
+    @property
+    def limit(self) -> int | None:
+        """Requests in a window as the server announces them, or None."""
+        return self._window.limit
+
+    def resets_in(self, now: float) -> float | None:
+        """Return the seconds until the announced window renews, or None where none is announced."""
+        return self._window.resets_in(now) if self._window.limit is not None else None
+
+    def paused_for(self, now: float) -> float:
+        """Return the seconds until the pause that a refusal asked for is over."""
+        return max(0.0, self._paused_until - now)
+
+    def next_at(self, now: float, urgency: Urgency) -> float:
+        """Return when a request could go if nobody else were waiting; infinity: once an answer has come."""
+        at = (self._window if self._window.is_ruling else self._probing).next_at(now, urgency)
+        if self._paused_until > at:
+            at = self._paused_until
+        for rule in self._beside:
+            at = max(at, rule.next_at(now, urgency))
+        return at
+
+    def next_turn(self, now: float, places: Sequence[int | None]) -> tuple[Urgency | None, float]:
+        """Return whose turn it is: direct requests first, then the poll that has waited longest.
+
+        Args:
+            now: The present moment.
+            places: By urgency, the place in line of whoever has waited longest; None where nobody waits.
+
+        Returns:
+            The urgency whose longest waiter may go now; or None, and when to ask again.
+        """
+        chosen, longest, wake_at = None, math.inf, math.inf
+        for urgency, place in zip(Urgency, places, strict=True):
+            if place is None:
+                continue
+            at = self.next_at(now, urgency)
+            wake_at = min(wake_at, at)
+            if at <= now and place < longest:
+                chosen, longest = urgency, place
+            if chosen is Urgency.DIRECT:
+                break
+        return chosen, wake_at
+
+    def supply(self, now: float) -> Supply:
+        """Return what a scheduler may count on."""
+        supply = (self._window if self._window.is_ruling else self._probing).supply(now)
+        for rule in self._beside:
+            supply = supply.within(rule.supply(now))
+        return supply
+
+    def on_sent(self, now: float, urgency: Urgency) -> Ticket:
+        """A request goes out now; the ticket is what it will be known by."""
+        ticket = Ticket(now, self.epoch)
+        self._window.on_sent(ticket, now, urgency)  # in force or not: headers may come, and it counts what flies
+        if not self._window.is_ruling:
+            self._probing.on_sent(ticket, now, urgency)
+        for rule in self._beside:
+            rule.on_sent(ticket, now, urgency)
+        return ticket
+
+    def on_unsent(self, ticket: Ticket) -> None:
+        """A granted request was not sent after all: everything is as before."""
+        for rule in self._everyone:
+            rule.on_unsent(ticket)
+
+    def on_lost(self, ticket: Ticket) -> None:
+        """A request ended without an answer, or with one that tells nothing of the limit."""
+        for rule in self._everyone:
+            rule.on_lost(ticket)
+
+    def on_answer(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:
+        """A request was answered, and not with 429."""
+        self._window.on_answer(ticket, now, figures)
+        if not self._window.is_ruling:
+            self._probing.on_answer(ticket, now, figures)
+        elif ticket.is_test:  # the window has come to rule meanwhile: what it lets through shows no hidden limit
+            self._probing.on_lost(ticket)
+        for rule in self._beside:
+            rule.on_answer(ticket, now, figures)
+
+    def on_refused(self, ticket: Ticket, now: float, figures: RateFigures | None, until: float) -> None:
+        """A request was answered 429: nobody sends before `until`."""
+        self._window.on_refused(ticket, now, figures, until)
+        if not self._window.is_ruling:
+            self._probing.on_refused(ticket, now, figures, until)
+        elif ticket.is_test:
+            self._probing.on_lost(ticket)
+        for rule in self._beside:
+            rule.on_refused(ticket, now, figures, until)
+        self._paused_until = max(self._paused_until, until)
+
+    def next_pause(self, figures: RateFigures | None, retry_after: float | None, *, luck: float = 0.0) -> float:
+        """Return the seconds for which a refusal pauses everybody.
+
+        `luck`, uniform in [0, 1), spreads the wake-ups of clients that know nothing of each other.
+        """
+        pause = PAUSE_WITHOUT_ADVICE if retry_after is None else max(SHORTEST_PAUSE, retry_after)
+        if figures is not None:  # a request before the window renews would be refused again, whatever was advised
+            pause = max(retry_after or 0.0, figures.resets_in + self._window.guard())
+        return pause + luck * min(LONGEST_SPREAD, SPREAD * pause)
+
+    def forget_in_flight(self) -> None:
+        """The event loop that sent them is gone: no answer will come, and no ticket of theirs counts any more."""
+        self.epoch += 1
+        for rule in self._everyone:
+            rule.forget_in_flight()

@@ -1,0 +1,282 @@
+"""The gate, asked and told at literal times: which rule is in force, how long a pause is, whose turn it is."""
+
+import math
+
+import pytest
+from support.limits import AHEAD, DIRECT, EPOCH, PACED, figures
+
+from kallglot_async._core.limit.ceiling import Ceiling
+from kallglot_async._core.limit.gate import SERVED_BEFORE, Gate
+from kallglot_async._core.limit.supply import Supply
+from kallglot_async._core.limit.ticket import Urgency
+from kallglot_async.models import RateLimit
+
+
+def answer(gate, now, told=None, urgency=DIRECT):
+    """A request goes out and is answered at once."""
+    gate.on_answer(gate.on_sent(now, urgency), now, told)
+
+
+def refuse(gate, now, told=None, retry_after=None):
+    """A request goes out and is refused at once; returns when the pause is over."""
+    ticket, until = gate.on_sent(now, DIRECT), now + gate.next_pause(told, retry_after)
+    gate.on_refused(ticket, now, told, until)
+    return until
+
+
+def announced(now=0.0, *, beside=(), **told):
+    """Return a gate that one answer at `now` has described."""
+    gate = Gate(beside)
+    answer(gate, now, figures(**told))
+    return gate
+
+
+def unannounced():
+    """Return a gate whose server has answered without a word of a limit."""
+    gate = Gate()
+    answer(gate, 0.0)
+    return gate
+
+
+class Shut:
+    """A rule beside the others: nothing before a moment. It notes what it is told."""
+
+    def __init__(self, until):
+        self.until = until
+        self.told = []
+
+    def next_at(self, now, urgency):
+        return self.until
+
+    def supply(self, now):
+        return Supply(rate=0.5, remaining=1.0, resets_in=self.until - now)
+
+    def __getattr__(self, name):
+        return lambda *args: self.told.append(name)
+
+
+class TestWhatIsInForce:
+    def test_before_the_first_answer_one_request_goes_alone(self):
+        """Nothing is known, and the answer may say that nothing else may follow."""
+        gate = Gate()
+        assert gate.next_at(0.0, DIRECT) <= 0.0
+        gate.on_sent(0.0, DIRECT)
+        assert gate.next_at(9.0, DIRECT) == math.inf
+
+    def test_an_announced_window_rules(self):
+        """Its figure says how many may go."""
+        gate = announced(remaining=2)
+        gate.on_sent(1.0, DIRECT)
+        assert gate.next_at(1.0, DIRECT) <= 1.0
+        gate.on_sent(1.0, DIRECT)
+        assert gate.next_at(1.0, DIRECT) > 60.0
+
+    def test_where_nothing_is_announced_refusals_do(self):
+        """Anybody may go at once until the first of them."""
+        gate = unannounced()
+        for _ in range(100):
+            gate.on_sent(1.0, PACED)
+        assert gate.next_at(1.0, PACED) <= 1.0
+        until = refuse(gate, 1.0, retry_after=5.0)
+        assert gate.next_at(1.0, DIRECT) == until == 6.0
+        answer(gate, 6.0)
+        answer(gate, 6.0)
+        assert gate.next_at(6.0, DIRECT) > 6.0
+
+    def test_what_a_window_let_through_shows_no_limit_of_a_server_without_one(self):
+        """A server that stops announcing starts anew: only what it accepts from then on is measured."""
+        gate = announced(remaining=59)
+        for count in range(58):
+            answer(gate, 1.0, figures(remaining=58 - count))
+        for now in (100.0, 200.0, 300.0):
+            answer(gate, now)
+        assert gate.limit is None
+        for now in range(301, 310):
+            answer(gate, float(now))
+        refuse(gate, 310.0, retry_after=1.0)
+        assert gate.supply(310.0).rate == pytest.approx(0.8 * 10 / 10.0)  # the tenth is the one at 300 s
+
+    def test_a_windows_refusal_slows_nobody_once_the_server_announces_none(self):
+        """It belonged to a limit that was known."""
+        gate = announced(remaining=59)
+        refuse(gate, 1.0, figures(remaining=0), 59.0)
+        for now in (100.0, 200.0, 300.0):
+            answer(gate, now)
+        assert gate.supply(300.0) == Supply()
+
+    def test_what_went_before_headers_came_is_no_probe_of_the_window(self):
+        """However many such answers follow without headers, they do not end the announcing."""
+        gate = unannounced()
+        under_way = [gate.on_sent(1.0, DIRECT) for _ in range(5)]
+        answer(gate, 1.0, figures(remaining=50))
+        for ticket in under_way:
+            gate.on_answer(ticket, 2.0, None)
+        assert gate.limit == 60
+
+    def test_a_test_of_the_water_given_back_after_headers_came_blocks_nobody(self):
+        """Headers come and go: whatever is given back, the next one may be asked for."""
+        gate = unannounced()
+        under_way = gate.on_sent(0.5, DIRECT)
+        until = refuse(gate, 1.0, retry_after=5.0)
+        test = gate.on_sent(until, DIRECT)
+        assert gate.next_at(until, DIRECT) == math.inf
+        gate.on_answer(under_way, until, figures(remaining=59))
+        gate.on_unsent(test)
+        for now in (100.0, 200.0, 300.0):
+            answer(gate, now)
+            answer(gate, now, figures(remaining=0, reset=EPOCH + now, resets_in=0.0))
+        for now in (400.0, 500.0, 600.0):
+            answer(gate, now)
+        assert gate.limit is None
+        assert gate.next_at(601.0, DIRECT) < math.inf
+
+
+class TestBeside:
+    def test_the_latest_moment_that_any_rule_names_counts(self):
+        """A ceiling holds beside an announced window, and a third rule beside both."""
+        gate = announced(beside=[Ceiling(RateLimit(2, per=10.0)), Shut(4.0)], remaining=50)
+        assert gate.next_at(0.0, DIRECT) == 4.0
+        gate.on_sent(4.0, DIRECT)
+        assert gate.next_at(4.0, DIRECT) == 10.0
+
+    def test_a_scheduler_may_count_on_the_least_of_all(self):
+        """No more than each rule gives."""
+        gate = announced(beside=[Ceiling(RateLimit(2, per=10.0)), Shut(4.0)], limit=60, remaining=50)
+        assert gate.supply(0.0) == Supply(rate=0.2, remaining=1.0, resets_in=4.0, can_run_low=True)
+
+    def test_a_rule_beside_hears_all_that_happens(self):
+        """So that another kind of limit can be put there."""
+        shut = Shut(0.0)
+        gate = Gate([shut])
+        answer(gate, 0.0, figures())
+        gate.on_unsent(gate.on_sent(1.0, PACED))
+        gate.on_lost(gate.on_sent(1.0, PACED))
+        refuse(gate, 1.0)
+        gate.forget_in_flight()
+        sent = "on_sent"
+        assert shut.told == [
+            sent,
+            "on_answer",
+            sent,
+            "on_unsent",
+            sent,
+            "on_lost",
+            sent,
+            "on_refused",
+            "forget_in_flight",
+        ]
+
+    def test_a_slot_given_back_is_given_back_to_every_rule(self):
+        """Window, pace and ceiling are as if it had never been granted."""
+        gate = announced(beside=[Ceiling(RateLimit(6, per=60.0))], remaining=50)
+        gate.on_sent(0.0, PACED)
+        before = gate.next_at(0.0, PACED), gate.supply(0.0), gate.in_flight
+        gate.on_unsent(gate.on_sent(0.0, PACED))
+        assert (gate.next_at(0.0, PACED), gate.supply(0.0), gate.in_flight) == before
+
+
+class TestPauses:
+    @pytest.mark.parametrize(
+        ("told", "retry_after", "pause"),
+        [
+            (None, None, 30.0),
+            (None, 7.0, 7.0),
+            (None, 0.0, 1.0),
+            (figures(remaining=0, resets_in=20.0), None, 21.2),
+            (figures(remaining=0, resets_in=20.0), 5.0, 21.2),
+            (figures(remaining=0, resets_in=20.0), 50.0, 50.0),
+        ],
+        ids=["no advice", "advice", "none at all", "reset", "reset after advice", "advice after reset"],
+    )
+    def test_a_refusal_pauses_for_what_the_server_says(self, told, retry_after, pause):
+        """The later of its advice and the announced reset; half a minute where it says nothing."""
+        assert Gate().next_pause(told, retry_after) == pytest.approx(pause)
+
+    @pytest.mark.parametrize(("retry_after", "longest"), [(10.0, 11.0), (60.0, 63.0)])
+    def test_pauses_of_strangers_come_apart(self, retry_after, longest):
+        """Up to a tenth is added by luck, and three seconds at most."""
+        gate = Gate()
+        assert gate.next_pause(None, retry_after, luck=0.0) == retry_after
+        assert gate.next_pause(None, retry_after, luck=0.5) == pytest.approx((retry_after + longest) / 2)
+        assert gate.next_pause(None, retry_after, luck=1.0) == pytest.approx(longest)
+
+    def test_a_shorter_pause_does_not_end_a_longer_one(self):
+        """Each of two refusals asks for its own."""
+        gate = unannounced()
+        tickets = [gate.on_sent(1.0, DIRECT) for _ in range(2)]
+        gate.on_refused(tickets[0], 2.0, None, 30.0)
+        gate.on_refused(tickets[1], 2.0, None, 10.0)
+        assert gate.next_at(3.0, DIRECT) == 30.0
+        assert gate.paused_for(20.0) == 10.0
+        assert gate.paused_for(31.0) == 0.0
+
+
+class TestTurns:
+    def test_a_direct_request_goes_before_polls_that_came_earlier(self):
+        """A person who comes last is served first."""
+        assert announced().next_turn(1.0, [9, 1, 2])[0] is DIRECT
+
+    @pytest.mark.parametrize(("places", "turn"), [([None, 1, 2], AHEAD), ([None, 2, 1], PACED)])
+    def test_of_the_polls_the_one_that_has_waited_longest_goes(self, places, turn):
+        """Whether it keeps the pace or not, as long as both may go."""
+        assert announced().next_turn(1.0, places)[0] is turn
+
+    def test_a_poll_held_back_by_the_pace_keeps_nobody_waiting(self):
+        """The one behind it that need not keep the pace goes now."""
+        gate = announced(remaining=30)
+        for _ in range(2):
+            gate.on_sent(1.0, PACED)
+        assert gate.next_turn(1.0, [None, None, 1]) == (None, gate.next_at(1.0, PACED))
+        assert gate.next_turn(1.0, [None, 2, 1])[0] is AHEAD
+
+    def test_where_nobody_may_go_it_says_when_to_ask_again(self):
+        """When the first of those who wait may go; never for nobody."""
+        gate = announced(remaining=0, resets_in=10.0)
+        assert gate.next_turn(0.0, [1, None, 2]) == (None, pytest.approx(11.2))
+        assert gate.next_turn(0.0, [None, None, None]) == (None, math.inf)
+
+    def test_a_newcomer_waits_for_those_of_its_kind_and_for_direct_requests(self):
+        """A direct request for direct ones alone; a paced poll for everybody."""
+        assert SERVED_BEFORE[DIRECT] == (DIRECT,)
+        assert SERVED_BEFORE[AHEAD] == (DIRECT, AHEAD)
+        assert SERVED_BEFORE[PACED] == tuple(Urgency)
+
+
+class TestSupply:
+    def test_what_is_not_known_is_not_limited(self):
+        """Before the first answer, and where a server announces and refuses nothing."""
+        assert Gate().supply(0.0) == Supply()
+        assert unannounced().supply(0.0) == Supply()
+
+    def test_an_announced_window_is_what_is_left_and_for_how_long(self):
+        """Less what is in flight, at the pace that it can sustain."""
+        gate = announced(limit=60, remaining=31, resets_in=60.0)
+        gate.on_sent(0.0, DIRECT)
+        assert gate.supply(30.0) == Supply(
+            rate=pytest.approx(29 / 30), remaining=30.0, resets_in=30.0, can_run_low=True
+        )
+
+    def test_a_window_that_has_renewed_is_full(self):
+        """No answer has described it yet: its limit less what is in flight, for a whole period."""
+        gate = announced(limit=60, remaining=1, resets_in=30.0)
+        gate.on_sent(0.0, DIRECT)
+        supply = gate.supply(31.0)
+        assert (supply.remaining, supply.resets_in, supply.can_run_low) == (59.0, 30.0, False)
+
+
+def test_what_a_lost_event_loop_had_in_flight_is_forgotten_and_stays_spent():
+    """No answer will come, so the next may go; the server may have counted them, so they are not sent again."""
+    gate = announced(remaining=3)
+    old = [gate.on_sent(1.0, DIRECT) for _ in range(2)]
+    gate.forget_in_flight()
+    assert (gate.in_flight, gate.supply(1.0).remaining) == (0, 1.0)
+    assert gate.on_sent(1.0, DIRECT).epoch != old[0].epoch
+
+
+def test_a_lost_event_loop_takes_its_test_of_the_water_along():
+    """Another request may find out whether the server still refuses."""
+    gate = unannounced()
+    until = refuse(gate, 1.0, retry_after=5.0)
+    gate.on_sent(until, DIRECT)
+    gate.forget_in_flight()
+    assert gate.next_at(until + 1.0, DIRECT) <= until + 1.0
