@@ -48,7 +48,7 @@ class _Integral:
 
     def __init__(self, rates: list[float]) -> None:
         self.rates = rates
-        self._sums = [0.0, *accumulate(map(mul, rates, _WIDTHS))][:-1]
+        self._sums: list[float] = [0.0, *accumulate(map(mul, rates, _WIDTHS))][:-1]
 
     def at(self, age: float) -> float:
         i = bisect_right(_EDGES, age) - 1
