@@ -35,7 +35,52 @@ OnProgress = Callable[[Progress], object]
 
 _log = logging.getLogger("kallglot_async.waiting")
 
+_AT_ONCE = 64  # a smaller collection is taken in without a task; no await of that can suspend (`Puller.next`)
 _WINDOW = 10_000  # ids pending or undelivered at once; the rest stay in the caller's iterable
+
+
+class Watch:
+    """One timer over a call's deadlines. It holds no task, so what its callback raises is handed on.
+
+    Args:
+        look: Does what is due, and returns the moment at which to look again.
+        on_error: Told of what `look` raises: in a timer nobody else would hear of it but the event loop.
+    """
+
+    __slots__ = ("_is_stopped", "_look", "_on_error", "_timer")
+
+    def __init__(self, look: Callable[[], float], on_error: Callable[[Exception], None]) -> None:
+        self._look = look
+        self._on_error = on_error
+        self._timer: asyncio.Handle | None = None  # an `asyncio.TimerHandle` where it is not about to look
+        self._is_stopped = False
+
+    def ring(self) -> None:
+        """Look in the next turn of the loop: something has changed."""
+        if self._is_stopped or (self._timer is not None and not isinstance(self._timer, asyncio.TimerHandle)):
+            return
+        self._cancel()
+        self._timer = asyncio.get_running_loop().call_soon(self._on_timer)
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._is_stopped = True
+        self._cancel()
+
+    def _cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        try:
+            at = self._look()
+        except Exception as error:
+            self._on_error(error)
+            return
+        if at < math.inf and self._timer is None and not self._is_stopped:
+            self._timer = _clock.call_at(at, self._on_timer)
 
 
 class WaitCall:
@@ -51,8 +96,18 @@ class WaitCall:
         self._source = source
         self._puller = Puller(source)
         self._options = options
+        self._on_progress = options.on_progress  # until it raises
         self._group = anyio.create_task_group()
-        self._poller = Poller(hub, pipeline, options, self._group, on_end=self._on_end, on_answer=self._report_progress)
+        self._watch = Watch(self._on_time, self._on_broken)
+        self._poller = Poller(
+            hub,
+            pipeline,
+            options,
+            self._group,
+            on_end=self._on_end,
+            on_answer=self._report_progress,
+            on_time=self._watch.ring,
+        )
         self._followed: dict[str, float] = {}  # ids that another call polls, and when we joined it
         self._follow_deadlines: deque[tuple[float, str]] = deque()
         self._follow_ends: dict[str, float] = {}  # of ids that are, or were at first, another call's
@@ -61,7 +116,7 @@ class WaitCall:
         self._is_entered = self._is_left = False
         self._ending: Callable[[str], errors.KallglotError] | None = None  # why the rest is not waited for
         self._taken = self._settled = self._failed = 0
-        self._time = Alarm()  # the sleeper is the watch over this call's own deadlines
+        self._broken: Exception | None = None  # what the watch raised, until the caller has heard of it
         self._room = Alarm()  # the sleeper is the feeder
         self._delivery = Alarm()  # the sleepers are the consumers
 
@@ -75,8 +130,11 @@ class WaitCall:
             self._poller.ends_at = _clock.now() + self._options.total_timeout
         await self._group.__aenter__()
         self._poller.start()
-        self._group.start_soon(self._feed)
-        self._group.start_soon(self._watch_time)
+        self._watch.ring()
+        if (self._source.total or _AT_ONCE) < _AT_ONCE:
+            await self._feed()
+        else:
+            self._group.start_soon(self._feed)
         return self
 
     async def __aexit__(
@@ -98,6 +156,9 @@ class WaitCall:
                 "then `async for outcome in finished`"
             )
         while not self._ready:
+            if self._broken is not None:
+                broken, self._broken = self._broken, None
+                raise broken
             if self._is_left:
                 raise StopAsyncIteration
             if self._is_over:
@@ -161,7 +222,7 @@ class WaitCall:
         if self._options.timeout is not None:
             at = self._follow_ends[id] = now + self._options.timeout
             self._follow_deadlines.append((at, id))
-            self._time.ring()
+            self._watch.ring()
 
     # -- as other calls of the client see it
 
@@ -186,18 +247,22 @@ class WaitCall:
 
     # -- time
 
-    async def _watch_time(self) -> None:
-        """End the whole call at its deadline, and each followed id at its own."""
-        while not self._is_over:
-            now = _clock.now()
-            while self._follow_deadlines and self._follow_deadlines[0][0] <= now:
-                at, id = self._follow_deadlines.popleft()
-                if self._follow_ends.get(id) == at:  # not that of an earlier wait for the same id
-                    self._expire(id)
-            if self._poller.ends_at <= now and self._ending is None:
-                self._abandon(lambda id: timed_out(id, self._known(id)))
-            next_at = self._follow_deadlines[0][0] if self._follow_deadlines else math.inf
-            await self._time.sleep_until(min(next_at, self._poller.ends_at if self._ending is None else math.inf))
+    def _on_time(self) -> float:
+        """End what is over at this moment: ids, followed ids, the whole call. Return when to look again."""
+        now = _clock.now()
+        next_end = self._poller.next_end(now)
+        while self._follow_deadlines and self._follow_deadlines[0][0] <= now:
+            at, id = self._follow_deadlines.popleft()
+            if self._follow_ends.get(id) == at:  # not that of an earlier wait for the same id
+                self._expire(id)
+        if self._poller.ends_at <= now and self._ending is None:
+            self._abandon(lambda id: timed_out(id, self._known(id)))
+        next_follow = self._follow_deadlines[0][0] if self._follow_deadlines else math.inf
+        return min(next_end, next_follow, self._poller.ends_at if self._ending is None else math.inf)
+
+    def _on_broken(self, error: Exception) -> None:
+        self._broken = error
+        self._delivery.ring()
 
     def _expire(self, id: str) -> None:
         """The time of an id that was followed is over, whoever polls it by now."""
@@ -258,6 +323,7 @@ class WaitCall:
 
     def _let_go(self) -> None:
         self._is_left = True
+        self._watch.stop()
         self._delivery.ring()
         for id in [*self._poller.entries, *self._followed]:
             self._forget(id)
@@ -265,18 +331,17 @@ class WaitCall:
     def _finish_if_over(self) -> None:
         if self._is_over:
             self._poller.stop()
-            self._time.ring()
+            self._watch.stop()
             self._delivery.ring()
 
     def _report_progress(self) -> None:
-        callback = self._options.on_progress
-        if callback is None:
+        if self._on_progress is None:
             return
         try:
-            callback(self.progress())
+            self._on_progress(self.progress())
         except (Exception, asyncio.CancelledError):
             # The caller's own code must not cost the batch.
-            self._options.on_progress = None
+            self._on_progress = None
             _log.exception("on_progress raised and is not called again")
 
 

@@ -8,6 +8,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
+
 from kallglot_async import _clock
 from kallglot_async._core.polling.hazard import PollModel
 from kallglot_async._core.polling.pending import Entry
@@ -20,27 +22,24 @@ __all__ = ["Claimant", "Claims", "WaitOptions"]
 _REMEMBERED = 3600.0  # seconds for which the moment of our own creates is remembered
 
 
-class WaitOptions:
-    """How one wait call waits: plain values, checked by the client."""
+class WaitOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How one wait call waits: plain values, checked by the client.
 
-    __slots__ = ("from_add", "max_in_flight", "on_progress", "schedule", "timeout", "total_timeout")
+    Attributes:
+        timeout: Seconds for each id; None for ever.
+        total_timeout: Seconds for the whole call; None for ever.
+        max_in_flight: Requests at once.
+        schedule: How polls follow each other.
+        on_progress: Called with a snapshot whenever a request has ended or an id followed elsewhere has its outcome.
+        from_add: Whether `timeout` counts from the call, not from the first poll.
+    """
 
-    def __init__(
-        self,
-        *,
-        timeout: float | None,
-        total_timeout: float | None,
-        max_in_flight: int,
-        schedule: PollSchedule,
-        on_progress: Callable[[Progress], object] | None,
-        from_add: bool = False,
-    ) -> None:
-        self.from_add = from_add  # whether the timeout counts from the call, not from the first poll
-        self.timeout = timeout
-        self.total_timeout = total_timeout
-        self.max_in_flight = max_in_flight
-        self.schedule = schedule
-        self.on_progress = on_progress
+    timeout: float | None
+    total_timeout: float | None
+    max_in_flight: int
+    schedule: PollSchedule
+    on_progress: Callable[[Progress], object] | None = None
+    from_add: bool = False
 
 
 class Claimant(Protocol):

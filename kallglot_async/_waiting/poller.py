@@ -51,6 +51,7 @@ class Poller:
         group: Where its workers run.
         on_end: Called with the outcome of an id that has its end.
         on_answer: Called after every answer or failure.
+        on_time: Called whenever `next_end` may have moved.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Poller:
         *,
         on_end: Callable[[Outcome], None],
         on_answer: Callable[[], None],
+        on_time: Callable[[], None],
     ) -> None:
         self._hub = hub
         self._pipeline = pipeline
@@ -70,6 +72,7 @@ class Poller:
         self._max_in_flight = options.max_in_flight
         self._on_end = on_end
         self._on_answer = on_answer
+        self._on_time = on_time
         self._queue = PollQueue(
             hub.model,
             schedule=options.schedule,
@@ -80,7 +83,6 @@ class Poller:
         )
         self._turn = anyio.Lock(fast_acquire=True)
         self._due = Alarm()  # the sleeper is the worker whose turn it is
-        self._deadline = Alarm()  # the sleeper is the deadline watch
         self._in_flight = self._workers = self._idle = 0
         self._is_stopped = False
         self._answers = 0  # good ones
@@ -92,15 +94,13 @@ class Poller:
         self.requests = 0
 
     def start(self) -> None:
-        """Start the first worker and the deadline watch."""
-        self._group.start_soon(self._watch_deadlines)
+        """Start the first worker."""
         self._start_worker()
 
     def stop(self) -> None:
         """There is nothing more to come: workers end once they have nothing in flight."""
         self._is_stopped = True
         self._due.ring()
-        self._deadline.ring()
 
     def add(self, id: str) -> None:
         """Poll one more id."""
@@ -110,7 +110,7 @@ class Poller:
         if self._hub.has_announced(id):
             self.on_announced(id)
         self._due.ring()
-        self._deadline.ring()
+        self._on_time()
 
     def on_announced(self, id: str) -> None:
         """A webhook says that it has settled: one request confirms it, at once."""
@@ -172,7 +172,7 @@ class Poller:
             if entry is not None:
                 self._in_flight += 1
                 if entry.polls == 1:
-                    self._deadline.ring()  # a first poll starts a deadline
+                    self._on_time()  # a first poll starts a deadline
                 return entry, ticket
             self._lane.unsent(ticket)
             await self._due.sleep_until(now + _RE_ASK)
@@ -228,7 +228,7 @@ class Poller:
         finally:
             self._in_flight -= 1
             self._due.ring()
-            self._deadline.ring()
+            self._on_time()
             self._on_answer()
 
     def _patience(self, entry: Entry) -> float | None:
@@ -322,15 +322,13 @@ class Poller:
 
     # -- ends
 
-    async def _watch_deadlines(self) -> None:
-        """Report every id whose time is over, at that time."""
-        while not self._is_stopped:
-            now = _clock.now()
-            while (entry := self._queue.pop_expired(now)) is not None:
-                self._end(entry, error=timed_out(entry.id, entry))
-            self._give_up_on_paused(now)
-            deadline = self._queue.next_deadline()
-            await self._deadline.sleep_until(math.inf if deadline is None else deadline)
+    def next_end(self, now: float) -> float:
+        """Report every id whose time is over, and return the moment at which to come back for the next."""
+        while (entry := self._queue.pop_expired(now)) is not None:
+            self._end(entry, error=timed_out(entry.id, entry))
+        self._give_up_on_paused(now)
+        deadline = self._queue.next_deadline()
+        return math.inf if deadline is None else deadline
 
     def _give_up_on_paused(self, now: float) -> None:
         """End at once what the server's own pause outlasts: no poll can be answered before its deadline."""

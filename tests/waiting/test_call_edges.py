@@ -317,3 +317,27 @@ async def serve(server: Emulator, ready: threading.Event, done: threading.Event)
     async with server:
         ready.set()
         await asyncio.to_thread(done.wait)
+
+
+async def test_what_a_timer_of_a_wait_raises_reaches_its_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watch over deadlines has no task: its exception is the caller's, and the event loop hears of none."""
+    heard: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: heard.append(context))
+    async with running() as (emulator, client):
+        call = client.as_completed(emulator.seed_analyses(3))
+        monkeypatch.setattr(call._poller, "next_end", lambda now: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            async with call:
+                await anext(call)
+    assert heard == []
+
+
+@pytest.mark.parametrize("count", [1, 5, 60])
+async def test_a_wait_costs_its_caller_one_task_more(count: int) -> None:
+    """Deadlines are timers and a small collection is taken in at once: what is left is the worker that polls."""
+    async with running(latency=Latency.uniform(5.0, 9.0)) as (emulator, client):
+        ids = emulator.seed_analyses(count)
+        served = {task for task in asyncio.all_tasks() if "RequestHandler" in repr(task)}
+        before = len(asyncio.all_tasks() - served)
+        async with client.as_completed(ids):
+            assert len(asyncio.all_tasks()) - len(served) == before + 1

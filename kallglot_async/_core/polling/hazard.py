@@ -23,6 +23,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from itertools import accumulate, pairwise
 from math import expm1, inf, log1p
+from operator import mul
 
 __all__ = ["FirstLooks", "PollModel"]
 
@@ -36,8 +37,8 @@ DOUBT = 0.2
 PRIOR = 3.0
 _PRIOR_AGES = (22.5, 23.5, 24.5, 25.5, 26.5, 27.5, 28.5, 29.5)
 _FADE = 0.5 ** (1.0 / 5_000)
-_EAGER = 64  # so many answers are each followed by a fit, ...
-_REFIT = 16  # ... later ones by one in so many (a fit takes about 30 us)
+_EAGER = 64  # the first so many answers are each in the next figure that is asked for, ...
+_REFIT = 16  # ... later ones once there are so many of them (a fit takes about 30 us)
 
 
 class _Integral:
@@ -47,8 +48,7 @@ class _Integral:
 
     def __init__(self, rates: list[float]) -> None:
         self.rates = rates
-        areas = (rate * width for rate, width in zip(rates, _WIDTHS, strict=True))
-        self._sums = [0.0, *accumulate(areas)][:-1]
+        self._sums: list[float] = [0.0, *accumulate(map(mul, rates, _WIDTHS))][:-1]
 
     def at(self, age: float) -> float:
         i = bisect_right(_EDGES, age) - 1
@@ -60,9 +60,12 @@ class _Integral:
 
 
 class _Law:
-    """The law of one kind: events and exposure by age bin, and the hazard fitted to them."""
+    """The law of one kind: events and exposure by age bin, and the hazard fitted to them.
 
-    __slots__ = ("_answers", "_events", "_exposure", "_unfitted", "hazard", "observed")
+    It is fitted when it is asked for and not as answers come: most answers to one wait are followed by no question.
+    """
+
+    __slots__ = ("_answers", "_events", "_exposure", "_hazard", "_observed", "_unfitted")
 
     def __init__(self) -> None:
         self._events = [0.0] * len(_EDGES)
@@ -72,6 +75,18 @@ class _Law:
         for age in _PRIOR_AGES:
             self._add_life(0.0, age, PRIOR / len(_PRIOR_AGES))
         self._fit()
+
+    @property
+    def hazard(self) -> _Integral:
+        """The chance per second of settling, doubts included."""
+        self._fit_if_due()
+        return self._hazard
+
+    @property
+    def observed(self) -> _Integral:
+        """The same as it was seen, without the doubts."""
+        self._fit_if_due()
+        return self._observed
 
     def on_running(self, start: float, end: float) -> None:
         self._expose(start, end, 1.0)
@@ -83,10 +98,11 @@ class _Law:
 
     def on_settled(self, start: float, end: float) -> None:
         """Spread one event over the ages from `start` to `end` as the present law has it."""
-        total = -expm1(self.hazard.at(start) - self.hazard.at(end))
+        hazard = self.hazard
+        total = -expm1(hazard.at(start) - hazard.at(end))
         if total <= 0.0:
             return
-        rates, alive, dies_later = self.hazard.rates, 1.0, total
+        rates, alive, dies_later = hazard.rates, 1.0, total
         for i, low, high in _pieces(start, end):
             dies = -alive * expm1(-rates[i] * (high - low))
             alive -= dies
@@ -113,7 +129,11 @@ class _Law:
     def _count(self) -> None:
         self._answers += 1
         self._unfitted += 1
-        if self._answers <= _EAGER or self._unfitted >= _REFIT:
+        if self._unfitted >= _REFIT:
+            self._fit()  # also where nobody asks: what is old must fade as the new comes in
+
+    def _fit_if_due(self) -> None:
+        if self._unfitted and self._answers <= _EAGER:
             self._fit()
 
     def _fit(self) -> None:
@@ -123,8 +143,8 @@ class _Law:
         self._exposure = [value * fade for value in self._exposure]
         at_risk = [exposure + DOUBT * middle for exposure, middle in zip(self._exposure, _MIDDLES, strict=True)]
         by_bin = list(zip(self._events, at_risk, strict=True))
-        self.hazard = _Integral([(events + DOUBT) / seconds for events, seconds in by_bin])
-        self.observed = _Integral([events / seconds for events, seconds in by_bin])
+        self._hazard = _Integral([(events + DOUBT) / seconds for events, seconds in by_bin])
+        self._observed = _Integral([events / seconds for events, seconds in by_bin])
 
 
 class PollModel:

@@ -44,11 +44,6 @@ class Entry(msgspec.Struct, gc=False, eq=False):
         return self.first_poll_at + self.timeout
 
     @property
-    def last_poll_at(self) -> float | None:
-        """When a poll last saw it running; None before the first answer."""
-        return self.seen_at if self.polls else None
-
-    @property
     def in_flight(self) -> bool:
         """Whether a poll of it is unanswered."""
         return self.state == FLYING

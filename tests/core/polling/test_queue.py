@@ -58,7 +58,7 @@ class TestFixedAndExponential:
         assert queue.next_slot(1.3, PACED) == Slot(3.2, ahead=False)
         assert queue.take(3.1, PACED) is None
         assert queue.take(3.2, PACED) is entry
-        assert (entry.polls, entry.first_poll_at, entry.last_poll_at) == (2, 1.0, 1.2)
+        assert (entry.polls, entry.first_poll_at, entry.seen_at) == (2, 1.0, 1.2)
 
     def test_exponential_polls_ever_more_rarely(self) -> None:
         queue = make(PollSchedule.exponential(first=1.0, factor=2.0, maximum=3.0))

@@ -95,7 +95,7 @@ class Queues(RuleBasedStateMachine):
             self.in_flight.remove(entry)
             is_over = entry.deadline is not None and self.now >= entry.deadline - self.queue.lead
             (self.over if is_over else self.waiting).add(entry)
-            assert entry.last_poll_at == self.now
+            assert entry.seen_at == self.now
 
     @rule(entry=consumes(flying), age=ages, took=ages)
     def settled(self, entry: Entry | None, age: float | None, took: float | None) -> None:
