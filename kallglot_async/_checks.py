@@ -7,7 +7,10 @@ from collections.abc import Sequence
 
 from kallglot_async.errors import ConfigurationError
 
-__all__ = ["check_callback", "check_count", "check_seconds", "check_text", "check_texts", "is_finite", "shown"]
+__all__ = [
+    "check_callback", "check_count", "check_seconds", "check_text", "check_texts", "check_timeout",
+    "is_finite", "shown",
+]  # fmt: skip
 
 
 def is_finite(value: float) -> bool:
@@ -40,6 +43,15 @@ def check_seconds(name: str, value: float, *, zero: bool = False) -> float:
     return float(value)
 
 
+def check_timeout(name: str, value: float | None, *, zero: bool = False) -> float | None:
+    """Return `value` as seconds, as `check_seconds` does; None, which stands for "for ever", as it is.
+
+    Raises:
+        ConfigurationError: It is neither.
+    """
+    return None if value is None else check_seconds(name, value, zero=zero)
+
+
 def check_count(name: str, value: int, *, most: float = math.inf) -> int:
     """Return `value` as a whole number from 1 up to `most`.
 
@@ -63,6 +75,11 @@ def check_callback(name: str, value: object) -> None:
 
 
 def check_texts(name: str, values: Sequence[str]) -> list[str]:
+    """Return texts, one at least, each of which `check_text` accepts.
+
+    Raises:
+        ConfigurationError: It is a single text, nothing to go through, empty, or one of them cannot be used.
+    """
     if isinstance(values, str | bytes):
         raise ConfigurationError(f"{name} is a list of names, not one text: write {name}=[{shown(values)}]")
     try:

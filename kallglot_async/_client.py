@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random as _random
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack, overload
@@ -118,8 +119,10 @@ class KallglotClient:
         check_callback("on_event", on_event)
         if not callable(random):
             raise ConfigurationError(f"random is a function without arguments, not {type(random).__name__}")
-        pool, observer = pool_of(config, session), Observer(on_event)
-        self._assemble(config, _Shared(pool, random, observer, inbox), limiter_of(rate_limit))
+        has_inbox = inbox is not None
+        inbox = WebhookInbox() if inbox is None else inbox  # `settle` needs one in any case
+        shared = _Shared(pool_of(config, session), random, Observer(on_event), inbox, has_inbox)
+        self._assemble(config, shared, limiter_of(rate_limit))
 
     def _assemble(self, config: ClientConfig, shared: _Shared, limiter: RateLimiter) -> None:
         self._config, self._shared, self._limiter, self._pool = config, shared, limiter, shared.pool
@@ -401,22 +404,15 @@ class KallglotClient:
         Raises:
             ConfigurationError: An option cannot be used.
         """
-        key = Secret(api_key) if api_key is not None else self._config.api_key
+        key = AS_CLIENT if api_key is None else Secret(api_key)
         api_key = None  # no frame of ours holds the key as text
-        old = self._config
         view = object.__new__(KallglotClient)
-        config = resolve_config(
+        config = self._config.changed(
             api_key=key,
-            base_url=old.base_url,
-            environ={},
-            timeout=old.timeout if isinstance(timeout, AsClient) else timeout,
-            max_attempts=old.max_attempts if isinstance(max_attempts, AsClient) else max_attempts,
-            max_connections=old.max_connections,
-            max_in_flight=old.max_in_flight if isinstance(max_in_flight, AsClient) else max_in_flight,
-            max_response_bytes=old.max_response_bytes,
-            max_rate_wait=old.max_rate_wait if isinstance(max_rate_wait, AsClient) else max_rate_wait,
-            connect_timeout=old.connect_timeout,
-            trust_env=old.trust_env,
+            timeout=timeout,
+            max_attempts=max_attempts,
+            max_in_flight=max_in_flight,
+            max_rate_wait=max_rate_wait,
         )
         view._assemble(config, self._shared, self._limiter if rate_limit is None else limiter_of(rate_limit))
         view._is_view = True
@@ -441,20 +437,7 @@ class KallglotClient:
     @property
     def stats(self) -> ClientStats:
         """What this client has done so far. Clients that share a limiter and a key share its counts."""
-        lanes = self._pipeline.lanes
-        requests, refused = sum(lane.sent for lane in lanes), sum(lane.refused for lane in lanes)
-        lost, in_flight = sum(lane.lost_count for lane in lanes), sum(lane.in_flight for lane in lanes)
-        return ClientStats(
-            requests=requests,
-            answered=requests - refused - lost - in_flight,
-            refused=refused,
-            lost=lost,
-            in_flight=in_flight,
-            retries=self._pipeline.budget.spent,
-            retries_left=self._pipeline.budget.left,
-            waiting_for=len(self._hub),
-            round_trip=self._pipeline.round_trip,
-        )
+        return self._pipeline.stats(waiting_for=len(self._hub))
 
     async def aclose(self) -> None:
         """Close the connections of this event loop. Twice is fine; a later call opens new ones."""
@@ -503,25 +486,22 @@ async def wait_many(
         )
 
 
+@dataclass(slots=True)
 class _Shared:
     """What a client and its views have in common."""
 
-    __slots__ = ("_hubs", "_model", "budget", "has_inbox", "inbox", "observer", "pool", "random")
-
-    def __init__(
-        self, pool: SessionPool, random: Callable[[], float], observer: Observer, inbox: WebhookInbox | None
-    ) -> None:
-        self.pool = pool
-        self.random = random
-        self.observer = observer
-        self.has_inbox = inbox is not None
-        self.inbox = WebhookInbox() if inbox is None else inbox
-        self.budget = RetryBudget()
-        self._model = PollModel()
-        self._hubs: dict[Secret, Claims] = {}
+    pool: SessionPool
+    random: Callable[[], float]
+    observer: Observer
+    inbox: WebhookInbox
+    has_inbox: bool  # whether it is the caller's, so that webhooks can be expected
+    budget: RetryBudget = field(default_factory=RetryBudget)
+    model: PollModel = field(default_factory=PollModel)
+    hubs: dict[Secret, Claims] = field(default_factory=dict)
 
     def hub(self, key: Secret) -> Claims:
         """Return where the waits under one key meet."""
-        if key not in self._hubs:
-            self._hubs[key] = Claims(self._model, self.random, self.inbox)
-        return self._hubs[key]
+        # By key: the same id of two organizations is two analyses, and an answer must not pass between them.
+        if key not in self.hubs:
+            self.hubs[key] = Claims(self.model, self.random, self.inbox)
+        return self.hubs[key]
