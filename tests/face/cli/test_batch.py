@@ -244,7 +244,10 @@ async def test_what_settles_in_the_moment_of_ctrl_c_is_written(capsysbinary):
         (["wait", "ana_1", "--api-key", "key"], "the API key is malformed"),
         (["wait", "ana_1", "--api-key", "sk_test_1", "--base-url", "http://example.org"], "use https"),
         (["wait", "ana_1", "--api-key", "sk_test_1", "--max-in-flight", "0"], "max_in_flight is a whole number"),
-        (["get", "ana_1", "--api-key", "sk_test_1", "--rate-limit", "0"], "a rate limit needs a whole number"),
+        (
+            ["get", "ana_1", "--api-key", "sk_test_1", "--rate-limit", "0"],
+            "a rate limit's number of requests is a whole",
+        ),
         (["wait", "ana_1", "--timeout", "soon"], "--timeout"),
         (["wait", "ana_1", "--timeuot", "1"], "Did you mean --timeout? See: kallglot wait --help"),
         (["wait", "--api-key", "sk_test_1", "--", "-"], "ids[0]: '-' is not an analysis id"),

@@ -239,3 +239,12 @@ def test_the_choices_are_the_emulators_own():
     assert get_args(app.Plan) == get_args(emulator.PlanName)
     assert get_args(app.Window) == get_args(emulator.WindowKind)
     assert get_args(app.Revision) == get_args(emulator.Revision)
+
+
+async def test_the_package_itself_is_the_command_line():
+    """`python -m kallglot_async` is `kallglot`, for where no script is on the path: exit codes and messages too."""
+    code = "import runpy; runpy.run_module('kallglot_async', run_name='__main__', alter_sys=True)"
+    assert await finish("--version", code=code) == (0, f"{kallglot_async.__version__}\n", "")
+    status, out, err = await finish("get", "no id", code=code)
+    assert (status, out) == (2, "")
+    assert err.startswith("kallglot: ")
