@@ -1,4 +1,4 @@
-"""Every check of an argument: what can be used, and what a message may show of what cannot."""
+"""The checks of arguments that more than one module needs, and what a message may show of what cannot be used."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ def check_seconds(name: str, value: float, *, zero: bool = False) -> float:
     Raises:
         ConfigurationError: It is not a finite number in range.
     """
+    # True is a number to Python, and `timeout=True` is a mistake to everybody else.
     if isinstance(value, bool) or not isinstance(value, int | float) or not is_finite(value):
         raise ConfigurationError(f"{name} is a finite number of seconds, not {shown(value)}")
     if value < 0 or (value == 0 and not zero):
@@ -80,6 +81,7 @@ def check_texts(name: str, values: Sequence[str]) -> list[str]:
     Raises:
         ConfigurationError: It is a single text, nothing to go through, empty, or one of them cannot be used.
     """
+    # A text is a sequence of texts, too: "summary" would ask for seven components of one letter.
     if isinstance(values, str | bytes):
         raise ConfigurationError(f"{name} is a list of names, not one text: write {name}=[{shown(values)}]")
     try:
@@ -99,6 +101,7 @@ def check_text(name: str, value: object) -> str:
     """
     if not isinstance(value, str) or not value.strip():
         raise ConfigurationError(f"{name} is a text that is not empty, not {type(value).__name__} {shown(value, 40)}")
+    # Anything else is either refused by the transport or changed on its way, and then it is another key.
     if name == "idempotency_key" and not (value.isascii() and value.isprintable()):
         raise ConfigurationError("idempotency_key is visible ASCII, which a header can carry: use a UUID")
     try:

@@ -48,7 +48,10 @@ __all__ = ["KallglotClient", "wait_many"]
 
 
 class KallglotClient:
-    """A client of the Kallglot API: one session pool, one rate limiter and one scheduler for all it does.
+    """A client of the Kallglot API: one pool of connections, one rate limiter, and one model of how long analyses take.
+
+    Each wait has a queue of its own, in which that model says which id is worth the next request; the limiter says
+    whose request goes next.
 
     Use it as an async context manager, or call `aclose` when done. It may be used in one event loop after
     another (three `asyncio.run` in turn), and after `aclose` again: connections open as they are needed. It
@@ -58,20 +61,22 @@ class KallglotClient:
         api_key: `sk_live_...` or `sk_test_...`. Default: the environment's `KALLGLOT_API_KEY`.
         base_url: Default: the environment's `KALLGLOT_BASE_URL`, else `https://api.kallglot.com/v1`. Must be
             https, except on loopback.
-        timeout: Seconds for one direct call with everything it needs, and for one poll of a wait; None for
-            ever. Default 30.
+        timeout: Seconds for one direct call with everything it needs, and for one poll of a wait. Default 30.
+            None: for ever, but an attempt that gets no byte for 60 s is over.
         max_attempts: Requests for one call at most, the first included. Default 3. Retried are connection
             failures, 408, 425, 500, 502, 503, 504, `idempotency_conflict` and answers cut short, if the
             request is a GET or carries an idempotency key. A 429 is waited out and not counted.
         rate_limit: A ceiling on top of what the server allows, or a `RateLimiter` to share with other clients.
-        max_connections: Open connections at most. Default 100.
+        max_connections: Open connections at most, for each event loop. Default 100.
         max_in_flight: Requests of one batch at once. Default 64.
-        max_response_bytes: A larger body, after decompression, is an error. Default 16 MiB.
+        max_response_bytes: A larger body, after decompression, is an error; audio is not meant. Default 16 MiB.
         max_rate_wait: Seconds that a direct call may queue for the rate limit before it fails with
             `RateLimitedError`; None (the default): as long as its timeout.
-        connect_timeout: Seconds for connecting, name resolution and TLS included. Default 10.
+        connect_timeout: Seconds for the look-up of the name, and again for connecting, TLS included. Default 10.
         trust_env: Whether proxies are taken from the environment. Default False.
-        session: A session of yours to use instead of the pool. It is never closed here.
+        session: A session of yours to use instead of the pool, with its own limit of connections and its own
+            proxies. It is never closed here. What must not see your headers and cookies, such as a pre-signed link,
+            is fetched on connections of the client's own all the same.
         inbox: Where a receiver puts webhook events. An announced analysis is then fetched at once, and polling is
             slow, as a safety net (`PollSchedule.behind_webhooks`). May be shared by several clients.
         on_event: Called with a record of everything the client does, in order: see `models.ClientEvent` and its
@@ -126,7 +131,7 @@ class KallglotClient:
 
     def _assemble(self, config: ClientConfig, shared: _Shared, limiter: RateLimiter) -> None:
         self._config, self._shared, self._limiter, self._pool = config, shared, limiter, shared.pool
-        self._is_view = False
+        self._is_view = False  # a view closes nothing: the client whose connections it uses does
         self._pipeline = Pipeline(config, shared.pool, limiter, shared.random, shared.observer, shared.budget)
         self._hub = shared.hub(config.api_key)
         self._waits = Waits(self._hub, self._pipeline, config.max_in_flight, has_inbox=shared.has_inbox)
@@ -202,7 +207,7 @@ class KallglotClient:
                 is returned, the rest with `WaitTimeoutError`.
             max_in_flight: Requests at once; default: the client's.
             schedule: How polls follow each other. Default: learned from earlier analyses.
-            on_progress: Called with a snapshot after every answer.
+            on_progress: Called with a snapshot whenever a poll has ended, with an answer or without one.
             on_outcome: Called with each outcome the moment it is known.
 
         Returns:
@@ -406,7 +411,7 @@ class KallglotClient:
         """
         key = AS_CLIENT if api_key is None else Secret(api_key)
         api_key = None  # no frame of ours holds the key as text
-        view = object.__new__(KallglotClient)
+        view = object.__new__(KallglotClient)  # not by its constructor, which reads the environment and opens a pool
         config = self._config.changed(
             api_key=key,
             timeout=timeout,
@@ -436,11 +441,17 @@ class KallglotClient:
 
     @property
     def stats(self) -> ClientStats:
-        """What this client has done so far. Clients that share a limiter and a key share its counts."""
+        """What was done so far, in the groups of endpoints that this client has used.
+
+        Requests are counted by the limiter, so clients and views that share one under the same key count together.
+        """
         return self._pipeline.stats(waiting_for=len(self._hub))
 
     async def aclose(self) -> None:
-        """Close the connections of this event loop. Twice is fine; a later call opens new ones."""
+        """Close the connections of this event loop. Twice is fine; a later call opens new ones.
+
+        What still runs loses its connection, and goes on with a new one where its request may be repeated.
+        """
         if not self._is_view:
             await self._pool.aclose()
 

@@ -46,7 +46,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """Return the key itself, for the one place that sends it."""
+        """Return the key itself, to be checked or put into a header, and bound to no name."""
         return self._value
 
     def redact(self, text: str) -> str:
@@ -57,6 +57,7 @@ class Secret:
         prefix = _KEY_PREFIX.match(self._value) if isinstance(self._value, str) else None
         return f"{prefix[0] if prefix else ''}***"
 
+    # Equal by the key: waits under one key meet, whichever client or view was given it.
     def __eq__(self, other: object) -> bool:
         return self._value == other._value if isinstance(other, Secret) else NotImplemented
 
@@ -162,6 +163,7 @@ def parse_base_url(text: str) -> str:
         )
     if any(ord(char) <= 0x20 or ord(char) == 0x7F for char in text.strip()):
         raise ConfigurationError(f"base_url {shown(text, 200)} holds blanks or control characters")
+    # Also an empty one, which `urlsplit` does not tell from none.
     if parts.query or parts.fragment or text.rstrip().endswith(("?", "#")):
         raise ConfigurationError(f"base_url {shown(text, 200)} has a query or fragment: leave it out")
     if parts.scheme == "http" and not is_loopback(host):
@@ -170,13 +172,15 @@ def parse_base_url(text: str) -> str:
         host.encode("idna" if ":" not in host else "ascii")
     except UnicodeError:
         raise ConfigurationError(f"base_url {shown(text, 200)} names a host that cannot exist") from None
+    # Put together anew, so that case, blanks and the slash at the end make no two addresses of one.
     netloc = f"[{host}]" if ":" in host else host
     netloc += f":{port}" if port is not None else ""
     return f"{parts.scheme}://{netloc}{parts.path.rstrip('/')}/"
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine, by its address alone."""
+    """Return whether a host is this machine, by its address alone: nothing is looked up."""
+    # The one name that RFC 6761 (6.3) reserves for it. Any other name may lead anywhere tomorrow.
     if host == "localhost":
         return True
     try:

@@ -63,9 +63,9 @@ class ClientStats(Model, frozen=True, kw_only=True, gc=False):
 
     Attributes:
         requests: Requests sent, over all endpoint groups.
-        answered: Of these, answers of any status but 429.
+        answered: Of these, complete answers of any status but 429.
         refused: Of these, answers of 429.
-        lost: Of these, requests that ended without an answer.
+        lost: Of these, requests that ended without a complete answer.
         in_flight: Of these, requests not yet ended.
         retries: Attempts that were repeats of a failed one, polls included.
         retries_left: Retries that the client's shared budget still holds.

@@ -60,7 +60,7 @@ class WebhookApp:
         kind = scope["type"]
         if kind == "lifespan":
             await _live(receive, send)
-        elif kind == "websocket":
+        elif kind == "websocket":  # before it is accepted, this is an answer of 403
             await send({"type": "websocket.close", "code": 1000, "reason": ""})
         elif kind == "http":
             reply = await self._answer(scope, receive)

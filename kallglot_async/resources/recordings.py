@@ -134,6 +134,7 @@ class RecordingList:
         return f"<RecordingList of {self._session_id}>"
 
     async def __aiter__(self) -> AsyncIterator[Recording]:
+        # Closed with the loop that is left early, not by the garbage collector at some later moment.
         async with aclosing(self._pages()) as pages:
             async for page in pages:
                 for recording in reversed(page.data) if self.is_backwards else page.data:
@@ -149,7 +150,7 @@ class RecordingList:
         while True:
             asked = self._ask(ending_before=cursor) if self.is_backwards else self._ask(starting_after=cursor)
             page = await self._pipeline.run(asked, timeout=self._timeout)
-            used.add(cursor)
+            used.add(cursor)  # all of them: a server may also send us round in a longer circle
             is_last = not page.has_more or not page.data
             if not is_last:
                 cursor = page.data[0 if self.is_backwards else -1].id
