@@ -10,6 +10,7 @@ from cyclopts.validators import Number
 
 from kallglot_async import __version__
 from kallglot_async.cli.options import Connection
+from kallglot_async.cli.streams import has_output
 from kallglot_async.cli.webhook import webhook
 from kallglot_async.errors import ConfigurationError
 
@@ -20,7 +21,8 @@ Plan = Literal["free", "starter", "pro", "unlimited"]
 Revision = Literal["a", "b"]
 Window = Literal["fixed", "sliding", "token_bucket"]
 
-_EPILOGUE = """Exit codes: 0 all fine, 1 some ids gave nothing, 2 usage or configuration, 130 Ctrl-C.
+_EPILOGUE = """Exit codes: 0 all fine, 1 some ids gave nothing, 2 usage or configuration, 130 Ctrl-C, 143 SIGTERM,
+129 SIGHUP.
 
 Environment: KALLGLOT_API_KEY, KALLGLOT_BASE_URL. Without an account: kallglot demo, kallglot emulator."""
 
@@ -140,7 +142,7 @@ def analyze(
         include: Components, separated by commas (revision B): summary, sentiment, compliance, keywords, performance.
         profile: Analysis profile (revision B).
         batch: A name for this batch. Run again under the same name within a day, it creates and costs nothing twice.
-            Default: a new name, which is said after Ctrl-C.
+            Default: a new name, which is said at the start.
         timeout: Seconds for each analysis, from its first poll; "none" for ever.
         total_timeout: Seconds for everything.
         quiet: Show no progress.
@@ -354,8 +356,15 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
     return 0
 
 
-def _run(command: Coroutine[Any, Any, int]) -> int:
-    """Run a command's coroutine. Ctrl-C cancels it, and comes out as KeyboardInterrupt when it has ended."""
-    import asyncio
+def _run(command: Coroutine[Any, Any, int], *, needs_output: bool = True) -> int:
+    """Run a command's coroutine; Ctrl-C and its like cancel it.
 
-    return asyncio.run(command)
+    Raises:
+        ConfigurationError: There is no standard output, and what the command would fetch, or pay for, goes there.
+    """
+    from kallglot_async.cli.signals import run_until_signal
+
+    if needs_output and not has_output():
+        command.close()
+        raise ConfigurationError("standard output is closed: there is nowhere to write to")
+    return run_until_signal(command)

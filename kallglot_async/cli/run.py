@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from cyclopts import CycloptsError
 
 from kallglot_async.cli.app import app
+from kallglot_async.cli.streams import drop, fill_closed
 from kallglot_async.cli.text import complain
 from kallglot_async.errors import ConfigurationError, IdSourceError
 
@@ -29,10 +30,21 @@ def _with_dash_as_file(argv: Sequence[str]) -> list[str]:
     return [*words, *argv[end:]]
 
 
+def _forget_senseless_sizes() -> None:
+    """Let a terminal without width or height, as some CI systems say, be one of unknown size."""
+    for name in ("COLUMNS", "LINES"):
+        if not os.environ.get(name, "1").strip("0"):  # rich would fold every word of a page into nothing, for ever
+            del os.environ[name]
+
+
 def run(argv: Sequence[str]) -> int:
     """Run one command and return its exit code; whatever it cannot do is one line on standard error."""
+    fill_closed()
+    _forget_senseless_sizes()
     try:
         result = app(_with_dash_as_file(argv), exit_on_error=False, print_error=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here and not at exit, where a reader that has gone would be a traceback
     except CycloptsError as error:
         complain(f"{error} See: kallglot {' '.join(error.command_chain or ())} --help".replace("  ", " "))
         return 2
@@ -42,20 +54,13 @@ def run(argv: Sequence[str]) -> int:
     except IdSourceError as error:
         complain(f"cannot read the ids: {error.__cause__}")
         return 2
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        _drop_stdout()
-        return 141
+    except KeyboardInterrupt as error:
+        return 128 + (error.args[0] if error.args else 2)  # the number of the signal; Ctrl-C's own is 2
+    except (BrokenPipeError, SystemExit):  # the second is rich's word for the first, on a page of help
+        drop(sys.stdout)
+        return 141  # 128 + SIGPIPE, as other programs end
     except OSError as error:  # a full disk, for example
-        _drop_stdout()
+        drop(sys.stdout)
         complain(f"cannot write the output: {error.strerror or error}")
         return 2
     return result if isinstance(result, int) else 0
-
-
-def _drop_stdout() -> None:
-    """Send the rest of standard output nowhere: its reader has gone, and the interpreter flushes it at exit."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)

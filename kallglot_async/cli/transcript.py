@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from kallglot_async.cli.options import Connection
-from kallglot_async.cli.output import encode_line, error_fields, write_line
+from kallglot_async.cli.output import encode_line, error_fields
+from kallglot_async.cli.streams import write_line
 from kallglot_async.cli.text import clean, complain
 from kallglot_async.errors import ConfigurationError, KallglotError
 

@@ -87,7 +87,8 @@ def _hint(body: bytes) -> str:
 
 
 def _print_json(outcome: object) -> None:
-    from kallglot_async.cli.output import encode_line, error_fields, write_line
+    from kallglot_async.cli.output import encode_line, error_fields
+    from kallglot_async.cli.streams import write_line
 
     if isinstance(outcome, WebhookError):
         write_line(encode_line({"accepted": False, "error": error_fields(outcome)}))

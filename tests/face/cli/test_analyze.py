@@ -140,8 +140,8 @@ class TestAnalyze:
                 out, err = await child.communicate()
             assert (child.returncode, out) == (130, b"")
             assert {line["id"] for line in found if line["analysis"]["status"] == "complete"} == settled
-            *_, said, hint = err.decode().splitlines()
-            assert said == f"interrupted: {len(settled)} fine, 0 failed"
+            hint, *_, said = err.decode().splitlines()
+            assert said == f"interrupted: {len(settled)} fine, 0 failed, {len(sessions) - len(settled)} pending"
             assert b"Traceback" not in err
             # Another run under the name that was said requests nothing anew.
             name = hint.removeprefix("nothing is requested twice by another run with --batch ")

@@ -231,7 +231,7 @@ async def test_what_settles_in_the_moment_of_ctrl_c_is_written(capsysbinary):
         await batch.wait(["ana_1", "ana_2", "ana_3"], Settling(), **options)
     out, err = capsysbinary.readouterr()
     assert [json.loads(line)["id"] for line in out.splitlines()] == ["ana_1", "ana_2"]
-    assert err == b"interrupted: 2 fine, 0 failed\n"
+    assert err == b"interrupted: 2 fine, 0 failed, 1 pending\n"
 
 
 @pytest.mark.parametrize(

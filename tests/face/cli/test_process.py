@@ -65,7 +65,8 @@ async def test_ctrl_c_leaves_what_had_settled():
         assert child.returncode == 130
         assert out == b""
         assert {line["id"] for line in lines if line["analysis"]["status"] == "complete"} == settled
-        assert err.decode().splitlines()[-1] == f"interrupted: {len(settled)} fine, 0 failed"
+        pending = len(ids) - len(settled)
+        assert err.decode().splitlines()[-1] == f"interrupted: {len(settled)} fine, 0 failed, {pending} pending"
         assert b"Traceback" not in err
 
 
