@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
@@ -43,7 +44,7 @@ _SOURCES = "[OPTIONS] IDS... | --file FILE | -"
 _SESSIONS = "[OPTIONS] SESSIONS... | --file FILE | -"
 
 Ids = Annotated[list[str] | None, Parameter(name="IDS", negative=(), show_default=False)]
-File = Annotated[str | None, Parameter(name=["--file", "-f"], metavar="FILE")]
+File = Annotated[Path | None, Parameter(name=["--file", "-f"], metavar="FILE")]  # by a path's type, shells complete it
 Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 Quiet = Annotated[bool, Parameter(name=["--quiet", "-q"], negative=(), show_default=False)]
 Faults = Annotated[list[str] | None, Parameter(metavar="KIND[:KEY=VALUE,...]", negative=(), show_default=False)]
@@ -221,7 +222,7 @@ def download(
     ids: Annotated[list[str], Parameter(name="IDS", negative=())],
     /,
     *,
-    to: Annotated[str, Parameter(metavar="DIR")] = ".",
+    to: Annotated[Path, Parameter(metavar="DIR")] = Path(),
     format: Literal["mp3", "wav", "ogg"] | None = None,
     overwrite: Flag = False,
     timeout: Seconds = None,
@@ -243,7 +244,8 @@ def download(
     """
     from kallglot_async.cli.recording import download as run_download
 
-    return _run(run_download(ids, connection, to=to, format=format, overwrite=overwrite, timeout=timeout, quiet=quiet))
+    call = run_download(ids, connection, to=to, format=format, overwrite=overwrite, timeout=timeout, quiet=quiet)
+    return _run(call, needs_output=False)
 
 
 @app.command

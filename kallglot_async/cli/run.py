@@ -15,6 +15,8 @@ from kallglot_async.errors import ConfigurationError, IdSourceError
 
 __all__ = ["run"]
 
+_NARROWEST = 8  # characters; nothing of ours can be read in less
+
 
 def _with_dash_as_file(argv: Sequence[str]) -> list[str]:
     """Write a lone `-`, which the parser takes for an option without a name, as `--file=-`."""
@@ -31,9 +33,11 @@ def _with_dash_as_file(argv: Sequence[str]) -> list[str]:
 
 
 def _forget_senseless_sizes() -> None:
-    """Let a terminal without width or height, as some CI systems say, be one of unknown size."""
+    """Let a terminal that is said to have no width or height, as some CI systems do, be one of unknown size."""
     for name in ("COLUMNS", "LINES"):
-        if not os.environ.get(name, "1").strip("0"):  # rich would fold every word of a page into nothing, for ever
+        value = os.environ.get(name, "")
+        # In a width of 0 to 2 rich folds the words of a page of help for ever.
+        if value.isdecimal() and int(value) < _NARROWEST:
             del os.environ[name]
 
 

@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import re
 
 import pytest
 
 from kallglot_async.cli import batch, main
+from kallglot_async.cli.progress import Display
 from kallglot_async.emulator import Emulator, Fault, Latency
+from kallglot_async.errors import AuthenticationError, NotAttemptedError, NotFoundError, ServerError
 from kallglot_async.models import Outcome, Progress, RateLimitState
 
 
@@ -119,6 +122,45 @@ async def test_a_refused_key_ends_the_batch(kallglot, command):
         kinds = [line["error"]["type"] for line in lines]
         assert set(kinds) == {"AuthenticationError", "NotAttemptedError"}
         assert emulator.journal.total == kinds.count("AuthenticationError") <= 2
+
+
+@pytest.mark.parametrize("command", ["get", "wait", "analyze"])
+@pytest.mark.parametrize(
+    ("status", "cause"),
+    [(401, "AuthenticationError"), (402, "InsufficientCreditsError"), (403, "PermissionDeniedError")],
+)
+async def test_a_summary_names_the_cause_before_its_consequences(kallglot, command, status, cause):
+    """One answer ended the batch: it comes first and in its own words, then what it cost."""
+    operation = "analyses.create" if command == "analyze" else "analyses.retrieve"
+    async with at_once(faults=[Fault(kind="status", status=status, operation=operation)]) as emulator:
+        ids = emulator.seed_analyses(20)
+        argv = [command, *ids, "--max-in-flight", "1"]
+        if command == "analyze":
+            argv = [command, *(f"sess_{n}" for n in range(20)), "--batch", "b", "--max-in-flight", "1"]
+        code, lines, err = await kallglot(emulator, *argv)
+        assert (code, len(lines)) == (1, 20)
+        said = err.splitlines()[-1]
+        assert re.fullmatch(rf"done: 0 fine, 20 failed \(1 {cause}: .*\b{status}\b.*; 19 not attempted\)", said)
+
+
+@pytest.mark.parametrize(
+    ("errors", "said"),
+    [
+        ([], "0 fine, 0 failed"),
+        ([ServerError("s"), NotFoundError("n"), ServerError("s")], "0 fine, 3 failed (2 ServerError; 1 NotFoundError)"),
+        ([NotAttemptedError("x")], "0 fine, 1 failed (1 not attempted)"),
+        (
+            [NotAttemptedError("x", reason=AuthenticationError("no\x1b[2J such key", status=401)), ServerError("s")],
+            "0 fine, 2 failed (AuthenticationError: no such key (401); 1 ServerError; 1 not attempted)",
+        ),
+    ],
+)
+def test_a_tally_counts_by_kind(errors, said, capsysbinary):
+    """Most frequent first, the cause before all, and nothing that a terminal obeys."""
+    tally = batch.Tally(Display())
+    for place, error in enumerate(errors):
+        tally.write(Outcome(id=f"ana_{place}", error=error))
+    assert str(tally) == said
 
 
 @pytest.mark.parametrize("command", ["get", "wait"])
