@@ -1,7 +1,7 @@
 """Receive webhooks over HTTP: an ASGI application, and a handler for aiohttp.web. Neither needs a framework.
 
     inbox = WebhookInbox()
-    app.add_route("/webhooks/kallglot", WebhookApp(inbox, secret))         # Starlette, FastAPI
+    app.routes.append(Route("/webhooks/kallglot", WebhookApp(inbox, secret)))  # Starlette, FastAPI
     app.router.add_post("/webhooks/kallglot", aiohttp_handler(inbox, secret))  # aiohttp.web
 
 Both take an inbox, or a function of an event, sync or async. What is answered, and when:
