@@ -290,7 +290,7 @@ def emulator(
         json: Say where it is as one JSON line.
         quiet: Say nothing when it ends.
     """
-    from kallglot_async.cli.serve import serve
+    from kallglot_async.cli.serve import choices_of_fault, serve
     from kallglot_async.emulator import Emulator, Latency
     from kallglot_async.emulator.fault_text import parse_fault
 
@@ -310,7 +310,7 @@ def emulator(
             faults=[parse_fault(text) for text in fault or ()],
         )
     except ValueError as error:
-        raise ConfigurationError(str(error)) from None
+        raise ConfigurationError(f"{error}{choices_of_fault(str(error))}") from None
     try:
         return _run(serve(server, analyses=analyses, revision=revision, as_json=json, quiet=quiet))
     except KeyboardInterrupt:  # where the event loop handles no signals

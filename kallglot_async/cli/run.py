@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cyclopts import CycloptsError
+from cyclopts import CycloptsError, UnknownCommandError, UnknownOptionError
 
 from kallglot_async.cli.app import app
 from kallglot_async.cli.streams import drop, fill_closed
@@ -32,6 +32,18 @@ def _with_dash_as_file(argv: Sequence[str]) -> list[str]:
     return [*words, *argv[end:]]
 
 
+def _with_choices(error: CycloptsError) -> str:
+    """Return what is wrong, with all the words that would have been right: cyclopts lists some of them, or none."""
+    text = str(error)
+    if isinstance(error, UnknownCommandError) and error.app is not None:
+        commands = [name for name in error.app if not name.startswith("-")]
+        return f"{text.partition(' Available commands:')[0]} Choose from: {', '.join(commands)}."
+    if isinstance(error, UnknownOptionError) and "Did you mean" not in text:
+        options = [name for argument in error.argument_collection for name in argument.names if name.startswith("--")]
+        return f"{text} Choose from: {', '.join(options)}." if options else text
+    return text
+
+
 def _forget_senseless_sizes() -> None:
     """Let a terminal that is said to have no width or height, as some CI systems do, be one of unknown size."""
     for name in ("COLUMNS", "LINES"):
@@ -50,7 +62,9 @@ def run(argv: Sequence[str]) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()  # here and not at exit, where a reader that has gone would be a traceback
     except CycloptsError as error:
-        complain(f"{error} See: kallglot {' '.join(error.command_chain or ())} --help".replace("  ", " "))
+        complain(
+            f"{_with_choices(error)} See: kallglot {' '.join(error.command_chain or ())} --help".replace("  ", " ")
+        )
         return 2
     except ConfigurationError as error:
         complain(error)

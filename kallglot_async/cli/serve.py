@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from typing import get_args, get_type_hints
 
 from kallglot_async.cli.output import encode_line
 from kallglot_async.cli.signals import handled
 from kallglot_async.cli.streams import tell, write_line
-from kallglot_async.emulator import Emulator, Revision
+from kallglot_async.emulator import Emulator, Fault, Revision
 
-__all__ = ["serve"]
+__all__ = ["choices_of_fault", "serve"]
+
+
+def choices_of_fault(message: str) -> str:
+    """Return what there is, where a message says of a fault's word or field that it is not; else nothing.
+
+    The emulator reads faults with a decoder that names what it refuses, and not what it would have taken.
+    """
+    hints = get_type_hints(Fault)
+    if "unknown field" in message:
+        return f"; there are {', '.join(hints)}"
+    field = message.rpartition("`$.")[2].rstrip("`")
+    words = [word for part in get_args(hints.get(field)) for word in (part, *get_args(part)) if isinstance(word, str)]
+    return f"; there are {', '.join(words)}" if "Invalid enum value" in message and words else ""
 
 
 async def serve(emulator: Emulator, *, analyses: int, revision: Revision, as_json: bool, quiet: bool) -> int:
