@@ -21,6 +21,7 @@ class Alarm:
 
     def ring(self) -> None:
         """Wake the sleepers."""
+        # Kept: who looked, found nothing to do, and is about to sleep would miss what happened in between.
         self._is_rung = True
         for sleeper in self._sleepers:
             _wake(sleeper)
@@ -33,7 +34,7 @@ class Alarm:
             timer = _clock.call_at(moment, _wake, sleeper) if moment < math.inf else None
             try:
                 await sleeper
-            finally:
+            finally:  # also where the sleeper is cancelled
                 self._sleepers.discard(sleeper)
                 if timer is not None:
                     timer.cancel()

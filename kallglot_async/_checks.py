@@ -1,4 +1,4 @@
-"""Every check of an argument: what can be used, and what a message may show of what cannot."""
+"""The checks of arguments that more than one module needs, and what a message may show of what cannot be used."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from collections.abc import Sequence
 
 from kallglot_async.errors import ConfigurationError
 
-__all__ = ["check_callback", "check_count", "check_seconds", "check_text", "check_texts", "is_finite", "shown"]
+__all__ = [
+    "check_callback", "check_count", "check_seconds", "check_text", "check_texts", "check_timeout",
+    "is_finite", "shown",
+]  # fmt: skip
 
 
 def is_finite(value: float) -> bool:
@@ -33,11 +36,21 @@ def check_seconds(name: str, value: float, *, zero: bool = False) -> float:
     Raises:
         ConfigurationError: It is not a finite number in range.
     """
+    # True is a number to Python, and `timeout=True` is a mistake to everybody else.
     if isinstance(value, bool) or not isinstance(value, int | float) or not is_finite(value):
         raise ConfigurationError(f"{name} is a finite number of seconds, not {shown(value)}")
     if value < 0 or (value == 0 and not zero):
         raise ConfigurationError(f"{name} is {'at least' if zero else 'above'} 0 seconds, not {shown(value)}")
     return float(value)
+
+
+def check_timeout(name: str, value: float | None, *, zero: bool = False) -> float | None:
+    """Return `value` as seconds, as `check_seconds` does; None, which stands for "for ever", as it is.
+
+    Raises:
+        ConfigurationError: It is neither.
+    """
+    return None if value is None else check_seconds(name, value, zero=zero)
 
 
 def check_count(name: str, value: int, *, most: float = math.inf) -> int:
@@ -63,6 +76,12 @@ def check_callback(name: str, value: object) -> None:
 
 
 def check_texts(name: str, values: Sequence[str]) -> list[str]:
+    """Return texts, one at least, each of which `check_text` accepts.
+
+    Raises:
+        ConfigurationError: It is a single text, nothing to go through, empty, or one of them cannot be used.
+    """
+    # A text is a sequence of texts, too: "summary" would ask for seven components of one letter.
     if isinstance(values, str | bytes):
         raise ConfigurationError(f"{name} is a list of names, not one text: write {name}=[{shown(values)}]")
     try:
@@ -82,6 +101,7 @@ def check_text(name: str, value: object) -> str:
     """
     if not isinstance(value, str) or not value.strip():
         raise ConfigurationError(f"{name} is a text that is not empty, not {type(value).__name__} {shown(value, 40)}")
+    # Anything else is either refused by the transport or changed on its way, and then it is another key.
     if name == "idempotency_key" and not (value.isascii() and value.isprintable()):
         raise ConfigurationError("idempotency_key is visible ASCII, which a header can carry: use a UUID")
     try:

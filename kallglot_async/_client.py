@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random as _random
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack, overload
@@ -47,7 +48,10 @@ __all__ = ["KallglotClient", "wait_many"]
 
 
 class KallglotClient:
-    """A client of the Kallglot API: one session pool, one rate limiter and one scheduler for all it does.
+    """A client of the Kallglot API: one pool of connections, one rate limiter, and one model of how long analyses take.
+
+    Each wait has a queue of its own, in which that model says which id is worth the next request; the limiter says
+    whose request goes next.
 
     Use it as an async context manager, or call `aclose` when done. It may be used in one event loop after
     another (three `asyncio.run` in turn), and after `aclose` again: connections open as they are needed. It
@@ -57,20 +61,22 @@ class KallglotClient:
         api_key: `sk_live_...` or `sk_test_...`. Default: the environment's `KALLGLOT_API_KEY`.
         base_url: Default: the environment's `KALLGLOT_BASE_URL`, else `https://api.kallglot.com/v1`. Must be
             https, except on loopback.
-        timeout: Seconds for one direct call with everything it needs, and for one poll of a wait; None for
-            ever. Default 30.
+        timeout: Seconds for one direct call with everything it needs, and for one poll of a wait. Default 30.
+            None: for ever, but an attempt that gets no byte for 60 s is over.
         max_attempts: Requests for one call at most, the first included. Default 3. Retried are connection
             failures, 408, 425, 500, 502, 503, 504, `idempotency_conflict` and answers cut short, if the
             request is a GET or carries an idempotency key. A 429 is waited out and not counted.
         rate_limit: A ceiling on top of what the server allows, or a `RateLimiter` to share with other clients.
-        max_connections: Open connections at most. Default 100.
+        max_connections: Open connections at most, for each event loop. Default 100.
         max_in_flight: Requests of one batch at once. Default 64.
-        max_response_bytes: A larger body, after decompression, is an error. Default 16 MiB.
+        max_response_bytes: A larger body, after decompression, is an error; audio is not meant. Default 16 MiB.
         max_rate_wait: Seconds that a direct call may queue for the rate limit before it fails with
             `RateLimitedError`; None (the default): as long as its timeout.
-        connect_timeout: Seconds for connecting, name resolution and TLS included. Default 10.
+        connect_timeout: Seconds for the look-up of the name, and again for connecting, TLS included. Default 10.
         trust_env: Whether proxies are taken from the environment. Default False.
-        session: A session of yours to use instead of the pool. It is never closed here.
+        session: A session of yours to use instead of the pool, with its own limit of connections and its own
+            proxies. It is never closed here. What must not see your headers and cookies, such as a pre-signed link,
+            is fetched on connections of the client's own all the same.
         inbox: Where a receiver puts webhook events. An announced analysis is then fetched at once, and polling is
             slow, as a safety net (`PollSchedule.behind_webhooks`). May be shared by several clients.
         on_event: Called with a record of everything the client does, in order: see `models.ClientEvent` and its
@@ -118,12 +124,14 @@ class KallglotClient:
         check_callback("on_event", on_event)
         if not callable(random):
             raise ConfigurationError(f"random is a function without arguments, not {type(random).__name__}")
-        pool, observer = pool_of(config, session), Observer(on_event)
-        self._assemble(config, _Shared(pool, random, observer, inbox), limiter_of(rate_limit))
+        has_inbox = inbox is not None
+        inbox = WebhookInbox() if inbox is None else inbox  # `settle` needs one in any case
+        shared = _Shared(pool_of(config, session), random, Observer(on_event), inbox, has_inbox)
+        self._assemble(config, shared, limiter_of(rate_limit))
 
     def _assemble(self, config: ClientConfig, shared: _Shared, limiter: RateLimiter) -> None:
         self._config, self._shared, self._limiter, self._pool = config, shared, limiter, shared.pool
-        self._is_view = False
+        self._is_view = False  # a view closes nothing: the client whose connections it uses does
         self._pipeline = Pipeline(config, shared.pool, limiter, shared.random, shared.observer, shared.budget)
         self._hub = shared.hub(config.api_key)
         self._waits = Waits(self._hub, self._pipeline, config.max_in_flight, has_inbox=shared.has_inbox)
@@ -199,7 +207,7 @@ class KallglotClient:
                 is returned, the rest with `WaitTimeoutError`.
             max_in_flight: Requests at once; default: the client's.
             schedule: How polls follow each other. Default: learned from earlier analyses.
-            on_progress: Called with a snapshot after every answer.
+            on_progress: Called with a snapshot whenever a poll has ended, with an answer or without one.
             on_outcome: Called with each outcome the moment it is known.
 
         Returns:
@@ -401,22 +409,15 @@ class KallglotClient:
         Raises:
             ConfigurationError: An option cannot be used.
         """
-        key = Secret(api_key) if api_key is not None else self._config.api_key
+        key = AS_CLIENT if api_key is None else Secret(api_key)
         api_key = None  # no frame of ours holds the key as text
-        old = self._config
-        view = object.__new__(KallglotClient)
-        config = resolve_config(
+        view = object.__new__(KallglotClient)  # not by its constructor, which reads the environment and opens a pool
+        config = self._config.changed(
             api_key=key,
-            base_url=old.base_url,
-            environ={},
-            timeout=old.timeout if isinstance(timeout, AsClient) else timeout,
-            max_attempts=old.max_attempts if isinstance(max_attempts, AsClient) else max_attempts,
-            max_connections=old.max_connections,
-            max_in_flight=old.max_in_flight if isinstance(max_in_flight, AsClient) else max_in_flight,
-            max_response_bytes=old.max_response_bytes,
-            max_rate_wait=old.max_rate_wait if isinstance(max_rate_wait, AsClient) else max_rate_wait,
-            connect_timeout=old.connect_timeout,
-            trust_env=old.trust_env,
+            timeout=timeout,
+            max_attempts=max_attempts,
+            max_in_flight=max_in_flight,
+            max_rate_wait=max_rate_wait,
         )
         view._assemble(config, self._shared, self._limiter if rate_limit is None else limiter_of(rate_limit))
         view._is_view = True
@@ -440,24 +441,17 @@ class KallglotClient:
 
     @property
     def stats(self) -> ClientStats:
-        """What this client has done so far. Clients that share a limiter and a key share its counts."""
-        lanes = self._pipeline.lanes
-        requests, refused = sum(lane.sent for lane in lanes), sum(lane.refused for lane in lanes)
-        lost, in_flight = sum(lane.lost_count for lane in lanes), sum(lane.in_flight for lane in lanes)
-        return ClientStats(
-            requests=requests,
-            answered=requests - refused - lost - in_flight,
-            refused=refused,
-            lost=lost,
-            in_flight=in_flight,
-            retries=self._pipeline.budget.spent,
-            retries_left=self._pipeline.budget.left,
-            waiting_for=len(self._hub),
-            round_trip=self._pipeline.round_trip,
-        )
+        """What was done so far, in the groups of endpoints that this client has used.
+
+        Requests are counted by the limiter, so clients and views that share one under the same key count together.
+        """
+        return self._pipeline.stats(waiting_for=len(self._hub))
 
     async def aclose(self) -> None:
-        """Close the connections of this event loop. Twice is fine; a later call opens new ones."""
+        """Close the connections of this event loop. Twice is fine; a later call opens new ones.
+
+        What still runs loses its connection, and goes on with a new one where its request may be repeated.
+        """
         if not self._is_view:
             await self._pool.aclose()
 
@@ -503,25 +497,22 @@ async def wait_many(
         )
 
 
+@dataclass(slots=True)
 class _Shared:
     """What a client and its views have in common."""
 
-    __slots__ = ("_hubs", "_model", "budget", "has_inbox", "inbox", "observer", "pool", "random")
-
-    def __init__(
-        self, pool: SessionPool, random: Callable[[], float], observer: Observer, inbox: WebhookInbox | None
-    ) -> None:
-        self.pool = pool
-        self.random = random
-        self.observer = observer
-        self.has_inbox = inbox is not None
-        self.inbox = WebhookInbox() if inbox is None else inbox
-        self.budget = RetryBudget()
-        self._model = PollModel()
-        self._hubs: dict[Secret, Claims] = {}
+    pool: SessionPool
+    random: Callable[[], float]
+    observer: Observer
+    inbox: WebhookInbox
+    has_inbox: bool  # whether it is the caller's, so that webhooks can be expected
+    budget: RetryBudget = field(default_factory=RetryBudget)
+    model: PollModel = field(default_factory=PollModel)
+    hubs: dict[Secret, Claims] = field(default_factory=dict)
 
     def hub(self, key: Secret) -> Claims:
         """Return where the waits under one key meet."""
-        if key not in self._hubs:
-            self._hubs[key] = Claims(self._model, self.random, self.inbox)
-        return self._hubs[key]
+        # By key: the same id of two organizations is two analyses, and an answer must not pass between them.
+        if key not in self.hubs:
+            self.hubs[key] = Claims(self.model, self.random, self.inbox)
+        return self.hubs[key]

@@ -37,6 +37,6 @@ def now() -> float:
 
 
 def call_at(moment: float, callback: Callable[..., object], *args: object) -> asyncio.TimerHandle:
-    """Call back at `moment` on this clock, and never before it."""
+    """Call back at `moment`, early by the resolution of the loop's clock at most, and in a later turn of the loop."""
     loop = asyncio.get_running_loop()
     return loop.call_later(max(_TICK, moment - now()), callback, *args)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ipaddress
 import re
 import unicodedata
-from collections.abc import Mapping
-from typing import NoReturn, TypeAlias
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final, NoReturn, TypeAlias, TypedDict, Unpack
 from urllib.parse import urlsplit
 
 import msgspec
 
-from kallglot_async._checks import check_count, check_seconds, shown
+from kallglot_async._checks import check_count, check_seconds, check_timeout, shown
 from kallglot_async.errors import ConfigurationError
 
 __all__ = [
@@ -45,7 +46,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """Return the key itself, for the one place that sends it."""
+        """Return the key itself, to be checked or put into a header, and bound to no name."""
         return self._value
 
     def redact(self, text: str) -> str:
@@ -56,6 +57,7 @@ class Secret:
         prefix = _KEY_PREFIX.match(self._value) if isinstance(self._value, str) else None
         return f"{prefix[0] if prefix else ''}***"
 
+    # Equal by the key: waits under one key meet, whichever client or view was given it.
     def __eq__(self, other: object) -> bool:
         return self._value == other._value if isinstance(other, Secret) else NotImplemented
 
@@ -64,6 +66,19 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("an API key is not pickled; give it to the other process by its environment")
+
+
+class Options(TypedDict):
+    """The settings besides key and address, as a caller gives them."""
+
+    timeout: float | None
+    max_attempts: int
+    max_connections: int
+    max_in_flight: int
+    max_response_bytes: int
+    max_rate_wait: float | None
+    connect_timeout: float
+    trust_env: bool
 
 
 class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,20 +95,18 @@ class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
     connect_timeout: float
     trust_env: bool
 
+    def changed(self, **options: object) -> ClientConfig:
+        """Return these settings with the options in their place, checked; `AS_CLIENT` leaves one as it is.
+
+        Raises:
+            ConfigurationError: An option cannot be used.
+        """
+        given = {name: value for name, value in options.items() if not isinstance(value, AsClient)}
+        return msgspec.structs.replace(self, **_checked(given))
+
 
 def resolve_config(
-    *,
-    api_key: Secret | None,
-    base_url: str | None,
-    environ: Mapping[str, str],
-    timeout: float | None,
-    max_attempts: int,
-    max_connections: int,
-    max_in_flight: int,
-    max_response_bytes: int,
-    max_rate_wait: float | None,
-    connect_timeout: float,
-    trust_env: bool,
+    *, api_key: Secret | None, base_url: str | None, environ: Mapping[str, str], **options: Unpack[Options]
 ) -> ClientConfig:
     """Return the checked settings; arguments win over the environment.
 
@@ -104,24 +117,16 @@ def resolve_config(
         api_key = Secret(environ.get(API_KEY_VARIABLE, ""))
         if not api_key.reveal():
             raise ConfigurationError(f"there is no API key: pass api_key= or set {API_KEY_VARIABLE}")
-    _check_api_key(api_key)
-    return ClientConfig(
-        api_key=api_key,
-        base_url=parse_base_url(
-            base_url if base_url is not None else environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL
-        ),
-        timeout=None if timeout is None else check_seconds("timeout", timeout),
-        max_attempts=check_count("max_attempts", max_attempts),
-        max_connections=check_count("max_connections", max_connections),
-        max_in_flight=check_count("max_in_flight", max_in_flight),
-        max_response_bytes=check_count("max_response_bytes", max_response_bytes),
-        max_rate_wait=None if max_rate_wait is None else check_seconds("max_rate_wait", max_rate_wait, zero=True),
-        connect_timeout=check_seconds("connect_timeout", connect_timeout),
-        trust_env=bool(trust_env),
-    )
+    if base_url is None:
+        base_url = environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL
+    return ClientConfig(**_checked({"api_key": api_key, "base_url": base_url, **options}))
 
 
-def _check_api_key(key: Secret) -> None:
+def _checked(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _RULES[name](name, value) for name, value in settings.items()}
+
+
+def _check_api_key(_: str, key: Secret) -> Secret:
     """Refuse what cannot be a key. The key is handled as a `Secret` so that no frame shows it."""
     if not isinstance(key.reveal(), str):
         raise ConfigurationError("the API key is not text: pass the key as a str")
@@ -133,6 +138,7 @@ def _check_api_key(key: Secret) -> None:
         raise ConfigurationError(
             "the API key is malformed: expected sk_live_... or sk_test_... in visible ASCII without blanks"
         )
+    return key
 
 
 def parse_base_url(text: str) -> str:
@@ -157,6 +163,7 @@ def parse_base_url(text: str) -> str:
         )
     if any(ord(char) <= 0x20 or ord(char) == 0x7F for char in text.strip()):
         raise ConfigurationError(f"base_url {shown(text, 200)} holds blanks or control characters")
+    # Also an empty one, which `urlsplit` does not tell from none.
     if parts.query or parts.fragment or text.rstrip().endswith(("?", "#")):
         raise ConfigurationError(f"base_url {shown(text, 200)} has a query or fragment: leave it out")
     if parts.scheme == "http" and not is_loopback(host):
@@ -165,13 +172,15 @@ def parse_base_url(text: str) -> str:
         host.encode("idna" if ":" not in host else "ascii")
     except UnicodeError:
         raise ConfigurationError(f"base_url {shown(text, 200)} names a host that cannot exist") from None
+    # Put together anew, so that case, blanks and the slash at the end make no two addresses of one.
     netloc = f"[{host}]" if ":" in host else host
     netloc += f":{port}" if port is not None else ""
     return f"{parts.scheme}://{netloc}{parts.path.rstrip('/')}/"
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine, by its address alone."""
+    """Return whether a host is this machine, by its address alone: nothing is looked up."""
+    # The one name that RFC 6761 (6.3) reserves for it. Any other name may lead anywhere tomorrow.
     if host == "localhost":
         return True
     try:
@@ -200,4 +209,18 @@ def seconds_of(timeout: Timeout, default: float | None) -> float | None:
     """
     if isinstance(timeout, AsClient):
         return default
-    return None if timeout is None else check_seconds("timeout", timeout)
+    return check_timeout("timeout", timeout)
+
+
+_RULES: Final[Mapping[str, Callable[[str, Any], object]]] = {
+    "api_key": _check_api_key,
+    "base_url": lambda _, text: parse_base_url(text),
+    "timeout": check_timeout,
+    "max_attempts": check_count,
+    "max_connections": check_count,
+    "max_in_flight": check_count,
+    "max_response_bytes": check_count,
+    "max_rate_wait": partial(check_timeout, zero=True),  # 0: fail rather than queue
+    "connect_timeout": check_seconds,
+    "trust_env": lambda _, value: bool(value),
+}

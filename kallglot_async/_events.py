@@ -39,6 +39,6 @@ class Observer:
         try:
             self._on_event(kind(at=time.time(), **fields))
         except (Exception, asyncio.CancelledError):
-            # The caller's own code must not cost a request.
+            # The caller's own code must not cost a request; nor fill a log with one traceback for each.
             self._on_event = None
             _log.exception("on_event raised and is not called again")

@@ -99,11 +99,14 @@ class RequestError(KallglotError):
         attempts: How many requests were counted as attempts. Answers of 429 are not counted.
         history: One line for each attempt, oldest first.
         idempotency_key: For a create: the key that was sent. Repeating the create with this key is safe.
+        id: From `analyze` and `analyze_many`: the analysis that had been created when this went wrong. It is paid
+            for, so wait for it instead of asking again. Else None.
     """
 
     def __init__(self, message: str = "", *, operation: str = "") -> None:
         super().__init__(message)
         self.operation = operation
+        # Set by who knows them: the transport that raises knows neither how often nor with which key.
         self.attempts = 0
         self.history: tuple[str, ...] = ()
         self.idempotency_key: str | None = None
@@ -119,11 +122,11 @@ class RequestError(KallglotError):
 
 
 class TransportError(RequestError):
-    """No complete answer arrived. Retried, except for TLS and for a proxy that asks for credentials."""
+    """No complete answer arrived. Retried, except for TLS and for a proxy that was reached and refused."""
 
 
 class ConnectError(TransportError, ConnectionError):
-    """No connection came about: name resolution, refusal or no route. The request was never sent."""
+    """No connection came about: name resolution, refusal, no route, or it took too long. Nothing was sent."""
 
 
 class ProxyError(TransportError):
@@ -145,10 +148,10 @@ class TLSError(TransportError):
 
 
 class RequestTimeoutError(TransportError, TimeoutError):
-    """No answer came in time. Retried while the call's own deadline leaves time.
+    """No answer came in time. Retried, unless it is the call's own deadline that has passed.
 
     Attributes:
-        timeout: The limit in seconds that ran out, or None where the transport's own limit did.
+        timeout: The limit in seconds that ran out; None where it was the one on silence between two bytes.
     """
 
     def __init__(self, message: str = "", *, operation: str = "", timeout: float | None = None) -> None:
@@ -181,7 +184,7 @@ class InvalidResponseError(RequestError):
 
 
 class ResponseBodyError(InvalidResponseError):
-    """The body is not JSON: empty, cut short, badly encoded, or a page of HTML. Retried."""
+    """The body of a success is not JSON: empty, cut short, badly encoded, or a page of HTML. Retried."""
 
 
 class ResponseTooLargeError(InvalidResponseError):
@@ -274,14 +277,16 @@ class NotFoundError(APIError):
 
 
 class ConflictError(APIError):
-    """409: for example the original request with the same idempotency key is still running (retried)."""
+    """409: for example `idempotency_conflict`, the request with this key is still running; that one is retried."""
 
 
 class RateLimitedError(APIError):
     """429, or: the wait for the rate limit would outlast the deadline or `max_rate_wait`.
 
-    Refusals are waited out by default, for every user of the limiter at once, and cost no attempts; this
-    is raised only where the time the server named lies beyond the caller's deadline.
+    Refusals are waited out, for every user of the limiter at once, and cost no attempts. This is raised where
+    the time that the server named, or the queue for the limit, lies beyond the deadline or `max_rate_wait`, and by
+    `retrieve_many` and `analyze_many` where one id is refused more than ten times in a row. `status` is 429 even where
+    nothing was sent.
 
     Attributes:
         limit: Requests in a window, as far as known.
@@ -310,7 +315,7 @@ class RateLimitedError(APIError):
 
 
 class ServerError(APIError):
-    """5xx: the API's own fault. Retried, within attempts, retry budget and deadline."""
+    """5xx: the API's own fault. Those that may pass are retried, within attempts, retry budget and deadline."""
 
 
 class AnalysisFailedError(KallglotError):
@@ -333,7 +338,7 @@ class WaitTimeoutError(KallglotError, TimeoutError):
         last_status: The status of the last answer, or None where there was none.
         polls: How many polls were answered.
         elapsed: Seconds from the first poll to the end; 0.0 where there was no poll.
-        retry_after: Seconds the rate limit still had to run where it was the reason, else None.
+        retry_after: Seconds that a pause after a refusal still had to run, where that outlasts the deadline; else None.
     """
 
     def __init__(
@@ -372,7 +377,8 @@ class IdSourceError(KallglotError):
     """The iterable that gave the ids raised; its exception is the `__cause__`.
 
     Attributes:
-        outcomes: The outcomes of every id the iterable had given before, so that nothing is lost.
+        outcomes: The outcomes of every id the iterable had given before, so that nothing is lost; None from
+            `as_completed`, which has delivered them already.
     """
 
     def __init__(self, message: str = "", *, outcomes: Outcomes | None = None) -> None:
@@ -389,7 +395,11 @@ class WebhookSignatureError(WebhookError):
 
 
 class WebhookTimestampError(WebhookError):
-    """Genuine, but signed `age` seconds ago (negative: in the future), which is out of tolerance. Answer 401."""
+    """Genuine, but signed at a moment that is out of tolerance. Answer 401.
+
+    Attributes:
+        age: Seconds since it was signed; negative where that lies in the future.
+    """
 
     def __init__(self, message: str = "", *, age: float = 0.0) -> None:
         super().__init__(message)

@@ -4,8 +4,9 @@
 
     client = KallglotClient(on_event=OpenTelemetry())
 
-Every request is a client span, named like `GET /analysis/{id}`, below whatever span its caller was in; polls of a
-shared wait are below the span of whoever waited first. Names are those of the semantic conventions for HTTP clients.
+Every request that a client's records tell of is a client span, named like `GET /analysis/{id}`, below whatever span
+its caller was in; polls of a shared wait are below the span of the wait that sends them. Names are those of the
+semantic conventions for HTTP clients.
 Metrics have no ids among their attributes. Do not instrument aiohttp as well: every request would be there twice.
 
 Metrics: `http.client.request.duration` (s), `kallglot.client.polls`, `kallglot.client.throttled`, and
@@ -109,6 +110,7 @@ class OpenTelemetry:
 
 def _of_span(event: ResponseEvent) -> Attributes:
     """Return what would split a metric into too many series."""
+    # Ids of requests and counts of attempts: with them, a metric would have a series for each request.
     attributes: Attributes = {"kallglot.operation": event.operation}
     if event.attempt > 1:
         attributes["http.request.resend_count"] = event.attempt - 1
@@ -131,7 +133,7 @@ def _template(path: str) -> str:
 
 
 def _status(status: str) -> str:
-    known = AnalysisStatus(status)
+    known = AnalysisStatus(status)  # a server's own words would make series without end
     return known.value if known.is_known else "other"
 
 

@@ -138,7 +138,7 @@ def construct_event(
         WebhookPayloadError: The body is not an event.
         ConfigurationError: There is no secret, an empty one, or a senseless tolerance.
     """
-    verify(body, header, secrets, now=now, tolerance=tolerance)
+    verify(body, header, secrets, now=now, tolerance=tolerance)  # before a single byte of it is read as JSON
     return parse_event(body)
 
 

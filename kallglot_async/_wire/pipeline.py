@@ -29,7 +29,7 @@ from kallglot_async._events import Observer
 from kallglot_async._wire.deadlines import Deadlines
 from kallglot_async._wire.limiter import Lane, RateLimiter
 from kallglot_async._wire.pool import SessionPool
-from kallglot_async.models import RequestEvent, ResponseEvent, Result, RetryEvent, ThrottledEvent
+from kallglot_async.models import ClientStats, RequestEvent, ResponseEvent, Result, RetryEvent, ThrottledEvent
 
 __all__ = ["Pipeline"]
 
@@ -105,10 +105,22 @@ class Pipeline:
         """Return the server's wall clock in Unix seconds, by the `Date` of its last answer."""
         return time.time() + self._server_ahead
 
-    @property
-    def lanes(self) -> list[Lane]:
-        """The limiter's lanes that this client has used."""
-        return list(self._lanes.values())
+    def stats(self, *, waiting_for: int) -> ClientStats:
+        """Return what was done so far, over all the lanes that this client has used."""
+        lanes = self._lanes.values()
+        requests, refused = sum(lane.sent for lane in lanes), sum(lane.refused for lane in lanes)
+        lost, in_flight = sum(lane.lost_count for lane in lanes), sum(lane.in_flight for lane in lanes)
+        return ClientStats(
+            requests=requests,
+            answered=requests - refused - lost - in_flight,
+            refused=refused,
+            lost=lost,
+            in_flight=in_flight,
+            retries=self.budget.spent,
+            retries_left=self.budget.left,
+            waiting_for=waiting_for,
+            round_trip=self.round_trip,
+        )
 
     def lane(self, group: str) -> Lane:
         """Return the limiter's lane of an endpoint group under this client's key."""

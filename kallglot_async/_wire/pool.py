@@ -1,4 +1,4 @@
-"""`SessionPool`: aiohttp sessions, one for each event loop, and the one place that speaks HTTP.
+"""`SessionPool`: aiohttp sessions, one for each event loop; every request of the client leaves through it.
 
 A session belongs to the loop that made it. It is opened at first use, closed by `aclose`, and otherwise by the
 loop's own shutdown, so that a client used in three successive `asyncio.run` calls leaves nothing open.

@@ -1,9 +1,10 @@
 """The command line, `kallglot`. It uses what every user can import, and nothing private.
 
-From the bottom: `text` (what may be printed), `output` (JSON lines), `progress` (how far it is), `ids` (where the
-ids come from), `options` (what the commands share); `batch` (get and wait), `analyze`, `transcript`, `recording`,
-`card` (an analysis for people), `show`, `demo`, `serve` (the emulator), `webhook`; `app` (the commands and their
-help), `run` (from arguments to exit code). Whatever loads the transport is imported inside the commands, so that
+From the bottom: `streams` (standard output and error, whatever became of them), `signals` (what asks to end), `text`
+(what may be printed), `output` (JSON lines), `progress` (how far it is), `ids` (where the ids come from), `options`
+(what the commands share); `batch` (get and wait), `analyze`, `transcript`, `recording`, `card` (an analysis for
+people), `show`, `demo`, `serve` (the emulator), `webhook`; `app` (the commands and their help), `run` (from arguments
+to exit code). Whatever loads the transport is imported inside the commands, so that
 `--help` and `--version` answer at once.
 """
 
@@ -20,8 +21,8 @@ _EXTRA = frozenset({"cyclopts", "rich"})
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
-    0: all fine; 1: some ids gave nothing; 2: usage or configuration; 130: Ctrl-C; 141: nobody reads the output
-    any more.
+    0: all fine; 1: some ids gave nothing; 2: usage or configuration; 128 and a signal's number: 130 for Ctrl-C,
+    143 for SIGTERM, 129 for SIGHUP; 141: nobody reads the output any more.
 
     Args:
         argv: The arguments without the program's name; default: `sys.argv[1:]`.
@@ -33,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
-        print("kallglot: the command line needs its extra: pip install 'kallglot-async[cli]'", file=sys.stderr)
+        if sys.stderr is not None:  # `print` would take standard output then
+            print("kallglot: the command line needs its extra: pip install 'kallglot-async[cli]'", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
+from collections.abc import Callable
 
 from kallglot_async.cli.batch import Tally, shown
 from kallglot_async.cli.ids import Source
 from kallglot_async.cli.options import Connection
 from kallglot_async.cli.progress import open_display
 from kallglot_async.errors import ConfigurationError
-from kallglot_async.models import AnalysisRequestA, AnalysisRequestB, Outcome
+from kallglot_async.models import AnalysisRequestA, AnalysisRequestB, ClientEvent, Outcome, RequestEvent
 
 __all__ = ["Wish", "analyze", "wish"]
 
@@ -44,6 +44,17 @@ def _names(option: str, text: str) -> list[str]:
     return names
 
 
+def _once(kind: type[ClientEvent], act: Callable[[], object]) -> Callable[[ClientEvent], None]:
+    """Return an `on_event` that acts at the first record of that kind."""
+    waiting = [act]
+
+    def hear(event: ClientEvent) -> None:
+        if waiting and isinstance(event, kind):
+            waiting.pop()()
+
+    return hear
+
+
 async def analyze(
     source: Source,
     connection: Connection,
@@ -56,31 +67,30 @@ async def analyze(
 ) -> int:
     """Request and wait for every session of the source, write each outcome when it is known; return the exit code.
 
-    A cancellation (Ctrl-C) ends it; what had settled by then has been written. It then says which batch to go on with,
-    as without its name another run would request, and pay for, the same once more.
+    A cancellation (Ctrl-C, SIGTERM, SIGHUP) ends it; what had settled by then has been written.
     """
     name = batch or uuid.uuid4().hex
-    async with connection.client() as client:
-        display = open_display("analyzing", quiet=quiet)
+    display = open_display("analyzing", quiet=quiet)
+    hint = "" if batch is not None else f"nothing is requested twice by another run with --batch {name}"
+    # Said with the first request, as a kill leaves no time for it: without the name, another run would request, and
+    # pay for, the same once more.
+    async with connection.client(on_event=_once(RequestEvent, lambda: display.say(hint))) as client:
         tally = Tally(display)
         total = len(set(source)) if isinstance(source, list) else None
 
         def write(outcome: Outcome) -> None:
             tally.write(outcome)
+            tally.pending = None if total is None else total - tally.written
             display.update(tally.written, total, f"{tally.failed} failed" if tally.failed else "")
 
-        try:
-            with shown(display, tally):
-                await client.analyze_many(
-                    source,
-                    batch=name,
-                    timeout=timeout,
-                    total_timeout=total_timeout,
-                    max_in_flight=connection.max_in_flight,
-                    on_outcome=write,
-                    **request,
-                )
-        except asyncio.CancelledError:
-            display.say(f"nothing is requested twice by another run with --batch {name}")
-            raise
+        with shown(display, tally, hint=hint if quiet else ""):
+            await client.analyze_many(
+                source,
+                batch=name,
+                timeout=timeout,
+                total_timeout=total_timeout,
+                max_in_flight=connection.max_in_flight,
+                on_outcome=write,
+                **request,
+            )
     return 1 if tally.failed else 0

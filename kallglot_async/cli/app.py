@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
@@ -10,6 +11,7 @@ from cyclopts.validators import Number
 
 from kallglot_async import __version__
 from kallglot_async.cli.options import Connection
+from kallglot_async.cli.streams import has_output
 from kallglot_async.cli.webhook import webhook
 from kallglot_async.errors import ConfigurationError
 
@@ -20,7 +22,8 @@ Plan = Literal["free", "starter", "pro", "unlimited"]
 Revision = Literal["a", "b"]
 Window = Literal["fixed", "sliding", "token_bucket"]
 
-_EPILOGUE = """Exit codes: 0 all fine, 1 some ids gave nothing, 2 usage or configuration, 130 Ctrl-C.
+_EPILOGUE = """Exit codes: 0 all fine, 1 some ids gave nothing, 2 usage or configuration, 130 Ctrl-C, 143 SIGTERM,
+129 SIGHUP.
 
 Environment: KALLGLOT_API_KEY, KALLGLOT_BASE_URL. Without an account: kallglot demo, kallglot emulator."""
 
@@ -41,7 +44,7 @@ _SOURCES = "[OPTIONS] IDS... | --file FILE | -"
 _SESSIONS = "[OPTIONS] SESSIONS... | --file FILE | -"
 
 Ids = Annotated[list[str] | None, Parameter(name="IDS", negative=(), show_default=False)]
-File = Annotated[str | None, Parameter(name=["--file", "-f"], metavar="FILE")]
+File = Annotated[Path | None, Parameter(name=["--file", "-f"], metavar="FILE")]  # by a path's type, shells complete it
 Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 Quiet = Annotated[bool, Parameter(name=["--quiet", "-q"], negative=(), show_default=False)]
 Faults = Annotated[list[str] | None, Parameter(metavar="KIND[:KEY=VALUE,...]", negative=(), show_default=False)]
@@ -140,7 +143,7 @@ def analyze(
         include: Components, separated by commas (revision B): summary, sentiment, compliance, keywords, performance.
         profile: Analysis profile (revision B).
         batch: A name for this batch. Run again under the same name within a day, it creates and costs nothing twice.
-            Default: a new name, which is said after Ctrl-C.
+            Default: a new name, which is said at the start.
         timeout: Seconds for each analysis, from its first poll; "none" for ever.
         total_timeout: Seconds for everything.
         quiet: Show no progress.
@@ -219,7 +222,7 @@ def download(
     ids: Annotated[list[str], Parameter(name="IDS", negative=())],
     /,
     *,
-    to: Annotated[str, Parameter(metavar="DIR")] = ".",
+    to: Annotated[Path, Parameter(metavar="DIR")] = Path(),
     format: Literal["mp3", "wav", "ogg"] | None = None,
     overwrite: Flag = False,
     timeout: Seconds = None,
@@ -241,7 +244,8 @@ def download(
     """
     from kallglot_async.cli.recording import download as run_download
 
-    return _run(run_download(ids, connection, to=to, format=format, overwrite=overwrite, timeout=timeout, quiet=quiet))
+    call = run_download(ids, connection, to=to, format=format, overwrite=overwrite, timeout=timeout, quiet=quiet)
+    return _run(call, needs_output=False)
 
 
 @app.command
@@ -286,7 +290,7 @@ def emulator(
         json: Say where it is as one JSON line.
         quiet: Say nothing when it ends.
     """
-    from kallglot_async.cli.serve import serve
+    from kallglot_async.cli.serve import choices_of_fault, serve
     from kallglot_async.emulator import Emulator, Latency
     from kallglot_async.emulator.faults.parsing import parse_fault
 
@@ -306,7 +310,7 @@ def emulator(
             faults=[parse_fault(text) for text in fault or ()],
         )
     except ValueError as error:
-        raise ConfigurationError(str(error)) from None
+        raise ConfigurationError(f"{error}{choices_of_fault(str(error))}") from None
     try:
         return _run(serve(server, analyses=analyses, revision=revision, as_json=json, quiet=quiet))
     except KeyboardInterrupt:  # where the event loop handles no signals
@@ -354,8 +358,15 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
     return 0
 
 
-def _run(command: Coroutine[Any, Any, int]) -> int:
-    """Run a command's coroutine. Ctrl-C cancels it, and comes out as KeyboardInterrupt when it has ended."""
-    import asyncio
+def _run(command: Coroutine[Any, Any, int], *, needs_output: bool = True) -> int:
+    """Run a command's coroutine; Ctrl-C and its like cancel it.
 
-    return asyncio.run(command)
+    Raises:
+        ConfigurationError: There is no standard output, and what the command would fetch, or pay for, goes there.
+    """
+    from kallglot_async.cli.signals import run_until_signal
+
+    if needs_output and not has_output():
+        command.close()
+        raise ConfigurationError("standard output is closed: there is nowhere to write to")
+    return run_until_signal(command)

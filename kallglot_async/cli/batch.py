@@ -11,6 +11,9 @@ from kallglot_async.cli.ids import Source
 from kallglot_async.cli.options import Connection
 from kallglot_async.cli.output import outcome_line
 from kallglot_async.cli.progress import Display, open_display, show_progress
+from kallglot_async.cli.streams import tell
+from kallglot_async.cli.text import clean
+from kallglot_async.errors import KallglotError, NotAttemptedError
 from kallglot_async.models import Outcome
 
 __all__ = ["Tally", "get", "shown", "wait"]
@@ -22,7 +25,9 @@ class Tally:
     def __init__(self, display: Display) -> None:
         self._display = display
         self._errors: Counter[str] = Counter()
+        self._reason: KallglotError | None = None  # what ended the batch
         self.written = 0
+        self.pending: int | None = None  # ids without an outcome, where that is known
 
     def write(self, outcome: Outcome) -> None:
         """Write the outcome's line."""
@@ -30,6 +35,8 @@ class Tally:
         self.written += 1
         if outcome.error is not None:
             self._errors[type(outcome.error).__name__] += 1
+        if isinstance(outcome.error, NotAttemptedError):
+            self._reason = self._reason or outcome.error.reason
 
     @property
     def failed(self) -> int:
@@ -37,8 +44,18 @@ class Tally:
         return self._errors.total()
 
     def __str__(self) -> str:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in self._errors.most_common())
-        return f"{self.written - self.failed} fine, {self.failed} failed{f' ({kinds})' if kinds else ''}"
+        """Count, and name the cause before what followed from it: 1 refused key is more news than 199 ids it cost."""
+        kinds = self._errors.copy()
+        not_attempted = kinds.pop(NotAttemptedError.__name__, 0)
+        parts = []
+        if self._reason is not None:
+            cause = type(self._reason).__name__
+            count = kinds.pop(cause, 0)  # none where another call of this client had that answer
+            parts.append(f"{f'{count} ' if count else ''}{cause}: {clean(self._reason)}")
+        parts += [f"{count} {kind}" for kind, count in kinds.most_common()]
+        parts += [f"{not_attempted} not attempted"] if not_attempted else []
+        why = f" ({'; '.join(parts)})" if parts else ""
+        return f"{self.written - self.failed} fine, {self.failed} failed{why}"
 
 
 async def wait(
@@ -46,7 +63,7 @@ async def wait(
 ) -> int:
     """Wait for every id of the source, write its outcome when it is known, and return the exit code.
 
-    A cancellation (Ctrl-C) first writes what had settled by then.
+    A cancellation (Ctrl-C, SIGTERM, SIGHUP) first writes what had settled by then.
     """
     async with connection.client() as client:
         display = open_display("waiting", quiet=quiet)
@@ -64,6 +81,7 @@ async def wait(
                     progress = finished.progress()
                     while tally.written < progress.settled + progress.failed:
                         tally.write(await anext(finished))
+                    tally.pending = progress.pending
                     raise
     return 1 if tally.failed else 0
 
@@ -77,6 +95,7 @@ async def get(source: Source, connection: Connection, *, timeout: float | None, 
 
         def write(outcome: Outcome) -> None:
             tally.write(outcome)
+            tally.pending = None if total is None else total - tally.written
             display.update(tally.written, total, "")
 
         with shown(display, tally):
@@ -87,13 +106,18 @@ async def get(source: Source, connection: Connection, *, timeout: float | None, 
 
 
 @contextmanager
-def shown(display: Display, tally: Tally) -> Iterator[None]:
-    """Show the display, and say at the end, or when interrupted, what became of the batch."""
+def shown(display: Display, tally: Tally, *, hint: str = "") -> Iterator[None]:
+    """Show the display, and say at the end, or when interrupted, what became of the batch.
+
+    A hint is for who is interrupted and goes on later; it is said to the quiet, too.
+    """
     try:
         with display:
             yield
     except asyncio.CancelledError:
-        display.say(f"interrupted: {tally}")
+        display.say(f"interrupted: {tally}" + ("" if tally.pending is None else f", {tally.pending} pending"))
+        if hint:
+            tell(hint)
         raise
     if tally.written != 1:  # one line speaks for itself
         display.say(f"done: {tally}")

@@ -12,8 +12,9 @@ from rich.table import Table
 
 from kallglot_async import KallglotClient
 from kallglot_async.cli.card import analysis_card
-from kallglot_async.cli.output import encode_line, write_line
+from kallglot_async.cli.output import encode_line
 from kallglot_async.cli.progress import Display, open_display, show_progress
+from kallglot_async.cli.streams import write_line
 from kallglot_async.cli.text import clean
 from kallglot_async.emulator import Emulator, Journal, PlanName
 from kallglot_async.errors import KallglotError

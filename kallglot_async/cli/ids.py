@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO, TypeAlias
 
 from kallglot_async.errors import ConfigurationError
@@ -21,7 +22,7 @@ Source: TypeAlias = list[str] | AsyncGenerator[str, None]
 
 
 @contextmanager
-def open_source(ids: Sequence[str], file: str | None) -> Iterator[Source]:
+def open_source(ids: Sequence[str], file: Path | None) -> Iterator[Source]:
     """Give the ids of a command line: its own list, or the lines of a file (`-` is standard input) one by one.
 
     Raises:
@@ -32,7 +33,7 @@ def open_source(ids: Sequence[str], file: str | None) -> Iterator[Source]:
         raise ConfigurationError(f"there {what}: give IDs, or --file FILE, or - for standard input")
     if file is None:
         yield list(ids)
-    elif file == "-":
+    elif str(file) == "-":
         if sys.stdin is None:
             raise ConfigurationError("standard input is closed: there are no ids to read")
         yield lines_of(sys.stdin.fileno())
@@ -41,7 +42,7 @@ def open_source(ids: Sequence[str], file: str | None) -> Iterator[Source]:
             yield lines_of(opened.fileno())
 
 
-def _open(path: str) -> IO[bytes]:
+def _open(path: Path) -> IO[bytes]:
     try:
         return open(path, "rb", buffering=0)
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from kallglot_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from kallglot_async import KallglotClient
+    from kallglot_async.models import ClientEvent
 
 __all__ = ["Connection"]
 
@@ -35,8 +37,8 @@ class Connection:
     max_in_flight: Annotated[int, Parameter(metavar="N")] = 64
     """Requests at once at most."""
 
-    def client(self) -> KallglotClient:
-        """Return a client with these settings.
+    def client(self, *, on_event: Callable[[ClientEvent], object] | None = None) -> KallglotClient:
+        """Return a client with these settings, whose records `on_event` hears.
 
         Raises:
             ConfigurationError: A setting is missing or cannot be used.
@@ -44,6 +46,7 @@ class Connection:
         from kallglot_async import KallglotClient, RateLimit
 
         if self.api_key is None and not os.environ.get("KALLGLOT_API_KEY"):
+            # The client's own words name an argument of Python's.
             raise ConfigurationError("there is no API key: set KALLGLOT_API_KEY, or pass --api-key")
         return KallglotClient(
             self.api_key,
@@ -51,4 +54,5 @@ class Connection:
             rate_limit=None if self.rate_limit is None else RateLimit(self.rate_limit),
             max_in_flight=self.max_in_flight,
             max_connections=max(100, self.max_in_flight),
+            on_event=on_event,
         )

@@ -1,4 +1,4 @@
-"""Standard output for programs: one JSON object in each line, flushed as it is written.
+"""What programs read: one JSON object in each line.
 
 A line is {"id": ..., "analysis": {...}, "polls": ..., "elapsed": ...}, or has "error" instead of "analysis":
 {"type": "WaitTimeoutError", "message": ..., ...} with the error's own plain fields. An API error's category, which
@@ -8,14 +8,13 @@ the API calls `type` too, is "api_type" there. What is None is left out.
 from __future__ import annotations
 
 import re
-import sys
 
 import msgspec
 
 from kallglot_async.errors import KallglotError
 from kallglot_async.models import Analysis, Outcome
 
-__all__ = ["encode_line", "error_fields", "outcome_line", "write_line"]
+__all__ = ["encode_line", "error_fields", "outcome_line"]
 
 # JSON allows these as they are, but a terminal obeys the controls and some readers of lines split at the rest.
 _ESCAPED = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -55,13 +54,3 @@ def error_fields(error: KallglotError) -> dict[str, object]:
             continue
         fields["api_type" if name == "type" else name] = value
     return fields
-
-
-def write_line(line: bytes) -> None:
-    """Write one line to standard output and flush it, so that a reader has it now.
-
-    Raises:
-        BrokenPipeError: Nobody reads any more.
-    """
-    sys.stdout.buffer.write(line)
-    sys.stdout.buffer.flush()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
-from kallglot_async.cli.output import write_line
+from kallglot_async.cli.streams import drop, tell, write_line
 from kallglot_async.models import Progress
 
 __all__ = ["Display", "LiveDisplay", "PlainDisplay", "open_display", "show_progress"]
@@ -16,6 +18,7 @@ __all__ = ["Display", "LiveDisplay", "PlainDisplay", "open_display", "show_progr
 # Seconds between two plain lines: each time twice as long, so that a short batch is seen moving and a long one
 # does not fill a log.
 _FIRST, _LONGEST = 1.0, 60.0
+_DUMB = frozenset({"dumb", "unknown"})  # as rich has it, which then does not redraw
 
 
 class Display:
@@ -73,7 +76,7 @@ class PlainDisplay(Display):
 
     def say(self, text: str) -> None:
         """Print a line for people to standard error."""
-        print(text, file=sys.stderr, flush=True)
+        tell(text)
 
     def close(self) -> None:
         """Print the last state, where it is to stay."""
@@ -108,10 +111,11 @@ class LiveDisplay(Display):
             redirect_stderr=False,
         )
         self._task = self._bars.add_task(label, total=None, note="")
-        self._shares_terminal = sys.stdout.isatty()
+        self._shares_terminal = sys.stdout is not None and sys.stdout.isatty()
 
     def __enter__(self) -> Self:
-        self._bars.start()
+        with _unheard():
+            self._bars.start()
         return self
 
     def update(self, done: int, total: int | None, note: str) -> None:
@@ -123,24 +127,39 @@ class LiveDisplay(Display):
         if not self._shares_terminal:
             write_line(line)
             return
-        self._bars.stop()
+        with _unheard():
+            self._bars.stop()
         write_line(line)
-        self._bars.start()
+        with _unheard():
+            self._bars.start()
 
     def say(self, text: str) -> None:
         """Print a line for people above the bar."""
-        self._console.print(text, soft_wrap=True)
+        with _unheard():
+            self._console.print(text, soft_wrap=True)
 
     def close(self) -> None:
         """Stop redrawing."""
-        self._bars.stop()
+        with _unheard():
+            self._bars.stop()
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Go on where the terminal has gone: the lines that were asked for are written elsewhere."""
+    try:
+        yield
+    except OSError:
+        drop(sys.stderr)
 
 
 def open_display(label: str, *, quiet: bool = False, keeps: bool = False) -> Display:
     """Return the display that suits standard error."""
     if quiet:
         return Display()
-    return LiveDisplay(label, keeps=keeps) if sys.stderr.isatty() else PlainDisplay(label, keeps=keeps)
+    # A terminal that cannot move its cursor would show each state of a bar below the one before.
+    is_live = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM", "").lower() not in _DUMB
+    return LiveDisplay(label, keeps=keeps) if is_live else PlainDisplay(label, keeps=keeps)
 
 
 def show_progress(display: Display) -> Callable[[Progress], None]:

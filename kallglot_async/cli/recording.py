@@ -10,6 +10,7 @@ from kallglot_async import KallglotClient
 from kallglot_async.cli.options import Connection
 from kallglot_async.cli.output import encode_line, error_fields
 from kallglot_async.cli.progress import Display, open_display
+from kallglot_async.cli.streams import has_output
 from kallglot_async.errors import ConfigurationError, KallglotError
 
 __all__ = ["download"]
@@ -22,7 +23,7 @@ async def download(
     ids: Sequence[str],
     connection: Connection,
     *,
-    to: str,
+    to: Path,
     format: Format | None,
     overwrite: bool,
     timeout: float | None,
@@ -32,28 +33,27 @@ async def download(
 
     A cancellation (Ctrl-C) leaves the files that are whole, and nothing of the one that is not.
     """
-    directory = _directory(to)
+    _check_directory(to)
     failed = 0
     async with connection.client() as client:
         with open_display("downloading", quiet=quiet) as display:
             for place, id in enumerate(dict.fromkeys(ids)):
                 call = _Download(client, display, place, len(set(ids)))
                 try:
-                    line = await call.run(id, directory, format=format, overwrite=overwrite, timeout=timeout)
+                    line = await call.run(id, to, format=format, overwrite=overwrite, timeout=timeout)
                 except KallglotError as error:
                     line, failed = {"error": error_fields(error)}, failed + 1
                 except OSError as error:  # the file's, not the connection's: those are errors of ours
                     reason = {"type": type(error).__name__, "message": f"{error.filename}: {error.strerror or error}"}
                     line, failed = {"error": reason}, failed + 1
-                display.write(encode_line({"id": id, **line}))
+                if has_output():  # the audio is in its file, whoever reads this
+                    display.write(encode_line({"id": id, **line}))
     return 1 if failed else 0
 
 
-def _directory(to: str) -> Path:
-    directory = Path(to)
-    if not directory.is_dir():
+def _check_directory(to: Path) -> None:
+    if not to.is_dir():
         raise ConfigurationError(f"{to} is no directory: make it, or name another with --to")
-    return directory
 
 
 class _Download:

@@ -6,13 +6,16 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cyclopts import CycloptsError
+from cyclopts import CycloptsError, UnknownCommandError, UnknownOptionError
 
 from kallglot_async.cli.app import app
+from kallglot_async.cli.streams import drop, fill_closed
 from kallglot_async.cli.text import complain
 from kallglot_async.errors import ConfigurationError, IdSourceError
 
 __all__ = ["run"]
+
+_NARROWEST = 8  # characters; nothing of ours can be read in less
 
 
 def _with_dash_as_file(argv: Sequence[str]) -> list[str]:
@@ -29,12 +32,39 @@ def _with_dash_as_file(argv: Sequence[str]) -> list[str]:
     return [*words, *argv[end:]]
 
 
+def _with_choices(error: CycloptsError) -> str:
+    """Return what is wrong, with all the words that would have been right: cyclopts lists some of them, or none."""
+    text = str(error)
+    if isinstance(error, UnknownCommandError) and error.app is not None:
+        commands = [name for name in error.app if not name.startswith("-")]
+        return f"{text.partition(' Available commands:')[0]} Choose from: {', '.join(commands)}."
+    if isinstance(error, UnknownOptionError) and "Did you mean" not in text:
+        options = [name for argument in error.argument_collection for name in argument.names if name.startswith("--")]
+        return f"{text} Choose from: {', '.join(options)}." if options else text
+    return text
+
+
+def _forget_senseless_sizes() -> None:
+    """Let a terminal that is said to have no width or height, as some CI systems do, be one of unknown size."""
+    for name in ("COLUMNS", "LINES"):
+        value = os.environ.get(name, "")
+        # In a width of 0 to 2 rich folds the words of a page of help for ever.
+        if value.isdecimal() and int(value) < _NARROWEST:
+            del os.environ[name]
+
+
 def run(argv: Sequence[str]) -> int:
     """Run one command and return its exit code; whatever it cannot do is one line on standard error."""
+    fill_closed()
+    _forget_senseless_sizes()
     try:
         result = app(_with_dash_as_file(argv), exit_on_error=False, print_error=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here and not at exit, where a reader that has gone would be a traceback
     except CycloptsError as error:
-        complain(f"{error} See: kallglot {' '.join(error.command_chain or ())} --help".replace("  ", " "))
+        complain(
+            f"{_with_choices(error)} See: kallglot {' '.join(error.command_chain or ())} --help".replace("  ", " ")
+        )
         return 2
     except ConfigurationError as error:
         complain(error)
@@ -42,20 +72,13 @@ def run(argv: Sequence[str]) -> int:
     except IdSourceError as error:
         complain(f"cannot read the ids: {error.__cause__}")
         return 2
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        _drop_stdout()
-        return 141
+    except KeyboardInterrupt as error:
+        return 128 + (error.args[0] if error.args else 2)  # the number of the signal; Ctrl-C's own is 2
+    except (BrokenPipeError, SystemExit):  # the second is rich's word for the first, on a page of help
+        drop(sys.stdout)
+        return 141  # 128 + SIGPIPE, as other programs end
     except OSError as error:  # a full disk, for example
-        _drop_stdout()
+        drop(sys.stdout)
         complain(f"cannot write the output: {error.strerror or error}")
         return 2
     return result if isinstance(result, int) else 0
-
-
-def _drop_stdout() -> None:
-    """Send the rest of standard output nowhere: its reader has gone, and the interpreter flushes it at exit."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)

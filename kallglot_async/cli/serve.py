@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from typing import get_args, get_type_hints
 
-from kallglot_async.cli.output import encode_line, write_line
-from kallglot_async.emulator import Emulator, Revision
+from kallglot_async.cli.output import encode_line
+from kallglot_async.cli.signals import handled
+from kallglot_async.cli.streams import tell, write_line
+from kallglot_async.emulator import Emulator, Fault, Revision
 
-__all__ = ["serve"]
+__all__ = ["choices_of_fault", "serve"]
 
-_STOPS = (signal.SIGINT, signal.SIGTERM)
+
+def choices_of_fault(message: str) -> str:
+    """Return what there is, where a message says of a fault's word or field that it is not; else nothing.
+
+    The emulator reads faults with a decoder that names what it refuses, and not what it would have taken.
+    """
+    hints = get_type_hints(Fault)
+    if "unknown field" in message:
+        return f"; there are {', '.join(hints)}"
+    field = message.rpartition("`$.")[2].rstrip("`")
+    words = [word for part in get_args(hints.get(field)) for word in (part, *get_args(part)) if isinstance(word, str)]
+    return f"; there are {', '.join(words)}" if "Invalid enum value" in message and words else ""
 
 
 async def serve(emulator: Emulator, *, analyses: int, revision: Revision, as_json: bool, quiet: bool) -> int:
-    """Run the emulator until SIGINT or SIGTERM, having said where it is, and return the exit code, 0.
+    """Run the emulator until Ctrl-C, SIGTERM or SIGHUP, having said where it is, and return the exit code, 0.
 
     Args:
         emulator: Not started yet.
@@ -27,30 +37,15 @@ async def serve(emulator: Emulator, *, analyses: int, revision: Revision, as_jso
         quiet: Whether nothing is said on standard error at the end.
     """
     async with emulator:
-        with _stopped() as stopped:
+        stopped = asyncio.Event()
+        with handled(lambda _: stopped.set(), with_ctrl_c=True):
             _announce(emulator, emulator.seed_analyses(analyses, revision=revision), as_json=as_json)
             await stopped.wait()
         if not quiet:
             journal = emulator.journal
             faults = "".join(f", {kind} {count} times" for kind, count in sorted(journal.faults().items()))
-            print(f"stopped after {journal.total} requests, {journal.refused} refused{faults}", file=sys.stderr)
+            tell(f"stopped after {journal.total} requests, {journal.refused} refused{faults}")
     return 0
-
-
-@contextmanager
-def _stopped() -> Iterator[asyncio.Event]:
-    """Give an event that SIGINT and SIGTERM set."""
-    event = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    try:
-        for number in _STOPS:
-            with suppress(NotImplementedError):  # Windows: Ctrl-C is a KeyboardInterrupt there
-                loop.add_signal_handler(number, event.set)
-        yield event
-    finally:
-        for number in _STOPS:
-            with suppress(NotImplementedError):
-                loop.remove_signal_handler(number)
 
 
 def _announce(emulator: Emulator, ids: list[str], *, as_json: bool) -> None:

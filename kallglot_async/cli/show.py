@@ -6,7 +6,8 @@ from rich.console import Console
 
 from kallglot_async.cli.card import analysis_card
 from kallglot_async.cli.options import Connection
-from kallglot_async.cli.output import encode_line, error_fields, write_line
+from kallglot_async.cli.output import encode_line, error_fields
+from kallglot_async.cli.streams import write_line
 from kallglot_async.cli.text import complain
 from kallglot_async.errors import ConfigurationError, KallglotError
 

@@ -7,9 +7,10 @@ direction marks that make it read differently from what it is. None of that is p
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from itertools import pairwise
+
+from kallglot_async.cli.streams import tell
 
 __all__ = ["bar", "clean", "complain", "sparkline"]
 
@@ -35,7 +36,7 @@ def clean(text: object) -> str:
 
 def complain(message: object) -> None:
     """Say in one line on standard error what is wrong."""
-    print(f"kallglot: {clean(message)}", file=sys.stderr, flush=True)
+    tell(f"kallglot: {clean(message)}")
 
 
 def sparkline(scores: Sequence[float], *, width: int = 60, ascii_only: bool = False) -> str:

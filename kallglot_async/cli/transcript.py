@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Literal
 
 from kallglot_async.cli.options import Connection
-from kallglot_async.cli.output import encode_line, error_fields, write_line
+from kallglot_async.cli.output import encode_line, error_fields
+from kallglot_async.cli.streams import write_line
 from kallglot_async.cli.text import clean, complain
 from kallglot_async.errors import ConfigurationError, KallglotError
 
@@ -15,7 +17,11 @@ Format = Literal["json", "text", "srt", "vtt"]
 
 
 async def transcript(id: str, connection: Connection, *, format: Format, timeout: float | None) -> int:
-    """Print the transcript and return the exit code. As JSON, a failure is a line too, as in a batch."""
+    """Print the transcript and return the exit code. As JSON, a failure is a line too, as in a batch.
+
+    Text and subtitles are the server's, byte for byte but for a byte-order mark: a player counts on direction marks,
+    blanks and line ends. Only a terminal gets them without what it would obey.
+    """
     async with connection.client() as client:
         try:
             if format == "json":
@@ -23,8 +29,7 @@ async def transcript(id: str, connection: Connection, *, format: Format, timeout
                 write_line(encode_line({"id": id, "transcript": value, "lines": value.lines}))
             else:
                 text = await client.sessions.transcript_text(id, format=format, timeout=timeout)
-                # Subtitles are made of lines; what a terminal would obey has no place in any of them.
-                write_line("".join(f"{clean(line)}\n" for line in text.splitlines()).encode())
+                write_line((_for_terminal(text) if _is_terminal() else text).encode())
         except ConfigurationError:
             raise
         except KallglotError as error:
@@ -34,3 +39,11 @@ async def transcript(id: str, connection: Connection, *, format: Format, timeout
                 complain(error)
             return 1
     return 0
+
+
+def _is_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def _for_terminal(text: str) -> str:
+    return "".join(f"{clean(line)}\n" for line in text.splitlines())

@@ -6,23 +6,26 @@ import math
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from kallglot_async.cli.text import clean, complain
-from kallglot_async.errors import ConfigurationError, WebhookError, WebhookSignatureError
+from kallglot_async.errors import ConfigurationError, WebhookError, WebhookPayloadError, WebhookSignatureError
 
 __all__ = ["webhook"]
 
 webhook = App(name="webhook", help="Look into webhooks.")
 
+MOST_BYTES = 2**20  # as the receivers' `max_body`, unless it is set; a test compares them
+_STDIN = Path("-")
 _Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 
 
 @webhook.command(usage="Usage: kallglot webhook verify --secret-env NAME --header TEXT [OPTIONS] [FILE | -]")
 def verify(
-    file: Annotated[str, Parameter(name=["--file", "-f"], metavar="FILE")] = "-",
+    file: Annotated[Path, Parameter(name=["--file", "-f"], metavar="FILE")] = _STDIN,
     *,
     header: Annotated[str, Parameter(metavar="TEXT")],
     secret_env: Annotated[list[str], Parameter(metavar="NAME", negative=())],
@@ -47,6 +50,8 @@ def verify(
     body = _read(file)
     outcome: Event | WebhookError
     try:
+        if len(body) > MOST_BYTES:
+            raise WebhookPayloadError(f"the body has more than {MOST_BYTES} bytes, which receivers refuse by default")
         limit = math.inf if tolerance is None else tolerance
         outcome = construct_event(body, header, secrets, now=time.time(), tolerance=limit)
     except WebhookError as error:
@@ -70,14 +75,15 @@ def _secret(name: str) -> str:
     return secret
 
 
-def _read(file: str) -> bytes:
+def _read(file: Path) -> bytes:
+    """Return the body, or as much of it as tells that it is too large."""
     try:
-        if file != "-":
-            with open(file, "rb") as opened:
-                return opened.read()
+        if file != _STDIN:
+            with file.open("rb") as opened:
+                return opened.read(MOST_BYTES + 1)
         if sys.stdin is None:
             raise ConfigurationError("standard input is closed: there is no body to read")
-        return sys.stdin.buffer.read()
+        return sys.stdin.buffer.read(MOST_BYTES + 1)
     except OSError as error:
         raise ConfigurationError(f"cannot read {file}: {error.strerror}") from None
 
@@ -87,7 +93,8 @@ def _hint(body: bytes) -> str:
 
 
 def _print_json(outcome: object) -> None:
-    from kallglot_async.cli.output import encode_line, error_fields, write_line
+    from kallglot_async.cli.output import encode_line, error_fields
+    from kallglot_async.cli.streams import write_line
 
     if isinstance(outcome, WebhookError):
         write_line(encode_line({"accepted": False, "error": error_fields(outcome)}))

@@ -151,7 +151,7 @@ def __getattr__(name: str) -> object:
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
+    globals()[name] = value  # the next look finds it without this function
     return value
 
 

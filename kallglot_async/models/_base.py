@@ -36,6 +36,7 @@ class OpenEnum(StrEnum):
     def _missing_(cls, value: object) -> Self | None:
         if not isinstance(value, str):
             return None
+        # Not kept among the members: what a server makes up must neither fill memory nor become `is_known`.
         member = str.__new__(cls, value)
         member._name_ = value
         member._value_ = value

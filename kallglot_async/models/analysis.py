@@ -22,6 +22,7 @@ class AnalysisStatus(OpenEnum):
     FAILED = "failed"
 
 
+# Revision A says `complete`, revision B `completed`; neither is known to say the other's.
 _COMPLETE = frozenset({AnalysisStatus.COMPLETE, AnalysisStatus.COMPLETED})
 
 
@@ -60,6 +61,7 @@ class Analysis(Result, frozen=True, kw_only=True, dict=True):
     id: str
     object: Literal["analysis"]
     status: AnalysisStatus
+    # From here on nothing is required: an analysis that lacks a field is worth more to its reader than an error.
     session_id: str | None = None
     results: Results | None = None
     report: Report | None = None

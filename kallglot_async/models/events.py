@@ -42,14 +42,14 @@ class RequestEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
 
 
 class ResponseEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
-    """That request has ended; `status` is None where no complete answer arrived.
+    """That request has ended, with an answer or without one.
 
     Attributes:
         operation: As in the `RequestEvent`.
         method: As in the `RequestEvent`.
         path: As in the `RequestEvent`.
         attempt: As in the `RequestEvent`.
-        status: The HTTP status, or None.
+        status: The HTTP status, or None where no answer arrived; that of the proxy where a proxy refused.
         error: The class of the error it ended with, or None; `CancelledError` where the caller gave it up.
         request_id: The server's id of the request, or None.
         elapsed: Seconds since the request was sent.
@@ -101,7 +101,7 @@ class PollEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
     Attributes:
         id: The analysis.
         status: Its status, as the API spells it.
-        polls: Polls of it so far, this one included.
+        polls: Polls of it that were sent so far, this one included.
         elapsed: Seconds since its first poll was sent.
     """
 
@@ -112,12 +112,12 @@ class PollEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
 
 
 class SettledEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
-    """A wait for one analysis has its outcome.
+    """A wait for one analysis has its outcome. Where several calls wait for it, each has a record of its own.
 
     Attributes:
         id: The analysis.
         error: The class of the error it ended with, or None.
-        polls: Polls in all.
+        polls: As in the outcome.
         elapsed: Seconds since its first poll was sent.
     """
 

@@ -17,11 +17,11 @@ class Outcome(Model, frozen=True, kw_only=True):
     """What became of one id: exactly one of `analysis` and `error` is set.
 
     Attributes:
-        id: The id as it was given.
+        id: The id as it was given; `<type>` for what is no text. From `analyze_many` it is the session's.
         analysis: The analysis, or None.
         error: Why there is none, or None. A failed analysis is an `AnalysisFailedError` that carries it.
         polls: How many requests were answered for it.
-        elapsed: Seconds from its first request to its end.
+        elapsed: Seconds from its first request to its end; 0.0 where there was none.
     """
 
     id: str
@@ -71,6 +71,7 @@ class Outcomes(Sequence[Outcome]):
     def __eq__(self, other: object) -> bool:
         return self._items == other._items if isinstance(other, Outcomes) else NotImplemented
 
+    # Pickle's protocols 0 and 1, which some queues use, know nothing of slots.
     def __reduce__(self) -> tuple[type[Outcomes], tuple[tuple[Outcome, ...]]]:
         return Outcomes, (self._items,)
 
@@ -106,7 +107,8 @@ class Progress(Model, frozen=True, kw_only=True, gc=False):
         settled: Ids that ended with an analysis, failed analyses included.
         failed: Ids that ended with any other error.
         pending: Ids taken from the source that have no outcome yet.
-        requests: Requests answered for this batch so far, refused ones included.
+        requests: Requests answered for this batch so far, refused ones included. Those of another call that polls
+            the same id are its own.
         rate_limit: What the limiter knew at this moment.
     """
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from kallglot_async._checks import is_finite, shown
-from kallglot_async.errors import ConfigurationError
+from kallglot_async._checks import check_count, check_seconds
 from kallglot_async.models._base import Model
 
+# More is no limit, and larger whole numbers do not divide as floats: leave a limit like that out.
 _MOST_REQUESTS = 10**9
 
 __all__ = ["ClientStats", "RateLimit", "RateLimitState"]
@@ -17,7 +17,7 @@ class RateLimit(msgspec.Struct, frozen=True):
     """A ceiling: at most `requests` in any `per` seconds.
 
     Args:
-        requests: How many requests, at least 1.
+        requests: How many requests, a whole number from 1 to 10**9.
         per: In how many seconds, default 60.0.
 
     Raises:
@@ -28,18 +28,8 @@ class RateLimit(msgspec.Struct, frozen=True):
     per: float = 60.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.requests, bool) or not isinstance(self.requests, int) or self.requests < 1:
-            raise ConfigurationError(
-                f"a rate limit needs a whole number of requests from 1 up, not {shown(self.requests)}"
-            )
-        if self.requests > _MOST_REQUESTS:
-            raise ConfigurationError(f"a rate limit of {shown(self.requests)} requests is none: leave it out")
-        if isinstance(self.per, bool) or not isinstance(self.per, int | float):
-            raise ConfigurationError(f"the period of a rate limit is a number of seconds, not {shown(self.per)}")
-        if not is_finite(self.per) or self.per <= 0:
-            raise ConfigurationError(
-                f"the period of a rate limit is a finite number above 0 seconds, not {shown(self.per)}"
-            )
+        check_count("a rate limit's number of requests", self.requests, most=_MOST_REQUESTS)
+        check_seconds("a rate limit's period", self.per)
 
 
 class RateLimitState(Model, frozen=True, kw_only=True, gc=False):
@@ -73,9 +63,9 @@ class ClientStats(Model, frozen=True, kw_only=True, gc=False):
 
     Attributes:
         requests: Requests sent, over all endpoint groups.
-        answered: Of these, answers of any status but 429.
+        answered: Of these, complete answers of any status but 429.
         refused: Of these, answers of 429.
-        lost: Of these, requests that ended without an answer.
+        lost: Of these, requests that ended without a complete answer.
         in_flight: Of these, requests not yet ended.
         retries: Attempts that were repeats of a failed one, polls included.
         retries_left: Retries that the client's shared budget still holds.

@@ -53,6 +53,7 @@ class Recording(Result, frozen=True, kw_only=True, dict=True):
     status: RecordingStatus
     session_id: str | None = None
     channel: Channel | None = None
+    # Floats, though the samples have whole numbers: a fraction must not make a recording unreadable.
     duration: float | None = None
     format: str | None = None
     size: float | None = None

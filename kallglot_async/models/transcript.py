@@ -129,9 +129,10 @@ class Transcript(Result, frozen=True, kw_only=True, dict=True):
 
     @property
     def lines(self) -> tuple[Line, ...]:
-        """What was said, in order, in one form for both revisions."""
+        """What was said, in the server's order, in one form for both revisions."""
         if self.segments:
             return tuple(_line_of_segment(segment) for segment in self.segments)
+        # B's answer has moments only, and does not say when the call began: the first turn is the nearest to that.
         first = next((turn.timestamp for turn in self.turns if turn.timestamp is not None), None)
         return tuple(_line_of_turn(turn, first) for turn in self.turns)
 

@@ -106,6 +106,7 @@ class Reception:
         return await self._hand_over(event)
 
     async def _hand_over(self, event: Event) -> Reply:
+        # Seen only once it is handled: a crash or an error in between must bring the event again, not lose it.
         self._handling.add(event.id)
         try:
             result = self._handle(event)

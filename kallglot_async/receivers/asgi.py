@@ -22,9 +22,10 @@ _SIGNATURE = SIGNATURE_HEADER.lower().encode()
 class WebhookApp:
     """An ASGI application that takes webhooks in; `kallglot_async.receivers` says what it answers when.
 
-    Give it a route of its own, for example `app.add_route("/webhooks/kallglot", WebhookApp(...))` in Starlette and
-    FastAPI. Their `app.mount` serves what is below a path and redirects the path itself, and a redirect is a failed
-    delivery to Kallglot: with `app.mount("/webhooks", WebhookApp(..., path="/kallglot"))` there is none.
+    Give it a route of its own, in Starlette and FastAPI with
+    `app.routes.append(Route("/webhooks/kallglot", WebhookApp(...)))`. Their `app.mount` serves what is below a path and
+    redirects the path itself, and a redirect is a failed delivery to Kallglot: with
+    `app.mount("/webhooks", WebhookApp(..., path="/kallglot"))` there is none.
 
     It is for one event loop, as the inbox is.
 
@@ -60,7 +61,7 @@ class WebhookApp:
         kind = scope["type"]
         if kind == "lifespan":
             await _live(receive, send)
-        elif kind == "websocket":
+        elif kind == "websocket":  # before it is accepted, this is an answer of 403
             await send({"type": "websocket.close", "code": 1000, "reason": ""})
         elif kind == "http":
             reply = await self._answer(scope, receive)

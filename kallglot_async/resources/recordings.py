@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from functools import partial
 
 from kallglot_async import errors
-from kallglot_async._checks import check_count, check_seconds, shown
+from kallglot_async._checks import check_callback, check_count, check_timeout, shown
 from kallglot_async._config import AS_CLIENT, ClientConfig, Timeout, seconds_of
 from kallglot_async._core.api.audio_link import FORMATS
 from kallglot_async._core.api.ids import check_recording_id
@@ -77,7 +78,7 @@ class Recordings:
             overwrite: Whether an existing file is replaced.
             max_bytes: More is an error; None (the default) for any size.
             timeout: Seconds for everything. Default None: as long as bytes keep coming; an attempt that gets
-                none for as long as the client's timeout is over.
+                none for as long as the client's timeout (60 s where that is None) is over.
 
         Raises:
             ConfigurationError: Before any I/O, or: the recording does not come in that format.
@@ -91,7 +92,8 @@ class Recordings:
         check_recording_id(recording.id if isinstance(recording, Recording) else recording)
         if format is not None and format not in FORMATS:
             raise ConfigurationError(f"format is one of {', '.join(FORMATS)}, not {shown(format, 40)}")
-        seconds = None if timeout is None else check_seconds("timeout", timeout)
+        seconds = check_timeout("timeout", timeout)
+        check_callback("on_progress", on_progress)
         cap = None if max_bytes is None else check_count("max_bytes", max_bytes)
         with sink_for(to, overwrite=overwrite) as sink:
             call = DownloadCall(
@@ -106,7 +108,7 @@ class RecordingList:
     With `ending_before` it goes backwards: the nearest page first, and the recordings of each in reverse.
     """
 
-    __slots__ = ("_channel", "_limit", "_pipeline", "_session_id", "_start", "_timeout", "is_backwards")
+    __slots__ = ("_ask", "_pipeline", "_session_id", "_start", "_timeout", "is_backwards")
 
     def __init__(
         self,
@@ -121,20 +123,18 @@ class RecordingList:
     ) -> None:
         self._pipeline = pipeline
         self._session_id = session_id
-        self._channel = channel
-        self._limit = limit
         self._timeout = timeout
         self.is_backwards = ending_before is not None
         self._start = ending_before if self.is_backwards else starting_after
+        self._ask = partial(list_recordings, session_id, channel=channel, limit=limit)
         # Made once for its checks: what cannot be asked for is refused here, not at the first page.
-        list_recordings(
-            session_id, channel=channel, limit=limit, starting_after=starting_after, ending_before=ending_before
-        )
+        self._ask(starting_after=starting_after, ending_before=ending_before)
 
     def __repr__(self) -> str:
         return f"<RecordingList of {self._session_id}>"
 
     async def __aiter__(self) -> AsyncIterator[Recording]:
+        # Closed with the loop that is left early, not by the garbage collector at some later moment.
         async with aclosing(self._pages()) as pages:
             async for page in pages:
                 for recording in reversed(page.data) if self.is_backwards else page.data:
@@ -148,8 +148,9 @@ class RecordingList:
         cursor = self._start
         used: set[str | None] = set()
         while True:
-            page = await self._page(cursor)
-            used.add(cursor)
+            asked = self._ask(ending_before=cursor) if self.is_backwards else self._ask(starting_after=cursor)
+            page = await self._pipeline.run(asked, timeout=self._timeout)
+            used.add(cursor)  # all of them: a server may also send us round in a longer circle
             is_last = not page.has_more or not page.data
             if not is_last:
                 cursor = page.data[0 if self.is_backwards else -1].id
@@ -165,16 +166,6 @@ class RecordingList:
         return errors.InvalidResponseError(
             f"sessions.recordings was answered with {what}", operation="sessions.recordings", status=200
         )
-
-    async def _page(self, cursor: str | None) -> RecordingPage:
-        operation = list_recordings(
-            self._session_id,
-            channel=self._channel,
-            limit=self._limit,
-            starting_after=None if self.is_backwards else cursor,
-            ending_before=cursor if self.is_backwards else None,
-        )
-        return await self._pipeline.run(operation, timeout=self._timeout)
 
 
 def _is_recording_id(value: object) -> bool:

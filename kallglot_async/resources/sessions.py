@@ -72,6 +72,7 @@ class Sessions:
             InvalidIdError: Before any I/O.
             KallglotError: Any other way it can fail; see `errors`.
         """
+        # Ending twice does no harm, yet a POST without a key would not be retried after a lost connection.
         key = str(uuid.uuid4()) if idempotency_key is None else idempotency_key
         operation = end_session(id, idempotency_key=key, reason=reason)
         return await self._pipeline.run(operation, timeout=seconds_of(timeout, self._timeout))

@@ -101,18 +101,43 @@ def test_hostile_text_is_inert():
     assert page.open == []
     assert set(page.tags) == {"table", "tr", "th", "td", "ul", "li"}
     assert page.attributes == {"scope", "style"}
-    assert "".join(page.text).count(HOSTILE) == 16
+    assert "".join(page.text).count(HOSTILE) == 18
 
 
 def test_shows_every_part():
-    """Status, summary, sentiment, action items, topics and quality, in either revision."""
+    """Status, summary, sentiment, what is to be done, quality and topics, in either revision."""
     shown = "\n".join(Reader(everything("word")._repr_html_()).text)
-    for part in ("Status", "Error", "Key points", "-0.46, word, word", "word (word, due 2026-12-01, word)", "word 50%"):
+    for part in ("word (word)", "Error", "Key points", "-0.46, word, word", "word (word, due 2026-12-01, word)"):
         assert part in shown
-    assert "score 87.5, agent talks 45 %, customer talks 55 %, on hold 3 s" in shown
-    assert "customer word, agent word" in shown
-    assert "word, 2 flags" in shown
+    assert "seg_1 turn: word" in shown
+    assert "agent 45 %, customer 55 %\nQuality\nscore 87.5, on hold 3 s" in shown
+    assert "word 50%" in shown
+    assert "Customer\nword\nAgent\nword" in shown
+    assert "word (2 flags)" in shown
     assert "86%" in shown
+
+
+def test_a_notebook_and_a_terminal_are_told_the_same():
+    """Both show every fact there is, in one order."""
+    from rich.console import Console
+
+    from kallglot_async.cli.card import analysis_card
+    from kallglot_async.models.facts import facts_of
+
+    analysis = everything("word")
+    names = [fact.name for fact in facts_of(analysis)]
+    page = Reader(analysis._repr_html_())
+    assert [text for text in page.text if text in names] == names
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(analysis_card(analysis, console))
+    shown = captured.get()
+    places = [f"\n{shown}".index(f"\n{name}  ") for name in names]
+    assert places == sorted(places)
+    for fact in facts_of(analysis):
+        for text in (fact.text, *(item.text for item in fact.items)):
+            assert text in page.text or not text
+            assert text in shown
 
 
 @pytest.mark.parametrize("path", PAYLOADS, ids=lambda path: path.name)
@@ -123,7 +148,7 @@ def test_every_sample_is_shown(path):
         analysis = msgspec.structs.replace(analysis, report=msgspec.json.decode(path.read_bytes(), type=Report))
     page = Reader(analysis._repr_html_())
     assert page.open == []
-    assert analysis.id in page.text
+    assert page.text[1] == f"{analysis.id} ({analysis.status})"
     assert (analysis.summary_text in page.text) == analysis.is_complete
     assert "None" not in " ".join(page.text)
 
@@ -131,7 +156,7 @@ def test_every_sample_is_shown(path):
 def test_what_is_not_there_has_no_row():
     """Neither None nor an empty heading."""
     bare = Analysis(id="ana_1", object="analysis", status=AnalysisStatus.QUEUED)
-    assert Reader(bare._repr_html_()).text == ["Analysis", "ana_1", "Status", "queued"]
+    assert Reader(bare._repr_html_()).text == ["Analysis", "ana_1 (queued)"]
     hollow = msgspec.structs.replace(
         bare,
         results=Results(
@@ -139,8 +164,8 @@ def test_what_is_not_there_has_no_row():
         ),
         report=Report(sentiment=PartySentiment(), performance=Performance(), compliance=Compliance()),
     )
-    shown = Reader(hollow._repr_html_()).text[4:]
-    assert shown == ["Action items", "(no description)", "Topics", "?", "Compliance", "?"]
+    shown = Reader(hollow._repr_html_()).text[2:]
+    assert shown == ["To do", "(no description) (no due date)", "Topics", "?", "Compliance", "?"]
 
 
 def test_no_repr_shows_call_text():

@@ -1,6 +1,7 @@
 """The README's python blocks run, against the emulator, as a reader would copy them."""
 
 import asyncio
+import re
 import subprocess
 import sys
 import threading
@@ -60,6 +61,18 @@ def test_a_block_of_the_readme_runs(block, server, tmp_path):
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "2 passed" in result.stdout
+
+
+def test_every_file_that_the_readme_names_is_there():
+    """The tests of the security table by their names, and what it links to."""
+    text = README.read_text()
+    tests = {path.name for path in (README.parent / "tests").rglob("*.py")}
+    named = set(re.findall(r"`((?:test|fuzz)_\w+\.py)`", text))
+    assert len(named) > 5
+    assert named <= tests
+    linked = re.findall(r"\]\(([^):]+)\)", text)
+    assert linked
+    assert [path for path in linked if not (README.parent / path).exists()] == []
 
 
 def test_the_readme_has_its_two_commands():

@@ -4,6 +4,9 @@ import asyncio
 import contextlib
 import json
 import logging
+import subprocess
+import sys
+from pathlib import Path
 
 import aiohttp
 import fastapi
@@ -12,11 +15,13 @@ import pytest
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from starlette.applications import Starlette
+from starlette.routing import Route
 
 from kallglot_async import ConfigurationError, WebhookInbox
 from kallglot_async.receivers import WebhookApp, aiohttp_handler
 from kallglot_async.webhooks import SIGNATURE_HEADER, sign
 
+ROOT = Path(__file__).parents[2]
 NOW = 1774523060
 SECRET = "whsec_test_secret"
 
@@ -364,17 +369,47 @@ async def test_other_scopes_are_answered():
 async def test_it_can_be_a_route_or_a_mount(framework):
     """As the docstring says: a route of its own, or a mount with a path below it; neither is redirected."""
     inbox = WebhookInbox()
-    app = framework()
-    app.add_route("/webhooks/kallglot", WebhookApp(inbox, SECRET, clock=now))
+    receiver = WebhookApp(inbox, SECRET, clock=now)
+    app = framework(routes=[Route("/given", receiver)])
+    app.routes.append(Route("/webhooks/kallglot", receiver))
+    app.add_route("/added", receiver)
     app.mount("/mounted", WebhookApp(inbox, SECRET, clock=now, path="/hook"))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
-        for number, path in enumerate(["/webhooks/kallglot", "/mounted/hook"]):
+        for number, path in enumerate(["/webhooks/kallglot", "/given", "/added", "/mounted/hook"]):
             body = body_of(f"evt_{number}")
             assert (await client.post(path, content=body, headers=signed(body))).status_code == 200
             assert (await client.post(path, content=body, headers=signed(b""))).status_code == 401
             assert (await client.get(path)).status_code == 405
         assert (await client.post("/mounted/other")).status_code == 404
-    assert "events=2" in repr(inbox)
+    assert "events=4" in repr(inbox)
+
+
+ROUTES = """
+from {module} import {framework}
+from starlette.routing import Route
+from kallglot_async import WebhookInbox
+from kallglot_async.receivers import WebhookApp
+
+inbox, SECRET = WebhookInbox(), "secret"
+app = {framework}()
+app.routes.append(Route("/webhooks/kallglot", WebhookApp(inbox, SECRET)))
+app.mount("/webhooks", WebhookApp(lambda event: print(event.id), [SECRET], path="/kallglot"))
+other = {framework}(routes=[Route("/webhooks/kallglot", WebhookApp(inbox, SECRET))])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("module", "framework"), [("fastapi", "FastAPI"), ("starlette.applications", "Starlette")])
+def test_a_strict_type_checker_accepts_each_way(module, framework, tmp_path):
+    """The README's line above all; basedpyright reads the same in `tests/typing`."""
+    readme = (ROOT / "README.md").read_text()
+    assert 'app.routes.append(Route("/webhooks/kallglot", WebhookApp(inbox, SECRET)))' in readme
+    file = tmp_path / "routes.py"
+    file.write_text(ROUTES.format(module=module, framework=framework))
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), str(file)]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert ran.returncode == 0, ran.stdout
 
 
 # aiohttp over a connection

@@ -9,6 +9,7 @@ from typing import assert_type
 from aiohttp import web
 from fastapi import FastAPI
 from starlette.applications import Starlette
+from starlette.routing import Route
 
 from kallglot_async import (
     KallglotError,
@@ -59,6 +60,9 @@ async def on_event(event: Event) -> None:
 
 def receivers_fit_their_frameworks(inbox: WebhookInbox) -> None:
     """An inbox, an async function or an ordinary one, in each framework's own terms."""
+    app = FastAPI(routes=[Route("/webhooks/kallglot", WebhookApp(inbox, "secret"))])
+    app.routes.append(Route("/webhooks/kallglot", WebhookApp(inbox, "secret")))
+    Starlette().routes.append(Route("/webhooks/kallglot", WebhookApp(inbox, "secret")))
     FastAPI().mount("/webhooks", WebhookApp(inbox, "secret", path="/kallglot"))
     Starlette().mount("/webhooks", WebhookApp(on_event, ["old", "new"]))
     handler = aiohttp_handler(lambda event: event.id, "secret")

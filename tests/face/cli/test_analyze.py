@@ -140,8 +140,8 @@ class TestAnalyze:
                 out, err = await child.communicate()
             assert (child.returncode, out) == (130, b"")
             assert {line["id"] for line in found if line["analysis"]["status"] == "complete"} == settled
-            *_, said, hint = err.decode().splitlines()
-            assert said == f"interrupted: {len(settled)} fine, 0 failed"
+            hint, *_, said = err.decode().splitlines()
+            assert said == f"interrupted: {len(settled)} fine, 0 failed, {len(sessions) - len(settled)} pending"
             assert b"Traceback" not in err
             # Another run under the name that was said requests nothing anew.
             name = hint.removeprefix("nothing is requested twice by another run with --batch ")
@@ -250,6 +250,21 @@ class TestCompletion:
         ask = b"\nCOMP_WORDS=(kallglot ana); COMP_CWORD=1; _kallglot; echo ${COMPREPLY[@]}\n"
         ran = subprocess.run([BASH], input=script + ask, capture_output=True, check=True)
         assert ran.stdout.split() == [b"analyze"]
+
+    @pytest.mark.skipif(BASH is None, reason="needs bash")
+    def test_bash_completes_a_path(self, tmp_path):
+        """After every option that takes one, and where a file is an argument."""
+        (tmp_path / "ids.txt").touch()
+        script = subprocess.run(
+            [sys.executable, "-c", RUN, "completion", "bash"], capture_output=True, check=True
+        ).stdout
+        lines = ["get --file", "get -f", "wait --file", "analyze --quiet --file", "recording download --to"]
+        lines += ["webhook verify --file", "webhook verify"]
+        for line in lines:
+            words = f"kallglot {line}".split()
+            ask = f"\nCOMP_WORDS=({' '.join(words)} i); COMP_CWORD={len(words)}; _kallglot; echo ${{COMPREPLY[@]}}\n"
+            ran = subprocess.run([BASH], input=script + ask.encode(), capture_output=True, check=True, cwd=tmp_path)
+            assert ran.stdout.split() == [b"ids.txt"], line
 
 
 @pytest.mark.parametrize("argv", [["analyze", "--help"], ["show", "--help"], ["completion", "bash"]])

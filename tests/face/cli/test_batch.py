@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import re
 
 import pytest
 
 from kallglot_async.cli import batch, main
+from kallglot_async.cli.progress import Display
 from kallglot_async.emulator import Emulator, Fault, Latency
+from kallglot_async.errors import AuthenticationError, NotAttemptedError, NotFoundError, ServerError
 from kallglot_async.models import Outcome, Progress, RateLimitState
 
 
@@ -121,6 +124,45 @@ async def test_a_refused_key_ends_the_batch(kallglot, command):
         assert emulator.journal.total == kinds.count("AuthenticationError") <= 2
 
 
+@pytest.mark.parametrize("command", ["get", "wait", "analyze"])
+@pytest.mark.parametrize(
+    ("status", "cause"),
+    [(401, "AuthenticationError"), (402, "InsufficientCreditsError"), (403, "PermissionDeniedError")],
+)
+async def test_a_summary_names_the_cause_before_its_consequences(kallglot, command, status, cause):
+    """One answer ended the batch: it comes first and in its own words, then what it cost."""
+    operation = "analyses.create" if command == "analyze" else "analyses.retrieve"
+    async with at_once(faults=[Fault(kind="status", status=status, operation=operation)]) as emulator:
+        ids = emulator.seed_analyses(20)
+        argv = [command, *ids, "--max-in-flight", "1"]
+        if command == "analyze":
+            argv = [command, *(f"sess_{n}" for n in range(20)), "--batch", "b", "--max-in-flight", "1"]
+        code, lines, err = await kallglot(emulator, *argv)
+        assert (code, len(lines)) == (1, 20)
+        said = err.splitlines()[-1]
+        assert re.fullmatch(rf"done: 0 fine, 20 failed \(1 {cause}: .*\b{status}\b.*; 19 not attempted\)", said)
+
+
+@pytest.mark.parametrize(
+    ("errors", "said"),
+    [
+        ([], "0 fine, 0 failed"),
+        ([ServerError("s"), NotFoundError("n"), ServerError("s")], "0 fine, 3 failed (2 ServerError; 1 NotFoundError)"),
+        ([NotAttemptedError("x")], "0 fine, 1 failed (1 not attempted)"),
+        (
+            [NotAttemptedError("x", reason=AuthenticationError("no\x1b[2J such key", status=401)), ServerError("s")],
+            "0 fine, 2 failed (AuthenticationError: no such key (401); 1 ServerError; 1 not attempted)",
+        ),
+    ],
+)
+def test_a_tally_counts_by_kind(errors, said, capsysbinary):
+    """Most frequent first, the cause before all, and nothing that a terminal obeys."""
+    tally = batch.Tally(Display())
+    for place, error in enumerate(errors):
+        tally.write(Outcome(id=f"ana_{place}", error=error))
+    assert str(tally) == said
+
+
 @pytest.mark.parametrize("command", ["get", "wait"])
 async def test_an_id_that_cannot_be_is_refused_before_anything_is_sent(kallglot, command):
     """On the command line it is a mistake of usage: exit code 2, one line, no request."""
@@ -231,7 +273,7 @@ async def test_what_settles_in_the_moment_of_ctrl_c_is_written(capsysbinary):
         await batch.wait(["ana_1", "ana_2", "ana_3"], Settling(), **options)
     out, err = capsysbinary.readouterr()
     assert [json.loads(line)["id"] for line in out.splitlines()] == ["ana_1", "ana_2"]
-    assert err == b"interrupted: 2 fine, 0 failed\n"
+    assert err == b"interrupted: 2 fine, 0 failed, 1 pending\n"
 
 
 @pytest.mark.parametrize(
@@ -244,7 +286,10 @@ async def test_what_settles_in_the_moment_of_ctrl_c_is_written(capsysbinary):
         (["wait", "ana_1", "--api-key", "key"], "the API key is malformed"),
         (["wait", "ana_1", "--api-key", "sk_test_1", "--base-url", "http://example.org"], "use https"),
         (["wait", "ana_1", "--api-key", "sk_test_1", "--max-in-flight", "0"], "max_in_flight is a whole number"),
-        (["get", "ana_1", "--api-key", "sk_test_1", "--rate-limit", "0"], "a rate limit needs a whole number"),
+        (
+            ["get", "ana_1", "--api-key", "sk_test_1", "--rate-limit", "0"],
+            "a rate limit's number of requests is a whole",
+        ),
         (["wait", "ana_1", "--timeout", "soon"], "--timeout"),
         (["wait", "ana_1", "--timeuot", "1"], "Did you mean --timeout? See: kallglot wait --help"),
         (["wait", "--api-key", "sk_test_1", "--", "-"], "ids[0]: '-' is not an analysis id"),
@@ -253,6 +298,19 @@ async def test_what_settles_in_the_moment_of_ctrl_c_is_written(capsysbinary):
         (["emulator", "--port", "70000"], "Must be <= 65535"),
         (["emulator", "--failure-rate", "2"], "failure_rate"),
         (["demo", "--analyses", "0"], "Must be >= 1"),
+        (["xyz"], "Choose from: webhook, get, wait, analyze, show, transcript, recording, emulator, demo, completion."),
+        (["recording", "upload"], "Choose from: download. See: kallglot recording --help"),
+        (["webhook", "xyz"], "Choose from: verify."),
+        (["demo", "--xyz"], "Choose from: --analyses, --seed, --json, --quiet."),
+        (["wait", "ana_1", "--xyz=3"], "--total-timeout, --quiet, --api-key"),
+        (["completion", "bash", "--xyz"], "Unknown option: --xyz. See:"),
+        (["transcript", "sess_1", "--format", "pdf"], '"json", "text", "srt", "vtt"'),
+        (["emulator", "--fault", "xyz"], "reset, "),
+        (["emulator", "--fault", "status:xyz=1"], "rate, id, operation, times"),
+        (["emulator", "--fault", "status:operation=xyz"], "; there are analyses.create, analyses.retrieve, "),
+        (["emulator", "--fault", '{"kind":"xyz"}'], "; there are status, "),
+        (["emulator", "--fault", '{"kind":"status","xyz":1}'], "; there are kind, rate, id, operation, times"),
+        (["emulator", "--fault", "status:status=xyz"], "Expected `int | null`, got `str` - at `$.status`"),
     ],
 )
 def test_a_mistake_of_usage_is_one_line_and_exit_code_2(argv, message, monkeypatch, capsys):

@@ -166,10 +166,10 @@ def test_a_card_tells_the_story_of_the_sample():
         "             • two",
         "Outcome      resolved",
         "Sentiment    ▁▅█  +0.72",
-        "Key moments  3/3 positive peak: Solved",
+        "Key moments  • 3/3 positive peak: Solved",
         "To do        • Call back (agent, due 2026-03-28)",
         "             • (no description) (no due date)",
-        "Talk ratio   agent 55 % ████████████████░░░░░░░░░░░░░░ 45 % customer",
+        "Talk ratio   ████████████████░░░░░░░░░░░░░░  agent 55 %, customer 45 %",
         "Quality      score 85, on hold 0 s",
         "Topics       order status 95%, other",
     ]

@@ -10,7 +10,7 @@ from kallglot_async.cli.ids import lines_of, open_source
 
 
 async def read(path):
-    with open_source([], str(path)) as source:
+    with open_source([], path) as source:
         return [id async for id in source]
 
 

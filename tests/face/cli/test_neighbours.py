@@ -5,6 +5,7 @@ import json
 import os
 
 import pytest
+from support.processes import posix, process
 
 from kallglot_async.cli import main
 from kallglot_async.emulator import Emulator, Fault
@@ -55,12 +56,43 @@ async def test_text_and_subtitles_are_printed_as_they_are(kallglot, format, star
         assert out.endswith(b"\n")
 
 
-async def test_a_terminal_obeys_nothing_in_a_transcript(kallglot):
-    """Escape sequences of a server are taken out, line by line."""
-    fault = Fault(kind="html", body="agent: \x1b[2Jhello\n\nnext\x07\u202e\n")
-    async with serving(faults=[fault]) as emulator:
-        code, out, _ = await kallglot(emulator, "transcript", *emulator.sessions.seed(1), "--format", "text")
-        assert (code, out) == (0, b"agent: hello\n\nnext\n")
+SUBTITLES = (
+    "1\n00:00:00,000 --> 00:00:02,000\nfirst\u2028\u2028second \u200f\u05e9\u05dc\u05d5\u05dd\u200f (\u202bx\u202c)\n"
+    "  - indented\n\n"
+    "2\n00:00:03,000 --> 00:00:04,000\nnext\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("format", "text"),
+    [
+        ("srt", SUBTITLES),
+        ("srt", SUBTITLES.replace("\n", "\r\n")),
+        ("srt", "1\n00:00:00,000 --> 00:00:02,000\nno line end, a form feed\f, a next line\x85 and a tab\t"),
+        ("vtt", "WEBVTT\n\n\n1\n00:00.000 --> 00:02.000\n\u2066<v agent>\u2069 \r\n"),
+        ("text", "agent: \x1b[2Jhello\n\n\tnext\x07\u202e  \n\n"),
+        ("text", ""),
+    ],
+)
+async def test_a_file_gets_what_the_server_wrote(kallglot, format, text):
+    """Byte for byte: no mark, blank or line end is added, taken or changed."""
+    async with serving(faults=[Fault(kind="html", body=text)]) as emulator:
+        argv = ["transcript", *emulator.sessions.seed(1), "--format", format]
+        assert await kallglot(emulator, *argv) == (0, text.encode(), "")
+
+
+@posix
+async def test_a_terminal_obeys_nothing_in_a_transcript():
+    """Escape sequences of a server are taken out there, line by line."""
+    async with serving(faults=[Fault(kind="html", body="agent: \x1b[2Jhello\n\nnext\x07\u202e\n")]) as emulator:
+        leader, follower = os.openpty()
+        argv = ["transcript", *emulator.sessions.seed(1), "--format", "text"]
+        async with process(*argv, server=emulator, stdout=follower) as child:
+            os.close(follower)
+            shown = await asyncio.to_thread(os.read, leader, 1000)
+            assert await child.wait() == 0
+        os.close(leader)
+    assert shown == b"agent: hello\r\n\r\nnext\r\n"
 
 
 async def test_a_transcript_that_is_not_there(kallglot):

@@ -64,7 +64,8 @@ async def test_ctrl_c_leaves_what_had_settled():
         assert child.returncode == 130
         assert out == b""
         assert {line["id"] for line in lines if line["analysis"]["status"] == "complete"} == settled
-        assert err.decode().splitlines()[-1] == f"interrupted: {len(settled)} fine, 0 failed"
+        pending = len(ids) - len(settled)
+        assert err.decode().splitlines()[-1] == f"interrupted: {len(settled)} fine, 0 failed, {pending} pending"
         assert b"Traceback" not in err
 
 
@@ -257,3 +258,12 @@ async def test_a_fault_that_does_not_exist_is_exit_code_2():
     assert (status, out) == (2, "")
     assert err.startswith("kallglot: there is no fault 'meteor'; there are bad_utf8, ")
     assert err.count("\n") == 1
+
+
+async def test_the_package_itself_is_the_command_line():
+    """`python -m kallglot_async` is `kallglot`, for where no script is on the path: exit codes and messages too."""
+    code = "import runpy; runpy.run_module('kallglot_async', run_name='__main__', alter_sys=True)"
+    assert await finish("--version", code=code) == (0, f"{kallglot_async.__version__}\n", "")
+    status, out, err = await finish("get", "no id", code=code)
+    assert (status, out) == (2, "")
+    assert err.startswith("kallglot: ")

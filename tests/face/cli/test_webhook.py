@@ -13,6 +13,8 @@ from support.payloads import PAYLOADS
 
 import kallglot_async
 from kallglot_async.cli import main
+from kallglot_async.cli.webhook import MOST_BYTES
+from kallglot_async.receivers._reception import MAX_BODY
 from kallglot_async.webhooks import sign
 
 SECRET = "whsec_test_secret"
@@ -97,6 +99,33 @@ def test_the_tolerance_can_be_chosen(verify):
     assert verify(header=header) == 1
     assert verify("--tolerance", "1100", header=header) == 0
     assert verify("--tolerance", "none", header=sign(BODY, SECRET, now=0)) == 0
+
+
+@pytest.mark.parametrize("place", ["body.json", "-"])
+def test_what_a_receiver_would_not_read_is_refused(place, monkeypatch, tmp_path, capsys):
+    """The cap is theirs, to the byte, for a file and for standard input."""
+    assert MOST_BYTES == MAX_BODY
+    monkeypatch.setenv("HOOK_SECRET", SECRET)
+    monkeypatch.chdir(tmp_path)
+    frame = b'{"id":"evt_1","type":"test","pad":"%s"}'
+    for padding, code in ((MAX_BODY - len(frame) + 2, 0), (MAX_BODY - len(frame) + 3, 1), (3 * MAX_BODY, 1)):
+        body = frame % (b"x" * padding)
+        Path("body.json").write_bytes(body)
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(body)))
+        header = sign(body, SECRET, now=time.time())
+        argv = ["webhook", "verify", "--header", header, "--secret-env", "HOOK_SECRET", place, "--json"]
+        assert main(argv) == code
+        said = json.loads(capsys.readouterr().out)
+        assert said["accepted"] == (code == 0)
+    assert "more than 1048576 bytes" in said["error"]["message"]
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs /dev/zero")
+def test_an_endless_body_ends(monkeypatch, capsys):
+    """It is read up to the cap."""
+    monkeypatch.setenv("HOOK_SECRET", SECRET)
+    assert main(["webhook", "verify", "--header", "t=1,v1=00", "--secret-env", "HOOK_SECRET", "/dev/zero"]) == 1
+    assert "more than 1048576 bytes" in capsys.readouterr().err
 
 
 def test_several_secrets_can_be_named(verify):

@@ -1,0 +1,66 @@
+"""The standard streams, any of which may be closed, full, or read by nobody any more.
+
+Standard output has the data: what cannot be written there ends the command. Standard error has words for people:
+that nobody hears them costs no data and changes no exit code.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from typing import IO
+
+__all__ = ["drop", "fill_closed", "has_output", "tell", "write_line"]
+
+
+def fill_closed() -> None:
+    """Put nothing in the place of standard streams that are closed.
+
+    The next file or connection would get a closed one's number, and whatever writes to standard error then, an
+    interpreter that crashes for example, would write into it.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+
+
+def has_output() -> bool:
+    """Whether there is a standard output; with `>&-` there is none."""
+    return sys.stdout is not None
+
+
+def write_line(line: bytes) -> None:
+    """Write to standard output and flush it, so that a reader has it now. The bytes are written as they are.
+
+    Raises:
+        BrokenPipeError: Nobody reads any more.
+        OSError: There is no standard output, or it is full.
+    """
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, "it is closed")
+    sys.stdout.buffer.write(line)
+    sys.stdout.buffer.flush()
+
+
+def tell(text: str) -> None:
+    """Print a line for people to standard error; if nobody can hear it, it is not said."""
+    if sys.stderr is None:  # `print` would take standard output then
+        return
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        drop(sys.stderr)
+
+
+def drop(stream: IO[str] | None) -> None:
+    """Send what a stream still holds nowhere: its reader has gone, and the interpreter flushes it at exit."""
+    if stream is None:
+        return
+    try:
+        number = stream.fileno()
+    except (OSError, ValueError):  # a stand-in without one, as tests and notebooks have; it keeps nothing back
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, number)
+    os.close(nowhere)
