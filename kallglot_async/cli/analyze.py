@@ -75,13 +75,11 @@ async def analyze(
     # Said with the first request, as a kill leaves no time for it: without the name, another run would request, and
     # pay for, the same once more.
     async with connection.client(on_event=_once(RequestEvent, lambda: display.say(hint))) as client:
-        tally = Tally(display)
-        total = len(set(source)) if isinstance(source, list) else None
+        tally = Tally(display, source)
 
         def write(outcome: Outcome) -> None:
             tally.write(outcome)
-            tally.pending = None if total is None else total - tally.written
-            display.update(tally.written, total, f"{tally.failed} failed" if tally.failed else "")
+            display.update(tally.written, tally.total, f"{tally.failed} failed" if tally.failed else "")
 
         with shown(display, tally, hint=hint if quiet else ""):
             await client.analyze_many(

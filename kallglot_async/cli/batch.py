@@ -20,14 +20,20 @@ __all__ = ["Tally", "get", "shown", "wait"]
 
 
 class Tally:
-    """Writes outcomes and counts them."""
+    """Writes outcomes and counts them.
 
-    def __init__(self, display: Display) -> None:
+    Args:
+        display: How lines get to standard output.
+        source: Where the ids come from.
+    """
+
+    def __init__(self, display: Display, source: Source) -> None:
         self._display = display
         self._errors: Counter[str] = Counter()
         self._reason: KallglotError | None = None  # what ended the batch
         self.written = 0
-        self.pending: int | None = None  # ids without an outcome, where that is known
+        # Of a file nobody knows it before its end: it is read as there is room for more.
+        self.total = len(set(source)) if isinstance(source, list) else None
 
     def write(self, outcome: Outcome) -> None:
         """Write the outcome's line."""
@@ -67,7 +73,7 @@ async def wait(
     """
     async with connection.client() as client:
         display = open_display("waiting", quiet=quiet)
-        tally = Tally(display)
+        tally = Tally(display, source)
         call = client.as_completed(
             source, timeout=timeout, total_timeout=total_timeout, on_progress=show_progress(display)
         )
@@ -81,7 +87,7 @@ async def wait(
                     progress = finished.progress()
                     while tally.written < progress.settled + progress.failed:
                         tally.write(await anext(finished))
-                    tally.pending = progress.pending
+                    tally.total = tally.written + progress.pending
                     raise
     return 1 if tally.failed else 0
 
@@ -90,13 +96,11 @@ async def get(source: Source, connection: Connection, *, timeout: float | None, 
     """Fetch every id of the source once, write its outcome when it is known, and return the exit code."""
     async with connection.client() as client:
         display = open_display("fetching", quiet=quiet)
-        tally = Tally(display)
-        total = len(set(source)) if isinstance(source, list) else None
+        tally = Tally(display, source)
 
         def write(outcome: Outcome) -> None:
             tally.write(outcome)
-            tally.pending = None if total is None else total - tally.written
-            display.update(tally.written, total, "")
+            display.update(tally.written, tally.total, "")
 
         with shown(display, tally):
             await client.analyses.retrieve_many(
@@ -115,7 +119,8 @@ def shown(display: Display, tally: Tally, *, hint: str = "") -> Iterator[None]:
         with display:
             yield
     except asyncio.CancelledError:
-        display.say(f"interrupted: {tally}" + ("" if tally.pending is None else f", {tally.pending} pending"))
+        pending = "" if tally.total is None else f", {tally.total - tally.written} pending"
+        display.say(f"interrupted: {tally}{pending}")
         if hint:
             tell(hint)
         raise

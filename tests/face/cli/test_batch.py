@@ -157,7 +157,7 @@ async def test_a_summary_names_the_cause_before_its_consequences(kallglot, comma
 )
 def test_a_tally_counts_by_kind(errors, said, capsysbinary):
     """Most frequent first, the cause before all, and nothing that a terminal obeys."""
-    tally = batch.Tally(Display())
+    tally = batch.Tally(Display(), [])
     for place, error in enumerate(errors):
         tally.write(Outcome(id=f"ana_{place}", error=error))
     assert str(tally) == said

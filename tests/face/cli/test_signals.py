@@ -8,7 +8,7 @@ import pytest
 from support.processes import RUN, finish, half_ready, posix, process, ready
 
 from kallglot_async.cli import signals
-from kallglot_async.emulator import Emulator, Latency
+from kallglot_async.emulator import Emulator, Fault, Latency
 
 pytestmark = posix
 HINT = "nothing is requested twice by another run with --batch "
@@ -71,6 +71,20 @@ async def test_the_quiet_hear_the_name_when_they_are_interrupted():
         _, err = await child.communicate()
     assert child.returncode == 143
     assert err.decode().startswith(HINT)
+
+
+@slow
+@pytest.mark.parametrize("argv", [["get"], ["wait"], ["analyze", "--analyses", "summary"]])
+async def test_what_is_pending_is_counted_before_anything_has_settled(argv):
+    """Each id once, however often it was given; of a file or a pipe as many as were taken in."""
+    hang = Fault(kind="hang")
+    ids = ["sess_1", "sess_2", "sess_1"] if argv[0] == "analyze" else ["ana_1", "ana_2", "ana_1"]
+    async with Emulator(plan="unlimited", faults=[hang]) as server, process(*argv, *ids, server=server) as child:
+        await until(lambda: server.journal.total >= 2)
+        child.terminate()
+        _, err = await child.communicate()
+    assert child.returncode == 143
+    assert err.decode().splitlines()[-1] == "interrupted: 0 fine, 0 failed, 2 pending"
 
 
 @slow
