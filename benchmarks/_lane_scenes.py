@@ -50,7 +50,7 @@ class Counter:
     skew: float = 0.0  # seconds by which the clock of the counter is ahead of the clock of `Date`
     off: float = 0.37  # seconds by which its windows end before a whole second: rounding shows
     rounds_down: bool = False  # whether the announced reset does; `Date` always does
-    silence: Callable[[float], bool] = lambda now: False  # whether the answer of that moment announces nothing
+    tells_nothing: bool = False  # whether only its refusals show that there is a limit
     now: Callable[[], float] = field(default=lambda: asyncio.get_running_loop().time())
     accepted: int = 0
     refused: int = 0
@@ -77,7 +77,7 @@ class Counter:
         left = max(0.0, reset - math.floor(now))
         figures = RateFigures(self.limit, self._window.remaining(counted), float(reset), left)
         retry_after = float(max(1, math.ceil(wait - 1e-6))) if wait else None
-        return None if self.silence(now - EPOCH) else figures, retry_after
+        return None if self.tells_nothing else figures, retry_after
 
 
 async def one_request(lane: Lane, counter: Counter, urgency: Urgency, draw: random.Random) -> None:
@@ -157,7 +157,7 @@ def _uses(cases: Mapping[str, Callable[[], Counter]], urgency: Urgency, seeds: r
 
 def _limits(*, tells_nothing: bool) -> dict[str, Callable[[], Counter]]:
     def counter(limit: int, period: float, kind: WindowKind) -> Counter:
-        return Counter(limit, period, kind, silence=lambda now: tells_nothing)
+        return Counter(limit, period, kind, tells_nothing=tells_nothing)
 
     cases: dict[str, Callable[[], Counter]] = {str(kind): partial(counter, *LIMIT, kind) for kind in WINDOWS}
     return cases | {"50/s": partial(counter, 50, 1.0, "fixed")}
@@ -222,21 +222,3 @@ def unannounced(seeds: range) -> Figures:
     shared = partial(use, urgency=Urgency.PACED, seconds=900.0, warm=120.0, clients=3)
     make = _limits(tells_nothing=True)["fixed"]
     return figures | named("fixed, three", mean_of(shared(make(), seed=seed) for seed in seeds))
-
-
-def silent(seeds: range) -> Figures:
-    """Demand that spends each window at once; answers lack figures: some of them, or all from the third minute on."""
-
-    def lacking(share: float) -> Callable[[], Counter]:
-        def make() -> Counter:
-            draw = random.Random(7)
-            return Counter(*LIMIT, silence=lambda now: draw.random() < share)
-
-        return make
-
-    cases: dict[str, Callable[[], Counter]] = {
-        "1 in 3 lack": lacking(1 / 3),
-        "3 in 4 lack": lacking(3 / 4),
-        "none any more": partial(Counter, *LIMIT, silence=lambda now: now > 150.0),
-    }
-    return _uses(cases, Urgency.DIRECT, seeds, 10)

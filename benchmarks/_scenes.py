@@ -52,7 +52,7 @@ def burst(seeds: range) -> Figures:
     storms = []
     for seed in seeds:
         jobs = policies.batch(400, policies.between(2.0, 8.0), seed, age_known=False)
-        storms.append(simulate(policies.queue("learned", PollModel(), seed), Window(50, 1.0), jobs, tells_took=True))
+        storms.append(simulate(policies.queue("learned", PollModel()), Window(50, 1.0), jobs, tells_took=True))
     return {
         "makespan": statistics.mean(makespan for _, makespan in runs),
         "requests": statistics.mean(requests for requests, _ in runs),
@@ -85,7 +85,7 @@ def drift(seeds: range) -> Figures:
             before, after = (policies.stream(10.0, 0.1, 0.3, 1000, each) for each in (seed, seed + 1000))
             turn = before[-1].added_at
             jobs = [*before, *(_later(job, turn, factor) for job in after)]
-            result = simulate(policies.queue("learned", PollModel(), seed), Paced(10.0), jobs)
+            result = simulate(policies.queue("learned", PollModel()), Paced(10.0), jobs)
             lags, polls = result.lags[-1000:], result.polls[-1000:]
             runs.append(
                 {"req": statistics.mean(polls), "mean": statistics.mean(lags), "p95": quantile(lags, 0.95) or 0.0}

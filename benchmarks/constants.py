@@ -59,7 +59,6 @@ CONSTANTS = {
         _POLLING,
         derived=(("_STEP", lambda worth: -math.log1p(-worth)),),
     ),
-    "JITTER": Constant(_QUEUE, "share of a step", (0.0, 0.1, 0.5, 0.75), (*_POLLING, _scenes.drift)),
     "FRESH": Constant(
         _QUEUE, "share of the rate", (0.05, 0.1, 0.3, 0.5), (*_POLLING, _scenes.crowded), also=("_waiting.poller",)
     ),
@@ -72,18 +71,14 @@ CONSTANTS = {
     "PRIOR": Constant(_HAZARD, "analyses", (0.0, 1.0, 10.0, 30.0), _LEARNING),
     "_FADE": Constant(_HAZARD, "weight", (0.5 ** (1 / 500), 0.5 ** (1 / 50_000), 1.0), (_scenes.drift,)),
     "_MEMORY": Constant(f"{_HAZARD}:FirstLooks", "weight", (0.0, 0.5, 0.97, 1.0), _FIRST),
-    "_EAGER": Constant(_HAZARD, "answers", (0, 16, 256), (*_LEARNING, _scenes.answers)),
     "_REFIT": Constant(_HAZARD, "answers", (1, 4, 64, 256), (*_LEARNING, _scenes.answers)),
     "GUARD": Constant(_WINDOW, "s", (0.0, 0.4, 0.8, 2.0), (_lane_scenes.spent,)),
     "GUARD_SHARE": Constant(_WINDOW, "part of a window", (2, 10, 50), (_lane_scenes.spent,)),
-    "RUN_LOW": Constant(_WINDOW, "part of a window", (1, 2, 10, 1000), _BUDGET),
     "RUN_LOW_REST": Constant(_WINDOW, "s", (0.0, 2.0, 10.0, 20.0), (_scenes.short_window, *_BUDGET)),
     "KEPT": Constant(_WINDOW, "part of a window", (4, 20, 50, 1000), (_lane_scenes.turns, *_BUDGET)),
     "HEADROOM": Constant(_WINDOW, "part of a window", (10, 25, 100, 1000), (_lane_scenes.paced,)),
-    "SILENCE": Constant(_WINDOW, "answers", (1, 2, 10), (_lane_scenes.silent,)),
     "CUT": Constant(_PROBING, "share of a rate", (0.5, 0.7, 0.9, 0.95), (_lane_scenes.unannounced,)),
     "CREEP": Constant(_PROBING, "part of a rate", (100, 300, 3000, 10_000), (_lane_scenes.unannounced,)),
-    "_LEAD": Constant("_waiting.poller", "round trips", (0.5, 1.0, 1.5, 3.0, 5.0), (_scenes.last_looks,)),
     "_SMOOTHING": Constant("_wire.pipeline", "weight", (0.02, 0.05, 0.5, 1.0), (_scenes.last_looks,)),
     "_OPEN_FOR": Constant("_waiting.analyze_many", "s", (10.0, 20.0, 30.0, 60.0, 120.0), (_scenes.orders,)),
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import random
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -20,8 +19,7 @@ BAR_BYTES = 300
 
 
 def _queue() -> PollQueue:
-    draw = random.Random(7).random
-    return PollQueue(PollModel(), schedule=PollSchedule.learned(), timeout=120.0, random=draw)
+    return PollQueue(PollModel(), schedule=PollSchedule.learned(), timeout=120.0)
 
 
 def _bytes_each(build: Callable[[], object], number: int) -> float:

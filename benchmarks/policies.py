@@ -75,9 +75,9 @@ SCHEDULES = {
 }
 
 
-def queue(policy: str, model: PollModel, seed: int) -> PollQueue:
+def queue(policy: str, model: PollModel) -> PollQueue:
     """Return a fresh queue of that policy."""
-    return PollQueue(model, schedule=SCHEDULES[policy], timeout=None, random=random.Random(seed).random)
+    return PollQueue(model, schedule=SCHEDULES[policy], timeout=None)
 
 
 def quantile(values: list[float], share: float) -> float:
@@ -113,7 +113,7 @@ def steady(rate: float, load: float, sigma: float, policy: str, count: int, seed
     """One policy on one stream; the first tenth, in which the law is learned, does not count."""
     model = Oracle(sigma) if policy == "oracle" else PollModel()
     limiter: Limiter = Window(round(rate * 60.0), 60.0) if window else Paced(rate)
-    result = simulate(queue(policy, model, seed), limiter, stream(rate, load, sigma, count, seed))
+    result = simulate(queue(policy, model), limiter, stream(rate, load, sigma, count, seed))
     first = count // 10
     return row(
         f"steady, {'window' if window else 'even pace'}",
@@ -153,7 +153,7 @@ def burst(count: int, rate: float, policy: str, seed: int) -> tuple[int, float]:
     """Requests, and makespan over the longer of (ids / rate) and the last completion."""
     jobs = batch(count, lambda draw: log_normal(draw, 0.6), seed, age_known=False)
     model = Oracle(0.6) if policy == "oracle" else PollModel()
-    result = simulate(queue(policy, model, seed), Paced(rate), jobs)
+    result = simulate(queue(policy, model), Paced(rate), jobs)
     return result.requests, result.finished_at / max(count / rate, max(job.ready_at for job in jobs))
 
 
@@ -182,7 +182,7 @@ def documented(policy: str, laws: list[Law], seed: int, *, age_known: bool) -> t
     for i, takes in enumerate(laws):
         jobs = batch(60, takes, 1000 * seed + i, age_known=age_known)
         window = Window(150, 60.0)
-        result = simulate(queue(policy, model, seed + i), window, jobs, tells_took=True)
+        result = simulate(queue(policy, model), window, jobs, tells_took=True)
     return result, window
 
 
@@ -229,7 +229,7 @@ def storm_rows(*, quick: bool, seed: int) -> list[Row]:
     for case, limiter in limiters.items():
         for policy in ("2-second loop", "back-off", "learned"):
             jobs = batch(400, between(2.0, 8.0), seed, age_known=False)
-            result = simulate(queue(policy, PollModel(), seed), limiter(), jobs, tells_took=True)
+            result = simulate(queue(policy, PollModel()), limiter(), jobs, tells_took=True)
             figures = {"delivered": len(result.lags), "requests": result.requests, "wall": result.finished_at}
             rows.append(row("storm", case, policy, **figures))
     return rows
@@ -242,7 +242,7 @@ def single_rows(*, quick: bool, seed: int) -> list[Row]:
         model, results = PollModel(), []
         for i in range(20 if quick else 100):
             jobs = batch(1, between(22.0, 30.0), seed + i, age_known=False)
-            results.append(simulate(queue(policy, model, seed + i), Window(150, 60.0), jobs, tells_took=True))
+            results.append(simulate(queue(policy, model), Window(150, 60.0), jobs, tells_took=True))
         delays = [delay for result in results for delay in result.lags]
         figures = {
             "requests_each": statistics.mean(result.requests for result in results),

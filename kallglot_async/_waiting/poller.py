@@ -31,7 +31,6 @@ from kallglot_async.models import Analysis, Outcome, PollEvent
 __all__ = ["Poller", "elapsed_of", "polls_of", "timed_out"]
 
 _SHORTEST_LEAD = 0.1  # seconds before a deadline at which the last look is sent, at least
-_LEAD = 2.0  # round trips before it, where that is longer
 _LOOK_AGAIN = 0.5  # seconds between two looks at a poll that is not due, while no rate is known
 _GRACE = 10.0  # seconds after the first 404 for what was created here in which it only means "not visible yet"
 _ECHO = 2.0  # seconds after which an announced analysis that the API still shows running is looked at again
@@ -77,7 +76,6 @@ class Poller:
             hub.model,
             schedule=options.schedule,
             timeout=options.timeout,
-            random=hub.random,
             lead=_SHORTEST_LEAD,
             from_add=options.from_add,
         )
@@ -249,7 +247,7 @@ class Poller:
         self._pipeline.observer.emit(
             PollEvent, id=entry.id, status=analysis.status.value, polls=entry.polls, elapsed=elapsed_of(entry)
         )
-        self._queue.lead = max(_SHORTEST_LEAD, _LEAD * self._pipeline.round_trip)
+        self._queue.lead = max(_SHORTEST_LEAD, self._pipeline.round_trip)
         age, hint = self._when(analysis, response)
         if not analysis.is_settled:
             self._queue.on_pending(entry, now, age=age, hint_in=hint)

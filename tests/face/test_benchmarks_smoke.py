@@ -129,7 +129,7 @@ def test_the_sweep_command_prints_a_line_for_each_value(monkeypatch, capsys):
 @pytest.mark.parametrize("tells", [True, False], ids=["announced", "not announced"])
 def test_a_lane_with_endless_demand_uses_most_of_a_limit_and_no_more(tells):
     """10 requests a second, refused seldom: by the figures where there are any, by refusals where there are none."""
-    counter = _lane_scenes.Counter(50, 5.0, silence=lambda now: not tells)
+    counter = _lane_scenes.Counter(50, 5.0, tells_nothing=not tells)
     figures = _lane_scenes.use(counter, Urgency.PACED, 7, 20.0, 10.0)
     assert 60.0 < figures["used%"] <= 100.0
     assert figures["refused%"] <= (0.0 if tells else 5.0)

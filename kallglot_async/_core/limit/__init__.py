@@ -43,10 +43,8 @@ What the numbers are, and why:
               ROUNDING              1 s      by which whole-second headers can overstate the time left
               SHORT_PERIOD          10 s     of a shorter window that second is too much to be left in an interval
               SAME_RESET            0.5 s    half the unit of a reset: two resets that differ by less are one
-              SILENCE               3        answers without figures; one page of some gateway's is not the API's word
               KEPT                  1 in 10  of a window is not spent ahead, for who comes later
               HEADROOM              1 in 50  is left unused by paced polls
-              RUN_LOW               1 in 4   is kept from polls that would leave fewer requests than ids are open
               RUN_LOW_REST          5 s      a nearer reset is not known well enough to run low towards it
               GUARD, GUARD_SHARE    1.2 s    past a reset, at most 1/5 of a window: a second of rounding, and skew
               MOST_LOST             1,000    losses are told apart, so that an outage costs no memory

@@ -18,10 +18,8 @@ DOCUMENTED_PERIOD = 60.0  # seconds; "requests per minute" in every table of the
 ROUNDING = 1.0  # seconds by which whole-second headers can overstate the time left
 SHORT_PERIOD = 10.0  # seconds; of a shorter window, a second of rounding is too much to be left in an interval
 SAME_RESET = 0.5  # seconds by which two resets of one window may differ: half the unit they are told in
-SILENCE = 3  # answers in a row without figures after which a server is taken to announce none any more
 KEPT = 10  # one request in so many of a window is not spent ahead of the pace, so that who comes later gets a turn
 HEADROOM = 50  # one request in so many is left unused by paced polls
-RUN_LOW = 4  # one request in so many of a window is kept from polls that would run it low
 RUN_LOW_REST = 5.0  # seconds; a reset that is nearer is not known well enough to run low towards it
 GUARD = 1.2  # seconds past the announced reset before a spent window is probed: rounding, and the clocks' skew
 GUARD_SHARE = 5  # but no more than one in so many of a window: a short one would be lost to waiting
@@ -43,7 +41,6 @@ class Window:
         "_reopens_at",
         "_reset",
         "_resets_at",
-        "_silent",
         "in_flight",
         "is_rolling",
         "is_ruling",
@@ -65,7 +62,6 @@ class Window:
         self._longest_rest = 0.0  # the longest time to a reset that was seen
         self._lost: deque[int] = deque(maxlen=MOST_LOST)  # the events of losses that no figure covers yet
         self._probe_out = False
-        self._silent = 0  # answers in a row that announced nothing
         self._pace = Pace()
         # A sliding window or a token bucket: its reset moves by less than the longest rest that was seen.
         self.is_rolling = False
@@ -92,11 +88,9 @@ class Window:
     def can_run_low(self, now: float) -> bool:
         """Whether polls may spend the window below one request for each pending id.
 
-        Not its last quarter, and not where no moment of renewal is known: rounding hides it, or it is rolling.
+        Not where no moment of renewal is known: rounding hides it, or it is rolling.
         """
-        if self.limit is None or self.is_rolling or self.resets_in(now) < RUN_LOW_REST:
-            return False
-        return self.available > self.limit / RUN_LOW
+        return self.limit is not None and not self.is_rolling and self.resets_in(now) >= RUN_LOW_REST
 
     def interval(self, now: float) -> float:
         """Seconds between two paced polls."""
@@ -158,9 +152,8 @@ class Window:
             self._adopt(ticket, now, figures)
             return
         self._remaining = max(0, self._remaining - 1)
-        self._silent += 1
-        if self._silent >= SILENCE and ticket.is_probe:
-            self.limit = None  # the server has stopped announcing; one page without headers would not say so
+        if ticket.is_probe:
+            self.limit = None  # the server has stopped announcing: the next figure brings the limit back
         self.is_ruling = self.limit is not None
 
     def on_refused(self, ticket: Ticket, now: float, figures: RateFigures | None, until: float) -> None:
@@ -195,7 +188,6 @@ class Window:
             self._probe_out = False
 
     def _adopt(self, ticket: Ticket, now: float, figures: RateFigures) -> None:
-        self._silent = 0
         # Resets are compared on the server's own clock, as sent: our estimates of one moment differ by a second.
         is_newer = figures.reset > self._reset + SAME_RESET
         is_later = ticket.event >= self._figure_event

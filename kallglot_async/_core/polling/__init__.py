@@ -10,11 +10,11 @@ The waiting rules
    its seconds to the exposure; "settled" is spread over the ages since the id was last seen running, or counted at
    the age that the answer tells. Without data the chance is 1/age, which makes the schedule exponential back-off.
    Age counts from the creation where it is known, else from the moment the id was added.
-2. Key. An id is due once its hazard, summed since it was last seen running, has grown by -ln(1 - WORTH), give or take
-   JITTER of that: a poll then finds it settled with a probability of about WORTH. Never sooner than MIN_GAP after the
-   last look. What is due by an old key, but not by what was learned since, is put back.
+2. Key. An id is due once its hazard, summed since it was last seen running, has grown by -ln(1 - WORTH): a poll
+   then finds it settled with a probability of about WORTH. Never sooner than MIN_GAP after the last look. What is due
+   by an old key, but not by what was learned since, is put back.
 3. Slot. A granted slot goes to the first of: a last look that is due; the id with the smallest key, if that has come;
-   the id seen longest ago, if that was pending / (FRESH * rate) seconds ago, or if it is overdue by the law as it is
+   the id seen longest ago, if that was pending / (FRESH * rate) seconds ago, or if it is due by the law as it is
    now. Otherwise it stays unused: a poll that is not worth a request is not sent, however many there are.
 4. First looks. An id of unknown age may have settled long ago, so it is due when it is added, as long as such looks
    found theirs settled. Where they found theirs running, it is taken to be as young as it can be; FIRST_LOOKS of the
@@ -41,8 +41,6 @@ at 10 requests/s.
 
 WORTH 0.25, probability. At 10 % load 4.2 requests an analysis, 8.8 at 0.1. At 0.4 the mean delay at 30 % load is 6.4 s
     instead of 4.5, and p95 after a law that has become slower 31 s instead of 19.
-JITTER 0.25, share of a step. Meant to keep the model from always looking at the same age. The sweep does not
-    distinguish it from 0; from 0.5 on p99 at 30 % load grows (13.9, 15.6, at 0.75 20.9 s).
 SURE 0.95, probability. 200 known ids, 150 requests: p50 16 s with 237 requests, 38 s if nothing goes ahead then; 23 s
     with 248 at 0.9, and 30 s with 260 at 0.7, which spend on misses.
 DEAREST 0.8, probability. Scale, created by the client: p95 6.7 s with 72 requests; 11.2 s with 89 at 0.5, and 17.8 s if
@@ -61,8 +59,8 @@ _FADE 0.5^(1/5000), weight an answer. A stream whose analyses take half as long 
     1.8 s at 0.5^(1/500), which costs the opposite change (2.8 to 3.5 s), and 3.5 s at 0.5^(1/50,000).
 _MEMORY 0.9, weight a look. Scale, known: 101 requests, 129 at 0.5. Those that settled long ago and come last are found
     within 24 s, within 29 s if nothing is forgotten. (One seed.)
-_EAGER 64, _REFIT 16, answers. A fit takes about 30 us: 3 us an answer, 28 at _REFIT 1. Scale, new: p50 5.1 s, 7.6 s at
-    _REFIT 64. _EAGER shows only there: 134 requests without it, 124 with it.
+_REFIT 8, answers. A fit takes about 30 us: 4 us an answer, 26 at _REFIT 1. Scale, new: p50 4.7 s with 128 requests,
+    8.6 s with 136 at 64; 4.5 s with 126 at 1.
 UNKNOWN_GAP 2, s: the documented interval, while no rate is known. PATIENCE 10 refusals, MAX_PUT_BACKS 100 a question:
     bounds, so that a server that only refuses, and a model that has just changed its mind, cost a bounded time.
 """

@@ -37,8 +37,7 @@ DOUBT = 0.2
 PRIOR = 3.0
 _PRIOR_AGES = (22.5, 23.5, 24.5, 25.5, 26.5, 27.5, 28.5, 29.5)
 _FADE = 0.5 ** (1.0 / 5_000)
-_EAGER = 64  # the first so many answers are each in the next figure that is asked for, ...
-_REFIT = 16  # ... later ones once there are so many of them (a fit takes about 30 us)
+_REFIT = 8  # answers that a fit waits for, as it takes about 30 us
 
 
 class _Integral:
@@ -60,33 +59,20 @@ class _Integral:
 
 
 class _Law:
-    """The law of one kind: events and exposure by age bin, and the hazard fitted to them.
+    """The law of one kind: events and exposure by age bin, and the hazard fitted to them every few answers.
 
-    It is fitted when it is asked for and not as answers come: most answers to one wait are followed by no question.
+    `hazard` is the chance per second of settling, doubts included; `observed` is the same as it was seen.
     """
 
-    __slots__ = ("_answers", "_events", "_exposure", "_hazard", "_observed", "_unfitted")
+    __slots__ = ("_events", "_exposure", "_unfitted", "hazard", "observed")
 
     def __init__(self) -> None:
         self._events = [0.0] * len(_EDGES)
         self._exposure = [0.0] * len(_EDGES)
-        self._answers = 0
         self._unfitted = 0
         for age in _PRIOR_AGES:
             self._add_life(0.0, age, PRIOR / len(_PRIOR_AGES))
         self._fit()
-
-    @property
-    def hazard(self) -> _Integral:
-        """The chance per second of settling, doubts included."""
-        self._fit_if_due()
-        return self._hazard
-
-    @property
-    def observed(self) -> _Integral:
-        """The same as it was seen, without the doubts."""
-        self._fit_if_due()
-        return self._observed
 
     def on_running(self, start: float, end: float) -> None:
         self._expose(start, end, 1.0)
@@ -127,13 +113,8 @@ class _Law:
         self._exposure[last] += (end - _EDGES[last]) * weight
 
     def _count(self) -> None:
-        self._answers += 1
         self._unfitted += 1
-        if self._unfitted >= _REFIT:
-            self._fit()  # also where nobody asks: what is old must fade as the new comes in
-
-    def _fit_if_due(self) -> None:
-        if self._unfitted and self._answers <= _EAGER:
+        if self._unfitted == _REFIT:
             self._fit()
 
     def _fit(self) -> None:
@@ -143,8 +124,8 @@ class _Law:
         self._exposure = [value * fade for value in self._exposure]
         at_risk = [exposure + DOUBT * middle for exposure, middle in zip(self._exposure, _MIDDLES, strict=True)]
         by_bin = list(zip(self._events, at_risk, strict=True))
-        self._hazard = _Integral([(events + DOUBT) / seconds for events, seconds in by_bin])
-        self._observed = _Integral([events / seconds for events, seconds in by_bin])
+        self.hazard = _Integral([(events + DOUBT) / seconds for events, seconds in by_bin])
+        self.observed = _Integral([events / seconds for events, seconds in by_bin])
 
 
 class PollModel:

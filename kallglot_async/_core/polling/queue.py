@@ -4,11 +4,10 @@ How a granted slot is spent (`PollQueue.take`), in this order:
 
 1. Last looks. The final poll of an id is due `lead` seconds before its deadline, so that the answer is in time.
 2. The id that is due first. It is due once its hazard has grown, since it was last seen running, by
-   -ln(1 - WORTH) * (1 +- JITTER): a poll then finds it settled with a probability of about WORTH. The
-   jitter keeps the ids of a batch from being polled in step. An id of unknown age is due when it is added, unless the
-   first looks before it found theirs running (see `_first_look_due`).
+   -ln(1 - WORTH): a poll then finds it settled with a probability of about WORTH. An id of unknown age is due when it
+   is added, unless the first looks before it found theirs running (see `_first_look_due`).
 3. The id seen longest ago, if that was pending / (FRESH * rate) seconds ago, or if by what has been learned since
-   then it is overdue. This fifth of the budget keeps the tail of a batch tight, and bounds what a wrong law costs.
+   then it is due. This fifth of the budget keeps the tail of a batch tight, and bounds what a wrong law costs.
 4. Otherwise none: the slot stays unused.
 
 How a window is spent (`_can_spend`): a request goes ahead of the even pace if, by what has been observed, it finds
@@ -23,7 +22,6 @@ Pure: no clock (`now` is an argument: seconds of a clock that never goes back), 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from heapq import heapify, heappop, heappush, heapreplace
 from math import expm1, inf, log1p
 
@@ -48,7 +46,6 @@ __all__ = ["FRESH", "Entry", "PollModel", "PollQueue", "PollSchedule", "Slot", "
 
 # "The waiting rules" (docstring of the package) have reasons and figures. Without a unit: a probability, or a share.
 WORTH = 0.25  # a poll is worth sending for this chance of finding its id settled
-JITTER = 0.25
 SURE = 0.95  # the chance for which a poll goes ahead though there is no request to spare
 DEAREST = 0.8  # the most that is asked of a poll that goes ahead, however scarce requests are
 FRESH = 0.2  # for looks at the id seen longest ago, whatever the law says of it
@@ -69,14 +66,13 @@ class PollQueue:
         model: What the client has learned; shared by all its queues.
         schedule: How the polls of one id follow each other.
         timeout: Seconds per id counted from its first poll; None: for ever.
-        random: Gives numbers from 0 up to 1, as `random.random` does.
         lead: Seconds before a deadline at which the last look is sent: the round trip, as the caller sees it.
         from_add: Count the timeout from the moment an id is added, as for a single call that must end in time.
     """
 
     __slots__ = (
         "_by_sight", "_deadlines", "_first_look_at", "_first_looks", "_flying", "_from_add", "_heap", "_live",
-        "_model", "_new", "_random", "_schedule", "_timeout", "lead",
+        "_model", "_new", "_schedule", "_timeout", "lead",
     )  # fmt: skip
 
     def __init__(
@@ -85,7 +81,6 @@ class PollQueue:
         *,
         schedule: PollSchedule,
         timeout: float | None,
-        random: Callable[[], float],
         lead: float = 0.25,
         from_add: bool = False,
     ) -> None:
@@ -94,7 +89,6 @@ class PollQueue:
         self._model = model
         self._schedule = schedule
         self._timeout = timeout
-        self._random = random
         self._live = 0
         self._flying = 0
         self._first_looks = FirstLooks()
@@ -366,28 +360,23 @@ class PollQueue:
         if entry is None or entry.seen_at is None:
             return inf, None
         gap = self._model.pending * supply.seconds_per_request(FRESH)
-        seen_age = entry.seen_at - entry.born_at
-        overdue = entry.born_at + self._model.age_after(entry.kind, seen_age, (1.0 + JITTER) * _STEP)
         least = UNKNOWN_GAP if supply.rate == inf else MIN_GAP
-        return max(entry.seen_at + least, min(entry.seen_at + gap, overdue)), entry
+        return max(entry.seen_at + least, min(entry.seen_at + gap, self._key(entry))), entry
 
     def _key(self, entry: Entry) -> float:
         """The moment at which its hazard has grown by the step since it was last seen."""
         seen_age = 0.0 if entry.seen_at is None else entry.seen_at - entry.born_at
-        return entry.born_at + self._model.age_after(entry.kind, seen_age, self._step())
-
-    def _step(self) -> float:
-        return _STEP * (1.0 + JITTER * (2.0 * self._random() - 1.0))
+        return entry.born_at + self._model.age_after(entry.kind, seen_age, _STEP)
 
     def _observed_key(self, entry: Entry) -> float:
         """As `_key`, from what was observed alone: where the server names a moment, guesses do not come before it."""
-        return entry.born_at + self._model.observed_age_after(entry.kind, 0.0, self._step())
+        return entry.born_at + self._model.observed_age_after(entry.kind, 0.0, _STEP)
 
     def _is_worth_it(self, entry: Entry, now: float) -> bool:
         if entry.state <= FIRM or entry.seen_at is None:
             return True
         growth = self._model.growth(entry.kind, entry.seen_at - entry.born_at, now - entry.born_at)
-        return growth >= 0.99 * (1.0 - JITTER) * _STEP  # 0.99: a key may come a rounding early
+        return growth >= 0.99 * _STEP  # 0.99: a key may come a rounding early
 
     # -- spending a window
 

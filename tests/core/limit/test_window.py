@@ -174,10 +174,10 @@ def test_a_reset_that_moves_by_less_than_a_rest_shows_a_rolling_window():
 
 @pytest.mark.parametrize(
     ("remaining", "resets_in", "can"),
-    [(59, 60.0, True), (16, 60.0, True), (15, 60.0, False), (59, 5.0, True), (59, 4.9, False)],
+    [(59, 60.0, True), (1, 60.0, True), (59, 5.0, True), (59, 4.9, False)],
 )
-def test_a_window_may_run_low_but_not_out(remaining, resets_in, can):
-    """The last quarter is for who comes later, and a renewal must be known to better than its own rounding."""
+def test_a_window_may_run_low_while_its_renewal_is_known(remaining, resets_in, can):
+    """However little is left of it, but the renewal must be known to better than its own rounding."""
     assert described(remaining=remaining, resets_in=resets_in).can_run_low(0.0) is can
 
 
@@ -188,12 +188,15 @@ def test_a_rolling_window_never_runs_low():
     assert not window.can_run_low(0.0)
 
 
-def test_one_page_without_headers_does_not_end_the_announcing():
-    """Three answers in a row do: from then on the server is taken at its refusals."""
-    window = described(remaining=0, resets_in=1.0)
-    for place, limit in enumerate((60, 60, None)):
-        window.on_answer(send(window, 10.0 + place), 10.1 + place, None)
-        assert window.limit == limit
+def test_a_probe_that_is_told_nothing_ends_the_announcing_until_the_next_figure():
+    """A page without headers within a window does not: only who opens a new one knows nothing of it."""
+    window = described(remaining=1, resets_in=1.0)
+    window.on_answer(send(window, 0.5), 0.6, None)
+    assert window.limit == 60
+    window.on_answer(send(window, 10.0), 10.1, None)
+    assert window.limit is None
+    window.on_answer(send(window, 11.0), 11.1, figures(remaining=59))
+    assert window.limit == 60
 
 
 def test_an_answer_overtaken_by_a_later_one_does_not_raise_the_figure():

@@ -1,7 +1,5 @@
 """The poll queue, at literal times: which id is polled when, and what each answer changes."""
 
-from collections.abc import Callable
-
 import pytest
 
 from kallglot_async._core.polling.hazard import PollModel
@@ -18,12 +16,9 @@ def make(
     *,
     model: PollModel | None = None,
     timeout: float | None = None,
-    random: Callable[[], float] = lambda: 0.5,
     lead: float = 0.25,
 ) -> PollQueue:
-    return PollQueue(
-        model or PollModel(), schedule=schedule or PollSchedule.learned(), timeout=timeout, random=random, lead=lead
-    )
+    return PollQueue(model or PollModel(), schedule=schedule or PollSchedule.learned(), timeout=timeout, lead=lead)
 
 
 def poll(queue: PollQueue, now: float, supply: Supply = PACED) -> Entry:
@@ -96,13 +91,6 @@ class TestLearned:
         slot = queue.next_slot(100.0, Supply(rate=0.01))
         assert slot is not None
         assert slot.at == pytest.approx(124.0, abs=1.0)
-
-    def test_the_jitter_spreads_the_looks(self) -> None:
-        firsts = []
-        for number in (0.0, 0.999):
-            queue = make(model=knowing(), random=iter([number]).__next__)
-            firsts.append(queue.add("ana_1", "a", 0.0, age=0.0).key)
-        assert 22.0 < firsts[0] < firsts[1] - 0.5 < 26.0
 
     def test_an_age_told_by_the_answer_moves_the_next_look(self) -> None:
         queue = make(model=knowing())

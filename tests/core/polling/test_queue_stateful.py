@@ -1,7 +1,5 @@
 """The poll queue against a model server, whatever the order of answers, refusals, failures and cancellations."""
 
-import random
-
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
 
@@ -30,12 +28,11 @@ class Queues(RuleBasedStateMachine):
 
     flying = Bundle("flying")
 
-    @initialize(schedule=st.sampled_from(SCHEDULES), timeout=st.sampled_from(TIMEOUTS), seed=st.integers(0, 2**16))
-    def start(self, schedule: PollSchedule, timeout: float | None, seed: int) -> None:
+    @initialize(schedule=st.sampled_from(SCHEDULES), timeout=st.sampled_from(TIMEOUTS))
+    def start(self, schedule: PollSchedule, timeout: float | None) -> None:
         self.model = PollModel()
-        draw = random.Random(seed).random
-        self.queue = PollQueue(self.model, schedule=schedule, timeout=timeout, random=draw)
-        self.other = PollQueue(self.model, schedule=PollSchedule.learned(), timeout=None, random=draw)
+        self.queue = PollQueue(self.model, schedule=schedule, timeout=timeout)
+        self.other = PollQueue(self.model, schedule=PollSchedule.learned(), timeout=None)
         self.timeout = timeout
         self.now = 100.0
         self.waiting: set[Entry] = set()
