@@ -195,8 +195,8 @@ class KallglotClient:
     ) -> Outcomes:
         """Wait until all analyses have settled, and return what became of each.
 
-        One scheduler decides which id is worth the next request, and one limiter decides when it may go; a
-        failure of one id never costs another. A 401, 402 or 403 ends the batch: the rest are reported with
+        What the client has learned of analyses decides which id is worth the next request, and its one limiter when
+        it may go; a failure of one id never costs another. A 401, 402 or 403 ends the batch: the rest are reported with
         `NotAttemptedError`. Polls cost no API credits. A cancellation ends every request; what had settled
         by then has been given to `on_outcome`.
 

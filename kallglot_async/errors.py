@@ -83,7 +83,7 @@ class InvalidIdError(ConfigurationError):
     """The text is not an id of the expected kind. Raised before any I/O.
 
     Attributes:
-        id: The offending text as it was given; `<type>` for what is no text.
+        id: The offending text as it was given; `<type>` for what is no text, and `<API key>` for what is a secret.
     """
 
     def __init__(self, message: str = "", *, id: str = "") -> None:
@@ -360,11 +360,12 @@ class WaitTimeoutError(KallglotError, TimeoutError):
 
 
 class NotAttemptedError(KallglotError):
-    """The batch ended before this id got its turn, because of an error that concerns every id.
+    """The batch was over before this id got its turn. Nothing was sent for it, or nothing more.
 
     Attributes:
-        id: The analysis id.
-        reason: The error that ended the batch: 401, 402 or 403.
+        id: The id as it was given: of an analysis, or of a session where analyses were to be requested.
+        reason: The error that concerns every id and ended the batch: 401, 402 or 403. None where the total timeout
+            did.
     """
 
     def __init__(self, message: str = "", *, id: str = "", reason: KallglotError | None = None) -> None:

@@ -20,7 +20,7 @@ broker = InMemoryBroker().with_middlewares(SimpleRetryMiddleware(default_retry_c
 
 @broker.on_event(TaskiqEvents.WORKER_STARTUP)
 async def open_client(state: TaskiqState) -> None:
-    # One client for each worker process: all of its tasks share one rate limit and one scheduler.
+    # One client for each worker process: all of its tasks share one rate limit and what was learned.
     state.kallglot = KallglotClient()
 
 
