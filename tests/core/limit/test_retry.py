@@ -30,6 +30,10 @@ def policy(max_attempts=3, *, random=0.5, capacity=50):
         (errors.ProxyError("refused"), True),
         (errors.ProxyError("x", status=407), False),
         (errors.ProxyError("x", status=502), False),
+        (errors.ServerError("x", status=511), False),
+        (errors.ServerError("x", status=520), True),
+        (errors.ServerError("x", status=530), True),
+        (errors.APIError("x", status=499), True),
         (errors.ResponseBodyError("x", status=200), True),
         (errors.ResponseMismatchError("x", status=200), True),
         (errors.ResponseSchemaError("x", status=200), False),
@@ -66,7 +70,7 @@ def policy(max_attempts=3, *, random=0.5, capacity=50):
     ),
 )
 def test_failure_that_may_pass_is_transient(error, transient):
-    """Lost connections, cut bodies and 408, 425, 500, 502, 503, 504 may pass; what we sent, and TLS, do not."""
+    """Lost connections, cut bodies, 408, 425, 499 and 5xx but 501, 505, 511 pass; what we sent, and TLS, do not."""
     assert is_transient(error) is transient
 
 
@@ -173,9 +177,9 @@ class TestBudget:
         budget = RetryBudget(1)
         assert budget.spend()
         for _ in range(9):
-            budget.on_success()
+            budget.on_answer()
         assert not budget.spend()
-        budget.on_success()
+        budget.on_answer()
         assert budget.spend()
         assert not budget.spend()
 
@@ -183,7 +187,7 @@ class TestBudget:
         """A good day does not pay for a storm of retries."""
         budget = RetryBudget(2)
         for _ in range(1000):
-            budget.on_success()
+            budget.on_answer()
         assert budget.left == 2.0
         assert [budget.spend() for _ in range(3)] == [True, True, False]
 
@@ -192,7 +196,7 @@ class TestBudget:
         budget = RetryBudget(1)
         budget.spend()
         for _ in range(5):
-            budget.on_success()
+            budget.on_answer()
         assert not budget.spend()
         assert budget.left == 0.5
 
@@ -202,7 +206,7 @@ class TestBudget:
         budget, spent, answers = RetryBudget(capacity), 0, 0
         for is_answer in steps:
             if is_answer:
-                budget.on_success()
+                budget.on_answer()
                 answers += 1
             else:
                 spent += budget.spend()
