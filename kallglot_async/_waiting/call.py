@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from bisect import insort
 from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
@@ -21,7 +22,8 @@ import anyio
 from kallglot_async import _clock, errors
 from kallglot_async._alarm import Alarm
 from kallglot_async._checks import check_count, check_seconds, shown
-from kallglot_async._core.polling.pending import Entry
+from kallglot_async._core.polling.pending import LATE, Entry
+from kallglot_async._core.polling.queue import LATE_LOOK
 from kallglot_async._core.polling.schedule import PollSchedule
 from kallglot_async._waiting.claims import Claims, WaitOptions
 from kallglot_async._waiting.endings import elapsed_of, polls_of, timed_out
@@ -215,9 +217,14 @@ class WaitCall:
         next_end = self._poller.next_end(now)
         while self._follow_deadlines and self._follow_deadlines[0][0] <= now:
             at, id = self._follow_deadlines.popleft()
-            if self._follow_ends.get(id) == at:  # not that of an earlier wait for the same id
+            if self._follow_ends.get(id) != at:
+                continue  # that of an earlier wait for the same id
+            if now > at + LATE and id in self._followed:  # nothing here ran: whoever polls it has a late look
+                later = self._follow_ends[id] = now + LATE_LOOK
+                insort(self._follow_deadlines, (later, id))
+            else:
                 self._expire(id)
-        if self._poller.ends_at <= now and self._ending is None:
+        if self._poller.ends_at <= now and self._ending is None and not self._poller.grant_late_looks(now):
             self._abandon(lambda id: timed_out(id, self._known(id)))
         next_follow = self._follow_deadlines[0][0] if self._follow_deadlines else math.inf
         return min(next_end, next_follow, self._poller.ends_at if self._ending is None else math.inf)

@@ -36,7 +36,8 @@ def timed_out(id: str, entry: Entry | None, *, retry_after: float | None = None)
     """Return the error for an id whose time is over, with what its last poll showed."""
     polls, elapsed = polls_of(entry), elapsed_of(entry)
     status = entry.last_status if entry is not None else None
-    seen = f"last seen {status}" if status is not None else "never answered"
+    is_seen = entry is not None and entry.polls > 0 and entry.seen_at is not None
+    seen = f"last seen {status}" if status is not None else "last seen running" if is_seen else "never answered"
     if entry is not None and entry.trouble is not None:
         seen += f"; its last poll failed: {entry.trouble.history[-1]}"
     return errors.WaitTimeoutError(

@@ -21,8 +21,8 @@ from kallglot_async._core.api.ids import check_analysis_id
 from kallglot_async._core.api.meaning import is_still_running
 from kallglot_async._core.api.operation import Response
 from kallglot_async._core.limit.ticket import Ticket, Urgency
-from kallglot_async._core.polling.pending import Entry
-from kallglot_async._core.polling.queue import FRESH, PollQueue
+from kallglot_async._core.polling.pending import LATE, Entry
+from kallglot_async._core.polling.queue import FRESH, LATE_LOOK, PollQueue
 from kallglot_async._core.polling.schedule import Slot, Supply
 from kallglot_async._core.polling.sight import Sight
 from kallglot_async._core.polling.trouble import End, Patience, stranded_at
@@ -88,7 +88,7 @@ class Poller:
         self._turn = anyio.Lock(fast_acquire=True)
         self._due = Alarm()  # the sleeper is the worker whose turn it is
         self._in_flight = self._workers = self._idle = 0
-        self._is_stopped = False
+        self._is_stopped = self._had_late_looks = False
         self.entries: dict[str, Entry] = {}
         self.ends_at = math.inf  # nothing is polled after this moment, on the library's clock
         self.requests = 0
@@ -297,14 +297,9 @@ class Poller:
         if self.entries.get(entry.id) is not entry:
             return  # it had its end while this poll was out
         operation = retrieve_analysis(entry.id)
+        is_own, is_accepted = self._hub.age_of(entry.id) is not None, self._pipeline.is_accepted
         verdict = self._patience.next_look(
-            entry,
-            operation,
-            error,
-            now,
-            probe=self._hub.probe,
-            is_own=self._hub.age_of(entry.id) is not None,
-            is_accepted=self._pipeline.is_accepted,
+            entry, operation, error, now, probe=self._hub.probe, is_own=is_own, is_accepted=is_accepted
         )
         if verdict.end is End.NOTHING:
             self._pipeline.on_retry(operation, error, entry.failures + 1, verdict.again_in)
@@ -345,6 +340,17 @@ class Poller:
             next_at = min(next_at, self._give_up_on_paused(now, pause))
         deadline = self._queue.next_deadline()
         return next_at if deadline is None else min(next_at, deadline)
+
+    def grant_late_looks(self, now: float) -> bool:
+        """Whether the call's end was missed, as nothing here ran: then every id has a last look, within a second."""
+        if self._had_late_looks or now <= self.ends_at + LATE:
+            return False
+        self._had_late_looks = True
+        self.ends_at = now + LATE_LOOK
+        for entry in self.entries.values():
+            self._queue.on_announced(entry, now)
+        self._due.ring()
+        return True
 
     def _give_up_on_paused(self, now: float, pause: float) -> float:
         """End at once what the server's own pause outlasts: no poll can be answered before its deadline.

@@ -45,7 +45,7 @@ class RetryBudget:
 
     Full, it holds `capacity` retries. A retry takes one, an answer of the API (a refusal for rate is none, and neither
     is a 5xx) gives back a tenth of one: once it is empty, a client in an outage sends at most 1.1 times the requests
-    it was asked for. An empty budget ends no wait: its ids are looked at again as `next_look_at` allows, one of all in
+    it was asked for. An empty budget ends no wait: its ids are looked at again as `next_look` allows, one of all in
     each gap. The gap doubles while nobody is answered, to a minute; with the first answer it falls to a second, and
     below that by a tenth with each, so that nobody storms back.
     """
@@ -83,10 +83,13 @@ class RetryBudget:
         if self._tenths < self._capacity:
             self._tenths += 1
 
-    @property
-    def next_look_at(self) -> float:
-        """When an id whose poll failed may be looked at again though the budget does not pay for it."""
-        return self._looked_at + self._gap
+    def next_look(self, key: float) -> float:
+        """When an id may be looked at again that the budget does not pay for; `key`: when it is due by its own pace.
+
+        Once an outage is over, no id waits for its own pace any more.
+        """
+        at = self._looked_at + self._gap
+        return at if self._gap > _SHORTEST_GAP and not self._is_vain else max(key, at)
 
     def on_look(self, now: float) -> None:
         """One is."""

@@ -26,9 +26,9 @@ The waiting rules
    goes ahead, and only while `Supply.can_run_low`: a hit takes its id along, so few are left without a look. All
    other polls keep the even pace.
 6. Hints. `Retry-After` on a pending answer, or its `estimated_completion`, sets the key, but no later than HINT_STEPS
-   steps of the law beyond the last look, or one of what was observed; it is ignored where it names the rest of the
-   rate-limit window. The estimate in the answer to our own create sets the first poll, which comes earlier where the
-   law, by what was observed, says so. What a webhook announces is due at once, and goes ahead.
+   steps of the law beyond the last look, or one of what was observed where it fits that; it is ignored where it names
+   the rest of the rate-limit window. The estimate in the answer to our own create sets the first poll, which comes
+   earlier where the law, by what was observed, says so. What a webhook announces is due at once, and goes ahead.
 7. Answers that are none. A refused poll (429) never happened: it is not counted and its key stays; up to PATIENCE
    refusals in a row do not start the clock of an id that was never polled, but one pause that is longer than its
    timeout does. A poll that failed is due again as `trouble` says: time ends a wait, and not a number of attempts.

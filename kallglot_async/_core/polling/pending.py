@@ -19,6 +19,7 @@ class Trouble(msgspec.Struct, gc=False):
 
     since: float  # the moment of the first failure
     history: tuple[str, ...] = ()  # one line for each of the latest failures
+    held: int = 0  # looks that the budget did not pay for
     missing_since: float | None = None  # the moment of the first 404
     missing: int = 0  # 404s
 

@@ -34,7 +34,7 @@ from kallglot_async._core.polling.pending import ANNOUNCED, FIRM, FLYING, GONE, 
 from kallglot_async._core.polling.schedule import PollSchedule, Slot, Supply
 from kallglot_async._core.polling.worth import Worth
 
-__all__ = ["FRESH", "Entry", "PollModel", "PollQueue", "PollSchedule", "Slot", "Supply"]
+__all__ = ["FRESH", "LATE_LOOK", "Entry", "PollModel", "PollQueue", "PollSchedule", "Slot", "Supply"]
 
 # "The waiting rules" (docstring of the package) have reasons and figures.
 FRESH = 0.2  # share of the rate for looks at the id seen longest ago, whatever the law says of it
@@ -345,7 +345,7 @@ class PollQueue:
             interval = self._schedule.interval(entry.polls)
             self._wait(entry, now + max(interval, min(hint_in or 0.0, HINT_INTERVALS * interval)), FIRM)
         elif hint_in is not None:
-            self._wait(entry, max(now + MIN_GAP, min(now + hint_in, self._worth.latest(entry))), FIRM)
+            self._wait(entry, max(now + MIN_GAP, min(now + hint_in, self._worth.latest(entry, now + hint_in))), FIRM)
         else:
             self._wait(entry, max(now + MIN_GAP, self._worth.key(entry)), LEARNED)
             self._by_sight.append(entry)
@@ -377,7 +377,7 @@ class PollQueue:
     def _next_held(self) -> float:
         while self._held and (self._held[0].stale or self._held[0].entry.state != HELD):
             heappop(self._held)
-        return max(self._held[0].key, self._budget.next_look_at) if self._held else inf
+        return self._budget.next_look(self._held[0].key) if self._held else inf
 
     def _put_back(self, now: float) -> None:
         """Put back what is due by its key but, by what has been learned since it got that, not worth a poll."""

@@ -3,7 +3,7 @@
 Time ends a wait, and not a number of attempts. What passes (`api.meaning`) is looked at again until the id's deadline,
 as long as this client has ever had an answer of the API: at first as the retry budget pays for it, and once that is
 empty at a slow pace, of `SLOW_GAP` to `LONGEST_GAP` seconds for each id, one id of all at a time
-(`RetryBudget.next_look_at`). A client that never had an answer may be talking to nobody: it sends one request at a
+(`RetryBudget.next_look`). A client that never had an answer may be talking to nobody: it sends one request at a
 time for all its waits, and its attempts, or `STRANGER` seconds where something on the way answers for the API, end
 every one of them.
 
@@ -123,7 +123,9 @@ class Patience:
                 return Verdict(End.TIME)
             if not self._policy.budget.is_reached:
                 return self._before_any_answer(probe, operation, error, now)
-            return self._next_look_after(entry.failures + 1, operation, error)
+            verdict = self._next_look_after(entry.failures + 1, trouble.held, operation, error)
+            trouble.held += verdict.is_held
+            return verdict
         if isinstance(error, errors.NotFoundError):
             return _while_it_may_lag(entry, trouble, now, is_known=is_own or entry.last_status is not None)
         if isinstance(error, errors.TransportError) and not self._policy.budget.is_reached:
@@ -151,15 +153,17 @@ class Patience:
         is_used_up = probe.failures >= self._policy.max_attempts
         if is_used_up and (not has_passing_status(error) or now - probe.since >= STRANGER):
             return Verdict(End.UNREACHED)
-        verdict = self._next_look_after(probe.failures, operation, error)
+        verdict = self._next_look_after(probe.failures, 0, operation, error)
         probe.next_at = now + verdict.again_in
         return verdict
 
-    def _next_look_after(self, failures: int, operation: Operation[Analysis], error: errors.RequestError) -> Verdict:
+    def _next_look_after(
+        self, failures: int, held: int, operation: Operation[Analysis], error: errors.RequestError
+    ) -> Verdict:
         delay = self._policy.next_delay(operation, error, failures, is_patient=True)
         if delay is not None:
             return Verdict(End.NOTHING, delay)
-        slow = min(LONGEST_GAP, SLOW_GAP * 2.0 ** min(failures - 1, 10)) * (0.5 + self._random())
+        slow = min(LONGEST_GAP, SLOW_GAP * 2.0 ** min(held, 10)) * (0.5 + self._random())
         return Verdict(End.NOTHING, slow, is_held=True)
 
 

@@ -51,12 +51,16 @@ class Worth:
         """As `key`, from what was observed alone: where the server names a moment, guesses do not come before it."""
         return entry.born_at + self._model.observed_age_after(entry.kind, 0.0, _STEP)
 
-    def latest(self, entry: Entry) -> float:
-        """The moment beyond which no hint moves the next look: a few steps of the law, or one of what was observed."""
+    def latest(self, entry: Entry, hinted: float) -> float:
+        """The moment beyond which a hint at the moment `hinted` does not move the next look: a few steps of the law.
+
+        A hint that fits what was observed may go as far as one step of that, past what is only guessed.
+        """
         seen_age = 0.0 if entry.seen_at is None else entry.seen_at - entry.born_at
         guessed = self._model.age_after(entry.kind, seen_age, HINT_STEPS * _STEP)
         observed = self._model.observed_age_after(entry.kind, seen_age, _STEP)
-        return entry.born_at + (max(guessed, observed) if observed < inf else guessed)
+        fits = observed < inf and hinted - entry.born_at <= 2.0 * observed
+        return entry.born_at + (max(guessed, observed) if fits else guessed)
 
     def is_due(self, entry: Entry, now: float) -> bool:
         """Whether a poll that is due by its key is still worth it."""

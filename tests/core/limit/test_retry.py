@@ -1,5 +1,7 @@
 """Retries: which failures are worth one, after how long, and how many a client may spend."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -239,3 +241,44 @@ class TestBudget:
         budget = RetryBudget(1)
         assert RetryPolicy(3, budget, lambda: 0.5).next_delay(operation, error, failures) is None
         assert budget.left == 1.0
+
+
+class TestLooksThatTheBudgetDoesNotPayFor:
+    def looks(self, budget, *, start=0.0, number=1):
+        """Look so often, each as soon as it may be, in vain; return when."""
+        moments, now = [], start
+        for _ in range(number):
+            now = max(now, budget.next_look(-1e9))
+            budget.on_look(now)
+            moments.append(now)
+        return moments
+
+    def test_the_gap_doubles_while_nobody_is_answered(self):
+        """Up to a minute: an outage costs few requests, however many wait."""
+        moments = self.looks(RetryBudget(0), number=14)
+        gaps = [after - before for before, after in pairwise(moments)]
+        assert gaps == pytest.approx([min(60.0, 0.05 * 2.0**n) for n in range(13)])
+
+    def test_an_id_is_not_let_go_before_its_own_pace(self):
+        budget = RetryBudget(0)
+        assert budget.next_look(7.0) == 7.0
+        budget.on_look(7.0)
+        assert budget.next_look(0.0) == 7.05
+
+    def test_after_an_outage_nobody_waits_for_its_own_pace_and_nobody_storms(self):
+        """The first answer brings the next look within a second, each further one a tenth nearer."""
+        budget = RetryBudget(0)
+        last = self.looks(budget, number=12)[-1]
+        assert budget.next_look(last + 500.0) == last + 500.0
+        gaps = []
+        for _ in range(40):
+            budget.on_answer()
+            at = budget.next_look(last + 500.0)
+            if at == last + 500.0:
+                break
+            gaps.append(at - last)
+            budget.on_look(at)
+            last = at
+        assert gaps[:3] == pytest.approx([0.9, 0.81, 0.729])
+        assert gaps == sorted(gaps, reverse=True)
+        assert len(gaps) == 28
