@@ -88,7 +88,7 @@ class Poller:
         self._turn = anyio.Lock(fast_acquire=True)
         self._due = Alarm()  # the sleeper is the worker whose turn it is
         self._in_flight = self._workers = self._idle = 0
-        self._is_stopped = self._had_late_looks = False
+        self.is_stopped = self._had_late_looks = False
         self.entries: dict[str, Entry] = {}
         self.ends_at = math.inf  # nothing is polled after this moment, on the library's clock
         self.requests = 0
@@ -99,8 +99,9 @@ class Poller:
 
     def stop(self) -> None:
         """There is nothing more to come: workers end once they have nothing in flight."""
-        self._is_stopped = True
-        self._hub.leave(self)
+        self.is_stopped = True
+        if self._hub.prober is not None:
+            self._hub.leave(self)
         self._due.ring()
 
     def add(self, id: str) -> None:
@@ -167,7 +168,7 @@ class Poller:
 
     async def _next_job(self) -> tuple[Entry, Ticket] | None:
         """Sleep until a poll is worth a slot, take the slot, and choose the id to spend it on."""
-        while not self._is_stopped:
+        while not self.is_stopped:
             now = _clock.now()
             if not self._pipeline.budget.is_reached and (at := self._next_probe()) > now:
                 await self._due.sleep_until(at)
@@ -251,7 +252,8 @@ class Poller:
             self._on_analysis(entry, analysis, response)
         finally:
             self._in_flight -= 1
-            self._hub.on_probed(self, is_reached=self._pipeline.budget.is_reached)
+            if self._hub.prober is not None and self._pipeline.budget.is_reached:
+                self._hub.on_reached()
             self._due.ring()
             self._on_time()
             self._on_answer()
@@ -334,12 +336,14 @@ class Poller:
         while (entry := self._queue.pop_expired(now)) is not None:
             self._clear_suspect(entry)
             self._end(entry, error=timed_out(entry.id, entry))
-        self._due.ring()  # for a late look
         next_at = math.inf if self._timeout is None else now + self._timeout  # others' refusals come unannounced
         if pause := self._lane.paused_for(now):
             next_at = min(next_at, self._give_up_on_paused(now, pause))
-        deadline = self._queue.next_deadline()
-        return next_at if deadline is None else min(next_at, deadline)
+        if (deadline := self._queue.next_deadline()) is None:
+            return next_at
+        if deadline <= now + LATE_LOOK:
+            self._due.ring()  # for a late look
+        return min(next_at, deadline)
 
     def grant_late_looks(self, now: float) -> bool:
         """Whether the call's end was missed, as nothing here ran: then every id has a last look, within a second."""
