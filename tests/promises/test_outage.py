@@ -8,6 +8,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from support.slow import beyond
 from support.virtual import leaving_nothing, now, run
 
 from kallglot_async import Analysis, KallglotClient, KallglotError
@@ -30,7 +31,7 @@ def between(journal: Any, start: float, end: float) -> list[JournalEntry]:
 
 
 @pytest.mark.parametrize("call", ["retrieve", "wait"])
-@pytest.mark.parametrize("outage", OUTAGES)
+@pytest.mark.parametrize("outage", beyond(1, OUTAGES))
 def test_an_outage_is_not_made_worse_and_ends_by_itself(outage: str, call: str) -> None:
     """Once the retry budget is empty, at most 1.1 requests go out for each call; then all is as before."""
 
