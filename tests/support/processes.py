@@ -42,6 +42,13 @@ async def finish(*argv, **options):
         return child.returncode, (out or b"").decode(), err.decode()
 
 
+async def until(condition):
+    """Wait for what an emulator shows."""
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110  # the emulator is asked, it tells nobody
+            await asyncio.sleep(0.01)
+
+
 def half_ready():
     """An emulator with analyses that are ready at once or in ages: the spread is that wide, the seed is chosen."""
     return Emulator(plan="unlimited", latency=Latency.log_normal(median=60.0, sigma=100.0), seed=6)

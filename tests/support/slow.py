@@ -11,5 +11,9 @@ __all__ = ["beyond"]
 
 
 def beyond(kept: int, values: Iterable[Any]) -> list[Any]:
-    """Return parameters of which the first `kept` are in every run; the others have the mark `slow`."""
-    return [pytest.param(value, marks=[pytest.mark.slow] * (place >= kept)) for place, value in enumerate(values)]
+    """Return parameters of which the first `kept` are in every run; the others have the mark `slow`.
+
+    A tuple is the values of several parameters.
+    """
+    cases = [value if isinstance(value, tuple) else (value,) for value in values]
+    return [pytest.param(*case, marks=[pytest.mark.slow] * (place >= kept)) for place, case in enumerate(cases)]
