@@ -1,6 +1,7 @@
 """What the whole suite shares: hypothesis profiles, what is traced, both event loops, and the aioresponses shim."""
 
 import asyncio
+import gc
 import inspect
 import os
 from collections.abc import Awaitable, Callable
@@ -63,6 +64,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.path.parent.name in UNTRACED or hypothesis.is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker("no_cover")
+
+
+def pytest_collection_finish() -> None:
+    """Keep thousands of tests out of each later collection of garbage: many tests ask for a whole one."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
