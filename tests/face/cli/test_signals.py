@@ -73,7 +73,7 @@ async def test_what_is_pending_is_counted_before_anything_has_settled(argv):
     hang = Fault(kind="hang")
     ids = ["sess_1", "sess_2", "sess_1"] if argv[0] == "analyze" else ["ana_1", "ana_2", "ana_1"]
     async with Emulator(plan="unlimited", faults=[hang]) as server, process(*argv, *ids, server=server) as child:
-        await until(lambda: server.journal.total >= 2)
+        await until(lambda: server.journal.total)  # the first goes alone, to learn the limit
         child.terminate()
         _, err = await child.communicate()
     assert child.returncode == 143
