@@ -5,7 +5,6 @@ import gc
 import inspect
 import os
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -19,8 +18,10 @@ pytest_plugins = ["pytester"]
 # Without this, pytest-asyncio's first look for a "current" loop makes one that nobody ever closes.
 asyncio.set_event_loop(None)
 
-hypothesis.settings.register_profile("dev", max_examples=15, deadline=None)
+# The first two are the same examples every time; `--hypothesis-profile=search` looks for others.
+hypothesis.settings.register_profile("dev", max_examples=15, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("ci", max_examples=50, deadline=None, derandomize=True)
+hypothesis.settings.register_profile("search", max_examples=500, deadline=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
@@ -50,8 +51,8 @@ FAULT_ROW = "fault_row"
 """The user property of a row of the fault matrix: area, fault, call, what the client did, requests, attempts."""
 FAULT_TABLE = "build/fault-matrix.txt"
 
-UNTRACED = ("promises", "faults")
-"""Folders that go the same ways hundreds of times."""
+UNTRACED = {"promises", "faults", "test_benchmarks_smoke"}
+"""Folders and files that go the same ways hundreds of times."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -62,7 +63,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("no_cov", True):  # pytest-cov fails over its own mark where it measures nothing
         return
     for item in items:
-        if item.path.parent.name in UNTRACED or hypothesis.is_hypothesis_test(getattr(item, "obj", None)):
+        repeats = UNTRACED & {item.path.parent.name, item.path.stem}
+        if repeats or hypothesis.is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker("no_cover")
 
 
@@ -73,12 +75,12 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """An environment without proxies and netrc of its own."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("NETRC", os.devnull)
     return monkeypatch
 
 
