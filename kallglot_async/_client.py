@@ -19,10 +19,11 @@ from kallglot_async._core.limit.retry import RetryBudget
 from kallglot_async._core.polling.hazard import PollModel
 from kallglot_async._core.polling.schedule import PollSchedule
 from kallglot_async._events import Observer, OnEvent
-from kallglot_async._waiting.call import OnProgress, WaitCall, Waits
+from kallglot_async._waiting.call import OnProgress, WaitCall
 from kallglot_async._waiting.claims import Claims
 from kallglot_async._waiting.inbox import WebhookInbox
 from kallglot_async._waiting.source import Ids, IdSource
+from kallglot_async._waiting.waits import Waits
 from kallglot_async._wire.limiter import RateLimiter, limiter_of
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async._wire.pool import SessionPool, pool_of
@@ -137,10 +138,7 @@ class KallglotClient:
         self._hub = shared.hub(config.api_key)
         self._waits = Waits(self._hub, self._pipeline, config.max_in_flight, has_inbox=shared.has_inbox)
         self.analyses = Analyses(
-            self._pipeline,
-            timeout=config.timeout,
-            max_in_flight=config.max_in_flight,
-            on_created=lambda created: self._hub.on_created(created, server_now=self._pipeline.server_now()),
+            self._pipeline, self._waits, timeout=config.timeout, max_in_flight=config.max_in_flight
         )
 
     # Loaded when they are first used: most clients use analyses alone.
@@ -341,21 +339,14 @@ class KallglotClient:
             IdSourceError: The iterable raised; the outcomes so far are on the error.
         """
         from kallglot_async._waiting.analyze_many import AnalyzeCall, orders
+        from kallglot_async._waiting.batch import Batch
 
         check_callback("on_outcome", on_outcome)
         order = orders(request, batch)
         options = self._waits.options(timeout, total_timeout, max_in_flight, schedule)
-        call = AnalyzeCall(
-            self._pipeline.lane("analysis"),
-            self._waits,
-            IdSource(session_ids, remember=True, check=check_session_id),
-            order=order,
-            create=lambda operation, ticket: self.analyses.request(
-                operation, timeout=self._config.timeout, ticket=ticket
-            ),
-            on_outcome=on_outcome,
-        )
-        return await call.run(options)
+        source = IdSource(session_ids, remember=True, check=check_session_id)
+        sessions = Batch(self._pipeline.lane("analysis"), source, on_outcome, noun="sessions")
+        return await AnalyzeCall(sessions, self._waits, order=order, timeout=self._config.timeout).run(options)
 
     def as_completed(
         self,

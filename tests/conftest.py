@@ -1,10 +1,10 @@
-"""What the whole suite shares: hypothesis profiles, both event loops, and the aioresponses shim."""
+"""What the whole suite shares: hypothesis profiles, what is traced, both event loops, and the aioresponses shim."""
 
 import asyncio
+import gc
 import inspect
 import os
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -18,8 +18,10 @@ pytest_plugins = ["pytester"]
 # Without this, pytest-asyncio's first look for a "current" loop makes one that nobody ever closes.
 asyncio.set_event_loop(None)
 
-hypothesis.settings.register_profile("dev", max_examples=50, deadline=None)
+# The first two are the same examples every time; `--hypothesis-profile=search` looks for others.
+hypothesis.settings.register_profile("dev", max_examples=15, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("ci", max_examples=50, deadline=None, derandomize=True)
+hypothesis.settings.register_profile("search", max_examples=500, deadline=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
@@ -47,15 +49,38 @@ def mocked():
 
 FAULT_ROW = "fault_row"
 """The user property of a row of the fault matrix: area, fault, call, what the client did, requests, attempts."""
+FAULT_TABLE = "build/fault-matrix.txt"
+
+UNTRACED = {"promises", "faults", "test_benchmarks_smoke"}
+"""Folders and files that go the same ways hundreds of times."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out of the coverage what repeats the same ways: tracing makes a test take three times as long.
+
+    The figure is what the tests of the rooms reach, each of them once, and not what a thousand examples chance upon.
+    """
+    if config.getoption("no_cov", True):  # pytest-cov fails over its own mark where it measures nothing
+        return
+    for item in items:
+        repeats = UNTRACED & {item.path.parent.name, item.path.stem}
+        if repeats or hypothesis.is_hypothesis_test(getattr(item, "obj", None)):
+            item.add_marker("no_cover")
+
+
+def pytest_collection_finish() -> None:
+    """Keep thousands of tests out of each later collection of garbage: many tests ask for a whole one."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """An environment without proxies and netrc of its own."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("NETRC", os.devnull)
     return monkeypatch
 
 
@@ -80,7 +105,7 @@ def bench_of(
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the fault matrix. User properties travel from the workers of a parallel run to its controller."""
+    """Write the fault matrix to a file. User properties travel from the workers of a run to its controller."""
     calls: dict[tuple[str, ...], list[str]] = {}
     for reports in list(terminalreporter.stats.values()):
         for report in reports:
@@ -95,10 +120,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     rows.sort(key=lambda row: row[0])  # areas; within one, in the order of the run
     table = [("area", "fault", "met by", "the client", "requests", "attempts", "verdict"), *rows]
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    terminalreporter.section("what the client made of every fault")
-    for row in table:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        terminalreporter.write_line("  ".join(cells).rstrip())
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in table]
+    path = terminalreporter.config.rootpath / FAULT_TABLE
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    terminalreporter.write_line(f"what the client made of {len(rows)} faults: {FAULT_TABLE}")
 
 
 if needs_stream_writer():

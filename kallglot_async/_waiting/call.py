@@ -21,19 +21,18 @@ import anyio
 
 from kallglot_async import _clock, errors
 from kallglot_async._alarm import Alarm
-from kallglot_async._checks import check_count, check_seconds, shown
+from kallglot_async._checks import shown
 from kallglot_async._core.polling.pending import LATE, Entry
 from kallglot_async._core.polling.queue import LATE_LOOK
-from kallglot_async._core.polling.schedule import PollSchedule
 from kallglot_async._waiting.claims import Claims, WaitOptions
 from kallglot_async._waiting.endings import elapsed_of, polls_of, timed_out
 from kallglot_async._waiting.poller import Poller
 from kallglot_async._waiting.source import IdSource, Puller
 from kallglot_async._waiting.watch import Watch
 from kallglot_async._wire.pipeline import Pipeline
-from kallglot_async.models import Outcome, Outcomes, Progress, SettledEvent
+from kallglot_async.models import Outcome, Progress, SettledEvent
 
-__all__ = ["OnProgress", "WaitCall", "Waits"]
+__all__ = ["OnProgress", "WaitCall"]
 
 OnProgress = Callable[[Progress], object]
 
@@ -313,73 +312,3 @@ class WaitCall:
             # The caller's own code must not cost the batch.
             self._on_progress = None
             _log.exception("on_progress raised and is not called again")
-
-
-class Waits:
-    """Starts the wait calls of one client.
-
-    Args:
-        hub: What all wait calls under one key share.
-        pipeline: How requests are sent.
-        max_in_flight: Requests of one call at once, where the call does not say.
-        has_inbox: Whether webhooks are expected, so that polling is the safety net.
-    """
-
-    __slots__ = ("_default_schedule", "_hub", "_max_in_flight", "_pipeline")
-
-    def __init__(self, hub: Claims, pipeline: Pipeline, max_in_flight: int, *, has_inbox: bool) -> None:
-        self._hub = hub
-        self._pipeline = pipeline
-        self._max_in_flight = max_in_flight
-        self._default_schedule = PollSchedule.behind_webhooks() if has_inbox else PollSchedule.learned()
-
-    def options(
-        self,
-        timeout: float | None,
-        total_timeout: float | None,
-        max_in_flight: int | None,
-        schedule: PollSchedule | None,
-        *,
-        on_progress: OnProgress | None = None,
-        from_add: bool = False,
-    ) -> WaitOptions:
-        """Return how a call waits.
-
-        Raises:
-            ConfigurationError: Something of it cannot be used.
-        """
-        in_flight = self._max_in_flight if max_in_flight is None else max_in_flight
-        if schedule is not None and not isinstance(schedule, PollSchedule):
-            raise errors.ConfigurationError(f"schedule is a PollSchedule, not {type(schedule).__name__}")
-        return WaitOptions(
-            timeout=None if timeout is None else check_seconds("timeout", timeout),
-            total_timeout=None if total_timeout is None else check_seconds("total_timeout", total_timeout),
-            max_in_flight=check_count("max_in_flight", in_flight),
-            schedule=schedule if schedule is not None else self._default_schedule,
-            on_progress=on_progress,
-            from_add=from_add,
-        )
-
-    def start(self, source: IdSource, options: WaitOptions) -> WaitCall:
-        """Return a wait call, not entered yet."""
-        return WaitCall(self._hub, self._pipeline, source, options)
-
-    async def collect(
-        self, source: IdSource, options: WaitOptions, on_outcome: Callable[[Outcome], object] | None = None
-    ) -> Outcomes:
-        """Run a wait call to its end and return all outcomes in the order of the input.
-
-        Raises:
-            IdSourceError: The source raised; the outcomes so far are on the error.
-        """
-        found: dict[str, Outcome] = {}
-        try:
-            async with self.start(source, options) as finished:
-                async for outcome in finished:
-                    found.setdefault(outcome.id, outcome)
-                    if on_outcome is not None:
-                        on_outcome(outcome)
-        except errors.IdSourceError as error:
-            error.outcomes = source.in_order(found)
-            raise
-        return source.in_order(found)

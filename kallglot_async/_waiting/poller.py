@@ -32,7 +32,7 @@ from kallglot_async._waiting.source import not_attempted
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Analysis, Outcome, PollEvent
 
-__all__ = ["Poller", "timed_out"]
+__all__ = ["Poller"]
 
 _SHORTEST_LEAD = 0.1  # seconds before a deadline at which the last look is sent, at least
 _LOOK_AGAIN = 0.5  # seconds between two looks at a poll that is not due, while no rate is known

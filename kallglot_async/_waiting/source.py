@@ -22,12 +22,10 @@ from kallglot_async.errors import (
 )
 from kallglot_async.models import Outcome, Outcomes
 
-__all__ = ["BATCH_ENDING", "MOST_REFUSALS", "IdSource", "Ids", "Puller", "not_attempted"]
+__all__ = ["BATCH_ENDING", "IdSource", "Ids", "Puller", "not_attempted"]
 
 # What concerns every id of a batch, so that asking for the next one would be in vain.
 BATCH_ENDING = (AuthenticationError, InsufficientCreditsError, PermissionDeniedError)
-
-MOST_REFUSALS = 10  # in a row, for one id of a batch; each is waited out, and a server may refuse for ever
 
 _BREATH = 100  # ids pulled before others get their turn
 

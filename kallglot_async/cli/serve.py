@@ -20,7 +20,7 @@ def choices_of_fault(message: str) -> str:
     """
     hints = get_type_hints(Fault)
     if "unknown field" in message:
-        return f"; there are {', '.join(hints)}"
+        return f"; there are {', '.join(Fault.__struct_fields__)}"
     field = message.rpartition("`$.")[2].rstrip("`")
     words = [word for part in get_args(hints.get(field)) for word in (part, *get_args(part)) if isinstance(word, str)]
     return f"; there are {', '.join(words)}" if "Invalid enum value" in message and words else ""

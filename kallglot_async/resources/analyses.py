@@ -9,9 +9,8 @@ from typing import Unpack, overload
 from kallglot_async._checks import check_callback, check_count
 from kallglot_async._config import AS_CLIENT, Timeout, seconds_of
 from kallglot_async._core.api.analyses import create_analysis, retrieve_analysis
-from kallglot_async._core.api.operation import Operation
-from kallglot_async._core.limit.ticket import Ticket
 from kallglot_async._waiting.source import Ids, IdSource
+from kallglot_async._waiting.waits import Waits
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Analysis, AnalysisRequestA, AnalysisRequestB, Outcome, Outcomes
 
@@ -24,20 +23,13 @@ class Analyses:
     Both revisions of the API are served by the same calls: the id's prefix decides.
     """
 
-    __slots__ = ("_max_in_flight", "_on_created", "_pipeline", "_timeout")
+    __slots__ = ("_max_in_flight", "_pipeline", "_timeout", "_waits")
 
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        *,
-        timeout: float | None,
-        max_in_flight: int,
-        on_created: Callable[[Analysis], None],
-    ) -> None:
+    def __init__(self, pipeline: Pipeline, waits: Waits, *, timeout: float | None, max_in_flight: int) -> None:
         self._pipeline = pipeline
+        self._waits = waits
         self._timeout = timeout
         self._max_in_flight = max_in_flight
-        self._on_created = on_created
 
     async def retrieve(self, id: str, *, timeout: Timeout = AS_CLIENT) -> Analysis:
         """Return the analysis as it stands now, settled or not: one GET, retried where that is safe.
@@ -163,12 +155,4 @@ class Analyses:
             profile=profile,
             include=include,
         )
-        return await self.request(operation, timeout=seconds_of(timeout, self._timeout))
-
-    async def request(
-        self, operation: Operation[Analysis], *, timeout: float | None, ticket: Ticket | None = None
-    ) -> Analysis:
-        """Send a request for an analysis, on a slot if one was taken, and remember what was created."""
-        created = await self._pipeline.run(operation, timeout=timeout, ticket=ticket)
-        self._on_created(created)
-        return created
+        return await self._waits.create(operation, timeout=seconds_of(timeout, self._timeout))

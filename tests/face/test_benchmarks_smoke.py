@@ -135,6 +135,7 @@ def test_a_lane_with_endless_demand_uses_most_of_a_limit_and_no_more(tells):
     assert figures["refused%"] <= (0.0 if tells else 5.0)
 
 
+@pytest.mark.slow
 def test_the_other_scenes_return_figures():
     """Every delay is a number, and all 300 analyses that were asked for are delivered."""
     for scene in (_scenes.orders, _scenes.settled_before):

@@ -1068,7 +1068,8 @@ async def cancel_by(how: str, call: Callable[[], Awaitable[None]], seconds: floa
 
 
 for _how, _seconds in (("task", 0.0), ("turns", 0.011), ("scope", 7.3), ("timeout", 21.7), ("turns", 33.033)):
-    case("polling", f"batch of 1,000 cancelled by {_how} after {_seconds} s")(_cancelled(_how, _seconds))
+    _name = f"batch of 1,000 cancelled by {_how} after {_seconds} s"
+    case("polling", _name, is_slow=_seconds > 10.0)(_cancelled(_how, _seconds))
 
 
 @MATRIX.of("polling")
@@ -1126,7 +1127,7 @@ async def _(bench: Bench) -> None:
     assert bench.requests == HALF_A_MINUTE
 
 
-@case("outage", "a minute of it in the middle of a batch")
+@case("outage", "a minute of it in the middle of a batch", is_slow=True)
 async def _(bench: Bench) -> None:
     emulator = await bench.emulator(latency=Latency.uniform(30.0, 60.0))
     ids = emulator.seed_analyses(100)

@@ -240,7 +240,7 @@ async def _(bench: Bench) -> None:
     assert len(server.requests) == 2  # the one that the race lost was never read as a whole
 
 
-@case("connection", "drops one answer in twelve of a batch")
+@case("connection", "drops one answer in twelve of a batch", is_slow=True)
 async def _(bench: Bench) -> None:
     emulator = await bench.emulator(Fault(kind="reset_in_body", rate=0.08), latency=Latency.uniform(5.0, 20.0), seed=4)
     ids = emulator.seed_analyses(100)
@@ -363,7 +363,7 @@ for _name, (_headers, _least, _most) in REFUSED.items():
     case("limits", f"429 with {_name}")(_is_waited_out(_headers, _least, _most))
 
 
-@case("limits", "429 with a Retry-After of a week, waited for without a deadline")
+@case("limits", "429 with a Retry-After of a week, waited for without a deadline", is_slow=True)
 async def _(bench: Bench) -> None:
     client = await bench.client(
         await bench.server(answer(b"", "Retry-After: 604800", status="429 X"), OK), timeout=None

@@ -112,6 +112,7 @@ def said_by(code: str, *arguments: str, timeout: float) -> object:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_a_gigabyte_in_a_megabyte_costs_less_than_twice_the_cap() -> None:
     """A megabyte of gzip that unpacks to a gibibyte is an error near the cap, for the process as a whole."""
     server = subprocess.Popen(
@@ -134,6 +135,7 @@ def grown(prefix: str, first: int, then: int, *, timeout: float) -> float:
     return (found[1] - found[0]) / MIB
 
 
+@pytest.mark.slow
 def test_ten_times_the_outcomes_need_no_more_memory() -> None:
     """`as_completed` holds what is pending and undelivered; what was delivered is gone."""
     assert grown("wrong", 20_000, 200_000, timeout=28.0) < 4.0

@@ -6,10 +6,10 @@ import asyncio
 import json
 import os
 import signal
-from typing import Any
 
 import pytest
 from support.processes import half_ready, process, ready
+from support.slow import beyond
 from support.wire_faults import RawServer, analysis, answer
 
 from kallglot_async.emulator import Emulator, Latency
@@ -17,7 +17,7 @@ from kallglot_async.emulator import Emulator, Latency
 posix = pytest.mark.skipif(os.name != "posix", reason="forks and signals of POSIX")
 
 PREFACE = """
-import asyncio, gc, os, sys, threading, time, warnings
+import asyncio, gc, os, sys, threading, warnings
 from kallglot_async import KallglotClient, RateLimit
 
 def client_of(**options):
@@ -36,7 +36,7 @@ async def begin(client):
                 pass
     calls = (client.wait_many(ids, timeout=None), client.wait("ana_x"), client.analyses.retrieve("ana_y"), stream())
     tasks = [asyncio.ensure_future(call) for call in calls]
-    await asyncio.sleep(0.1)
+    await fetch(client, "ana_z")  # asked for after all of those
     return tasks
 """
 
@@ -110,11 +110,13 @@ THREAD = """
 def work():
     async def main():
         await begin(client_of())
+        begun.set()
         await asyncio.sleep(60)
     asyncio.run(main())
 
+begun = threading.Event()
 threading.Thread(target=work, daemon=True).start()
-time.sleep(0.5)
+assert begun.wait(60)
 """
 EXITS = {
     "the loop's main returns": ("asyncio.run(begin(client_of()))", 0),
@@ -138,7 +140,7 @@ EXITS = {
 }
 
 
-@pytest.mark.parametrize("name", EXITS)
+@pytest.mark.parametrize("name", beyond(1, EXITS))
 async def test_an_exit_with_waits_pending_is_quiet(name: str) -> None:
     """No traceback, and one warning at most."""
     code, status = EXITS[name]
@@ -195,33 +197,28 @@ async def test_a_client_that_is_dropped_warns_once_and_names_the_remedy() -> Non
 READY = "import warnings; warnings.simplefilter('ignore', ResourceWarning)\n"
 READY += "import sys, rich, kallglot_async.cli.run; sys.stderr.write('ready\\n'); sys.stderr.flush()\n"
 RUN = READY + "from kallglot_async.cli import main; raise SystemExit(main())"
-MOMENTS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6)
+MOMENTS = (0.1, 0.02, 0.05, 0.2, 0.3, 0.45, 0.6)
+INTERRUPTED = [(command, moment) for command in ("wait", "get") for moment in MOMENTS]
 
 
 @posix
-@pytest.mark.parametrize("command", ["wait", "get"])
-async def test_ctrl_c_at_any_moment_is_quiet_and_keeps_what_had_settled(command: str) -> None:
+@pytest.mark.parametrize(("command", "moment"), beyond(1, INTERRUPTED))
+async def test_ctrl_c_at_any_moment_is_quiet_and_keeps_what_had_settled(command: str, moment: float) -> None:
     """Exit code 130, no traceback, and one whole line for each id that had an answer."""
-
-    async def interrupted(server: Any, ids: list[str], moment: float) -> tuple[int | None, list[Any], str]:
+    async with half_ready() as server:
+        ids = server.seed_analyses(20)
+        settled = ready(server, ids)
         async with process(command, *ids, server=server, code=RUN, stdin=asyncio.subprocess.DEVNULL) as child:
             assert await child.stderr.readline() == b"ready\n"
             await asyncio.sleep(moment)
             if child.returncode is None:
                 child.send_signal(signal.SIGINT)
-            out, err = await asyncio.wait_for(child.communicate(), 20.0)
-        return child.returncode, [json.loads(line) for line in out.splitlines()], err.decode()
-
-    async with half_ready() as server:
-        ids = server.seed_analyses(20)
-        settled = ready(server, ids)
-        runs = [await interrupted(server, ids, moment) for moment in MOMENTS]
-    for status, lines, err in runs:
-        # Once all is said and done the signal meets the interpreter on its way out.
-        assert status == 130 or (err == "done: 20 fine, 0 failed\n" and len(lines) == 20), err
-        assert "Traceback" not in err
-        found = [line["id"] for line in lines]
-        assert len(set(found)) == len(found)
-        assert set(found) <= (settled if command == "wait" else set(ids))
-        if "interrupted" in err:
-            assert f"interrupted: {len(found)} fine" in err
+            out, error = await asyncio.wait_for(child.communicate(), 20.0)
+    found, err = [json.loads(line)["id"] for line in out.splitlines()], error.decode()
+    # Once all is said and done the signal meets the interpreter on its way out.
+    assert child.returncode == 130 or (err == "done: 20 fine, 0 failed\n" and len(found) == 20), err
+    assert "Traceback" not in err
+    assert len(set(found)) == len(found)
+    assert set(found) <= (settled if command == "wait" else set(ids))
+    if "interrupted" in err:
+        assert f"interrupted: {len(found)} fine" in err

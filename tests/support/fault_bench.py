@@ -199,6 +199,8 @@ class Case(NamedTuple):
     """The call that meets the fault, where several calls meet the same one."""
     is_virtual: bool = True
     """Whether it runs under a virtual clock."""
+    is_slow: bool = False
+    """Whether only the long run has it."""
 
     @property
     def id(self) -> str:
@@ -217,23 +219,27 @@ class Matrix:
         self._cases: dict[str, list[Case]] = {}
 
     def case(
-        self, area: str, fault: str, *, call: str = "", is_virtual: bool = True
+        self, area: str, fault: str, *, call: str = "", is_virtual: bool = True, is_slow: bool = False
     ) -> Callable[[Callable[[Bench], Awaitable[None]]], Callable[[Bench], Awaitable[None]]]:
         """Declare the decorated function as a case."""
 
         def declare(run: Callable[[Bench], Awaitable[None]]) -> Callable[[Bench], Awaitable[None]]:
-            self._cases.setdefault(area, []).append(Case(fault, run, call, is_virtual))
+            self._cases.setdefault(area, []).append(Case(fault, run, call, is_virtual, is_slow))
             return run
 
         return declare
 
     def of(self, area: str) -> pytest.MarkDecorator:
         """Parametrise a test with the cases of an area."""
-        cases = self._cases.get(area, [])
-        return pytest.mark.parametrize(
-            "case",
-            [pytest.param(case, id=case.id, marks=[pytest.mark.looptime] * case.is_virtual) for case in cases],
-        )
+        cases = [
+            pytest.param(
+                case,
+                id=case.id,
+                marks=[pytest.mark.looptime] * case.is_virtual + [pytest.mark.slow] * case.is_slow,
+            )
+            for case in self._cases.get(area, [])
+        ]
+        return pytest.mark.parametrize("case", cases)
 
     # -- faults that every call meets in the same way
 

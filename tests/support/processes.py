@@ -14,19 +14,30 @@ from kallglot_async.emulator import Emulator, Latency
 ROOT = Path(kallglot_async.__file__).parents[1]
 RUN = "from kallglot_async.cli import main; raise SystemExit(main())"
 
+# What is ignored stays ignored in a child: under `nohup`, or where a shell runs the tests in its background.
+HEARD = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+"""
+
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and terminals of POSIX")
 
 
 @contextlib.asynccontextmanager
 async def process(*argv, server=None, code=RUN, **options):
-    """Start a command in a process that treats every warning as an error, and end it if the test does not."""
+    """Start a command in a process that treats every warning as an error, and end it if the test does not.
+
+    It hears Ctrl-C and a terminal that is closed, whatever these tests were told to ignore.
+    """
     env = {name: value for name, value in os.environ.items() if not name.startswith("KALLGLOT_")}
     env |= {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", "TERM": "xterm"}
     if server is not None:
         env |= {"KALLGLOT_API_KEY": server.api_key, "KALLGLOT_BASE_URL": server.base_url}
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), asyncio.subprocess.PIPE)
     limits = {"limit": 2**20}
+    code = HEARD + code if os.name == "posix" else code
     child = await asyncio.create_subprocess_exec(sys.executable, "-c", code, *argv, env=env, **pipes | limits | options)
     try:
         yield child
@@ -40,6 +51,13 @@ async def finish(*argv, **options):
     async with process(*argv, **options) as child:
         out, err = await child.communicate()
         return child.returncode, (out or b"").decode(), err.decode()
+
+
+async def until(condition):
+    """Wait for what an emulator shows."""
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110  # the emulator is asked, it tells nobody
+            await asyncio.sleep(0.01)
 
 
 def half_ready():

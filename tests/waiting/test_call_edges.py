@@ -201,6 +201,7 @@ async def test_a_server_that_only_refuses_ends_every_call() -> None:
         assert asyncio.get_running_loop().time() < 600.0
 
 
+@pytest.mark.slow
 async def test_faults_beyond_the_retry_budget_lose_nobody() -> None:
     """Every fifth poll fails: when retries are used up, the next regular look does."""
     async with running(faults=[Fault(kind="status", status=503, rate=0.2)]) as (emulator, client):

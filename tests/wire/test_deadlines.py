@@ -2,11 +2,23 @@
 
 import asyncio
 
+import looptime
 import pytest
 
 from kallglot_async._wire.deadlines import Deadlines
 
 pytestmark = pytest.mark.looptime
+
+
+class Hasty(looptime.make_event_loop_class(asyncio.SelectorEventLoop)):
+    """Fires a timer 1.9 ms before its moment, and counts how many are set."""
+
+    timers = 0
+
+    def call_at(self, when, callback, *args, context=None):
+        self.timers += 1
+        early = 0.0019 if when - self.time() > 0.0019 else 0.0
+        return super().call_at(when - early, callback, *args, context=context)
 
 
 async def ended_at(deadlines: Deadlines, *, after: float = 0.0, works_for: float = 1_000.0) -> float:
@@ -33,6 +45,22 @@ async def test_one_that_is_over_in_time_is_left_alone_and_ends_nobody_else():
     deadlines = Deadlines(10.0)
     moments = await asyncio.gather(ended_at(deadlines, works_for=4.0), ended_at(deadlines, after=5.0))
     assert moments == pytest.approx([-4.0, 15.0], abs=0.01)
+
+
+async def test_three_milliseconds_are_a_moment_of_their_own():
+    """What is due a little later is not ended with what is due now."""
+    deadlines = Deadlines(10.0)
+    first, second = await asyncio.gather(ended_at(deadlines), ended_at(deadlines, after=0.003))
+    assert (first, second) == pytest.approx((10.0, 10.003), abs=0.0005)
+
+
+@pytest.mark.looptime(False)
+def test_a_timer_that_a_loop_fires_early_is_not_set_again():
+    """Up to two milliseconds before its moment a deadline is met: one timer for it, and none for what is left."""
+    loop = Hasty()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        assert runner.run(ended_at(Deadlines(10.0))) == pytest.approx(9.9981)
+        assert loop.timers == 2  # the sleep, and the deadline
 
 
 async def test_a_line_that_ran_empty_starts_again():

@@ -28,6 +28,7 @@ import aiohttp
 import pytest
 import trustme
 from aiohttp.abc import AbstractResolver, ResolveResult
+from support.processes import HEARD
 from support.wire_faults import Connection, RawServer, Script, analysis, answer, closing
 
 from kallglot_async import (
@@ -904,7 +905,7 @@ def said(
         runs = [("asyncio", _QUIET), ("uvloop", _QUIET), ("asyncio", _LOUD)]
         processes = [
             subprocess.Popen(
-                [sys.executable, "-X", "dev", "-W", "error", "-c", _SCENARIOS % (names,), loop, *urls],
+                [sys.executable, "-X", "dev", "-W", "error", "-c", HEARD + _SCENARIOS % (names,), loop, *urls],
                 env=environ,
                 stderr=subprocess.PIPE,
                 text=True,

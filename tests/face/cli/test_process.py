@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from support.processes import RUN, finish, half_ready, posix, process, ready
+from support.slow import beyond
 
 import kallglot_async
 from kallglot_async import KallglotClient, emulator
@@ -21,7 +22,7 @@ from kallglot_async.cli.serve import serve
 from kallglot_async.emulator import Emulator, Latency
 
 
-@pytest.mark.parametrize("argv", [["--version"], ["--help"], ["wait", "--help"], ["emulator", "--help"], []])
+@pytest.mark.parametrize("argv", beyond(1, [["wait", "--help"], ["--version"], ["--help"], ["emulator", "--help"], []]))
 async def test_help_and_version_do_not_load_the_transport(argv):
     """They answer before anything heavy is imported."""
     code = (
@@ -35,7 +36,7 @@ async def test_help_and_version_do_not_load_the_transport(argv):
     assert ("Usage: kallglot" in out) == (argv != ["--version"])
 
 
-@pytest.mark.parametrize("missing", ["cyclopts", "rich"])
+@pytest.mark.parametrize("missing", beyond(1, ["cyclopts", "rich"]))
 async def test_without_the_extra_one_line_says_which(missing):
     """Exit code 2 and no traceback."""
     code = f"import sys; sys.modules[{missing!r}] = None\n{RUN}"
@@ -70,7 +71,7 @@ async def test_ctrl_c_leaves_what_had_settled():
 
 
 @posix
-@pytest.mark.parametrize("command", ["get", "wait"])
+@pytest.mark.parametrize("command", beyond(1, ["wait", "get"]))
 async def test_ctrl_c_while_standard_input_is_silent(command):
     """Nobody has to press return first; ids are asked for as they come."""
     async with half_ready() as server:
@@ -86,7 +87,7 @@ async def test_ctrl_c_while_standard_input_is_silent(command):
 
 
 @posix
-@pytest.mark.parametrize("command", ["get", "wait"])
+@pytest.mark.parametrize("command", beyond(1, ["get", "wait"]))
 async def test_a_reader_that_goes_away_ends_it_quietly(command):
     """As `| head -1` does: no message, no traceback, the exit code of a closed pipe."""
     async with Emulator(plan="unlimited", latency=Latency.immediate()) as server:
@@ -217,6 +218,7 @@ async def test_ctrl_c_ends_the_demo():
     assert b"Traceback" not in err
 
 
+@pytest.mark.slow
 async def test_the_demo_runs_from_the_command_line():
     """One JSON object, and nothing else."""
     status, out, err = await finish("demo", "--analyses", "1", "--seed", "5", "--json", "--quiet")

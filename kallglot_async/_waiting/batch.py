@@ -1,0 +1,135 @@
+"""`Batch`: what calls for many ids do alike: ids in one by one, refusals waited out, outcomes out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import aclosing
+from typing import Any, TypeAlias, TypeVar
+
+import anyio
+
+from kallglot_async import errors
+from kallglot_async._checks import shown
+from kallglot_async._core.limit.ticket import Ticket, Urgency
+from kallglot_async._waiting.source import BATCH_ENDING, IdSource, Puller, not_attempted
+from kallglot_async._wire.limiter import Lane
+from kallglot_async.models import Outcome, Outcomes
+
+__all__ = ["Batch", "OnOutcome"]
+
+OnOutcome: TypeAlias = Callable[[Outcome], object]
+T = TypeVar("T")
+
+_MOST_REFUSALS = 10  # in a row, for one id; each is waited out, and a server may refuse for ever
+
+
+class Batch:
+    """One call for many ids: workers that pull from one source, and one outcome for each id.
+
+    Args:
+        lane: The limiter's lane of analyses.
+        source: The ids.
+        on_outcome: Called with each outcome the moment it is known; what it raises ends the call.
+        noun: What the ids are of, for messages.
+    """
+
+    __slots__ = ("_callback_error", "_group", "_noun", "_on_outcome", "_puller", "_source", "found", "lane", "reason")
+
+    def __init__(self, lane: Lane, source: IdSource, on_outcome: OnOutcome | None, *, noun: str = "ids") -> None:
+        self.lane = lane
+        self.found: dict[str, Outcome] = {}
+        self.reason: errors.KallglotError | None = None  # why nothing more is sent
+        self._source = source
+        self._puller = Puller(source)
+        self._on_outcome = on_outcome
+        self._noun = noun
+        self._group = anyio.create_task_group()
+        self._callback_error: BaseException | None = None
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids that were pulled so far, in order."""
+        return self._source.ids
+
+    async def run(
+        self,
+        workers: int,
+        work: Callable[[], Coroutine[Any, Any, None]],
+        meanwhile: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Run so many workers to their end; or until what is done `meanwhile` is done, which ends them."""
+        async with aclosing(self._puller), self._group as group:
+            for _ in range(min(workers, self._source.total or workers)):
+                group.start_soon(work)
+            if meanwhile is not None:
+                await meanwhile()
+                group.cancel_scope.cancel()
+
+    async def next_id(self) -> str | None:
+        """Return the next id to send a request for; None once there are no more. One worker at a time."""
+        while (item := await self._puller.next()) is not None:
+            if isinstance(item, errors.InvalidIdError):
+                self.keep(Outcome(id=item.id, error=item))
+            elif self.reason is not None:
+                self.keep(Outcome(id=item, error=not_attempted(item, self.reason)))
+            else:
+                return item
+        return None
+
+    async def send(
+        self, id: str, urgency: Urgency, send: Callable[[Ticket], Awaitable[T]], ticket: Ticket | None = None
+    ) -> T:
+        """Send a request for an id on a slot, the one given or the next; a batch outlasts the windows it needs.
+
+        Raises:
+            NotAttemptedError: Nothing more is sent.
+            KallglotError: How the request ended.
+        """
+        refusals = 0
+        while True:
+            ticket = ticket or await self.lane.acquire(urgency)
+            if self.reason is not None:
+                self.lane.unsent(ticket)
+                raise not_attempted(id, self.reason)
+            try:
+                return await send(ticket)
+            except errors.RateLimitedError:
+                ticket = None  # refused, or the next window lies beyond the request's timeout
+                refusals += 1
+                if refusals > _MOST_REFUSALS:
+                    raise
+            except BATCH_ENDING as failure:
+                self.end(failure)
+                raise
+
+    def end(self, reason: errors.KallglotError) -> None:
+        """Send nothing more; what is under way goes on."""
+        if self.reason is None:
+            self.reason = reason
+            self._puller.stop()
+
+    def keep(self, outcome: Outcome) -> None:
+        """Note what became of an id, and tell."""
+        self.found[outcome.id] = outcome
+        if self._on_outcome is not None and self._callback_error is None:
+            try:
+                self._on_outcome(outcome)
+            except (Exception, asyncio.CancelledError) as error:
+                self._callback_error = error  # the caller's own, so it is raised as it is, not inside a group
+                self._group.cancel_scope.cancel()
+
+    def outcomes(self) -> Outcomes:
+        """Return what became of every id, in the order of the input.
+
+        Raises:
+            IdSourceError: The iterable raised; the outcomes are on the error.
+            BaseException: What a callback has raised.
+        """
+        if self._callback_error is not None:
+            raise self._callback_error
+        outcomes = self._source.in_order(self.found)
+        if (failure := self._puller.error) is not None:
+            text = f"the iterable of {self._noun} raised {shown(failure)}"
+            raise errors.IdSourceError(text, outcomes=outcomes) from failure
+        return outcomes

@@ -1,0 +1,96 @@
+"""`Waits`: what a client waits with: how its calls wait where they do not say, and where they meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kallglot_async import errors
+from kallglot_async._checks import check_count, check_timeout
+from kallglot_async._core.api.operation import Operation
+from kallglot_async._core.limit.ticket import Ticket
+from kallglot_async._core.polling.schedule import PollSchedule
+from kallglot_async._waiting.call import OnProgress, WaitCall
+from kallglot_async._waiting.claims import Claims, WaitOptions
+from kallglot_async._waiting.source import IdSource
+from kallglot_async._wire.pipeline import Pipeline
+from kallglot_async.models import Analysis, Outcome, Outcomes
+
+__all__ = ["Waits"]
+
+
+class Waits:
+    """Starts the wait calls of one client, and creates what they may wait for.
+
+    Args:
+        hub: What all wait calls under one key share.
+        pipeline: How requests are sent.
+        max_in_flight: Requests of one call at once, where the call does not say.
+        has_inbox: Whether webhooks are expected, so that polling is the safety net.
+    """
+
+    __slots__ = ("_default_schedule", "_hub", "_max_in_flight", "_pipeline")
+
+    def __init__(self, hub: Claims, pipeline: Pipeline, max_in_flight: int, *, has_inbox: bool) -> None:
+        self._hub = hub
+        self._pipeline = pipeline
+        self._max_in_flight = max_in_flight
+        self._default_schedule = PollSchedule.behind_webhooks() if has_inbox else PollSchedule.learned()
+
+    def options(
+        self,
+        timeout: float | None,
+        total_timeout: float | None,
+        max_in_flight: int | None,
+        schedule: PollSchedule | None,
+        *,
+        on_progress: OnProgress | None = None,
+        from_add: bool = False,
+    ) -> WaitOptions:
+        """Return how a call waits.
+
+        Raises:
+            ConfigurationError: Something of it cannot be used.
+        """
+        in_flight = self._max_in_flight if max_in_flight is None else max_in_flight
+        if schedule is not None and not isinstance(schedule, PollSchedule):
+            raise errors.ConfigurationError(f"schedule is a PollSchedule, not {type(schedule).__name__}")
+        return WaitOptions(
+            timeout=check_timeout("timeout", timeout),
+            total_timeout=check_timeout("total_timeout", total_timeout),
+            max_in_flight=check_count("max_in_flight", in_flight),
+            schedule=schedule if schedule is not None else self._default_schedule,
+            on_progress=on_progress,
+            from_add=from_add,
+        )
+
+    def start(self, source: IdSource, options: WaitOptions) -> WaitCall:
+        """Return a wait call, not entered yet."""
+        return WaitCall(self._hub, self._pipeline, source, options)
+
+    async def create(
+        self, operation: Operation[Analysis], ticket: Ticket | None = None, *, timeout: float | None
+    ) -> Analysis:
+        """Request an analysis, on a slot if one was taken; the moment of its creation helps to wait for it."""
+        created = await self._pipeline.run(operation, timeout=timeout, ticket=ticket)
+        self._hub.on_created(created, server_now=self._pipeline.server_now())
+        return created
+
+    async def collect(
+        self, source: IdSource, options: WaitOptions, on_outcome: Callable[[Outcome], object] | None = None
+    ) -> Outcomes:
+        """Run a wait call to its end and return all outcomes in the order of the input.
+
+        Raises:
+            IdSourceError: The source raised; the outcomes so far are on the error.
+        """
+        found: dict[str, Outcome] = {}
+        try:
+            async with self.start(source, options) as finished:
+                async for outcome in finished:
+                    found.setdefault(outcome.id, outcome)
+                    if on_outcome is not None:
+                        on_outcome(outcome)
+        except errors.IdSourceError as error:
+            error.outcomes = source.in_order(found)
+            raise
+        return source.in_order(found)
