@@ -84,7 +84,7 @@ class Poller:
             from_add=options.from_add,
             budget=pipeline.budget,
         )
-        self._patience = Patience(pipeline.policy, hub.random)
+        self._patience = Patience(pipeline.policy)
         self._turn = anyio.Lock(fast_acquire=True)
         self._due = Alarm()  # the sleeper is the worker whose turn it is
         self._in_flight = self._workers = self._idle = 0
@@ -238,6 +238,7 @@ class Poller:
             self.requests += isinstance(error, errors.APIError | errors.InvalidResponseError)
             if isinstance(error, errors.InvalidResponseError) and is_still_running(error):
                 self._pipeline.budget.on_answer()
+                self._patience.suspicion.on_accepted()
                 self._on_pending(entry, _clock.now(), Sight(hint_in=error.retry_after))
             else:
                 self._on_failure(entry, error)
@@ -269,6 +270,7 @@ class Poller:
 
     def _on_analysis(self, entry: Entry, analysis: Analysis, response: Response) -> None:
         now = _clock.now()
+        self._patience.suspicion.is_raised = False
         entry.last_status = analysis.status.value
         self._pipeline.observer.emit(
             PollEvent, id=entry.id, status=analysis.status.value, polls=entry.polls, elapsed=elapsed_of(entry)
@@ -283,16 +285,12 @@ class Poller:
             self._end(entry, error=analysis_failed(analysis, self._pipeline.key))
         else:
             self._end(entry, analysis=analysis)
-        if self._patience.suspect is not None:
-            self._clear_suspect()
 
     def _on_pending(self, entry: Entry, now: float, sight: Sight) -> None:
         self._queue.on_pending(entry, now, age=sight.age, hint_in=sight.hint_in)
         if entry.is_announced:  # the event overtook what the API shows, or was not true
             entry.is_announced = False
             self._queue.on_announced(entry, now + _ECHO)
-        if self._patience.suspect is not None:
-            self._clear_suspect()
 
     def _on_failure(self, entry: Entry, error: errors.RequestError) -> None:
         now = _clock.now()
@@ -308,33 +306,19 @@ class Poller:
             self._queue.on_failed(entry, now, now + verdict.again_in, is_held=verdict.is_held)
         elif verdict.end is End.UNREACHED:
             self._hub.on_unreached(self, error)
-        elif verdict.end in {End.SUSPECT, End.TIME}:  # it waits to be confirmed, or for the watch over deadlines
-            self._queue.on_given_up(entry, now)
+        elif verdict.end is End.TIME:
+            self._queue.on_given_up(entry, now)  # the watch over deadlines reports it as what it is
         else:
             self._queue.discard(entry)
             self._end(entry, error=error)
-        if verdict.end is End.CALL or isinstance(error, errors.NotFoundError):  # confirmed; or the key is accepted
-            self._clear_suspect()
         if verdict.end is End.CALL:
             self._on_over(lambda id: not_attempted(id, error))
-        self._clear_suspect_if_alone()
-
-    def _clear_suspect(self, entry: Entry | None = None) -> None:
-        """A refused key was that id's own matter, or is everybody's by now: it ends with its own error."""
-        if (suspect := self._patience.take_suspect(entry)) is not None:
-            self._queue.discard(suspect.entry)
-            self._end(suspect.entry, error=suspect.error)
-
-    def _clear_suspect_if_alone(self) -> None:
-        if len(self._queue) == 1:
-            self._clear_suspect()  # there is no other id whose answer could confirm it
 
     # -- ends
 
     def next_end(self, now: float) -> float:
         """Report every id whose time is over, and return the moment at which to come back for the next."""
         while (entry := self._queue.pop_expired(now)) is not None:
-            self._clear_suspect(entry)
             self._end(entry, error=timed_out(entry.id, entry))
         next_at = math.inf if self._timeout is None else now + self._timeout  # others' refusals come unannounced
         if pause := self._lane.paused_for(now):
