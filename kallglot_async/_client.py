@@ -65,8 +65,9 @@ class KallglotClient:
         timeout: Seconds for one direct call with everything it needs, and for one poll of a wait. Default 30.
             None: for ever, but an attempt that gets no byte for 60 s is over.
         max_attempts: Requests for one call at most, the first included. Default 3. Retried are connection
-            failures, 408, 425, 500, 502, 503, 504, `idempotency_conflict` and answers cut short, if the
-            request is a GET or carries an idempotency key. A 429 is waited out and not counted.
+            failures, 408, 425, 499, 5xx but 501, 505 and 511, `idempotency_conflict`, answers cut short, and a 400,
+            401, 403 or 404 that does not look like the API's; if the request is a GET or carries an idempotency key. A
+            429 is waited out and not counted. In a wait, time and not attempts is the measure.
         rate_limit: A ceiling on top of what the server allows, or a `RateLimiter` to share with other clients.
         max_connections: Open connections at most, for each event loop. Default 100.
         max_in_flight: Requests of one batch at once. Default 64.
@@ -321,7 +322,8 @@ class KallglotClient:
         Args:
             session_ids: Any iterable or asynchronous iterable, pulled as there is room. Repetitions are one.
             batch: A name for this batch, from which each session's idempotency key is made. Default: new keys.
-            timeout: Seconds for each analysis, from its first poll; None for ever. Default 120.
+            timeout: Seconds for each analysis, from its first poll, and for the request of one with its retries, which
+                has no less than the client's timeout; None for ever. Default 120.
             total_timeout: Seconds for the whole call; None (the default) for ever.
             max_in_flight: Requests at once; default: the client's.
             schedule: How polls follow each other. Default: learned from earlier analyses.
@@ -344,8 +346,9 @@ class KallglotClient:
         order = orders(request, batch)
         options = self._waits.options(timeout, total_timeout, max_in_flight, schedule)
         source = IdSource(session_ids, remember=True, check=check_session_id)
-        sessions = Batch(self._pipeline.lane("analysis"), source, on_outcome, noun="sessions")
-        return await AnalyzeCall(sessions, self._waits, order=order, timeout=self._config.timeout).run(options)
+        sessions = Batch(self._pipeline, source, on_outcome, noun="sessions")
+        patience = None if timeout is None or self._config.timeout is None else max(timeout, self._config.timeout)
+        return await AnalyzeCall(sessions, self._waits, order=order, timeout=patience).run(options)
 
     def as_completed(
         self,

@@ -1,4 +1,8 @@
-"""The way of every request: limiter, transport, decoding, retry. The only retry loop in the package."""
+"""The way of every request: limiter, transport, decoding; and for direct calls, the loop of attempts.
+
+Two more ask the same policy and loop by themselves: a wait, whose next look is a matter of its queue
+(`_core.polling.trouble`), and a download, which goes on where it was.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from typing import Any, Generic, TypeVar
 import anyio
 
 from kallglot_async import _clock, errors
-from kallglot_async._config import ClientConfig
+from kallglot_async._config import ClientConfig, Secret
 from kallglot_async._core.api.answers import interpret, safe_request_id
 from kallglot_async._core.api.headers import (
     RateFigures,
@@ -23,7 +27,7 @@ from kallglot_async._core.api.headers import (
     parse_retry_after,
 )
 from kallglot_async._core.api.operation import Operation, Response
-from kallglot_async._core.limit.retry import RetryBudget, RetryPolicy, may_have_acted
+from kallglot_async._core.limit.retry import RetryBudget, RetryPolicy, is_transient, may_have_acted
 from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async._events import Observer
 from kallglot_async._wire.deadlines import Deadlines
@@ -59,6 +63,7 @@ class Pipeline:
         "_random",
         "_server_ahead",
         "budget",
+        "is_accepted",
         "observer",
         "policy",
         "round_trip",
@@ -82,6 +87,7 @@ class Pipeline:
         self.observer = observer
         self.budget = budget
         self.policy = RetryPolicy(config.max_attempts, self.budget, random)
+        self.is_accepted = False  # whether the API has ever accepted a request under this key
         self.round_trip = 0.0  # seconds, smoothed over the answers so far
         self._server_ahead = 0.0  # seconds by which the server's clock is ahead of ours
 
@@ -89,6 +95,11 @@ class Pipeline:
     def pool(self) -> SessionPool:
         """The transport."""
         return self._pool
+
+    @property
+    def key(self) -> Secret:
+        """The key that requests are sent under, to be masked in what servers say."""
+        return self._config.api_key
 
     @property
     def request_timeout(self) -> float | None:
@@ -129,17 +140,21 @@ class Pipeline:
             lane = self._lanes[group] = self._limiter.lane(self._config.api_key, group)
         return lane
 
-    async def run(self, operation: Operation[T], *, timeout: float | None, ticket: Ticket | None = None) -> T:
+    async def run(
+        self, operation: Operation[T], *, timeout: float | None, ticket: Ticket | None = None, is_patient: bool = False
+    ) -> T:
         """Send a direct request, with retries, until it succeeds, is given up, or `timeout` is over.
 
         The timeout covers everything: the queue at the limiter (unless a `ticket` was taken beforehand),
         every attempt and the pauses between them. Cancellation ends it at once; a request in flight loses
-        its connection.
+        its connection. With `is_patient` time and not attempts is the measure, if the API was ever heard.
 
         Raises:
             KallglotError: How the last attempt ended, with the history of all.
         """
-        call = _Call(operation, math.inf if timeout is None else asyncio.get_running_loop().time() + timeout)
+        call = _Call(
+            operation, is_patient, math.inf if timeout is None else asyncio.get_running_loop().time() + timeout
+        )
         try:
             async with self.deadline(timeout):
                 return await self._run(call, ticket)
@@ -171,13 +186,22 @@ class Pipeline:
                     raise
             except errors.RequestError as error:
                 call.on_failure(error)
-                within = call.deadline - loop.time()
-                delay = self.policy.next_delay(operation, error, len(call.history), within=within)
+                delay = self._next_delay(call, error, within=call.deadline - loop.time())
                 if delay is None:
                     raise
                 self.on_retry(operation, error, len(call.history), delay)
                 await anyio.sleep(delay)
             ticket = None
+
+    def _next_delay(self, call: _Call[Any], error: errors.RequestError, *, within: float) -> float | None:
+        is_patient = call.is_patient and self.budget.is_reached
+        operation, failures = call.operation, len(call.history)
+        delay = self.policy.next_delay(operation, error, failures, within=within, is_patient=is_patient)
+        if delay is not None or not is_patient or not (operation.is_repeatable and is_transient(error)):
+            return delay
+        call.slow_delays += 1
+        slow = self.policy.slow_delay(call.slow_delays - 1)
+        return slow if slow <= within else None
 
     async def acquire(self, lane: Lane, operation: Operation[Any], left: float) -> Ticket:
         """Wait for a slot, unless there will be none in time."""
@@ -253,7 +277,15 @@ class Pipeline:
         except errors.ResponseMismatchError:
             await self._pool.retire()
             raise
-        self.budget.on_success()
+        except errors.RateLimitedError as refused:
+            self.budget.is_reached = self.budget.is_reached or refused.is_enveloped
+            raise
+        except errors.APIError as refused:
+            if refused.is_enveloped and refused.status < 500:
+                self.budget.on_answer()
+            raise
+        self.is_accepted = True
+        self.budget.on_answer()
         if isinstance(value, Result):  # the fields of ResponseMeta, which is made where somebody asks for it
             window = (None, None, None) if figures is None else (figures.limit, figures.remaining, figures.resets_in)
             request_id = safe_request_id(response, self._config.api_key)
@@ -297,10 +329,12 @@ class Pipeline:
 class _Call(Generic[T]):
     """One direct call: what its attempts have shown so far."""
 
-    __slots__ = ("deadline", "history", "is_sending", "is_uncertain", "operation")
+    __slots__ = ("deadline", "history", "is_patient", "is_sending", "is_uncertain", "operation", "slow_delays")
 
-    def __init__(self, operation: Operation[T], deadline: float) -> None:
+    def __init__(self, operation: Operation[T], is_patient: bool, deadline: float) -> None:
         self.operation = operation
+        self.is_patient = is_patient
+        self.slow_delays = 0
         self.deadline = deadline  # on the loop's clock
         self.history: list[str] = []
         self.is_sending = False
