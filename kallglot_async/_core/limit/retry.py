@@ -20,6 +20,7 @@ __all__ = ["RetryBudget", "RetryPolicy", "is_transient", "may_have_acted"]
 
 BASE_DELAY = 0.5  # seconds
 LONGEST_DELAY = 8.0  # seconds
+STRANGER = 30.0  # seconds for which a gateway's "not now" is believed before the API itself was ever heard
 SLOW_GAP = 10.0  # seconds, on average, until what the budget does not pay for is tried again; doubled, to a minute
 
 _SHORTEST_GAP, _LONGEST_GAP = 0.05, 60.0  # seconds between two looks that the budget does not pay for

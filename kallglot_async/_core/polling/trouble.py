@@ -23,13 +23,12 @@ import msgspec
 from kallglot_async import errors
 from kallglot_async._core.api.meaning import Suspicion, has_passing_status, meaning_of
 from kallglot_async._core.api.operation import Operation
-from kallglot_async._core.limit.retry import RetryPolicy
+from kallglot_async._core.limit.retry import STRANGER, RetryPolicy
 from kallglot_async._core.polling.pending import Entry, Trouble
 from kallglot_async.models import Analysis
 
 __all__ = ["End", "Patience", "Probe", "Verdict", "stranded_at"]
 
-STRANGER = 30.0  # seconds for which a gateway's "not now" is believed before the API itself was ever heard
 LAGGING = 10.0  # seconds after the first 404 in which it only means "not visible here yet"
 FIRST_GAP = 0.5  # seconds until an id that is not visible yet is looked at again; then twice that, ...
 UNSEEN = 2.0  # seconds
