@@ -154,7 +154,7 @@ class Pipeline:
         Raises:
             KallglotError: How the last attempt ended, with the history of all.
         """
-        call = _Call(operation, asyncio.get_running_loop().time(), timeout, is_patient=is_patient)
+        call = _Call(operation, _clock.running_loop().time(), timeout, is_patient=is_patient)
         try:
             async with self.deadline(timeout):
                 return await self._run(call, ticket)

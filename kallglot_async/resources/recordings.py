@@ -8,7 +8,7 @@ from contextlib import aclosing
 from functools import partial
 
 from kallglot_async import errors
-from kallglot_async._checks import check_callback, check_count, check_timeout, shown
+from kallglot_async._checks import check_count, check_plain_callback, check_timeout, shown
 from kallglot_async._config import AS_CLIENT, ClientConfig, Timeout, seconds_of
 from kallglot_async._core.api.audio_link import FORMATS
 from kallglot_async._core.api.ids import check_recording_id
@@ -93,7 +93,7 @@ class Recordings:
         if format is not None and format not in FORMATS:
             raise ConfigurationError(f"format is one of {', '.join(FORMATS)}, not {shown(format, 40)}")
         seconds = check_timeout("timeout", timeout)
-        check_callback("on_progress", on_progress)
+        check_plain_callback("on_progress", on_progress)
         cap = None if max_bytes is None else check_count("max_bytes", max_bytes)
         with sink_for(to, overwrite=overwrite) as sink:
             call = DownloadCall(
