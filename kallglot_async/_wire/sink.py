@@ -7,7 +7,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -20,8 +20,6 @@ from kallglot_async._wire.part_file import PartFile
 from kallglot_async.errors import ConfigurationError
 
 __all__ = ["BinaryWriter", "FileSink", "ObjectSink", "Sink", "sink_for"]
-
-_PIECE = 256 * 1024  # bytes that are written at once: a thread's price for each is then small
 
 
 class BinaryWriter(Protocol):
@@ -87,7 +85,6 @@ class FileSink:
         self.path: str | None = os.fspath(path)
         self._path = path
         self._overwrite = overwrite
-        self._buffer = bytearray()
         # Held while a thread writes: a cancelled call must not close the file under it.
         self._lock = threading.Lock()
 
@@ -107,22 +104,17 @@ class FileSink:
         with self._lock:
             if not self._part.is_open:
                 return  # finished
-            is_kept = self._part.record is not None and is_worth_keeping(error)
-            if is_kept and self._buffer:
-                # The download has an error already; what cannot be written comes again another time.
-                with suppress(OSError):
-                    self._part.append(bytes(self._buffer))
-            self._part.close(is_kept=is_kept and self._part.size > 0)
+            is_kept = self._part.record is not None and self._part.size > 0
+            self._part.close(is_kept=is_kept and is_worth_keeping(error))
 
     async def write(self, data: bytes) -> None:
-        """Take one piece."""
-        self._buffer += data
-        if len(self._buffer) >= _PIECE:
-            await self._spill()
+        """Take one piece: it is there for the next process at once. While it is written, the next one grows."""
+        if data:
+            with _naming(self.path):
+                await anyio.to_thread.run_sync(self._write, data)
 
     async def begin(self, record: bytes | None) -> None:
         """Forget what was taken."""
-        self._buffer.clear()
         with _naming(self.path):
             self._part.begin(record)
 
@@ -132,18 +124,10 @@ class FileSink:
         Raises:
             FileExistsError: Somebody made one of that name meanwhile.
         """
-        await self._spill()
         target, mode = _target_of(self._path, overwrite=self._overwrite)
         if target != self._target:
             raise FileExistsError(17, "the link leads to another place than before", self.path)
         self._part.become(target, mode=mode, overwrite=self._overwrite)
-
-    async def _spill(self) -> None:
-        data = bytes(self._buffer)
-        self._buffer.clear()
-        if data:
-            with _naming(self.path):
-                await anyio.to_thread.run_sync(self._write, data)
 
     def _write(self, data: bytes) -> None:
         with self._lock:

@@ -267,7 +267,7 @@ def test_the_key_goes_below_the_base_url_only(url: str, base: str, expected: tup
     """A path of the API is asked with the key at the client's own base URL, everything absolute without it."""
     location = audio_location(recording(download_url=url), base_url=base, format=None)
     assert (location.url, location.is_api) == expected
-    assert not location.may_move
+    assert location.may_move is not location.is_api  # a storage may redirect once
 
 
 @pytest.mark.parametrize(
@@ -326,14 +326,31 @@ def test_no_audio_is_an_error_that_says_why(status: str) -> None:
 
 
 def test_a_redirect_is_followed_without_the_key_and_only_once() -> None:
-    """Absolute and relative targets; what it leads to may not move on."""
+    """Absolute and relative targets; the storage that it leads to may redirect once, and no further."""
     start = Location(url=BASE + "recordings/rec_1/download", is_api=True, may_move=True)
     moved = moved_location(start, SIGNED, base_url=BASE, status=302)
-    assert moved == Location(url=SIGNED, is_api=False, may_move=False)
+    assert moved == Location(url=SIGNED, is_api=False, may_move=True)
     assert moved_location(start, "/x", base_url=BASE, status=302).url == "https://api.kallglot.com/x"
     assert not moved_location(start, BASE + "admin", base_url=BASE, status=302).is_api
+    again = moved_location(moved, "https://cdn.example/x", base_url=BASE, status=307)
+    assert again == Location(url="https://cdn.example/x", is_api=False, may_move=False)
     with pytest.raises(UnexpectedRedirectError):
-        moved_location(moved, SIGNED, base_url=BASE, status=302)
+        moved_location(again, SIGNED, base_url=BASE, status=302)
+
+
+@pytest.mark.parametrize(
+    ("url", "is_api", "shown", "path"),
+    [
+        (SIGNED, False, "https://storage.kallglot.com/x.mp3", "/x.mp3"),
+        (BASE + "recordings/rec_1/audio?x=1", True, BASE + "recordings/rec_1/audio", "recordings/rec_1/audio"),
+        ("https://h:8443/a/b#CANARY", False, "https://h:8443/a/b", "/a/b"),
+        ("https://h?sig=CANARY", False, "https://h", "/"),
+    ],
+)
+def test_an_address_is_shown_without_its_query(url: str, is_api: bool, shown: str, path: str) -> None:
+    """For records of requests: who has the query can listen to the call."""
+    location = Location(url=url, is_api=is_api)
+    assert (location.shown, location.path(BASE)) == (shown, path)
 
 
 @pytest.mark.parametrize(
