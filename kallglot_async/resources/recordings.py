@@ -67,8 +67,8 @@ class Recordings:
         that lead to it (one of the API's, one of the storage's), is fetched without it. An expired link is asked for
         anew.
 
-        A connection that is lost counts as an attempt, of `max_attempts` in a row that bring nothing: one that
-        brought bytes starts the count anew, and takes nothing from the retry budget. The next one goes on where it
+        A connection that is lost counts as an attempt, of `max_attempts` in a row. One that brought bytes is the
+        first of a new count, and the next one takes nothing from the retry budget. That one goes on where the last
         stopped if the server offers that (`Accept-Ranges` and a strong `ETag` or `Last-Modified`), and begins again
         if not. A 429 or 503 with `Retry-After` is no attempt: it is waited out, up to an hour of such pauses without
         a byte, or raised at once where it outlasts `timeout`.
