@@ -23,8 +23,8 @@ __all__ = ["PartFile"]
 
 _LARGEST_RECORD = 65_536  # bytes
 _TRIES = 10  # to open a file that somebody else renames or removes in the same moment
-# Never through a link that somebody else has put there. The second flag is of Windows.
-_FLAGS = os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+# Never through a link that somebody else has put there, nor waiting for the other end of a FIFO; the last is Windows'.
+_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 class PartFile:
@@ -47,9 +47,15 @@ class PartFile:
         self._path = target.with_name(f"{target.name}.part")
         self._record_path = target.with_name(f"{target.name}.part.json")
         self._file = self._open()
-        if mode is not None:
-            os.chmod(self._path, stat.S_IMODE(mode) & 0o777 | 0o600)
-        self.record = self._read_record()
+        try:
+            if mode is not None:
+                os.chmod(self._path, stat.S_IMODE(mode) & 0o777 | 0o600)
+            self.record = self._read_record()
+        except BaseException:
+            if not self.size:
+                self._path.unlink()
+            self._file.close()
+            raise
 
     @property
     def size(self) -> int:
@@ -63,7 +69,7 @@ class PartFile:
 
     def _open(self) -> io.FileIO:
         for _ in range(_TRIES):
-            file = io.FileIO(os.open(self._path, os.O_RDWR | _FLAGS, 0o666), "rb+")
+            file = _open_regular(self._path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
                 if self._has_it(file):
                     file.seek(0, os.SEEK_END)
@@ -76,8 +82,6 @@ class PartFile:
 
     def _has_it(self, file: io.FileIO) -> bool:
         """Lock it. Returns whether it still has its name, and no other one."""
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise FileExistsError(17, "it is no regular file, and in the way of a download", os.fspath(self._path))
         if _HAS_LOCKS:
             try:
                 fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -99,14 +103,10 @@ class PartFile:
 
     def _read_record(self) -> bytes | None:
         try:
-            with self._open_record(os.O_RDONLY) as file:
+            with _open_regular(self._record_path, os.O_RDONLY) as file:
                 return file.read(_LARGEST_RECORD)
         except FileNotFoundError:
             return None
-
-    def _open_record(self, flags: int) -> io.FileIO:
-        descriptor = os.open(self._record_path, flags | _FLAGS & ~os.O_CREAT, 0o600)
-        return io.FileIO(descriptor, "rb" if flags == os.O_RDONLY else "wb")
 
     def append(self, data: bytes) -> None:
         """Write all of it."""
@@ -120,7 +120,7 @@ class PartFile:
         self._file.seek(0)
         self._file.truncate()
         if record is not None:
-            with self._open_record(os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as file:
+            with _open_regular(self._record_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600) as file:
                 file.write(record)
         self.record = record
 
@@ -157,6 +157,23 @@ class PartFile:
     def _remove_record(self) -> None:
         with suppress(FileNotFoundError):
             self._record_path.unlink()
+
+
+def _open_regular(path: Path, flags: int, mode: int = 0) -> io.FileIO:
+    """Open a file without buffers.
+
+    Raises:
+        FileExistsError: It is no regular file.
+        OSError: It cannot be opened.
+    """
+    descriptor = os.open(path, flags | _FLAGS, mode)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise FileExistsError(17, "it is no regular file, and in the way of a download", os.fspath(path))
+        return io.FileIO(descriptor, "wb" if flags & os.O_WRONLY else "rb+" if flags & os.O_RDWR else "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def _rename_to_new(source: Path, target: Path) -> None:

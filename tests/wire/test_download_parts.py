@@ -6,9 +6,11 @@ Files are written in threads, which a virtual clock cannot see: these run on the
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from kallglot_async import (
     RequestTimeoutError,
     ResponseTooLargeError,
 )
+from kallglot_async._wire import part_file
 
 LEFT = ["x.mp3.part", "x.mp3.part.json"]
 DATED = ("Accept-Ranges: bytes", "Last-Modified: Thu, 26 Mar 2026 11:04:20 GMT", "Date: Thu, 26 Mar 2026 11:05:20 GMT")
@@ -234,18 +237,18 @@ async def test_one_download_at_a_time_has_a_path(tmp_path: Path) -> None:
     assert (tmp_path / LEFT[0]).read_bytes() == AUDIO[:1000]
 
 
-async def test_something_else_of_that_name_is_in_the_way(tmp_path: Path) -> None:
-    """A link is not followed, a FIFO not opened: who may write to the directory cannot lead the audio elsewhere."""
-    victim = tmp_path / "victim"
-    victim.write_bytes(b"mine")
-    for make in (lambda path: path.symlink_to(victim), os.mkfifo, os.mkdir):
-        make(tmp_path / LEFT[0])
-        async with RawServer(answer(AUDIO)) as server, client_of(server) as client:
-            with pytest.raises(OSError, match=r"x\.mp3\.part"):
-                await client.recordings.download(of_b(), tmp_path / "x.mp3")
-            assert server.requests == []
-        os.rmdir(tmp_path / LEFT[0]) if (tmp_path / LEFT[0]).is_dir() else (tmp_path / LEFT[0]).unlink()
-    assert victim.read_bytes() == b"mine"
+@pytest.mark.parametrize("name", LEFT)
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to(path.with_name("victim")), os.mkfifo, os.mkdir])
+async def test_something_else_of_that_name_is_in_the_way(make: Any, name: str, tmp_path: Path) -> None:
+    """A link is not followed, a FIFO not waited for: who may write to the directory cannot lead the audio elsewhere."""
+    (tmp_path / "victim").write_bytes(b"mine")
+    make(tmp_path / name)
+    async with RawServer(answer(AUDIO)) as server, client_of(server) as client:
+        with pytest.raises(OSError, match=name.replace(".", r"\.")):
+            await client.recordings.download(of_b(), tmp_path / "x.mp3")
+        assert server.requests == []
+    assert (tmp_path / "victim").read_bytes() == b"mine"
+    assert sorted(os.listdir(tmp_path)) == ["victim", name]
 
 
 async def test_a_part_that_is_a_finished_file_too_is_let_go(tmp_path: Path) -> None:
@@ -256,6 +259,46 @@ async def test_a_part_that_is_a_finished_file_too_is_let_go(tmp_path: Path) -> N
     assert (tmp_path / "other").read_bytes() == AUDIO[:1000]
     assert (tmp_path / "x.mp3").read_bytes() == AUDIO
     assert sorted(os.listdir(tmp_path)) == ["other", "x.mp3"]
+
+
+@pytest.mark.parametrize("has_locks", [True, False])
+async def test_without_locks_it_goes_on_alike(has_locks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that knows none, and Windows, where an open file can be neither renamed nor removed."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks here")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    monkeypatch.setattr(part_file, "_HAS_LOCKS", has_locks)
+    await interrupted(tmp_path / "x.mp3")
+    await again(tmp_path / "x.mp3", part(1000))
+    await interrupted(tmp_path / "y.mp3", "Content-Type: audio/mpeg")
+    assert (tmp_path / "x.mp3").read_bytes() == AUDIO
+    assert os.listdir(tmp_path) == ["x.mp3"]
+
+
+def test_threads_that_want_the_same_file_do_not_mix(tmp_path: Path) -> None:
+    """Whoever is second is refused or comes later; what stands there is whole at every moment, and nothing else is."""
+    target, ended = tmp_path / "x.mp3", []
+
+    async def loop(letter: bytes) -> None:
+        async with RawServer(answer(letter * 200_000, *OFFERED)) as server, client_of(server) as client:
+            for _ in range(20):
+                try:
+                    await client.recordings.download(of_b(), target, overwrite=True)
+                    ended.append("whole")
+                except FileExistsError:
+                    ended.append("refused")
+                if target.exists():
+                    found = target.read_bytes()
+                    assert (len(found), len(set(found))) == (200_000, 1)
+
+    with ThreadPoolExecutor(4) as threads:
+        for future in [threads.submit(asyncio.run, loop(letter)) for letter in (b"a", b"b", b"c", b"d")]:
+            future.result()
+    assert len(ended) == 80
+    assert "whole" in ended
+    assert os.listdir(tmp_path) == ["x.mp3"]
 
 
 KILLED = """
