@@ -135,6 +135,15 @@ async def test_a_stale_part_is_removed(spoil: Any, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["x.mp3"]
 
 
+async def test_a_stale_part_is_removed_though_nothing_replaces_it(tmp_path: Path) -> None:
+    """A run that gets nowhere does not hand on what nobody can go on with."""
+    await interrupted(tmp_path / "x.mp3")
+    (tmp_path / LEFT[0]).write_bytes(AUDIO + b"more")
+    with pytest.raises(ConnectionLostError):
+        await again(tmp_path / "x.mp3", closing())
+    assert os.listdir(tmp_path) == []
+
+
 async def test_another_format_or_recording_does_not_go_on_with_it(tmp_path: Path) -> None:
     """The same path, but other bytes."""
     for changes, wish in (({"id": "rec_2"}, None), ({}, "mp3")):
@@ -275,6 +284,22 @@ async def test_without_locks_it_goes_on_alike(has_locks: bool, tmp_path: Path, m
     await interrupted(tmp_path / "y.mp3", "Content-Type: audio/mpeg")
     assert (tmp_path / "x.mp3").read_bytes() == AUDIO
     assert os.listdir(tmp_path) == ["x.mp3"]
+
+
+async def test_a_part_that_gets_its_name_meanwhile_is_not_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another download ended between our opening of its part and our lock: what we hold is its finished file."""
+    (tmp_path / LEFT[0]).write_bytes(b"theirs")
+
+    def end(*_: object) -> None:
+        monkeypatch.undo()
+        (tmp_path / LEFT[0]).rename(tmp_path / "theirs.mp3")
+
+    monkeypatch.setattr("fcntl.flock", end)
+    await again(tmp_path / "x.mp3", answer(AUDIO, *OFFERED))
+    assert (tmp_path / "theirs.mp3").read_bytes() == b"theirs"
+    assert (tmp_path / "x.mp3").read_bytes() == AUDIO
 
 
 def test_threads_that_want_the_same_file_do_not_mix(tmp_path: Path) -> None:
