@@ -6,12 +6,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
-from kallglot_async.models import ClientEvent, RequestEvent, ResponseEvent
+from kallglot_async.models import ClientEvent
 
-__all__ = ["Observer", "OnEvent", "RequestRecord"]
+__all__ = ["Observer", "OnEvent"]
 
 OnEvent = Callable[[ClientEvent], object]
 _log = logging.getLogger("kallglot_async.events")
@@ -44,41 +42,3 @@ class Observer:
             # The caller's own code must not cost a request; nor fill a log with one traceback for each.
             self._on_event = None
             _log.exception("on_event raised and is not called again")
-
-
-class RequestRecord:
-    """Tells of one request whose body is passed on as it comes: entered before it is sent, left after the last byte.
-
-    Args:
-        observer: Hears of it.
-        what: The fields that both records have.
-
-    Attributes:
-        status: The status of the answer, once there is one.
-        request_id: The server's id of the request, where it sent one.
-    """
-
-    __slots__ = ("_observer", "_started", "_what", "request_id", "status")
-
-    def __init__(self, observer: Observer, **what: object) -> None:
-        self._observer = observer
-        self._what = what
-        self.status: int | None = None
-        self.request_id: str | None = None
-
-    def __enter__(self) -> Self:
-        self._observer.emit(RequestEvent, **self._what)
-        self._started = asyncio.get_running_loop().time()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._observer.emit(
-            ResponseEvent,
-            **self._what,
-            status=self.status,
-            error=None if kind is None else kind.__name__,
-            request_id=self.request_id,
-            elapsed=asyncio.get_running_loop().time() - self._started,
-        )

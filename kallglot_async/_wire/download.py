@@ -25,8 +25,8 @@ from kallglot_async._core.api.recordings import retrieve_recording
 from kallglot_async._core.api.resuming import DOWNLOAD, Transfer, size_of
 from kallglot_async._core.api.storage import is_expired_link, storage_refusal
 from kallglot_async._core.limit.ticket import Ticket
-from kallglot_async._events import RequestRecord
 from kallglot_async._wire.pipeline import Pipeline
+from kallglot_async._wire.record import RequestRecord
 from kallglot_async._wire.sink import Sink
 from kallglot_async._wire.stream import AnswerStream
 from kallglot_async.models import Download, Recording, ThrottledEvent

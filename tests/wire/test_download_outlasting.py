@@ -190,6 +190,16 @@ async def test_a_busy_api_path_is_waited_out_alike() -> None:
         assert client.stats.in_flight == 0
 
 
+async def test_a_refusal_of_the_api_beyond_the_deadline_fails_now() -> None:
+    """As every direct call does, and with the time that it named."""
+    async with RawServer(busy(BUSY[0], "Retry-After: 60")) as server, client_of(server) as client:
+        started = now()
+        with pytest.raises(RateLimitedError) as caught:
+            await client.recordings.download(of_b(), io.BytesIO(), timeout=59)
+        assert (caught.value.retry_after, len(server.requests)) == (60, 1)
+        assert now() - started < 1
+
+
 async def test_a_refusal_behind_a_redirect_is_the_storages() -> None:
     """The API redirects, the storage is busy: its pause is kept to, and the limiter hears nothing of it."""
     async with (
