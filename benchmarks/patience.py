@@ -24,7 +24,7 @@ from typing import Any
 
 from benchmarks import _peers
 from benchmarks._peer_server import PeerServer
-from benchmarks._trials import EPOCH, PATIENCE, Row, in_virtual_time, seeded, verdict
+from benchmarks._trials import EPOCH, PATIENCE, Row, Run, in_virtual_time, seeded, verdict
 from kallglot_async import KallglotClient
 from kallglot_async.emulator import Fault, Latency
 
@@ -196,9 +196,9 @@ def row(
 
 def peers(seed: int, outages: list[Outage]) -> list[Row]:
     """Return the documented loop and the SDKs; one that is not installed is said to be so."""
-    rows = []
+    rows: list[Row] = []
     documented = partial(_peers.documented_loop, retries=_peers.RETRIES)
-    runs = {f"documented loop, Retry-After {_peers.RETRIES} times": documented}
+    runs: dict[str, Run] = {f"documented loop, Retry-After {_peers.RETRIES} times": documented}
     for sdk in _peers.SDKS:
         if sdk.is_installed:
             runs[sdk.name] = sdk.run
