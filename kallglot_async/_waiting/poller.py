@@ -337,11 +337,8 @@ class Poller:
         next_at = math.inf if timeout is None else now + timeout  # others' refusals come unannounced
         if pause := self._lane.paused_for(now):
             next_at = min(next_at, self._give_up_on_paused(now, pause))
-        if (deadline := self._queue.next_deadline()) is None:
-            return next_at
-        if deadline <= now + LATE_LOOK:
-            self._due.ring()  # for a late look
-        return min(next_at, deadline)
+        deadline = self._queue.next_deadline()
+        return next_at if deadline is None else min(next_at, deadline)
 
     def grant_late_looks(self, now: float) -> bool:
         """Whether the call's end was missed, as nothing here ran: then every id has a last look, within a second."""

@@ -277,15 +277,15 @@ class TestKeys:
     async def test_a_refusal_of_one_id_is_that_ids_own(self, status: int) -> None:
         """Others are answered after it: the key is fine."""
 
-        def one_is_barred(request: Request) -> bytes:
-            if request.id == "ana_7":
+        def two_are_barred(request: Request) -> bytes:
+            if request.id in {"ana_7", "ana_13"}:
                 return envelope(status)
             return answer(analysis(request.id)) if request.at > 6.0 else running(request.id)
 
-        async with client_of(one_is_barred) as (server, client):
+        async with client_of(two_are_barred, max_in_flight=1) as (server, client):
             outcomes = await client.wait_many(IDS)
-            assert list(outcomes.errors) == ["ana_7"]
-            assert len(outcomes.analyses) == 19
+            assert list(outcomes.errors) == ["ana_7", "ana_13"]
+            assert len(outcomes.analyses) == 18
             assert [request.id for request in server.requests].count("ana_7") == 1
 
     @pytest.mark.parametrize("status", [401, 403])
@@ -479,6 +479,15 @@ class TestPauses:
                 await client.analyses.retrieve("ana_bad", timeout=5.0)
             outcomes = await client.wait_many(["ana_1"], timeout=10.0)
             assert [type(outcome.error) for outcome in outcomes] == [WaitTimeoutError]
+            assert now() <= 25.0
+
+    async def test_a_pause_that_the_request_for_all_met_ends_all(self) -> None:
+        """The other calls were not told of it either."""
+        async with client_of(lambda request: envelope(429, "Retry-After: 900"), is_warm=False) as (server, client):
+            calls = (client.wait_many([f"ana_{number}"], timeout=10.0) for number in range(5))
+            for outcomes in await asyncio.gather(*calls):
+                assert [type(outcome.error) for outcome in outcomes] == [WaitTimeoutError]
+            assert len(server.requests) == 1
             assert now() <= 25.0
 
     async def test_a_pause_that_is_shorter_is_waited_out(self) -> None:

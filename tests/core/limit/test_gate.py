@@ -280,3 +280,11 @@ def test_a_lost_event_loop_takes_its_test_of_the_water_along():
     gate.on_sent(until, DIRECT)
     gate.forget_in_flight()
     assert gate.next_at(until + 1.0, DIRECT) <= until + 1.0
+
+
+def test_a_pause_that_is_prolonged_began_when_it_began():
+    """Whoever waits for a first request is told since when it cannot go."""
+    gate = Gate()
+    for now, until in ((1.0, 50.0), (5.0, 100.0), (200.0, 230.0)):
+        gate.on_refused(gate.on_sent(now, Urgency.PACED), now, None, until)
+        assert gate.paused_at == (200.0 if now == 200.0 else 1.0)

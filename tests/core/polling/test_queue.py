@@ -520,6 +520,18 @@ class TestHeld:
         queue.discard(first)
         assert (len(queue), queue.next_slot(600.0, PACED)) == (0, None)
 
+    def test_a_place_of_before_lets_nobody_go(self) -> None:
+        """Its last look was due by deadline, while it stood in line for the same moment."""
+        queue = make(timeout=20.25)
+        other = self.held(queue, "ana_1", 19.0)
+        entry = queue.add("ana_2", "a", 0.0)
+        queue.on_failed(poll(queue, 0.0), 0.0, 20.0)
+        assert poll(queue, 19.98) is other
+        assert poll(queue, 20.0) is entry
+        queue.on_failed(entry, 20.0, 20.0, is_held=True)
+        assert queue.take(20.0, PACED) is None
+        assert poll(queue, 20.1) is entry
+
     def test_what_is_given_up_waits_to_be_popped(self) -> None:
         queue = make(timeout=60.0)
         entry = queue.add("ana_1", "a", 0.0)
