@@ -106,7 +106,6 @@ class TestAnalyze:
         ("argv", "message"),
         [
             ([], "there are no ids: give IDs, or --file FILE, or - for standard input"),
-            (["ana_1"], "ids[0]: 'ana_1' is not a session id"),
             (["sess_1", "--analyses", "summary", "--include", "summary"], "--analyses and --language do not go with"),
             (["sess_1", "--language", "de", "--profile", "x"], "--analyses and --language do not go with"),
             (["sess_1", "--language", "de"], "--language needs --analyses"),

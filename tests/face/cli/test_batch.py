@@ -165,13 +165,16 @@ def test_a_tally_counts_by_kind(errors, said, capsysbinary):
 
 
 @pytest.mark.parametrize("command", ["get", "wait"])
-async def test_an_id_that_cannot_be_is_refused_before_anything_is_sent(kallglot, command):
-    """On the command line it is a mistake of usage: exit code 2, one line, no request."""
+async def test_an_id_that_cannot_be_costs_no_sibling(kallglot, command):
+    """On the command line as in a file: one line with an error, exit code 1, and the rest is fetched."""
     async with at_once() as emulator:
-        code, lines, err = await kallglot(emulator, command, *emulator.seed_analyses(1), "../admin")
-        assert (code, lines, emulator.journal.total) == (2, [], 0)
-        assert err.startswith("kallglot: ids[1]: '../admin' is not an analysis id")
-        assert err.count("\n") == 1
+        [good] = emulator.seed_analyses(1)
+        code, lines, _ = await kallglot(emulator, command, good, "../admin")
+        assert code == 1
+        assert {line["id"]: line.get("error", {}).get("type") for line in lines} == {
+            good: None,
+            "../admin": "InvalidIdError",
+        }
 
 
 @pytest.mark.parametrize("command", ["get", "wait"])
@@ -293,7 +296,6 @@ async def test_what_settles_in_the_moment_of_ctrl_c_is_written(capsysbinary):
         ),
         (["wait", "ana_1", "--timeout", "soon"], "--timeout"),
         (["wait", "ana_1", "--timeuot", "1"], "Did you mean --timeout? See: kallglot wait --help"),
-        (["wait", "--api-key", "sk_test_1", "--", "-"], "ids[0]: '-' is not an analysis id"),
         (["wiat", "ana_1"], 'Did you mean "wait"?'),
         (["emulator", "--plan", "gold"], '"free", "starter", "pro", "unlimited"'),
         (["emulator", "--port", "70000"], "Must be <= 65535"),

@@ -46,7 +46,8 @@ async def test_without_standard_error_the_data_is_all_there(argv):
 
 
 @pytest.mark.parametrize(
-    "argv", [["get", "a b"], pytest.param(["wiat"], marks=slow), pytest.param(["get"], marks=slow)]
+    "argv",
+    [["get", "ana_1", "--max-in-flight", "0"], pytest.param(["wiat"], marks=slow), pytest.param(["get"], marks=slow)],
 )
 async def test_without_standard_error_a_mistake_is_still_one(argv):
     """Exit code 2, and standard output stays empty."""
