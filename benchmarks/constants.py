@@ -21,7 +21,7 @@ from importlib import import_module
 from benchmarks import _lane_scenes, _scenes
 from benchmarks._lane_scenes import Figures, Measure
 
-_QUEUE, _HAZARD = "_core.polling.queue", "_core.polling.hazard"
+_QUEUE, _WORTH, _HAZARD = "_core.polling.queue", "_core.polling.worth", "_core.polling.hazard"
 _WINDOW, _PROBING = "_core.limit.window", "_core.limit.probing"
 
 
@@ -53,7 +53,7 @@ _FIRST = (_scenes.scale, _scenes.settled_before, _scenes.crowded, _scenes.burst)
 
 CONSTANTS = {
     "WORTH": Constant(
-        _QUEUE,
+        _WORTH,
         "probability",
         (0.1, 0.15, 0.2, 0.3, 0.4),
         _POLLING,
@@ -62,10 +62,10 @@ CONSTANTS = {
     "FRESH": Constant(
         _QUEUE, "share of the rate", (0.05, 0.1, 0.3, 0.5), (*_POLLING, _scenes.crowded), also=("_waiting.poller",)
     ),
-    "SURE": Constant(_QUEUE, "probability", (0.7, 0.8, 0.9, 0.98, 1.1), _BUDGET),
-    "DEAREST": Constant(_QUEUE, "probability", (0.25, 0.5, 0.65, 0.95, 1.1), _BUDGET),
-    "FIRST_LOOKS": Constant(_QUEUE, "share of the rate", (0.1, 0.25, 0.75, 1.0), _FIRST),
-    "SAVING": Constant(_QUEUE, "share of the rate", (0.02, 0.05, 0.2, 0.5), _FIRST),
+    "SURE": Constant(_WORTH, "probability", (0.7, 0.8, 0.9, 0.98, 1.1), _BUDGET),
+    "DEAREST": Constant(_WORTH, "probability", (0.25, 0.5, 0.65, 0.95, 1.1), _BUDGET),
+    "FIRST_LOOKS": Constant(_WORTH, "share of the rate", (0.1, 0.25, 0.75, 1.0), _FIRST),
+    "SAVING": Constant(_WORTH, "share of the rate", (0.02, 0.05, 0.2, 0.5), _FIRST),
     "MIN_GAP": Constant(_QUEUE, "s", (0.25, 0.5, 2.0), (_scenes.steady, _scenes.burst, _scenes.scale)),
     "DOUBT": Constant(_HAZARD, "analyses", (0.05, 0.1, 0.5, 1.0), _LEARNING),
     "PRIOR": Constant(_HAZARD, "analyses", (0.0, 1.0, 10.0, 30.0), _LEARNING),

@@ -65,8 +65,9 @@ class KallglotClient:
         timeout: Seconds for one direct call with everything it needs, and for one poll of a wait. Default 30.
             None: for ever, but an attempt that gets no byte for 60 s is over.
         max_attempts: Requests for one call at most, the first included. Default 3. Retried are connection
-            failures, 408, 425, 500, 502, 503, 504, `idempotency_conflict` and answers cut short, if the
-            request is a GET or carries an idempotency key. A 429 is waited out and not counted.
+            failures, 408, 425, 499, 5xx but 501, 505 and 511, `idempotency_conflict`, answers cut short, and a 400,
+            401, 403 or 404 that does not look like the API's; if the request is a GET or carries an idempotency key. A
+            429 is waited out and not counted. In a wait, time and not attempts is the measure.
         rate_limit: A ceiling on top of what the server allows, or a `RateLimiter` to share with other clients.
         max_connections: Open connections at most, for each event loop. Default 100.
         max_in_flight: Requests of one batch at once. Default 64.

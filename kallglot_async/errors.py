@@ -173,7 +173,12 @@ class InvalidResponseError(RequestError):
     Attributes:
         status: The HTTP status of the answer.
         request_id: The server's id of the request, for its support, where it sent one.
+        is_empty: Whether it had no body at all.
+        retry_after: Seconds that an answer without a body named, else None.
     """
+
+    is_empty = False
+    retry_after: float | None = None
 
     def __init__(
         self, message: str = "", *, operation: str = "", status: int = 0, request_id: str | None = None
@@ -226,7 +231,11 @@ class APIError(RequestError):
         param: The offending field, or None.
         request_id: The server's id of the request, or None. Quote it to support.
         retry_after: Seconds after which the server would accept the request again, or None.
+        is_enveloped: Whether the answer had the API's error envelope. A 400, 401, 403 or 404 without it is taken
+            for a gateway's or a firewall's, and is retried.
     """
+
+    is_enveloped = True
 
     def __init__(
         self,
@@ -336,7 +345,7 @@ class WaitTimeoutError(KallglotError, TimeoutError):
     Attributes:
         id: The analysis id.
         last_status: The status of the last answer, or None where there was none.
-        polls: How many polls were answered.
+        polls: How many polls were sent, failed ones included and refused ones (429) not.
         elapsed: Seconds from the first poll to the end; 0.0 where there was no poll.
         retry_after: Seconds that a pause after a refusal still had to run, where that outlasts the deadline; else None.
     """

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from bisect import insort
 from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
@@ -21,10 +22,13 @@ import anyio
 from kallglot_async import _clock, errors
 from kallglot_async._alarm import Alarm
 from kallglot_async._checks import shown
-from kallglot_async._core.polling.pending import Entry
+from kallglot_async._core.polling.pending import LATE, Entry
+from kallglot_async._core.polling.queue import LATE_LOOK
 from kallglot_async._waiting.claims import Claims, WaitOptions
-from kallglot_async._waiting.poller import Poller, elapsed_of, polls_of, timed_out
-from kallglot_async._waiting.source import BATCH_ENDING, IdSource, Puller, not_attempted
+from kallglot_async._waiting.endings import elapsed_of, polls_of, timed_out
+from kallglot_async._waiting.poller import Poller
+from kallglot_async._waiting.source import IdSource, Puller
+from kallglot_async._waiting.watch import Watch
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Outcome, Progress, SettledEvent
 
@@ -36,50 +40,6 @@ _log = logging.getLogger("kallglot_async.waiting")
 
 _AT_ONCE = 64  # a smaller collection is taken in without a task; no await of that can suspend (`Puller.next`)
 _WINDOW = 10_000  # ids pending or undelivered at once; the rest stay in the caller's iterable
-
-
-class Watch:
-    """One timer over a call's deadlines. It holds no task, so what its callback raises is handed on.
-
-    Args:
-        look: Does what is due, and returns the moment at which to look again.
-        on_error: Told of what `look` raises: in a timer nobody else would hear of it but the event loop.
-    """
-
-    __slots__ = ("_is_stopped", "_look", "_on_error", "_timer")
-
-    def __init__(self, look: Callable[[], float], on_error: Callable[[Exception], None]) -> None:
-        self._look = look
-        self._on_error = on_error
-        self._timer: asyncio.Handle | None = None  # an `asyncio.TimerHandle` where it is not about to look
-        self._is_stopped = False
-
-    def ring(self) -> None:
-        """Look in the next turn of the loop: something has changed."""
-        if self._is_stopped or (self._timer is not None and not isinstance(self._timer, asyncio.TimerHandle)):
-            return
-        self._cancel()
-        self._timer = asyncio.get_running_loop().call_soon(self._on_timer)
-
-    def stop(self) -> None:
-        """Look no more."""
-        self._is_stopped = True
-        self._cancel()
-
-    def _cancel(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        try:
-            at = self._look()
-        except Exception as error:
-            self._on_error(error)
-            return
-        if at < math.inf and self._timer is None and not self._is_stopped:
-            self._timer = _clock.call_at(at, self._on_timer)
 
 
 class WaitCall:
@@ -104,6 +64,7 @@ class WaitCall:
             options,
             self._group,
             on_end=self._on_end,
+            on_over=self._abandon,
             on_answer=self._report_progress,
             on_time=self._watch.ring,
         )
@@ -225,10 +186,13 @@ class WaitCall:
 
     # -- as other calls of the client see it
 
-    def own(self, id: str) -> None:
-        """The call that polled the id has left: poll it from now on."""
+    def own(self, id: str, known: Entry | None) -> None:
+        """The call that polled the id has left: poll it from now on, as it was left."""
         self._followed.pop(id, None)
-        self._poller.add(id)
+        if known is None:
+            self._poller.add(id)
+        else:
+            self._poller.adopt(known, ends_at=self._follow_ends.get(id))
 
     def on_shared_outcome(self, outcome: Outcome) -> None:
         """The call that polls the id has its outcome."""
@@ -252,9 +216,14 @@ class WaitCall:
         next_end = self._poller.next_end(now)
         while self._follow_deadlines and self._follow_deadlines[0][0] <= now:
             at, id = self._follow_deadlines.popleft()
-            if self._follow_ends.get(id) == at:  # not that of an earlier wait for the same id
+            if self._follow_ends.get(id) != at:
+                continue  # that of an earlier wait for the same id
+            if now > at + LATE and id in self._followed:  # nothing here ran: whoever polls it has a late look
+                later = self._follow_ends[id] = now + LATE_LOOK
+                insort(self._follow_deadlines, (later, id))
+            else:
                 self._expire(id)
-        if self._poller.ends_at <= now and self._ending is None:
+        if self._poller.ends_at <= now and self._ending is None and not self._poller.grant_late_looks(now):
             self._abandon(lambda id: timed_out(id, self._known(id)))
         next_follow = self._follow_deadlines[0][0] if self._follow_deadlines else math.inf
         return min(next_end, next_follow, self._poller.ends_at if self._ending is None else math.inf)
@@ -277,16 +246,13 @@ class WaitCall:
 
     # -- outcomes out
 
-    def _on_end(self, outcome: Outcome) -> None:
-        """An id that this call polls has its end."""
+    def _on_end(self, outcome: Outcome, known: Entry) -> None:
+        """An id that this call polls has its end; `known`: what its polls have seen."""
         if isinstance(outcome.error, errors.WaitTimeoutError):
-            self._hub.release(outcome.id, self)  # this call's time is over; others may have more
+            self._hub.release(outcome.id, self, known)  # this call's time is over; others may have more
         else:
             self._hub.settle(outcome)
         self._deliver(outcome)
-        if isinstance(outcome.error, BATCH_ENDING):
-            reason = outcome.error
-            self._abandon(lambda id: not_attempted(id, reason))
 
     def _deliver(self, outcome: Outcome) -> None:
         if outcome.error is None or isinstance(outcome.error, errors.AnalysisFailedError):
@@ -305,6 +271,8 @@ class WaitCall:
 
     def _abandon(self, explain: Callable[[str], errors.KallglotError]) -> None:
         """End every id that is left, and every one still to come, with the error that `explain` gives for it."""
+        if self._ending is not None:
+            return
         self._ending = explain
         self._puller.stop()
         for id in [*self._poller.entries, *self._followed]:
@@ -315,14 +283,15 @@ class WaitCall:
 
     def _forget(self, id: str) -> None:
         """Wait for an id no more, and leave it to the calls that still want it."""
-        if self._poller.discard(id) is not None:
-            self._hub.release(id, self)
+        if (known := self._poller.discard(id)) is not None:
+            self._hub.release(id, self, known)
         elif self._followed.pop(id, None) is not None:
             self._hub.unfollow(id, self)
 
     def _let_go(self) -> None:
         self._is_left = True
         self._watch.stop()
+        self._poller.stop()
         self._delivery.ring()
         for id in [*self._poller.entries, *self._followed]:
             self._forget(id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections import OrderedDict
 from collections.abc import Callable
@@ -14,7 +15,9 @@ from kallglot_async import _clock
 from kallglot_async._core.polling.hazard import PollModel
 from kallglot_async._core.polling.pending import Entry
 from kallglot_async._core.polling.schedule import PollSchedule
+from kallglot_async._core.polling.trouble import Probe
 from kallglot_async._waiting.inbox import WebhookInbox
+from kallglot_async.errors import RequestError
 from kallglot_async.models import Analysis, Outcome, Progress
 
 __all__ = ["Claimant", "Claims", "WaitOptions"]
@@ -45,8 +48,8 @@ class WaitOptions(msgspec.Struct, frozen=True, kw_only=True):
 class Claimant(Protocol):
     """A wait call, as other calls of the same client see it."""
 
-    def own(self, id: str) -> None:
-        """Poll the id from now on."""
+    def own(self, id: str, known: Entry | None) -> None:
+        """Poll the id from now on; `known`: what the call that polled it until now has seen."""
 
     def on_shared_outcome(self, outcome: Outcome) -> None:
         """The call that polled the id has its outcome."""
@@ -58,6 +61,16 @@ class Claimant(Protocol):
         """Return what is known of an id that this call polls."""
 
 
+class Prober(Protocol):
+    """The poller of a wait call, as others see it while the API was never heard."""
+
+    def on_reached(self) -> None:
+        """Send what is due."""
+
+    def on_unreached(self, error: RequestError) -> None:
+        """Give up with this error."""
+
+
 class Claims:
     """Where the wait calls under one key meet, so that an id is polled once however many wait for it.
 
@@ -67,7 +80,19 @@ class Claims:
         inbox: Where webhooks announce what has settled. It is listened to while anybody waits.
     """
 
-    __slots__ = ("_created", "_followers", "_inbox", "_loop", "_owners", "_process", "model", "random")
+    __slots__ = (
+        "_created",
+        "_followers",
+        "_inbox",
+        "_loop",
+        "_owners",
+        "_prober",
+        "_process",
+        "_waiting",
+        "model",
+        "probe",
+        "random",
+    )
 
     def __init__(self, model: PollModel, random: Callable[[], float], inbox: WebhookInbox) -> None:
         self.model = model
@@ -77,6 +102,9 @@ class Claims:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._owners: dict[str, Claimant] = {}  # the call that polls an id
         self._followers: dict[str, list[Claimant]] = {}  # others that wait for it too, in order of arrival
+        self._prober: Prober | None = None  # whose poll is the one that is sent before the API was ever heard
+        self._waiting: dict[Prober, None] = {}  # those that wait for how it ends
+        self.probe = Probe()
         self._created: OrderedDict[str, tuple[float, float | None]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -113,6 +141,8 @@ class Claims:
             self.model.pending -= len(self._owners)
             self._owners.clear()
             self._followers.clear()
+            self._prober = None
+            self._waiting.clear()
         self._loop, self._process = loop, os.getpid()
         if id in self._owners:
             self._followers.setdefault(id, []).append(call)
@@ -144,8 +174,8 @@ class Claims:
         for call in self._followers.pop(outcome.id, ()):
             call.on_shared_outcome(outcome)
 
-    def release(self, id: str, call: Claimant) -> None:
-        """The owner waits no more: the first that follows polls it from now on."""
+    def release(self, id: str, call: Claimant, known: Entry | None = None) -> None:
+        """The owner waits no more: the first that follows polls it from now on, and knows what the owner saw."""
         if self._owners.get(id) is not call:
             return  # left behind by a loop that is gone, and collected when another call owns the id
         followers = self._followers.get(id)
@@ -156,7 +186,7 @@ class Claims:
         if not followers:
             del self._followers[id]
         self._owners[id] = heir
-        heir.own(id)
+        heir.own(id, known)
 
     def unfollow(self, id: str, call: Claimant) -> None:
         """`call` waits no more for an id that another polls."""
@@ -165,3 +195,36 @@ class Claims:
             followers.remove(call)
         if not followers:
             self._followers.pop(id, None)
+
+    # -- before the API was ever heard
+
+    def next_probe(self, poller: Prober) -> float:
+        """When this poller may send, if it is the one that does; the others are told how that ends (infinity)."""
+        if self._prober is None:
+            self._prober, self.probe = poller, Probe()
+        if self._prober is poller:
+            return self.probe.next_at
+        self._waiting[poller] = None
+        return math.inf
+
+    def on_probed(self, poller: Prober, *, is_reached: bool) -> None:
+        """A poll of this poller has ended."""
+        if is_reached and self._prober is not None:
+            self._pass_on()
+
+    def on_unreached(self, poller: Prober, error: RequestError) -> None:
+        """It is given up, for everybody who waited for it."""
+        waiting, self._waiting, self._prober = self._waiting, {}, None
+        for one in (poller, *waiting):
+            one.on_unreached(error)
+
+    def leave(self, poller: Prober) -> None:
+        """It sends nothing more."""
+        self._waiting.pop(poller, None)
+        if self._prober is poller:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        waiting, self._waiting, self._prober = self._waiting, {}, None
+        for poller in waiting:
+            poller.on_reached()

@@ -7,6 +7,7 @@ is no task for a pending id, and never more than `max_in_flight` requests at onc
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 
@@ -16,27 +17,26 @@ from anyio.abc import TaskGroup
 from kallglot_async import _clock, errors
 from kallglot_async._alarm import Alarm
 from kallglot_async._core.api.analyses import retrieve_analysis
-from kallglot_async._core.api.headers import parse_retry_after
 from kallglot_async._core.api.ids import check_analysis_id
+from kallglot_async._core.api.meaning import is_still_running
 from kallglot_async._core.api.operation import Response
-from kallglot_async._core.limit.retry import is_transient
 from kallglot_async._core.limit.ticket import Ticket, Urgency
-from kallglot_async._core.polling.pending import Entry
-from kallglot_async._core.polling.queue import FRESH, PollQueue
+from kallglot_async._core.polling.pending import LATE, Entry
+from kallglot_async._core.polling.queue import FRESH, LATE_LOOK, PollQueue
 from kallglot_async._core.polling.schedule import Slot, Supply
+from kallglot_async._core.polling.sight import Sight
+from kallglot_async._core.polling.trouble import End, Patience, stranded_at
 from kallglot_async._waiting.claims import Claims, WaitOptions
+from kallglot_async._waiting.endings import analysis_failed, elapsed_of, timed_out
+from kallglot_async._waiting.source import not_attempted
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Analysis, Outcome, PollEvent
 
-__all__ = ["Poller", "elapsed_of", "polls_of", "timed_out"]
+__all__ = ["Poller", "timed_out"]
 
 _SHORTEST_LEAD = 0.1  # seconds before a deadline at which the last look is sent, at least
 _LOOK_AGAIN = 0.5  # seconds between two looks at a poll that is not due, while no rate is known
-_GRACE = 10.0  # seconds after the first 404 for what was created here in which it only means "not visible yet"
 _ECHO = 2.0  # seconds after which an announced analysis that the API still shows running is looked at again
-_OUTAGE_GAP = 10.0  # seconds, on average, until an id is looked at again while the server fails; then twice that, ...
-_LONGEST_GAP = 60.0  # seconds, on average, as far as that grows
-_HISTORY = 10  # failures of one id that are kept
 _RE_ASK = 0.05  # seconds after which a slot that nothing was worth is asked for again
 
 
@@ -48,7 +48,8 @@ class Poller:
         pipeline: How requests are sent.
         options: How this call waits.
         group: Where its workers run.
-        on_end: Called with the outcome of an id that has its end.
+        on_end: Called with the outcome of an id that has its end, and what is known of it.
+        on_over: Called where the call is over for all that is left of it, with what makes each id's error.
         on_answer: Called after every answer or failure.
         on_time: Called whenever `next_end` may have moved.
     """
@@ -60,7 +61,8 @@ class Poller:
         options: WaitOptions,
         group: TaskGroup,
         *,
-        on_end: Callable[[Outcome], None],
+        on_end: Callable[[Outcome, Entry], None],
+        on_over: Callable[[Callable[[str], errors.KallglotError]], None],
         on_answer: Callable[[], None],
         on_time: Callable[[], None],
     ) -> None:
@@ -68,8 +70,10 @@ class Poller:
         self._pipeline = pipeline
         self._lane = pipeline.lane("analysis")
         self._group = group
+        self._timeout = options.timeout
         self._max_in_flight = options.max_in_flight
         self._on_end = on_end
+        self._on_over = on_over
         self._on_answer = on_answer
         self._on_time = on_time
         self._queue = PollQueue(
@@ -78,15 +82,13 @@ class Poller:
             timeout=options.timeout,
             lead=_SHORTEST_LEAD,
             from_add=options.from_add,
+            budget=pipeline.budget,
         )
+        self._patience = Patience(pipeline.policy, hub.random)
         self._turn = anyio.Lock(fast_acquire=True)
         self._due = Alarm()  # the sleeper is the worker whose turn it is
         self._in_flight = self._workers = self._idle = 0
-        self._is_stopped = False
-        self._answers = 0  # good ones
-        self._failing: dict[str, int] = {}  # ids whose last poll failed: the good answers there had been by then
-        self._missing: dict[str, float] = {}  # ids of our own creates, by the moment of their first 404
-        self._announced: set[str] = set()  # by a webhook, and no answer since has shown them settled
+        self._is_stopped = self._had_late_looks = False
         self.entries: dict[str, Entry] = {}
         self.ends_at = math.inf  # nothing is polled after this moment, on the library's clock
         self.requests = 0
@@ -98,6 +100,7 @@ class Poller:
     def stop(self) -> None:
         """There is nothing more to come: workers end once they have nothing in flight."""
         self._is_stopped = True
+        self._hub.leave(self)
         self._due.ring()
 
     def add(self, id: str) -> None:
@@ -110,28 +113,38 @@ class Poller:
         self._due.ring()
         self._on_time()
 
+    def adopt(self, known: Entry, *, ends_at: float | None) -> None:
+        """Poll an id from now on that another call has polled; `ends_at`: when the wait for it is over here."""
+        self.entries[known.id] = self._queue.adopt(known, _clock.now(), ends_at=ends_at)
+        self._due.ring()
+        self._on_time()
+
     def on_announced(self, id: str) -> None:
         """A webhook says that it has settled: one request confirms it, at once."""
         entry = self.entries.get(id)
         if entry is not None:
-            self._announced.add(id)
-            self._queue.on_told(entry, _clock.now())
+            entry.is_announced = True
+            self._queue.on_announced(entry, _clock.now())
             self._due.ring()
 
     def discard(self, id: str) -> Entry | None:
         """Poll an id no more; returns what is known of it, or None where it was not polled here."""
-        entry = self._forget(id)
+        entry = self.entries.pop(id, None)
         if entry is not None:
             self._queue.discard(entry)
             self._due.ring()
         return entry
 
-    def _forget(self, id: str) -> Entry | None:
-        """Drop everything that is noted of an id; returns its entry, or None where it was not polled here."""
-        self._announced.discard(id)
-        self._failing.pop(id, None)
-        self._missing.pop(id, None)
-        return self.entries.pop(id, None)
+    def on_reached(self) -> None:
+        """The API has answered this client for the first time, or the one that tried is gone: go on."""
+        self._due.ring()
+
+    def on_unreached(self, error: errors.RequestError) -> None:
+        """This client has never had an answer, and the one request that tried for all is given up: so is the call."""
+        for entry in list(self.entries.values()):
+            self._queue.discard(entry)
+            self._end(entry, error=copy.copy(error))
+        self._on_over(lambda _: copy.copy(error))
 
     # -- workers
 
@@ -156,6 +169,9 @@ class Poller:
         """Sleep until a poll is worth a slot, take the slot, and choose the id to spend it on."""
         while not self._is_stopped:
             now = _clock.now()
+            if not self._pipeline.budget.is_reached and (at := self._next_probe()) > now:
+                await self._due.sleep_until(at)
+                continue
             supply = self._lane.supply(now)
             slot = self._queue.next_slot(now, supply)
             if slot is None or slot.at > now:
@@ -175,6 +191,12 @@ class Poller:
             self._lane.unsent(ticket)
             await self._due.sleep_until(now + _RE_ASK)
         return None
+
+    def _next_probe(self) -> float:
+        """A client that never had an answer sends one request at a time: with nobody there, more were in vain."""
+        if self._in_flight:
+            return math.inf  # its end wakes us
+        return self._hub.next_probe(self) if len(self._queue) else -math.inf
 
     def _look_again_at(self, now: float, slot: Slot | None, supply: Supply) -> float:
         """When to look again at a poll that is not due: other calls of the client may have changed that by then.
@@ -202,7 +224,7 @@ class Poller:
     async def _poll(self, entry: Entry, ticket: Ticket) -> None:
         """Send one poll and report its answer to the queue."""
         operation = retrieve_analysis(entry.id)
-        patience = self._patience(entry)
+        patience = self._seconds_for(entry)
         try:
             async with self._pipeline.deadline(patience):
                 analysis, response = await self._pipeline.send(
@@ -213,7 +235,11 @@ class Poller:
             self._queue.on_refused(entry, _clock.now())
         except errors.RequestError as error:
             self.requests += isinstance(error, errors.APIError | errors.InvalidResponseError)
-            self._on_failure(entry, error)
+            if isinstance(error, errors.InvalidResponseError) and is_still_running(error):
+                self._pipeline.budget.on_answer()
+                self._on_pending(entry, _clock.now(), Sight(hint_in=error.retry_after))
+            else:
+                self._on_failure(entry, error)
         except errors.KallglotError as error:
             self._queue.discard(entry)
             self._end(entry, error=error)  # not this request's: a session that is closed, say
@@ -225,11 +251,12 @@ class Poller:
             self._on_analysis(entry, analysis, response)
         finally:
             self._in_flight -= 1
+            self._hub.on_probed(self, is_reached=self._pipeline.budget.is_reached)
             self._due.ring()
             self._on_time()
             self._on_answer()
 
-    def _patience(self, entry: Entry) -> float | None:
+    def _seconds_for(self, entry: Entry) -> float | None:
         """Seconds that a poll may take: the request's own limit, or less where a deadline comes first."""
         now = _clock.now()
         patience = self._pipeline.request_timeout or math.inf
@@ -240,104 +267,109 @@ class Poller:
 
     def _on_analysis(self, entry: Entry, analysis: Analysis, response: Response) -> None:
         now = _clock.now()
-        self._answers += 1
-        self._failing.pop(entry.id, None)
-        entry.data = None
         entry.last_status = analysis.status.value
         self._pipeline.observer.emit(
             PollEvent, id=entry.id, status=analysis.status.value, polls=entry.polls, elapsed=elapsed_of(entry)
         )
         self._queue.lead = max(_SHORTEST_LEAD, self._pipeline.round_trip)
-        age, hint = self._when(analysis, response)
+        sight = Sight.of(analysis, response.headers, server_now=self._pipeline.server_now())
         if not analysis.is_settled:
-            self._queue.on_pending(entry, now, age=age, hint_in=hint)
-            if entry.id in self._announced:  # the event overtook what the API shows, or was not true
-                self._announced.discard(entry.id)
-                self._queue.on_told(entry, now + _ECHO)
+            self._on_pending(entry, now, sight)
             return
-        took = None
-        if analysis.created_at is not None and analysis.completed_at is not None:
-            took = max(0.0, (analysis.completed_at - analysis.created_at).total_seconds())
-        self._queue.on_settled(entry, now, age=age, took=took)
+        self._queue.on_settled(entry, now, age=sight.age, took=sight.took)
         if analysis.is_failed:
-            error = errors.AnalysisFailedError(f"analysis {analysis.id} failed", analysis=analysis)
-            self._end(entry, error=error)
+            self._end(entry, error=analysis_failed(analysis, self._pipeline.key))
         else:
             self._end(entry, analysis=analysis)
+        if self._patience.suspect is not None:
+            self._clear_suspect()
 
-    def _when(self, analysis: Analysis, response: Response) -> tuple[float | None, float | None]:
-        """Return the analysis's age, and the seconds after which the server would be asked again."""
-        wall_now = self._pipeline.server_now()
-        age = hint = None
-        if analysis.created_at is not None:
-            age = max(0.0, wall_now - analysis.created_at.timestamp())
-        if "Retry-After" in response.headers:
-            hint = parse_retry_after(response.headers, wall_now=wall_now)
-        elif analysis.estimated_completion is not None:
-            ahead = analysis.estimated_completion.timestamp() - wall_now
-            hint = ahead if ahead > 0 else None
-        return age, hint
+    def _on_pending(self, entry: Entry, now: float, sight: Sight) -> None:
+        self._queue.on_pending(entry, now, age=sight.age, hint_in=sight.hint_in)
+        if entry.is_announced:  # the event overtook what the API shows, or was not true
+            entry.is_announced = False
+            self._queue.on_announced(entry, now + _ECHO)
+        if self._patience.suspect is not None:
+            self._clear_suspect()
 
     def _on_failure(self, entry: Entry, error: errors.RequestError) -> None:
         now = _clock.now()
         if self.entries.get(entry.id) is not entry:
             return  # it had its end while this poll was out
-        if isinstance(error, errors.NotFoundError) and self._may_not_be_visible_yet(entry, now):
-            self._queue.on_pending(entry, now)
-            return
-        history = (*(entry.data if isinstance(entry.data, tuple) else ()), str(error))[-_HISTORY:]
-        entry.data = history
         operation = retrieve_analysis(entry.id)
-        self._failing.setdefault(entry.id, self._answers)
-        delay = self._pipeline.policy.next_delay(operation, error, entry.failures + 1)
-        if delay is None and is_transient(error) and self._may_look_again(entry):
-            # No retry, but another look, at a pace that adds nothing to what is offered: waiting is what this is for.
-            delay = min(_LONGEST_GAP, _OUTAGE_GAP * 2.0 ** min(entry.failures, 10)) * (0.5 + self._hub.random())
-        if delay is not None:
-            self._pipeline.on_retry(operation, error, entry.failures + 1, delay)
-            self._queue.on_failed(entry, now, now + delay)
-            return
-        if entry.deadline is not None and now >= entry.deadline:
-            return  # the deadline watch reports it as what it is: a timeout
-        error.attempts, error.history = len(history), history
-        self._queue.discard(entry)
-        self._end(entry, error=error)
+        is_own, is_accepted = self._hub.age_of(entry.id) is not None, self._pipeline.is_accepted
+        verdict = self._patience.next_look(
+            entry, operation, error, now, probe=self._hub.probe, is_own=is_own, is_accepted=is_accepted
+        )
+        if verdict.end is End.NOTHING:
+            self._pipeline.on_retry(operation, error, entry.failures + 1, verdict.again_in)
+            self._queue.on_failed(entry, now, now + verdict.again_in, is_held=verdict.is_held)
+        elif verdict.end is End.UNREACHED:
+            self._hub.on_unreached(self, error)
+        elif verdict.end in {End.SUSPECT, End.TIME}:  # it waits to be confirmed, or for the watch over deadlines
+            self._queue.on_given_up(entry, now)
+        else:
+            self._queue.discard(entry)
+            self._end(entry, error=error)
+        if verdict.end is End.CALL or isinstance(error, errors.NotFoundError):  # confirmed; or the key is accepted
+            self._clear_suspect()
+        if verdict.end is End.CALL:
+            self._on_over(lambda id: not_attempted(id, error))
+        self._clear_suspect_if_alone()
 
-    def _may_look_again(self, entry: Entry) -> bool:
-        """Whether a poll that failed, and is not retried, is no reason to give the id up."""
-        if not self._answers:
-            return False  # a server that never answered this call is not offered more than retries
-        has_attempts = entry.failures + 1 < self._pipeline.policy.max_attempts  # only the retry budget was empty
-        was_seen = entry.last_status is not None and entry.deadline is not None
-        is_outage = self._answers == self._failing[entry.id]  # nobody has had an answer since it began to fail
-        return has_attempts or was_seen or is_outage
+    def _clear_suspect(self, entry: Entry | None = None) -> None:
+        """A refused key was that id's own matter, or is everybody's by now: it ends with its own error."""
+        if (suspect := self._patience.take_suspect(entry)) is not None:
+            self._queue.discard(suspect.entry)
+            self._end(suspect.entry, error=suspect.error)
 
-    def _may_not_be_visible_yet(self, entry: Entry, now: float) -> bool:
-        """Whether a 404 may only mean that our own create has not spread yet."""
-        if entry.last_status is not None or self._hub.age_of(entry.id) is None:
-            return False
-        return now - self._missing.setdefault(entry.id, now) < _GRACE
+    def _clear_suspect_if_alone(self) -> None:
+        if len(self._queue) == 1:
+            self._clear_suspect()  # there is no other id whose answer could confirm it
 
     # -- ends
 
     def next_end(self, now: float) -> float:
         """Report every id whose time is over, and return the moment at which to come back for the next."""
         while (entry := self._queue.pop_expired(now)) is not None:
+            self._clear_suspect(entry)
             self._end(entry, error=timed_out(entry.id, entry))
-        self._give_up_on_paused(now)
+        self._due.ring()  # for a late look
+        next_at = math.inf if self._timeout is None else now + self._timeout  # others' refusals come unannounced
+        if pause := self._lane.paused_for(now):
+            next_at = min(next_at, self._give_up_on_paused(now, pause))
         deadline = self._queue.next_deadline()
-        return math.inf if deadline is None else deadline
+        return next_at if deadline is None else min(next_at, deadline)
 
-    def _give_up_on_paused(self, now: float) -> None:
-        """End at once what the server's own pause outlasts: no poll can be answered before its deadline."""
-        pause = self._lane.paused_for(now)
-        while pause and (deadline := self._queue.next_deadline()) is not None and deadline < now + pause:
-            entry = self._queue.pop_expired(deadline)
-            if entry is None:
-                return
-            error = timed_out(entry.id, entry)
-            error.retry_after = pause
-            self._end(entry, error=error)
+    def grant_late_looks(self, now: float) -> bool:
+        """Whether the call's end was missed, as nothing here ran: then every id has a last look, within a second."""
+        if self._had_late_looks or now <= self.ends_at + LATE:
+            return False
+        self._had_late_looks = True
+        self.ends_at = now + LATE_LOOK
+        for entry in self.entries.values():
+            self._queue.on_announced(entry, now)
+        self._due.ring()
+        return True
+
+    def _give_up_on_paused(self, now: float, pause: float) -> float:
+        """End at once what the server's own pause outlasts: no poll can be answered before its deadline.
+
+        Returns:
+            When to come back for what it keeps from a first poll.
+        """
+        while (entry := self._queue.pop_hopeless(now + pause)) is not None:
+            self._end(entry, error=timed_out(entry.id, entry, retry_after=pause))
+        next_at, paused_at = math.inf, self._lane.gate.paused_at
+        if self._timeout is None or now + pause <= paused_at + self._timeout:
+            return next_at
+        for entry in list(self.entries.values()):
+            if (at := stranded_at(entry, paused_at, now + pause)) is not None and at > now:
+                next_at = min(next_at, at)
+            elif at is not None:
+                self._queue.discard(entry)
+                self._end(entry, error=timed_out(entry.id, entry, retry_after=pause))
+        return next_at
 
     def _end(
         self, entry: Entry, *, analysis: Analysis | None = None, error: errors.KallglotError | None = None
@@ -345,33 +377,6 @@ class Poller:
         """Report the end of an id, unless it was discarded meanwhile."""
         if self.entries.get(entry.id) is not entry:
             return
-        self._forget(entry.id)
-        self._on_end(Outcome(id=entry.id, analysis=analysis, error=error, polls=entry.polls, elapsed=elapsed_of(entry)))
-
-
-def polls_of(entry: Entry | None) -> int:
-    """Return how often an id was polled."""
-    return entry.polls if entry is not None else 0
-
-
-def elapsed_of(entry: Entry | None) -> float:
-    """Return the seconds since the first poll of an id; 0.0 where there was none."""
-    if entry is None or entry.first_poll_at is None:
-        return 0.0
-    return max(0.0, _clock.now() - entry.first_poll_at)
-
-
-def timed_out(id: str, entry: Entry | None) -> errors.WaitTimeoutError:
-    """Return the error for an id whose time is over, with what its last poll showed."""
-    polls, elapsed = polls_of(entry), elapsed_of(entry)
-    status = entry.last_status if entry is not None else None
-    seen = f"last seen {status}" if status is not None else "never answered"
-    if entry is not None and isinstance(entry.data, tuple):
-        seen += f"; its last poll failed: {entry.data[-1]}"
-    return errors.WaitTimeoutError(
-        f"analysis {id} was not settled after {elapsed:.1f} s and {polls} polls ({seen}); wait for it again",
-        id=id,
-        last_status=status,
-        polls=polls,
-        elapsed=elapsed,
-    )
+        del self.entries[entry.id]
+        outcome = Outcome(id=entry.id, analysis=analysis, error=error, polls=entry.polls, elapsed=elapsed_of(entry))
+        self._on_end(outcome, entry)

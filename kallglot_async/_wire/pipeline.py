@@ -1,4 +1,8 @@
-"""The way of every request: limiter, transport, decoding, retry. The only retry loop in the package."""
+"""The way of every request: limiter, transport, decoding; and for direct calls, the loop of attempts.
+
+Two more ask the same policy and loop by themselves: a wait, whose next look is a matter of its queue
+(`_core.polling.trouble`), and a download, which goes on where it was.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from typing import Any, Generic, TypeVar
 import anyio
 
 from kallglot_async import _clock, errors
-from kallglot_async._config import ClientConfig
+from kallglot_async._config import ClientConfig, Secret
 from kallglot_async._core.api.answers import interpret, safe_request_id
 from kallglot_async._core.api.headers import (
     RateFigures,
@@ -59,6 +63,7 @@ class Pipeline:
         "_random",
         "_server_ahead",
         "budget",
+        "is_accepted",
         "observer",
         "policy",
         "round_trip",
@@ -82,6 +87,7 @@ class Pipeline:
         self.observer = observer
         self.budget = budget
         self.policy = RetryPolicy(config.max_attempts, self.budget, random)
+        self.is_accepted = False  # whether the API has ever accepted a request under this key
         self.round_trip = 0.0  # seconds, smoothed over the answers so far
         self._server_ahead = 0.0  # seconds by which the server's clock is ahead of ours
 
@@ -89,6 +95,11 @@ class Pipeline:
     def pool(self) -> SessionPool:
         """The transport."""
         return self._pool
+
+    @property
+    def key(self) -> Secret:
+        """The key that requests are sent under, to be masked in what servers say."""
+        return self._config.api_key
 
     @property
     def request_timeout(self) -> float | None:
@@ -253,7 +264,15 @@ class Pipeline:
         except errors.ResponseMismatchError:
             await self._pool.retire()
             raise
-        self.budget.on_success()
+        except errors.RateLimitedError as refused:
+            self.budget.is_reached = self.budget.is_reached or refused.is_enveloped
+            raise
+        except errors.APIError as refused:
+            if refused.is_enveloped and refused.status < 500:
+                self.budget.on_answer()
+            raise
+        self.is_accepted = True
+        self.budget.on_answer()
         if isinstance(value, Result):  # the fields of ResponseMeta, which is made where somebody asks for it
             window = (None, None, None) if figures is None else (figures.limit, figures.remaining, figures.resets_in)
             request_id = safe_request_id(response, self._config.api_key)

@@ -12,11 +12,13 @@ import warnings
 from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import aiohttp
 import anyio
 from aiohttp.abc import ResolveResult
 from aiohttp.client_middlewares import ClientHandlerType
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from yarl import URL
 
@@ -30,6 +32,8 @@ __all__ = ["SessionPool", "pool_of"]
 
 _READ_TIMEOUT = 60.0  # seconds without a byte, for a client that was asked to wait for ever
 
+_MOST_IN_A_ROW = 3  # answers of 5xx after which a connection is closed
+
 _CLOSE_TIMEOUT = 5.0  # seconds that closing may take under a cancelled scope
 
 
@@ -42,9 +46,12 @@ async def _send_once(request: aiohttp.ClientRequest, handler: ClientHandlerType)
     try:
         while True:
             try:
-                return await handler(request)
+                response = await handler(request)
             except _UnsolicitedError:
-                pass  # nothing was sent, and that connection is closed: take another one
+                continue  # nothing was sent, and that connection is closed: take another one
+            if response.status >= 500 or _in_a_row:
+                _count_failure(request, response.status)
+            return response
     except aiohttp.ClientConnectorError:
         raise
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
@@ -54,11 +61,30 @@ async def _send_once(request: aiohttp.ClientRequest, handler: ClientHandlerType)
 class _Request(aiohttp.ClientRequest):
     """A request that is not sent on a connection where an answer lies already, which nobody asked for."""
 
+    connection: ResponseHandler | None = None  # what it was sent on
+
     def send(self, conn: Connection) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
         if conn.protocol is not None and conn.protocol.should_close:
             conn.close()
             raise _UnsolicitedError
+        self.connection = conn.protocol
         return super().send(conn)
+
+
+_in_a_row: WeakKeyDictionary[ResponseHandler, int] = WeakKeyDictionary()  # 5xx on a connection, since another answer
+
+
+def _count_failure(request: aiohttp.ClientRequest, status: int) -> None:
+    """Use a connection no more that brings one 5xx after another: its host may be the one that the name left."""
+    connection = request.connection if isinstance(request, _Request) else None
+    if connection is None:
+        return  # of a session of the caller's
+    if status < 500:
+        _in_a_row.pop(connection, None)
+        return
+    failures = _in_a_row[connection] = _in_a_row.get(connection, 0) + 1
+    if failures >= _MOST_IN_A_ROW:
+        connection.force_close()
 
 
 class _UnsolicitedError(Exception):

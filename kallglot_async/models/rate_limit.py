@@ -67,7 +67,8 @@ class ClientStats(Model, frozen=True, kw_only=True, gc=False):
         refused: Of these, answers of 429.
         lost: Of these, requests that ended without a complete answer.
         in_flight: Of these, requests not yet ended.
-        retries: Attempts that were repeats of a failed one, polls included.
+        retries: Repeats that were taken from the shared retry budget. A wait that looks again without it, after a
+            longer pause, is not counted here, but is a `RetryEvent`.
         retries_left: Retries that the client's shared budget still holds.
         waiting_for: Analyses that are waited for now.
         round_trip: Seconds between request and answer, smoothed; 0.0 before the first.

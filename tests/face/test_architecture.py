@@ -38,7 +38,7 @@ IMPURE = {
     "aiohttp", "anyio", "asyncio", "concurrent", "contextvars", "logging", "multiprocessing", "os", "random", "secrets",
     "signal", "socket", "ssl", "subprocess", "sys", "threading", "time", "uuid", "uvloop", "warnings", "yarl",
 }  # fmt: skip
-SUPPLY = "kallglot_async._core.limit.supply"  # the value that one room of decisions gives to another
+CROSSING = {f"kallglot_async._core.limit.{name}" for name in ("supply", "retry")}  # what one room gives to another
 PORTS = {"aiohttp", "yarl", "ssl", "socket"}  # who may speak to the network
 
 
@@ -133,7 +133,8 @@ def test_imports_go_downwards(path):
 def test_a_limit_and_a_poll_know_nothing_of_each_other():
     """When a request may go and which id is worth it are two decisions; what goes over the wire knows neither.
 
-    One value crosses: `Supply`, what the limit gives and the polls count on.
+    Two things cross: `Supply`, what the limit gives and the polls count on, and the retry budget, which failed polls
+    and failed calls share.
     """
     for path in FILES:
         others = {
@@ -142,7 +143,7 @@ def test_a_limit_and_a_poll_know_nothing_of_each_other():
             "_core.api": {"_core.limit", "_core.polling"},
         }.get(home(module_name(path)), set())
         crossing = {name for name in own_imports(path) if home(name) in others}
-        assert crossing <= ({SUPPLY} if home(module_name(path)) == "_core.polling" else set()), path
+        assert crossing <= (CROSSING if home(module_name(path)) == "_core.polling" else set()), path
 
 
 @pytest.mark.parametrize("path", on_floor(0, 1), ids=relative)

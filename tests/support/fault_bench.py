@@ -251,12 +251,17 @@ class Matrix:
         hostile: Script | Fault,
         *,
         calls: tuple[str, ...] = ("retrieve", "create", "wait"),
+        in_wait: int = 3,
         **fields: Any,
     ) -> None:
-        """Declare a fault that is retried: twice, then fine, is a success; for ever, an error after three."""
+        """Declare a fault that is retried: twice, then fine, is a success; for ever, an error after three.
+
+        `in_wait`: after how many requests a wait ends, of a client that has met nothing else.
+        """
         for name in calls:
+            attempts = in_wait if name == "wait" else 3
             self.case(area, f"{fault}, twice", call=name)(_Twice(hostile, CALLS[name]))
-            self.case(area, f"{fault}, for ever", call=name)(_Lasting(hostile, CALLS[name], kind, 3, fields))
+            self.case(area, f"{fault}, for ever", call=name)(_Lasting(hostile, CALLS[name], kind, attempts, fields))
 
     def lasting(
         self,
@@ -266,11 +271,13 @@ class Matrix:
         hostile: Script | Fault,
         *,
         calls: tuple[str, ...] = ("retrieve", "create", "wait"),
+        in_wait: int = 1,
         **fields: Any,
     ) -> None:
-        """Declare a fault that is final: one request, one error."""
+        """Declare a fault that is final: one request (`in_wait`: so many), one error."""
         for name in calls:
-            self.case(area, fault, call=name)(_Lasting(hostile, CALLS[name], kind, 1, fields))
+            attempts = in_wait if name == "wait" else 1
+            self.case(area, fault, call=name)(_Lasting(hostile, CALLS[name], kind, attempts, fields))
 
     def harmless(
         self,

@@ -13,12 +13,12 @@ from kallglot_async import (
     IdSourceError,
     InsufficientCreditsError,
     InvalidIdError,
+    InvalidRequestError,
     KallglotClient,
     NotAttemptedError,
     Outcome,
     PermissionDeniedError,
     RequestTimeoutError,
-    ServerError,
     WaitTimeoutError,
 )
 from kallglot_async.emulator import Emulator, Latency
@@ -232,12 +232,12 @@ async def test_time_that_is_over_names_every_analysis_that_was_created() -> None
 
 async def test_an_error_after_the_create_names_the_analysis() -> None:
     """It is paid for: it can be waited for again."""
-    fault = Fault(kind="status", status=500, operation="analyses.retrieve")
+    fault = Fault(kind="status", status=422, operation="analyses.retrieve")
     async with running(faults=[fault]) as (emulator, client):
         outcomes = await client.analyze_many(sessions(3), **A)
         made = {analysis.id for analysis in emulator.analyses()}
-        assert {error.id for error in outcomes.errors.values() if isinstance(error, ServerError)} == made
-        with pytest.raises(ServerError) as caught:
+        assert {error.id for error in outcomes.errors.values() if isinstance(error, InvalidRequestError)} == made
+        with pytest.raises(InvalidRequestError) as caught:
             await client.analyze("sess_9", **A)
         assert caught.value.id == emulator.analyses()[-1].id
 

@@ -18,7 +18,6 @@ from kallglot_async import (
     NotAttemptedError,
     NotFoundError,
     PollSchedule,
-    ServerError,
     WaitTimeoutError,
 )
 from kallglot_async.emulator import Emulator, Fault, Latency
@@ -249,15 +248,18 @@ async def test_transient_failures_are_polled_again():
         assert (await client.wait(id)).is_complete
 
 
-async def test_failures_without_end_end_the_id_with_the_attempts_listed():
-    """After max_attempts failures in a row the id is given up, and its siblings are not."""
+async def test_failures_without_end_last_until_the_deadline():
+    """An id that the API cannot answer for ends when its time is over, and says why; its siblings are not concerned."""
     async with running() as (emulator, client):
         bad, good = emulator.seed_analyses(2)
         emulator.add_fault(Fault(kind="status", status=500, id=bad))
         outcomes = await client.wait_many([bad, good])
         error = outcomes[0].error
-        assert isinstance(error, ServerError)
-        assert error.attempts == 3 == len(error.history) == len(polls_of(emulator, bad))
+        assert isinstance(error, WaitTimeoutError)
+        assert "its last poll failed" in str(error)
+        assert "500" in str(error)
+        assert error.elapsed == pytest.approx(120.0, abs=0.1)
+        assert 5 < error.polls == len(polls_of(emulator, bad)) < 15
         assert outcomes[1].unwrap().is_complete
 
 

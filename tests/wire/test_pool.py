@@ -85,6 +85,28 @@ async def test_requests_one_after_another_share_a_connection() -> None:
         assert server.on_connection == [0] * 5
 
 
+async def test_a_connection_that_brings_one_5xx_after_another_is_closed() -> None:
+    """Where a name has moved on to another host, the next request finds it; any other answer begins the count anew."""
+    bad = answer(b"", status="503 Busy")
+    async with RawServer(bad, bad, OK, bad, bad, bad, OK, OK) as server, client_of(server) as client:
+        for _ in range(8):
+            with contextlib.suppress(ServerError):
+                await client.analyses.retrieve("ana_1")
+        assert server.on_connection == [0, 0, 0, 0, 0, 0, 1, 1]
+
+
+async def test_a_failing_connection_is_closed_whatever_its_answers_hold() -> None:
+    """With a body, in pieces, or none: and what it brought is still read."""
+    bodies = [answer(b"x" * 100_000, status="502 X"), answer(b"", "Connection: keep-alive", status="500 X")]
+    bodies.append(b"HTTP/1.1 520 X\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+    async with RawServer(*bodies, OK) as server, client_of(server) as client:
+        for _ in bodies:
+            with pytest.raises(ServerError):
+                await client.analyses.retrieve("ana_1")
+        await client.analyses.retrieve("ana_1")
+        assert server.on_connection == [0, 0, 0, 1]
+
+
 async def test_nothing_is_opened_before_the_first_request() -> None:
     """Making a client, entering it and leaving it touches no network."""
     async with RawServer() as server:

@@ -56,7 +56,7 @@ async def test_retrieve_is_a_get_without_a_body(mocked: Any, id: str, path: str)
     mocked.get(BASE + path, payload=pending(id))
     async with client_of() as client:
         assert (await client.analyses.retrieve(id)).id == id
-    assert only_request(mocked) == ("GET", BASE + path, COMMON, None)
+    assert only_request(mocked) == ("GET", BASE + path, COMMON | {"Cache-Control": "no-cache"}, None)
 
 
 CREATES: list[tuple[dict[str, Any], dict[str, Any]]] = [

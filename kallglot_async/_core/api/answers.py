@@ -15,7 +15,7 @@ from kallglot_async._core.api.headers import clamp_wait, parse_request_id, parse
 from kallglot_async._core.api.lenient_json import MalformedBodyError, WrongShapeError, decode_json_object
 from kallglot_async._core.api.operation import Operation, Response, WrongResourceError
 
-__all__ = ["interpret", "safe_request_id"]
+__all__ = ["interpret", "one_line", "safe_request_id"]
 
 T = TypeVar("T")
 
@@ -41,12 +41,15 @@ def interpret(operation: Operation[T], response: Response, *, key: Secret, wall_
         kind, what = errors.ResponseSchemaError, f"in another shape: {shape}"
     except WrongResourceError as wrong:
         kind, what = errors.ResponseMismatchError, f"with {wrong}"
-    raise kind(
+    unusable = kind(
         f"{name} was answered {what}",
         operation=name,
         status=response.status,
         request_id=safe_request_id(response, key),
     )
+    if not response.body:
+        unusable.is_empty, unusable.retry_after = True, parse_retry_after(response.headers, wall_now=wall_now)
+    raise unusable
 
 
 class _ErrorBody(msgspec.Struct, frozen=True):
@@ -71,6 +74,8 @@ _BY_STATUS: dict[int, tuple[type[errors.APIError], str]] = {
 }
 
 
+_STRANGE = frozenset({400, 401, 403, 404})  # the API explains these
+
 _RETENTION = "; results are kept for 90 days: after that, request the analysis again"
 
 
@@ -90,39 +95,45 @@ def _refusal(
     if status >= 500:
         kind, default = errors.ServerError, f"the API failed with {status}"
     body = _error_body(response.body)
-    message = _text(body.message, key) or default
-    if kind is errors.NotFoundError and operation.name == "analyses.retrieve":
+    message = (one_line(body.message, key) if body is not None else None) or default
+    if body is None and status in _STRANGE:
+        message += "; the answer does not look like the API's: look for a gateway or firewall between, and at base_url"
+    elif kind is errors.NotFoundError and operation.name == "analyses.retrieve":
         message = message.rstrip(".") + _RETENTION
-    return kind(
+    is_enveloped, body = body is not None, body or _ErrorBody()
+    refusal = kind(
         message,
         operation=operation.name,
         status=status,
-        code=_text(body.code, key),
-        type=_text(body.type, key),
-        param=_text(body.param, key),
-        request_id=_text(body.request_id, key) or safe_request_id(response, key),
+        code=one_line(body.code, key),
+        type=one_line(body.type, key),
+        param=one_line(body.param, key),
+        request_id=one_line(body.request_id, key) or safe_request_id(response, key),
         retry_after=_retry_after(response, body, wall_now),
     )
+    if not is_enveloped:
+        refusal.is_enveloped = False
+    return refusal
 
 
-def _error_body(body: bytes) -> _ErrorBody:
-    """Return the documented envelope's fields; anything else is an envelope without fields."""
+def _error_body(body: bytes) -> _ErrorBody | None:
+    """Return the documented envelope's fields; None where there is no envelope, so that it is not the API's."""
     try:
         inner = decode_json_object(body).get("error")
     except (MalformedBodyError, WrongShapeError):
-        return _ErrorBody()
+        return None
     if isinstance(inner, str):
         return _ErrorBody(message=inner)
     if not isinstance(inner, dict):
-        return _ErrorBody()
+        return None
     return _ErrorBody(**{name: inner.get(name) for name in _ErrorBody.__struct_fields__})
 
 
-def _text(value: object, key: Secret) -> str | None:
+def one_line(value: object, key: Secret, *, longest: int = _LONGEST_TEXT) -> str | None:
     """Return a server's text made safe for one line of a log: short, printable, without our key."""
     if not isinstance(value, str):
         return None
-    start = key.redact(value)[:_LONGEST_TEXT]
+    start = key.redact(value)[:longest]
     return "".join(char if char.isprintable() else " " for char in start).strip() or None
 
 

@@ -69,6 +69,8 @@ def request_headers(operation: Operation[Any], key: Secret) -> dict[str, str]:
         "Accept": "application/json",
         "User-Agent": _USER_AGENT,
     }
+    if operation.method == "GET":
+        headers["Cache-Control"] = "no-cache"  # a cache in between would show an analysis as it was
     if operation.body is not None:
         headers["Content-Type"] = "application/json"
     if operation.idempotency_key is not None:

@@ -3,7 +3,7 @@
 `gate` asks whatever is in force and says whose turn it is; a `Rule` (`ticket`) is one reason to wait. There are three:
 `window`, the limit that a server announces for one endpoint group under one key (`X-RateLimit-*`); `probing`, the
 limit of a server that announces none; `ceiling`, the limit that a user configured. `supply` is what a scheduler of
-polls may count on. `retry` judges failures that are no refusals, and stands alone.
+polls may count on. `retry` judges failures that are no refusals; polls ask it too.
 
 The gate
 1. The window is in force until an answer came without figures, and whenever a limit is announced; else the probing
@@ -53,5 +53,7 @@ What the numbers are, and why:
     ticket    burst of a pace       2        one loses a slot to a timer that fires late, a whole limit is refused
     retry     BASE_DELAY            0.5 s    doubled with each failure, full jitter: "Exponential Backoff And Jitter"
               LONGEST_DELAY         8 s      (AWS Architecture Blog, 2015)
-              RetryBudget           50       retries, a tenth back for a success: 1.1 requests for one in an outage
+              RetryBudget           50       retries, a tenth back for an answer: 1.1 requests for one in an outage
+              _SHORTEST_GAP         0.05 s   between two looks that the budget does not pay for; doubled with each ...
+              _LONGEST_GAP          60 s     ... that is in vain, so that a minute of outage costs some ten requests
 """

@@ -41,7 +41,7 @@ class Gate:
     Facts are told of tickets of the present `epoch` only.
     """
 
-    __slots__ = ("_beside", "_everyone", "_paused_until", "_probing", "_window", "epoch")
+    __slots__ = ("_beside", "_everyone", "_paused_until", "_probing", "_window", "epoch", "paused_at")
 
     def __init__(self, beside: Sequence[Rule] = ()) -> None:
         self._window = Window()
@@ -49,6 +49,7 @@ class Gate:
         self._beside = tuple(beside)
         self._everyone: tuple[Rule, ...] = (self._window, self._probing, *beside)
         self._paused_until = -math.inf
+        self.paused_at = -math.inf  # when the latest pause began
         self.epoch = 0
 
     @property
@@ -146,6 +147,8 @@ class Gate:
             self._probing.on_lost(ticket)
         for rule in self._beside:
             rule.on_refused(ticket, now, figures, until)
+        if now >= self._paused_until:
+            self.paused_at = now
         self._paused_until = max(self._paused_until, until)
 
     def next_pause(self, figures: RateFigures | None, retry_after: float | None, *, luck: float = 0.0) -> float:

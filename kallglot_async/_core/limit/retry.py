@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kallglot_async import errors
+from kallglot_async._core.api.meaning import Whom, meaning_of
 from kallglot_async._core.api.operation import Operation
 
 __all__ = ["RetryBudget", "RetryPolicy", "is_transient", "may_have_acted"]
@@ -20,26 +21,14 @@ __all__ = ["RetryBudget", "RetryPolicy", "is_transient", "may_have_acted"]
 BASE_DELAY = 0.5  # seconds
 LONGEST_DELAY = 8.0  # seconds
 
-_TRANSIENT_STATUSES = frozenset({408, 425, 500, 502, 503, 504})
-_PERMANENT: tuple[type[errors.KallglotError], ...] = (
-    errors.TLSError,
-    errors.ResponseTooLargeError,
-    errors.ResponseSchemaError,
-    errors.UnexpectedRedirectError,
-)
+_SHORTEST_GAP, _LONGEST_GAP = 0.05, 60.0  # seconds between two looks that the budget does not pay for
+_RAMP = 0.9  # by which each answer brings such looks nearer, once they come a second apart
 
 
 def is_transient(error: errors.KallglotError) -> bool:
     """Whether the same request may well succeed a moment later. Refusals for rate are not judged here."""
-    if isinstance(error, _PERMANENT):
-        return False
-    if isinstance(error, errors.ProxyError):
-        return error.status is None  # refused by a proxy that was reached is final, 407 above all
-    if isinstance(error, errors.ConflictError):
-        return error.code == "idempotency_conflict"
-    if isinstance(error, errors.APIError):
-        return error.status in _TRANSIENT_STATUSES
-    return isinstance(error, errors.TransportError | errors.InvalidResponseError)
+    meaning = meaning_of(error)
+    return meaning.passes and meaning.whom is not Whom.LIMIT
 
 
 def may_have_acted(error: errors.KallglotError) -> bool:
@@ -47,23 +36,30 @@ def may_have_acted(error: errors.KallglotError) -> bool:
     if isinstance(error, errors.ConnectError | errors.ProxyError | errors.TLSError):
         return False  # never sent
     if isinstance(error, errors.APIError):
-        return error.status >= 500 or error.code == "idempotency_conflict"
+        return error.status >= 500 or error.status in {408, 499} or error.code == "idempotency_conflict"
     return isinstance(error, errors.TransportError | errors.InvalidResponseError)
 
 
 class RetryBudget:
-    """How many retries the calls of one client may still spend, shared by all of them.
+    """How many requests beyond those asked for the calls of one client may send, shared by all of them.
 
-    Full, it holds `capacity` retries. A retry takes one, a request that succeeds gives back a tenth of one:
-    once it is empty, a client in an outage sends at most 1.1 times the requests it was asked for.
+    Full, it holds `capacity` retries. A retry takes one, an answer of the API (a refusal for rate is none, and neither
+    is a 5xx) gives back a tenth of one: once it is empty, a client in an outage sends at most 1.1 times the requests
+    it was asked for. An empty budget ends no wait: its ids are looked at again as `next_look` allows, one of all in
+    each gap. The gap doubles while nobody is answered, to a minute; with the first answer it falls to a second, and
+    below that by a tenth with each, so that nobody storms back.
     """
 
-    __slots__ = ("_capacity", "_tenths", "spent")
+    __slots__ = ("_capacity", "_gap", "_is_vain", "_looked_at", "_tenths", "is_reached", "spent")
 
     def __init__(self, capacity: int = 50) -> None:
         self._capacity = 10 * capacity
         self.spent = 0
+        self.is_reached = False  # whether the API has ever answered this client
         self._tenths = self._capacity  # whole numbers, so that ten answers pay for one retry exactly
+        self._gap = _SHORTEST_GAP
+        self._looked_at = -math.inf
+        self._is_vain = False  # whether nothing was answered since the last look
 
     @property
     def left(self) -> float:
@@ -78,10 +74,29 @@ class RetryBudget:
         self.spent += 1
         return True
 
-    def on_success(self) -> None:
-        """A request succeeded."""
+    def on_answer(self) -> None:
+        """The API has answered a request."""
+        self.is_reached = True
+        self._is_vain = False
+        if self._gap > _SHORTEST_GAP:
+            self._gap = max(_SHORTEST_GAP, _RAMP * min(1.0, self._gap))
         if self._tenths < self._capacity:
             self._tenths += 1
+
+    def next_look(self, key: float) -> float:
+        """When an id may be looked at again that the budget does not pay for; `key`: when it is due by its own pace.
+
+        Once an outage is over, no id waits for its own pace any more.
+        """
+        at = self._looked_at + self._gap
+        return at if self._gap > _SHORTEST_GAP and not self._is_vain else max(key, at)
+
+    def on_look(self, now: float) -> None:
+        """One is."""
+        if self._is_vain:
+            self._gap = min(_LONGEST_GAP, 2.0 * self._gap)
+        self._is_vain = True
+        self._looked_at = now
 
 
 class RetryPolicy:
@@ -93,15 +108,21 @@ class RetryPolicy:
         random: Uniform in [0, 1).
     """
 
-    __slots__ = ("_budget", "_random", "max_attempts")
+    __slots__ = ("_random", "budget", "max_attempts")
 
     def __init__(self, max_attempts: int, budget: RetryBudget, random: Callable[[], float]) -> None:
         self.max_attempts = max_attempts
-        self._budget = budget
+        self.budget = budget
         self._random = random
 
     def next_delay(
-        self, operation: Operation[Any], error: errors.KallglotError, failures: int, *, within: float = math.inf
+        self,
+        operation: Operation[Any],
+        error: errors.KallglotError,
+        failures: int,
+        *,
+        within: float = math.inf,
+        is_patient: bool = False,
     ) -> float | None:
         """Return the seconds to wait before the next attempt, or None to give up.
 
@@ -110,15 +131,21 @@ class RetryPolicy:
             error: How the attempt ended.
             failures: Attempts that failed so far, this one included.
             within: Seconds that are left; a later attempt is none, and takes nothing from the budget.
+            is_patient: Whether time and not attempts is the measure, as it is in a wait.
         """
-        if not operation.is_repeatable or failures >= self.max_attempts or not is_transient(error):
+        is_last = failures >= self.max_attempts and not is_patient
+        if is_last or not operation.is_repeatable or not is_transient(error):
             return None
-        delay = self._random() * min(LONGEST_DELAY, BASE_DELAY * 2.0 ** min(failures - 1, 30))
+        longest = _LONGEST_GAP if is_patient else LONGEST_DELAY
+        # Who has time never asks again at once: more than the first few attempts would go into the same trouble.
+        luck = 0.5 + 0.5 * self._random() if is_patient else self._random()
+        delay = luck * min(longest, BASE_DELAY * 2.0 ** min(failures - 1, 30))
         named = error.retry_after if isinstance(error, errors.APIError) else None
         if named is not None:
-            delay = named + delay * 0.1
-        return delay if delay <= within and self._budget.spend() else None
+            # A direct call keeps to it or gives up; a wait that kept to an hour would be parked.
+            delay = (min(named, _LONGEST_GAP) if is_patient else named) + delay * 0.1
+        return delay if delay <= within and self.budget.spend() else None
 
     def on_success(self) -> None:
-        """A request succeeded: the budget refills a little."""
-        self._budget.on_success()
+        """A request was answered as it should be."""
+        self.budget.on_answer()

@@ -1,4 +1,4 @@
-"""`Supply`: what a scheduler of polls may count on. The one module of this folder that `polling/` imports."""
+"""`Supply`: what a scheduler of polls may count on. Beside `retry`, what `polling/` imports of this folder."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Which pending id is worth the next request, by what was learned of how long analyses take.
 
-`schedule`: how polls follow each other, as a user may set it. `hazard`: the model. `pending`: an id's record and the
-orders that they are kept in. `queue`: which id is polled when. This is what they keep to:
+`schedule`: how polls follow each other, as a user may set it. `hazard`: the model. `worth`: what a poll is worth by it.
+`pending`: an id's record; `orders`: the orders that they are kept in. `queue`: which id is polled when. `sight`: what
+an answer says of an analysis's time. `trouble`: what follows from a failure. This is what they keep to:
 
 The waiting rules
 -----------------
@@ -24,13 +25,16 @@ The waiting rules
    what the window holds for it. Where no more than one request for each pending id is left, only a chance of SURE
    goes ahead, and only while `Supply.can_run_low`: a hit takes its id along, so few are left without a look. All
    other polls keep the even pace.
-6. Hints. `Retry-After` on a pending answer, or its `estimated_completion`, sets the key, whatever the law says. The
-   estimate in the answer to our own create sets the first poll, which comes earlier where the law, by what was
-   observed, says so. What a webhook announces is due at once, and goes ahead.
+6. Hints. `Retry-After` on a pending answer, or its `estimated_completion`, sets the key, but no later than HINT_STEPS
+   steps of the law beyond the last look, or one of what was observed where it fits that; it is ignored where it names
+   the rest of the rate-limit window. The estimate in the answer to our own create sets the first poll, which comes
+   earlier where the law, by what was observed, says so. What a webhook announces is due at once, and goes ahead.
 7. Answers that are none. A refused poll (429) never happened: it is not counted and its key stays; up to PATIENCE
-   refusals in a row do not start the clock of an id that was never polled. A failed poll is due when its retry is.
+   refusals in a row do not start the clock of an id that was never polled, but one pause that is longer than its
+   timeout does. A poll that failed is due again as `trouble` says: time ends a wait, and not a number of attempts.
 8. Last looks. A deadline counts from an id's first poll, or from the moment it was added. One look is sent `lead`
    seconds before it, ahead of everything; an id in flight then has had it. Running at its last look, its wait ends.
+   A deadline that is noticed LATE, as nothing here ran, is followed by a look all the same, of LATE_LOOK at most.
 
 Constants
 ---------
@@ -61,6 +65,10 @@ _MEMORY 0.9, weight a look. Scale, known: 101 requests, 129 at 0.5. Those that s
     within 24 s, within 29 s if nothing is forgotten. (One seed.)
 _REFIT 8, answers. A fit takes about 30 us: 4 us an answer, 26 at _REFIT 1. Scale, new: p50 4.7 s with 128 requests,
     8.6 s with 136 at 64; 4.5 s with 126 at 1.
+HINT_STEPS 3, steps of the law; HINT_INTERVALS 3, of a fixed or exponential schedule: a few, so that no server parks an
+    id. LATE 0.25, s: more than a busy loop is late by. LATE_LOOK 1, s: as long as a caller is let wait beyond its time.
+SLOW_GAP 10, LONGEST_GAP 60, s: what an outage costs for each id, beside the client's own gap (`RetryBudget`). STRANGER
+    30, s: a restart of what stands before an API. LAGGING 10, UNSEEN 2, s: replicas that lag by more are out of order.
 UNKNOWN_GAP 2, s: the documented interval, while no rate is known. PATIENCE 10 refusals, MAX_PUT_BACKS 100 a question:
     bounds, so that a server that only refuses, and a model that has just changed its mind, cost a bounded time.
 """

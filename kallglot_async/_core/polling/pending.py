@@ -1,26 +1,31 @@
-"""A pending id, and the orders in which a poll queue keeps the pending: by key, by sight, by deadline.
-
-None of these orders forgets an entry at once when it moves on: what is stale is dropped when it comes to the front,
-or by `trim` once there is too much of it, so that every operation takes O(1) or O(log n) on average.
-"""
+"""A pending id: all that is known of it, in one record."""
 
 from __future__ import annotations
 
-from collections import deque
-from math import inf
-
 import msgspec
 
-__all__ = ["FIRM", "FLYING", "GONE", "LEARNED", "OVER", "TOLD", "BySight", "Endings", "Entry", "Place", "trim"]
+__all__ = ["ANNOUNCED", "FIRM", "FLYING", "GONE", "HELD", "LATE", "LEARNED", "OVER", "Entry", "Trouble"]
 
-# The states of an entry, the three that wait for a poll first. What is told has been announced by the server and goes
-# at once. What is firm (a hint, a retry, a refused poll) is due at its key whatever the model says. What is over has
-# had its last look and waits to be popped.
-TOLD, FIRM, LEARNED, FLYING, OVER, GONE = range(6)
+# The states of an entry, the four that wait for a poll first. What is announced by the server goes at once. What is
+# firm (a hint, a retry, a refused poll) is due at its key whatever the model says. What is held failed, and is due at
+# its key if the client's retry budget lets it go then. What is over has had its last look and waits to be popped.
+ANNOUNCED, FIRM, HELD, LEARNED, FLYING, OVER, GONE = range(7)
+
+LATE = 0.25  # seconds after a deadline from which it was missed because the event loop stood still
+
+
+class Trouble(msgspec.Struct, gc=False):
+    """What an id has met since its last good answer."""
+
+    since: float  # the moment of the first failure
+    history: tuple[str, ...] = ()  # one line for each of the latest failures
+    held: int = 0  # looks that the budget did not pay for
+    missing_since: float | None = None  # the moment of the first 404
+    missing: int = 0  # 404s
 
 
 class Entry(msgspec.Struct, gc=False, eq=False):
-    """One pending id. `data` is the caller's; it must not lead back to the queue, as gc does not look in here."""
+    """One pending id, and all that is known of it."""
 
     id: str
     kind: str
@@ -34,7 +39,9 @@ class Entry(msgspec.Struct, gc=False, eq=False):
     refusals: int = 0  # polls that were refused since the last answer
     first_poll_at: float | None = None
     last_status: str | None = None
-    data: object = None
+    trouble: Trouble | None = None  # None: its last poll was answered
+    is_announced: bool = False  # by a webhook, and no answer since has shown it settled
+    is_last: bool = False  # its time is over, and one late look is granted
 
     @property
     def deadline(self) -> float | None:
@@ -42,6 +49,10 @@ class Entry(msgspec.Struct, gc=False, eq=False):
         if self.first_poll_at is None or self.timeout is None:
             return None
         return self.first_poll_at + self.timeout
+
+    def is_late(self, now: float) -> bool:
+        """Whether its deadline was missed by so much that nothing can have run at it, and it had no late look yet."""
+        return not self.is_last and (deadline := self.deadline) is not None and now > deadline + LATE
 
     @property
     def in_flight(self) -> bool:
@@ -51,129 +62,3 @@ class Entry(msgspec.Struct, gc=False, eq=False):
     def __lt__(self, other: Entry) -> bool:
         """Break ties between places."""
         return self.born_at < other.born_at
-
-
-class Place(msgspec.Struct, gc=False, order=True):
-    """An entry's place in the heap; stale once the entry has another key or does not wait any more."""
-
-    key: float
-    entry: Entry
-
-    @property
-    def stale(self) -> bool:
-        return self.entry.state > LEARNED or self.entry.key != self.key
-
-
-class BySight:
-    """The entries with a learned key, in the order in which they were last seen."""
-
-    __slots__ = ("_entries", "_seen_at")
-
-    def __init__(self) -> None:
-        # Two deques: a pair would cost 72 bytes, and the time is the same object as the entry's own.
-        self._entries: deque[Entry] = deque()
-        self._seen_at: deque[float | None] = deque()
-
-    def append(self, entry: Entry) -> None:
-        self._entries.append(entry)
-        self._seen_at.append(entry.seen_at)
-
-    def put_back(self, entry: Entry) -> None:
-        self._entries.appendleft(entry)
-        self._seen_at.appendleft(entry.seen_at)
-
-    def first(self) -> Entry | None:
-        """The one seen longest ago, once those that have moved on are dropped."""
-        while self._entries:
-            entry = self._entries[0]
-            if entry.state == LEARNED and entry.seen_at == self._seen_at[0]:
-                return entry
-            self.pop()
-        return None
-
-    def pop(self) -> None:
-        self._entries.popleft()
-        self._seen_at.popleft()
-
-    def trim(self, room: int) -> None:
-        if len(self._entries) > room:
-            pairs = zip(self._entries, self._seen_at, strict=True)
-            kept = [entry for entry, at in pairs if entry.state == LEARNED and entry.seen_at == at]
-            self._entries = deque(kept)
-            self._seen_at = deque(entry.seen_at for entry in kept)
-
-
-class Endings:
-    """Last looks and deadlines. One timeout for all, so both come in the order of the first polls: no heap."""
-
-    __slots__ = ("_ahead", "_ending", "_over")
-
-    def __init__(self) -> None:
-        self._ahead: deque[Entry] = deque()  # the last look is still to come
-        self._ending: deque[Entry] = deque()  # the last look is sent or missed, the deadline still to come
-        self._over: deque[Entry] = deque()  # the last look is answered: ends at once
-
-    def start(self, entry: Entry) -> None:
-        self._ahead.append(entry)
-
-    def undo_start(self, entry: Entry) -> None:
-        remove_latest(self._ahead, entry)
-        remove_latest(self._ending, entry)
-
-    def undo_last_look(self, entry: Entry) -> None:
-        remove_latest(self._ending, entry)
-        self._ahead.appendleft(entry)
-
-    def end(self, entry: Entry) -> None:
-        self._over.append(entry)
-
-    def next_last_look(self, now: float, lead: float) -> tuple[float, Entry | None]:
-        while self._ahead:
-            entry = self._ahead[0]
-            at = (entry.deadline or 0.0) - lead
-            if entry.state == GONE:
-                self._ahead.popleft()
-            elif at > now or entry.state <= LEARNED:
-                return at, entry
-            else:  # in flight as its last look falls due: that poll is its last look
-                self.take_last_look()
-        return inf, None
-
-    def take_last_look(self) -> None:
-        self._ending.append(self._ahead.popleft())
-
-    def next_deadline(self) -> float | None:
-        for line in (self._over, self._ending, self._ahead):
-            while line and line[0].state == GONE:
-                line.popleft()
-        if self._over:
-            return self._over[0].seen_at  # past: at once
-        firsts = [line[0].deadline for line in (self._ending, self._ahead) if line]
-        return min((at for at in firsts if at is not None), default=None)
-
-    def pop_expired(self, now: float) -> Entry | None:
-        at = self.next_deadline()
-        if at is None or at > now:
-            return None
-        if self._over:
-            return self._over.popleft()
-        return self._ending.popleft() if self._ending else self._ahead.popleft()
-
-    def trim(self, room: int) -> None:
-        for line in (self._ahead, self._ending):
-            trim(line, room)
-
-
-def trim(line: deque[Entry], room: int) -> None:
-    if len(line) > room:
-        kept = [entry for entry in line if entry.state != GONE]
-        line.clear()
-        line.extend(kept)
-
-
-def remove_latest(line: deque[Entry], entry: Entry) -> None:
-    """Search from the right, where what has just been sent is."""
-    for i in range(len(line) - 1, -1, -1):
-        if line[i] is entry:
-            del line[i]
-            return

@@ -5,12 +5,12 @@ How a granted slot is spent (`PollQueue.take`), in this order:
 1. Last looks. The final poll of an id is due `lead` seconds before its deadline, so that the answer is in time.
 2. The id that is due first. It is due once its hazard has grown, since it was last seen running, by
    -ln(1 - WORTH): a poll then finds it settled with a probability of about WORTH. An id of unknown age is due when it
-   is added, unless the first looks before it found theirs running (see `_first_look_due`).
+   is added, unless the first looks before it found theirs running (see `Worth.first_look_due`).
 3. The id seen longest ago, if that was pending / (FRESH * rate) seconds ago, or if by what has been learned since
    then it is due. This fifth of the budget keeps the tail of a batch tight, and bounds what a wrong law costs.
 4. Otherwise none: the slot stays unused.
 
-How a window is spent (`_can_spend`): a request goes ahead of the even pace if, by what has been observed, it finds
+How a window is spent (`Worth.can_spend`): a request goes ahead of the even pace if, by what has been observed, it finds
 its id settled with a probability of at least pending / (remaining - pending), within WORTH and DEAREST. An id then
 costs on average what the window holds for it. Once `remaining` is down to `pending`, only what is as good as SURE
 goes ahead, and a part of the window is kept (`Supply.can_run_low`): every open id can still be looked at, at the
@@ -23,40 +23,27 @@ from __future__ import annotations
 
 from collections import deque
 from heapq import heapify, heappop, heappush, heapreplace
-from math import expm1, inf, log1p
+from math import inf
 
-from kallglot_async._core.polling.hazard import FirstLooks, PollModel
-from kallglot_async._core.polling.pending import (
-    FIRM,
-    FLYING,
-    GONE,
-    LEARNED,
-    OVER,
-    TOLD,
-    BySight,
-    Endings,
-    Entry,
-    Place,
-    remove_latest,
-    trim,
-)
+import msgspec
+
+from kallglot_async._core.limit.retry import RetryBudget
+from kallglot_async._core.polling.hazard import PollModel
+from kallglot_async._core.polling.orders import BySight, Endings, Place, remove_latest, trim
+from kallglot_async._core.polling.pending import ANNOUNCED, FIRM, FLYING, GONE, HELD, LEARNED, OVER, Entry
 from kallglot_async._core.polling.schedule import PollSchedule, Slot, Supply
+from kallglot_async._core.polling.worth import Worth
 
-__all__ = ["FRESH", "Entry", "PollModel", "PollQueue", "PollSchedule", "Slot", "Supply"]
+__all__ = ["FRESH", "LATE_LOOK", "Entry", "PollModel", "PollQueue", "PollSchedule", "Slot", "Supply"]
 
-# "The waiting rules" (docstring of the package) have reasons and figures. Without a unit: a probability, or a share.
-WORTH = 0.25  # a poll is worth sending for this chance of finding its id settled
-SURE = 0.95  # the chance for which a poll goes ahead though there is no request to spare
-DEAREST = 0.8  # the most that is asked of a poll that goes ahead, however scarce requests are
-FRESH = 0.2  # for looks at the id seen longest ago, whatever the law says of it
-FIRST_LOOKS = 0.5  # for first looks that are probably in vain: they show when that changes
-SAVING = 0.1  # the same, while what is saved now can be spent later in the window
+# "The waiting rules" (docstring of the package) have reasons and figures.
+FRESH = 0.2  # share of the rate for looks at the id seen longest ago, whatever the law says of it
 MIN_GAP = 1.0  # s between two polls of one id
 UNKNOWN_GAP = 2.0  # s: the documented polling interval, for freshness while the rate is unknown
 PATIENCE = 10  # refusals of one id in a row that stop its clock; a server that only refuses must not stop it for good
+HINT_INTERVALS = 3.0  # of a fixed or exponential schedule: a server's hint moves the next look so far at most
+LATE_LOOK = 1.0  # s that a last look may take whose deadline passed while the event loop stood still
 MAX_PUT_BACKS = 100  # per question, so that it never takes more than a millisecond
-
-_STEP = -log1p(-WORTH)
 
 
 class PollQueue:
@@ -68,11 +55,12 @@ class PollQueue:
         timeout: Seconds per id counted from its first poll; None: for ever.
         lead: Seconds before a deadline at which the last look is sent: the round trip, as the caller sees it.
         from_add: Count the timeout from the moment an id is added, as for a single call that must end in time.
+        budget: Lets go the ids that are held after a failure; None: a budget of its own.
     """
 
     __slots__ = (
-        "_by_sight", "_deadlines", "_first_look_at", "_first_looks", "_flying", "_from_add", "_heap", "_live",
-        "_model", "_new", "_schedule", "_timeout", "lead",
+        "_budget", "_by_sight", "_deadlines", "_flying", "_from_add", "_heap", "_held", "_live",
+        "_model", "_new", "_schedule", "_timeout", "_worth", "lead",
     )  # fmt: skip
 
     def __init__(
@@ -83,19 +71,21 @@ class PollQueue:
         timeout: float | None,
         lead: float = 0.25,
         from_add: bool = False,
+        budget: RetryBudget | None = None,
     ) -> None:
         self.lead = lead
+        self._budget = RetryBudget() if budget is None else budget
         self._from_add = from_add
         self._model = model
         self._schedule = schedule
         self._timeout = timeout
         self._live = 0
         self._flying = 0
-        self._first_looks = FirstLooks()
-        self._first_look_at = -inf
+        self._worth = Worth(model, is_learned=schedule.policy == "learned")
         # What is gone or has moved on stays in these until it is met or `_trim` finds too much of it.
         self._new: deque[Entry] = deque()  # of unknown age and never polled: first come, first looked at
-        self._heap: list[Place] = []  # all others that wait, by key
+        self._heap: list[Place] = []  # all others that wait, by key, ...
+        self._held: list[Place] = []  # ... but those whose poll failed, and which the budget has to let go
         self._by_sight = BySight()
         self._deadlines = Endings()
 
@@ -125,12 +115,30 @@ class PollQueue:
                 self._new.append(entry)
         elif due_in is not None:
             hinted = now + max(0.0, due_in)
-            self._wait(entry, hinted if age is None else max(now, min(hinted, self._observed_key(entry))), FIRM)
+            self._wait(entry, hinted if age is None else max(now, min(hinted, self._worth.observed_key(entry))), FIRM)
         elif age is not None:
-            self._wait(entry, max(now, self._key(entry)), LEARNED)
+            self._wait(entry, max(now, self._worth.key(entry)), LEARNED)
             self._by_sight.append(entry)
         else:
             self._new.append(entry)
+        return entry
+
+    def adopt(self, known: Entry, now: float, *, ends_at: float | None) -> Entry:
+        """Go on with an id that another queue has polled until now; `ends_at`: when its time here is over."""
+        first = known.first_poll_at if ends_at is None or self._timeout is None else ends_at - self._timeout
+        entry = msgspec.structs.replace(known, timeout=self._timeout, first_poll_at=first, state=FIRM, is_last=False)
+        self._live += 1
+        self._model.pending += 1
+        if (deadline := entry.deadline) is not None:
+            self._deadlines.start(entry)
+        had_last_look = entry.seen_at is not None and known.polls > 0 and now - entry.seen_at <= 2.0 * self.lead
+        if had_last_look and deadline is not None and deadline - now <= 2.0 * self.lead:
+            self._await_end(entry)  # the other's last look was its last look too
+        elif known.trouble is None and entry.seen_at is not None and self._schedule.policy == "learned":
+            self._wait(entry, max(now, self._worth.key(entry)), LEARNED)
+            self._by_sight.append(entry)
+        else:
+            self._wait(entry, max(now, known.key), FIRM)
         return entry
 
     def on_pending(self, entry: Entry, now: float, *, age: float | None = None, hint_in: float | None = None) -> None:
@@ -138,25 +146,23 @@ class PollQueue:
         if not self._land(entry):
             return
         entry.failures = entry.refusals = 0
+        entry.trouble = None
         if entry.seen_at is None:
-            self._first_looks.on_look(0.0)
+            self._worth.first_looks.on_look(0.0)
         self._date(entry, now, age)
         if entry.seen_at is not None:
             self._model.on_running(entry.kind, entry.seen_at - entry.born_at, now - entry.born_at)
         entry.seen_at = now
         deadline = entry.deadline
-        if deadline is not None and now >= deadline - self.lead:
-            entry.state = OVER
-            self._deadlines.end(entry)
+        if entry.is_last or (deadline is not None and now >= deadline - self.lead):
+            self._await_end(entry)
         else:
             self._reschedule(entry, now, hint_in)
 
     def on_settled(self, entry: Entry, now: float, *, age: float | None = None, took: float | None = None) -> None:
         """It has settled; the answer may have told its age, and the seconds from creation to completion."""
         if entry.seen_at is None:
-            unseen = self._first_looks.growth
-            since = self._model.observed_growth(entry.kind, 0.0, now - entry.born_at)
-            self._first_looks.on_look(expm1(-unseen) / expm1(-unseen - since))
+            self._worth.on_first_look(entry, now)
         self._date(entry, now, took if age is None else age)
         if entry.seen_at is not None:
             seen_age = entry.seen_at - entry.born_at
@@ -166,12 +172,17 @@ class PollQueue:
                 self._model.on_settled(entry.kind, seen_age, now - entry.born_at)
         self.discard(entry)
 
-    def on_told(self, entry: Entry, at: float) -> None:
+    def on_announced(self, entry: Entry, at: float) -> None:
         """The server says that it has settled: look at `at`, whatever the schedule says; not if it is in flight."""
         if entry.state <= LEARNED:
             if entry.polls == 0:
                 remove_latest(self._new, entry)
-            self._wait(entry, at, TOLD)
+            self._wait(entry, at, ANNOUNCED)
+
+    def on_given_up(self, entry: Entry, now: float) -> None:
+        """The poll failed, and no other follows: it waits to be popped, but for a late look if it is due one."""
+        if self._land(entry) and entry.is_late(now):
+            self._grant_late_look(entry, now)
 
     def on_refused(self, entry: Entry, now: float) -> None:
         """The poll was refused (429): it never happened, and is due as it was."""
@@ -180,10 +191,11 @@ class PollQueue:
         entry.polls -= 1
         entry.refusals += 1
         deadline = entry.deadline
-        if entry.polls == 0 and entry.failures == 0 and not self._from_add and entry.refusals <= PATIENCE:
+        is_patient = entry.refusals <= PATIENCE
+        if is_patient and entry.polls == entry.failures == 0 and not (self._from_add or entry.is_last):
             entry.first_poll_at = None
             self._deadlines.undo_start(entry)
-        elif deadline is not None and deadline - self.lead <= now and entry.refusals <= PATIENCE:
+        elif is_patient and deadline is not None and deadline - self.lead <= now:
             self._deadlines.undo_last_look(entry)
         if entry.polls == 0 and entry.seen_at is None and entry.key == entry.born_at:
             entry.state = FIRM
@@ -194,11 +206,11 @@ class PollQueue:
             self._wait(entry, entry.key, LEARNED)
             self._by_sight.put_back(entry)
 
-    def on_failed(self, entry: Entry, now: float, retry_at: float) -> None:
-        """The poll failed for a passing reason: poll it again at `retry_at`."""
+    def on_failed(self, entry: Entry, now: float, retry_at: float, *, is_held: bool = False) -> None:
+        """The poll failed for a passing reason: poll it again at `retry_at`; if held, once the budget lets it go."""
         if self._land(entry):
             entry.failures += 1
-            self._wait(entry, max(now, retry_at), FIRM)
+            self._wait(entry, max(now, retry_at), HELD if is_held else FIRM)
 
     def discard(self, entry: Entry) -> None:
         """Nobody waits for it any more. Safe in any state, and twice."""
@@ -223,21 +235,28 @@ class PollQueue:
         at = max(now, min(last, due, self._next_fresh(supply)[0]))
         if at == inf:
             return None
-        return Slot(at, ahead=at == last or (entry is not None and due <= at and self._can_spend(entry, at, supply)))
+        return Slot(
+            at, ahead=at == last or (entry is not None and due <= at and self._worth.can_spend(entry, at, supply))
+        )
 
     def take(self, now: float, supply: Supply) -> Entry | None:
         """The id to spend a granted slot on, in flight from now on; None: nothing is worth it, give it back."""
         at, entry = self._deadlines.next_last_look(now, self.lead)
         if entry is not None and at <= now:
             self._deadlines.take_last_look()
-            if self._from_add and entry.polls == 0:
+            if entry.polls == 0:
                 remove_latest(self._new, entry)
+            if entry.is_late(now):
+                self._grant_late_look(entry, now)
             return self._fly(entry, now)
         at, entry = self._next_due(now, supply)
         if entry is not None and at <= now:
             if self._new and entry is self._new[0]:
                 self._new.popleft()
-                self._first_look_at = now
+                self._worth.first_look_at = now
+            elif entry.state == HELD:
+                self._budget.on_look(now)
+                heappop(self._held)
             else:
                 heappop(self._heap)
             return self._fly(entry, now)
@@ -255,11 +274,22 @@ class PollQueue:
         """The next entry whose wait has ended, removed: past its deadline, or its last look found it running.
 
         Past its deadline it may still be in flight; whatever answer comes is then ignored, except that the model
-        learns from a settled one.
+        learns from a settled one. One whose deadline passed while nothing here ran has a last look first.
         """
-        entry = self._deadlines.pop_expired(now)
-        if entry is not None:
+        while (entry := self._deadlines.pop_expired(now)) is not None:
+            if entry.state < OVER and entry.is_late(now):
+                self._grant_late_look(entry, now)
+                continue
             self.discard(entry)
+            return entry
+        return None
+
+    def pop_hopeless(self, until: float) -> Entry | None:
+        """The next entry whose deadline comes before `until`, removed: no poll can be answered before."""
+        deadline = self._deadlines.next_deadline()
+        if deadline is None or deadline >= until or (entry := self._deadlines.pop_expired(deadline)) is None:
+            return None
+        self.discard(entry)
         return entry
 
     # -- from state to state
@@ -267,8 +297,23 @@ class PollQueue:
     def _wait(self, entry: Entry, key: float, state: int) -> None:
         entry.key = key
         entry.state = state
-        heappush(self._heap, Place(key, entry))
+        heappush(self._held if state == HELD else self._heap, Place(key, entry))
         self._trim()
+
+    def _await_end(self, entry: Entry) -> None:
+        """It had its last look: `pop_expired` gives it next."""
+        entry.state = OVER
+        self._deadlines.end(entry)
+
+    def _grant_late_look(self, entry: Entry, now: float) -> None:
+        """Its time passed while nothing here ran: what may have settled meanwhile is worth a last look, at once."""
+        entry.is_last = True
+        entry.timeout = now + LATE_LOOK - (entry.first_poll_at or 0.0)
+        self._deadlines.restart(entry)
+        if entry.state != FLYING:
+            if entry.polls == 0:
+                remove_latest(self._new, entry)
+            self._wait(entry, now, ANNOUNCED)
 
     def _fly(self, entry: Entry, now: float) -> Entry:
         entry.state = FLYING
@@ -297,21 +342,21 @@ class PollQueue:
 
     def _reschedule(self, entry: Entry, now: float, hint_in: float | None) -> None:
         if self._schedule.policy != "learned":
-            self._wait(entry, now + max(self._schedule.interval(entry.polls), hint_in or 0.0), FIRM)
+            interval = self._schedule.interval(entry.polls)
+            self._wait(entry, now + max(interval, min(hint_in or 0.0, HINT_INTERVALS * interval)), FIRM)
         elif hint_in is not None:
-            self._wait(entry, now + max(MIN_GAP, hint_in), FIRM)
+            self._wait(entry, max(now + MIN_GAP, min(now + hint_in, self._worth.latest(entry, now + hint_in))), FIRM)
         else:
-            self._wait(entry, max(now + MIN_GAP, self._key(entry)), LEARNED)
+            self._wait(entry, max(now + MIN_GAP, self._worth.key(entry)), LEARNED)
             self._by_sight.append(entry)
 
     def _trim(self) -> None:
         """Drop what is gone or has moved on once it outnumbers what is pending: O(1) per call on average."""
         room = self._live + self._live // 4 + 64
-        if len(self._heap) > room:
-            self._heap = [
-                p for p in self._heap if p.entry.state <= LEARNED and p.entry.key == p.key
-            ]  # not p.stale, inlined
-            heapify(self._heap)
+        for heap in (self._heap, self._held):
+            if len(heap) > room:
+                heap[:] = [place for place in heap if not place.stale]
+                heapify(heap)
         trim(self._new, room)
         self._by_sight.trim(room)
         self._deadlines.trim(room)
@@ -323,36 +368,30 @@ class PollQueue:
         while self._new and self._new[0].state == GONE:
             self._new.popleft()
         due, entry = (self._heap[0].key, self._heap[0].entry) if self._heap else (inf, None)
-        if self._new and (first := self._first_look_due(self._new[0], supply)) <= due:
-            return first, self._new[0]
+        if self._new and (first := self._worth.first_look_due(self._new[0], supply)) <= due:
+            due, entry = first, self._new[0]
+        if self._held and (next_held := self._next_held()) < due:
+            return next_held, self._held[0].entry
         return due, entry
+
+    def _next_held(self) -> float:
+        while self._held and (self._held[0].stale or self._held[0].entry.state != HELD):
+            heappop(self._held)
+        return self._budget.next_look(self._held[0].key) if self._held else inf
 
     def _put_back(self, now: float) -> None:
         """Put back what is due by its key but, by what has been learned since it got that, not worth a poll."""
         put_back = 0
         while self._heap:
             place, entry = self._heap[0], self._heap[0].entry
-            if place.stale:
+            if place.stale or entry.state == HELD:
                 heappop(self._heap)
-            elif place.key > now or put_back == MAX_PUT_BACKS or self._is_worth_it(entry, now):
+            elif place.key > now or put_back == MAX_PUT_BACKS or self._worth.is_due(entry, now):
                 return
             else:
-                entry.key = self._key(entry)
+                entry.key = self._worth.key(entry)
                 heapreplace(self._heap, Place(entry.key, entry))
                 put_back += 1
-
-    def _first_look_due(self, entry: Entry, supply: Supply) -> float:
-        """When the first look at an id of unknown age is worth it.
-
-        At once, as long as the first looks before it were. If those found theirs running, it is taken to have been
-        created when it was added, as they were, and is due by that age; but some are looked at all the same.
-        """
-        missing = _STEP - self._first_looks.growth
-        if missing <= 0.0 or self._schedule.policy != "learned":
-            return entry.key
-        share = SAVING if supply.spare(self._model.pending) > 0.0 else FIRST_LOOKS
-        by_age = entry.born_at + self._model.age_after(entry.kind, 0.0, missing)
-        return min(by_age, self._first_look_at + supply.seconds_per_request(share))
 
     def _next_fresh(self, supply: Supply) -> tuple[float, Entry | None]:
         """The id seen longest ago, and when it is to be looked at for that."""
@@ -361,39 +400,4 @@ class PollQueue:
             return inf, None
         gap = self._model.pending * supply.seconds_per_request(FRESH)
         least = UNKNOWN_GAP if supply.rate == inf else MIN_GAP
-        return max(entry.seen_at + least, min(entry.seen_at + gap, self._key(entry))), entry
-
-    def _key(self, entry: Entry) -> float:
-        """The moment at which its hazard has grown by the step since it was last seen."""
-        seen_age = 0.0 if entry.seen_at is None else entry.seen_at - entry.born_at
-        return entry.born_at + self._model.age_after(entry.kind, seen_age, _STEP)
-
-    def _observed_key(self, entry: Entry) -> float:
-        """As `_key`, from what was observed alone: where the server names a moment, guesses do not come before it."""
-        return entry.born_at + self._model.observed_age_after(entry.kind, 0.0, _STEP)
-
-    def _is_worth_it(self, entry: Entry, now: float) -> bool:
-        if entry.state <= FIRM or entry.seen_at is None:
-            return True
-        growth = self._model.growth(entry.kind, entry.seen_at - entry.born_at, now - entry.born_at)
-        return growth >= 0.99 * _STEP  # 0.99: a key may come a rounding early
-
-    # -- spending a window
-
-    def _can_spend(self, entry: Entry, now: float, supply: Supply) -> bool:
-        """Whether a poll of it may go ahead of the even pace; the rule is at the top of the module."""
-        if entry.state == TOLD:
-            return True
-        spare = supply.spare(self._model.pending)
-        if spare <= 0.0 and not supply.can_run_low:
-            return False
-        if entry.seen_at is None:
-            growth = self._first_looks.growth
-            growth += self._model.observed_growth(entry.kind, 0.0, now - entry.born_at)
-        else:
-            seen_age = entry.seen_at - entry.born_at
-            growth = self._model.observed_growth(entry.kind, seen_age, now - entry.born_at)
-        chance = -expm1(-growth)
-        if spare <= 0.0:  # a hit takes a pending id with it, so a near-certain one leaves no open id without a look
-            return chance >= SURE
-        return chance >= min(DEAREST, max(WORTH, self._model.pending / spare))
+        return max(entry.seen_at + least, min(entry.seen_at + gap, self._worth.key(entry))), entry

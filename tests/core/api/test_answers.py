@@ -84,11 +84,12 @@ class TestRetrieve:
         assert (operation.idempotency_key, operation.is_repeatable) == (None, True)
 
     def test_headers_of_a_get(self):
-        """The key, what we accept and who we are; no content type and no idempotency key."""
+        """The key, what we accept, who we are, and no cache's answer; no content type and no idempotency key."""
         assert request_headers(RETRIEVE_A, KEY) == {
             "Authorization": "Bearer sk_live_c4n4ryc4n4ry",
             "Accept": "application/json",
             "User-Agent": f"kallglot-async/{__version__}",
+            "Cache-Control": "no-cache",
         }
 
     @pytest.mark.parametrize("id", ["../admin", "sess_1", "ana_1?x", "", None])
@@ -137,8 +138,8 @@ class TestCreate:
         assert (operation.idempotency_key, operation.is_repeatable) == ("k-1", True)
 
     def test_headers_of_a_create(self):
-        """The content type and the idempotency key join the headers of every request."""
-        assert request_headers(CREATE, KEY) == {
+        """The content type and the idempotency key join the headers of every request; a cache has no part in it."""
+        assert request_headers(CREATE, KEY) | {"Cache-Control": "no-cache"} == {
             **request_headers(RETRIEVE_A, KEY),
             "Content-Type": "application/json",
             "Idempotency-Key": "k-1",

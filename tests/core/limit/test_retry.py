@@ -1,5 +1,7 @@
 """Retries: which failures are worth one, after how long, and how many a client may spend."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,6 +32,10 @@ def policy(max_attempts=3, *, random=0.5, capacity=50):
         (errors.ProxyError("refused"), True),
         (errors.ProxyError("x", status=407), False),
         (errors.ProxyError("x", status=502), False),
+        (errors.ServerError("x", status=511), False),
+        (errors.ServerError("x", status=520), True),
+        (errors.ServerError("x", status=530), True),
+        (errors.APIError("x", status=499), True),
         (errors.ResponseBodyError("x", status=200), True),
         (errors.ResponseMismatchError("x", status=200), True),
         (errors.ResponseSchemaError("x", status=200), False),
@@ -66,7 +72,7 @@ def policy(max_attempts=3, *, random=0.5, capacity=50):
     ),
 )
 def test_failure_that_may_pass_is_transient(error, transient):
-    """Lost connections, cut bodies and 408, 425, 500, 502, 503, 504 may pass; what we sent, and TLS, do not."""
+    """Lost connections, cut bodies, 408, 425, 499 and 5xx but 501, 505, 511 pass; what we sent, and TLS, do not."""
     assert is_transient(error) is transient
 
 
@@ -173,9 +179,9 @@ class TestBudget:
         budget = RetryBudget(1)
         assert budget.spend()
         for _ in range(9):
-            budget.on_success()
+            budget.on_answer()
         assert not budget.spend()
-        budget.on_success()
+        budget.on_answer()
         assert budget.spend()
         assert not budget.spend()
 
@@ -183,7 +189,7 @@ class TestBudget:
         """A good day does not pay for a storm of retries."""
         budget = RetryBudget(2)
         for _ in range(1000):
-            budget.on_success()
+            budget.on_answer()
         assert budget.left == 2.0
         assert [budget.spend() for _ in range(3)] == [True, True, False]
 
@@ -192,7 +198,7 @@ class TestBudget:
         budget = RetryBudget(1)
         budget.spend()
         for _ in range(5):
-            budget.on_success()
+            budget.on_answer()
         assert not budget.spend()
         assert budget.left == 0.5
 
@@ -202,7 +208,7 @@ class TestBudget:
         budget, spent, answers = RetryBudget(capacity), 0, 0
         for is_answer in steps:
             if is_answer:
-                budget.on_success()
+                budget.on_answer()
                 answers += 1
             else:
                 spent += budget.spend()
@@ -235,3 +241,44 @@ class TestBudget:
         budget = RetryBudget(1)
         assert RetryPolicy(3, budget, lambda: 0.5).next_delay(operation, error, failures) is None
         assert budget.left == 1.0
+
+
+class TestLooksThatTheBudgetDoesNotPayFor:
+    def looks(self, budget, *, start=0.0, number=1):
+        """Look so often, each as soon as it may be, in vain; return when."""
+        moments, now = [], start
+        for _ in range(number):
+            now = max(now, budget.next_look(-1e9))
+            budget.on_look(now)
+            moments.append(now)
+        return moments
+
+    def test_the_gap_doubles_while_nobody_is_answered(self):
+        """Up to a minute: an outage costs few requests, however many wait."""
+        moments = self.looks(RetryBudget(0), number=14)
+        gaps = [after - before for before, after in pairwise(moments)]
+        assert gaps == pytest.approx([min(60.0, 0.05 * 2.0**n) for n in range(13)])
+
+    def test_an_id_is_not_let_go_before_its_own_pace(self):
+        budget = RetryBudget(0)
+        assert budget.next_look(7.0) == 7.0
+        budget.on_look(7.0)
+        assert budget.next_look(0.0) == 7.05
+
+    def test_after_an_outage_nobody_waits_for_its_own_pace_and_nobody_storms(self):
+        """The first answer brings the next look within a second, each further one a tenth nearer."""
+        budget = RetryBudget(0)
+        last = self.looks(budget, number=12)[-1]
+        assert budget.next_look(last + 500.0) == last + 500.0
+        gaps = []
+        for _ in range(40):
+            budget.on_answer()
+            at = budget.next_look(last + 500.0)
+            if at == last + 500.0:
+                break
+            gaps.append(at - last)
+            budget.on_look(at)
+            last = at
+        assert gaps[:3] == pytest.approx([0.9, 0.81, 0.729])
+        assert gaps == sorted(gaps, reverse=True)
+        assert len(gaps) == 28

@@ -3,7 +3,7 @@
 import pytest
 
 from kallglot_async._core.polling.hazard import PollModel
-from kallglot_async._core.polling.pending import Entry
+from kallglot_async._core.polling.pending import Entry, Trouble
 from kallglot_async._core.polling.queue import PollQueue
 from kallglot_async._core.polling.schedule import PollSchedule, Slot, Supply
 
@@ -76,7 +76,7 @@ class TestFixedAndExponential:
     def test_a_hint_may_only_make_a_fixed_poll_later(self) -> None:
         queue = make(PollSchedule.fixed(2.0))
         entry = queue.add("ana_1", "a", 0.0)
-        for hint, due in ((0.5, 2.0), (7.0, 9.0)):
+        for hint, due in ((0.5, 2.0), (5.0, 7.0)):
             now = due - max(2.0, hint)
             assert poll(queue, now) is entry
             queue.on_pending(entry, now, hint_in=hint)
@@ -242,9 +242,9 @@ class TestFirstLooks:
                 queue.add(f"ana_{i}", "a", 0.0)
             for _ in range(4):
                 queue.on_pending(poll(queue, 0.0, Supply()), 0.0, age=0.0)
-            before = queue._first_looks.growth
+            before = queue._worth.first_looks.growth
             queue.on_settled(poll(queue, at, Supply()), at)
-            grown[at] = queue._first_looks.growth - before
+            grown[at] = queue._worth.first_looks.growth - before
         assert grown[2.0] > 0.1
         assert abs(grown[29.0]) < 0.05
 
@@ -358,8 +358,8 @@ class TestDeadlines:
         for now in (1.0, 2.0, 3.0):
             queue.on_pending(poll(queue, now), now)
         assert queue.next_deadline() == 11.0
-        expired = [queue.pop_expired(12.0), queue.pop_expired(12.0), queue.pop_expired(12.0)]
-        assert [entry and entry.id for entry in expired] == ["ana_0", "ana_1", None]
+        expired = [queue.pop_expired(11.0), queue.pop_expired(11.0), queue.pop_expired(12.1), queue.pop_expired(12.1)]
+        assert [entry and entry.id for entry in expired] == ["ana_0", None, "ana_1", None]
         assert queue.next_deadline() == 13.0
 
     def test_the_lead_may_change_while_waiting(self) -> None:
@@ -487,3 +487,133 @@ def test_entries_are_equal_only_to_themselves() -> None:
     one, other = queue.add("ana_1", "a", 0.0), queue.add("ana_1", "a", 0.0)
     assert one != other
     assert len({one, other}) == 2
+
+
+class TestHeld:
+    def held(self, queue: PollQueue, id: str, at: float) -> Entry:
+        entry = queue.add(id, "a", 0.0)
+        assert poll(queue, 0.0) is entry
+        queue.on_failed(entry, 0.0, at, is_held=True)
+        return entry
+
+    def test_one_of_all_goes_at_a_time(self) -> None:
+        """As the budget lets them, those first whose own pace comes first."""
+        queue = make()
+        first, second = self.held(queue, "ana_1", 10.0), self.held(queue, "ana_2", 9.0)
+        assert queue.next_slot(0.0, PACED) == Slot(9.0, ahead=False)
+        assert queue.take(8.9, PACED) is None
+        assert poll(queue, 10.0) is second
+        assert queue.take(10.0, PACED) is None
+        slot = queue.next_slot(10.0, PACED)
+        assert slot is not None
+        assert slot.at == pytest.approx(10.05)
+        assert poll(queue, 10.05) is first
+
+    def test_what_is_announced_or_has_its_last_look_is_held_no_more(self) -> None:
+        queue = make(timeout=60.0)
+        first, second = self.held(queue, "ana_1", 500.0), self.held(queue, "ana_2", 500.0)
+        queue.on_announced(first, 20.0)
+        assert poll(queue, 20.0) is first
+        assert poll(queue, 59.8) is second
+        queue.on_pending(second, 59.9)
+        assert queue.pop_expired(59.9) is second
+        queue.discard(first)
+        assert (len(queue), queue.next_slot(600.0, PACED)) == (0, None)
+
+    def test_what_is_given_up_waits_to_be_popped(self) -> None:
+        queue = make(timeout=60.0)
+        entry = queue.add("ana_1", "a", 0.0)
+        queue.on_given_up(poll(queue, 0.0), 1.0)
+        assert queue.take(30.0, PACED) is None
+        assert queue.next_slot(59.9, PACED) is None
+        assert queue.pop_expired(59.9) is None
+        assert queue.pop_expired(60.0) is entry
+
+
+class TestLateLooks:
+    def test_a_deadline_that_was_missed_by_far_is_followed_by_one_look(self) -> None:
+        """Within a second, ahead of everything, and once."""
+        queue = make(PollSchedule.fixed(50.0), timeout=10.0)
+        entry = queue.add("ana_1", "a", 0.0)
+        queue.on_pending(poll(queue, 0.0), 0.0)
+        assert queue.pop_expired(100.0) is None
+        assert queue.next_deadline() == 101.0
+        assert queue.next_slot(100.0, PACED) == Slot(100.0, ahead=True)
+        assert poll(queue, 100.0) is entry
+        queue.on_pending(entry, 100.2)
+        assert queue.pop_expired(100.2) is entry
+
+    def test_it_is_granted_to_whoever_is_asked_for_first(self) -> None:
+        """The slot, the timer or the answer: whichever comes first after a standstill."""
+        by_slot, by_failure = make(timeout=10.0), make(timeout=10.0)
+        entry = by_slot.add("ana_1", "a", 0.0)
+        by_slot.on_pending(poll(by_slot, 0.0), 0.0, hint_in=5.0)
+        assert poll(by_slot, 100.0) is entry
+        assert entry.deadline == 101.0
+        entry = by_failure.add("ana_1", "a", 0.0)
+        by_failure.on_given_up(poll(by_failure, 0.0), 100.0)
+        assert poll(by_failure, 100.0) is entry
+        assert by_failure.pop_expired(101.0) is entry
+
+    def test_who_is_a_little_late_is_over(self) -> None:
+        queue = make(timeout=10.0)
+        entry = queue.add("ana_1", "a", 0.0)
+        queue.on_pending(poll(queue, 0.0), 0.0, hint_in=50.0)
+        assert queue.pop_expired(10.2) is entry
+
+    def test_what_a_pause_outlasts_has_none(self) -> None:
+        queue = make(timeout=10.0)
+        entry = queue.add("ana_1", "a", 0.0)
+        queue.on_pending(poll(queue, 0.0), 0.0)
+        assert queue.pop_hopeless(10.0) is None
+        assert queue.pop_hopeless(10.1) is entry
+        assert len(queue) == 0
+
+
+class TestAdopted:
+    def seen(self, at: float, timeout: float = 10.0) -> Entry:
+        """An entry of another queue, last seen running at that moment."""
+        other = make(timeout=timeout)
+        entry = other.add("ana_1", "a", 0.0)
+        queue_poll = poll(other, 0.0)
+        other.on_pending(queue_poll, at)
+        other.discard(entry)
+        return entry
+
+    def test_it_goes_on_where_the_other_was(self) -> None:
+        """Its age and what was seen count; its time is this queue's own."""
+        queue = make(timeout=60.0)
+        entry = queue.adopt(self.seen(4.0), 5.0, ends_at=70.0)
+        assert (entry.polls, entry.seen_at, entry.deadline) == (1, 4.0, 70.0)
+        slot = queue.next_slot(5.0, Supply())
+        assert slot is not None
+        assert slot.at > 5.0
+
+    def test_the_others_last_look_is_its_own_where_the_time_is_over_too(self) -> None:
+        queue = make(timeout=10.0)
+        entry = queue.adopt(self.seen(9.9), 9.95, ends_at=10.0)
+        assert queue.next_slot(9.95, PACED) is None
+        assert queue.pop_expired(9.95) is entry
+
+    def test_what_was_in_trouble_is_looked_at_when_it_was_due(self) -> None:
+        known = self.seen(4.0)
+        known.trouble, known.key = Trouble(since=5.0), 30.0
+        queue = make(timeout=60.0)
+        entry = queue.adopt(known, 6.0, ends_at=70.0)
+        assert queue.next_slot(6.0, PACED) == Slot(30.0, ahead=False)
+        assert poll(queue, 30.0) is entry
+
+    def test_deadlines_keep_their_order(self) -> None:
+        """Its time began before that of others that are here already."""
+        queue = make(PollSchedule.fixed(50.0), timeout=10.0)
+        queue.add("ana_2", "a", 8.0)
+        queue.on_pending(poll(queue, 8.0), 8.0)
+        entry = queue.adopt(self.seen(4.0, timeout=60.0), 9.0, ends_at=12.0)
+        assert queue.next_deadline() == 12.0
+        assert queue.pop_expired(12.0) is entry
+        assert queue.next_deadline() == 18.0
+
+    def test_without_a_timeout_it_has_none(self) -> None:
+        queue = make(timeout=None)
+        assert queue.adopt(self.seen(4.0), 5.0, ends_at=None).deadline is None
+        assert queue.next_deadline() is None

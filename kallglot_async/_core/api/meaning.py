@@ -1,0 +1,112 @@
+"""What an answer means: whose it is, whether it passes, and whom it concerns. One table for every kind of call.
+
+| answer                                               | whose       | passes | whom it concerns |
+|------------------------------------------------------|-------------|--------|------------------|
+| none: connecting, reset, cut, timeout                | the way's   | yes    | this request     |
+| none: TLS, a proxy that was reached and says no      | the way's   | no     | this request     |
+| unreadable, or about another resource                | a gateway's | yes    | this request     |
+| 202 or 204 without a body, to a poll: still running  | the API's   | yes    | this id          |
+| too large, of another shape, a redirect              | the API's   | no     | this id          |
+| 408, 425, 499, 5xx but 501, 505, 511                 | a gateway's | yes    | this request     |
+| 400, 401, 403, 404 without the API's envelope        | a gateway's | yes    | this request     |
+| 401, 403                                             | the API's   | no     | the key          |
+| 402                                                  | the API's   | no     | the account      |
+| 429                                                  | the API's   | yes    | the limit        |
+| 409 `idempotency_conflict`                           | the API's   | yes    | this request     |
+| 404 and every other status                           | the API's   | no     | this id          |
+
+What passes is asked again: by a direct call within its attempts and the retry budget, by a wait until its deadline
+(`polling.trouble`). A 404 is final here; how long a wait doubts it, `polling.trouble` decides too.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import msgspec
+
+from kallglot_async import errors
+
+__all__ = ["Meaning", "Whom", "Whose", "has_passing_status", "is_still_running", "meaning_of"]
+
+
+class Whose(Enum):
+    """Who gave an answer."""
+
+    WAY = "the way between"
+    GATEWAY = "a gateway or firewall"
+    API = "the API"
+
+
+class Whom(Enum):
+    """Whom an answer concerns beyond the request that got it."""
+
+    REQUEST = "this request"
+    ID = "this id"
+    KEY = "every request under this key"
+    ACCOUNT = "every request that costs credits"
+    LIMIT = "everybody under this limit"
+
+
+class Meaning(msgspec.Struct, frozen=True):
+    """What one failed attempt means."""
+
+    whose: Whose
+    passes: bool
+    whom: Whom
+
+
+_LOST = Meaning(Whose.WAY, True, Whom.REQUEST)
+_BARRED = Meaning(Whose.WAY, False, Whom.REQUEST)
+_PASSING = Meaning(Whose.GATEWAY, True, Whom.REQUEST)
+_RUNNING = Meaning(Whose.API, True, Whom.ID)
+_FINAL = Meaning(Whose.API, False, Whom.ID)
+_KEY = Meaning(Whose.API, False, Whom.KEY)
+_CONFLICT = Meaning(Whose.API, True, Whom.REQUEST)
+
+_BY_STATUS = {
+    401: _KEY,
+    403: _KEY,
+    402: Meaning(Whose.API, False, Whom.ACCOUNT),
+    429: Meaning(Whose.API, True, Whom.LIMIT),
+}
+_STRANGE = frozenset({400, 401, 403, 404})  # the API explains these; without its envelope they are somebody else's
+_PASSING_4XX = frozenset({408, 425, 499})
+_LASTING_5XX = frozenset({501, 505, 511})  # not implemented, HTTP version, log in to the network first
+
+
+def meaning_of(error: errors.KallglotError) -> Meaning:
+    """Return what an attempt that ended with this error means."""
+    match error:
+        case errors.TLSError():
+            return _BARRED
+        case errors.ProxyError():
+            return _LOST if error.status is None else _BARRED
+        case errors.TransportError():
+            return _LOST
+        case errors.ResponseBodyError() | errors.ResponseMismatchError():
+            return _RUNNING if is_still_running(error) else _PASSING
+        case errors.APIError():
+            return _meaning_of_status(error)
+        case _:
+            return _FINAL
+
+
+def _meaning_of_status(error: errors.APIError) -> Meaning:
+    if has_passing_status(error) or (error.status in _STRANGE and not error.is_enveloped):
+        return _PASSING
+    if error.code == "idempotency_conflict" and error.status == 409:
+        return _CONFLICT
+    return _BY_STATUS.get(error.status, _FINAL)
+
+
+def has_passing_status(error: errors.KallglotError) -> bool:
+    """Whether something on the way to the API answered, and by its status only for the moment."""
+    if not isinstance(error, errors.APIError):
+        return False
+    return error.status in _PASSING_4XX or (error.status >= 500 and error.status not in _LASTING_5XX)
+
+
+def is_still_running(error: errors.KallglotError) -> bool:
+    """Whether it is a 202 or 204 without a body, which says of an analysis that there is nothing to show yet."""
+    return isinstance(error, errors.ResponseBodyError) and error.is_empty and error.status in {202, 204}

@@ -1,0 +1,194 @@
+"""After a poll that failed: whether its id is looked at again, when, and whose error it is.
+
+Time ends a wait, and not a number of attempts. What passes (`api.meaning`) is looked at again until the id's deadline,
+as long as this client has ever had an answer of the API: at first as the retry budget pays for it, and once that is
+empty at a slow pace, of `SLOW_GAP` to `LONGEST_GAP` seconds for each id, one id of all at a time
+(`RetryBudget.next_look`). A client that never had an answer may be talking to nobody: it sends one request at a
+time for all its waits, and its attempts, or `STRANGER` seconds where something on the way answers for the API, end
+every one of them.
+
+A 404 is doubted: an id that was seen or created here is some replica's to catch up with, for `LAGGING` seconds; any
+other may have been created elsewhere a moment ago, and is looked at once more after `UNSEEN` seconds. A 401 or 403
+ends a call at once where nothing was accepted before; else it is a suspicion until another id's answer confirms it.
+
+Pure: no clock (`now` is an argument), no randomness of its own, no I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum, auto
+from math import inf
+from typing import NamedTuple
+
+import msgspec
+
+from kallglot_async import errors
+from kallglot_async._core.api.meaning import Whom, has_passing_status, meaning_of
+from kallglot_async._core.api.operation import Operation
+from kallglot_async._core.limit.retry import RetryPolicy
+from kallglot_async._core.polling.pending import Entry, Trouble
+from kallglot_async.models import Analysis
+
+__all__ = ["End", "Patience", "Probe", "Suspect", "Verdict", "stranded_at"]
+
+SLOW_GAP = 10.0  # seconds, on average, until an id is looked at again that the budget does not pay for; then twice, ...
+LONGEST_GAP = 60.0  # ... as far as this
+STRANGER = 30.0  # seconds for which a gateway's "not now" is believed before the API itself was ever heard
+LAGGING = 10.0  # seconds after the first 404 in which it only means "not visible here yet"
+FIRST_GAP = 0.5  # seconds until an id that is not visible yet is looked at again; then twice that, ...
+UNSEEN = 2.0  # seconds
+HISTORY = 10  # failures of one id that are kept
+
+
+class End(Enum):
+    """What a failure ends."""
+
+    NOTHING = auto()  # the id is looked at again
+    ID = auto()
+    CALL = auto()
+    SUSPECT = auto()  # the call, if the next answer to another id is the same; else the id
+    UNREACHED = auto()  # every call of a client that has never had an answer
+    TIME = auto()  # its deadline is over too, so that it ends as a timeout
+
+
+class Verdict(msgspec.Struct, frozen=True, gc=False):
+    """What follows from one failure: an end, or another look after `again_in` seconds."""
+
+    end: End
+    again_in: float = 0.0
+    is_held: bool = False  # the budget does not pay for it: look only as that lets one go
+
+
+class Probe(msgspec.Struct, gc=False):
+    """What a client has met that never had an answer."""
+
+    since: float | None = None  # the moment of the first failure
+    failures: int = 0
+    history: tuple[str, ...] = ()  # one line for each of the latest failures
+    next_at: float = -inf  # when the next request may go
+
+
+class Suspect(NamedTuple):
+    """An id whose 401 or 403 may be its own, or everybody's."""
+
+    entry: Entry
+    error: errors.RequestError
+
+
+class Patience:
+    """Decides after each failed poll of one call.
+
+    Args:
+        policy: When the budget pays for another request.
+        random: Uniform in [0, 1).
+    """
+
+    __slots__ = ("_policy", "_random", "suspect")
+
+    def __init__(self, policy: RetryPolicy, random: Callable[[], float]) -> None:
+        self._policy = policy
+        self._random = random
+        self.suspect: Suspect | None = None  # whose refusal the next answer to another id decides about
+
+    def next_look(
+        self,
+        entry: Entry,
+        operation: Operation[Analysis],
+        error: errors.RequestError,
+        now: float,
+        *,
+        probe: Probe,
+        is_own: bool,
+        is_accepted: bool,
+    ) -> Verdict:
+        """Note a failure on the entry, and say what follows.
+
+        Args:
+            entry: The id that was polled.
+            operation: How.
+            error: How that ended.
+            now: The moment it ended.
+            probe: What all waits of the client have met, for as long as none had an answer.
+            is_own: Whether it was created here.
+            is_accepted: Whether the API has ever accepted a request under this key.
+        """
+        trouble = entry.trouble = entry.trouble or Trouble(since=now)
+        trouble.history = (*trouble.history, str(error))[-HISTORY:]
+        error.attempts, error.history = entry.failures + 1, trouble.history
+        meaning = meaning_of(error)
+        if meaning.passes:
+            is_over = entry.deadline is not None and now >= entry.deadline
+            if is_over:
+                return Verdict(End.TIME)
+            if not self._policy.budget.is_reached:
+                return self._before_any_answer(probe, operation, error, now)
+            verdict = self._next_look_after(entry.failures + 1, trouble.held, operation, error)
+            trouble.held += verdict.is_held
+            return verdict
+        if isinstance(error, errors.NotFoundError):
+            return _while_it_may_lag(entry, trouble, now, is_known=is_own or entry.last_status is not None)
+        if isinstance(error, errors.TransportError) and not self._policy.budget.is_reached:
+            return Verdict(End.UNREACHED)  # TLS, or a proxy that says no
+        if meaning.whom is Whom.KEY and is_accepted and self.suspect is None:
+            self.suspect = Suspect(entry, error)
+            return Verdict(End.SUSPECT)
+        return Verdict(End.CALL if meaning.whom in {Whom.KEY, Whom.ACCOUNT} else End.ID)
+
+    def take_suspect(self, entry: Entry | None = None) -> Suspect | None:
+        """Return who was under suspicion (only if it is this one), from now on no more: it ends with its own error."""
+        suspect = self.suspect
+        if suspect is None or (entry is not None and entry is not suspect.entry):
+            return None
+        self.suspect = None
+        return suspect
+
+    def _before_any_answer(
+        self, probe: Probe, operation: Operation[Analysis], error: errors.RequestError, now: float
+    ) -> Verdict:
+        probe.since = now if probe.since is None else probe.since
+        probe.failures += 1
+        probe.history = (*probe.history, str(error))[-HISTORY:]
+        error.attempts, error.history = probe.failures, probe.history
+        is_used_up = probe.failures >= self._policy.max_attempts
+        if is_used_up and (not has_passing_status(error) or now - probe.since >= STRANGER):
+            return Verdict(End.UNREACHED)
+        verdict = self._next_look_after(probe.failures, 0, operation, error)
+        probe.next_at = now + verdict.again_in
+        return verdict
+
+    def _next_look_after(
+        self, failures: int, held: int, operation: Operation[Analysis], error: errors.RequestError
+    ) -> Verdict:
+        delay = self._policy.next_delay(operation, error, failures, is_patient=True)
+        if delay is not None:
+            return Verdict(End.NOTHING, delay)
+        slow = min(LONGEST_GAP, SLOW_GAP * 2.0 ** min(held, 10)) * (0.5 + self._random())
+        return Verdict(End.NOTHING, slow, is_held=True)
+
+
+def _while_it_may_lag(entry: Entry, trouble: Trouble, now: float, *, is_known: bool) -> Verdict:
+    """Doubt a 404 for a while, but not where the id's time would be over before the next look."""
+    first = trouble.missing_since is None
+    if trouble.missing_since is None:
+        trouble.missing_since = now
+    if is_known:
+        left = trouble.missing_since + LAGGING - now
+        gap, doubts = min(left, FIRST_GAP * 2.0 ** min(trouble.missing, 10)), left > 0.0
+    else:
+        gap, doubts = UNSEEN, first
+    trouble.missing += 1
+    if not doubts or (entry.deadline is not None and now + gap >= entry.deadline):
+        return Verdict(End.ID)
+    return Verdict(End.NOTHING, gap)
+
+
+def stranded_at(entry: Entry, paused_at: float, until: float) -> float | None:
+    """When the wait for an id ends that a pause, up to `until`, keeps from its first poll for longer than its timeout.
+
+    A timeout counts from the first poll. Here it counts from when that could have gone, or nothing would end the wait.
+    """
+    if entry.first_poll_at is not None or entry.timeout is None:
+        return None
+    at = max(entry.key, paused_at) + entry.timeout
+    return at if at < until else None

@@ -1,0 +1,50 @@
+"""What is told of an id when the wait for it is over."""
+
+from __future__ import annotations
+
+from kallglot_async import _clock, errors
+from kallglot_async._config import Secret
+from kallglot_async._core.api.answers import one_line
+from kallglot_async._core.polling.pending import Entry
+from kallglot_async.models import Analysis
+
+__all__ = ["analysis_failed", "elapsed_of", "polls_of", "timed_out"]
+
+_LONGEST_REASON = 200  # characters of the API's reason for a failure
+
+
+def analysis_failed(analysis: Analysis, key: Secret) -> errors.AnalysisFailedError:
+    """Return the error for an analysis that has failed, with the API's reason in its text."""
+    reason = one_line(analysis.error_message, key, longest=_LONGEST_REASON)
+    text = f"analysis {analysis.id} failed{': ' * bool(reason)}{reason or ''}"
+    return errors.AnalysisFailedError(text, analysis=analysis)
+
+
+def polls_of(entry: Entry | None) -> int:
+    """Return how often an id was polled."""
+    return entry.polls if entry is not None else 0
+
+
+def elapsed_of(entry: Entry | None) -> float:
+    """Return the seconds since the first poll of an id; 0.0 where there was none."""
+    if entry is None or entry.first_poll_at is None:
+        return 0.0
+    return max(0.0, _clock.now() - entry.first_poll_at)
+
+
+def timed_out(id: str, entry: Entry | None, *, retry_after: float | None = None) -> errors.WaitTimeoutError:
+    """Return the error for an id whose time is over, with what its last poll showed."""
+    polls, elapsed = polls_of(entry), elapsed_of(entry)
+    status = entry.last_status if entry is not None else None
+    is_seen = entry is not None and entry.polls > 0 and entry.seen_at is not None
+    seen = f"last seen {status}" if status is not None else "last seen running" if is_seen else "never answered"
+    if entry is not None and entry.trouble is not None:
+        seen += f"; its last poll failed: {entry.trouble.history[-1]}"
+    return errors.WaitTimeoutError(
+        f"analysis {id} was not settled after {elapsed:.1f} s and {polls} polls ({seen}); wait for it again",
+        id=id,
+        last_status=status,
+        polls=polls,
+        elapsed=elapsed,
+        retry_after=retry_after,
+    )

@@ -1,0 +1,86 @@
+"""What an answer means: the table, row by row."""
+
+import pytest
+
+from kallglot_async import errors
+from kallglot_async._core.api.meaning import Meaning, Whom, Whose, has_passing_status, is_still_running, meaning_of
+
+
+def strange(kind, status):
+    """An error of the class, whose answer had not the API's envelope."""
+    error = kind("x", status=status)
+    error.is_enveloped = False
+    return error
+
+
+def empty(status):
+    error = errors.ResponseBodyError("x", status=status)
+    error.is_empty = True
+    return error
+
+
+WAY, GATEWAY, API = Whose.WAY, Whose.GATEWAY, Whose.API
+REQUEST, ID, KEY, ACCOUNT, LIMIT = Whom
+ROWS = [
+    (errors.ConnectError("x"), WAY, True, REQUEST),
+    (errors.ConnectionLostError("x"), WAY, True, REQUEST),
+    (errors.ProtocolError("x"), WAY, True, REQUEST),
+    (errors.RequestTimeoutError("x"), WAY, True, REQUEST),
+    (errors.ProxyError("x"), WAY, True, REQUEST),
+    (errors.ProxyError("x", status=407), WAY, False, REQUEST),
+    (errors.TLSError("x"), WAY, False, REQUEST),
+    (errors.ResponseBodyError("x", status=200), GATEWAY, True, REQUEST),
+    (errors.ResponseMismatchError("x", status=200), GATEWAY, True, REQUEST),
+    (empty(200), GATEWAY, True, REQUEST),
+    (empty(202), API, True, ID),
+    (empty(204), API, True, ID),
+    (errors.ResponseBodyError("x", status=202), GATEWAY, True, REQUEST),
+    (errors.ResponseTooLargeError("x", status=200), API, False, ID),
+    (errors.ResponseSchemaError("x", status=200), API, False, ID),
+    (errors.UnexpectedRedirectError("x", status=302), API, False, ID),
+    *((errors.APIError("x", status=status), GATEWAY, True, REQUEST) for status in (408, 425, 499)),
+    *((errors.ServerError("x", status=status), GATEWAY, True, REQUEST) for status in (500, 502, 503, 504)),
+    *((errors.ServerError("x", status=status), GATEWAY, True, REQUEST) for status in range(520, 531)),
+    *((errors.ServerError("x", status=status), API, False, ID) for status in (501, 505, 511)),
+    (strange(errors.InvalidRequestError, 400), GATEWAY, True, REQUEST),
+    (strange(errors.AuthenticationError, 401), GATEWAY, True, REQUEST),
+    (strange(errors.PermissionDeniedError, 403), GATEWAY, True, REQUEST),
+    (strange(errors.NotFoundError, 404), GATEWAY, True, REQUEST),
+    (strange(errors.InvalidRequestError, 422), API, False, ID),
+    (strange(errors.InsufficientCreditsError, 402), API, False, ACCOUNT),
+    (errors.InvalidRequestError("x", status=400), API, False, ID),
+    (errors.AuthenticationError("x", status=401), API, False, KEY),
+    (errors.PermissionDeniedError("x", status=403), API, False, KEY),
+    (errors.InsufficientCreditsError("x", status=402), API, False, ACCOUNT),
+    (errors.NotFoundError("x", status=404), API, False, ID),
+    (errors.ConflictError("x", status=409), API, False, ID),
+    (errors.ConflictError("x", status=409, code="idempotency_conflict"), API, True, REQUEST),
+    (errors.APIError("x", status=400, code="idempotency_conflict"), API, False, ID),
+    (errors.RateLimitedError("x", status=429), API, True, LIMIT),
+    (errors.APIError("x", status=410), API, False, ID),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("error", "whose", "passes", "whom"),
+    ROWS,
+    ids=[f"{type(row[0]).__name__} {getattr(row[0], 'status', '')}" for row in ROWS],
+)
+def test_each_answer_has_its_row(error, whose, passes, whom):
+    """Whose it is, whether it passes, and whom it concerns."""
+    assert meaning_of(error) == Meaning(whose, passes, whom)
+
+
+def test_only_a_status_from_the_way_is_a_passing_one():
+    """A lost connection and a page say nothing of what stands there; an explained refusal is no gateway's."""
+    assert has_passing_status(errors.ServerError("x", status=503))
+    assert not has_passing_status(errors.ConnectError("x"))
+    assert not has_passing_status(errors.ResponseBodyError("x", status=502))
+    assert not has_passing_status(strange(errors.PermissionDeniedError, 403))
+
+
+def test_an_answer_without_a_body_says_running_by_its_status():
+    """202 and 204 do, as long as there is nothing to read."""
+    assert [is_still_running(empty(status)) for status in (200, 202, 204, 205)] == [False, True, True, False]
+    assert not is_still_running(errors.ResponseBodyError("x", status=202))
+    assert not is_still_running(errors.ServerError("x", status=503))

@@ -1,0 +1,62 @@
+"""What a good answer says of an analysis's time, at literal moments of the server's clock."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from kallglot_async._core.polling.sight import Sight
+from kallglot_async.models import Analysis, AnalysisStatus
+
+NOW = 1_800_000_000.0
+AT = datetime.fromtimestamp(NOW, UTC)
+
+
+def analysis(**fields):
+    return Analysis(id="ana_1", object="analysis", status=AnalysisStatus.PROCESSING, **fields)
+
+
+def seconds(number):
+    return timedelta(seconds=number)
+
+
+def window(rest, **more):
+    """The headers of a limited answer whose window renews after `rest` seconds."""
+    figures = {"X-RateLimit-Limit": "150", "X-RateLimit-Remaining": "140", "X-RateLimit-Reset": f"{NOW + rest:.0f}"}
+    return figures | more
+
+
+def test_an_answer_that_tells_nothing_says_nothing():
+    assert Sight.of(analysis(), {}, server_now=NOW) == Sight()
+
+
+def test_age_and_duration_are_differences_of_the_servers_own_moments():
+    """A creation in the future is an age of zero: clocks of servers differ."""
+    done = analysis(created_at=AT - seconds(40), completed_at=AT - seconds(15))
+    assert Sight.of(done, {}, server_now=NOW) == Sight(age=40.0, took=25.0)
+    assert Sight.of(analysis(created_at=AT + seconds(5)), {}, server_now=NOW).age == 0.0
+    assert Sight.of(analysis(completed_at=AT), {}, server_now=NOW).took is None
+
+
+def test_the_estimate_is_a_hint_while_it_lies_ahead():
+    assert Sight.of(analysis(estimated_completion=AT + seconds(12)), {}, server_now=NOW).hint_in == 12.0
+    assert Sight.of(analysis(estimated_completion=AT - seconds(1)), {}, server_now=NOW).hint_in is None
+
+
+def test_retry_after_comes_before_the_estimate():
+    known = analysis(estimated_completion=AT + seconds(12))
+    assert Sight.of(known, {"Retry-After": "3"}, server_now=NOW).hint_in == 3.0
+    assert Sight.of(known, {"Retry-After": "soon"}, server_now=NOW).hint_in == 12.0
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "hint"), [(58, None), (56, None), (60, None), (55, 55.0), (61, 61.0), (3, 3.0)]
+)
+def test_what_names_the_rest_of_the_window_is_decoration(retry_after, hint):
+    """Within two seconds, as each of the figures is rounded."""
+    headers = window(58.0, **{"Retry-After": str(retry_after)})
+    assert Sight.of(analysis(), headers, server_now=NOW).hint_in == hint
+
+
+def test_decoration_leaves_the_estimate_in_force():
+    headers = window(58.0, **{"Retry-After": "58"})
+    assert Sight.of(analysis(estimated_completion=AT + seconds(9)), headers, server_now=NOW).hint_in == 9.0

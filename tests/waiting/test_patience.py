@@ -1,0 +1,558 @@
+"""Time, and not a number of attempts, ends a wait; and whose an answer is decides what it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from support.answering import KEY, WALL, Answering, Request, envelope, page, running
+from support.virtual import now
+from support.wire_faults import analysis, answer
+
+from kallglot_async import (
+    AnalysisFailedError,
+    ConnectError,
+    KallglotClient,
+    NotAttemptedError,
+    NotFoundError,
+    PermissionDeniedError,
+    PollSchedule,
+    RateLimitedError,
+    ResponseBodyError,
+    ServerError,
+    WaitTimeoutError,
+)
+
+pytestmark = pytest.mark.looptime
+GATEWAY = page(503)
+IDS = [f"ana_{number}" for number in range(20)]
+OUTAGES: dict[str, bytes | None] = {
+    "503": GATEWAY,
+    "the API's own 500": envelope(500),
+    "520": page(520),
+    "530": page(530, body=b""),
+    "499": page(499),
+    "408": page(408, body=b""),
+    "a firewall's 403": page(403),
+    "an empty 401": page(401, body=b""),
+    "a 404 of a gateway that lost its routes": page(404),
+    "a 400 of a proxy": page(400),
+    "200 with a page": answer(b"<html>"),
+    "half an answer": answer(b"{", length=50),
+    "connections that are closed": None,
+}
+
+
+def created(request: Request) -> bytes:
+    session = request.path.split("/")[-2]
+    body = analysis(f"ana_{session}", session_id=session, status="queued")
+    return answer(body, status="201 Created")
+
+
+class Outage:
+    """An API where all that begins at `starts` fails for some seconds; what is asked for has settled at `ready`."""
+
+    def __init__(self, fault: bytes | None, seconds: float, *, starts: float = 0.0, ready: float = 0.0) -> None:
+        self.fault, self.seconds, self.starts, self.ready = fault, seconds, starts, ready
+
+    def __call__(self, request: Request) -> bytes | None:
+        if request.method == "POST":
+            return created(request)
+        if self.starts <= request.at < self.starts + self.seconds and request.id != "ana_warm":
+            return self.fault
+        return answer(analysis(request.id)) if request.at >= self.ready else running(request.id)
+
+
+@asynccontextmanager
+async def client_of(
+    handler: Callable[[Request], bytes | None], *, is_warm: bool = True, **options: Any
+) -> AsyncIterator[tuple[Answering, KallglotClient]]:
+    """A client that the API has answered before, unless it is a cold one; afterwards nothing of it is left."""
+    settings: dict[str, Any] = {"random": random.Random(5).random} | options
+    async with Answering(handler) as server, KallglotClient(KEY, base_url=server.base_url, **settings) as client:
+        if is_warm:
+            await client.analyses.retrieve("ana_warm")
+            server.requests.clear()
+        yield server, client
+        assert (client.rate_limit.in_flight, client.rate_limit.waiting, client.stats.waiting_for) == (0, 0, 0)
+
+
+class TestOutages:
+    @pytest.mark.parametrize("fault", OUTAGES)
+    async def test_no_failure_that_passes_ends_an_id_before_its_time(self, fault: str) -> None:
+        """Ten seconds of it cost a batch nothing but time, whoever answered, or nobody."""
+        async with client_of(Outage(OUTAGES[fault], 10.0)) as (_, client):
+            outcomes = await client.wait_many(IDS)
+            assert len(outcomes.analyses) == 20
+            assert now() < 45.0
+
+    @pytest.mark.parametrize("seconds", [0.3, 1.0, 5.0, 20.0, 60.0])
+    @pytest.mark.parametrize("starts", [0.0, 6.0], ids=["at the start", "in the middle"])
+    async def test_a_batch_outlasts_an_outage_that_is_shorter_than_its_timeout(
+        self, starts: float, seconds: float
+    ) -> None:
+        """All is delivered, and the outage costs no more than the budget and some looks."""
+        async with client_of(Outage(GATEWAY, seconds, starts=starts, ready=10.0)) as (server, client):
+            ids = [f"ana_{number}" for number in range(200)]
+            outcomes = await client.wait_many(ids)
+            assert len(outcomes.analyses) == 200
+            during = [request for request in server.requests if starts <= request.at < starts + seconds]
+            assert len(during) <= 200 + 50 + 20
+
+    @pytest.mark.parametrize("how", ["wait", "gather", "analyze", "analyze_many", "as_completed"])
+    async def test_every_kind_of_wait_outlasts_an_outage(self, how: str) -> None:
+        """What was paid for above all."""
+        async with client_of(Outage(GATEWAY, 10.0)) as (_, client):
+            sessions = [f"sess_{number}" for number in range(20)]
+            if how == "wait":
+                assert (await client.wait("ana_1")).is_complete
+            elif how == "gather":
+                assert len(await asyncio.gather(*map(client.wait, IDS))) == 20
+            elif how == "analyze":
+                assert (await client.analyze("sess_1", analyses=["summary"])).is_complete
+            elif how == "analyze_many":
+                assert len((await client.analyze_many(sessions, analyses=["summary"])).analyses) == 20
+            else:
+                async with client.as_completed(IDS) as finished:
+                    assert len([outcome.unwrap() async for outcome in finished]) == 20
+
+    @pytest.mark.parametrize("share", [0.1, 0.33, 0.5, 0.8])
+    async def test_a_node_that_fails_now_and_then_costs_no_id(self, share: float) -> None:
+        """A rolling deploy: for twenty seconds a part of the answers are 503."""
+        luck = random.Random(5)
+
+        def flaky(request: Request) -> bytes:
+            if request.at < 20.0 and luck.random() < share:
+                return GATEWAY
+            return answer(analysis(request.id)) if request.at > 10.0 else running(request.id)
+
+        async with client_of(flaky, is_warm=False) as (_, client):
+            outcomes = await client.wait_many([f"ana_{number}" for number in range(300)])
+            assert len(outcomes.analyses) == 300
+
+    @pytest.mark.parametrize("is_warm", [True, False], ids=["warm", "cold"])
+    @pytest.mark.parametrize("seconds", [1.0, 5.0, 20.0])
+    @pytest.mark.parametrize("limit", [150, 600])
+    async def test_an_outage_beside_an_announced_limit(self, limit: int, seconds: float, is_warm: bool) -> None:
+        """Neither loses an id to the other, and the limit is kept."""
+        windows: Counter[int] = Counter()
+
+        def limited(request: Request) -> bytes:
+            number = int(request.at // 60.0)
+            if request.at < seconds and request.id != "ana_warm":
+                return GATEWAY
+            windows[number] += 1
+            left, reset = limit - windows[number], WALL + 60.0 * (number + 1)
+            headers = (
+                f"X-RateLimit-Limit: {limit}",
+                f"X-RateLimit-Remaining: {left}",
+                f"X-RateLimit-Reset: {reset:.0f}",
+            )
+            assert left >= 0
+            return answer(analysis(request.id), *headers) if request.at > 12.0 else running(request.id, *headers)
+
+        async with client_of(limited, is_warm=is_warm) as (_, client):
+            outcomes = await client.wait_many([f"ana_{number}" for number in range(100)])
+            assert len(outcomes.analyses) == 100
+
+    async def test_what_fails_for_ever_ends_at_its_time_and_says_why(self) -> None:
+        """With the last failure in the error, and few requests."""
+        async with client_of(Outage(GATEWAY, 1e9)) as (server, client):
+            outcomes = await client.wait_many(IDS, timeout=60.0)
+            errors = outcomes.errors.values()
+            assert {type(error) for error in errors} == {WaitTimeoutError}
+            assert all("its last poll failed: the API failed with 503" in str(error) for error in errors)
+            assert now() == pytest.approx(60.0, abs=1.5)
+            assert len(server.requests) <= 20 + 50 + 20 + 20
+
+
+class TestBeforeAnyAnswer:
+    async def test_a_stranger_ends_a_batch_within_seconds(self) -> None:
+        """Nobody listens: one request at a time asks for all, and its attempts end all."""
+        async with client_of(lambda request: None, is_warm=False) as (server, client):
+            outcomes = await client.wait_many(IDS)
+            assert len(outcomes.errors) == 20
+            assert {error.attempts for error in outcomes.errors.values()} == {3}  # type: ignore[attr-defined]
+            assert len(server.requests) == 3
+            assert now() < 5.0
+
+    async def test_strangers_of_many_calls_are_one(self) -> None:
+        """The waits of a client that was never answered share the one request, and its end."""
+        async with client_of(lambda request: None, is_warm=False) as (server, client):
+            ends = await asyncio.gather(*map(client.wait, IDS), return_exceptions=True)
+            assert len(server.requests) == 3
+            assert len({id(end) for end in ends}) == 20  # an error is nobody else's
+            assert len({str(end) for end in ends}) == 1
+
+    async def test_a_port_that_is_closed_is_told_as_it_is(self) -> None:
+        """A connection error, for every id."""
+        async with Answering(lambda request: None) as server:
+            pass
+        async with KallglotClient(KEY, base_url=server.base_url) as client:
+            outcomes = await client.wait_many(IDS)
+            assert {type(error) for error in outcomes.errors.values()} == {ConnectError}
+            with pytest.raises(ConnectError):
+                await client.wait("ana_1")
+
+    async def test_a_page_that_answers_for_everything_ends_it_too(self) -> None:
+        """A captive portal is not the API."""
+        async with client_of(lambda request: answer(b"<html>"), is_warm=False) as (server, client):
+            with pytest.raises(ResponseBodyError):
+                await client.wait("ana_1")
+            assert len(server.requests) == 3
+
+    async def test_a_gateway_that_says_not_now_is_believed_for_half_a_minute(self) -> None:
+        """Then it ends with that."""
+        async with client_of(lambda request: GATEWAY, is_warm=False) as (server, client):
+            outcomes = await client.wait_many(IDS)
+            assert {type(error) for error in outcomes.errors.values()} == {ServerError}
+            assert 30.0 <= now() <= 60.0
+            assert len(server.requests) <= 12
+
+    async def test_the_rest_go_as_soon_as_one_is_answered(self) -> None:
+        """One request asks first; its answer lets all others of all calls go."""
+
+        async with client_of(Outage(None, 0.0), is_warm=False) as (server, client):
+            await asyncio.gather(client.wait("ana_1"), client.wait("ana_2"), client.wait_many(["ana_3", "ana_4"]))
+            assert len(server.requests) == 4
+            assert now() < 0.5
+
+    async def test_a_call_that_leaves_hands_the_asking_on(self) -> None:
+        """Its request was for all; without it another one asks."""
+
+        def silent_first(request: Request) -> bytes | None:
+            return answer(analysis(request.id)) if request.id != "ana_1" else running(request.id)
+
+        async with client_of(silent_first, is_warm=False) as (_, client):
+            first = asyncio.create_task(client.wait("ana_1"))
+            await asyncio.sleep(0)
+            others = asyncio.gather(client.wait("ana_2"), client.wait("ana_3"))
+            await asyncio.sleep(0)
+            first.cancel()
+            assert len(await others) == 2
+
+
+class TestKeys:
+    @pytest.mark.parametrize("refusal", [page(403), page(403, body=b""), page(401), page(404, body=b"{}")])
+    async def test_a_firewalls_refusal_costs_no_batch_anything(self, refusal: bytes) -> None:
+        """One page in a batch of 200, without the API's envelope: that request is sent again."""
+        count = 0
+
+        def firewall(request: Request) -> bytes:
+            nonlocal count
+            count += 1
+            if count == 150:
+                return refusal
+            return answer(analysis(request.id)) if request.at > 6.0 else running(request.id)
+
+        async with client_of(firewall) as (_, client):
+            assert len((await client.wait_many([f"ana_{number}" for number in range(200)])).analyses) == 200
+
+    @pytest.mark.parametrize("status", [401, 403])
+    async def test_a_refusal_of_one_id_is_that_ids_own(self, status: int) -> None:
+        """Others are answered after it: the key is fine."""
+
+        def one_is_barred(request: Request) -> bytes:
+            if request.id == "ana_7":
+                return envelope(status)
+            return answer(analysis(request.id)) if request.at > 6.0 else running(request.id)
+
+        async with client_of(one_is_barred) as (server, client):
+            outcomes = await client.wait_many(IDS)
+            assert list(outcomes.errors) == ["ana_7"]
+            assert len(outcomes.analyses) == 19
+            assert [request.id for request in server.requests].count("ana_7") == 1
+
+    @pytest.mark.parametrize("status", [401, 403])
+    async def test_a_refusal_that_a_second_id_hears_ends_the_batch(self, status: int) -> None:
+        """A key that is revoked on the way."""
+
+        def revoked(request: Request) -> bytes:
+            return running(request.id) if request.at < 3.0 else envelope(status)
+
+        async with client_of(revoked, max_in_flight=1) as (server, client):
+            outcomes = await client.wait_many(IDS)
+            kinds = Counter(type(error) for error in outcomes.errors.values())
+            assert kinds[NotAttemptedError] == 18
+            assert sum(kinds.values()) == 20
+            assert sum(request.at >= 3.0 for request in server.requests) == 2
+
+    async def test_a_refusal_before_anything_was_accepted_ends_the_batch_at_once(self) -> None:
+        """A wrong key is noticed by one request."""
+        async with client_of(lambda request: envelope(403), is_warm=False) as (server, client):
+            outcomes = await client.wait_many(IDS)
+            kinds = Counter(type(error) for error in outcomes.errors.values())
+            assert kinds == {PermissionDeniedError: 1, NotAttemptedError: 19}
+            assert len(server.requests) == 1
+
+    async def test_the_last_one_under_suspicion_ends_with_its_own_error(self) -> None:
+        """Nobody is left to confirm it."""
+        async with client_of(
+            lambda request: envelope(403) if request.id == "ana_1" else answer(analysis(request.id))
+        ) as (
+            _,
+            client,
+        ):
+            with pytest.raises(PermissionDeniedError):
+                await client.wait("ana_1")
+
+    async def test_a_suspicion_does_not_outlast_the_ids_time(self) -> None:
+        """No other id is answered: it ends by its timeout, with the refusal."""
+
+        def only_one(request: Request) -> bytes | None:
+            if request.id == "ana_warm":
+                return answer(analysis(request.id))
+            return envelope(403) if request.id == "ana_1" else GATEWAY
+
+        async with client_of(only_one) as (_, client):
+            outcomes = await client.wait_many(["ana_1", "ana_2"], timeout=20.0)
+            assert [type(outcome.error) for outcome in outcomes] == [PermissionDeniedError, WaitTimeoutError]
+            assert now() < 22.0
+
+
+class TestNotFound:
+    @pytest.mark.parametrize("missing", [(3,), (2, 3, 4), (2, 4)])
+    async def test_what_was_seen_is_some_replicas_to_catch_up_with(self, missing: tuple[int, ...]) -> None:
+        """A 404 in between ends nothing."""
+        polls = 0
+
+        def lagging(request: Request) -> bytes:
+            nonlocal polls
+            polls += request.id != "ana_warm"
+            if polls in missing:
+                return envelope(404)
+            return running(request.id) if 0 < polls < 6 else answer(analysis(request.id))
+
+        async with client_of(lagging) as (_, client):
+            assert (await client.wait("ana_1")).is_complete
+
+    async def test_what_was_seen_and_is_gone_ends_after_ten_seconds_of_doubt(self) -> None:
+        """With growing gaps in between."""
+        first = True
+
+        def deleted(request: Request) -> bytes:
+            nonlocal first
+            was_first, first = first, False
+            return running(request.id) if was_first else envelope(404)
+
+        async with client_of(deleted, is_warm=False) as (server, client):
+            with pytest.raises(NotFoundError):
+                await client.wait("ana_1")
+            at = [request.at for request in server.requests[1:]]
+            assert at[-1] - at[0] == pytest.approx(10.0, abs=0.1)
+            gaps = [after - before for before, after in pairwise(at)]
+            assert gaps == pytest.approx([0.5, 1.0, 2.0, 4.0, 2.5], abs=0.05)
+
+    @pytest.mark.parametrize("appears", [True, False])
+    async def test_what_was_never_seen_is_looked_at_once_more(self, appears: bool) -> None:
+        """Another process may have created it a moment ago; a direct call has no time for that."""
+
+        def late(request: Request) -> bytes:
+            if request.id == "ana_warm" or (appears and request.at >= 1.0):
+                return answer(analysis(request.id))
+            return envelope(404)
+
+        async with client_of(late) as (server, client):
+            with pytest.raises(NotFoundError):
+                await client.analyses.retrieve("ana_1")
+            assert len(server.requests) == 1
+            if appears:
+                assert (await client.wait("ana_1")).is_complete
+            else:
+                with pytest.raises(NotFoundError) as caught:
+                    await client.wait("ana_1")
+                assert caught.value.attempts == 2
+            assert server.requests[2].at - server.requests[1].at == pytest.approx(2.0, abs=0.05)
+            assert len(server.requests) == 3
+
+
+class TestHints:
+    @pytest.mark.parametrize("seconds", ["rest", "3600", "1", "0", "Wed, 21 Oct 2099 07:28:00 GMT"])
+    async def test_no_hint_parks_an_id(self, seconds: str) -> None:
+        """Frameworks' limiters put `Retry-After` on every answer: it is found about as soon as without."""
+        ready = 5.0
+
+        def decorated(request: Request) -> bytes:
+            said = f"{58 - request.at:.0f}" if seconds == "rest" else seconds
+            reset = f"X-RateLimit-Reset: {WALL + 58:.0f}"
+            headers = ("X-RateLimit-Limit: 150", "X-RateLimit-Remaining: 140", reset, f"Retry-After: {said}")
+            return answer(analysis(request.id), *headers) if request.at >= ready else running(request.id, *headers)
+
+        async with client_of(decorated, is_warm=False) as (server, client):
+            await client.wait("ana_1")
+            assert ready <= now() <= 15.0
+            assert len(server.requests) <= 8
+
+    async def test_an_estimate_in_the_far_future_parks_nothing_either(self) -> None:
+        """Said by the analysis itself, on every answer."""
+
+        def estimating(request: Request) -> bytes:
+            if request.at >= 8.0:
+                return answer(analysis(request.id))
+            return running(request.id, estimated_completion="2099-01-01T00:00:00Z")
+
+        async with client_of(estimating, is_warm=False) as (_, client):
+            await client.wait("ana_1")
+            assert now() <= 20.0
+
+    @pytest.mark.parametrize("schedule", [PollSchedule.fixed(2.0), PollSchedule.exponential(first=1.0, maximum=4.0)])
+    async def test_a_fixed_schedule_is_not_parked_either(self, schedule: PollSchedule) -> None:
+        """A hint makes it later by a few intervals at most."""
+
+        def parking(request: Request) -> bytes:
+            return answer(analysis(request.id)) if request.at >= 5.0 else running(request.id, "Retry-After: 900")
+
+        async with client_of(parking, is_warm=False) as (_, client):
+            await client.wait("ana_1", schedule=schedule)
+            assert now() <= 5.0 + 3 * 4.0
+
+    @pytest.mark.parametrize("status", [202, 204])
+    async def test_an_answer_without_a_body_says_that_it_is_running(self, status: int) -> None:
+        """With its `Retry-After` as the hint; it is no failure, and costs no retry."""
+
+        def accepted(request: Request) -> bytes:
+            if request.id == "ana_warm" or request.at >= 6.0:
+                return answer(analysis(request.id))
+            return answer(b"", "Retry-After: 2", status=f"{status} Yes")
+
+        async with client_of(accepted) as (server, client):
+            assert (await client.wait("ana_1")).is_complete
+            assert client.stats.retries == 0
+            assert 3 <= len(server.requests) <= 6
+
+    async def test_polls_go_past_every_cache(self) -> None:
+        """A cache in between would deliver what was."""
+        async with client_of(Outage(None, 0.0)) as (server, client):
+            await client.wait("ana_1")
+            assert {request.headers["cache-control"] for request in server.requests} == {"no-cache"}
+
+
+class TestPauses:
+    @pytest.mark.parametrize("retry_after", [40, 86_400, 1_800_000_030])
+    async def test_a_pause_beyond_every_timeout_ends_a_batch(self, retry_after: int) -> None:
+        """What cannot be polled before it is over ends once its timeout has passed, with the time that was named."""
+        async with client_of(lambda request: envelope(429, f"Retry-After: {retry_after}"), is_warm=False) as (
+            server,
+            client,
+        ):
+            outcomes = await client.wait_many(["ana_1", "ana_2"], timeout=30.0)
+            assert now() == pytest.approx(30.0, abs=0.5)
+            for error in outcomes.errors.values():
+                assert isinstance(error, WaitTimeoutError)
+                assert error.retry_after == pytest.approx(min(retry_after, 86_400) - 30.0, rel=0.2)
+                assert (error.polls, error.elapsed) == (0, 0.0)
+            assert len(server.requests) == 1
+
+    async def test_a_pause_that_another_call_met_ends_it_too(self) -> None:
+        """They share the limit, though nobody told this one of the refusal."""
+
+        def refused_later(request: Request) -> bytes:
+            return envelope(429, "Retry-After: 900") if request.id == "ana_bad" else running(request.id)
+
+        async with client_of(refused_later, is_warm=False) as (_, client):
+            with pytest.raises(RateLimitedError):
+                await client.analyses.retrieve("ana_bad", timeout=5.0)
+            outcomes = await client.wait_many(["ana_1"], timeout=10.0)
+            assert [type(outcome.error) for outcome in outcomes] == [WaitTimeoutError]
+            assert now() <= 25.0
+
+    async def test_a_pause_that_is_shorter_is_waited_out(self) -> None:
+        """The timeout counts from the first poll, as ever."""
+        refused = False
+
+        def refused_once(request: Request) -> bytes:
+            nonlocal refused
+            was_refused, refused = refused, True
+            return answer(analysis(request.id)) if was_refused else envelope(429, "Retry-After: 25")
+
+        async with client_of(refused_once, is_warm=False) as (_, client):
+            assert len((await client.wait_many(["ana_1", "ana_2"], timeout=30.0)).analyses) == 2
+
+
+class TestSharedWaits:
+    async def test_who_follows_is_told_what_the_shared_poller_saw(self) -> None:
+        """Both end at their time, after the same last look."""
+        async with client_of(lambda request: running(request.id), is_warm=False) as (server, client):
+            ends = await asyncio.gather(*(client.wait("ana_1", timeout=20.0) for _ in range(3)), return_exceptions=True)
+            for end in ends:
+                assert isinstance(end, WaitTimeoutError)
+                assert end.last_status == "processing"
+                assert end.polls == len(server.requests) > 2
+
+    async def test_who_has_more_time_goes_on_where_the_first_was(self) -> None:
+        """It is not looked at anew, and gets what comes."""
+
+        def settles(request: Request) -> bytes:
+            return answer(analysis(request.id)) if request.at >= 25.0 else running(request.id)
+
+        async with client_of(settles, is_warm=False) as (_, client):
+            short, long = await asyncio.gather(
+                client.wait("ana_1", timeout=10.0), client.wait("ana_1", timeout=60.0), return_exceptions=True
+            )
+            assert isinstance(short, WaitTimeoutError)
+            assert not isinstance(long, BaseException)
+            assert long.is_complete
+
+
+async def test_an_analysis_that_failed_says_why() -> None:
+    """The API's reason is in the text: one line, cut, and without the key."""
+    reason = f"no speech\nin {KEY} " + "x" * 500
+    async with client_of(lambda request: answer(analysis(request.id, status="failed", error=reason))) as (_, client):
+        with pytest.raises(AnalysisFailedError, match="analysis ana_1 failed: no speech in") as caught:
+            await client.wait("ana_1")
+        assert len(str(caught.value)) <= 240
+        assert KEY not in str(caught.value)
+        assert str(caught.value).isprintable()
+
+
+@pytest.mark.looptime(False)
+class TestAfterAStandstill:
+    """Real time: a virtual clock cannot pass while nothing runs."""
+
+    @pytest.mark.parametrize("how", ["wait", "wait_many", "total_timeout", "followers"])
+    async def test_a_deadline_that_passed_while_nothing_ran_has_a_last_look(self, how: str) -> None:
+        """A suspended machine: the analysis had settled long ago, and is delivered."""
+
+        def settles(request: Request) -> bytes:
+            return answer(analysis(request.id)) if request.at > 0.6 else running(request.id)
+
+        async with client_of(settles, is_warm=False) as (_, client):
+            schedule = PollSchedule.fixed(0.2)
+            waits = {
+                "wait": lambda: client.wait("ana_1", timeout=0.7, schedule=schedule),
+                "wait_many": lambda: client.wait_many(IDS, timeout=0.7, schedule=schedule),
+                "total_timeout": lambda: client.wait_many(IDS, total_timeout=0.7, schedule=schedule),
+                "followers": lambda: asyncio.gather(
+                    *(client.wait("ana_1", timeout=0.7, schedule=schedule) for _ in range(3))
+                ),
+            }
+            waiting = asyncio.ensure_future(waits[how]())
+            await asyncio.sleep(0.3)
+            time.sleep(1.2)  # noqa: ASYNC251  # nothing runs
+            found = await waiting
+            if how in {"wait_many", "total_timeout"}:
+                assert len(found.analyses) == 20
+            else:
+                assert all(analysis.is_complete for analysis in (found if how == "followers" else [found]))
+
+    async def test_the_last_look_takes_a_second_at_most(self) -> None:
+        """Nobody answers: then it is over."""
+
+        def silent(request: Request) -> bytes:
+            return running(request.id)
+
+        async with client_of(silent, is_warm=False) as (_, client):
+            waiting = asyncio.ensure_future(client.wait("ana_1", timeout=0.5, schedule=PollSchedule.fixed(0.2)))
+            await asyncio.sleep(0.1)
+            time.sleep(1.0)  # noqa: ASYNC251  # nothing runs
+            woke = time.monotonic()
+            with pytest.raises(WaitTimeoutError):
+                await waiting
+            assert time.monotonic() - woke < 1.5
