@@ -325,7 +325,8 @@ class KallglotClient:
         Args:
             session_ids: Any iterable or asynchronous iterable, pulled as there is room. Repetitions are one.
             batch: A name for this batch, from which each session's idempotency key is made. Default: new keys.
-            timeout: Seconds for each analysis, from its first poll; None for ever. Default 120.
+            timeout: Seconds for each analysis, from its first poll, and for the request of one with its retries, which
+                has no less than the client's timeout; None for ever. Default 120.
             total_timeout: Seconds for the whole call; None (the default) for ever.
             max_in_flight: Requests at once; default: the client's.
             schedule: How polls follow each other. Default: learned from earlier analyses.
@@ -348,8 +349,9 @@ class KallglotClient:
         order = orders(request, batch)
         options = self._waits.options(timeout, total_timeout, max_in_flight, schedule)
         source = IdSource(session_ids, remember=True, check=check_session_id)
-        sessions = Batch(self._pipeline.lane("analysis"), source, on_outcome, noun="sessions")
-        return await AnalyzeCall(sessions, self._waits, order=order, timeout=self._config.timeout).run(options)
+        sessions = Batch(self._pipeline, source, on_outcome, noun="sessions")
+        patience = None if timeout is None or self._config.timeout is None else max(timeout, self._config.timeout)
+        return await AnalyzeCall(sessions, self._waits, order=order, timeout=patience).run(options)
 
     def as_completed(
         self,

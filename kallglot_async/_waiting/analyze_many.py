@@ -23,8 +23,8 @@ from kallglot_async._core.api.operation import Operation
 from kallglot_async._core.limit.ticket import Urgency
 from kallglot_async._waiting.batch import Batch
 from kallglot_async._waiting.claims import WaitOptions
-from kallglot_async._waiting.poller import timed_out
-from kallglot_async._waiting.source import BATCH_ENDING, IdSource, not_attempted
+from kallglot_async._waiting.endings import timed_out
+from kallglot_async._waiting.source import IdSource, not_attempted
 from kallglot_async._waiting.waits import Waits
 from kallglot_async.models import Analysis, Outcome, Outcomes
 
@@ -108,7 +108,7 @@ class AnalyzeCall:
                 operation = self._order(session)
                 self._asked[session] = operation.idempotency_key or ""
                 try:
-                    create = partial(self._waits.create, operation, timeout=self._timeout)
+                    create = partial(self._waits.create, operation, timeout=self._timeout, is_patient=True)
                     analysis = await self._batch.send(session, Urgency.DIRECT, create)
                 except errors.KallglotError as failure:
                     self._close_one()
@@ -145,9 +145,8 @@ class AnalyzeCall:
                 error = outcome.error
                 if isinstance(error, errors.RequestError):
                     error.id = outcome.id  # paid for: it can be waited for again
-                reason = error.reason if isinstance(error, errors.NotAttemptedError) else error
-                if isinstance(reason, BATCH_ENDING):
-                    self._batch.end(reason)
+                if isinstance(error, errors.NotAttemptedError) and error.reason is not None:
+                    self._batch.end(error.reason)
                 self._close_one()
                 session = self._session_of.pop(outcome.id, outcome.id)
                 self._batch.keep(structs.replace(outcome, id=session))

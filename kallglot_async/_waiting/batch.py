@@ -11,9 +11,10 @@ import anyio
 
 from kallglot_async import errors
 from kallglot_async._checks import shown
+from kallglot_async._core.api.meaning import Suspicion
 from kallglot_async._core.limit.ticket import Ticket, Urgency
-from kallglot_async._waiting.source import BATCH_ENDING, IdSource, Puller, not_attempted
-from kallglot_async._wire.limiter import Lane
+from kallglot_async._waiting.source import IdSource, Puller, not_attempted
+from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Outcome, Outcomes
 
 __all__ = ["Batch", "OnOutcome"]
@@ -28,16 +29,23 @@ class Batch:
     """One call for many ids: workers that pull from one source, and one outcome for each id.
 
     Args:
-        lane: The limiter's lane of analyses.
+        pipeline: How requests are sent.
         source: The ids.
         on_outcome: Called with each outcome the moment it is known; what it raises ends the call.
         noun: What the ids are of, for messages.
     """
 
-    __slots__ = ("_callback_error", "_group", "_noun", "_on_outcome", "_puller", "_source", "found", "lane", "reason")
+    __slots__ = (
+        "_callback_error", "_group", "_noun", "_on_outcome", "_pipeline", "_puller", "_source", "_suspicion", "found",
+        "lane", "reason",
+    )  # fmt: skip
 
-    def __init__(self, lane: Lane, source: IdSource, on_outcome: OnOutcome | None, *, noun: str = "ids") -> None:
-        self.lane = lane
+    def __init__(
+        self, pipeline: Pipeline, source: IdSource, on_outcome: OnOutcome | None, *, noun: str = "ids"
+    ) -> None:
+        self.lane = pipeline.lane("analysis")
+        self._pipeline = pipeline
+        self._suspicion = Suspicion()
         self.found: dict[str, Outcome] = {}
         self.reason: errors.KallglotError | None = None  # why nothing more is sent
         self._source = source
@@ -93,14 +101,17 @@ class Batch:
                 self.lane.unsent(ticket)
                 raise not_attempted(id, self.reason)
             try:
-                return await send(ticket)
+                answered = await send(ticket)
+                self._suspicion.on_accepted()
+                return answered
             except errors.RateLimitedError:
                 ticket = None  # refused, or the next window lies beyond the request's timeout
                 refusals += 1
                 if refusals > _MOST_REFUSALS:
                     raise
-            except BATCH_ENDING as failure:
-                self.end(failure)
+            except errors.RequestError as failure:
+                if self._suspicion.on_failure(failure, was_accepted=self._pipeline.is_accepted):
+                    self.end(failure)
                 raise
 
     def end(self, reason: errors.KallglotError) -> None:

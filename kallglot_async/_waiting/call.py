@@ -295,7 +295,8 @@ class WaitCall:
     def _let_go(self) -> None:
         self._is_left = True
         self._watch.stop()
-        self._poller.stop()
+        if not self._poller.is_stopped:
+            self._poller.stop()
         self._delivery.ring()
         for id in [*self._poller.entries, *self._followed]:
             self._forget(id)

@@ -93,11 +93,11 @@ class Claims:
         "_inbox",
         "_loop",
         "_owners",
-        "_prober",
         "_process",
         "_waiting",
         "model",
         "probe",
+        "prober",
         "random",
         "trust",
     )
@@ -113,7 +113,7 @@ class Claims:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._owners: dict[str, Claimant] = {}  # the call that polls an id
         self._followers: dict[str, list[Claimant]] = {}  # others that wait for it too, in order of arrival
-        self._prober: Prober | None = None  # whose poll is the one that is sent before the API was ever heard
+        self.prober: Prober | None = None  # whose poll is the one that is sent before the API was ever heard
         self._waiting: dict[Prober, None] = {}  # those that wait for how it ends
         self.probe = Probe()
         self._created: OrderedDict[str, tuple[float, float | None]] = OrderedDict()
@@ -152,7 +152,7 @@ class Claims:
             self.model.pending -= len(self._owners)
             self._owners.clear()
             self._followers.clear()
-            self._prober = None
+            self.prober = None
             self._waiting.clear()
         self._loop, self._process = loop, os.getpid()
         if id in self._owners:
@@ -218,31 +218,27 @@ class Claims:
 
     def next_probe(self, poller: Prober) -> float:
         """When this poller may send, if it is the one that does; the others are told how that ends (infinity)."""
-        if self._prober is None:
-            self._prober, self.probe = poller, Probe()
-        if self._prober is poller:
+        if self.prober is None:
+            self.prober, self.probe = poller, Probe()
+        if self.prober is poller:
             return self.probe.next_at
         self._waiting[poller] = None
         return math.inf
 
-    def on_probed(self, poller: Prober, *, is_reached: bool) -> None:
-        """A poll of this poller has ended."""
-        if is_reached and self._prober is not None:
-            self._pass_on()
+    def on_reached(self) -> None:
+        """The API has answered, or who asked it is gone: all go on."""
+        waiting, self._waiting, self.prober = self._waiting, {}, None
+        for poller in waiting:
+            poller.on_reached()
 
     def on_unreached(self, poller: Prober, error: RequestError) -> None:
         """It is given up, for everybody who waited for it."""
-        waiting, self._waiting, self._prober = self._waiting, {}, None
+        waiting, self._waiting, self.prober = self._waiting, {}, None
         for one in (poller, *waiting):
             one.on_unreached(error)
 
     def leave(self, poller: Prober) -> None:
         """It sends nothing more."""
         self._waiting.pop(poller, None)
-        if self._prober is poller:
-            self._pass_on()
-
-    def _pass_on(self) -> None:
-        waiting, self._waiting, self._prober = self._waiting, {}, None
-        for poller in waiting:
-            poller.on_reached()
+        if self.prober is poller:
+            self.on_reached()

@@ -33,7 +33,7 @@ from kallglot_async._waiting.source import not_attempted
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Analysis, Outcome, PollEvent
 
-__all__ = ["Poller", "timed_out"]
+__all__ = ["Poller"]
 
 _SHORTEST_LEAD = 0.1  # seconds before a deadline at which the last look is sent, at least
 _LOOK_AGAIN = 0.5  # seconds between two looks at a poll that is not due, while no rate is known
@@ -86,11 +86,11 @@ class Poller:
             budget=pipeline.budget,
             trust=self._trust,
         )
-        self._patience = Patience(pipeline.policy, hub.random)
+        self._patience = Patience(pipeline.policy)
         self._turn = anyio.Lock(fast_acquire=True)
         self._due = Alarm()  # the sleeper is the worker whose turn it is
         self._in_flight = self._workers = self._idle = 0
-        self._is_stopped = self._had_late_looks = False
+        self.is_stopped = self._had_late_looks = False
         self.entries: dict[str, Entry] = {}
         self.ends_at = math.inf  # nothing is polled after this moment, on the library's clock
         self.requests = 0
@@ -101,8 +101,9 @@ class Poller:
 
     def stop(self) -> None:
         """There is nothing more to come: workers end once they have nothing in flight."""
-        self._is_stopped = True
-        self._hub.leave(self)
+        self.is_stopped = True
+        if self._hub.prober is not None:
+            self._hub.leave(self)
         self._due.ring()
 
     def add(self, id: str) -> None:
@@ -175,7 +176,7 @@ class Poller:
 
     async def _next_job(self) -> tuple[Entry, Ticket] | None:
         """Sleep until a poll is worth a slot, take the slot, and choose the id to spend it on."""
-        while not self._is_stopped:
+        while not self.is_stopped:
             now = _clock.now()
             if not self._pipeline.budget.is_reached and (at := self._next_probe()) > now:
                 await self._due.sleep_until(at)
@@ -246,7 +247,8 @@ class Poller:
             self.requests += isinstance(error, errors.APIError | errors.InvalidResponseError)
             if isinstance(error, errors.InvalidResponseError) and is_still_running(error):
                 self._pipeline.budget.on_answer()
-                self._on_pending(entry, _clock.now(), Sight(hint_in=error.retry_after))
+                self._patience.suspicion.on_accepted()
+                self._queue.on_pending(entry, _clock.now(), hint_in=error.retry_after)
             else:
                 self._on_failure(entry, error)
         except errors.KallglotError as error:
@@ -260,7 +262,8 @@ class Poller:
             self._on_analysis(entry, analysis, response, sent_at)
         finally:
             self._in_flight -= 1
-            self._hub.on_probed(self, is_reached=self._pipeline.budget.is_reached)
+            if self._hub.prober is not None and self._pipeline.budget.is_reached:
+                self._hub.on_reached()
             self._due.ring()
             self._on_time()
             self._on_answer()
@@ -276,6 +279,7 @@ class Poller:
 
     def _on_analysis(self, entry: Entry, analysis: Analysis, response: Response, sent_at: float) -> None:
         now = _clock.now()
+        self._patience.suspicion.is_raised = False
         entry.last_status = analysis.status.value
         self._pipeline.observer.emit(
             PollEvent, id=entry.id, status=analysis.status.value, polls=entry.polls, elapsed=elapsed_of(entry)
@@ -283,7 +287,7 @@ class Poller:
         self._queue.lead = max(_SHORTEST_LEAD, self._pipeline.round_trip)
         sight = Sight.of(analysis, response.headers, server_now=self._pipeline.server_now())
         if not analysis.is_settled:
-            self._on_pending(entry, now, sight)
+            self._queue.on_pending(entry, now, age=sight.age, hint_in=sight.hint_in)
             return
         if self._trust is not None and entry.seen_at is not None and not entry.is_announced:
             self._hub.on_silence(sent_at)
@@ -292,13 +296,6 @@ class Poller:
             self._end(entry, error=analysis_failed(analysis, self._pipeline.key))
         else:
             self._end(entry, analysis=analysis)
-        if self._patience.suspect is not None:
-            self._clear_suspect()
-
-    def _on_pending(self, entry: Entry, now: float, sight: Sight) -> None:
-        self._queue.on_pending(entry, now, age=sight.age, hint_in=sight.hint_in)
-        if self._patience.suspect is not None:
-            self._clear_suspect()
 
     def _on_failure(self, entry: Entry, error: errors.RequestError) -> None:
         now = _clock.now()
@@ -314,40 +311,28 @@ class Poller:
             self._queue.on_failed(entry, now, now + verdict.again_in, is_held=verdict.is_held)
         elif verdict.end is End.UNREACHED:
             self._hub.on_unreached(self, error)
-        elif verdict.end in {End.SUSPECT, End.TIME}:  # it waits to be confirmed, or for the watch over deadlines
-            self._queue.on_given_up(entry, now)
+        elif verdict.end is End.TIME:
+            self._queue.on_given_up(entry, now)  # the watch over deadlines reports it as what it is
         else:
             self._queue.discard(entry)
             self._end(entry, error=error)
-        if verdict.end is End.CALL or isinstance(error, errors.NotFoundError):  # confirmed; or the key is accepted
-            self._clear_suspect()
         if verdict.end is End.CALL:
             self._on_over(lambda id: not_attempted(id, error))
-        self._clear_suspect_if_alone()
-
-    def _clear_suspect(self, entry: Entry | None = None) -> None:
-        """A refused key was that id's own matter, or is everybody's by now: it ends with its own error."""
-        if (suspect := self._patience.take_suspect(entry)) is not None:
-            self._queue.discard(suspect.entry)
-            self._end(suspect.entry, error=suspect.error)
-
-    def _clear_suspect_if_alone(self) -> None:
-        if len(self._queue) == 1:
-            self._clear_suspect()  # there is no other id whose answer could confirm it
 
     # -- ends
 
     def next_end(self, now: float) -> float:
         """Report every id whose time is over, and return the moment at which to come back for the next."""
         while (entry := self._queue.pop_expired(now)) is not None:
-            self._clear_suspect(entry)
             self._end(entry, error=timed_out(entry.id, entry))
-        self._due.ring()  # for a late look
         next_at = math.inf if self._timeout is None else now + self._timeout  # others' refusals come unannounced
         if pause := self._lane.paused_for(now):
             next_at = min(next_at, self._give_up_on_paused(now, pause))
-        deadline = self._queue.next_deadline()
-        return next_at if deadline is None else min(next_at, deadline)
+        if (deadline := self._queue.next_deadline()) is None:
+            return next_at
+        if deadline <= now + LATE_LOOK:
+            self._due.ring()  # for a late look
+        return min(next_at, deadline)
 
     def grant_late_looks(self, now: float) -> bool:
         """Whether the call's end was missed, as nothing here ran: then every id has a last look, within a second."""

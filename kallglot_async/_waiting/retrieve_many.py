@@ -24,7 +24,7 @@ class RetrieveCall:
         self, pipeline: Pipeline, source: IdSource, timeout: float | None, on_outcome: OnOutcome | None
     ) -> None:
         self._pipeline = pipeline
-        self._batch = Batch(pipeline.lane("analysis"), source, on_outcome)
+        self._batch = Batch(pipeline, source, on_outcome)
         self._timeout = timeout
         self._turn = anyio.Lock(fast_acquire=True)
 

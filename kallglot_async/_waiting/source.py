@@ -12,20 +12,14 @@ import anyio.lowlevel
 from kallglot_async._checks import shown
 from kallglot_async._core.api.ids import check_analysis_id
 from kallglot_async.errors import (
-    AuthenticationError,
     ConfigurationError,
-    InsufficientCreditsError,
     InvalidIdError,
     KallglotError,
     NotAttemptedError,
-    PermissionDeniedError,
 )
 from kallglot_async.models import Outcome, Outcomes
 
-__all__ = ["BATCH_ENDING", "IdSource", "Ids", "Puller", "not_attempted"]
-
-# What concerns every id of a batch, so that asking for the next one would be in vain.
-BATCH_ENDING = (AuthenticationError, InsufficientCreditsError, PermissionDeniedError)
+__all__ = ["IdSource", "Ids", "Puller", "not_attempted"]
 
 _BREATH = 100  # ids pulled before others get their turn
 

@@ -67,10 +67,15 @@ class Waits:
         return WaitCall(self._hub, self._pipeline, source, options)
 
     async def create(
-        self, operation: Operation[Analysis], ticket: Ticket | None = None, *, timeout: float | None
+        self,
+        operation: Operation[Analysis],
+        ticket: Ticket | None = None,
+        *,
+        timeout: float | None,
+        is_patient: bool = False,
     ) -> Analysis:
         """Request an analysis, on a slot if one was taken; the moment of its creation helps to wait for it."""
-        created = await self._pipeline.run(operation, timeout=timeout, ticket=ticket)
+        created = await self._pipeline.run(operation, timeout=timeout, ticket=ticket, is_patient=is_patient)
         self._hub.on_created(created, server_now=self._pipeline.server_now())
         return created
 

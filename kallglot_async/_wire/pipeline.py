@@ -26,8 +26,9 @@ from kallglot_async._core.api.headers import (
     parse_rate_figures,
     parse_retry_after,
 )
+from kallglot_async._core.api.meaning import has_passing_status
 from kallglot_async._core.api.operation import Operation, Response
-from kallglot_async._core.limit.retry import RetryBudget, RetryPolicy, may_have_acted
+from kallglot_async._core.limit.retry import STRANGER, RetryBudget, RetryPolicy, is_transient, may_have_acted
 from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async._events import Observer
 from kallglot_async._wire.deadlines import Deadlines
@@ -39,6 +40,7 @@ __all__ = ["Pipeline"]
 
 T = TypeVar("T")
 _log = logging.getLogger("kallglot_async.pipeline")
+_RE_ASK = 1.0  # seconds until who is not let go asks again: others may have been answered meanwhile
 _SMOOTHING = 0.2  # the weight of the newest answer in the round trip
 
 
@@ -140,17 +142,19 @@ class Pipeline:
             lane = self._lanes[group] = self._limiter.lane(self._config.api_key, group)
         return lane
 
-    async def run(self, operation: Operation[T], *, timeout: float | None, ticket: Ticket | None = None) -> T:
+    async def run(
+        self, operation: Operation[T], *, timeout: float | None, ticket: Ticket | None = None, is_patient: bool = False
+    ) -> T:
         """Send a direct request, with retries, until it succeeds, is given up, or `timeout` is over.
 
         The timeout covers everything: the queue at the limiter (unless a `ticket` was taken beforehand),
         every attempt and the pauses between them. Cancellation ends it at once; a request in flight loses
-        its connection.
+        its connection. With `is_patient` time and not attempts is the measure, once the API was heard.
 
         Raises:
             KallglotError: How the last attempt ended, with the history of all.
         """
-        call = _Call(operation, math.inf if timeout is None else asyncio.get_running_loop().time() + timeout)
+        call = _Call(operation, asyncio.get_running_loop().time(), timeout, is_patient=is_patient)
         try:
             async with self.deadline(timeout):
                 return await self._run(call, ticket)
@@ -182,13 +186,32 @@ class Pipeline:
                     raise
             except errors.RequestError as error:
                 call.on_failure(error)
-                within = call.deadline - loop.time()
-                delay = self.policy.next_delay(operation, error, len(call.history), within=within)
-                if delay is None:
+                within, is_patient = call.deadline - loop.time(), self._is_patient(call, error, loop.time())
+                failures = len(call.history)
+                delay = self.policy.next_delay(operation, error, failures, within=within, is_patient=is_patient)
+                if delay is not None:
+                    self.on_retry(operation, error, failures, delay)
+                    await anyio.sleep(delay)
+                elif is_patient:
+                    await self._be_let_go(call)
+                else:
                     raise
-                self.on_retry(operation, error, len(call.history), delay)
-                await anyio.sleep(delay)
             ticket = None
+
+    def _is_patient(self, call: _Call[Any], error: errors.RequestError, now: float) -> bool:
+        """Whether time is the measure: for who asked for that, once the API was heard, or something before it."""
+        is_believed = self.budget.is_reached or (has_passing_status(error) and now < call.started + STRANGER)
+        return call.is_patient and is_believed and call.operation.is_repeatable and is_transient(error)
+
+    async def _be_let_go(self, call: _Call[Any]) -> None:
+        """Sleep until an attempt may go that the budget does not pay for."""
+        key = _clock.now() + self.policy.slow_delay(call.slow_delays)
+        call.slow_delays += 1
+        while True:
+            now = _clock.now()
+            if (at := self.budget.next_look(key)) <= now:
+                return self.budget.on_look(now)
+            await anyio.sleep(min(at - now, _RE_ASK))
 
     async def acquire(self, lane: Lane, operation: Operation[Any], left: float) -> Ticket:
         """Wait for a slot, unless there will be none in time."""
@@ -316,11 +339,16 @@ class Pipeline:
 class _Call(Generic[T]):
     """One direct call: what its attempts have shown so far."""
 
-    __slots__ = ("deadline", "history", "is_sending", "is_uncertain", "operation")
+    __slots__ = (
+        "deadline", "history", "is_patient", "is_sending", "is_uncertain", "operation", "slow_delays", "started",
+    )  # fmt: skip
 
-    def __init__(self, operation: Operation[T], deadline: float) -> None:
+    def __init__(self, operation: Operation[T], started: float, timeout: float | None, *, is_patient: bool) -> None:
         self.operation = operation
-        self.deadline = deadline  # on the loop's clock
+        self.is_patient = is_patient
+        self.started = started  # on the loop's clock
+        self.slow_delays = 0
+        self.deadline = math.inf if timeout is None else started + timeout
         self.history: list[str] = []
         self.is_sending = False
         self.is_uncertain = False  # whether an attempt may have been acted upon

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 import kallglot_async
-from benchmarks import _lane_scenes, _peers, _scenes, constants, documented, policies, storm
+from benchmarks import _lane_scenes, _peers, _scenes, constants, documented, patience, policies, storm
 from benchmarks._peer_server import DIALECTS, PeerServer
 from benchmarks._trials import in_virtual_time, oracle_wall
 from kallglot_async._core.limit.ticket import Urgency
@@ -30,6 +30,16 @@ def test_the_storm_is_delivered_whole_and_names_what_is_missing():
     for name in (*storm.OURS, "floor: told the limit"):
         assert (rows[name]["delivered"], rows[name]["refused"]) == (40, 0)
     assert rows["documented loop, 429 raises"]["delivered"] == 10
+    assert rows["not-a-package"]["lost_to"] == "not installed"
+
+
+def test_an_outage_costs_ours_nothing_but_time():
+    """All is delivered, cold and warm, with and without an announced limit; a missing peer has a row."""
+    rows = {row["candidate"]: row for row in patience.run(quick=True)}
+    for name, (_, count) in patience.OURS.items():
+        row = rows[f"kallglot_async, {name}"]
+        assert (row["delivered"], row["bar"]) == (count // 5, "met")
+    assert rows["documented loop, Retry-After 3 times"]["delivered"] == 0
     assert rows["not-a-package"]["lost_to"] == "not installed"
 
 
@@ -121,7 +131,7 @@ def test_the_sweep_command_prints_a_line_for_each_value(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["policies", "--sweep", "SAVING", "--quick"])
     policies.main()
     printed = capsys.readouterr().out.splitlines()
-    assert printed[0] == "SAVING in _core.polling.queue, share of the rate; shipped: 0.1"
+    assert printed[0] == "SAVING in _core.polling.worth, share of the rate; shipped: 0.1"
     assert printed[2].startswith("wrong_law: 60 ids under 150 per 60 s")
     assert (printed[4].split()[:2], printed[5].split()[0]) == (["0.1", "*"], "0.5")
 

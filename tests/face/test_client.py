@@ -523,7 +523,7 @@ async def test_an_error_that_concerns_everybody_ends_a_batch(status: int, kind: 
         assert [outcome.id for outcome in outcomes] == ids
         kinds = [type(outcome.error) for outcome in outcomes]
         assert kinds[:5] == [type(None)] * 5
-        assert kinds.count(kind) in {1, 2}
+        assert kinds.count(kind) in ({1, 2} if status == 402 else {2, 3})  # one may be alone with its 401 or 403
         assert kinds.count(NotAttemptedError) == 45 - kinds.count(kind)
         assert len(emulator.journal) == 5 + kinds.count(kind)
         last = outcomes[-1].error

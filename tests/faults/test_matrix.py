@@ -1127,6 +1127,88 @@ async def _(bench: Bench) -> None:
     assert bench.requests == HALF_A_MINUTE
 
 
+PASSING: dict[str, Fault] = {
+    "503": Fault(kind="status"),
+    "520": Fault(kind="html", status=520),
+    "499": Fault(kind="html", status=499),
+    "425": Fault(kind="html", status=425),
+    "a firewall's 403": Fault(kind="html", status=403),
+    "an empty 401": Fault(kind="status", status=401, body=""),
+    "a proxy's 400": Fault(kind="html", status=400),
+    "a gateway's 404": Fault(kind="html", status=404),
+    "pages with 200": Fault(kind="html"),
+    "resets": Fault(kind="reset"),
+    "another's answers": Fault(kind="wrong_id"),
+}
+
+
+def _outlasted(fault: Fault, how: str) -> Callable[[Bench], Awaitable[None]]:
+    async def run(bench: Bench) -> None:
+        emulator = await bench.emulator()
+        client = await bench.client(emulator, random=lambda: 0.5, max_connections=20)
+        await retrieve(client, bench.id)
+        loop = asyncio.get_running_loop()
+        emulator.add_fault(fault)
+        loop.call_later(10.0, emulator.clear_faults)
+        if how == "wait":
+            await bench.succeeds(client.wait(bench.id))
+        elif how == "analyze_many":
+            found = await bench.succeeds(client.analyze_many([f"sess_{n}" for n in range(30)], analyses=["summary"]))
+            assert len(found.analyses) == len(emulator.analyses()) - 1 == 30
+        else:
+            found = await bench.succeeds(client.wait_many(emulator.seed_analyses(100)))
+            assert len(found.analyses) == 100
+        bench.did[:] = ["all delivered"]
+        assert bench.requests <= 1 + 100 + 50 + 100 + 20
+
+    return run
+
+
+for _name, _fault in PASSING.items():
+    for _how in ("wait", "wait_many", "analyze_many"):
+        case("outage", f"ten seconds of {_name} as it begins", call=_how)(_outlasted(_fault, _how))
+
+
+@case("status", "403 for one id of a batch: its own matter")
+async def _(bench: Bench) -> None:
+    emulator = await bench.emulator()
+    ids = emulator.seed_analyses(30)
+    emulator.add_fault(Fault(kind="status", status=403, id=ids[7]))
+    client = await bench.client(emulator)
+    outcomes = await bench.succeeds(client.wait_many(ids))
+    assert [type(error) for error in outcomes.errors.values()] == [PermissionDeniedError]
+    assert len(outcomes.analyses) == 29
+
+
+@case("status", "404 of a replica that lags")
+async def _(bench: Bench) -> None:
+    emulator = await bench.emulator(latency=Latency.uniform(20.0, 20.0))
+    client = await bench.client(emulator)
+    emulator.add_fault(Fault(kind="status", status=404, after=2, times=3))
+    assert (await bench.succeeds(client.wait(bench.id))).is_complete
+
+
+@case("status", "404 of what another process creates a moment later")
+async def _(bench: Bench) -> None:
+    emulator = await bench.emulator(Fault(kind="status", status=404, times=1))
+    client = await bench.client(emulator)
+    with lasts(2.0):
+        await bench.succeeds(client.wait(bench.id))
+
+
+@case("status", "429 with a pause beyond every timeout, met by a batch")
+async def _(bench: Bench) -> None:
+    emulator = await bench.emulator(Fault(kind="throttle", retry_after=86_400))
+    client = await bench.client(emulator)
+    ids = emulator.seed_analyses(20)
+    with lasts(30.0):
+        outcomes = await bench.succeeds(client.wait_many(ids, timeout=30.0))
+    assert {type(error) for error in outcomes.errors.values()} == {WaitTimeoutError}
+    assert all(error.retry_after > 80_000 for error in outcomes.errors.values())  # type: ignore[attr-defined]
+    assert bench.requests == 1
+    emulator.clear_faults()
+
+
 @case("outage", "a minute of it in the middle of a batch", is_slow=True)
 async def _(bench: Bench) -> None:
     emulator = await bench.emulator(latency=Latency.uniform(30.0, 60.0))

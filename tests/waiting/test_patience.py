@@ -106,6 +106,24 @@ class TestOutages:
             during = [request for request in server.requests if starts <= request.at < starts + seconds]
             assert len(during) <= 200 + 50 + 20
 
+    @pytest.mark.parametrize("seconds", [1.0, 20.0, 60.0])
+    async def test_requests_for_many_analyses_outlast_an_outage_too(self, seconds: float) -> None:
+        """With the idempotency keys that they had: nothing is created twice."""
+        keys: dict[str, set[str]] = {}
+
+        def failing(request: Request) -> bytes:
+            if request.method == "POST":
+                keys.setdefault(request.path, set()).add(request.headers["idempotency-key"])
+            if request.at < seconds and request.id != "ana_warm":
+                return GATEWAY
+            return created(request) if request.method == "POST" else answer(analysis(request.id))
+
+        async with client_of(failing) as (server, client):
+            outcomes = await client.analyze_many([f"sess_{n}" for n in range(40)], analyses=["summary"])
+            assert len(outcomes.analyses) == 40
+            assert all(len(sent) == 1 for sent in keys.values())
+            assert len([request for request in server.requests if request.at < seconds]) <= 16 + 50 + 16 * 4
+
     @pytest.mark.parametrize("how", ["wait", "gather", "analyze", "analyze_many", "as_completed"])
     async def test_every_kind_of_wait_outlasts_an_outage(self, how: str) -> None:
         """What was paid for above all."""
@@ -292,29 +310,29 @@ class TestKeys:
             assert kinds == {PermissionDeniedError: 1, NotAttemptedError: 19}
             assert len(server.requests) == 1
 
-    async def test_the_last_one_under_suspicion_ends_with_its_own_error(self) -> None:
-        """Nobody is left to confirm it."""
-        async with client_of(
-            lambda request: envelope(403) if request.id == "ana_1" else answer(analysis(request.id))
-        ) as (
-            _,
-            client,
-        ):
-            with pytest.raises(PermissionDeniedError):
-                await client.wait("ana_1")
+    @pytest.mark.parametrize("how", ["retrieve_many", "analyze_many"])
+    async def test_other_batches_judge_alike(self, how: str) -> None:
+        """One refusal among others is that id's own, the same to two in a row is everybody's."""
+        barred = {"ana_7", "ana_13", "ana_14"}
 
-    async def test_a_suspicion_does_not_outlast_the_ids_time(self) -> None:
-        """No other id is answered: it ends by its timeout, with the refusal."""
-
-        def only_one(request: Request) -> bytes | None:
-            if request.id == "ana_warm":
+        def some_are_barred(request: Request) -> bytes:
+            id = "ana_" + request.path.split("/")[-2].removeprefix("sess_") if request.method == "POST" else request.id
+            if request.method == "GET" and how == "analyze_many":
                 return answer(analysis(request.id))
-            return envelope(403) if request.id == "ana_1" else GATEWAY
+            if id in barred:
+                return envelope(403)
+            return created(request) if request.method == "POST" else answer(analysis(request.id))
 
-        async with client_of(only_one) as (_, client):
-            outcomes = await client.wait_many(["ana_1", "ana_2"], timeout=20.0)
-            assert [type(outcome.error) for outcome in outcomes] == [PermissionDeniedError, WaitTimeoutError]
-            assert now() < 22.0
+        async with client_of(some_are_barred, max_in_flight=1) as (_, client):
+            if how == "retrieve_many":
+                outcomes = await client.analyses.retrieve_many(IDS, max_in_flight=1)
+            else:
+                sessions = [f"sess_{number}" for number in range(20)]
+                outcomes = await client.analyze_many(sessions, max_in_flight=1, analyses=["summary"])
+            kinds = [type(outcome.error) for outcome in outcomes]
+            assert [number for number, kind in enumerate(kinds) if kind is PermissionDeniedError] == [7, 13, 14]
+            assert set(kinds[15:]) == {NotAttemptedError}
+            assert set(kinds[:7] + kinds[8:13]) == {type(None)}
 
 
 class TestNotFound:

@@ -15,6 +15,9 @@
 | 409 `idempotency_conflict`                           | the API's   | yes    | this request     |
 | 404 and every other status                           | the API's   | no     | this id          |
 
+A 401 or 403 is only said to concern the key: where that was accepted before, it is one id's own matter until the next
+answer to another id is the same (`Suspicion`).
+
 What passes is asked again: by a direct call within its attempts and the retry budget, by a wait until its deadline
 (`polling.trouble`). A 404 is final here; how long a wait doubts it, `polling.trouble` decides too.
 """
@@ -27,7 +30,7 @@ import msgspec
 
 from kallglot_async import errors
 
-__all__ = ["Meaning", "Whom", "Whose", "has_passing_status", "is_still_running", "meaning_of"]
+__all__ = ["Meaning", "Suspicion", "Whom", "Whose", "has_passing_status", "is_still_running", "meaning_of"]
 
 
 class Whose(Enum):
@@ -110,3 +113,30 @@ def has_passing_status(error: errors.KallglotError) -> bool:
 def is_still_running(error: errors.KallglotError) -> bool:
     """Whether it is a 202 or 204 without a body, which says of an analysis that there is nothing to show yet."""
     return isinstance(error, errors.ResponseBodyError) and error.is_empty and error.status in {202, 204}
+
+
+class Suspicion:
+    """Whether a refusal is everybody's: of the account it is; of the key, once two ids in a row heard it.
+
+    Where the API has accepted nothing under the key before, one is enough.
+    """
+
+    __slots__ = ("is_raised",)
+
+    def __init__(self) -> None:
+        self.is_raised = False
+
+    def on_accepted(self) -> None:
+        """Another id was answered: whoever was refused before is alone with that."""
+        self.is_raised = False
+
+    def on_failure(self, error: errors.KallglotError, *, was_accepted: bool) -> bool:
+        """Return whether what one id met ends every request; `was_accepted`: whether the key ever was."""
+        meaning = meaning_of(error)
+        if meaning.whom is Whom.KEY:
+            is_everybodys = self.is_raised or not was_accepted
+            self.is_raised = True
+            return is_everybodys
+        if meaning.whose is Whose.API and not meaning.passes:
+            self.is_raised = False
+        return meaning.whom is Whom.ACCOUNT

@@ -20,6 +20,8 @@ __all__ = ["RetryBudget", "RetryPolicy", "is_transient", "may_have_acted"]
 
 BASE_DELAY = 0.5  # seconds
 LONGEST_DELAY = 8.0  # seconds
+STRANGER = 30.0  # seconds for which a gateway's "not now" is believed before the API itself was ever heard
+SLOW_GAP = 10.0  # seconds, on average, until what the budget does not pay for is tried again; doubled, to a minute
 
 _SHORTEST_GAP, _LONGEST_GAP = 0.05, 60.0  # seconds between two looks that the budget does not pay for
 _RAMP = 0.9  # by which each answer brings such looks nearer, once they come a second apart
@@ -145,6 +147,10 @@ class RetryPolicy:
             # A direct call keeps to it or gives up; a wait that kept to an hour would be parked.
             delay = (min(named, _LONGEST_GAP) if is_patient else named) + delay * 0.1
         return delay if delay <= within and self.budget.spend() else None
+
+    def slow_delay(self, before: int) -> float:
+        """Return the seconds to wait where the budget pays for nothing; `before`: how often that was so before."""
+        return min(_LONGEST_GAP, SLOW_GAP * 2.0 ** min(before, 10)) * (0.5 + self._random())
 
     def on_success(self) -> None:
         """A request was answered as it should be."""

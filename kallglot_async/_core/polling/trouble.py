@@ -2,39 +2,33 @@
 
 Time ends a wait, and not a number of attempts. What passes (`api.meaning`) is looked at again until the id's deadline,
 as long as this client has ever had an answer of the API: at first as the retry budget pays for it, and once that is
-empty at a slow pace, of `SLOW_GAP` to `LONGEST_GAP` seconds for each id, one id of all at a time
-(`RetryBudget.next_look`). A client that never had an answer may be talking to nobody: it sends one request at a
-time for all its waits, and its attempts, or `STRANGER` seconds where something on the way answers for the API, end
-every one of them.
+empty at a slow pace (`RetryPolicy.slow_delay`), one id of all at a time (`RetryBudget.next_look`). A client that never
+had an answer may be talking to nobody: it sends one request at a time for all its waits, and its attempts, or
+`STRANGER` seconds where something on the way answers for the API, end every one of them.
 
 A 404 is doubted: an id that was seen or created here is some replica's to catch up with, for `LAGGING` seconds; any
 other may have been created elsewhere a moment ago, and is looked at once more after `UNSEEN` seconds. A 401 or 403
-ends a call at once where nothing was accepted before; else it is a suspicion until another id's answer confirms it.
+ends a call at once where nothing was accepted before; else once the next answer to another id is the same.
 
 Pure: no clock (`now` is an argument), no randomness of its own, no I/O.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import Enum, auto
 from math import inf
-from typing import NamedTuple
 
 import msgspec
 
 from kallglot_async import errors
-from kallglot_async._core.api.meaning import Whom, has_passing_status, meaning_of
+from kallglot_async._core.api.meaning import Suspicion, has_passing_status, meaning_of
 from kallglot_async._core.api.operation import Operation
-from kallglot_async._core.limit.retry import RetryPolicy
+from kallglot_async._core.limit.retry import STRANGER, RetryPolicy
 from kallglot_async._core.polling.pending import Entry, Trouble
 from kallglot_async.models import Analysis
 
-__all__ = ["End", "Patience", "Probe", "Suspect", "Verdict", "stranded_at"]
+__all__ = ["End", "Patience", "Probe", "Verdict", "stranded_at"]
 
-SLOW_GAP = 10.0  # seconds, on average, until an id is looked at again that the budget does not pay for; then twice, ...
-LONGEST_GAP = 60.0  # ... as far as this
-STRANGER = 30.0  # seconds for which a gateway's "not now" is believed before the API itself was ever heard
 LAGGING = 10.0  # seconds after the first 404 in which it only means "not visible here yet"
 FIRST_GAP = 0.5  # seconds until an id that is not visible yet is looked at again; then twice that, ...
 UNSEEN = 2.0  # seconds
@@ -47,7 +41,6 @@ class End(Enum):
     NOTHING = auto()  # the id is looked at again
     ID = auto()
     CALL = auto()
-    SUSPECT = auto()  # the call, if the next answer to another id is the same; else the id
     UNREACHED = auto()  # every call of a client that has never had an answer
     TIME = auto()  # its deadline is over too, so that it ends as a timeout
 
@@ -69,27 +62,18 @@ class Probe(msgspec.Struct, gc=False):
     next_at: float = -inf  # when the next request may go
 
 
-class Suspect(NamedTuple):
-    """An id whose 401 or 403 may be its own, or everybody's."""
-
-    entry: Entry
-    error: errors.RequestError
-
-
 class Patience:
     """Decides after each failed poll of one call.
 
     Args:
         policy: When the budget pays for another request.
-        random: Uniform in [0, 1).
     """
 
-    __slots__ = ("_policy", "_random", "suspect")
+    __slots__ = ("_policy", "suspicion")
 
-    def __init__(self, policy: RetryPolicy, random: Callable[[], float]) -> None:
+    def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
-        self._random = random
-        self.suspect: Suspect | None = None  # whose refusal the next answer to another id decides about
+        self.suspicion = Suspicion()
 
     def next_look(
         self,
@@ -127,21 +111,11 @@ class Patience:
             trouble.held += verdict.is_held
             return verdict
         if isinstance(error, errors.NotFoundError):
+            self.suspicion.on_accepted()
             return _while_it_may_lag(entry, trouble, now, is_known=is_own or entry.last_status is not None)
         if isinstance(error, errors.TransportError) and not self._policy.budget.is_reached:
             return Verdict(End.UNREACHED)  # TLS, or a proxy that says no
-        if meaning.whom is Whom.KEY and is_accepted and self.suspect is None:
-            self.suspect = Suspect(entry, error)
-            return Verdict(End.SUSPECT)
-        return Verdict(End.CALL if meaning.whom in {Whom.KEY, Whom.ACCOUNT} else End.ID)
-
-    def take_suspect(self, entry: Entry | None = None) -> Suspect | None:
-        """Return who was under suspicion (only if it is this one), from now on no more: it ends with its own error."""
-        suspect = self.suspect
-        if suspect is None or (entry is not None and entry is not suspect.entry):
-            return None
-        self.suspect = None
-        return suspect
+        return Verdict(End.CALL if self.suspicion.on_failure(error, was_accepted=is_accepted) else End.ID)
 
     def _before_any_answer(
         self, probe: Probe, operation: Operation[Analysis], error: errors.RequestError, now: float
@@ -163,8 +137,7 @@ class Patience:
         delay = self._policy.next_delay(operation, error, failures, is_patient=True)
         if delay is not None:
             return Verdict(End.NOTHING, delay)
-        slow = min(LONGEST_GAP, SLOW_GAP * 2.0 ** min(held, 10)) * (0.5 + self._random())
-        return Verdict(End.NOTHING, slow, is_held=True)
+        return Verdict(End.NOTHING, self._policy.slow_delay(held), is_held=True)
 
 
 def _while_it_may_lag(entry: Entry, trouble: Trouble, now: float, *, is_known: bool) -> Verdict:

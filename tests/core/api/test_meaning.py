@@ -3,7 +3,15 @@
 import pytest
 
 from kallglot_async import errors
-from kallglot_async._core.api.meaning import Meaning, Whom, Whose, has_passing_status, is_still_running, meaning_of
+from kallglot_async._core.api.meaning import (
+    Meaning,
+    Suspicion,
+    Whom,
+    Whose,
+    has_passing_status,
+    is_still_running,
+    meaning_of,
+)
 
 
 def strange(kind, status):
@@ -84,3 +92,36 @@ def test_an_answer_without_a_body_says_running_by_its_status():
     assert [is_still_running(empty(status)) for status in (200, 202, 204, 205)] == [False, True, True, False]
     assert not is_still_running(errors.ResponseBodyError("x", status=202))
     assert not is_still_running(errors.ServerError("x", status=503))
+
+
+class TestSuspicion:
+    DENIED = errors.PermissionDeniedError("x", status=403)
+
+    def test_the_first_refusal_ends_everything_where_nothing_was_accepted(self):
+        assert Suspicion().on_failure(self.DENIED, was_accepted=False)
+
+    def test_else_the_second_in_a_row_does(self):
+        suspicion = Suspicion()
+        assert [suspicion.on_failure(self.DENIED, was_accepted=True) for _ in range(3)] == [False, True, True]
+
+    def test_an_accepted_request_in_between_clears_it(self):
+        suspicion = Suspicion()
+        suspicion.on_failure(self.DENIED, was_accepted=True)
+        suspicion.on_accepted()
+        assert not suspicion.on_failure(self.DENIED, was_accepted=True)
+
+    def test_another_answer_of_the_api_clears_it_and_a_gateways_does_not(self):
+        for error, clears in (
+            (errors.NotFoundError("x", status=404), True),
+            (errors.ServerError("x", status=503), False),
+        ):
+            suspicion = Suspicion()
+            suspicion.on_failure(self.DENIED, was_accepted=True)
+            assert not suspicion.on_failure(error, was_accepted=True)
+            assert suspicion.on_failure(self.DENIED, was_accepted=True) is not clears
+
+    def test_missing_credits_are_everybodys_at_once(self):
+        assert Suspicion().on_failure(errors.InsufficientCreditsError("x", status=402), was_accepted=True)
+
+    def test_a_gateways_refusal_is_nobodys(self):
+        assert not Suspicion().on_failure(strange(errors.PermissionDeniedError, 403), was_accepted=False)

@@ -22,7 +22,7 @@ class Call:
     def __init__(self, *, retries=50, is_stranger=False, random=0.5):
         self.budget = RetryBudget(retries)
         self.budget.is_reached = not is_stranger
-        self.patience = Patience(RetryPolicy(3, self.budget, lambda: random), lambda: random)
+        self.patience = Patience(RetryPolicy(3, self.budget, lambda: random))
         self.probe = Probe()
 
     def fails(self, it, error, now, *, is_own=False, is_accepted=True):
@@ -111,20 +111,18 @@ class TestBeforeAnyAnswer:
 class TestRefusals:
     @pytest.mark.parametrize("status", [401, 403])
     def test_a_key_is_under_suspicion_until_another_id_hears_the_same(self, status):
-        call, first, second = Call(), entry("ana_1"), entry("ana_2")
-        assert call.fails(first, refusal(status), 1.0).end is End.SUSPECT
-        assert call.fails(second, refusal(status), 2.0).end is End.CALL
-        suspect = call.patience.take_suspect()
-        assert suspect is not None
-        assert suspect.entry is first
-        assert call.patience.take_suspect() is None
+        call = Call()
+        assert [call.fails(entry(f"ana_{n}"), refusal(status), 1.0).end for n in range(2)] == [End.ID, End.CALL]
 
-    def test_a_suspect_is_taken_by_its_entry_too(self):
-        """As its deadline ends it; nobody else's does."""
-        call, first = Call(), entry("ana_1")
-        call.fails(first, refusal(403), 1.0)
-        assert call.patience.take_suspect(entry("ana_2")) is None
-        assert call.patience.take_suspect(first).entry is first
+    def test_an_answer_in_between_clears_the_key(self):
+        """A 404 of the API's own is one too; a gateway's page is not."""
+        call = Call()
+        ends = [call.fails(entry(), refusal(status), 1.0).end for status in (403, 404, 403, 422, 401)]
+        assert ends == [End.ID, End.NOTHING, End.ID, End.ID, End.ID]
+        call.patience.suspicion.on_accepted()
+        assert call.fails(entry(), refusal(403), 1.0).end is End.ID
+        assert call.fails(entry(), GATEWAY, 1.0).end is End.NOTHING
+        assert call.fails(entry(), refusal(403), 1.0).end is End.CALL
 
     def test_before_anything_was_accepted_there_is_no_doubt(self):
         assert Call().fails(entry(), refusal(401), 1.0, is_accepted=False).end is End.CALL
