@@ -12,7 +12,7 @@ Both take an inbox, or a function of an event, sync or async. What is answered, 
     401  no signature that fits, or one that is too old or too new
     404  another path than the one that was set (`WebhookApp`)
     405  not a POST
-    408  the body was not there within 10 s
+    408  the body was not there within 10 s (aiohttp then keeps the connection for its own `lingering_time`, 10 s more)
     413  larger than `max_body`, as the head says or as is found out while reading
     415  a body with a `Content-Encoding`: what is signed are the bytes themselves
     500  the function or `seen` raised: the event counts as never seen, and Kallglot sends it again

@@ -3,10 +3,13 @@
 import asyncio
 import contextlib
 import gzip
+import inspect
 import json
 import logging
+import shutil
 import subprocess
 import sys
+import textwrap
 import zlib
 from pathlib import Path
 
@@ -14,12 +17,13 @@ import aiohttp
 import fastapi
 import httpx
 import pytest
+import redis.asyncio
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from kallglot_async import ConfigurationError, WebhookInbox
+from kallglot_async import ConfigurationError, WebhookInbox, receivers
 from kallglot_async.receivers import WebhookApp, aiohttp_handler
 from kallglot_async.webhooks import SIGNATURE_HEADER, sign
 
@@ -520,6 +524,84 @@ async def test_a_stalled_body_ends_after_ten_seconds(parts):
     assert loop.time() - began == pytest.approx(10.0, abs=0.1)
     assert (sent[0]["status"], events) == (408, [])
     assert (await converse(app, request_of(body), headers=headers_of(body)))[0]["status"] == 200
+
+
+# The shared memory in Redis
+
+
+async def stand_in(reader, writer):
+    """Serve what the example asks of Redis; `SET` with `NX` and `EX`, and `DEL`."""
+    kept = stand_in.kept
+    while line := await reader.readline():
+        words = []
+        for _ in range(int(line[1:])):
+            size = int((await reader.readline())[1:])
+            words.append((await reader.readexactly(size + 2))[:-2])
+        match words:
+            case [b"SET", key, _, b"EX", _, b"NX"] | [b"SET", key, _, b"NX", b"EX", _]:
+                writer.write(b"$-1\r\n" if key in kept else b"+OK\r\n")
+                kept.add(key)
+            case [b"DEL", key]:
+                writer.write(b":%d\r\n" % (key in kept))
+                kept.discard(key)
+            case _:
+                writer.write(b"+OK\r\n")
+    writer.close()
+
+
+@contextlib.asynccontextmanager
+async def redis_stand_in(directory):
+    stand_in.kept = set()
+    server = await asyncio.start_server(stand_in, "127.0.0.1", 0)
+    async with server:
+        yield {"port": server.sockets[0].getsockname()[1]}
+
+
+@contextlib.asynccontextmanager
+async def redis_server(directory):
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    if program is None:
+        pytest.skip("there is no redis-server here")
+    socket = str(directory / "redis.sock")
+    options = ["--port", "0", "--unixsocket", socket, "--save", "", "--dir", str(directory)]
+    server = await asyncio.create_subprocess_exec(program, *options, stdout=asyncio.subprocess.PIPE)
+    try:
+        async with asyncio.timeout(20):
+            while b"ready to accept connections" not in (await server.stdout.readline()).lower():
+                assert server.returncode is None
+        yield {"unix_socket_path": socket}
+    finally:
+        server.terminate()
+        await server.communicate()
+
+
+@pytest.mark.parametrize("server", [redis_stand_in, redis_server], ids=["stand-in", "redis-server"])
+async def test_the_example_shares_events_by_redis(server, tmp_path):
+    """The code in the docstring, with the client of the `redis` package, as two workers have it."""
+    documented = inspect.cleandoc(receivers.__doc__)
+    code = documented[documented.index("    class Seen:") : documented.index("    WebhookApp(handle, secret, seen=")]
+    async with server(tmp_path) as where, redis.asyncio.Redis(**where) as client:
+        names = {"redis": client}
+        exec(textwrap.dedent(code), names)  # noqa: S102  # the documentation's own text
+        handled, is_down = [], True
+
+        def handle(event):
+            if is_down:
+                raise RuntimeError("no")
+            handled.append(event.id)
+
+        body = body_of()
+        one, other = (WebhookApp(handle, SECRET, clock=now, seen=names["Seen"]()) for _ in range(2))
+
+        async def deliver(app):
+            start, end = await converse(app, request_of(body), headers=headers_of(body))
+            return start["status"], end["body"]
+
+        assert await deliver(one) == (500, b"Not handled")
+        is_down = False
+        assert await deliver(other) == (200, b"Accepted")
+        assert await deliver(one) == (200, b"Accepted before")
+        assert handled == ["evt_1"]
 
 
 # Inside of frameworks
