@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeAlias, TypeVar
 
-import anyio
 import msgspec
 
 from kallglot_async._core.api.signing import Secrets, check_tolerance, read_secrets
@@ -15,13 +14,15 @@ from kallglot_async._waiting.inbox import RecentKeys, WebhookInbox
 from kallglot_async.errors import ConfigurationError, WebhookError, WebhookPayloadError
 from kallglot_async.webhooks import Event, construct_event
 
-__all__ = ["BODY_TIMEOUT", "MAX_BODY", "NOT_FOUND", "TOO_SLOW", "Reception", "Reply", "SeenEvents", "Target"]
+__all__ = ["MAX_BODY", "NOT_FOUND", "Reception", "Reply", "SeenEvents", "Target"]
+
+T = TypeVar("T")
 
 Target: TypeAlias = WebhookInbox | Callable[[Event], object]
 """Where events go: an inbox, or a function that is called with each; what it returns is awaited if it can be."""
 
 MAX_BODY = 2**20  # bytes; an analysis of a long call with all its segments has a tenth of that
-BODY_TIMEOUT = 10.0  # seconds; the sender waits 30 for the answer
+_BODY_TIMEOUT = 10.0  # seconds; the sender waits 30 for the answer
 
 _TO_DISCARD = 5.0  # seconds for a shared memory to forget an event that was not handled
 _REMEMBERED = 100_000  # event ids; retries of one event are spread over two days
@@ -54,7 +55,7 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 NOT_FOUND = Reply(404, "Not found")
-TOO_SLOW = Reply(408, "Too slow")
+_TOO_SLOW = Reply(408, "Too slow")
 _ACCEPTED = Reply(200, "Accepted")
 _KNOWN = Reply(200, "Accepted before")
 _NO_EVENT = Reply(400, "Not an event")
@@ -121,6 +122,14 @@ class Reception:
         """Return the answer where that many bytes are too many."""
         return _TOO_LARGE if size > self._max_body else None
 
+    async def body(self, reading: Awaitable[T]) -> T | Reply:
+        """Return what reading the body gives, or the answer to one that takes too long."""
+        import anyio  # here, as all of this loads without an event loop
+
+        with anyio.move_on_after(_BODY_TIMEOUT):
+            return await reading
+        return _TOO_SLOW
+
     async def receive(self, body: bytes, header: str | bytes | None) -> Reply:
         """Return the answer to a whole body, having handed the event over if it is genuine and new.
 
@@ -167,6 +176,8 @@ class Reception:
         """Let no process take an event for handled that is not."""
         if self._shared is None:
             return
+        import anyio
+
         try:
             with anyio.fail_after(_TO_DISCARD, shield=True):
                 await self._shared.discard(event.id)

@@ -6,13 +6,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-import anyio
-
 from kallglot_async._core.api.signing import SIGNATURE_HEADER, TOLERANCE, Secrets
 from kallglot_async.receivers._reception import (
-    BODY_TIMEOUT,
     MAX_BODY,
-    TOO_SLOW,
     Reception,
     Reply,
     SeenEvents,
@@ -70,9 +66,7 @@ async def _answer(reception: Reception, request: web.Request) -> Reply:
     refusal = reception.refuse_head(request.method, headers.get("Content-Length"), headers.get("Content-Encoding"))
     if refusal is not None:
         return refusal
-    body: bytes | Reply = TOO_SLOW
-    with anyio.move_on_after(BODY_TIMEOUT):
-        body = await _read(reception, request)
+    body = await reception.body(_read(reception, request))
     if isinstance(body, Reply):
         return body
     signatures = headers.getall(SIGNATURE_HEADER, [])

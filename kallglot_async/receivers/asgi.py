@@ -7,14 +7,10 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TypeAlias
 
-import anyio
-
 from kallglot_async._core.api.signing import SIGNATURE_HEADER, TOLERANCE, Secrets
 from kallglot_async.receivers._reception import (
-    BODY_TIMEOUT,
     MAX_BODY,
     NOT_FOUND,
-    TOO_SLOW,
     Reception,
     Reply,
     SeenEvents,
@@ -94,9 +90,7 @@ class WebhookApp:
         refusal = self._reception.refuse_head(str(scope["method"]), length, encoding)
         if refusal is not None:
             return refusal
-        body: bytes | Reply | None = TOO_SLOW
-        with anyio.move_on_after(BODY_TIMEOUT):
-            body = await self._read(receive)
+        body = await self._reception.body(self._read(receive))
         if not isinstance(body, bytes):
             return body
         # Sent twice it makes one header with two `t`, which is refused.
