@@ -126,6 +126,7 @@ class TestAiohttp:
             for number in (1, 2):
                 before = len(polls(emulator))
                 created = await client.analyses.create(f"sess_{number}", analyses=["summary"], webhook_url=hook)
+                await asyncio.sleep(10.0)  # the caller comes a little later, and is kept for 25 s at most
                 async with browser.get(f"/analyses/{created.id}") as response:
                     assert response.status == 200
                     assert (await response.json())["status"] == "complete"
