@@ -628,7 +628,7 @@ async def test_it_can_be_a_route_or_a_mount(framework):
 
 ROUTES = """
 from {module} import {framework}
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from kallglot_async import WebhookInbox
 from kallglot_async.receivers import WebhookApp
 
@@ -637,6 +637,8 @@ app = {framework}()
 app.routes.append(Route("/webhooks/kallglot", WebhookApp(inbox, SECRET)))
 app.mount("/webhooks", WebhookApp(lambda event: print(event.id), [SECRET], path="/kallglot"))
 other = {framework}(routes=[Route("/webhooks/kallglot", WebhookApp(inbox, SECRET))])
+app.router.routes.append(Route("/webhooks/other", WebhookApp(inbox, SECRET)))
+mounted = {framework}(routes=[Mount("/webhooks", WebhookApp(inbox, SECRET, path="/kallglot"))])
 """
 
 
