@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from kallglot_async.errors import ConfigurationError
 
 __all__ = [
-    "check_callback", "check_count", "check_seconds", "check_text", "check_texts", "check_timeout",
-    "is_finite", "shown",
+    "check_callback", "check_count", "check_plain_callback", "check_seconds", "check_text", "check_texts",
+    "check_timeout", "is_finite", "shown",
 ]  # fmt: skip
 
 
@@ -75,6 +76,20 @@ def check_callback(name: str, value: object) -> None:
         raise ConfigurationError(f"{name} is a function, not {type(value).__name__}")
 
 
+def check_plain_callback(name: str, value: object) -> None:
+    """Raise where a callback that nobody awaits is no function, or a coroutine function.
+
+    Raises:
+        ConfigurationError: It cannot be called, or would never run.
+    """
+    check_callback(name, value)
+    if inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(getattr(value, "__call__", None)):  # noqa: B004
+        raise ConfigurationError(
+            f"{name} is a plain function, not a coroutine function: nobody awaits it; let it put what it is told "
+            "into a queue, or start a task"
+        )
+
+
 def check_texts(name: str, values: Sequence[str]) -> list[str]:
     """Return texts, one at least, each of which `check_text` accepts.
 
@@ -84,6 +99,8 @@ def check_texts(name: str, values: Sequence[str]) -> list[str]:
     # A text is a sequence of texts, too: "summary" would ask for seven components of one letter.
     if isinstance(values, str | bytes):
         raise ConfigurationError(f"{name} is a list of names, not one text: write {name}=[{shown(values)}]")
+    if isinstance(values, Set):  # its order differs from process to process, and with it the body that a key stands for
+        values = sorted(values, key=str)
     try:
         texts = [check_text(name, value) for value in values]
     except TypeError:

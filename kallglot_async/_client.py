@@ -5,28 +5,28 @@ from __future__ import annotations
 import os
 import random as _random
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 
 import aiohttp
 
-from kallglot_async._checks import check_callback
+from kallglot_async import _clock
+from kallglot_async._checks import check_callback, check_plain_callback
 from kallglot_async._config import AS_CLIENT, AsClient, ClientConfig, Secret, resolve_config
+from kallglot_async._core.api.analyses import check_request
 from kallglot_async._core.api.ids import check_session_id
-from kallglot_async._core.limit.retry import RetryBudget
-from kallglot_async._core.polling.hazard import PollModel
 from kallglot_async._core.polling.schedule import PollSchedule
 from kallglot_async._events import Observer, OnEvent
+from kallglot_async._waiting.batch import OnOutcome
 from kallglot_async._waiting.call import OnProgress, WaitCall
-from kallglot_async._waiting.claims import Claims
 from kallglot_async._waiting.inbox import WebhookInbox
+from kallglot_async._waiting.shared import Shared
 from kallglot_async._waiting.source import Ids, IdSource
-from kallglot_async._waiting.waits import Waits
+from kallglot_async._waiting.waits import MAX_READY, Waits
 from kallglot_async._wire.limiter import RateLimiter, limiter_of
 from kallglot_async._wire.pipeline import Pipeline
-from kallglot_async._wire.pool import SessionPool, pool_of
+from kallglot_async._wire.pool import pool_of
 from kallglot_async.errors import ConfigurationError, RequestError
 from kallglot_async.models import (
     Analysis,
@@ -41,6 +41,7 @@ from kallglot_async.models import (
 from kallglot_async.resources.analyses import Analyses
 
 if TYPE_CHECKING:
+    from kallglot_async._waiting.analyze_many import OnCreated
     from kallglot_async.resources.recordings import Recordings
     from kallglot_async.resources.sessions import Sessions
     from kallglot_async.webhooks import Event
@@ -126,15 +127,15 @@ class KallglotClient:
             connect_timeout=connect_timeout,
             trust_env=trust_env,
         )
-        check_callback("on_event", on_event)
+        check_plain_callback("on_event", on_event)
         if not callable(random):
             raise ConfigurationError(f"random is a function without arguments, not {type(random).__name__}")
         has_inbox = inbox is not None
         inbox = WebhookInbox() if inbox is None else inbox  # `settle` needs one in any case
-        shared = _Shared(pool_of(config, session), random, Observer(on_event), inbox, has_inbox)
+        shared = Shared(pool_of(config, session), random, Observer(on_event), inbox, has_inbox)
         self._assemble(config, shared, limiter_of(rate_limit))
 
-    def _assemble(self, config: ClientConfig, shared: _Shared, limiter: RateLimiter) -> None:
+    def _assemble(self, config: ClientConfig, shared: Shared, limiter: RateLimiter) -> None:
         self._config, self._shared, self._limiter, self._pool = config, shared, limiter, shared.pool
         self._is_view = False  # a view closes nothing: the client whose connections it uses does
         self._pipeline = Pipeline(config, shared.pool, limiter, shared.random, shared.observer, shared.budget)
@@ -193,7 +194,7 @@ class KallglotClient:
         max_in_flight: int | None = None,
         schedule: PollSchedule | None = None,
         on_progress: OnProgress | None = None,
-        on_outcome: Callable[[Outcome], object] | None = None,
+        on_outcome: OnOutcome | None = None,
     ) -> Outcomes:
         """Wait until all analyses have settled, and return what became of each.
 
@@ -209,15 +210,15 @@ class KallglotClient:
                 is returned, the rest with `WaitTimeoutError`.
             max_in_flight: Requests at once; default: the client's.
             schedule: How polls follow each other. Default: learned from earlier analyses.
-            on_progress: Called with a snapshot whenever a poll has ended, with an answer or without one.
-            on_outcome: Called with each outcome the moment it is known.
+            on_progress: Called with a snapshot whenever a poll has ended, with an answer or without one. A plain
+                function; if it raises, that is logged and it is not called again.
+            on_outcome: Called with each outcome as it is known, one at a time; a coroutine function is awaited, and
+                polling pauses where it is 1,000 outcomes behind. What it raises ends the call.
 
         Returns:
-            One outcome for each distinct id, in the order of the input.
+            One outcome for each distinct id, in the order of the input. An impossible id has an `InvalidIdError`.
 
         Raises:
-            InvalidIdError: A collection holds an impossible id; nothing was sent. An impossible id from a
-                lazy source becomes an outcome instead.
             IdSourceError: The iterable raised; the outcomes so far are on the error.
         """
         check_callback("on_outcome", on_outcome)
@@ -271,6 +272,7 @@ class KallglotClient:
             KallglotError: See `analyses.create` and `wait`.
         """
         options = self._waits.options(timeout, None, 1, schedule, from_add=True)  # refused before anything is paid for
+        check_request("analyze", request)
         created = await self.analyses.create(session_id, idempotency_key=idempotency_key, **request)
         outcomes = await self._waits.collect(IdSource([created.id], remember=True), options)
         if isinstance(error := outcomes[0].error, RequestError):
@@ -287,7 +289,9 @@ class KallglotClient:
         total_timeout: float | None = None,
         max_in_flight: int | None = None,
         schedule: PollSchedule | None = None,
-        on_outcome: Callable[[Outcome], object] | None = None,
+        on_outcome: OnOutcome | None = None,
+        on_created: OnCreated | None = None,
+        on_progress: OnProgress | None = None,
         **request: Unpack[AnalysisRequestA],
     ) -> Outcomes: ...
     @overload
@@ -300,7 +304,9 @@ class KallglotClient:
         total_timeout: float | None = None,
         max_in_flight: int | None = None,
         schedule: PollSchedule | None = None,
-        on_outcome: Callable[[Outcome], object] | None = None,
+        on_outcome: OnOutcome | None = None,
+        on_created: OnCreated | None = None,
+        on_progress: OnProgress | None = None,
         **request: Unpack[AnalysisRequestB],
     ) -> Outcomes: ...
     async def analyze_many(
@@ -312,7 +318,9 @@ class KallglotClient:
         total_timeout: float | None = None,
         max_in_flight: int | None = None,
         schedule: PollSchedule | None = None,
-        on_outcome: Callable[[Outcome], object] | None = None,
+        on_outcome: OnOutcome | None = None,
+        on_created: OnCreated | None = None,
+        on_progress: OnProgress | None = None,
         **request: Any,
     ) -> Outcomes:
         """Request the analyses of many sessions and wait for all, under one rate limit.
@@ -330,28 +338,36 @@ class KallglotClient:
             total_timeout: Seconds for the whole call; None (the default) for ever.
             max_in_flight: Requests at once; default: the client's.
             schedule: How polls follow each other. Default: learned from earlier analyses.
-            on_outcome: Called with each outcome the moment it is known; what it raises ends the call.
+            on_outcome: Called with each outcome the moment it is known, one at a time; a coroutine function is awaited,
+                and what it has not taken counts as under way. What it raises ends the call.
+            on_created: Called with a session's id and its analysis as it was accepted, before that is polled; as for
+                `on_outcome`. Whoever keeps the id can wait for it again, whatever happens to this process.
+            on_progress: Called with a snapshot whenever a poll has ended. A plain function; if it raises, that is
+                logged and it is not called again.
             request: What is asked for of each session, as in `analyses.create`.
 
         Returns:
-            One outcome for each distinct session, in the order of the input; its `id` is the session's. Where an
+            One outcome for each distinct session, in the order of the input; its `id` is the session's. What is no id
+            of a session has an `InvalidIdError`. Where an
             analysis was created but not waited for to its end, the error's `id` names it.
 
         Raises:
             ConfigurationError: The request cannot be made like that; nothing was sent.
-            InvalidIdError: A collection holds what is no id of a session; nothing was sent.
             IdSourceError: The iterable raised; the outcomes so far are on the error.
         """
         from kallglot_async._waiting.analyze_many import AnalyzeCall, orders
         from kallglot_async._waiting.batch import Batch
 
         check_callback("on_outcome", on_outcome)
+        check_callback("on_created", on_created)
+        check_request("analyze_many", request)
         order = orders(request, batch)
-        options = self._waits.options(timeout, total_timeout, max_in_flight, schedule)
+        options = self._waits.options(timeout, total_timeout, max_in_flight, schedule, on_progress=on_progress)
         source = IdSource(session_ids, remember=True, check=check_session_id)
         sessions = Batch(self._pipeline, source, on_outcome, noun="sessions")
         patience = None if timeout is None or self._config.timeout is None else max(timeout, self._config.timeout)
-        return await AnalyzeCall(sessions, self._waits, order=order, timeout=patience).run(options)
+        call = AnalyzeCall(sessions, self._waits, order=order, timeout=patience, on_created=on_created)
+        return await call.run(options)
 
     def as_completed(
         self,
@@ -362,6 +378,7 @@ class KallglotClient:
         max_in_flight: int | None = None,
         schedule: PollSchedule | None = None,
         on_progress: OnProgress | None = None,
+        max_ready: int = MAX_READY,
     ) -> WaitCall:
         """Wait for many analyses and get each outcome as it settles, in bounded memory.
 
@@ -372,8 +389,21 @@ class KallglotClient:
         Like `wait_many`; ids are pulled as outcomes are taken, so a source of millions is fine. A repetition
         is the same wait while its id is pending, and from a lazy source a new wait after that. Leaving the
         block ends everything that is still running. Enter and leave it in the same task.
+
+        Args:
+            ids: As for `wait_many`; an impossible id has an `InvalidIdError` as its outcome.
+            timeout: As for `wait_many`.
+            total_timeout: As for `wait_many`.
+            max_in_flight: As for `wait_many`.
+            schedule: As for `wait_many`.
+            on_progress: As for `wait_many`.
+            max_ready: Outcomes that may lie undelivered: with so many, polling stops until one is taken, so that a
+                slow sink is not run away from, and a crash repeats no more than that. Last looks are sent all the
+                same. Default 1,000.
         """
-        options = self._waits.options(timeout, total_timeout, max_in_flight, schedule, on_progress=on_progress)
+        options = self._waits.options(
+            timeout, total_timeout, max_in_flight, schedule, on_progress=on_progress, max_ready=max_ready
+        )
         return self._waits.start(IdSource(ids, remember=False), options)
 
     # -- views, events, figures, lifetime
@@ -453,6 +483,7 @@ class KallglotClient:
             await self._pool.aclose()
 
     async def __aenter__(self) -> Self:
+        _clock.running_loop()
         return self
 
     async def __aexit__(
@@ -492,6 +523,7 @@ async def wait_many(
             on_progress=on_progress,
             on_outcome=on_outcome,
         )
+<<<<<<< HEAD
 
 
 @dataclass(slots=True)
@@ -513,3 +545,5 @@ class _Shared:
         if key not in self.hubs:
             self.hubs[key] = Claims(self.model, self.random, self.inbox, has_inbox=self.has_inbox)
         return self.hubs[key]
+=======
+>>>>>>> main

@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable
 from weakref import WeakKeyDictionary, ref
 
-__all__ = ["call_at", "now"]
+from kallglot_async.errors import ConfigurationError
+
+__all__ = ["call_at", "now", "running_loop"]
 
 # A loop fires timers that are due within its clock's resolution. Fired that early, a sleeper would find that
 # its moment has not come and ask again, without end where the clock stands still meanwhile, as virtual ones do.
@@ -34,6 +36,21 @@ def now() -> float:
         _latest = ref(loop)
         _latest_shift = _shift.setdefault(loop, time.monotonic() - loop.time())
     return loop.time() + _latest_shift
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Return the event loop that runs in this thread.
+
+    Raises:
+        ConfigurationError: There is none: the caller runs on another library's loop, such as trio's.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError(
+            "there is no asyncio event loop here: kallglot_async runs on asyncio and not on trio; start the program "
+            "with asyncio.run, or with anyio.run on its asyncio backend"
+        ) from None
 
 
 def call_at(moment: float, callback: Callable[..., object], *args: object) -> asyncio.TimerHandle:

@@ -6,7 +6,8 @@
 
 Every request that a client's records tell of is a client span, named like `GET /analysis/{id}`, below whatever span
 its caller was in; polls of a shared wait are below the span of the wait that sends them. Names are those of the
-semantic conventions for HTTP clients.
+semantic conventions for HTTP clients. A request for audio ends with the last byte of it, and has `server.address`,
+`server.port` and `url.full` (without its query, which may be a credential); one to a storage is named `GET` alone.
 Metrics have no ids among their attributes. Do not instrument aiohttp as well: every request would be there twice.
 
 Metrics: `http.client.request.duration` (s), `kallglot.client.polls`, `kallglot.client.throttled`, and
@@ -45,7 +46,7 @@ class OpenTelemetry:
     Args:
         tracer_provider: Default: the global one.
         meter_provider: Default: the global one.
-        base_url: The client's, for `server.address` and `server.port`, which the records do not tell.
+        base_url: The client's, for `server.address` and `server.port`, which only the records of audio tell.
     """
 
     def __init__(
@@ -87,8 +88,12 @@ class OpenTelemetry:
             self._waits.record(event.elapsed, {} if event.error is None else {"error.type": event.error})
 
     def _on_response(self, event: ResponseEvent) -> None:
-        template = _template(event.path)
-        shared: Attributes = {"http.request.method": event.method, "url.template": template, **self._server}
+        template = None if _is_elsewhere(event) else _template(event.path)
+        shared: Attributes = {"http.request.method": event.method, **self._server}
+        if event.url is not None:
+            shared |= _server(event.url)
+        if template is not None:
+            shared["url.template"] = template
         if event.status is not None:
             shared["http.response.status_code"] = event.status
         if (kind := _error_type(event)) is not None:
@@ -97,7 +102,7 @@ class OpenTelemetry:
         # The end alone tells all of it. Pairing it with its beginning would need a key that the records do not have:
         # two requests for one id may be on their way at once.
         span = self._tracer.start_span(
-            f"{event.method} {template}",
+            event.method if template is None else f"{event.method} {template}",
             kind=SpanKind.CLIENT,
             attributes=shared | _of_span(event),
             start_time=_nanoseconds(event.at - event.elapsed),
@@ -112,6 +117,8 @@ def _of_span(event: ResponseEvent) -> Attributes:
     """Return what would split a metric into too many series."""
     # Ids of requests and counts of attempts: with them, a metric would have a series for each request.
     attributes: Attributes = {"kallglot.operation": event.operation}
+    if event.url is not None:
+        attributes["url.full"] = event.url
     if event.attempt > 1:
         attributes["http.request.resend_count"] = event.attempt - 1
     if event.request_id is not None:
@@ -124,6 +131,11 @@ def _error_type(event: ResponseEvent) -> str | None:
     if event.status is not None and event.status >= 400:
         return str(event.status)
     return event.error
+
+
+def _is_elsewhere(event: ResponseEvent) -> bool:
+    """Whether the request went to a storage, whose paths are of no form that we know."""
+    return event.url is not None and event.path.startswith("/")
 
 
 def _template(path: str) -> str:

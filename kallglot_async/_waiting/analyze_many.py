@@ -10,7 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -18,6 +18,7 @@ from msgspec import structs
 
 from kallglot_async import _clock, errors
 from kallglot_async._alarm import Alarm
+from kallglot_async._checks import check_text
 from kallglot_async._core.api.analyses import create_analysis
 from kallglot_async._core.api.operation import Operation
 from kallglot_async._core.limit.ticket import Urgency
@@ -26,11 +27,12 @@ from kallglot_async._waiting.claims import WaitOptions
 from kallglot_async._waiting.endings import timed_out
 from kallglot_async._waiting.source import IdSource, not_attempted
 from kallglot_async._waiting.waits import Waits
-from kallglot_async.models import Analysis, Outcome, Outcomes
+from kallglot_async.models import Analysis, Outcome, Outcomes, Progress
 
-__all__ = ["AnalyzeCall", "Order", "orders"]
+__all__ = ["AnalyzeCall", "OnCreated", "Order", "orders"]
 
 Order = Callable[[str], Operation[Analysis]]  # session id to request, its idempotency key included
+OnCreated: TypeAlias = Callable[[str, Analysis], object]
 
 _OPEN_FOR = 45.0  # seconds of the rate that may be under way at once: `python -m benchmarks.constants _OPEN_FOR`
 _LEAST_OPEN, _MOST_OPEN = 10, 5_000
@@ -52,6 +54,8 @@ def orders(request: dict[str, Any], batch: str | None) -> Order:
         key = str(uuid.uuid4()) if batch is None else f"{batch}:{session}"
         return create_analysis(session, idempotency_key=key, **request)
 
+    if batch is not None:
+        check_text("batch", batch)
     order("sess_any")  # a batch is checked before its first request
     return order
 
@@ -64,15 +68,30 @@ class AnalyzeCall:
         waits: How analyses are created and waited for.
         order: Makes the request for one session.
         timeout: Seconds for one request with its retries; None for ever.
+        on_created: Called with a session's id and its analysis before that is polled, and awaited where it is a
+            coroutine function; what it raises ends the call.
     """
 
-    __slots__ = ("_asked", "_batch", "_open", "_order", "_room", "_session_of", "_timeout", "_turn", "_waits")
+    __slots__ = (
+        "_asked", "_batch", "_not_created", "_on_created", "_open", "_order", "_room", "_session_of", "_timeout",
+        "_turn", "_waits",
+    )  # fmt: skip
 
-    def __init__(self, batch: Batch, waits: Waits, *, order: Order, timeout: float | None) -> None:
+    def __init__(
+        self,
+        batch: Batch,
+        waits: Waits,
+        *,
+        order: Order,
+        timeout: float | None,
+        on_created: OnCreated | None = None,
+    ) -> None:
         self._batch = batch
         self._waits = waits
         self._order = order
         self._timeout = timeout
+        self._on_created = on_created
+        self._not_created = 0  # sessions whose request has failed
         self._asked: dict[str, str] = {}  # sessions whose request is in flight, and its idempotency key
         self._session_of: dict[str, str] = {}  # by analysis, while it is waited for
         self._open = 0
@@ -85,6 +104,13 @@ class AnalyzeCall:
         Raises:
             IdSourceError: The iterable of sessions raised; the outcomes are on the error.
         """
+        if (on_progress := options.on_progress) is not None:
+
+            def report(of_waits: Progress) -> None:
+                failed = of_waits.failed + self._not_created
+                on_progress(structs.replace(of_waits, total=self._batch.total, failed=failed))
+
+            options = structs.replace(options, on_progress=report)
         created, arrived = anyio.create_memory_object_stream[str](float("inf"))
 
         async def wait() -> None:
@@ -97,7 +123,7 @@ class AnalyzeCall:
         created_for = {session: id for id, session in self._session_of.items()}
         for session in self._batch.ids:
             if session not in self._batch.found:
-                self._batch.keep(Outcome(id=session, error=self._unfinished(session, created_for.get(session))))
+                await self._batch.keep(Outcome(id=session, error=self._unfinished(session, created_for.get(session))))
         return self._batch.outcomes()
 
     # -- requests
@@ -111,10 +137,13 @@ class AnalyzeCall:
                     create = partial(self._waits.create, operation, timeout=self._timeout, is_patient=True)
                     analysis = await self._batch.send(session, Urgency.DIRECT, create)
                 except errors.KallglotError as failure:
+                    self._not_created += 1
+                    await self._batch.keep(Outcome(id=session, error=failure))
                     self._close_one()
-                    self._batch.keep(Outcome(id=session, error=failure))
                 else:
                     self._session_of[analysis.id] = session
+                    if self._on_created is not None:
+                        await self._batch.tell(self._on_created, session, analysis)
                     created.send_nowait(analysis.id)
                 self._asked.pop(session)
 
@@ -147,9 +176,9 @@ class AnalyzeCall:
                     error.id = outcome.id  # paid for: it can be waited for again
                 if isinstance(error, errors.NotAttemptedError) and error.reason is not None:
                     self._batch.end(error.reason)
-                self._close_one()
                 session = self._session_of.pop(outcome.id, outcome.id)
-                self._batch.keep(structs.replace(outcome, id=session))
+                await self._batch.keep(structs.replace(outcome, id=session))
+                self._close_one()  # last: who is slow to take outcomes is not asked for more
 
     def _unfinished(self, session: str, id: str | None) -> errors.KallglotError:
         """Say what became of a session that has no outcome when the call is over; `id`: the analysis created for it."""

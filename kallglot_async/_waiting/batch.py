@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any, TypeAlias, TypeVar
 
 import anyio
 
-from kallglot_async import errors
+from kallglot_async import _clock, errors
 from kallglot_async._checks import shown
 from kallglot_async._core.api.meaning import Suspicion
 from kallglot_async._core.limit.ticket import Ticket, Urgency
@@ -31,13 +32,14 @@ class Batch:
     Args:
         pipeline: How requests are sent.
         source: The ids.
-        on_outcome: Called with each outcome the moment it is known; what it raises ends the call.
+        on_outcome: Called with each outcome the moment it is known, and awaited where it is a coroutine function;
+            what it raises ends the call.
         noun: What the ids are of, for messages.
     """
 
     __slots__ = (
-        "_callback_error", "_group", "_noun", "_on_outcome", "_pipeline", "_puller", "_source", "_suspicion", "found",
-        "lane", "reason",
+        "_callback_error", "_group", "_noun", "_on_outcome", "_pipeline", "_puller", "_source", "_suspicion",
+        "_telling", "found", "lane", "reason",
     )  # fmt: skip
 
     def __init__(
@@ -53,7 +55,13 @@ class Batch:
         self._on_outcome = on_outcome
         self._noun = noun
         self._group = anyio.create_task_group()
+        self._telling = anyio.Lock(fast_acquire=True)
         self._callback_error: BaseException | None = None
+
+    @property
+    def total(self) -> int | None:
+        """How many ids there are, where that is known."""
+        return self._source.total
 
     @property
     def ids(self) -> list[str]:
@@ -67,6 +75,8 @@ class Batch:
         meanwhile: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Run so many workers to their end; or until what is done `meanwhile` is done, which ends them."""
+        _clock.running_loop()
+        self.lane.enter()
         async with aclosing(self._puller), self._group as group:
             for _ in range(min(workers, self._source.total or workers)):
                 group.start_soon(work)
@@ -78,9 +88,9 @@ class Batch:
         """Return the next id to send a request for; None once there are no more. One worker at a time."""
         while (item := await self._puller.next()) is not None:
             if isinstance(item, errors.InvalidIdError):
-                self.keep(Outcome(id=item.id, error=item))
+                await self.keep(Outcome(id=item.id, error=item))
             elif self.reason is not None:
-                self.keep(Outcome(id=item, error=not_attempted(item, self.reason)))
+                await self.keep(Outcome(id=item, error=not_attempted(item, self.reason)))
             else:
                 return item
         return None
@@ -120,13 +130,28 @@ class Batch:
             self.reason = reason
             self._puller.stop()
 
-    def keep(self, outcome: Outcome) -> None:
+    async def keep(self, outcome: Outcome) -> None:
         """Note what became of an id, and tell."""
         self.found[outcome.id] = outcome
-        if self._on_outcome is not None and self._callback_error is None:
+        if self._on_outcome is not None:
+            await self.tell(self._on_outcome, outcome)
+
+    async def tell(self, callback: Callable[..., object], *facts: object) -> None:
+        """Call back, one call after another, and await what is returned where it can be awaited.
+
+        What the callback raises ends the batch, and is raised from `outcomes`.
+        """
+        async with self._telling:
+            if self._callback_error is not None:
+                return
             try:
-                self._on_outcome(outcome)
+                told = callback(*facts)
+                if inspect.isawaitable(told):
+                    await told
             except (Exception, asyncio.CancelledError) as error:
+                task = asyncio.current_task()
+                if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                    raise  # the batch itself is cancelled
                 self._callback_error = error  # the caller's own, so it is raised as it is, not inside a group
                 self._group.cancel_scope.cancel()
 

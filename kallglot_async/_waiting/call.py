@@ -67,6 +67,7 @@ class WaitCall:
             on_over=self._abandon,
             on_answer=self._report_progress,
             on_time=self._watch.ring,
+            count_ready=lambda: len(self._ready),
         )
         self._followed: dict[str, float] = {}  # ids that another call polls, and when we joined it
         self._follow_deadlines: deque[tuple[float, str]] = deque()
@@ -85,11 +86,14 @@ class WaitCall:
     async def __aenter__(self) -> Self:
         if self._is_entered:
             raise errors.ConfigurationError("this wait was entered before: call as_completed again for another one")
+        self.loop = _clock.running_loop()
+        self._hub.enter(self.loop)
+        self._pipeline.lane("analysis").enter()
         self._is_entered = True
         if self._options.total_timeout is not None:
             self._poller.ends_at = _clock.now() + self._options.total_timeout
         await self._group.__aenter__()
-        self._poller.start()
+        self._poller.start_worker()
         self._watch.ring()
         if (self._source.total or _AT_ONCE) < _AT_ONCE:
             await self._feed()
@@ -128,6 +132,7 @@ class WaitCall:
                 raise StopAsyncIteration
             await self._delivery.sleep_until()
         self._room.ring()
+        self._poller.on_delivered()
         return self._ready.popleft()
 
     def progress(self) -> Progress:
@@ -255,7 +260,7 @@ class WaitCall:
         if isinstance(outcome.error, errors.WaitTimeoutError):
             self._hub.release(outcome.id, self, known)  # this call's time is over; others may have more
         else:
-            self._hub.settle(outcome)
+            self._hub.settle(outcome, self)
         self._deliver(outcome)
 
     def _deliver(self, outcome: Outcome) -> None:

@@ -18,7 +18,8 @@ from kallglot_async._core.polling.schedule import PollSchedule
 from kallglot_async._core.polling.trouble import Probe
 from kallglot_async._core.polling.trust import InboxTrust
 from kallglot_async._waiting.inbox import WebhookInbox
-from kallglot_async.errors import RequestError
+from kallglot_async._wire.limiter import OTHER_LOOP
+from kallglot_async.errors import ConfigurationError, RequestError
 from kallglot_async.models import Analysis, Outcome, Progress
 
 __all__ = ["Claimant", "Claims", "WaitOptions"]
@@ -36,7 +37,11 @@ class WaitOptions(msgspec.Struct, frozen=True, kw_only=True):
         schedule: How polls follow each other.
         on_progress: Called with a snapshot whenever a request has ended or an id followed elsewhere has its outcome.
         from_add: Whether `timeout` counts from the call, not from the first poll.
+<<<<<<< HEAD
         heeds_inbox: Whether polls are slow while webhooks are heard.
+=======
+        max_ready: Outcomes that may lie undelivered before polling pauses.
+>>>>>>> main
     """
 
     timeout: float | None
@@ -45,11 +50,17 @@ class WaitOptions(msgspec.Struct, frozen=True, kw_only=True):
     schedule: PollSchedule
     on_progress: Callable[[Progress], object] | None = None
     from_add: bool = False
+<<<<<<< HEAD
     heeds_inbox: bool = False
+=======
+    max_ready: int = 1_000
+>>>>>>> main
 
 
 class Claimant(Protocol):
     """A wait call, as other calls of the same client see it."""
+
+    loop: asyncio.AbstractEventLoop
 
     def own(self, id: str, known: Entry | None) -> None:
         """Poll the id from now on; `known`: what the call that polled it until now has seen."""
@@ -144,9 +155,14 @@ class Claims:
         found = self._created.get(id)
         return None if found is None or found[1] is None else found[0] + found[1] - _clock.now()
 
-    def claim(self, id: str, call: Claimant) -> bool:
-        """Make `call` the one that polls the id; False where another does, which `call` then follows."""
-        loop = asyncio.get_running_loop()
+    def enter(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Serve the waits of this event loop from now on.
+
+        Raises:
+            ConfigurationError: Another loop, which runs, has waits here.
+        """
+        if loop is self._loop and self._process == os.getpid():
+            return
         is_gone = self._loop is not None and self._loop.is_closed()
         if is_gone or self._process != os.getpid():  # those waits were the closed loop's, or the parent's of a fork
             self.model.pending -= len(self._owners)
@@ -154,8 +170,21 @@ class Claims:
             self._followers.clear()
             self.prober = None
             self._waiting.clear()
+        elif self._owners and self._loop is not None and self._loop.is_running():
+            raise ConfigurationError(OTHER_LOOP)
         self._loop, self._process = loop, os.getpid()
-        if id in self._owners:
+
+    def claim(self, id: str, call: Claimant) -> bool:
+        """Make `call` the one that polls the id; False where another does, which `call` then follows.
+
+        Raises:
+            ConfigurationError: Another loop, which runs, has waits here.
+        """
+        self.enter(call.loop)
+        owner = self._owners.get(id)
+        if owner is not None and owner.loop is not call.loop:
+            self._followers.pop(id, None)  # of a loop that stands still, with the one that they follow
+        elif owner is not None:
             self._followers.setdefault(id, []).append(call)
             return False
         self._inbox.listen(self._on_announced)
@@ -186,8 +215,10 @@ class Claims:
         """Return the call that polls the id."""
         return self._owners.get(id)
 
-    def settle(self, outcome: Outcome) -> None:
+    def settle(self, outcome: Outcome, call: Claimant) -> None:
         """The owner has an outcome that holds for everybody."""
+        if self._owners.get(outcome.id) is not call:
+            return
         self._disown(outcome.id)
         for call in self._followers.pop(outcome.id, ()):
             call.on_shared_outcome(outcome)

@@ -52,6 +52,7 @@ class Poller:
         on_over: Called where the call is over for all that is left of it, with what makes each id's error.
         on_answer: Called after every answer or failure.
         on_time: Called whenever `next_end` may have moved.
+        count_ready: Returns how many outcomes the caller has not taken yet.
     """
 
     def __init__(
@@ -65,18 +66,22 @@ class Poller:
         on_over: Callable[[Callable[[str], errors.KallglotError]], None],
         on_answer: Callable[[], None],
         on_time: Callable[[], None],
+        count_ready: Callable[[], int],
     ) -> None:
         self._hub = hub
         self._pipeline = pipeline
         self._lane = pipeline.lane("analysis")
         self._group = group
-        self._timeout = options.timeout
-        self._max_in_flight = options.max_in_flight
+        self._options = options
         self._on_end = on_end
         self._on_over = on_over
         self._on_answer = on_answer
         self._on_time = on_time
+<<<<<<< HEAD
         self._trust = hub.trust if options.heeds_inbox else None
+=======
+        self._count_ready = count_ready
+>>>>>>> main
         self._queue = PollQueue(
             hub.model,
             schedule=options.schedule,
@@ -94,10 +99,6 @@ class Poller:
         self.entries: dict[str, Entry] = {}
         self.ends_at = math.inf  # nothing is polled after this moment, on the library's clock
         self.requests = 0
-
-    def start(self) -> None:
-        """Start the first worker."""
-        self._start_worker()
 
     def stop(self) -> None:
         """There is nothing more to come: workers end once they have nothing in flight."""
@@ -132,6 +133,11 @@ class Poller:
             self._queue.on_announced(entry, _clock.now())
             self._due.ring()
 
+    def on_delivered(self) -> None:
+        """The caller has taken an outcome."""
+        if self._is_ahead_of_caller:
+            self._due.ring()
+
     def discard(self, id: str) -> Entry | None:
         """Poll an id no more; returns what is known of it, or None where it was not polled here."""
         entry = self.entries.pop(id, None)
@@ -157,7 +163,8 @@ class Poller:
 
     # -- workers
 
-    def _start_worker(self) -> None:
+    def start_worker(self) -> None:
+        """Start one more worker; the call starts the first, and each that is busy the next."""
         self._workers += 1
         self._idle += 1
         self._group.start_soon(self._work)
@@ -169,8 +176,8 @@ class Poller:
             if job is None:
                 return
             self._idle -= 1
-            if not self._idle and len(self._queue) > self._in_flight and self._workers < self._max_in_flight:
-                self._start_worker()
+            if not self._idle and len(self._queue) > self._in_flight and self._workers < self._options.max_in_flight:
+                self.start_worker()
             await self._poll(*job)
             self._idle += 1
 
@@ -179,6 +186,9 @@ class Poller:
         while not self.is_stopped:
             now = _clock.now()
             if not self._pipeline.budget.is_reached and (at := self._next_probe()) > now:
+                await self._due.sleep_until(at)
+                continue
+            if self._is_ahead_of_caller and (at := self._last_look_at()) > now:
                 await self._due.sleep_until(at)
                 continue
             supply = self._lane.supply(now)
@@ -207,6 +217,15 @@ class Poller:
             return math.inf  # its end wakes us
         return self._hub.next_probe(self) if len(self._queue) else -math.inf
 
+    @property
+    def _is_ahead_of_caller(self) -> bool:
+        """Whether what is undelivered, and what is in flight, is as much as the caller wants to have before it."""
+        return self._count_ready() + self._in_flight >= self._options.max_ready
+
+    def _last_look_at(self) -> float:
+        deadline = self._queue.next_deadline()
+        return math.inf if deadline is None else deadline - self._queue.lead
+
     def _look_again_at(self, now: float, slot: Slot | None, supply: Supply) -> float:
         """When to look again at a poll that is not due: other calls of the client may have changed that by then.
 
@@ -220,11 +239,8 @@ class Poller:
 
     async def _queue_for_slot(self, urgency: Urgency) -> Ticket | None:
         """Wait in line; None where a last look falls due meanwhile, which may go ahead of the pace."""
-        deadline = self._queue.next_deadline()
-        if urgency is Urgency.AHEAD or deadline is None:
-            return await self._lane.acquire(urgency)
-        patience = max(_RE_ASK, deadline - self._queue.lead - _clock.now())
-        with anyio.move_on_after(patience):
+        last_look_at = math.inf if urgency is Urgency.AHEAD else self._last_look_at()
+        with anyio.move_on_after(max(_RE_ASK, last_look_at - _clock.now())):
             return await self._lane.acquire(urgency)
         return None
 
@@ -325,7 +341,8 @@ class Poller:
         """Report every id whose time is over, and return the moment at which to come back for the next."""
         while (entry := self._queue.pop_expired(now)) is not None:
             self._end(entry, error=timed_out(entry.id, entry))
-        next_at = math.inf if self._timeout is None else now + self._timeout  # others' refusals come unannounced
+        timeout = self._options.timeout
+        next_at = math.inf if timeout is None else now + timeout  # others' refusals come unannounced
         if pause := self._lane.paused_for(now):
             next_at = min(next_at, self._give_up_on_paused(now, pause))
         if (deadline := self._queue.next_deadline()) is None:
@@ -354,7 +371,7 @@ class Poller:
         while (entry := self._queue.pop_hopeless(now + pause)) is not None:
             self._end(entry, error=timed_out(entry.id, entry, retry_after=pause))
         next_at, paused_at = math.inf, self._lane.gate.paused_at
-        if self._timeout is None or now + pause <= paused_at + self._timeout:
+        if self._options.timeout is None or now + pause <= paused_at + self._options.timeout:
             return next_at
         for entry in list(self.entries.values()):
             if (at := stranded_at(entry, paused_at, now + pause)) is not None and at > now:

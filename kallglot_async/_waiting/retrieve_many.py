@@ -40,7 +40,7 @@ class RetrieveCall:
                 if id is None:
                     return
                 ticket = await self._batch.lane.acquire(Urgency.AHEAD)
-            self._batch.keep(await self._fetch(id, ticket))
+            await self._batch.keep(await self._fetch(id, ticket))
 
     async def _fetch(self, id: str, ticket: Ticket) -> Outcome:
         operation, started = retrieve_analysis(id), _clock.now()

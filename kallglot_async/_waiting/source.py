@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Iterable, Iterator, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import anyio
 import anyio.lowlevel
@@ -29,8 +29,8 @@ Ids: TypeAlias = Iterable[str] | AsyncIterable[str]
 class IdSource:
     """The ids of one batch, each given once.
 
-    A collection is checked at once, before any I/O, and its `total` is known. Anything else is pulled one by
-    one as there is room for more; something in it that is no id is given as the `InvalidIdError` it stands for.
+    Of a collection the `total` is known. Anything else is pulled one by one as there is room for more. Something that
+    is no id is given as the `InvalidIdError` it stands for, wherever it comes from.
 
     Args:
         ids: Any iterable or asynchronous iterable of analysis ids.
@@ -39,7 +39,6 @@ class IdSource:
         check: Raises `InvalidIdError` for what is no id of the kind that is meant.
 
     Raises:
-        InvalidIdError: A collection holds something that is not the id of an analysis.
         ConfigurationError: It is one text, or nothing that can be iterated.
     """
 
@@ -51,15 +50,13 @@ class IdSource:
             raise ConfigurationError(f"ids is one text, {shown(ids)}: pass a list of ids, or use wait()")
         if not isinstance(ids, Iterable | AsyncIterable):
             raise ConfigurationError(f"ids is not iterable but {type(ids).__name__}: pass a list of ids")
-        self._ids = ids
-        self._order: dict[str, None] | None = {} if remember else None
+        self._ids: Iterable[Any] | AsyncIterable[str] = ids
+        self._order: dict[str, str | InvalidIdError] | None = {} if remember else None
         self.total: int | None = None
         if isinstance(ids, Collection):
-            for place, id in enumerate(ids):
-                if (error := self._problem(id)) is not None:
-                    raise InvalidIdError(f"ids[{place}]: {error.message}", id=error.id)
-            self._ids = self._order = dict.fromkeys(ids)
-            self.total = len(self._order)
+            named = {item if isinstance(item, str) else item.id: item for item in map(self._checked, ids)}
+            self._ids, self._order = named.values(), named
+            self.total = len(named)
 
     @property
     def is_async(self) -> bool:
@@ -91,20 +88,20 @@ class IdSource:
         if self.total is not None:
             yield id
             return
-        item = self._problem(id) or id
+        item = self._checked(id)
         if self._order is not None:
             name = item if isinstance(item, str) else item.id
             if name in self._order:
                 return
-            self._order[name] = None
+            self._order[name] = item
         yield item
 
-    def _problem(self, id: object) -> InvalidIdError | None:
+    def _checked(self, id: str) -> str | InvalidIdError:
         try:
             self._check(id)
         except InvalidIdError as error:
             return error.with_traceback(None)
-        return None
+        return id
 
 
 class Puller:

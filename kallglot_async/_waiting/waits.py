@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
 
 from kallglot_async import errors
-from kallglot_async._checks import check_count, check_timeout
+from kallglot_async._checks import check_count, check_plain_callback, check_timeout
 from kallglot_async._core.api.operation import Operation
 from kallglot_async._core.limit.ticket import Ticket
 from kallglot_async._core.polling.schedule import PollSchedule
+from kallglot_async._waiting.batch import OnOutcome
 from kallglot_async._waiting.call import OnProgress, WaitCall
 from kallglot_async._waiting.claims import Claims, WaitOptions
 from kallglot_async._waiting.source import IdSource
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Analysis, Outcome, Outcomes
 
-__all__ = ["Waits"]
+__all__ = ["MAX_READY", "Waits"]
+
+MAX_READY = 1_000  # outcomes that lie undelivered before a wait stops to take slots
 
 
 class Waits:
@@ -43,6 +46,7 @@ class Waits:
         *,
         on_progress: OnProgress | None = None,
         from_add: bool = False,
+        max_ready: int = MAX_READY,
     ) -> WaitOptions:
         """Return how a call waits.
 
@@ -52,6 +56,7 @@ class Waits:
         in_flight = self._max_in_flight if max_in_flight is None else max_in_flight
         if schedule is not None and not isinstance(schedule, PollSchedule):
             raise errors.ConfigurationError(f"schedule is a PollSchedule, not {type(schedule).__name__}")
+        check_plain_callback("on_progress", on_progress)
         return WaitOptions(
             timeout=check_timeout("timeout", timeout),
             total_timeout=check_timeout("total_timeout", total_timeout),
@@ -59,7 +64,11 @@ class Waits:
             schedule=schedule if schedule is not None else PollSchedule.learned(),
             on_progress=on_progress,
             from_add=from_add,
+<<<<<<< HEAD
             heeds_inbox=schedule is None,
+=======
+            max_ready=check_count("max_ready", max_ready),
+>>>>>>> main
         )
 
     def start(self, source: IdSource, options: WaitOptions) -> WaitCall:
@@ -79,10 +88,10 @@ class Waits:
         self._hub.on_created(created, server_now=self._pipeline.server_now())
         return created
 
-    async def collect(
-        self, source: IdSource, options: WaitOptions, on_outcome: Callable[[Outcome], object] | None = None
-    ) -> Outcomes:
+    async def collect(self, source: IdSource, options: WaitOptions, on_outcome: OnOutcome | None = None) -> Outcomes:
         """Run a wait call to its end and return all outcomes in the order of the input.
+
+        What an `on_outcome` that is a coroutine function returns is awaited before the next outcome is taken.
 
         Raises:
             IdSourceError: The source raised; the outcomes so far are on the error.
@@ -93,7 +102,9 @@ class Waits:
                 async for outcome in finished:
                     found.setdefault(outcome.id, outcome)
                     if on_outcome is not None:
-                        on_outcome(outcome)
+                        told = on_outcome(outcome)
+                        if inspect.isawaitable(told):
+                            await told
         except errors.IdSourceError as error:
             error.outcomes = source.in_order(found)
             raise

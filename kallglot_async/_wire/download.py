@@ -1,42 +1,43 @@
 """One download: the pipeline's way for a body that is too large to hold, and may go on after a lost connection.
 
 Requests to the API take a slot of the limiter each and report their answers to it, as those of the pipeline
-do. Requests to a pre-signed link carry no key and are none of the limiter's business.
+do. Requests to a pre-signed link carry no key and are none of the limiter's business. What an attempt brought is
+kept, for the next one and by the sink also for the next process; how long to go on, `Patience` says.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import time
 from collections.abc import Callable
 
 import anyio
 
-from kallglot_async import errors
+from kallglot_async import _clock, errors
 from kallglot_async._config import ClientConfig
-from kallglot_async._core.api.answers import interpret
+from kallglot_async._core.api.answers import interpret, safe_request_id
 from kallglot_async._core.api.audio_link import Location, audio_location, moved_location
+from kallglot_async._core.api.kept_part import encode_part, usable_part
 from kallglot_async._core.api.operation import Operation, Response
+from kallglot_async._core.api.patience import Patience
 from kallglot_async._core.api.recordings import retrieve_recording
-from kallglot_async._core.api.resuming import DOWNLOAD, Transfer
+from kallglot_async._core.api.resuming import DOWNLOAD, Transfer, size_of
+from kallglot_async._core.api.storage import is_expired_link, storage_refusal
 from kallglot_async._core.limit.ticket import Ticket
 from kallglot_async._wire.pipeline import Pipeline
+from kallglot_async._wire.record import RequestRecord
 from kallglot_async._wire.sink import Sink
 from kallglot_async._wire.stream import AnswerStream
-from kallglot_async.models import Download, Recording
+from kallglot_async.models import Download, Recording, ThrottledEvent
 
 __all__ = ["DownloadCall", "OnBytes"]
 
 OnBytes = Callable[[int, int | None], object]
 
-_log = logging.getLogger("kallglot_async.download")
 _OPERATION = Operation(name=DOWNLOAD, method="GET", path="", group="recordings", decode=bytes)
 _SILENCE = 60.0  # seconds without a byte that end an attempt, for a client that was asked to wait for ever
 _LARGEST_REFUSAL = 65_536  # bytes that are read of an answer that is no success
-# How storages refuse a link that has expired: it is asked for anew.
-_EXPIRED = frozenset({400, 401, 403, 404, 410})
 
 
 class DownloadCall:
@@ -72,7 +73,7 @@ class DownloadCall:
         self._on_bytes = on_bytes
         self._lane = pipeline.lane(_OPERATION.group)
         self._transfer = Transfer(max_bytes)
-        self._history: list[str] = []
+        self._patience = Patience(config.max_attempts, pipeline.luck)
         self._is_link_fresh = False
         self._deadline = math.inf
 
@@ -110,31 +111,52 @@ class DownloadCall:
         )
 
     async def _fetch(self) -> None:
+        await self._look_for_kept()
         location: Location | None = None
         while True:
             location = location or await self._locate()
             ticket = await self._acquire() if location.is_api else None
             try:
                 await self._attempt(location, ticket)
-            except errors.RateLimitedError as refused:
+            except _ThrottledError as throttled:
                 # Waited out, and not counted: the limiter holds the next slot back until the pause is over.
-                if not location.is_api or (refused.retry_after or 0.0) > self._left():
-                    raise self._told(refused) from None
+                if (throttled.refusal.retry_after or 0.0) > self._left():
+                    raise self._told(throttled.refusal) from None
             except errors.RequestError as error:
                 if self._is_expired(location, error):
                     location = None
                     continue
-                self._history.append(str(error))
-                failures = len(self._history)
-                delay = self._pipeline.policy.next_delay(_OPERATION, error, failures, within=self._left())
-                if delay is None:
-                    raise self._told(error) from None
-                _log.debug("%s failed, next attempt in %.2f s: %s", DOWNLOAD, delay, error)
-                await anyio.sleep(delay)
+                await self._pause(error)
             else:
                 self._pipeline.policy.on_success()
                 return
             self._is_link_fresh = False
+
+    async def _look_for_kept(self) -> None:
+        """Go on with what an earlier download left, or remove it."""
+        if (kept := self._sink.kept) is None:
+            return
+        record, size = kept
+        part = usable_part(record, size, recording=self._id, format=self._format)
+        if part is None:
+            await self._sink.begin(None)
+        else:
+            self._transfer.on_kept(part, size)
+
+    async def _pause(self, error: errors.RequestError) -> None:
+        """Sleep until the next attempt, or raise what ended the last one."""
+        policy, left = self._pipeline.policy, self._left()
+        attempt = len(self._patience.history) + 1
+        delay = self._patience.next_delay(
+            error,
+            has_advanced=self._transfer.has_advanced(),
+            within=left,
+            otherwise=lambda failures: policy.next_delay(_OPERATION, error, failures, within=left),
+        )
+        if delay is None:
+            raise self._told(error) from None
+        self._pipeline.on_retry(_OPERATION, error, attempt, delay)
+        await anyio.sleep(delay)
 
     async def _locate(self) -> Location:
         """Return where the audio is, which may take a retrieve."""
@@ -145,23 +167,43 @@ class DownloadCall:
                 retrieve_recording(self._id), timeout=None if math.isinf(left) else max(left, 0.001)
             )
             self._is_link_fresh = True
+        self._transfer.expected = size_of(recording, self._format)
         return audio_location(recording, base_url=self._config.base_url, format=self._format)
 
     def _is_expired(self, location: Location, error: errors.RequestError) -> bool:
         """Whether a link that is not of this moment was refused, so that a new one is worth a request."""
-        is_refused = isinstance(error, errors.APIError) and error.status in _EXPIRED
-        return is_refused and not location.is_api and not self._is_link_fresh
+        return is_expired_link(error) and not location.is_api and not self._is_link_fresh
 
     async def _acquire(self) -> Ticket:
         return await self._pipeline.acquire(self._lane, _OPERATION, self._left())
 
     async def _attempt(self, location: Location, ticket: Ticket | None) -> None:
-        moved = await self._ask(location, ticket)
-        if moved is not None:
-            await self._ask(moved, None)
+        moved: Location | None = location
+        while moved is not None:  # twice at most: `moved_location` follows no third
+            moved, ticket = await self._ask(moved, ticket), None
 
     async def _ask(self, location: Location, ticket: Ticket | None) -> Location | None:
         """Send one request and take what comes; return where it leads if it was redirected."""
+        record = RequestRecord(
+            self._pipeline.observer,
+            operation=DOWNLOAD,
+            method="GET",
+            path=location.path(self._config.base_url),
+            attempt=len(self._patience.history) + 1,
+            url=location.shown,
+        )
+        try:
+            with record:
+                return await self._send(location, ticket, record)
+        except errors.RateLimitedError as refused:
+            if not location.is_api:
+                raise
+            self._pipeline.observer.emit(
+                ThrottledEvent, operation=DOWNLOAD, group=_OPERATION.group, pause=self._lane.paused_for(_clock.now())
+            )
+            raise _ThrottledError(refused) from None
+
+    async def _send(self, location: Location, ticket: Ticket | None, record: RequestRecord) -> Location | None:
         config = self._config
         try:
             async with self._pipeline.pool.stream(
@@ -171,9 +213,11 @@ class DownloadCall:
                 ranges=self._transfer.next_ranges(),
                 idle=config.timeout or _SILENCE,
             ) as answer:
+                head = Response(answer.status, answer.headers, b"")
+                record.status, record.request_id = answer.status, safe_request_id(head, config.api_key)
                 if ticket is not None:
                     # The limiter is told by the head: the body may take minutes, and says nothing of the limit.
-                    self._pipeline.report(self._lane, ticket, Response(answer.status, answer.headers, b""), time.time())
+                    self._pipeline.report(self._lane, ticket, head, time.time())
                     ticket = None
                 if 300 <= answer.status < 400:
                     target = answer.headers.get("Location", "")
@@ -195,7 +239,8 @@ class DownloadCall:
         if not 200 <= answer.status < 300:
             await self._refuse(location, answer)
         if not transfer.on_head(answer.status, answer.headers):
-            await self._sink.rewind()
+            part = transfer.kept_part(self._id, self._format)
+            await self._sink.begin(None if part is None else encode_part(part))
         while await self._pass_on(answer):
             if self._on_bytes is not None:
                 self._on_bytes(transfer.received, transfer.total)
@@ -214,24 +259,22 @@ class DownloadCall:
         if location.is_api:
             response = Response(status, answer.headers, await _beginning_of(answer))
             interpret(_OPERATION, response, key=self._config.api_key, wall_now=time.time())
-        # Not the API's own words: what a storage says of a link may quote it.
-        kind: type[errors.APIError] = errors.APIError
-        what = f"the storage answered {status}"
-        if status >= 500:
-            kind, what = errors.ServerError, f"the storage failed with {status}"
-        elif status in {404, 410}:
-            kind, what = errors.NotFoundError, "the audio is not there any more"
-        elif status in {401, 403}:
-            kind, what = errors.PermissionDeniedError, "the storage does not accept the link to the audio"
-        raise kind(what, operation=DOWNLOAD, status=status)
+        raise storage_refusal(status, answer.headers, operation=DOWNLOAD, wall_now=time.time())
 
     def _left(self) -> float:
         return self._deadline - asyncio.get_running_loop().time()
 
     def _told(self, error: errors.RequestError) -> errors.RequestError:
-        error.attempts = len(self._history)
-        error.history = tuple(self._history)
+        error.attempts = len(self._patience.history)
+        error.history = tuple(self._patience.history)
         return error
+
+
+class _ThrottledError(Exception):
+    """The API refused for rate. On its own, as a storage refuses with the same class and has no limiter."""
+
+    def __init__(self, refusal: errors.RateLimitedError) -> None:
+        self.refusal = refusal
 
 
 async def _beginning_of(answer: AnswerStream) -> bytes:

@@ -23,7 +23,12 @@ from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async.errors import ConfigurationError, RateLimitedError
 from kallglot_async.models import RateLimit, RateLimitState
 
-__all__ = ["Lane", "RateLimiter", "limiter_of"]
+__all__ = ["OTHER_LOOP", "Lane", "RateLimiter", "limiter_of"]
+
+OTHER_LOOP = (
+    "another event loop, in another thread, is using this client or limiter at this moment, and neither can serve two: "
+    "give each thread a client and a RateLimiter of its own"
+)
 
 
 class _Place:
@@ -96,9 +101,7 @@ class Lane:
 
     def try_acquire(self, urgency: Urgency) -> Ticket | None:
         """Take the right to send one request if it is free now and nobody has waited for it longer."""
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            self._enter(loop)
+        self.enter()
         for queue in self._served_before[urgency]:
             if queue and _first(queue) is not None:
                 return None
@@ -107,6 +110,16 @@ class Lane:
             return None
         self.sent += 1
         return self.gate.on_sent(now, urgency)
+
+    def enter(self) -> None:
+        """Serve the running event loop.
+
+        Raises:
+            ConfigurationError: Another one is served at this moment.
+        """
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._enter(loop)
 
     def supply(self, now: float) -> Supply:
         """Return what a scheduler may count on."""
@@ -186,6 +199,8 @@ class Lane:
             for queue in self._queues:
                 queue.clear()
             self.gate.forget_in_flight()
+        elif self._loop is not None and self._loop.is_running() and (self.gate.in_flight or self.waiting):
+            raise ConfigurationError(OTHER_LOOP)
         if self._timer is not None:
             self._timer.cancel()  # it would ring in the other loop, which may not run any more
             self._timer = None

@@ -118,6 +118,10 @@ class Pipeline:
         """Return the server's wall clock in Unix seconds, by the `Date` of its last answer."""
         return time.time() + self._server_ahead
 
+    def luck(self) -> float:
+        """Return a number for jitter, uniform in [0, 1)."""
+        return self._random()
+
     def stats(self, *, waiting_for: int) -> ClientStats:
         """Return what was done so far, over all the lanes that this client has used."""
         lanes = self._lanes.values()
@@ -154,7 +158,7 @@ class Pipeline:
         Raises:
             KallglotError: How the last attempt ended, with the history of all.
         """
-        call = _Call(operation, asyncio.get_running_loop().time(), timeout, is_patient=is_patient)
+        call = _Call(operation, _clock.running_loop().time(), timeout, is_patient=is_patient)
         try:
             async with self.deadline(timeout):
                 return await self._run(call, ticket)

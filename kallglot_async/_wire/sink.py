@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import threading
-import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -14,11 +15,11 @@ from typing import Protocol, Self
 import anyio
 
 from kallglot_async._checks import shown
+from kallglot_async._core.api.kept_part import is_worth_keeping
+from kallglot_async._wire.part_file import PartFile
 from kallglot_async.errors import ConfigurationError
 
 __all__ = ["BinaryWriter", "FileSink", "ObjectSink", "Sink", "sink_for"]
-
-_PIECE = 256 * 1024  # bytes that are written at once: a thread's price for each is then small
 
 
 class BinaryWriter(Protocol):
@@ -36,8 +37,12 @@ class Sink(Protocol):
     async def write(self, data: bytes) -> None:
         """Take one piece."""
 
-    async def rewind(self) -> None:
-        """Forget what was taken: the download begins again."""
+    @property
+    def kept(self) -> tuple[bytes, int] | None:
+        """What an earlier download left: its record, and how many bytes; None where it left nothing."""
+
+    async def begin(self, record: bytes | None) -> None:
+        """Forget what was taken: the download begins. `record` says of what, for another one to go on; else None."""
 
     async def finish(self) -> None:
         """Everything is there."""
@@ -69,48 +74,49 @@ def _is_text(to: object) -> bool:
 
 
 class FileSink:
-    """A file that is written under another name in the same directory, and gets its own once it is whole.
+    """A file that grows under another name in the same directory, and gets its own once it is whole.
 
-    Entering it checks that the file may be written; leaving it without `finish` leaves nothing behind. Pieces
-    are written in a worker thread, so that a slow disk does not stop the event loop.
+    Entering it checks that the file may be written; leaving it without `finish` keeps what came if another download
+    can go on with it, and else leaves nothing behind. Pieces are written in a worker thread, so that a slow disk does
+    not stop the event loop.
     """
 
     def __init__(self, path: Path, *, overwrite: bool) -> None:
         self.path: str | None = os.fspath(path)
         self._path = path
         self._overwrite = overwrite
-        self._part = path.with_name(f".kallglot-{uuid.uuid4().hex}.part")
-        self._buffer = bytearray()
         # Held while a thread writes: a cancelled call must not close the file under it.
         self._lock = threading.Lock()
 
+    @property
+    def kept(self) -> tuple[bytes, int] | None:
+        """What an earlier download left: its record, and how many bytes."""
+        return None if self._part.record is None else (self._part.record, self._part.size)
+
     def __enter__(self) -> Self:
-        if self._path.is_dir():
-            raise IsADirectoryError(21, "it is a directory: give the name of a file", self.path)
-        if not self._overwrite and self._path.exists():
-            raise FileExistsError(17, "it exists: pass overwrite=True to replace it", self.path)
-        self._file = open(self._part, "xb", buffering=0)  # closed by finish or discard
+        self._target, mode = _target_of(self._path, overwrite=self._overwrite)
+        self._part = PartFile(self._target, mode)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._lock:
-            self._file.close()
-            with suppress(FileNotFoundError):  # finished
-                self._part.unlink()
+            if not self._part.is_open:
+                return  # finished
+            is_kept = self._part.record is not None and self._part.size > 0
+            self._part.close(is_kept=is_kept and is_worth_keeping(error))
 
     async def write(self, data: bytes) -> None:
-        """Take one piece."""
-        self._buffer += data
-        if len(self._buffer) >= _PIECE:
-            await self._spill()
+        """Take one piece: it is there for the next process at once. While it is written, the next one grows."""
+        if data:
+            with _naming(self.path):
+                await anyio.to_thread.run_sync(self._write, data)
 
-    async def rewind(self) -> None:
+    async def begin(self, record: bytes | None) -> None:
         """Forget what was taken."""
-        self._buffer.clear()
-        self._file.seek(0)
-        self._file.truncate()
+        with _naming(self.path):
+            self._part.begin(record)
 
     async def finish(self) -> None:
         """Give the file its name.
@@ -118,37 +124,51 @@ class FileSink:
         Raises:
             FileExistsError: Somebody made one of that name meanwhile.
         """
-        await self._spill()
-        self._file.close()
-        if self._overwrite:
-            os.replace(self._part, self._path)
-        else:
-            _rename_to_new(self._part, self._path)
-
-    async def _spill(self) -> None:
-        data = bytes(self._buffer)
-        self._buffer.clear()
-        if data:
-            await anyio.to_thread.run_sync(self._write, data)
+        target, mode = _target_of(self._path, overwrite=self._overwrite)
+        if target != self._target:
+            raise FileExistsError(17, "the link leads to another place than before", self.path)
+        self._part.become(target, mode=mode, overwrite=self._overwrite)
 
     def _write(self, data: bytes) -> None:
         with self._lock:
-            if not self._file.closed:
-                _write_all(self._file, data)
+            if self._part.is_open:
+                self._part.append(data)
 
 
-def _rename_to_new(source: Path, target: Path) -> None:
-    """Rename without replacing: a link fails where the name is taken, a rename would not."""
+def _target_of(path: Path, *, overwrite: bool) -> tuple[Path, int | None]:
+    """Return the file that is written to, behind any links, and its mode if it exists.
+
+    Raises:
+        IsADirectoryError: It is a directory.
+        FileExistsError: It exists, and is not to be replaced or is nothing that can be: a FIFO, a device.
+    """
+    shown = os.fspath(path)
     try:
-        os.link(source, target)
-    except FileExistsError:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if path.is_symlink() and not overwrite:
+            raise FileExistsError(
+                17, "it is a link to nothing: pass overwrite=True to make what it names", shown
+            ) from None
+        return Path(os.path.realpath(path)), None
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(21, "it is a directory: give the name of a file", shown)
+    if not stat.S_ISREG(mode):
+        raise FileExistsError(17, "it is no regular file, and is not replaced", shown)
+    if not overwrite:
+        raise FileExistsError(17, "it exists: pass overwrite=True to replace it", shown)
+    return Path(os.path.realpath(path)), mode
+
+
+@contextmanager
+def _naming(file: object) -> Iterator[None]:
+    """Name the file in an error that does not, as that of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None and isinstance(file, str | bytes):
+            raise OSError(error.errno, error.strerror or os.strerror(error.errno), file) from error
         raise
-    except OSError:  # a file system without links
-        if target.exists():
-            raise FileExistsError(17, "it exists: pass overwrite=True to replace it", os.fspath(target)) from None
-        os.rename(source, target)
-    else:
-        source.unlink()
 
 
 class ObjectSink:
@@ -163,6 +183,11 @@ class ObjectSink:
         self._start: int | None = None
         self._is_touched = False
 
+    @property
+    def kept(self) -> tuple[bytes, int] | None:
+        """Nothing: what its owner keeps in it is not known here."""
+        return None
+
     def __enter__(self) -> Self:
         if isinstance(self._target, io.IOBase) and self._target.seekable():
             self._start = self._target.tell()
@@ -176,9 +201,10 @@ class ObjectSink:
     async def write(self, data: bytes) -> None:
         """Take one piece."""
         self._is_touched = True
-        _write_all(self._target, data)
+        with _naming(getattr(self._target, "name", None)):
+            _write_all(self._target, data)
 
-    async def rewind(self) -> None:
+    async def begin(self, record: bytes | None) -> None:
         """Go back to where it stood.
 
         Raises:

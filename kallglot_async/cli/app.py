@@ -231,7 +231,8 @@ def download(
 ) -> int:
     """Download recordings, each into a file that is named after it.
 
-    Prints one JSON line for each id: {"id", "download" or "error"}. A file appears once it is whole.
+    Prints one JSON line for each id: {"id", "download" or "error"}. A file appears once it is whole; what was
+    interrupted stays as NAME.part, and the next run goes on with it.
 
     Args:
         ids: Ids of recordings, rec_...

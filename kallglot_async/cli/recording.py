@@ -31,7 +31,8 @@ async def download(
 ) -> int:
     """Download one recording after the other, write a line for each, and return the exit code.
 
-    A cancellation (Ctrl-C) leaves the files that are whole, and nothing of the one that is not.
+    A signal (Ctrl-C, SIGTERM) leaves the files that are whole, and of the one that is not a `.part` that the next run
+    goes on with, if the server offers that.
     """
     _check_directory(to)
     failed = 0

@@ -55,9 +55,9 @@ def _forget_senseless_sizes() -> None:
 
 def run(argv: Sequence[str]) -> int:
     """Run one command and return its exit code; whatever it cannot do is one line on standard error."""
-    fill_closed()
-    _forget_senseless_sizes()
     try:
+        fill_closed()
+        _forget_senseless_sizes()
         result = app(_with_dash_as_file(argv), exit_on_error=False, print_error=False)
         if sys.stdout is not None:
             sys.stdout.flush()  # here and not at exit, where a reader that has gone would be a traceback

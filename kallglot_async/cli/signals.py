@@ -61,9 +61,13 @@ def run_until_signal(command: Coroutine[Any, Any, int]) -> int:
         with handled(end):
             return await command
 
+    running = run()
     try:
-        return asyncio.run(run())
+        return asyncio.run(running)
     except asyncio.CancelledError:
         if came:
             raise KeyboardInterrupt(came[0]) from None
         raise
+    finally:
+        running.close()  # Ctrl-C may come before either has begun
+        command.close()

@@ -31,14 +31,17 @@ class RequestEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
     Attributes:
         operation: For example `analyses.retrieve`.
         method: The HTTP method.
-        path: Below the base URL.
-        attempt: Counted from 1 for each call; a refusal (429) is not counted.
+        path: Below the base URL. That of audio in a storage is the storage's own, and begins with a slash.
+        attempt: Counted from 1 for each call; a refusal (429) is not counted. A download counts anew behind an
+            attempt that brought bytes.
+        url: For audio, the whole address without its query, which may be a credential; else None.
     """
 
     operation: str
     method: str
     path: str
     attempt: int
+    url: str | None = None
 
 
 class ResponseEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
@@ -52,7 +55,8 @@ class ResponseEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
         status: The HTTP status, or None where no answer arrived; that of the proxy where a proxy refused.
         error: The class of the error it ended with, or None; `CancelledError` where the caller gave it up.
         request_id: The server's id of the request, or None.
-        elapsed: Seconds since the request was sent.
+        elapsed: Seconds since the request was sent; for audio, to the end of its body.
+        url: As in the `RequestEvent`.
     """
 
     operation: str
@@ -63,6 +67,7 @@ class ResponseEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
     error: str | None
     request_id: str | None
     elapsed: float
+    url: str | None = None
 
 
 class RetryEvent(ClientEvent, frozen=True, kw_only=True, gc=False):

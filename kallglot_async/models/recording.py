@@ -85,7 +85,7 @@ class Download(Model, frozen=True, kw_only=True, gc=False):
         path: The file, or None where the audio went to a file object.
         bytes_written: Size of the audio.
         content_type: Its media type as the server names it.
-        resumed: How often it went on where a lost connection had stopped.
+        resumed: How often it went on where a lost connection, or an earlier download, had stopped.
         restarted: How often it had to begin again.
     """
 

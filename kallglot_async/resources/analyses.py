@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Unpack, overload
 
 from kallglot_async._checks import check_callback, check_count
 from kallglot_async._config import AS_CLIENT, Timeout, seconds_of
 from kallglot_async._core.api.analyses import create_analysis, retrieve_analysis
+from kallglot_async._waiting.batch import OnOutcome
 from kallglot_async._waiting.source import Ids, IdSource
 from kallglot_async._waiting.waits import Waits
 from kallglot_async._wire.pipeline import Pipeline
-from kallglot_async.models import Analysis, AnalysisRequestA, AnalysisRequestB, Outcome, Outcomes
+from kallglot_async.models import Analysis, AnalysisRequestA, AnalysisRequestB, Outcomes
 
 __all__ = ["Analyses"]
 
@@ -56,7 +57,7 @@ class Analyses:
         *,
         timeout: Timeout = AS_CLIENT,
         max_in_flight: int | None = None,
-        on_outcome: Callable[[Outcome], object] | None = None,
+        on_outcome: OnOutcome | None = None,
     ) -> Outcomes:
         """Fetch many analyses as they stand now, concurrently, without waiting for any to settle.
 
@@ -67,14 +68,13 @@ class Analyses:
             ids: Any iterable or asynchronous iterable. Each distinct id is fetched once.
             timeout: Seconds for each id, from the moment its first request may go. Default: the client's.
             max_in_flight: Requests at once; default: the client's.
-            on_outcome: Called with each outcome the moment it is known; what it raises ends the call.
+            on_outcome: Called with each outcome the moment it is known, one at a time; a coroutine function is awaited,
+                and so is room: no worker fetches on before its outcome was taken. What it raises ends the call.
 
         Returns:
-            One outcome for each distinct id, in the order of the input.
+            One outcome for each distinct id, in the order of the input. An impossible id has an `InvalidIdError`.
 
         Raises:
-            InvalidIdError: A collection holds an impossible id; nothing was sent. An impossible id from a
-                lazy source becomes an outcome instead.
             IdSourceError: The iterable raised; the outcomes so far are on the error.
         """
         check_callback("on_outcome", on_outcome)

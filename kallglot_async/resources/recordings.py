@@ -8,7 +8,7 @@ from contextlib import aclosing
 from functools import partial
 
 from kallglot_async import errors
-from kallglot_async._checks import check_callback, check_count, check_timeout, shown
+from kallglot_async._checks import check_count, check_plain_callback, check_timeout, shown
 from kallglot_async._config import AS_CLIENT, ClientConfig, Timeout, seconds_of
 from kallglot_async._core.api.audio_link import FORMATS
 from kallglot_async._core.api.ids import check_recording_id
@@ -62,11 +62,22 @@ class Recordings:
     ) -> Download:
         """Fetch the audio of a recording into a file or a file object, and return how that went.
 
-        The body is never held in memory. A file appears under its name once it is whole; after a failure or a
-        cancellation there is nothing. A connection that is lost counts as an attempt, of `max_attempts` in
-        all: the next one goes on where it stopped if the server offers that, and begins again if not. The key
-        is sent to the API alone: a pre-signed link, and the one redirect that leads to it, is fetched without
-        it. An expired link is asked for anew.
+        The body is never held in memory. A file appears under its name once it is whole, and whole is at least as
+        large as the recording is said to be. The key is sent to the API alone: a pre-signed link, and the redirects
+        that lead to it (one of the API's, one of the storage's), is fetched without it. An expired link is asked for
+        anew.
+
+        A connection that is lost counts as an attempt, of `max_attempts` in a row. One that brought bytes is the
+        first of a new count, and the next one takes nothing from the retry budget. That one goes on where the last
+        stopped if the server offers that (`Accept-Ranges` and a strong `ETag` or `Last-Modified`), and begins again
+        if not. A 429 or 503 with `Retry-After` is no attempt: it is waited out, up to an hour of such pauses without
+        a byte, or raised at once where it outlasts `timeout`.
+
+        What came of a file is kept after a failure or a cancellation, too, if a server offered to go on: as
+        `NAME.part`, with what it is of in `NAME.part.json` beside it (never the link). The next download of the same
+        recording to the same path, by this process or another one, goes on with it; one of anything else removes it,
+        and so does an answer that says that the recording has changed, is gone or too large. A process that is ended
+        by a signal leaves these two and nothing else. One download at a time may write to a path.
 
         Args:
             recording: The recording, or its id, which costs one request more to find out where the audio is.
@@ -75,15 +86,18 @@ class Recordings:
             format: Revision A: `mp3`, `wav` or `ogg`. Default: as it is.
             on_progress: Called after each piece with the bytes so far and, as far as known, in all. What it
                 raises ends the download.
-            overwrite: Whether an existing file is replaced.
+            overwrite: Whether an existing file is replaced, at the end and in one step. The new one has the
+                permissions of the old one, and where the path is a symbolic link, its target is replaced. Only
+                regular files are: a FIFO, a device or a directory is refused before any request.
             max_bytes: More is an error; None (the default) for any size.
             timeout: Seconds for everything. Default None: as long as bytes keep coming; an attempt that gets
                 none for as long as the client's timeout (60 s where that is None) is over.
 
         Raises:
             ConfigurationError: Before any I/O, or: the recording does not come in that format.
-            FileExistsError: There is such a file; also where somebody makes one meanwhile.
-            OSError: The file cannot be written.
+            FileExistsError: There is such a file, also where somebody makes one meanwhile; or something that is no
+                regular file; or another download to it is under way.
+            OSError: The file cannot be written; `filename` names it, also where the disk is full.
             InvalidResponseError: There is no audio (yet), or what came is none.
             ResponseTooLargeError: It is larger than `max_bytes`.
             UnexpectedRedirectError: A redirect leads where it must not, for example to an unencrypted host.
@@ -93,7 +107,7 @@ class Recordings:
         if format is not None and format not in FORMATS:
             raise ConfigurationError(f"format is one of {', '.join(FORMATS)}, not {shown(format, 40)}")
         seconds = check_timeout("timeout", timeout)
-        check_callback("on_progress", on_progress)
+        check_plain_callback("on_progress", on_progress)
         cap = None if max_bytes is None else check_count("max_bytes", max_bytes)
         with sink_for(to, overwrite=overwrite) as sink:
             call = DownloadCall(

@@ -1,6 +1,7 @@
 """Spans and metrics of a client, read with OpenTelemetry's own SDK."""
 
 import asyncio
+import io
 import subprocess
 import sys
 import time
@@ -122,6 +123,51 @@ class TestSpans:
         assert (found["server.address"], found["server.port"]) == ("api.kallglot.com", 443)
         [attributes] = bench.points("http.client.request.duration")
         assert ("server.address", "api.kallglot.com") in attributes
+
+    @pytest.mark.parametrize(
+        ("path", "url", "name", "server"),
+        [
+            ("/x.mp3", "https://storage.example/x.mp3", "GET", ("storage.example", 443)),
+            ("/b/c/d", "http://127.0.0.1:81/b/c/d", "GET", ("127.0.0.1", 81)),
+            (
+                "recordings/rec_1/audio",
+                "https://api.kallglot.com/v1/recordings/rec_1/audio",
+                "GET /recordings/{id}/audio",
+                ("api.kallglot.com", 443),
+            ),
+        ],
+    )
+    def test_audio_tells_its_own_server(self, path, url, name, server):
+        """A storage's paths are no series of a metric; the address is the span's alone."""
+        bench = Bench()
+        telemetry = OpenTelemetry(bench.tracers, bench.meters, base_url="https://other.example/v1")
+        telemetry(response(operation="recordings.download", path=path, url=url))
+        [span] = bench.spans
+        assert span.name == name
+        assert span.attributes["url.full"] == url
+        assert (span.attributes["server.address"], span.attributes["server.port"]) == server
+        [attributes] = bench.points("http.client.request.duration")
+        assert ("server.address", server[0]) in attributes
+        assert url not in str(attributes)
+        assert ("url.template" in dict(attributes)) is (name != "GET")
+
+    @pytest.mark.parametrize("revision", ["a", "b"])
+    async def test_a_download_has_a_span_of_its_audio(self, bench, revision):
+        """As long as the body takes, below its caller's span, with the server and no query."""
+        async with Emulator(plan="unlimited", revision=revision) as emulator:
+            async with KallglotClient(emulator.api_key, base_url=emulator.base_url, on_event=bench.telemetry) as client:
+                [session] = emulator.sessions.seed(1)
+                with bench.tracers.get_tracer("mine").start_as_current_span("caller"):
+                    await client.recordings.download(emulator.sessions[session].recordings[0], io.BytesIO())
+                    await client.sessions.transcript(session)
+            audio = bench.spans[1]
+            port = int(emulator.base_url.partition("127.0.0.1:")[2].partition("/")[0])
+            assert audio.parent is not None
+            assert audio.attributes["kallglot.operation"] == "recordings.download"
+            assert audio.attributes["http.response.status_code"] == 200
+            assert (audio.attributes["server.address"], audio.attributes["server.port"]) == ("127.0.0.1", port)
+            assert audio.attributes["url.full"] == emulator.base_url.removesuffix("/v1") + emulator.journal[1].path
+            assert "url.full" not in bench.spans[2].attributes
 
 
 class TestMetrics:

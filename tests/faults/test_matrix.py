@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import resource
 import socket
 import ssl
@@ -24,8 +25,9 @@ import msgspec
 import pytest
 import trustme
 from aiohttp.abc import AbstractResolver, ResolveResult
+from support.audio import AUDIO, OFFERED, cut, known, part, redirect
 from support.fault_bench import KEY, Bench, BenchOf, Case, Matrix, create, retrieve, wait
-from support.wire_faults import Connection, Fault, RawServer, analysis, answer, closing, dripping, late, silent
+from support.wire_faults import Connection, Fault, RawServer, Script, analysis, answer, closing, dripping, late, silent
 
 from kallglot_async import (
     APIError,
@@ -35,6 +37,7 @@ from kallglot_async import (
     ConnectionLostError,
     InsufficientCreditsError,
     InvalidRequestError,
+    KallglotError,
     NotAttemptedError,
     NotFoundError,
     PermissionDeniedError,
@@ -1275,3 +1278,83 @@ for _skew in (-3600.0, 3600.0):
 async def test_clock(case: Case, bench_of: BenchOf) -> None:
     """Waits follow the monotonic clock, and the server's times count only as differences from its `Date`."""
     await bench_of("clock", case)
+
+
+# download
+
+
+async def _fetch(bench: Bench, *scripts: Script, size: int | None = None, **options: Any) -> Awaitable[Any]:
+    """The call that fetches a recording from a storage with these answers."""
+    storage = await bench.server(*scripts)
+    client = await bench.client(await bench.server())
+    recording = known(f"{storage.origin}/x?sig=1", size=size)
+    return client.recordings.download(recording, io.BytesIO(), **options)
+
+
+@case("download", "lost ten times, each time further on")
+async def _(bench: Bench) -> None:
+    rest = [
+        closing(
+            answer(
+                AUDIO[start : start + 9000],
+                f"Content-Range: bytes {start}-{len(AUDIO) - 1}/{len(AUDIO)}",
+                *OFFERED,
+                status="206 Partial Content",
+                length=len(AUDIO) - start,
+            )
+        )
+        for start in range(9000, 90_001, 9000)
+    ]
+    got = await bench.succeeds(await _fetch(bench, cut(9000, *OFFERED), *rest, part(99_000)))
+    assert (got.bytes_written, got.resumed, got.restarted) == (len(AUDIO), 11, 0)
+
+
+@case("download", "lost for ever, never further on")
+async def _(bench: Bench) -> None:
+    await bench.fails(ConnectionLostError, await _fetch(bench, cut(9000)), attempts=3)
+
+
+for _status, _kind in (("429 Too Many Requests", RateLimitedError), ("503 Service Unavailable", ServerError)):
+    _busy = answer(b"", "Retry-After: 20", status=_status)
+
+    @case("download", f"storage answers {_status[:3]} with Retry-After, five times")
+    async def _(bench: Bench, busy: bytes = _busy) -> None:
+        with lasts(100.0):
+            await bench.succeeds(await _fetch(bench, *[busy] * 5, answer(AUDIO)))
+        assert bench.requests == 6
+
+    @case("download", f"storage answers {_status[:3]} with Retry-After beyond the deadline")
+    async def _(bench: Bench, busy: bytes = _busy, kind: type[KallglotError] = _kind) -> None:
+        with lasts(0.0):
+            await bench.fails(kind, await _fetch(bench, busy, timeout=19.0), attempts=0, retry_after=20.0)
+        assert bench.requests == 1
+
+
+@case("download", "shorter than the recording, without a length")
+async def _(bench: Bench) -> None:
+    short = closing(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + AUDIO[:9000])
+    await bench.fails(ConnectionLostError, await _fetch(bench, short, size=len(AUDIO)), attempts=3)
+
+
+@case("download", "shorter than the recording, with a length")
+async def _(bench: Bench) -> None:
+    await bench.fails(ResponseBodyError, await _fetch(bench, answer(AUDIO[:9000]), size=len(AUDIO)), attempts=3)
+
+
+@case("download", "storage redirects to an unencrypted host")
+async def _(bench: Bench) -> None:
+    await bench.fails(UnexpectedRedirectError, await _fetch(bench, redirect("http://storage.example/x")), attempts=1)
+    assert bench.requests == 1
+
+
+@case("download", "storage redirects once")
+async def _(bench: Bench) -> None:
+    there = await bench.server(answer(AUDIO))
+    await bench.succeeds(await _fetch(bench, redirect(f"{there.origin}/x")))
+    assert KEY.encode() not in there.requests[0]
+
+
+@MATRIX.of("download")
+async def test_download(case: Case, bench_of: BenchOf) -> None:
+    """What was received counts: attempts are those without a byte more, and a busy storage is waited out."""
+    await bench_of("download", case)

@@ -192,11 +192,22 @@ async def test_a_client_that_is_dropped_warns_once_and_names_the_remedy() -> Non
     assert "aclose()" in message
 
 
-# From where `main` takes over: before that, the interpreter itself reports the interruption.
+# From where a run takes over, with all that it loads: before that, the interpreter itself reports the interruption.
 # A loop that the signal meets while asyncio makes it is asyncio's to warn of, and users do not see that.
-READY = "import warnings; warnings.simplefilter('ignore', ResourceWarning)\n"
-READY += "import sys, rich, kallglot_async.cli.run; sys.stderr.write('ready\\n'); sys.stderr.flush()\n"
-RUN = READY + "from kallglot_async.cli import main; raise SystemExit(main())"
+RUN = """
+import sys, warnings, kallglot_async._client, kallglot_async.cli.batch
+from kallglot_async.cli import main, run
+
+warnings.simplefilter("ignore", ResourceWarning)
+begin = run.fill_closed
+
+def say_ready():
+    print("ready", file=sys.stderr, flush=True)
+    begin()
+
+run.fill_closed = say_ready
+raise SystemExit(main())
+"""
 MOMENTS = (0.1, 0.02, 0.05, 0.2, 0.3, 0.45, 0.6)
 INTERRUPTED = [(command, moment) for command in ("wait", "get") for moment in MOMENTS]
 

@@ -172,6 +172,10 @@ class RawServer:
         """What a client takes as its base URL."""
         return f"{self.origin}/v1"
 
+    def script(self, *scripts: Script) -> None:
+        """Answer the next requests like this: where an answer names the server's own address, which is known now."""
+        self._scripts = [answer(analysis())] * len(self.requests) + list(scripts)
+
     def heal(self, *, after: int | None = None) -> None:
         """Answer as it should from the request with this number (from 0) on; None: from the next one on."""
         place = len(self.requests) if after is None else after

@@ -12,7 +12,6 @@ from kallglot_async import (
     ConfigurationError,
     IdSourceError,
     InsufficientCreditsError,
-    InvalidIdError,
     InvalidRequestError,
     KallglotClient,
     NotAttemptedError,
@@ -199,8 +198,9 @@ async def test_what_a_callback_raises_ends_the_call_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("ids", "request_", "kind"),
     [
-        (["sess_1", "ana_2"], A, InvalidIdError),
         (["sess_1"], {"analyses": []}, ConfigurationError),
+        (["sess_1"], {**A, "batch": ""}, ConfigurationError),
+        (["sess_1"], {"analysis": ["summary"]}, TypeError),
         (["sess_1"], {"analyses": ["summary"], "profile": "x"}, ConfigurationError),
         ("sess_1", A, ConfigurationError),
         (["sess_1"], {"analyses": ["summary"], "batch": "new\nline"}, ConfigurationError),

@@ -192,16 +192,39 @@ async def test_the_total_timeout_reports_ids_that_were_never_polled():
     assert any(error.polls == 0 for error in outcomes.errors.values())
 
 
-async def test_an_impossible_id_in_a_collection_is_refused_before_any_request():
-    """The message says which one and what was expected."""
+async def test_what_is_no_collection_of_ids_is_refused_before_any_request():
+    """One text is a frequent mistake for a list of one."""
     async with running() as (emulator, client):
-        with pytest.raises(InvalidIdError, match=r"ids\[1\].*\.\./admin"):
-            await client.wait_many([*emulator.seed_analyses(1), "../admin"])
         with pytest.raises(ConfigurationError, match="one text"):
             await client.wait_many("ana_1")
         with pytest.raises(ConfigurationError):
             await client.wait_many(7)
         assert len(emulator.journal) == 0
+
+
+def _lines_of(path):
+    def lines(_):
+        with path.open() as file:
+            yield from map(str.strip, file)
+
+    return lines
+
+
+@pytest.mark.parametrize("kind", [list, tuple, dict.fromkeys, iter, "file"])
+@pytest.mark.parametrize("bad", ["../admin", "sess_1", "ana_"])
+async def test_one_bad_id_is_its_own_outcome_wherever_it_comes_from(kind, bad, tmp_path):
+    """A list, a generator and the lines of a file are alike: one `InvalidIdError` in its place, the rest is fetched."""
+    async with running() as (emulator, client):
+        good = emulator.seed_analyses(2)
+        mixed = [good[0], bad, good[1]]
+        if kind == "file":
+            (tmp_path / "ids").write_text("\n".join(mixed))
+            kind = _lines_of(tmp_path / "ids")
+        for call in (client.wait_many, client.analyses.retrieve_many):
+            outcomes = await call(kind(mixed))
+            assert [outcome.id for outcome in outcomes] == mixed
+            assert [outcome.ok for outcome in outcomes] == [True, False, True]
+            assert isinstance(outcomes[1].error, InvalidIdError)
 
 
 async def test_an_impossible_id_from_a_lazy_source_is_an_outcome():

@@ -21,7 +21,7 @@ from kallglot_async.errors import ConfigurationError
 from kallglot_async.models import Analysis, AnalysisStatus, Compliance, PartySentiment, Performance, Report
 from kallglot_async.models._base import JSONValue, Timestamp
 
-__all__ = ["create_analysis", "decode_analysis", "retrieve_analysis"]
+__all__ = ["check_request", "create_analysis", "decode_analysis", "retrieve_analysis"]
 
 _PATHS = {Revision.A: "analysis/", Revision.B: "analyses/"}
 
@@ -87,6 +87,21 @@ def create_analysis(
         body=msgspec.json.encode({name: value for name, value in fields.items() if value is not None}),
         idempotency_key=idempotency_key,
     )
+
+
+_REQUEST = frozenset(create_analysis.__kwdefaults__ or ())
+
+
+def check_request(call: str, request: Mapping[str, object]) -> None:
+    """Raise where a call that requests analyses was given a keyword that it does not have.
+
+    Raises:
+        TypeError: As Python raises it, and with the name of the call that was made.
+    """
+    for name in request:
+        if name not in _REQUEST:
+            known = ", ".join(sorted(_REQUEST))
+            raise TypeError(f"{call}() got an unexpected keyword argument {name!r}; what can be asked for: {known}")
 
 
 class _Id(msgspec.Struct, frozen=True):

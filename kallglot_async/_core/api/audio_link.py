@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
 import msgspec
 
@@ -28,12 +28,22 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         url: The address. One that is not of the API is a credential by itself, so `repr` shows its host only.
         is_api: Whether it is below the base URL: then it is asked with the key, under the rate limit.
-        may_move: Whether a redirect to a pre-signed link is its documented answer.
+        may_move: Whether a redirect is followed from here: to the pre-signed link, which is the API's documented
+            answer, and once by the storage, to wherever it keeps the bytes.
     """
 
     url: str
     is_api: bool
     may_move: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The address as it may be shown: without the query, which is what makes a link a credential."""
+        return urlunsplit(urlsplit(self.url)._replace(query="", fragment=""))
+
+    def path(self, base_url: str) -> str:
+        """Return the path below the base URL, or the whole path of an address elsewhere, with its slash."""
+        return self.shown.removeprefix(base_url) if self.is_api else urlsplit(self.url).path or "/"
 
     def __repr__(self) -> str:
         return f"<Location at {urlsplit(self.url).hostname} {'with' if self.is_api else 'without'} the key>"
@@ -67,11 +77,13 @@ def audio_location(recording: Recording, *, base_url: str, format: str | None) -
         return Location(url=f"{base_url}recordings/{recording.id}/download{query}", is_api=True, may_move=True)
     if (problem := _problem_of(url, base_url)) is not None:
         raise errors.InvalidResponseError(f"{DOWNLOAD}: the recording's download_url {problem}", operation=DOWNLOAD)
-    return Location(url=url, is_api=False)
+    return Location(url=url, is_api=False, may_move=True)
 
 
 def moved_location(location: Location, target: str, *, base_url: str, status: int) -> Location:
-    """Return where a redirect leads. It is followed once, without the key, and never to an unencrypted host.
+    """Return where a redirect leads. It is followed without the key, and never to an unencrypted host.
+
+    The API may redirect once to a storage, and a storage once to another address.
 
     Raises:
         UnexpectedRedirectError: It was not expected here, or leads where it must not.
@@ -84,7 +96,7 @@ def moved_location(location: Location, target: str, *, base_url: str, status: in
         url = urljoin(location.url, target)
         problem = _problem_of(url, base_url) or ""
         if not problem:
-            return Location(url=url, is_api=False)
+            return Location(url=url, is_api=False, may_move=location.is_api)
     raise errors.UnexpectedRedirectError(
         f"{DOWNLOAD} was answered with a redirect ({status}) that {problem}", operation=DOWNLOAD, status=status
     )

@@ -1,28 +1,33 @@
-"""How far one download is: what to ask for next, and whether what comes continues what is there.
+"""How far one download is: what to ask for next, whether what comes continues what is there, and whether it is all.
 
 Resuming after RFC 9110: a range is asked for only where the server offered it (`Accept-Ranges: bytes`, 14.3)
 and gave a validator that is strong enough for `If-Range` (13.1.5): an ETag that is not weak, or a
 `Last-Modified` at least a second before the answer's `Date` (8.8.2.2). A changed recording then comes whole.
+
+Whole is what the answer announced, and no less than the recording is said to have: a connection that is closed early
+looks like the end of a body without a length.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 
 from kallglot_async import errors
 from kallglot_async._config import Secret
 from kallglot_async._core.api.headers import parse_date
+from kallglot_async._core.api.kept_part import STRONG_TAG, KeptPart
 from kallglot_async._version import __version__
+from kallglot_async.models import Recording
 
-__all__ = ["DOWNLOAD", "Transfer", "stream_headers"]
+__all__ = ["DOWNLOAD", "Transfer", "size_of", "stream_headers"]
 
 DOWNLOAD = "recordings.download"  # the operation's name, for errors and logs
 
 _MOST_DIGITS = 15
 _PART = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15}|\*)", re.ASCII)
 _NO_PART = re.compile(r"bytes \*/(\d{1,15})", re.ASCII)
-_STRONG_TAG = re.compile(r'"[!#-~]{0,256}"', re.ASCII)
 _NO_AUDIO = ("text/html", "application/json", "application/xml", "text/xml")  # pages of gateways and portals
 
 
@@ -40,23 +45,73 @@ def stream_headers(key: Secret | None, ranges: Mapping[str, str]) -> dict[str, s
     return headers
 
 
+def size_of(recording: Recording, format: str | None) -> int | None:
+    """Return how many bytes the audio has by what is known of the recording; None for another format than its own."""
+    size = recording.size
+    if size is None or not 0 < size < math.inf or (format is not None and format != recording.format):
+        return None
+    return int(size)
+
+
 class Transfer:
     """The state of one download over all its requests.
 
     Args:
         max_bytes: A larger body is an error; None for any size.
+
+    Attributes:
+        expected: Bytes that the recording is said to have, as far as known: less is not whole.
     """
 
-    __slots__ = ("_max_bytes", "_validator", "content_type", "received", "restarted", "resumed", "total")
+    __slots__ = (
+        "_furthest",
+        "_max_bytes",
+        "_validator",
+        "content_type",
+        "expected",
+        "received",
+        "restarted",
+        "resumed",
+        "total",
+    )
 
     def __init__(self, max_bytes: int | None) -> None:
         self._max_bytes = max_bytes
         self._validator: str | None = None
+        self._furthest = 0
+        self.expected: int | None = None
         self.content_type: str | None = None
         self.received = 0
         self.total: int | None = None  # bytes of the whole, as far as known
         self.resumed = 0
         self.restarted = 0
+
+    def on_kept(self, part: KeptPart, size: int) -> None:
+        """An earlier download left so many bytes."""
+        self._validator, self.total, self.content_type = part.validator, part.total, part.content_type
+        self.received = self._furthest = size
+
+    def kept_part(self, recording: str, format: str | None) -> KeptPart | None:
+        """Return what has to be known to go on later; None where that is not possible."""
+        if self._validator is None:
+            return None
+        return KeptPart(
+            recording=recording,
+            format=format,
+            validator=self._validator,
+            total=self.total,
+            content_type=self.content_type,
+        )
+
+    def has_advanced(self) -> bool:
+        """Whether there is more than ever before, and will be kept, since this was asked last.
+
+        Bytes that come again at every attempt do not count: such a download would never end.
+        """
+        if self._validator is None or self.received <= self._furthest:
+            return False
+        self._furthest = self.received
+        return True
 
     def next_ranges(self) -> dict[str, str]:
         """Return the headers that ask for what is missing; none where everything has to come again."""
@@ -76,6 +131,7 @@ class Transfer:
             raise self._unusable(status, f"a body of type {media_type}, which is no audio")
         if headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
             raise self._unusable(status, "a compressed body, although that was not asked for")
+        self._check_whole(status, headers)
         if status == 206:
             if not self._continues(headers):
                 self._validator = None
@@ -96,7 +152,7 @@ class Transfer:
         """The part that was asked for does not exist (416). Returns whether everything is there already."""
         match = _NO_PART.fullmatch(headers.get("Content-Range", "").strip())
         self._validator = None  # otherwise the same would be asked for again
-        return match is not None and int(match[1]) == self.received > 0
+        return match is not None and int(match[1]) == self.received >= (self.expected or 1)
 
     def on_bytes(self, count: int) -> None:
         """A piece of the body arrived.
@@ -118,12 +174,13 @@ class Transfer:
             ConnectionLostError: Something is missing.
             ResponseBodyError: There was nothing.
         """
-        if self.total is not None and self.received < self.total:
-            raise errors.ConnectionLostError(
-                f"{DOWNLOAD} was answered with {self.received} of {self.total} bytes", operation=DOWNLOAD
-            )
-        if not self.received:
+        if not self.received and not self.total:
             raise self._unusable(200, "an empty body")
+        whole = max(self.total or 0, self.expected or 0)
+        if self.received < whole:
+            raise errors.ConnectionLostError(
+                f"{DOWNLOAD} was answered with {self.received} of {whole} bytes", operation=DOWNLOAD
+            )
 
     def _continues(self, headers: Mapping[str, str]) -> bool:
         match = _PART.fullmatch(headers.get("Content-Range", "").strip())
@@ -138,6 +195,13 @@ class Transfer:
             return False
         self.total = whole
         return True
+
+    def _check_whole(self, status: int, headers: Mapping[str, str]) -> None:
+        """Refuse an answer that says by itself that it is of less than the recording has."""
+        match = _PART.fullmatch(headers.get("Content-Range", "").strip()) if status == 206 else None
+        whole = _whole(headers.get("Content-Length", "") if status == 200 else match[3] if match else "")
+        if whole and self.expected is not None and whole < self.expected:
+            raise self._unusable(status, f"{whole} bytes, although the recording has {self.expected}")
 
     def _check_size(self, status: int, size: int) -> None:
         if self._max_bytes is not None and size > self._max_bytes:
@@ -157,7 +221,7 @@ def _validator(headers: Mapping[str, str]) -> str | None:
     if "bytes" not in headers.get("Accept-Ranges", "").lower():
         return None
     tag = headers.get("ETag", "").strip()
-    if _STRONG_TAG.fullmatch(tag):
+    if STRONG_TAG.fullmatch(tag):
         return tag
     modified = headers.get("Last-Modified", "").strip()
     changed_at, answered_at = parse_date(modified), parse_date(headers.get("Date", ""))

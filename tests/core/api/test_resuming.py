@@ -23,7 +23,7 @@ from kallglot_async import (
 from kallglot_async._config import Secret
 from kallglot_async._core.api.audio_link import Location, audio_location, moved_location
 from kallglot_async._core.api.recordings import decode_recording
-from kallglot_async._core.api.resuming import Transfer, stream_headers
+from kallglot_async._core.api.resuming import Transfer, size_of, stream_headers
 from kallglot_async.models import RecordingStatus
 
 BASE = "https://api.kallglot.com/v1/"
@@ -267,7 +267,7 @@ def test_the_key_goes_below_the_base_url_only(url: str, base: str, expected: tup
     """A path of the API is asked with the key at the client's own base URL, everything absolute without it."""
     location = audio_location(recording(download_url=url), base_url=base, format=None)
     assert (location.url, location.is_api) == expected
-    assert not location.may_move
+    assert location.may_move is not location.is_api  # a storage may redirect once
 
 
 @pytest.mark.parametrize(
@@ -326,14 +326,31 @@ def test_no_audio_is_an_error_that_says_why(status: str) -> None:
 
 
 def test_a_redirect_is_followed_without_the_key_and_only_once() -> None:
-    """Absolute and relative targets; what it leads to may not move on."""
+    """Absolute and relative targets; the storage that it leads to may redirect once, and no further."""
     start = Location(url=BASE + "recordings/rec_1/download", is_api=True, may_move=True)
     moved = moved_location(start, SIGNED, base_url=BASE, status=302)
-    assert moved == Location(url=SIGNED, is_api=False, may_move=False)
+    assert moved == Location(url=SIGNED, is_api=False, may_move=True)
     assert moved_location(start, "/x", base_url=BASE, status=302).url == "https://api.kallglot.com/x"
     assert not moved_location(start, BASE + "admin", base_url=BASE, status=302).is_api
+    again = moved_location(moved, "https://cdn.example/x", base_url=BASE, status=307)
+    assert again == Location(url="https://cdn.example/x", is_api=False, may_move=False)
     with pytest.raises(UnexpectedRedirectError):
-        moved_location(moved, SIGNED, base_url=BASE, status=302)
+        moved_location(again, SIGNED, base_url=BASE, status=302)
+
+
+@pytest.mark.parametrize(
+    ("url", "is_api", "shown", "path"),
+    [
+        (SIGNED, False, "https://storage.kallglot.com/x.mp3", "/x.mp3"),
+        (BASE + "recordings/rec_1/audio?x=1", True, BASE + "recordings/rec_1/audio", "recordings/rec_1/audio"),
+        ("https://h:8443/a/b#CANARY", False, "https://h:8443/a/b", "/a/b"),
+        ("https://h?sig=CANARY", False, "https://h", "/"),
+    ],
+)
+def test_an_address_is_shown_without_its_query(url: str, is_api: bool, shown: str, path: str) -> None:
+    """For records of requests: who has the query can listen to the call."""
+    location = Location(url=url, is_api=is_api)
+    assert (location.shown, location.path(BASE)) == (shown, path)
 
 
 @pytest.mark.parametrize(
@@ -352,3 +369,67 @@ def test_no_repr_shows_a_link() -> None:
     """Who has a pre-signed link can listen to the call."""
     assert "CANARY" not in repr(Location(url=SIGNED, is_api=False))
     assert "CANARY" not in repr(recording(download_url=SIGNED))
+
+
+# Whole, and further than before
+
+
+def sized(expected: int | None, headers: dict[str, str]) -> Transfer:
+    transfer = Transfer(None)
+    transfer.expected = expected
+    transfer.on_head(200, headers)
+    return transfer
+
+
+@pytest.mark.parametrize(
+    ("size", "asked", "expected"),
+    [(100.0, None, 100), (100.0, "mp3", 100), (100.0, "wav", None), (None, None, None), (0.0, None, None)],
+)
+def test_the_size_is_that_of_the_recordings_own_format(size: Any, asked: Any, expected: int | None) -> None:
+    """Of another one nothing is known."""
+    assert size_of(recording(size=size, format="mp3"), asked) == expected
+    assert size_of(recording(size=float("inf")), None) is size_of(recording(size=float("nan")), None) is None
+
+
+def test_less_than_the_recording_has_is_not_whole() -> None:
+    """Without a length at the end of the body, and with one before any of it is fetched; more is fine."""
+    transfer = sized(100, {})
+    transfer.on_bytes(99)
+    with pytest.raises(ConnectionLostError, match="99 of 100"):
+        transfer.on_end()
+    with pytest.raises(ResponseBodyError, match="99 bytes, although the recording has 100"):
+        sized(100, {"Content-Length": "99"})
+    for size in (100, 101):
+        transfer = sized(100, {"Content-Length": str(size)})
+        transfer.on_bytes(size)
+        transfer.on_end()
+
+
+def test_a_part_of_something_shorter_is_refused_and_nothing_is_forgotten() -> None:
+    """The next request asks for the same again."""
+    transfer = sized(100, OFFERED)
+    transfer.on_bytes(40)
+    with pytest.raises(ResponseBodyError, match="although the recording has 100"):
+        transfer.on_head(206, rest("bytes 40-89/90"))
+    assert transfer.next_ranges()["Range"] == "bytes=40-"
+
+
+def test_nothing_left_is_not_the_end_of_something_larger() -> None:
+    """A 416 at 40 bytes of a recording of 100."""
+    for expected, is_whole in ((100, False), (40, True), (None, True)):
+        transfer = sized(expected, OFFERED | {"Content-Length": ""})
+        transfer.on_bytes(40)
+        assert transfer.on_nothing_left({"Content-Range": "bytes */40"}) is is_whole
+
+
+def test_only_bytes_that_stay_and_are_new_are_progress() -> None:
+    """Those that come again at every attempt are none, nor are those that cannot be gone on with."""
+    transfer = begun(40)
+    assert transfer.has_advanced()
+    assert not transfer.has_advanced()
+    transfer.on_head(200, OFFERED)
+    transfer.on_bytes(40)
+    assert not transfer.has_advanced()
+    transfer.on_bytes(1)
+    assert transfer.has_advanced()
+    assert not begun(40, ETag="").has_advanced()

@@ -3,9 +3,12 @@
 import asyncio
 import json
 import os
+import signal
 
 import pytest
-from support.processes import posix, process
+from support.audio import AUDIO, ID, KEY, OFFERED, part
+from support.processes import finish, posix, process, until
+from support.wire_faults import RawServer, answer, silent
 
 from kallglot_async.cli import main
 from kallglot_async.emulator import Emulator, Fault
@@ -157,6 +160,37 @@ async def test_another_format_has_its_own_suffix(kallglot, tmp_path):
         id = emulator.sessions[session].recordings[0]
         code, _, _ = await kallglot(emulator, "recording", "download", id, "--to", str(tmp_path), "--format", "wav")
         assert (code, os.listdir(tmp_path)) == (0, [f"{id}.wav"])
+
+
+@posix
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_what_a_signal_interrupted_is_gone_on_with(number, tmp_path):
+    """The first run leaves the part and what it is of, the second asks for the rest alone."""
+
+    class Server(RawServer):
+        api_key = KEY
+
+    async def stall(connection):
+        await connection.send(answer(AUDIO[:1000], *OFFERED, length=len(AUDIO)))
+        await silent(connection)
+
+    fields = {"id": ID, "object": "recording", "status": "ready", "format": "mp3", "size": len(AUDIO)}
+    known = answer(json.dumps(fields | {"download_url": f"/v1/recordings/{ID}/audio"}).encode())
+    argv = ["recording", "download", ID, "--to", str(tmp_path)]
+    kept = tmp_path / f"{ID}.mp3.part"
+    async with Server(known, stall, known, part(1000)) as server:
+        async with process(*argv, server=server) as child:
+            await until(lambda: kept.exists() and kept.stat().st_size == 1000)
+            child.send_signal(number)
+            out, err = await child.communicate()
+        assert (child.returncode, out) == (128 + number, b"")
+        assert b"Traceback" not in err
+        assert sorted(os.listdir(tmp_path)) == [kept.name, f"{kept.name}.json"]
+        code, out, _ = await finish(*argv, server=server)
+        assert (code, json.loads(out)["download"]["resumed"]) == (0, 1)
+        assert b"Range: bytes=1000-" in server.requests[-1]
+    assert os.listdir(tmp_path) == [f"{ID}.mp3"]
+    assert (tmp_path / f"{ID}.mp3").read_bytes() == AUDIO
 
 
 async def test_a_directory_has_to_exist(kallglot, tmp_path):

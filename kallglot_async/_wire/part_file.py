@@ -1,0 +1,190 @@
+"""`PartFile`: the bytes of a download that is not whole, `NAME.part`, and beside them what they are of.
+
+One download at a time has it: it is locked for as long as it is open, and the lock goes with the process, however
+that ends. Neither file is hidden, and there are no others: a process that is killed leaves at most these two.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows, where a file that is open cannot be renamed or removed by anybody
+    _HAS_LOCKS = False
+else:
+    _HAS_LOCKS = True
+
+__all__ = ["PartFile"]
+
+_LARGEST_RECORD = 65_536  # bytes
+_TRIES = 10  # to open a file that somebody else renames or removes in the same moment
+# Never through a link that somebody else has put there, nor waiting for the other end of a FIFO; the last is Windows'.
+_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+class PartFile:
+    """Opened, locked, appended to, and at the end renamed, kept or removed.
+
+    Args:
+        target: The file that it is to become.
+        mode: The permissions of the file that it replaces: the audio is not to be seen by more people meanwhile. None
+            for those of any new file.
+
+    Attributes:
+        record: What the bytes in it are of; None where nobody knows.
+
+    Raises:
+        FileExistsError: Another download has it, or there is something else of that name.
+        OSError: It cannot be made.
+    """
+
+    def __init__(self, target: Path, mode: int | None) -> None:
+        self._path = target.with_name(f"{target.name}.part")
+        self._record_path = target.with_name(f"{target.name}.part.json")
+        self._file = self._open()
+        try:
+            if mode is not None:
+                os.chmod(self._path, stat.S_IMODE(mode) & 0o777 | 0o600)
+            self.record = self._read_record()
+        except BaseException:
+            if not self.size:
+                self._path.unlink()
+            self._file.close()
+            raise
+
+    @property
+    def size(self) -> int:
+        """Bytes in it."""
+        return os.fstat(self._file.fileno()).st_size
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be written to."""
+        return not self._file.closed
+
+    def _open(self) -> io.FileIO:
+        for _ in range(_TRIES):
+            file = _open_regular(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                if self._has_it(file):
+                    file.seek(0, os.SEEK_END)
+                    return file
+            except BaseException:
+                file.close()
+                raise
+            file.close()
+        raise self._taken()
+
+    def _has_it(self, file: io.FileIO) -> bool:
+        """Lock it. Returns whether it still has its name, and no other one."""
+        if _HAS_LOCKS:
+            try:
+                fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise self._taken() from None
+            except OSError:  # a file system without locks
+                pass
+        ours = os.fstat(file.fileno())
+        if ours.st_nlink > 1:  # the name of a finished download, too, which was killed before it removed this one
+            self._path.unlink()
+            return False
+        try:
+            return os.path.samestat(ours, os.lstat(self._path))
+        except FileNotFoundError:
+            return False
+
+    def _taken(self) -> FileExistsError:
+        return FileExistsError(17, "another download into it is under way", os.fspath(self._path))
+
+    def _read_record(self) -> bytes | None:
+        try:
+            with _open_regular(self._record_path, os.O_RDONLY) as file:
+                return file.read(_LARGEST_RECORD)
+        except FileNotFoundError:
+            return None
+
+    def append(self, data: bytes) -> None:
+        """Write all of it."""
+        while data:
+            data = data[self._file.write(data) :]
+
+    def begin(self, record: bytes | None) -> None:
+        """Forget the bytes. Those that follow are of what `record` says; None where nobody could go on with them."""
+        # In this order: whenever the process ends, no record stands beside bytes of something else.
+        self._remove_record()
+        self._file.seek(0)
+        self._file.truncate()
+        if record is not None:
+            with _open_regular(self._record_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600) as file:
+                file.write(record)
+        self.record = record
+
+    def become(self, target: Path, *, mode: int | None, overwrite: bool) -> None:
+        """Take the name of the target.
+
+        Raises:
+            FileExistsError: It is taken, and is not to be replaced.
+        """
+        if mode is not None:
+            os.chmod(self._path, stat.S_IMODE(mode))
+        if not _HAS_LOCKS:
+            self._file.close()
+        if overwrite:
+            os.replace(self._path, target)
+        else:
+            _rename_to_new(self._path, target)
+        self._file.close()
+        self._remove_record()
+
+    def close(self, *, is_kept: bool) -> None:
+        """Close it, and remove it unless it is kept."""
+        if self._file.closed:
+            return
+        if not is_kept:
+            # Under the lock, so that it is no other download's that is removed.
+            self._remove_record()
+            if not _HAS_LOCKS:
+                self._file.close()
+            with suppress(FileNotFoundError):
+                self._path.unlink()
+        self._file.close()
+
+    def _remove_record(self) -> None:
+        with suppress(FileNotFoundError):
+            self._record_path.unlink()
+
+
+def _open_regular(path: Path, flags: int, mode: int = 0) -> io.FileIO:
+    """Open a file without buffers.
+
+    Raises:
+        FileExistsError: It is no regular file.
+        OSError: It cannot be opened.
+    """
+    descriptor = os.open(path, flags | _FLAGS, mode)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise FileExistsError(17, "it is no regular file, and in the way of a download", os.fspath(path))
+        return io.FileIO(descriptor, "wb" if flags & os.O_WRONLY else "rb+" if flags & os.O_RDWR else "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _rename_to_new(source: Path, target: Path) -> None:
+    """Rename without replacing: a link fails where the name is taken, a rename would not."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if target.exists():
+            raise FileExistsError(17, "it exists: pass overwrite=True to replace it", os.fspath(target)) from None
+        os.rename(source, target)
+    else:
+        source.unlink()

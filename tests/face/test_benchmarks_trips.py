@@ -1,0 +1,62 @@
+"""The count of what a trip passes: own frames alone, starts apart from resumes, and the same in every run."""
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from benchmarks import trips
+
+
+def test_a_retrieve_is_counted_the_same_twice() -> None:
+    """A trip has files, functions and calls of the package, none of the emulator's, and no chance in it."""
+    first, second = trips.measure("retrieve"), trips.measure("retrieve")
+    assert first.calls == second.calls
+    assert first.resumes == second.resumes
+    assert "resources/analyses.py" in first.files
+    assert all((trips.PACKAGE / file).is_file() for file in first.files)
+    assert not any(file.startswith(("emulator/", "cli/")) for file in first.files)
+    assert ("resources/analyses.py", "Analyses.retrieve") in first.calls
+
+
+def test_the_row_sums_up_what_the_details_list() -> None:
+    """Files, functions and calls in the table are those of the lists below it."""
+    count = trips.measure("retrieve")
+    row = trips.row("retrieve", count)
+    assert (row["files"], row["functions"]) == (len(count.files), len(count.calls))
+    files = [line.split() for line in trips.details(count, functions=False).splitlines()]
+    assert [file for _, file in files] == count.files
+    assert sum(int(number) for number, _ in files) == row["calls"]
+    assert len(trips.details(count, functions=True).splitlines()) == len(count.files) + len(count.calls)
+
+
+def test_a_coroutine_and_a_generator_count_when_they_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often they are resumed or thrown into, each is one call."""
+
+    def numbers():
+        yield from (1, 2)
+
+    async def nap() -> None:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await asyncio.sleep(60.0)
+
+    async def main() -> trips.Count:
+        with trips.Count() as count:
+            list(numbers())
+            list(numbers())
+            task = asyncio.create_task(nap())
+            for _ in range(4):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+        return count
+
+    trips._own_file.cache_clear()
+    monkeypatch.setattr(trips, "PACKAGE", Path(__file__).parent)
+    count = asyncio.run(main())
+    trips._own_file.cache_clear()
+    named = Counter({name.rpartition(".")[2]: number for (_, name), number in count.calls.items()})
+    assert (named["numbers"], named["nap"]) == (2, 1)
+    assert count.resumes >= 2 * 2 + 3

@@ -1,0 +1,310 @@
+"""What callers hand in and where they call from: callbacks of both kinds, slow sinks, other threads, other loops."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from kallglot_async import ConfigurationError, KallglotClient, KallglotError, Outcome, RateLimiter
+from kallglot_async.emulator import Emulator, Latency
+
+A = {"analyses": ["summary"]}
+virtual = pytest.mark.looptime
+
+
+@contextlib.asynccontextmanager
+async def running(**options):
+    """An emulator and a client of it."""
+    async with Emulator(**{"plan": "unlimited", **options}) as emulator, _client(emulator) as client:
+        yield emulator, client
+
+
+async def _all(client, kind, count, **callbacks):
+    ids = [f"ana_{number}" for number in range(count)]
+    if kind == "wait_many":
+        return await client.wait_many(ids, **callbacks)
+    if kind == "retrieve_many":
+        return await client.analyses.retrieve_many(ids, **callbacks)
+    return await client.analyze_many([f"sess_{number}" for number in range(count)], **A, **callbacks)
+
+
+KINDS = ["wait_many", "retrieve_many", "analyze_many"]
+
+
+@virtual
+class TestOnOutcome:
+    @pytest.mark.parametrize("kind", KINDS)
+    async def test_a_coroutine_function_is_awaited_one_outcome_at_a_time(self, kind):
+        """In the order in which they are known; no two of its calls overlap."""
+        told, running_now = [], 0
+
+        async def on_outcome(outcome: Outcome) -> None:
+            nonlocal running_now
+            running_now += 1
+            assert running_now == 1
+            await asyncio.sleep(0.001)
+            running_now -= 1
+            told.append(outcome.id)
+
+        async with running(adopt_unknown=True, latency=Latency.immediate()) as (_, client):
+            outcomes = await _all(client, kind, 20, on_outcome=on_outcome)
+        assert len(told) == 20
+        assert {outcome.id for outcome in outcomes} == set(told)
+
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("error", [ValueError("full"), asyncio.CancelledError()], ids=repr)
+    async def test_what_a_coroutine_function_raises_is_the_callers_own(self, kind, error):
+        """It ends the call, as it was raised and in no group."""
+
+        async def on_outcome(outcome: Outcome) -> None:
+            await asyncio.sleep(0)
+            raise error
+
+        async with running(adopt_unknown=True, latency=Latency.immediate()) as (_, client):
+            with pytest.raises(type(error)):
+                await _all(client, kind, 3, on_outcome=on_outcome)
+
+    async def test_a_slow_sink_holds_the_requests_back(self):
+        """No worker goes on before its outcome was taken."""
+        gate = asyncio.Event()
+
+        async def on_outcome(outcome: Outcome) -> None:
+            await gate.wait()
+
+        async with running(adopt_unknown=True, latency=Latency.immediate()) as (emulator, client):
+            call = asyncio.create_task(_all(client, "retrieve_many", 200, on_outcome=on_outcome, max_in_flight=4))
+            await asyncio.sleep(1.0)
+            assert emulator.journal.total <= 30
+            gate.set()
+            assert len(await call) == 200
+
+
+@virtual
+class TestCallbacksThatNobodyAwaits:
+    async def test_a_coroutine_function_is_refused_before_any_request(self):
+        """It would never run, and nobody would hear of that."""
+
+        async def lost(*_: object) -> None: ...
+
+        class Lost:
+            async def __call__(self, *_: object) -> None: ...
+
+        async with running(adopt_unknown=True) as (emulator, client):
+            for callback in (lost, Lost()):
+                with pytest.raises(ConfigurationError, match="on_progress is a plain function"):
+                    await client.wait_many(["ana_1"], on_progress=callback)
+                with pytest.raises(ConfigurationError, match="on_progress is a plain function"):
+                    await client.analyze_many(["sess_1"], on_progress=callback, **A)
+                with pytest.raises(ConfigurationError, match="on_event is a plain function"):
+                    KallglotClient("sk_test_1", on_event=callback)
+            assert emulator.journal.total == 0
+
+
+@virtual
+class TestOnCreated:
+    @pytest.mark.parametrize("is_async", [False, True])
+    async def test_it_is_told_between_the_create_and_the_first_poll(self, is_async):
+        """Whoever keeps the id can wait for it again, whatever happens to this process."""
+        seen = {}
+
+        async with running(latency=Latency.immediate()) as (emulator, client):
+
+            def note(session: str, analysis) -> None:
+                polled = [entry for entry in emulator.journal if entry.id == analysis.id and entry.method == "GET"]
+                seen[session] = (analysis.id, len(polled))
+
+            async def note_later(session: str, analysis) -> None:
+                await asyncio.sleep(0.5)
+                note(session, analysis)
+
+            sessions = [f"sess_{number}" for number in range(5)]
+            outcomes = await client.analyze_many(sessions, on_created=note_later if is_async else note, **A)
+        assert {outcome.id: (outcome.analysis.id, 0) for outcome in outcomes} == seen
+
+    async def test_progress_counts_sessions(self):
+        """All of them, those whose request failed as well."""
+        told = []
+        async with running(latency=Latency.immediate()) as (_, client):
+            sessions = ["sess_1", "sess_2", "no session"]
+            await client.analyze_many(sessions, on_progress=told.append, **A)
+        assert told[-1].total == 3
+
+
+@virtual
+class TestMaxReady:
+    @pytest.mark.parametrize("most", [1, 7, 50])
+    async def test_polling_stops_while_so_many_outcomes_lie_undelivered(self, most):
+        """A slow sink is not run away from, and goes on as it takes."""
+        async with running(adopt_unknown=True, latency=Latency.immediate()) as (emulator, client):
+            ids = [f"ana_{number}" for number in range(200)]
+            async with client.as_completed(ids, max_ready=most) as finished:
+                taken = 0
+                async for _ in finished:
+                    taken += 1
+                    await asyncio.sleep(0.05)
+                    assert emulator.journal.total <= taken + most
+        assert taken == 200
+
+    @pytest.mark.parametrize("most", [0, -1, 1.5, True, None])
+    async def test_it_is_a_whole_number_from_1(self, most):
+        """The mistake is named."""
+        async with running() as (_, client):
+            with pytest.raises(ConfigurationError, match="max_ready"):
+                client.as_completed(["ana_1"], max_ready=most)
+
+    async def test_a_last_look_is_sent_all_the_same(self):
+        """An id's deadline does not wait for the sink."""
+        outcomes = []
+        async with (
+            running(adopt_unknown=True, latency=Latency.uniform(3.0, 3.0)) as (_, client),
+            client.as_completed(["ana_1", "ana_2"], max_ready=1, timeout=6.0) as finished,
+        ):
+            async for outcome in finished:
+                outcomes.append(outcome)
+                await asyncio.sleep(8.0)
+        assert [outcome.ok for outcome in outcomes] == [True, True]
+
+
+@virtual
+@pytest.mark.parametrize(
+    "names", [{"summary", "topics", "sentiment"}, frozenset({"quality", "topics", "summary", "action_items"})]
+)
+async def test_a_set_of_components_is_sent_in_one_order(names):
+    """An idempotency key stands for one body, and a set's order differs from process to process."""
+    async with running(revision="a") as (emulator, client):
+        await client.analyses.create("sess_1", analyses=names, idempotency_key="one")
+        await client.analyses.create("sess_1", analyses=sorted(names), idempotency_key="one")
+        statuses = [entry.status for entry in emulator.journal]
+    assert statuses[0] == statuses[1] < 300
+
+
+@virtual
+@pytest.mark.parametrize(("call", "word"), [("analyze", "analysis"), ("analyze", "components"), ("analyze_many", "x")])
+async def test_an_unknown_word_is_a_mistake_of_the_call_that_was_made(call, word):
+    """The message names the call that its caller knows, and what can be asked for."""
+    async with running() as (emulator, client):
+        with pytest.raises(TypeError, match=rf"^{call}\(\) got an unexpected keyword argument '{word}'.*analyses"):
+            await getattr(client, call)("sess_1" if call == "analyze" else ["sess_1"], **{word: ["summary"]})
+        assert emulator.journal.total == 0
+
+
+# -- other threads and loops, on the real clock
+
+
+class _Elsewhere:
+    """An emulator in a thread of its own, so that no client's loop is its."""
+
+    def __init__(self) -> None:
+        self._ready = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._serve())
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        self._end = asyncio.Event()
+        latency = Latency.uniform(0.5, 0.5)
+        async with Emulator(adopt_unknown=True, latency=latency) as self.emulator:
+            self._ready.set()
+            await self._end.wait()
+
+    def __enter__(self) -> Emulator:
+        self._thread.start()
+        assert self._ready.wait(20.0)
+        return self.emulator
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._end.set)
+        self._thread.join(20.0)
+
+
+def _client(server: Emulator, **options) -> KallglotClient:
+    return KallglotClient(server.api_key, base_url=server.base_url, **options)
+
+
+def _beside(first: Callable[[asyncio.Event], object], second: Callable[[], object]) -> tuple[object, object]:
+    """Run `first` in a thread of its own, `second` here once the first is under way, and return what each gave."""
+    under_way, found = threading.Event(), []
+
+    async def run() -> object:
+        task = asyncio.ensure_future(first())
+        await asyncio.sleep(0.2)
+        under_way.set()
+        return await task
+
+    thread = threading.Thread(target=lambda: found.append(asyncio.run(run())))
+    thread.start()
+    assert under_way.wait(20.0)
+
+    async def here() -> object:
+        try:
+            return await asyncio.wait_for(second(), 10.0)
+        except KallglotError as error:
+            return error
+
+    other = asyncio.run(here())
+    thread.join(20.0)
+    return found[0], other
+
+
+@pytest.mark.parametrize("theirs", [["ana_1"], ["ana_2"], [f"ana_{number}" for number in range(30)]])
+def test_a_second_thread_is_told_and_the_first_goes_on(theirs):
+    """One client serves one event loop at a time; whoever comes second hears so at once, for whichever id."""
+    with _Elsewhere() as server:
+        client = _client(server)
+        found, other = _beside(lambda: client.wait_many(["ana_1"]), lambda: client.wait_many(theirs))
+    assert found[0].ok
+    assert isinstance(other, ConfigurationError)
+    assert "another thread" in str(other)
+
+
+def test_clients_of_their_own_do_not_disturb_each_other():
+    """Two threads, two clients, two limiters: both are served."""
+    with _Elsewhere() as server:
+        one, two = _client(server, rate_limit=RateLimiter()), _client(server, rate_limit=RateLimiter())
+        found, other = _beside(lambda: one.wait_many(["ana_1"]), lambda: two.wait_many(["ana_1"]))
+    assert found[0].ok
+    assert other[0].ok
+
+
+def test_a_wait_on_a_loop_that_stands_still_is_not_followed():
+    """Nobody would ever answer: whoever waits for the same id on a loop that runs polls it."""
+    with _Elsewhere() as server:
+        client = _client(server)
+        still = asyncio.new_event_loop()
+        task = still.create_task(client.wait_many(["ana_1"]))
+        still.run_until_complete(asyncio.sleep(0.2))
+
+        async def other():
+            return await asyncio.wait_for(client.wait_many(["ana_1"]), 10.0)
+
+        assert asyncio.run(other())[0].ok
+        task.cancel()
+        still.run_until_complete(asyncio.wait([task]))
+        still.run_until_complete(client.aclose())
+        still.close()
+
+
+@pytest.mark.parametrize("call", ["wait", "retrieve", "wait_many", "retrieve_many", "enter"])
+def test_under_trio_an_error_names_asyncio(call):
+    """It is ours, and says what to do; nothing hangs."""
+    trio = pytest.importorskip("trio")
+
+    async def main():
+        client = KallglotClient("sk_test_1", base_url="http://127.0.0.1:9")
+        calls = {
+            "wait": lambda: client.wait("ana_1"),
+            "retrieve": lambda: client.analyses.retrieve("ana_1"),
+            "wait_many": lambda: client.wait_many(["ana_1"]),
+            "retrieve_many": lambda: client.analyses.retrieve_many(["ana_1"]),
+            "enter": client.__aenter__,
+        }
+        await calls[call]()
+
+    with pytest.raises(KallglotError, match="asyncio"):
+        trio.run(main)
