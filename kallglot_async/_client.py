@@ -523,27 +523,3 @@ async def wait_many(
             on_progress=on_progress,
             on_outcome=on_outcome,
         )
-<<<<<<< HEAD
-
-
-@dataclass(slots=True)
-class _Shared:
-    """What a client and its views have in common."""
-
-    pool: SessionPool
-    random: Callable[[], float]
-    observer: Observer
-    inbox: WebhookInbox
-    has_inbox: bool  # whether it is the caller's, so that webhooks can be expected
-    budget: RetryBudget = field(default_factory=RetryBudget)
-    model: PollModel = field(default_factory=PollModel)
-    hubs: dict[Secret, Claims] = field(default_factory=dict)
-
-    def hub(self, key: Secret) -> Claims:
-        """Return where the waits under one key meet."""
-        # By key: the same id of two organizations is two analyses, and an answer must not pass between them.
-        if key not in self.hubs:
-            self.hubs[key] = Claims(self.model, self.random, self.inbox, has_inbox=self.has_inbox)
-        return self.hubs[key]
-=======
->>>>>>> main

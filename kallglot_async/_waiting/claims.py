@@ -37,11 +37,8 @@ class WaitOptions(msgspec.Struct, frozen=True, kw_only=True):
         schedule: How polls follow each other.
         on_progress: Called with a snapshot whenever a request has ended or an id followed elsewhere has its outcome.
         from_add: Whether `timeout` counts from the call, not from the first poll.
-<<<<<<< HEAD
-        heeds_inbox: Whether polls are slow while webhooks are heard.
-=======
         max_ready: Outcomes that may lie undelivered before polling pauses.
->>>>>>> main
+        heeds_inbox: Whether polls are slow while webhooks are heard.
     """
 
     timeout: float | None
@@ -50,11 +47,8 @@ class WaitOptions(msgspec.Struct, frozen=True, kw_only=True):
     schedule: PollSchedule
     on_progress: Callable[[Progress], object] | None = None
     from_add: bool = False
-<<<<<<< HEAD
-    heeds_inbox: bool = False
-=======
     max_ready: int = 1_000
->>>>>>> main
+    heeds_inbox: bool = False
 
 
 class Claimant(Protocol):

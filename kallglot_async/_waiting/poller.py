@@ -77,11 +77,8 @@ class Poller:
         self._on_over = on_over
         self._on_answer = on_answer
         self._on_time = on_time
-<<<<<<< HEAD
-        self._trust = hub.trust if options.heeds_inbox else None
-=======
         self._count_ready = count_ready
->>>>>>> main
+        self._trust = hub.trust if options.heeds_inbox else None
         self._queue = PollQueue(
             hub.model,
             schedule=options.schedule,

@@ -64,11 +64,8 @@ class Waits:
             schedule=schedule if schedule is not None else PollSchedule.learned(),
             on_progress=on_progress,
             from_add=from_add,
-<<<<<<< HEAD
-            heeds_inbox=schedule is None,
-=======
             max_ready=check_count("max_ready", max_ready),
->>>>>>> main
+            heeds_inbox=schedule is None,
         )
 
     def start(self, source: IdSource, options: WaitOptions) -> WaitCall:
