@@ -60,13 +60,13 @@ CONSTANTS = {
         derived=(("_STEP", lambda worth: -math.log1p(-worth)),),
     ),
     "FRESH": Constant(
-        _QUEUE, "share of the rate", (0.05, 0.1, 0.3, 0.5), (*_POLLING, _scenes.crowded), also=("_waiting.poller",)
+        _WORTH, "share of the rate", (0.05, 0.1, 0.3, 0.5), (*_POLLING, _scenes.crowded), also=("_waiting.poller",)
     ),
     "SURE": Constant(_WORTH, "probability", (0.7, 0.8, 0.9, 0.98, 1.1), _BUDGET),
     "DEAREST": Constant(_WORTH, "probability", (0.25, 0.5, 0.65, 0.95, 1.1), _BUDGET),
     "FIRST_LOOKS": Constant(_WORTH, "share of the rate", (0.1, 0.25, 0.75, 1.0), _FIRST),
     "SAVING": Constant(_WORTH, "share of the rate", (0.02, 0.05, 0.2, 0.5), _FIRST),
-    "MIN_GAP": Constant(_QUEUE, "s", (0.25, 0.5, 2.0), (_scenes.steady, _scenes.burst, _scenes.scale)),
+    "MIN_GAP": Constant(_WORTH, "s", (0.25, 0.5, 2.0), (_scenes.steady, _scenes.burst, _scenes.scale), also=(_QUEUE,)),
     "DOUBT": Constant(_HAZARD, "analyses", (0.05, 0.1, 0.5, 1.0), _LEARNING),
     "PRIOR": Constant(_HAZARD, "analyses", (0.0, 1.0, 10.0, 30.0), _LEARNING),
     "_FADE": Constant(_HAZARD, "weight", (0.5 ** (1 / 500), 0.5 ** (1 / 50_000), 1.0), (_scenes.drift,)),

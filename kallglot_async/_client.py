@@ -80,8 +80,11 @@ class KallglotClient:
         session: A session of yours to use instead of the pool, with its own limit of connections and its own
             proxies. It is never closed here. What must not see your headers and cookies, such as a pre-signed link,
             is fetched on connections of the client's own all the same.
-        inbox: Where a receiver puts webhook events. An announced analysis is then fetched at once, and polling is
-            slow, as a safety net (`PollSchedule.behind_webhooks`). May be shared by several clients.
+        inbox: Where a receiver puts webhook events. An announced analysis is then fetched at once. Polling goes on
+            as without an inbox until an event for something that is waited for has come, from then on slowly, as the
+            safety net (after a minute, then rarer, at least every five minutes), and as without an inbox again once an
+            analysis was found settled without its event. A `schedule` that a call names is kept to in any case.
+            May be shared by several clients.
         on_event: Called with a record of everything the client does, in order: see `models.ClientEvent` and its
             subclasses. It must be quick; if it raises, that is logged and it is not called again.
         random: Uniform in [0, 1), for jitter; a test may hand in its own.
@@ -137,7 +140,7 @@ class KallglotClient:
         self._is_view = False  # a view closes nothing: the client whose connections it uses does
         self._pipeline = Pipeline(config, shared.pool, limiter, shared.random, shared.observer, shared.budget)
         self._hub = shared.hub(config.api_key)
-        self._waits = Waits(self._hub, self._pipeline, config.max_in_flight, has_inbox=shared.has_inbox)
+        self._waits = Waits(self._hub, self._pipeline, config.max_in_flight)
         self.analyses = Analyses(
             self._pipeline, self._waits, timeout=config.timeout, max_in_flight=config.max_in_flight
         )

@@ -209,6 +209,10 @@ class WaitCall:
         """The server says that an id which this call polls has settled."""
         self._poller.on_announced(id)
 
+    def on_silence(self) -> None:
+        """Something has settled without its event, so that events are not to be trusted."""
+        self._poller.on_silence()
+
     def entry_of(self, id: str) -> Entry | None:
         """Return what is known of an id that this call polls."""
         return self._poller.entries.get(id)

@@ -16,6 +16,7 @@ from kallglot_async._core.polling.hazard import PollModel
 from kallglot_async._core.polling.pending import Entry
 from kallglot_async._core.polling.schedule import PollSchedule
 from kallglot_async._core.polling.trouble import Probe
+from kallglot_async._core.polling.trust import InboxTrust
 from kallglot_async._waiting.inbox import WebhookInbox
 from kallglot_async._wire.limiter import OTHER_LOOP
 from kallglot_async.errors import ConfigurationError, RequestError
@@ -37,6 +38,7 @@ class WaitOptions(msgspec.Struct, frozen=True, kw_only=True):
         on_progress: Called with a snapshot whenever a request has ended or an id followed elsewhere has its outcome.
         from_add: Whether `timeout` counts from the call, not from the first poll.
         max_ready: Outcomes that may lie undelivered before polling pauses.
+        heeds_inbox: Whether polls are slow while webhooks are heard.
     """
 
     timeout: float | None
@@ -46,6 +48,7 @@ class WaitOptions(msgspec.Struct, frozen=True, kw_only=True):
     on_progress: Callable[[Progress], object] | None = None
     from_add: bool = False
     max_ready: int = 1_000
+    heeds_inbox: bool = False
 
 
 class Claimant(Protocol):
@@ -61,6 +64,9 @@ class Claimant(Protocol):
 
     def on_announced(self, id: str) -> None:
         """The server says that an id which this call polls has settled."""
+
+    def on_silence(self) -> None:
+        """Something has settled without its event, so that events are not to be trusted."""
 
     def entry_of(self, id: str) -> Entry | None:
         """Return what is known of an id that this call polls."""
@@ -83,6 +89,7 @@ class Claims:
         model: How long analyses take, as far as learned.
         random: Uniform in [0, 1), for jitter.
         inbox: Where webhooks announce what has settled. It is listened to while anybody waits.
+        has_inbox: Whether it is the caller's, so that webhooks can be expected.
     """
 
     __slots__ = (
@@ -97,12 +104,16 @@ class Claims:
         "probe",
         "prober",
         "random",
+        "trust",
     )
 
-    def __init__(self, model: PollModel, random: Callable[[], float], inbox: WebhookInbox) -> None:
+    def __init__(
+        self, model: PollModel, random: Callable[[], float], inbox: WebhookInbox, *, has_inbox: bool = False
+    ) -> None:
         self.model = model
         self.random = random
         self._inbox = inbox
+        self.trust = InboxTrust(has_inbox=has_inbox)
         self._process = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._owners: dict[str, Claimant] = {}  # the call that polls an id
@@ -180,7 +191,14 @@ class Claims:
 
     def _on_announced(self, id: str) -> None:
         if (owner := self._owners.get(id)) is not None:
+            self.trust.on_event(_clock.now())
             owner.on_announced(id)
+
+    def on_silence(self, sent_at: float) -> None:
+        """A poll found settled what no event had announced: from now on all calls poll as if there were no inbox."""
+        if self.trust.on_silence(sent_at):
+            for call in dict.fromkeys(self._owners.values()):
+                call.on_silence()
 
     def _disown(self, id: str) -> None:
         self._owners.pop(id, None)

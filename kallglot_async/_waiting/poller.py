@@ -22,10 +22,11 @@ from kallglot_async._core.api.meaning import is_still_running
 from kallglot_async._core.api.operation import Response
 from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async._core.polling.pending import LATE, Entry
-from kallglot_async._core.polling.queue import FRESH, LATE_LOOK, PollQueue
+from kallglot_async._core.polling.queue import LATE_LOOK, PollQueue
 from kallglot_async._core.polling.schedule import Slot, Supply
 from kallglot_async._core.polling.sight import Sight
 from kallglot_async._core.polling.trouble import End, Patience, stranded_at
+from kallglot_async._core.polling.worth import FRESH
 from kallglot_async._waiting.claims import Claims, WaitOptions
 from kallglot_async._waiting.endings import analysis_failed, elapsed_of, timed_out
 from kallglot_async._waiting.source import not_attempted
@@ -36,7 +37,6 @@ __all__ = ["Poller"]
 
 _SHORTEST_LEAD = 0.1  # seconds before a deadline at which the last look is sent, at least
 _LOOK_AGAIN = 0.5  # seconds between two looks at a poll that is not due, while no rate is known
-_ECHO = 2.0  # seconds after which an announced analysis that the API still shows running is looked at again
 _RE_ASK = 0.05  # seconds after which a slot that nothing was worth is asked for again
 
 
@@ -78,6 +78,7 @@ class Poller:
         self._on_answer = on_answer
         self._on_time = on_time
         self._count_ready = count_ready
+        self._trust = hub.trust if options.heeds_inbox else None
         self._queue = PollQueue(
             hub.model,
             schedule=options.schedule,
@@ -85,6 +86,7 @@ class Poller:
             lead=_SHORTEST_LEAD,
             from_add=options.from_add,
             budget=pipeline.budget,
+            trust=self._trust,
         )
         self._patience = Patience(pipeline.policy)
         self._turn = anyio.Lock(fast_acquire=True)
@@ -109,6 +111,8 @@ class Poller:
         self.entries[id] = self._queue.add(id, kind, now, age=age, due_in=due_in)
         if self._hub.has_announced(id):
             self.on_announced(id)
+            if age is not None:  # else the event may be an old one
+                self._hub.trust.on_event(now)
         self._due.ring()
         self._on_time()
 
@@ -122,7 +126,7 @@ class Poller:
         """A webhook says that it has settled: one request confirms it, at once."""
         entry = self.entries.get(id)
         if entry is not None:
-            entry.is_announced = True
+            entry.unconfirmed = 0
             self._queue.on_announced(entry, _clock.now())
             self._due.ring()
 
@@ -138,6 +142,10 @@ class Poller:
             self._queue.discard(entry)
             self._due.ring()
         return entry
+
+    def on_silence(self) -> None:
+        """Events are not to be trusted: what relied on them is due."""
+        self._due.ring()
 
     def on_reached(self) -> None:
         """The API has answered this client for the first time, or the one that tried is gone: go on."""
@@ -239,6 +247,7 @@ class Poller:
         """Send one poll and report its answer to the queue."""
         operation = retrieve_analysis(entry.id)
         patience = self._seconds_for(entry)
+        sent_at = _clock.now()
         try:
             async with self._pipeline.deadline(patience):
                 analysis, response = await self._pipeline.send(
@@ -252,7 +261,7 @@ class Poller:
             if isinstance(error, errors.InvalidResponseError) and is_still_running(error):
                 self._pipeline.budget.on_answer()
                 self._patience.suspicion.on_accepted()
-                self._on_pending(entry, _clock.now(), Sight(hint_in=error.retry_after))
+                self._queue.on_pending(entry, _clock.now(), hint_in=error.retry_after)
             else:
                 self._on_failure(entry, error)
         except errors.KallglotError as error:
@@ -263,7 +272,7 @@ class Poller:
             self._on_failure(entry, errors.RequestTimeoutError(text, operation=operation.name, timeout=patience))
         else:
             self.requests += 1
-            self._on_analysis(entry, analysis, response)
+            self._on_analysis(entry, analysis, response, sent_at)
         finally:
             self._in_flight -= 1
             if self._hub.prober is not None and self._pipeline.budget.is_reached:
@@ -281,7 +290,7 @@ class Poller:
         patience = max(0.0, min(patience, self.ends_at - now))
         return patience if patience < math.inf else None
 
-    def _on_analysis(self, entry: Entry, analysis: Analysis, response: Response) -> None:
+    def _on_analysis(self, entry: Entry, analysis: Analysis, response: Response, sent_at: float) -> None:
         now = _clock.now()
         self._patience.suspicion.is_raised = False
         entry.last_status = analysis.status.value
@@ -291,19 +300,15 @@ class Poller:
         self._queue.lead = max(_SHORTEST_LEAD, self._pipeline.round_trip)
         sight = Sight.of(analysis, response.headers, server_now=self._pipeline.server_now())
         if not analysis.is_settled:
-            self._on_pending(entry, now, sight)
+            self._queue.on_pending(entry, now, age=sight.age, hint_in=sight.hint_in)
             return
+        if self._trust is not None and entry.seen_at is not None and not entry.is_announced:
+            self._hub.on_silence(sent_at)
         self._queue.on_settled(entry, now, age=sight.age, took=sight.took)
         if analysis.is_failed:
             self._end(entry, error=analysis_failed(analysis, self._pipeline.key))
         else:
             self._end(entry, analysis=analysis)
-
-    def _on_pending(self, entry: Entry, now: float, sight: Sight) -> None:
-        self._queue.on_pending(entry, now, age=sight.age, hint_in=sight.hint_in)
-        if entry.is_announced:  # the event overtook what the API shows, or was not true
-            entry.is_announced = False
-            self._queue.on_announced(entry, now + _ECHO)
 
     def _on_failure(self, entry: Entry, error: errors.RequestError) -> None:
         now = _clock.now()

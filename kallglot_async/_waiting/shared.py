@@ -33,5 +33,5 @@ class Shared:
         """Return where the waits under one key meet."""
         # By key: the same id of two organizations is two analyses, and an answer must not pass between them.
         if key not in self.hubs:
-            self.hubs[key] = Claims(self.model, self.random, self.inbox)
+            self.hubs[key] = Claims(self.model, self.random, self.inbox, has_inbox=self.has_inbox)
         return self.hubs[key]

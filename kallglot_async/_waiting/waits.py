@@ -28,16 +28,14 @@ class Waits:
         hub: What all wait calls under one key share.
         pipeline: How requests are sent.
         max_in_flight: Requests of one call at once, where the call does not say.
-        has_inbox: Whether webhooks are expected, so that polling is the safety net.
     """
 
-    __slots__ = ("_default_schedule", "_hub", "_max_in_flight", "_pipeline")
+    __slots__ = ("_hub", "_max_in_flight", "_pipeline")
 
-    def __init__(self, hub: Claims, pipeline: Pipeline, max_in_flight: int, *, has_inbox: bool) -> None:
+    def __init__(self, hub: Claims, pipeline: Pipeline, max_in_flight: int) -> None:
         self._hub = hub
         self._pipeline = pipeline
         self._max_in_flight = max_in_flight
-        self._default_schedule = PollSchedule.behind_webhooks() if has_inbox else PollSchedule.learned()
 
     def options(
         self,
@@ -63,10 +61,11 @@ class Waits:
             timeout=check_timeout("timeout", timeout),
             total_timeout=check_timeout("total_timeout", total_timeout),
             max_in_flight=check_count("max_in_flight", in_flight),
-            schedule=schedule if schedule is not None else self._default_schedule,
+            schedule=schedule if schedule is not None else PollSchedule.learned(),
             on_progress=on_progress,
             from_add=from_add,
             max_ready=check_count("max_ready", max_ready),
+            heeds_inbox=schedule is None,
         )
 
     def start(self, source: IdSource, options: WaitOptions) -> WaitCall:

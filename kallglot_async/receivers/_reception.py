@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -14,17 +14,36 @@ from kallglot_async._waiting.inbox import RecentKeys, WebhookInbox
 from kallglot_async.errors import ConfigurationError, WebhookError, WebhookPayloadError
 from kallglot_async.webhooks import Event, construct_event
 
-__all__ = ["MAX_BODY", "NOT_FOUND", "Reception", "Reply", "Target"]
+__all__ = ["MAX_BODY", "NOT_FOUND", "Reception", "Reply", "SeenEvents", "Target"]
+
+T = TypeVar("T")
 
 Target: TypeAlias = WebhookInbox | Callable[[Event], object]
 """Where events go: an inbox, or a function that is called with each; what it returns is awaited if it can be."""
 
 MAX_BODY = 2**20  # bytes; an analysis of a long call with all its segments has a tenth of that
+_BODY_TIMEOUT = 10.0  # seconds; the sender waits 30 for the answer
 
+_TO_DISCARD = 5.0  # seconds for a shared memory to forget an event that was not handled
 _REMEMBERED = 100_000  # event ids; retries of one event are spread over two days
 
 _logger = logging.getLogger("kallglot_async.receivers")
 _logger.addHandler(logging.NullHandler())
+
+
+class SeenEvents(Protocol):
+    """A memory of events that several processes share: a set whose `add` says whether the event is new to it.
+
+    An event is added before it is handled and discarded if that fails, so that no two processes handle it at once.
+    What a process was handling as it was killed stays remembered: put into a queue what must not be lost. If `add`
+    raises, the answer is 500, and Kallglot sends the event again.
+    """
+
+    async def add(self, event_id: str, /) -> bool:
+        """Remember an event for two days or more; False where it is remembered already. Must be atomic."""
+
+    async def discard(self, event_id: str, /) -> None:
+        """Forget an event that could not be handled, so that it can come again; no error if it is unknown."""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -36,12 +55,14 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 NOT_FOUND = Reply(404, "Not found")
+_TOO_SLOW = Reply(408, "Too slow")
 _ACCEPTED = Reply(200, "Accepted")
 _KNOWN = Reply(200, "Accepted before")
 _NO_EVENT = Reply(400, "Not an event")
 _NOT_SIGNED = Reply(401, "Invalid signature")  # as in the documentation's sample; why, only the log says
 _WRONG_METHOD = Reply(405, "Use POST", ("Allow", "POST"))
 _TOO_LARGE = Reply(413, "Too large")
+_ENCODED = Reply(415, "Send it without Content-Encoding", ("Accept-Encoding", "identity"))
 _FAILED = Reply(500, "Not handled")
 _BUSY = Reply(503, "Being handled", ("Retry-After", "1"))
 
@@ -55,15 +76,23 @@ class Reception:
         max_body: Bytes of a body at most.
         tolerance: Seconds that a signature may be old, or ahead of the clock.
         clock: Unix seconds.
+        seen: Where processes share which events they have accepted; None: each remembers its own.
 
     Raises:
         ConfigurationError: There is no secret, an empty one, or a senseless figure.
     """
 
-    __slots__ = ("_clock", "_handle", "_handling", "_keys", "_max_body", "_seen", "_tolerance")
+    __slots__ = ("_clock", "_handle", "_handling", "_keys", "_max_body", "_seen", "_shared", "_tolerance")
 
     def __init__(
-        self, target: Target, secrets: Secrets, *, max_body: int, tolerance: float, clock: Callable[[], float]
+        self,
+        target: Target,
+        secrets: Secrets,
+        *,
+        max_body: int,
+        tolerance: float,
+        clock: Callable[[], float],
+        seen: SeenEvents | None,
     ) -> None:
         if max_body < 1:
             raise ConfigurationError(f"max_body is a number of bytes, 1 or more, not {max_body}")
@@ -73,13 +102,17 @@ class Reception:
         self._max_body = max_body
         self._tolerance = tolerance
         self._clock = clock
+        self._shared = seen
         self._seen = RecentKeys(_REMEMBERED)
         self._handling: set[str] = set()
 
-    def refuse_head(self, method: str, length: str | None) -> Reply | None:
-        """Return the answer where method and `Content-Length` decide it before the body is read."""
+    def refuse_head(self, method: str, length: str | None, encoding: str | None) -> Reply | None:
+        """Return the answer where method, `Content-Length` or `Content-Encoding` decide it before the body is read."""
         if method != "POST":
             return _WRONG_METHOD
+        # Some servers decode it and some do not, so that the bytes which were signed are not to be had from all.
+        if encoding is not None and encoding.strip().lower() not in {"", "identity"}:
+            return _ENCODED
         # A length that is no number is the server's business; what arrives is counted anyway.
         if length is None or not (length.isascii() and length.isdigit()):
             return None
@@ -88,6 +121,14 @@ class Reception:
     def refuse_size(self, size: int) -> Reply | None:
         """Return the answer where that many bytes are too many."""
         return _TOO_LARGE if size > self._max_body else None
+
+    async def body(self, reading: Awaitable[T]) -> T | Reply:
+        """Return what reading the body gives, or the answer to one that takes too long."""
+        import anyio  # here, as all of this loads without an event loop
+
+        with anyio.move_on_after(_BODY_TIMEOUT):
+            return await reading
+        return _TOO_SLOW
 
     async def receive(self, body: bytes, header: str | bytes | None) -> Reply:
         """Return the answer to a whole body, having handed the event over if it is genuine and new.
@@ -109,13 +150,36 @@ class Reception:
         # Seen only once it is handled: a crash or an error in between must bring the event again, not lose it.
         self._handling.add(event.id)
         try:
-            result = self._handle(event)
-            if inspect.isawaitable(result):
-                await result
+            is_new = await self._call(event)
         except Exception:
             _logger.exception("handling of webhook %a of type %a failed", event.id, event.type.value)
             return _FAILED
         finally:
             self._handling.discard(event.id)
         self._seen.add(event.id)
-        return _ACCEPTED
+        return _ACCEPTED if is_new else _KNOWN
+
+    async def _call(self, event: Event) -> bool:
+        """Hand it to the target; False where another process did."""
+        try:
+            if self._shared is not None and not await self._shared.add(event.id):
+                return False
+            result = self._handle(event)
+            if inspect.isawaitable(result):
+                await result
+        except BaseException:  # cancelled as well; and an `add` that failed may have added it
+            await self._forget(event)
+            raise
+        return True
+
+    async def _forget(self, event: Event) -> None:
+        """Let no process take an event for handled that is not."""
+        if self._shared is None:
+            return
+        import anyio
+
+        try:
+            with anyio.fail_after(_TO_DISCARD, shield=True):
+                await self._shared.discard(event.id)
+        except Exception:
+            _logger.exception("webhook %a was not handled, and is remembered as if it were", event.id)

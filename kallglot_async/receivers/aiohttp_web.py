@@ -7,7 +7,13 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from kallglot_async._core.api.signing import SIGNATURE_HEADER, TOLERANCE, Secrets
-from kallglot_async.receivers._reception import MAX_BODY, Reception, Reply, Target
+from kallglot_async.receivers._reception import (
+    MAX_BODY,
+    Reception,
+    Reply,
+    SeenEvents,
+    Target,
+)
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -22,6 +28,7 @@ def aiohttp_handler(
     max_body: int = MAX_BODY,
     tolerance: float = TOLERANCE,
     clock: Callable[[], float] = time.time,
+    seen: SeenEvents | None = None,
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """Return a handler for aiohttp.web that takes webhooks in, for `app.router.add_post(path, handler)`.
 
@@ -33,13 +40,15 @@ def aiohttp_handler(
         max_body: Bytes of a body at most; the application's own `client_max_size` does not matter.
         tolerance: Seconds that a signature may be old, or ahead of the clock.
         clock: Unix seconds.
+        seen: Where processes share which events they have accepted, as `kallglot_async.receivers` shows it; None: each
+            remembers its own.
 
     Raises:
         ConfigurationError: There is no secret, an empty one, or a senseless figure.
     """
     from aiohttp import web
 
-    reception = Reception(target, secrets, max_body=max_body, tolerance=tolerance, clock=clock)
+    reception = Reception(target, secrets, max_body=max_body, tolerance=tolerance, clock=clock, seen=seen)
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
@@ -53,13 +62,22 @@ def aiohttp_handler(
 
 
 async def _answer(reception: Reception, request: web.Request) -> Reply:
-    refusal = reception.refuse_head(request.method, request.headers.get("Content-Length"))
+    headers = request.headers
+    refusal = reception.refuse_head(request.method, headers.get("Content-Length"), headers.get("Content-Encoding"))
     if refusal is not None:
         return refusal
+    body = await reception.body(_read(reception, request))
+    if isinstance(body, Reply):
+        return body
+    signatures = headers.getall(SIGNATURE_HEADER, [])
+    return await reception.receive(body, ",".join(signatures) if signatures else None)
+
+
+async def _read(reception: Reception, request: web.Request) -> bytes | Reply:
+    """Return the whole body, or the answer to one that is too large."""
     body = bytearray()
     async for piece in request.content.iter_any():
         body += piece
         if (refusal := reception.refuse_size(len(body))) is not None:
             return refusal
-    signatures = request.headers.getall(SIGNATURE_HEADER, [])
-    return await reception.receive(bytes(body), ",".join(signatures) if signatures else None)
+    return bytes(body)

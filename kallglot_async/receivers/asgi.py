@@ -8,7 +8,14 @@ from contextlib import suppress
 from typing import TypeAlias
 
 from kallglot_async._core.api.signing import SIGNATURE_HEADER, TOLERANCE, Secrets
-from kallglot_async.receivers._reception import MAX_BODY, NOT_FOUND, Reception, Reply, Target
+from kallglot_async.receivers._reception import (
+    MAX_BODY,
+    NOT_FOUND,
+    Reception,
+    Reply,
+    SeenEvents,
+    Target,
+)
 
 __all__ = ["WebhookApp"]
 
@@ -32,10 +39,12 @@ class WebhookApp:
     Args:
         target: An inbox, or a function that is called with each new event; what it returns is awaited if it can be.
         secrets: The endpoint's signing secret, or several while it is being changed.
-        path: The only path, below that of a mount, which is served; None: all.
+        path: The only path, below that of a mount, which is served, with or without a slash at its end; None: all.
         max_body: Bytes of a body at most.
         tolerance: Seconds that a signature may be old, or ahead of the clock.
         clock: Unix seconds.
+        seen: Where processes share which events they have accepted, as `kallglot_async.receivers` shows it; None: each
+            remembers its own.
 
     Raises:
         ConfigurationError: There is no secret, an empty one, or a senseless figure.
@@ -52,9 +61,10 @@ class WebhookApp:
         max_body: int = MAX_BODY,
         tolerance: float = TOLERANCE,
         clock: Callable[[], float] = time.time,
+        seen: SeenEvents | None = None,
     ) -> None:
-        self._path = path
-        self._reception = Reception(target, secrets, max_body=max_body, tolerance=tolerance, clock=clock)
+        self._path = None if path is None else path.rstrip("/")  # some routers hand on another slash
+        self._reception = Reception(target, secrets, max_body=max_body, tolerance=tolerance, clock=clock, seen=seen)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one connection scope: a request, or the server's start and end."""
@@ -74,12 +84,21 @@ class WebhookApp:
 
     async def _answer(self, scope: Message, receive: Receive) -> Reply | None:
         """Return the answer, or None where the client has gone."""
-        if self._path is not None and _path_below_mount(scope) != self._path:
+        if self._path is not None and _path_below_mount(scope).rstrip("/") != self._path:
             return NOT_FOUND
-        lengths = _values(scope, b"content-length")
-        refusal = self._reception.refuse_head(str(scope["method"]), lengths[0].decode("latin-1") if lengths else None)
+        length, encoding = (_first(scope, name) for name in (b"content-length", b"content-encoding"))
+        refusal = self._reception.refuse_head(str(scope["method"]), length, encoding)
         if refusal is not None:
             return refusal
+        body = await self._reception.body(self._read(receive))
+        if not isinstance(body, bytes):
+            return body
+        # Sent twice it makes one header with two `t`, which is refused.
+        signatures = _values(scope, _SIGNATURE)
+        return await self._reception.receive(body, b",".join(signatures) if signatures else None)
+
+    async def _read(self, receive: Receive) -> bytes | Reply | None:
+        """Return the whole body, the answer to one that is too large, or None where the client has gone."""
         body = bytearray()
         while True:
             message = await receive()
@@ -90,21 +109,23 @@ class WebhookApp:
             if (refusal := self._reception.refuse_size(len(body))) is not None:
                 return refusal
             if not message.get("more_body", False):
-                break
-        # Sent twice it makes one header with two `t`, which is refused.
-        signatures = _values(scope, _SIGNATURE)
-        return await self._reception.receive(bytes(body), b",".join(signatures) if signatures else None)
+                return bytes(body)
 
 
 def _path_below_mount(scope: Message) -> str:
     path, root = str(scope["path"]), str(scope.get("root_path") or "")
-    return path.removeprefix(root) if root and path.startswith(f"{root}/") else path
+    return path.removeprefix(root) if root and f"{path}/".startswith(f"{root}/") else path
 
 
 def _values(scope: Message, name: bytes) -> list[bytes]:
     headers = scope.get("headers")
     # Pairs of bytes with lower-case names, says the specification.
     return [value for key, value in headers if key == name] if isinstance(headers, Iterable) else []
+
+
+def _first(scope: Message, name: bytes) -> str | None:
+    values = _values(scope, name)
+    return values[0].decode("latin-1") if values else None
 
 
 async def _send(reply: Reply, send: Send) -> None:

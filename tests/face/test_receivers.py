@@ -2,22 +2,28 @@
 
 import asyncio
 import contextlib
+import gzip
+import inspect
 import json
 import logging
+import shutil
 import subprocess
 import sys
+import textwrap
+import zlib
 from pathlib import Path
 
 import aiohttp
 import fastapi
 import httpx
 import pytest
+import redis.asyncio
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from kallglot_async import ConfigurationError, WebhookInbox
+from kallglot_async import ConfigurationError, WebhookInbox, receivers
 from kallglot_async.receivers import WebhookApp, aiohttp_handler
 from kallglot_async.webhooks import SIGNATURE_HEADER, sign
 
@@ -210,6 +216,123 @@ async def test_an_event_is_not_handled_twice_at_once(receiving):
     assert calls == ["evt_1", "evt_2"]
 
 
+def compressed(body, encoding):
+    return {"gzip": gzip.compress, "deflate": zlib.compress}.get(encoding.lower(), bytes)(body)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "GZIP", "gzip, identity", "unheard-of"])
+async def test_a_compressed_body_is_refused_alike(receiving, encoding):
+    """Some servers decode it and some do not: 415, whichever bytes were signed."""
+    events, body = [], compressed(body_of(), encoding)
+    async with receiving(events.append) as call:
+        for was_signed in (body, body_of()):
+            answer = await call(body, signed(was_signed) | {"Content-Encoding": encoding})
+            assert (answer.status, answer.headers["Accept-Encoding"]) == (415, "identity")
+        assert events == []
+        assert (await call(body_of(), signed(body_of()))).status == 200
+
+
+@pytest.mark.parametrize("encoding", ["identity", "Identity", ""])
+async def test_identity_is_no_compression(receiving, encoding):
+    """It says that the bytes are as they were signed."""
+    async with receiving(WebhookInbox()) as call:
+        assert (await call(body_of(), signed(body_of()) | {"Content-Encoding": encoding})).status == 200
+
+
+class Shared:
+    """A memory of events as processes share it; `faults` names the methods that fail."""
+
+    def __init__(self):
+        self.ids, self.asked, self.faults = set(), [], set()
+
+    async def add(self, event_id, /):
+        self.asked.append(("add", event_id))
+        is_new = event_id not in self.ids
+        self.ids.add(event_id)
+        if "add" in self.faults:
+            raise ConnectionError("lost after it was added")
+        return is_new
+
+    async def discard(self, event_id, /):
+        self.asked.append(("discard", event_id))
+        if "discard" in self.faults:
+            raise ConnectionError("lost")
+        self.ids.discard(event_id)
+
+
+async def test_processes_can_share_what_they_have_seen(receiving):
+    """An event that one accepted is accepted by the other, and not handled again; each remembers its own as well."""
+    seen, first, second = Shared(), [], []
+    async with receiving(first.append, seen=seen) as one, receiving(second.append, seen=seen) as other:
+        for call in (one, other, one, other):
+            assert (await call(body_of("evt_1"), signed(body_of("evt_1")))).status == 200
+        assert (await other(body_of("evt_2"), signed(body_of("evt_2")))).text == "Accepted"
+        assert (await one(body_of("evt_2"), signed(body_of("evt_2")))).text == "Accepted before"
+    assert ([event.id for event in first], [event.id for event in second]) == (["evt_1"], ["evt_2"])
+    assert seen.asked == [("add", "evt_1"), ("add", "evt_1"), ("add", "evt_2"), ("add", "evt_2")]
+
+
+async def test_what_is_not_genuine_reaches_no_shared_memory(receiving):
+    """Nobody can have an event taken for handled who does not know the secret."""
+    seen = Shared()
+    async with receiving(WebhookInbox(), seen=seen) as call:
+        assert (await call(body_of(), signed(b"other"))).status == 401
+    assert seen.asked == []
+
+
+async def test_a_failed_event_is_discarded_everywhere(receiving):
+    """The next delivery is new to every process."""
+    seen, handled = Shared(), []
+
+    def fail(event):
+        raise RuntimeError("no")
+
+    async with receiving(fail, seen=seen) as one, receiving(handled.append, seen=seen) as other:
+        assert (await one(body_of(), signed(body_of()))).status == 500
+        assert (await other(body_of(), signed(body_of()))).text == "Accepted"
+    assert len(handled) == 1
+
+
+async def test_a_shared_memory_that_fails_loses_no_event(receiving):
+    """500 and the next delivery tries again, also where the failed `add` has added."""
+    seen, handled = Shared(), []
+    async with receiving(handled.append, seen=seen) as call:
+        seen.faults = {"add"}
+        assert (await call(body_of(), signed(body_of()))).status == 500
+        assert handled == []
+        seen.faults = set()
+        assert (await call(body_of(), signed(body_of()))).text == "Accepted"
+    assert len(handled) == 1
+
+
+async def test_what_could_not_be_discarded_is_named(receiving, caplog):
+    """Both causes are logged: why it was not handled, and that it will be taken for handled."""
+    seen = Shared()
+    seen.faults = {"add", "discard"}
+    async with receiving(WebhookInbox(), seen=seen) as call:
+        assert (await call(body_of(), signed(body_of()))).status == 500
+    messages = [record.getMessage() for record in caplog.records if record.name == "kallglot_async.receivers"]
+    assert messages == [
+        "webhook 'evt_1' was not handled, and is remembered as if it were",
+        "handling of webhook 'evt_1' of type 'analysis.complete' failed",
+    ]
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("faults", [set(), {"discard"}], ids=["works", "fails"])
+async def test_a_cancelled_event_is_discarded_everywhere(faults):
+    """And the cancellation goes on its way, whatever the memory does."""
+    seen, body = Shared(), body_of()
+    seen.faults = faults
+    app = WebhookApp(lambda event: asyncio.sleep(3600), SECRET, clock=now, seen=seen)
+    task = asyncio.ensure_future(converse(app, request_of(body), headers=headers_of(body)))
+    await asyncio.sleep(1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert seen.asked == [("add", "evt_1"), ("discard", "evt_1")]
+
+
 @pytest.mark.parametrize(
     ("secrets", "options"),
     [("", {}), ([], {}), (None, {}), (SECRET, {"max_body": 0}), (SECRET, {"tolerance": -1.0})],
@@ -341,15 +464,35 @@ async def test_odd_signature_headers_are_refused(headers):
 
 @pytest.mark.parametrize(
     ("path", "root", "status"),
-    [("/hook", "", 200), ("/hook/", "", 404), ("/", "", 404), ("/a/hook", "/a", 200), ("/ab/hook", "/a", 404)],
+    [
+        ("/hook", "", 200),
+        ("/hook/", "", 200),
+        ("/", "", 404),
+        ("/hook/x", "", 404),
+        ("/a/hook", "/a", 200),
+        ("/a/hook/", "/a", 200),
+        ("/ab/hook", "/a", 404),
+    ],
 )
-async def test_a_path_can_be_demanded(path, root, status):
-    """Below a mount or not; everything else is not found."""
+@pytest.mark.parametrize("demanded", ["/hook", "/hook/"])
+async def test_a_path_can_be_demanded(path, root, status, demanded):
+    """Below a mount or not, and with a slash at its end or not; everything else is not found."""
     body = body_of()
-    app = WebhookApp(WebhookInbox(), SECRET, clock=now, path="/hook")
+    app = WebhookApp(WebhookInbox(), SECRET, clock=now, path=demanded)
     messages = request_of(body) if status == 200 else []
     start, _ = await converse(app, messages, path=path, root_path=root, headers=headers_of(body))
     assert start["status"] == status
+
+
+@pytest.mark.parametrize(("path", "root"), [("/", ""), ("", ""), ("/a/", "/a"), ("/a", "/a")])
+async def test_the_root_can_be_demanded(path, root):
+    """`path="/"` is what a mount hands on for its own path, in whatever way."""
+    body = body_of()
+    app = WebhookApp(WebhookInbox(), SECRET, clock=now, path="/")
+    start, _ = await converse(app, request_of(body), path=path, root_path=root, headers=headers_of(body))
+    assert start["status"] == 200
+    start, _ = await converse(app, [], path=f"{root}/other", root_path=root, headers=headers_of(body))
+    assert start["status"] == 404
 
 
 async def test_other_scopes_are_answered():
@@ -360,6 +503,105 @@ async def test_other_scopes_are_answered():
     assert (await converse(app, [], type="websocket"))[0]["type"] == "websocket.close"
     with pytest.raises(ValueError, match="telnet"):
         await converse(app, [], type="telnet")
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("parts", [[], [b"{"], [b"{"] * 9], ids=["nothing", "a byte", "a byte a second"])
+async def test_a_stalled_body_ends_after_ten_seconds(parts):
+    """408, however much of it has come; nothing is handed over, and a later delivery is new."""
+    body, events, loop = body_of(), [], asyncio.get_running_loop()
+    app, waiting, sent = WebhookApp(events.append, SECRET, clock=now), list(parts), []
+
+    async def receive():
+        await asyncio.sleep(1.0 if waiting else 3600.0)
+        return {"type": "http.request", "body": waiting.pop(0), "more_body": True}
+
+    async def send(message):
+        sent.append(message)
+
+    began = loop.time()
+    await app({"type": "http", "method": "POST", "path": "/", "headers": headers_of(body)}, receive, send)
+    assert loop.time() - began == pytest.approx(10.0, abs=0.1)
+    assert (sent[0]["status"], events) == (408, [])
+    assert (await converse(app, request_of(body), headers=headers_of(body)))[0]["status"] == 200
+
+
+# The shared memory in Redis
+
+
+async def stand_in(reader, writer):
+    """Serve what the example asks of Redis; `SET` with `NX` and `EX`, and `DEL`."""
+    kept = stand_in.kept
+    while line := await reader.readline():
+        words = []
+        for _ in range(int(line[1:])):
+            size = int((await reader.readline())[1:])
+            words.append((await reader.readexactly(size + 2))[:-2])
+        match words:
+            case [b"SET", key, _, b"EX", _, b"NX"] | [b"SET", key, _, b"NX", b"EX", _]:
+                writer.write(b"$-1\r\n" if key in kept else b"+OK\r\n")
+                kept.add(key)
+            case [b"DEL", key]:
+                writer.write(b":%d\r\n" % (key in kept))
+                kept.discard(key)
+            case _:
+                writer.write(b"+OK\r\n")
+    writer.close()
+
+
+@contextlib.asynccontextmanager
+async def redis_stand_in(directory):
+    stand_in.kept = set()
+    server = await asyncio.start_server(stand_in, "127.0.0.1", 0)
+    async with server:
+        yield {"port": server.sockets[0].getsockname()[1]}
+
+
+@contextlib.asynccontextmanager
+async def redis_server(directory):
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    if program is None:
+        pytest.skip("there is no redis-server here")
+    socket = str(directory / "redis.sock")
+    options = ["--port", "0", "--unixsocket", socket, "--save", "", "--dir", str(directory)]
+    server = await asyncio.create_subprocess_exec(program, *options, stdout=asyncio.subprocess.PIPE)
+    try:
+        async with asyncio.timeout(20):
+            while b"ready to accept connections" not in (await server.stdout.readline()).lower():
+                assert server.returncode is None
+        yield {"unix_socket_path": socket}
+    finally:
+        server.terminate()
+        await server.communicate()
+
+
+@pytest.mark.parametrize("server", [redis_stand_in, redis_server], ids=["stand-in", "redis-server"])
+async def test_the_example_shares_events_by_redis(server, tmp_path):
+    """The code in the docstring, with the client of the `redis` package, as two workers have it."""
+    documented = inspect.cleandoc(receivers.__doc__)
+    code = documented[documented.index("    class Seen:") : documented.index("    WebhookApp(handle, secret, seen=")]
+    async with server(tmp_path) as where, redis.asyncio.Redis(**where) as client:
+        names = {"redis": client}
+        exec(textwrap.dedent(code), names)  # noqa: S102  # the documentation's own text
+        handled, is_down = [], True
+
+        def handle(event):
+            if is_down:
+                raise RuntimeError("no")
+            handled.append(event.id)
+
+        body = body_of()
+        one, other = (WebhookApp(handle, SECRET, clock=now, seen=names["Seen"]()) for _ in range(2))
+
+        async def deliver(app):
+            start, end = await converse(app, request_of(body), headers=headers_of(body))
+            return start["status"], end["body"]
+
+        assert await deliver(one) == (500, b"Not handled")
+        is_down = False
+        assert await deliver(other) == (200, b"Accepted")
+        assert await deliver(one) == (200, b"Accepted before")
+        assert handled == ["evt_1"]
 
 
 # Inside of frameworks
@@ -386,7 +628,7 @@ async def test_it_can_be_a_route_or_a_mount(framework):
 
 ROUTES = """
 from {module} import {framework}
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from kallglot_async import WebhookInbox
 from kallglot_async.receivers import WebhookApp
 
@@ -395,6 +637,8 @@ app = {framework}()
 app.routes.append(Route("/webhooks/kallglot", WebhookApp(inbox, SECRET)))
 app.mount("/webhooks", WebhookApp(lambda event: print(event.id), [SECRET], path="/kallglot"))
 other = {framework}(routes=[Route("/webhooks/kallglot", WebhookApp(inbox, SECRET))])
+app.router.routes.append(Route("/webhooks/other", WebhookApp(inbox, SECRET)))
+mounted = {framework}(routes=[Mount("/webhooks", WebhookApp(inbox, SECRET, path="/kallglot"))])
 """
 
 
@@ -413,6 +657,34 @@ def test_a_strict_type_checker_accepts_each_way(module, framework, tmp_path):
 
 
 # aiohttp over a connection
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Length: 100\r\n\r\n",
+        b'Content-Length: 100\r\n\r\n{"id"',
+        b'Transfer-Encoding: chunked\r\n\r\n5\r\n{"id"',
+    ],
+    ids=["nothing", "a part", "a chunk"],
+)
+async def test_a_stalled_body_over_a_connection_ends_after_ten_seconds(head):
+    """408, nothing is handed over, and the connection is closed."""
+    events, loop = [], asyncio.get_running_loop()
+    app = web.Application()
+    app.router.add_post("/hook", aiohttp_handler(events.append, SECRET, clock=now))
+    async with serving(app) as origin:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(origin.rpartition(":")[2]))
+        began = loop.time()
+        writer.write(b"POST /hook HTTP/1.1\r\nHost: x\r\n" + head)
+        line = await reader.readline()
+        assert loop.time() - began == pytest.approx(10.0, abs=0.1)
+        assert line.startswith(b"HTTP/1.1 408 ")
+        await reader.read()  # to the end of the connection
+        assert loop.time() - began < 21.0
+        writer.close()
+    assert events == []
 
 
 @pytest.mark.looptime

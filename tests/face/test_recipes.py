@@ -117,19 +117,22 @@ class TestAiohttp:
             yield origin
 
     async def test_a_delivery_ends_the_wait(self, emulator, origin):
-        """Behind webhooks polls are rare; the emulator's own signed delivery brings the answer when it is there."""
+        """The emulator's own signed delivery brings the answer when it is there; after the first one polls are rare."""
         async with (
             KallglotClient(emulator.api_key, base_url=emulator.base_url) as client,
             aiohttp.ClientSession(origin) as browser,
         ):
             hook = f"{origin}/webhooks/kallglot"
-            created = await client.analyses.create("sess_1", analyses=["summary"], webhook_url=hook)
-            async with browser.get(f"/analyses/{created.id}") as response:
-                assert response.status == 200
-                assert (await response.json())["status"] == "complete"
-        assert emulator.now - emulator.analysis(created.id).ready_at < 2.0
-        assert [delivery.statuses for delivery in emulator.deliveries] == [(200,)]
-        assert len(polls(emulator)) <= 3
+            for number in (1, 2):
+                before = len(polls(emulator))
+                created = await client.analyses.create(f"sess_{number}", analyses=["summary"], webhook_url=hook)
+                await asyncio.sleep(10.0)  # the caller comes a little later, and is kept for 25 s at most
+                async with browser.get(f"/analyses/{created.id}") as response:
+                    assert response.status == 200
+                    assert (await response.json())["status"] == "complete"
+                assert emulator.now - emulator.analysis(created.id).ready_at < 2.0
+        assert [delivery.statuses for delivery in emulator.deliveries] == [(200,), (200,)]
+        assert len(polls(emulator)) - before <= 3
 
     async def test_errors_have_their_statuses(self, emulator, origin):
         """What is not there is 404, what takes too long is 504."""

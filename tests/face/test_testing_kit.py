@@ -18,7 +18,7 @@ import asyncio
 
 import pytest
 
-from kallglot_async import AnalysisFailedError, KallglotClient, WaitTimeoutError, WebhookInbox
+from kallglot_async import AnalysisFailedError, KallglotClient, PollSchedule, WaitTimeoutError, WebhookInbox
 from kallglot_async.emulator import Fault, Latency
 from kallglot_async.webhooks import parse_event
 
@@ -67,8 +67,8 @@ async def test_a_webhook_ends_the_wait(kallglot_client, kallglot_emulator):
     async with KallglotClient(
         kallglot_emulator.api_key, base_url=kallglot_emulator.base_url, inbox=inbox
     ) as client:
-        waiting = asyncio.create_task(client.wait(id))
-        await asyncio.sleep(31.0)  # it is ready by now, and polls are rare behind webhooks
+        waiting = asyncio.create_task(client.wait(id, schedule=PollSchedule.behind_webhooks()))
+        await asyncio.sleep(31.0)  # it is ready by now, and polls are rare by this schedule
         assert not waiting.done()
         inbox.put(parse_event(b'{"id": "evt_1", "type": "analysis.complete", "data": {"id": "%s"}}' % id.encode()))
         assert (await waiting).is_complete

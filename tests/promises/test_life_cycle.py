@@ -76,11 +76,12 @@ async def test_the_life_of_a_batch(revision: Any, tmp_path: Path) -> None:
         assert len({entry.id for entry in made if not entry.is_replay}) == 50
         assert sum(not entry.is_replay for entry in made) == 50
 
-        # What was told cost one request, in the first run; the second asked once more for what it had not heard of.
+        # What was told cost one request once the first event was heard, in the first run; until then it was polled for.
+        # The second asked once more for what it had not heard of.
         ids = {analysis.id for analysis in second[0].analyses}
         polls = [entry for entry in emulator.journal if entry.operation == "analyses.retrieve" and entry.id in ids]
         again = sum(outcome.ok for outcome in first[0])
-        assert len(polls) - again <= 1.1 * 25
+        assert len(polls) - again <= 2 * 25
         assert emulator.journal.refused == 0
 
         # And what the analyses are about can be read.

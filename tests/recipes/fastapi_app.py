@@ -5,7 +5,7 @@
     uvicorn --factory fastapi_app:create_app
 
 One client means one rate limit: hundreds of requests share it, and two that ask for the same analysis are one poller.
-The inbox lives in one process; with several workers a webhook reaches one of them, and the others poll slowly.
+The inbox lives in one process; with several workers a webhook reaches one of them, and the others poll.
 """
 
 import math

@@ -8,8 +8,9 @@ from typing import assert_type
 
 from aiohttp import web
 from fastapi import FastAPI
+from redis.asyncio import Redis
 from starlette.applications import Starlette
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from kallglot_async import (
     KallglotError,
@@ -20,7 +21,7 @@ from kallglot_async import (
     WebhookTimestampError,
 )
 from kallglot_async.emulator import Delivery, Emulator
-from kallglot_async.receivers import WebhookApp, aiohttp_handler
+from kallglot_async.receivers import SeenEvents, WebhookApp, aiohttp_handler
 from kallglot_async.webhooks import Event, EventType, construct_event, parse_event, sign, verify
 
 
@@ -65,9 +66,37 @@ def receivers_fit_their_frameworks(inbox: WebhookInbox) -> None:
     Starlette().routes.append(Route("/webhooks/kallglot", WebhookApp(inbox, "secret")))
     FastAPI().mount("/webhooks", WebhookApp(inbox, "secret", path="/kallglot"))
     Starlette().mount("/webhooks", WebhookApp(on_event, ["old", "new"]))
+    Starlette(routes=[Mount("/webhooks", WebhookApp(inbox, "secret", path="/kallglot"))])
+    app.router.routes.append(Route("/webhooks/other", WebhookApp(inbox, "secret")))
+    # Works, but is declared for functions of a request: the README shows the lines above.
+    app.add_route("/webhooks/added", WebhookApp(inbox, "secret"))  # pyright: ignore[reportArgumentType]
     handler = aiohttp_handler(lambda event: event.id, "secret")
     assert_type(handler, Callable[[web.Request], Awaitable[web.StreamResponse]])
     web.Application().router.add_post("/webhooks/kallglot", handler)
+
+
+class Seen:
+    """The README's memory of events, in Redis."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+
+    async def add(self, event_id: str) -> bool:
+        """Whether it is new."""
+        return bool(await self.redis.set(f"kallglot:{event_id}", 1, nx=True, ex=3 * 86400))
+
+    async def discard(self, event_id: str) -> None:
+        """Forget it."""
+        await self.redis.delete(f"kallglot:{event_id}")
+
+
+def receivers_take_any_shared_memory(inbox: WebhookInbox, seen: SeenEvents, redis: Redis) -> None:
+    """The protocol, and what fits it; a plain set, which is neither shared nor asynchronous, does not."""
+    WebhookApp(inbox, "secret", seen=seen)
+    WebhookApp(inbox, "secret", seen=Seen(redis))
+    aiohttp_handler(inbox, "secret", seen=Seen(redis))
+    plain: set[str] = set()
+    WebhookApp(inbox, "secret", seen=plain)  # pyright: ignore[reportArgumentType]
 
 
 def the_emulator_lists_deliveries(emulator: Emulator) -> None:

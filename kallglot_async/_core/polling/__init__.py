@@ -2,7 +2,8 @@
 
 `schedule`: how polls follow each other, as a user may set it. `hazard`: the model. `worth`: what a poll is worth by it.
 `pending`: an id's record; `orders`: the orders that they are kept in. `queue`: which id is polled when. `sight`: what
-an answer says of an analysis's time. `trouble`: what follows from a failure. This is what they keep to:
+an answer says of an analysis's time. `trouble`: what follows from a failure. `trust`: what webhooks are worth.
+This is what they keep to:
 
 The waiting rules
 -----------------
@@ -28,13 +29,17 @@ The waiting rules
 6. Hints. `Retry-After` on a pending answer, or its `estimated_completion`, sets the key, but no later than HINT_STEPS
    steps of the law beyond the last look, or one of what was observed where it fits that; it is ignored where it names
    the rest of the rate-limit window. The estimate in the answer to our own create sets the first poll, which comes
-   earlier where the law, by what was observed, says so. What a webhook announces is due at once, and goes ahead.
+   earlier where the law, by what was observed, says so. What a webhook announces is due at once, and goes ahead;
+   found running, it is due again after FIRST_ECHO s, and each time after twice as long, up to what the law says.
 7. Answers that are none. A refused poll (429) never happened: it is not counted and its key stays; up to PATIENCE
    refusals in a row do not start the clock of an id that was never polled, but one pause that is longer than its
    timeout does. A poll that failed is due again as `trouble` says: time ends a wait, and not a number of attempts.
 8. Last looks. A deadline counts from an id's first poll, or from the moment it was added. One look is sent `lead`
    seconds before it, ahead of everything; an id in flight then has had it. Running at its last look, its wait ends.
    A deadline that is noticed LATE, as nothing here ran, is followed by a look all the same, of LATE_LOOK at most.
+9. Webhooks. An inbox is trusted from an event for something that is waited for, until a poll that was sent meanwhile
+   finds an id settled without one. While it is, an id that is due sleeps until SLOW_GAP s after it was last seen, or
+   as long again as it is old, but SLOWEST_GAP s at most: its event will come first. When trust ends, all are awake.
 
 Constants
 ---------
@@ -69,6 +74,8 @@ HINT_STEPS 3, steps of the law; HINT_INTERVALS 3, of a fixed or exponential sche
     id. LATE 0.25, s: more than a busy loop is late by. LATE_LOOK 1, s: as long as a caller is let wait beyond its time.
 SLOW_GAP 10, LONGEST_GAP 60, s: what an outage costs for each id, beside the client's own gap (`RetryBudget`). STRANGER
     30, s: a restart of what stands before an API. LAGGING 10, UNSEEN 2, s: replicas that lag by more are out of order.
+SLOW_GAP 60, SLOWEST_GAP 300, s: what a lost event costs, at a hundredth of the requests of a poll every two seconds.
+    FIRST_ECHO 1, s: an event may be that much before a replica; MAX_ECHOES 30, doublings: beyond any schedule.
 UNKNOWN_GAP 2, s: the documented interval, while no rate is known. PATIENCE 10 refusals, MAX_PUT_BACKS 100 a question:
     bounds, so that a server that only refuses, and a model that has just changed its mind, cost a bounded time.
 """

@@ -7,24 +7,66 @@ or by `trim` once there is too much of it, so that every operation takes O(1) or
 from __future__ import annotations
 
 from collections import deque
+from heapq import heapify, heappop, heappush, heapreplace
 from math import inf
 
 import msgspec
 
-from kallglot_async._core.polling.pending import GONE, LEARNED, Entry
+from kallglot_async._core.polling.pending import GONE, HELD, LEARNED, Entry
 
-__all__ = ["BySight", "Endings", "Place", "remove_latest", "trim"]
+__all__ = ["ByKey", "BySight", "Endings", "remove_latest", "trim"]
 
 
-class Place(msgspec.Struct, gc=False, order=True):
-    """An entry's place in the heap; stale once the entry has another key or does not wait any more."""
+class _Place(msgspec.Struct, gc=False, order=True):
+    """An entry's place in a heap."""
 
     key: float
     entry: Entry
 
-    @property
-    def stale(self) -> bool:
-        return self.entry.state > LEARNED or self.entry.key != self.key
+
+class ByKey:
+    """Entries that wait, by key.
+
+    Args:
+        is_held: Whether these are the ones that are held after a failure, or the others.
+    """
+
+    __slots__ = ("_heap", "_is_held")
+
+    def __init__(self, *, is_held: bool = False) -> None:
+        self._heap: list[_Place] = []
+        self._is_held = is_held
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def push(self, entry: Entry) -> None:
+        heappush(self._heap, _Place(entry.key, entry))
+
+    def put_back(self, entry: Entry) -> None:
+        """Give the first a new place, by the key that it has now."""
+        heapreplace(self._heap, _Place(entry.key, entry))
+
+    def first(self) -> Entry | None:
+        """The one due first, once those that have moved on are dropped."""
+        while self._heap:
+            place = self._heap[0]
+            if self._is_current(place):
+                return place.entry
+            heappop(self._heap)
+        return None
+
+    def pop(self) -> None:
+        heappop(self._heap)
+
+    def trim(self, room: int) -> None:
+        if len(self._heap) > room:
+            self._heap[:] = [place for place in self._heap if self._is_current(place)]
+            heapify(self._heap)
+
+    def _is_current(self, place: _Place) -> bool:
+        entry = place.entry
+        return entry.key == place.key and entry.state <= LEARNED and (entry.state == HELD) == self._is_held
 
 
 class BySight:

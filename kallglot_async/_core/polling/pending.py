@@ -40,7 +40,7 @@ class Entry(msgspec.Struct, gc=False, eq=False):
     first_poll_at: float | None = None
     last_status: str | None = None
     trouble: Trouble | None = None  # None: its last poll was answered
-    is_announced: bool = False  # by a webhook, and no answer since has shown it settled
+    unconfirmed: int | None = None  # answers since a webhook announced it; each found it running. None: not announced
     is_last: bool = False  # its time is over, and one late look is granted
 
     @property
@@ -53,6 +53,18 @@ class Entry(msgspec.Struct, gc=False, eq=False):
     def is_late(self, now: float) -> bool:
         """Whether its deadline was missed by so much that nothing can have run at it, and it had no late look yet."""
         return not self.is_last and (deadline := self.deadline) is not None and now > deadline + LATE
+
+    @property
+    def is_announced(self) -> bool:
+        """Whether a webhook has said that it has settled."""
+        return self.unconfirmed is not None
+
+    def date(self, now: float, age: float | None) -> None:
+        """Count its age from its creation, if the answer told; it has been running from then on."""
+        if age is not None:
+            self.born_at = now - max(0.0, age)
+            if self.seen_at is None:
+                self.seen_at = self.born_at
 
     @property
     def in_flight(self) -> bool:

@@ -22,26 +22,22 @@ Pure: no clock (`now` is an argument: seconds of a clock that never goes back), 
 from __future__ import annotations
 
 from collections import deque
-from heapq import heapify, heappop, heappush, heapreplace
 from math import inf
 
 import msgspec
 
 from kallglot_async._core.limit.retry import RetryBudget
 from kallglot_async._core.polling.hazard import PollModel
-from kallglot_async._core.polling.orders import BySight, Endings, Place, remove_latest, trim
+from kallglot_async._core.polling.orders import ByKey, BySight, Endings, remove_latest, trim
 from kallglot_async._core.polling.pending import ANNOUNCED, FIRM, FLYING, GONE, HELD, LEARNED, OVER, Entry
 from kallglot_async._core.polling.schedule import PollSchedule, Slot, Supply
-from kallglot_async._core.polling.worth import Worth
+from kallglot_async._core.polling.trust import InboxTrust, next_echo
+from kallglot_async._core.polling.worth import MIN_GAP, Worth
 
-__all__ = ["FRESH", "LATE_LOOK", "Entry", "PollModel", "PollQueue", "PollSchedule", "Slot", "Supply"]
+__all__ = ["LATE_LOOK", "Entry", "PollModel", "PollQueue", "PollSchedule", "Slot", "Supply"]
 
 # "The waiting rules" (docstring of the package) have reasons and figures.
-FRESH = 0.2  # share of the rate for looks at the id seen longest ago, whatever the law says of it
-MIN_GAP = 1.0  # s between two polls of one id
-UNKNOWN_GAP = 2.0  # s: the documented polling interval, for freshness while the rate is unknown
 PATIENCE = 10  # refusals of one id in a row that stop its clock; a server that only refuses must not stop it for good
-HINT_INTERVALS = 3.0  # of a fixed or exponential schedule: a server's hint moves the next look so far at most
 LATE_LOOK = 1.0  # s that a last look may take whose deadline passed while the event loop stood still
 MAX_PUT_BACKS = 100  # per question, so that it never takes more than a millisecond
 
@@ -56,11 +52,12 @@ class PollQueue:
         lead: Seconds before a deadline at which the last look is sent: the round trip, as the caller sees it.
         from_add: Count the timeout from the moment an id is added, as for a single call that must end in time.
         budget: Lets go the ids that are held after a failure; None: a budget of its own.
+        trust: How far polls by the learned law rely on webhooks; None: not at all.
     """
 
     __slots__ = (
-        "_budget", "_by_sight", "_deadlines", "_flying", "_from_add", "_heap", "_held", "_live",
-        "_model", "_new", "_schedule", "_timeout", "_worth", "lead",
+        "_asleep", "_budget", "_by_sight", "_deadlines", "_flying", "_from_add", "_heap", "_held", "_is_learned",
+        "_live", "_model", "_new", "_schedule", "_timeout", "_trust", "_worth", "lead",
     )  # fmt: skip
 
     def __init__(
@@ -72,6 +69,7 @@ class PollQueue:
         lead: float = 0.25,
         from_add: bool = False,
         budget: RetryBudget | None = None,
+        trust: InboxTrust | None = None,
     ) -> None:
         self.lead = lead
         self._budget = RetryBudget() if budget is None else budget
@@ -79,13 +77,16 @@ class PollQueue:
         self._model = model
         self._schedule = schedule
         self._timeout = timeout
+        self._trust = InboxTrust() if trust is None else trust
         self._live = 0
         self._flying = 0
-        self._worth = Worth(model, is_learned=schedule.policy == "learned")
+        self._is_learned = schedule.policy == "learned"
+        self._worth = Worth(model, is_learned=self._is_learned)
         # What is gone or has moved on stays in these until it is met or `_trim` finds too much of it.
         self._new: deque[Entry] = deque()  # of unknown age and never polled: first come, first looked at
-        self._heap: list[Place] = []  # all others that wait, by key, ...
-        self._held: list[Place] = []  # ... but those whose poll failed, and which the budget has to let go
+        self._heap = ByKey()  # all others that wait ...
+        self._asleep = ByKey()  # ... but those that are due, and whose event will come first, ...
+        self._held = ByKey(is_held=True)  # ... and those whose poll failed, and which the budget has to let go
         self._by_sight = BySight()
         self._deadlines = Endings()
 
@@ -107,18 +108,16 @@ class PollQueue:
         if self._from_add and self._timeout is not None:
             entry.first_poll_at = now
             self._deadlines.start(entry)
-        schedule = self._schedule
-        if schedule.policy != "learned":
-            if age is not None and schedule.delay:
-                self._wait(entry, now + max(0.0, schedule.delay - age), FIRM)
+        if not self._is_learned:
+            if age is not None and self._schedule.delay:
+                self._wait(entry, now + max(0.0, self._schedule.delay - age), FIRM)
             else:
                 self._new.append(entry)
         elif due_in is not None:
             hinted = now + max(0.0, due_in)
             self._wait(entry, hinted if age is None else max(now, min(hinted, self._worth.observed_key(entry))), FIRM)
         elif age is not None:
-            self._wait(entry, max(now, self._worth.key(entry)), LEARNED)
-            self._by_sight.append(entry)
+            self._wait_by_law(entry, now)
         else:
             self._new.append(entry)
         return entry
@@ -134,9 +133,8 @@ class PollQueue:
         had_last_look = entry.seen_at is not None and known.polls > 0 and now - entry.seen_at <= 2.0 * self.lead
         if had_last_look and deadline is not None and deadline - now <= 2.0 * self.lead:
             self._await_end(entry)  # the other's last look was its last look too
-        elif known.trouble is None and entry.seen_at is not None and self._schedule.policy == "learned":
-            self._wait(entry, max(now, self._worth.key(entry)), LEARNED)
-            self._by_sight.append(entry)
+        elif self._is_learned and known.trouble is None and not known.is_announced and entry.seen_at is not None:
+            self._wait_by_law(entry, now)
         else:
             self._wait(entry, max(now, known.key), FIRM)
         return entry
@@ -149,7 +147,7 @@ class PollQueue:
         entry.trouble = None
         if entry.seen_at is None:
             self._worth.first_looks.on_look(0.0)
-        self._date(entry, now, age)
+        entry.date(now, age)
         if entry.seen_at is not None:
             self._model.on_running(entry.kind, entry.seen_at - entry.born_at, now - entry.born_at)
         entry.seen_at = now
@@ -163,7 +161,7 @@ class PollQueue:
         """It has settled; the answer may have told its age, and the seconds from creation to completion."""
         if entry.seen_at is None:
             self._worth.on_first_look(entry, now)
-        self._date(entry, now, took if age is None else age)
+        entry.date(now, took if age is None else age)
         if entry.seen_at is not None:
             seen_age = entry.seen_at - entry.born_at
             if took is not None:
@@ -256,9 +254,9 @@ class PollQueue:
                 self._worth.first_look_at = now
             elif entry.state == HELD:
                 self._budget.on_look(now)
-                heappop(self._held)
+                self._held.pop()
             else:
-                heappop(self._heap)
+                self._heap.pop()
             return self._fly(entry, now)
         at, entry = self._next_fresh(supply)
         if entry is not None and at <= now:
@@ -297,8 +295,13 @@ class PollQueue:
     def _wait(self, entry: Entry, key: float, state: int) -> None:
         entry.key = key
         entry.state = state
-        heappush(self._held if state == HELD else self._heap, Place(key, entry))
+        (self._held if state == HELD else self._heap).push(entry)
         self._trim()
+
+    def _wait_by_law(self, entry: Entry, at: float) -> None:
+        """Have it due by the learned law, but not before `at`."""
+        self._wait(entry, max(at, self._worth.key(entry)), LEARNED)
+        self._by_sight.append(entry)
 
     def _await_end(self, entry: Entry) -> None:
         """It had its last look: `pop_expired` gives it next."""
@@ -333,71 +336,68 @@ class PollQueue:
         entry.state = OVER
         return True
 
-    def _date(self, entry: Entry, now: float, age: float | None) -> None:
-        """Count its age from its creation, if the answer told; it has been running from then on."""
-        if age is not None:
-            entry.born_at = now - max(0.0, age)
-            if entry.seen_at is None:
-                entry.seen_at = entry.born_at
-
     def _reschedule(self, entry: Entry, now: float, hint_in: float | None) -> None:
-        if self._schedule.policy != "learned":
-            interval = self._schedule.interval(entry.polls)
-            self._wait(entry, now + max(interval, min(hint_in or 0.0, HINT_INTERVALS * interval)), FIRM)
+        if not self._is_learned:
+            self._wait(entry, now + self._schedule.interval(entry.polls, hint_in), FIRM)
         elif hint_in is not None:
             self._wait(entry, max(now + MIN_GAP, min(now + hint_in, self._worth.latest(entry, now + hint_in))), FIRM)
         else:
-            self._wait(entry, max(now + MIN_GAP, self._worth.key(entry)), LEARNED)
-            self._by_sight.append(entry)
+            self._wait_by_law(entry, now + MIN_GAP)
+        if entry.unconfirmed is not None:
+            if (echo := next_echo(entry, now)) < entry.key:
+                self._wait(entry, echo, FIRM)
+            entry.unconfirmed += 1
 
     def _trim(self) -> None:
         """Drop what is gone or has moved on once it outnumbers what is pending: O(1) per call on average."""
         room = self._live + self._live // 4 + 64
-        for heap in (self._heap, self._held):
-            if len(heap) > room:
-                heap[:] = [place for place in heap if not place.stale]
-                heapify(heap)
         trim(self._new, room)
-        self._by_sight.trim(room)
-        self._deadlines.trim(room)
+        for line in (self._heap, self._asleep, self._held, self._by_sight, self._deadlines):
+            line.trim(room)
 
     # -- what is due
 
     def _next_due(self, now: float, supply: Supply) -> tuple[float, Entry | None]:
+        self._wake(now)
         self._put_back(now)
         while self._new and self._new[0].state == GONE:
             self._new.popleft()
-        due, entry = (self._heap[0].key, self._heap[0].entry) if self._heap else (inf, None)
-        if self._new and (first := self._worth.first_look_due(self._new[0], supply)) <= due:
-            due, entry = first, self._new[0]
-        if self._held and (next_held := self._next_held()) < due:
-            return next_held, self._held[0].entry
+        due, entry = inf, None
+        for line in (self._heap, self._asleep):
+            if (first := line.first()) is not None and first.key < due:
+                due, entry = first.key, first
+        if self._new and (look := self._worth.first_look_due(self._new[0], supply)) <= due:
+            due, entry = look, self._new[0]
+        held = self._held.first()
+        if held is not None and (next_held := self._budget.next_look(held.key)) < due:
+            return next_held, held
         return due, entry
 
-    def _next_held(self) -> float:
-        while self._held and (self._held[0].stale or self._held[0].entry.state != HELD):
-            heappop(self._held)
-        return self._budget.next_look(self._held[0].key) if self._held else inf
+    def _wake(self, now: float) -> None:
+        """Let go those that have slept long enough without their event; or all, where events are not to be trusted."""
+        while (entry := self._asleep.first()) is not None and (entry.key <= now or not self._trust.is_trusted):
+            self._asleep.pop()
+            self._wait(entry, min(entry.key, now), entry.state)
 
     def _put_back(self, now: float) -> None:
-        """Put back what is due by its key but, by what has been learned since it got that, not worth a poll."""
-        put_back = 0
-        while self._heap:
-            place, entry = self._heap[0], self._heap[0].entry
-            if place.stale or entry.state == HELD:
-                heappop(self._heap)
-            elif place.key > now or put_back == MAX_PUT_BACKS or self._worth.is_due(entry, now):
+        """Put back what is due by its key but is not worth a poll, by what was learned since, or as its event comes."""
+        for _ in range(MAX_PUT_BACKS):
+            entry = self._heap.first()
+            if entry is None or entry.key > now:
                 return
-            else:
+            if not self._worth.is_due(entry, now):
                 entry.key = self._worth.key(entry)
-                heapreplace(self._heap, Place(entry.key, entry))
-                put_back += 1
+                self._heap.put_back(entry)
+            elif (slow := self._trust.next_look(entry)) > now:
+                self._heap.pop()
+                entry.key = slow
+                self._asleep.push(entry)
+            else:
+                return
 
     def _next_fresh(self, supply: Supply) -> tuple[float, Entry | None]:
         """The id seen longest ago, and when it is to be looked at for that."""
         entry = self._by_sight.first()
-        if entry is None or entry.seen_at is None:
+        if entry is None:
             return inf, None
-        gap = self._model.pending * supply.seconds_per_request(FRESH)
-        least = UNKNOWN_GAP if supply.rate == inf else MIN_GAP
-        return max(entry.seen_at + least, min(entry.seen_at + gap, self._worth.key(entry))), entry
+        return max(self._worth.fresh_at(entry, supply), self._trust.next_look(entry)), entry

@@ -13,6 +13,8 @@ from kallglot_async.errors import ConfigurationError
 
 __all__ = ["PollSchedule", "Slot", "Supply"]
 
+HINT_INTERVALS = 3.0  # of a fixed or exponential schedule: a server's hint moves the next look so far at most
+
 
 class PollSchedule(msgspec.Struct, frozen=True, kw_only=True):
     """How the polls of one id follow each other.
@@ -56,15 +58,21 @@ class PollSchedule(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def behind_webhooks(cls, first: float = 60.0, factor: float = 2.0, maximum: float = 300.0) -> PollSchedule:
-        """Poll slowly, as the safety net behind webhooks: default of a client with an `inbox`.
+        """Poll slowly, as the safety net behind webhooks that are sure to come.
+
+        A client with an `inbox` does about this by itself, for as long as webhooks are heard.
 
         The first poll of an analysis that the client created comes `first` seconds after that; any other is looked
         at once at the start, because it may have settled, and been announced, long ago.
         """
         return cls(policy="exponential", first=first, factor=factor, maximum=maximum, delay=first)
 
-    def interval(self, polls: int) -> float:
-        """Seconds to wait after that many polls (fixed and exponential)."""
+    def interval(self, polls: int, hint_in: float | None = None) -> float:
+        """Seconds to wait after that many polls (fixed and exponential); a server's hint may make it longer."""
+        interval = self._interval(polls)
+        return max(interval, min(hint_in or 0.0, HINT_INTERVALS * interval))
+
+    def _interval(self, polls: int) -> float:
         if self.factor == 1.0 or polls <= 1:
             return self.first
         if (polls - 1) * log(self.factor) >= log(self.maximum) - log(self.first):  # before the power overflows

@@ -13,7 +13,7 @@ from kallglot_async._core.limit.supply import Supply
 from kallglot_async._core.polling.hazard import FirstLooks, PollModel
 from kallglot_async._core.polling.pending import ANNOUNCED, FIRM, Entry
 
-__all__ = ["Worth"]
+__all__ = ["FRESH", "MIN_GAP", "Worth"]
 
 # Without a unit: a probability, or a share.
 WORTH = 0.25  # a poll is worth sending for this chance of finding its id settled
@@ -22,6 +22,9 @@ DEAREST = 0.8  # the most that is asked of a poll that goes ahead, however scarc
 FIRST_LOOKS = 0.5  # for first looks that are probably in vain: they show when that changes
 SAVING = 0.1  # the same, while what is saved now can be spent later in the window
 HINT_STEPS = 3.0  # a server's hint moves the next look so many of the law's own steps beyond the last one at most
+FRESH = 0.2  # share of the rate for looks at the id seen longest ago, whatever the law says of it
+MIN_GAP = 1.0  # s between two polls of one id
+UNKNOWN_GAP = 2.0  # s: the documented polling interval, for freshness while the rate is unknown
 
 _STEP = -log1p(-WORTH)
 
@@ -81,6 +84,13 @@ class Worth:
         share = SAVING if supply.spare(self._model.pending) > 0.0 else FIRST_LOOKS
         by_age = entry.born_at + self._model.age_after(entry.kind, 0.0, missing)
         return min(by_age, self.first_look_at + supply.seconds_per_request(share))
+
+    def fresh_at(self, entry: Entry, supply: Supply) -> float:
+        """When the id seen longest ago is looked at for that, or because it is due by the law as it is now."""
+        seen_at = entry.born_at if entry.seen_at is None else entry.seen_at
+        gap = self._model.pending * supply.seconds_per_request(FRESH)
+        least = UNKNOWN_GAP if supply.rate == inf else MIN_GAP
+        return max(seen_at + least, min(seen_at + gap, self.key(entry)))
 
     def on_first_look(self, entry: Entry, now: float) -> None:
         """The first look at an id of unknown age found it settled, perhaps before it was added."""

@@ -8,6 +8,7 @@ from kallglot_async._core.polling.hazard import PollModel
 from kallglot_async._core.polling.pending import Entry
 from kallglot_async._core.polling.queue import PollQueue
 from kallglot_async._core.polling.schedule import PollSchedule, Supply
+from kallglot_async._core.polling.trust import InboxTrust
 
 SUPPLIES = [
     Supply(),
@@ -33,7 +34,8 @@ class Queues(RuleBasedStateMachine):
     def start(self, schedule: PollSchedule, timeout: float | None) -> None:
         self.model = PollModel()
         self.budget = RetryBudget()
-        self.queue = PollQueue(self.model, schedule=schedule, timeout=timeout, budget=self.budget)
+        self.trust = InboxTrust(has_inbox=True)
+        self.queue = PollQueue(self.model, schedule=schedule, timeout=timeout, budget=self.budget, trust=self.trust)
         self.other = PollQueue(self.model, schedule=PollSchedule.learned(), timeout=None)
         self.timeout = timeout
         self.now = 100.0
@@ -73,6 +75,7 @@ class Queues(RuleBasedStateMachine):
             assert slot.at >= self.now
             if patient and slot.at < self.now + 1e5:
                 self.now = slot.at
+                slot = self.queue.next_slot(self.now, supply)  # its event may be worth waiting for
         entry = self.queue.take(self.now, supply)
         if slot is not None and slot.at <= self.now:
             assert entry is not None, "a slot was asked for, and then not used"
@@ -132,7 +135,15 @@ class Queues(RuleBasedStateMachine):
     @rule(entry=st.runner().flatmap(lambda self: st.sampled_from(sorted(self.waiting, key=lambda it: it.id) or [None])))
     def announced(self, entry: Entry | None) -> None:
         if entry is not None:
+            entry.unconfirmed = 0
             self.queue.on_announced(entry, self.now)
+
+    @rule(is_heard=st.booleans())
+    def events_come_or_fail_to_come(self, is_heard: bool) -> None:
+        if is_heard:
+            self.trust.on_event(self.now)
+        else:
+            self.trust.on_silence(self.now)
 
     @rule(data=st.data())
     def cancelled(self, data: st.DataObject) -> None:
