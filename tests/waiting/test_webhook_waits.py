@@ -224,7 +224,7 @@ async def test_other_calls_of_the_client_hear_of_the_silence() -> None:
         await heard(client, inbox)
         first, *others = await created(client, 31)
         wait = asyncio.create_task(client.wait_many(others, timeout=300.0))
-        await asyncio.sleep(33.0)
+        await asyncio.sleep(37.5)
         before = len(polls(emulator))
         await client.wait(first, timeout=0.5)
         await wait
