@@ -185,9 +185,12 @@ class Claims:
         self._owners[id] = call
         return True
 
-    def has_announced(self, id: str) -> bool:
-        """Whether a webhook has said already that it has settled."""
-        return self._inbox.has_announced(id)
+    def take_announcement(self, id: str) -> bool:
+        """Whether a webhook has said, before anybody waited for it, that an id has settled."""
+        is_announced = self._inbox.has_announced(id)
+        if is_announced and id in self._created:  # else the event may be an old one
+            self.trust.on_event(_clock.now())
+        return is_announced
 
     def _on_announced(self, id: str) -> None:
         if (owner := self._owners.get(id)) is not None:

@@ -78,7 +78,6 @@ class Poller:
         self._on_answer = on_answer
         self._on_time = on_time
         self._count_ready = count_ready
-        self._trust = hub.trust if options.heeds_inbox else None
         self._queue = PollQueue(
             hub.model,
             schedule=options.schedule,
@@ -86,7 +85,7 @@ class Poller:
             lead=_SHORTEST_LEAD,
             from_add=options.from_add,
             budget=pipeline.budget,
-            trust=self._trust,
+            trust=hub.trust if options.heeds_inbox else None,
         )
         self._patience = Patience(pipeline.policy)
         self._turn = anyio.Lock(fast_acquire=True)
@@ -109,10 +108,8 @@ class Poller:
         kind, now = check_analysis_id(id).name, _clock.now()
         age, due_in = self._hub.age_of(id), self._hub.due_in(id)
         self.entries[id] = self._queue.add(id, kind, now, age=age, due_in=due_in)
-        if self._hub.has_announced(id):
+        if self._hub.take_announcement(id):
             self.on_announced(id)
-            if age is not None:  # else the event may be an old one
-                self._hub.trust.on_event(now)
         self._due.ring()
         self._on_time()
 
@@ -302,7 +299,7 @@ class Poller:
         if not analysis.is_settled:
             self._queue.on_pending(entry, now, age=sight.age, hint_in=sight.hint_in)
             return
-        if self._trust is not None and entry.seen_at is not None and not entry.is_announced:
+        if self._options.heeds_inbox and entry.seen_at is not None and not entry.is_announced:
             self._hub.on_silence(sent_at)
         self._queue.on_settled(entry, now, age=sight.age, took=sight.took)
         if analysis.is_failed:
