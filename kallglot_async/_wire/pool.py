@@ -24,7 +24,8 @@ from yarl import URL
 
 from kallglot_async import errors
 from kallglot_async._config import ClientConfig, Secret
-from kallglot_async._core.api.operation import Operation, Response, request_headers
+from kallglot_async._core.api.headers import request_headers
+from kallglot_async._core.api.operation import Operation, Response
 from kallglot_async._wire.failures import LostError, translate
 from kallglot_async._wire.stream import AnswerStream
 

@@ -11,11 +11,9 @@ import re
 from collections.abc import Mapping
 
 from kallglot_async import errors
-from kallglot_async._config import Secret
 from kallglot_async._core.api.headers import parse_date
-from kallglot_async._version import __version__
 
-__all__ = ["DOWNLOAD", "Transfer", "stream_headers"]
+__all__ = ["DOWNLOAD", "Transfer"]
 
 DOWNLOAD = "recordings.download"  # the operation's name, for errors and logs
 
@@ -24,20 +22,6 @@ _PART = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15}|\*)", re.ASCII)
 _NO_PART = re.compile(r"bytes \*/(\d{1,15})", re.ASCII)
 _STRONG_TAG = re.compile(r'"[!#-~]{0,256}"', re.ASCII)
 _NO_AUDIO = ("text/html", "application/json", "application/xml", "text/xml")  # pages of gateways and portals
-
-
-def stream_headers(key: Secret | None, ranges: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers of a request for audio; without a key it carries no credential at all."""
-    headers = {
-        "Accept": "audio/*, application/octet-stream;q=0.9, */*;q=0.1",
-        # Compressed, its length and its parts would not be those of the audio.
-        "Accept-Encoding": "identity",
-        "User-Agent": f"kallglot-async/{__version__}",
-        **ranges,
-    }
-    if key is not None:
-        headers["Authorization"] = f"Bearer {key.reveal()}"
-    return headers
 
 
 class Transfer:
