@@ -60,6 +60,7 @@ class AnswerStream:
                 "GET",
                 URL(url, encoded=True),
                 headers=stream_headers(key, ranges),  # bound to no name: a traceback may show locals
+                # The one redirect that is followed is followed without the key, and that is not decided here.
                 allow_redirects=False,
                 raise_for_status=False,
                 timeout=timeout,
