@@ -181,6 +181,7 @@ class KallglotClient:
             WaitTimeoutError: Still pending at the deadline.
             KallglotError: A poll failed in a way that waiting cannot mend; see `errors`.
         """
+        # From the call on: who waits for one analysis counts from when they asked, and no queue of ids is before it.
         options = self._waits.options(timeout, None, 1, schedule, from_add=True)
         outcomes = await self._waits.collect(IdSource([id], remember=True), options)
         return outcomes[0].unwrap()

@@ -22,15 +22,11 @@ class Observer:
         on_event: The caller's; if it raises, that is logged once and it is not called again.
     """
 
-    __slots__ = ("_on_event",)
+    __slots__ = ("_on_event", "is_on")
 
     def __init__(self, on_event: OnEvent | None) -> None:
         self._on_event = on_event
-
-    @property
-    def is_on(self) -> bool:
-        """Whether anybody listens, so that a record is worth making."""
-        return self._on_event is not None
+        self.is_on = on_event is not None  # whether anybody listens, so that a record is worth making
 
     def emit(self, kind: Callable[..., ClientEvent], **fields: object) -> None:
         """Make a record of now and pass it on."""
@@ -40,5 +36,5 @@ class Observer:
             self._on_event(kind(at=time.time(), **fields))
         except (Exception, asyncio.CancelledError):
             # The caller's own code must not cost a request; nor fill a log with one traceback for each.
-            self._on_event = None
+            self._on_event, self.is_on = None, False
             _log.exception("on_event raised and is not called again")

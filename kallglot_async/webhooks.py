@@ -108,6 +108,7 @@ class Event(Model, frozen=True, kw_only=True):
     @property
     def analysis_id(self) -> str | None:
         """The analysis it is about, in either revision; None where it is about something else."""
+        # By the id's own form: what `data` holds is not documented for analyses, and neither is its `object`.
         try:
             check_analysis_id(self.data.id)
         except InvalidIdError:
@@ -155,6 +156,7 @@ def parse_event(body: bytes) -> Event:
         fields, problem = decode_json_object(body), ""
     except (MalformedBodyError, WrongShapeError) as error:
         fields, problem = {}, str(error)
+    # Outside the handler: what the decoder raised is no context of an error that a receiver logs.
     if problem:
         raise WebhookPayloadError(f"not an event: {problem}")
     id, kind, data = fields.get("id"), fields.get("type"), fields.get("data")
@@ -188,6 +190,7 @@ def _text(value: object) -> str | None:
 
 
 def _moment(value: object) -> datetime | None:
+    # An event is worth more than its time: what cannot be read costs nobody the event, and no zone is read as UTC.
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:

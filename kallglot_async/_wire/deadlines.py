@@ -29,6 +29,7 @@ class _Deadline:
         self.timeout: asyncio.Timeout | None = None  # while it is entered
 
     def __aenter__(self) -> Coroutine[Any, Any, asyncio.Timeout]:
+        # Without a moment it sets no timer; its coroutine is handed on, as one around it is a frame more a request.
         self.timeout = asyncio.timeout(None)
         return self.timeout.__aenter__()
 
@@ -56,8 +57,10 @@ class Deadlines:
         """Return a timeout that counts from now; enter it at once."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
+            # The loop before this one has ended, or its timer finds that it is not the one that is served.
             self._loop, self._line, self._timer = loop, deque(), None
         line = self._line
+        # Requests end about in the order in which they began: so the line stays about as long as what is in flight.
         while line and line[0].timeout is None:
             line.popleft()
         deadline = _Deadline(loop.time() + self._seconds)

@@ -20,6 +20,7 @@ class LostError(Exception):
 
 def translate(error: BaseException, operation: str, base_url: str) -> errors.KallglotError:
     """Turn a transport library's error into ours, which holds nothing of the original but its kind."""
+    # The particular before the general: many of these are an OSError too, and ClientConnectorError is the base of four.
     match error:
         case aiohttp.ClientProxyConnectionError():
             return errors.ProxyError(
@@ -81,10 +82,12 @@ def _proxy_of(base_url: str) -> str:
 def _os_reason(error: OSError) -> str:
     if error.errno == errno.EMFILE:
         return "too many open files: raise the limit or lower max_connections"
+    # By the number: asyncio's own text says "Connect call failed" and the address, whatever the reason was.
     return os.strerror(error.errno) if error.errno else type(error).__name__
 
 
 def _describe_tls(error: BaseException) -> str:
+    # The reason alone: the errors' own texts add addresses, and places in OpenSSL's source.
     cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
     reason = getattr(cause, "verify_message", "") or getattr(cause, "reason", "") or "the handshake failed"
     return f"TLS: {reason}; check base_url, the system's certificates and its clock"

@@ -87,6 +87,7 @@ class Lane:
         if ticket is not None:
             return ticket
         now = _clock.now()
+        # Infinity is no moment: an answer that is under way will tell, and perhaps in time.
         if (at := self.gate.next_at(now, urgency)) > until and not math.isinf(at):
             raise self._too_late(now, at)
         waiter = _Place(asyncio.get_running_loop().create_future(), next(self._places), until)
@@ -95,6 +96,7 @@ class Lane:
         try:
             return await waiter.future
         except asyncio.CancelledError:
+            # Granted and cancelled in one turn of the loop: nobody else would ever give that slot back.
             if waiter.future.done() and not waiter.future.cancelled() and waiter.future.exception() is None:
                 self.unsent(waiter.future.result())
             raise
@@ -102,6 +104,7 @@ class Lane:
     def try_acquire(self, urgency: Urgency) -> Ticket | None:
         """Take the right to send one request if it is free now and nobody has waited for it longer."""
         self.enter()
+        # A slot may be free before the timer rings for it: it belongs to who has waited.
         for queue in self._served_before[urgency]:
             if queue and _first(queue) is not None:
                 return None
@@ -127,6 +130,7 @@ class Lane:
 
     def answered(self, ticket: Ticket, figures: RateFigures | None) -> None:
         """The request was answered, and not with 429."""
+        # A ticket of a loop that is gone was written off with it, and must not be counted back twice.
         if ticket.epoch == self.gate.epoch:
             now = _clock.now()
             self.gate.on_answer(ticket, now, figures)
@@ -196,6 +200,7 @@ class Lane:
         """Serve another event loop: what a loop that is gone left behind concerns nobody any more."""
         process = os.getpid()
         if self._loop is not None and (self._loop.is_closed() or process != self._process):
+            # Their futures belong to that loop: to wake one would call into it.
             for queue in self._queues:
                 queue.clear()
             self.gate.forget_in_flight()
@@ -241,6 +246,7 @@ class Lane:
     def _arm(self, at: float, now: float) -> None:
         """Ask again at `at`, with one timer for all."""
         if self._timer is not None:
+            # One that rings early finds nobody's turn come and is set anew: cheaper than another for each who comes.
             if self._timer_at <= at and self._timer_at > now and not self._timer.cancelled():
                 return
             self._timer.cancel()
@@ -257,6 +263,7 @@ class Lane:
 
 def _first(queue: deque[_Place]) -> int | None:
     """Return the place in line of whoever has waited longest, or None; who has given up is dropped."""
+    # Who gives up stays in line until its turn comes: searching for it would cost each cancellation the whole queue.
     while queue and queue[0].future.done():
         queue.popleft()
     return queue[0].place if queue else None

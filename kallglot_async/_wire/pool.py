@@ -24,7 +24,8 @@ from yarl import URL
 
 from kallglot_async import errors
 from kallglot_async._config import ClientConfig, Secret
-from kallglot_async._core.api.operation import Operation, Response, request_headers
+from kallglot_async._core.api.headers import request_headers
+from kallglot_async._core.api.operation import Operation, Response
 from kallglot_async._wire.failures import LostError, translate
 from kallglot_async._wire.stream import AnswerStream
 
@@ -49,6 +50,7 @@ async def _send_once(request: aiohttp.ClientRequest, handler: ClientHandlerType)
                 response = await handler(request)
             except _UnsolicitedError:
                 continue  # nothing was sent, and that connection is closed: take another one
+            # Nothing is looked up for an answer that is none of 5xx, as long as no connection has brought one.
             if response.status >= 500 or _in_a_row:
                 _count_failure(request, response.status)
             return response
@@ -84,6 +86,7 @@ def _count_failure(request: aiohttp.ClientRequest, status: int) -> None:
         return
     failures = _in_a_row[connection] = _in_a_row.get(connection, 0) + 1
     if failures >= _MOST_IN_A_ROW:
+        # Marked, not closed: the body of this answer is still to be read from it.
         connection.force_close()
 
 
@@ -122,6 +125,8 @@ class SessionPool:
         self._max_connections = max_connections
         self._max_response_bytes = max_response_bytes
         self._trust_env = trust_env
+        # No total: a call's deadline covers more than one request. No `connect`: it would count the wait for a free
+        # connection of a busy pool, which is nobody's failure.
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=None, sock_connect=connect_timeout, sock_read=read_timeout
         )
@@ -143,6 +148,7 @@ class SessionPool:
             ResponseTooLargeError: The body is larger than allowed.
             ConfigurationError: The environment's proxy settings cannot be used.
         """
+        # What is open already is found here, and not by `_lease`, which would be one coroutine more for each request.
         lease = self._borrowed or self._sessions.get(asyncio.get_running_loop())
         if lease is None or lease.session.closed:
             lease = await self._lease(is_own=False)
@@ -154,7 +160,9 @@ class SessionPool:
                 self._url(operation.path),
                 headers=request_headers(operation, key),  # bound to no name: a traceback may show locals
                 data=operation.body,
+                # The API redirects no such request: whoever does is not the one that the key is meant for.
                 allow_redirects=False,
+                # A session of the caller's may be set to raise; here every status is an answer.
                 raise_for_status=False,
                 timeout=self._timeout,
                 middlewares=_MIDDLEWARES,
@@ -266,6 +274,7 @@ class SessionPool:
                 stacklevel=2,
             )
             if loop.is_running():
+                # Perhaps from another thread, or in the middle of the loop's own work: all that is safe is to ask it.
                 asyncio.run_coroutine_threadsafe(own.aclose(), loop)
 
     async def _open(self) -> _Lease:
@@ -282,6 +291,7 @@ class SessionPool:
     def _open_session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._max_connections, resolver=_Resolver(self._timeout.sock_connect)),
+            # Views of other organizations share this session: no cookie may come from one and go out for another.
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=self._trust_env,
             request_class=_Request,
@@ -334,6 +344,7 @@ class _Lease:
         await anext(self._guard)
 
     async def aclose(self) -> None:
+        # A caller who is being cancelled still closes what it opened, but not for as long as a peer likes.
         with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_TIMEOUT):
             await self._guard.aclose()
 
@@ -355,6 +366,7 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
     if length is not None and length > limit:
         return None
     try:
+        # Only a body that is not compressed is as long as it says, and can be read without counting.
         if length is not None and "Content-Encoding" not in response.headers:
             return await response.read()
         return await _read_chunks(response, limit)

@@ -11,7 +11,7 @@ from yarl import URL
 
 from kallglot_async import errors
 from kallglot_async._config import Secret
-from kallglot_async._core.api.resuming import stream_headers
+from kallglot_async._core.api.headers import stream_headers
 from kallglot_async._wire.failures import LostError, translate
 
 __all__ = ["AnswerStream"]
@@ -60,6 +60,7 @@ class AnswerStream:
                 "GET",
                 URL(url, encoded=True),
                 headers=stream_headers(key, ranges),  # bound to no name: a traceback may show locals
+                # The one redirect that is followed is followed without the key, and that is not decided here.
                 allow_redirects=False,
                 raise_for_status=False,
                 timeout=timeout,

@@ -18,6 +18,9 @@ JSONValue: TypeAlias = Any
 Timestamp: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
+# `gc=False` stands at models of texts, numbers and the like, which can be in no cycle: an analysis of a long call has
+# hundreds of them, and the garbage collector need not visit one.
+# `omit_defaults`: encoded again, a value has the fields that the API sent, and not a null for every other.
 class Model(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An immutable value with named fields. Unknown fields of a response are ignored."""
 
@@ -25,6 +28,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Discreet(Model, frozen=True, kw_only=True):
     """A model whose own `repr` leaves out call text and credentials, and which shows nothing to rich."""
 
+    # Structs bring one that lists their fields, and rich asks it before `repr`, also for tracebacks with locals.
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         return []
 

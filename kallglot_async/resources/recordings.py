@@ -109,6 +109,7 @@ class Recordings:
         seconds = check_timeout("timeout", timeout)
         check_plain_callback("on_progress", on_progress)
         cap = None if max_bytes is None else check_count("max_bytes", max_bytes)
+        # After all checks: entering it makes a file.
         with sink_for(to, overwrite=overwrite) as sink:
             call = DownloadCall(
                 self._pipeline, self._config, recording, sink, format=format, max_bytes=cap, on_bytes=on_progress

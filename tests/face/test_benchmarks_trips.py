@@ -31,6 +31,26 @@ def test_the_row_sums_up_what_the_details_list() -> None:
     assert len(trips.details(count, functions=True).splitlines()) == len(count.files) + len(count.calls)
 
 
+@pytest.mark.parametrize(("files", "calls", "status"), [(1, 3, 0), (0, 3, 1), (1, 2, 1)])
+def test_a_goal_that_is_missed_ends_the_command_with_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], files: int, calls: int, status: int
+) -> None:
+    """A goal is met by as many files, and by as many calls with their resumes, as it says; one more is too many."""
+    count = trips.Count()
+    count.calls["_clock.py", "now"] = 2
+    count.resumes = 1
+
+    async def make() -> trips.Count:
+        return count
+
+    monkeypatch.setattr(trips, "TRIPS", {"short": trips.Trip(make, files, calls)})
+    monkeypatch.setattr("sys.argv", ["trips"])
+    with pytest.raises(SystemExit) as ended:
+        trips.main()
+    assert ended.value.code == status
+    assert ("missed" in capsys.readouterr().out) == bool(status)
+
+
 def test_a_coroutine_and_a_generator_count_when_they_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """However often they are resumed or thrown into, each is one call."""
 

@@ -25,8 +25,9 @@ from kallglot_async import (
 )
 from kallglot_async._config import Secret
 from kallglot_async._core.api.answers import interpret
+from kallglot_async._core.api.headers import request_headers
 from kallglot_async._core.api.lenient_json import MalformedBodyError, WrongShapeError
-from kallglot_async._core.api.operation import Response, request_headers
+from kallglot_async._core.api.operation import Response
 from kallglot_async._core.api.sessions import decode_session, end_session, retrieve_session
 from kallglot_async.emulator import Emulator, Fault
 from kallglot_async.models import EndReason, Provider, SessionMode, SessionRecording, SessionStatus, Stream

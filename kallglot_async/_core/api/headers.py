@@ -1,4 +1,4 @@
-"""Response headers to typed values. Whatever cannot be true is treated as absent.
+"""The headers of a request, and those of an answer as typed values. What cannot be true is treated as absent.
 
 Documented: `X-RateLimit-Limit`, `-Remaining`, `-Reset` (Unix seconds on the server's clock), `Retry-After`
 (integer seconds; a date is accepted because HTTP allows it), `X-API-Credits-*`, `X-Request-ID`.
@@ -11,16 +11,61 @@ from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 
-__all__ = ["RateFigures", "parse_credits", "parse_date", "parse_rate_figures", "parse_request_id", "parse_retry_after"]
+from kallglot_async._config import Secret
+from kallglot_async._core.api.operation import Operation
+from kallglot_async._version import __version__
+
+__all__ = [
+    "RateFigures",
+    "parse_credits",
+    "parse_date",
+    "parse_rate_figures",
+    "parse_request_id",
+    "parse_retry_after",
+    "request_headers",
+    "stream_headers",
+]
 
 LONGEST_WAIT = 86_400.0  # a longer Retry-After or window than a day is taken as a day
 _PLAUSIBLE_UNIX_TIME = 1_000_000_000.0  # 2001: anything below is not a moment but something else
 _LARGEST_LIMIT = 10**9
 _MOST_DIGITS = 18
 _REQUEST_ID = re.compile(r"[!-~]{1,200}", re.ASCII)
+_USER_AGENT = f"kallglot-async/{__version__}"
+
+
+def request_headers(operation: Operation[Any], key: Secret) -> dict[str, str]:
+    """Return the headers of one attempt. The key goes into these and those below, and nowhere else."""
+    headers = {
+        "Authorization": f"Bearer {key.reveal()}",
+        "Accept": "application/json",
+        "User-Agent": _USER_AGENT,
+    }
+    if operation.method == "GET":
+        headers["Cache-Control"] = "no-cache"  # a cache in between would show an analysis as it was
+    if operation.body is not None:
+        headers["Content-Type"] = "application/json"
+    if operation.idempotency_key is not None:
+        headers["Idempotency-Key"] = operation.idempotency_key
+    return headers
+
+
+def stream_headers(key: Secret | None, ranges: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of a request for audio; without a key it carries no credential at all."""
+    headers = {
+        "Accept": "audio/*, application/octet-stream;q=0.9, */*;q=0.1",
+        # Compressed, its length and its parts would not be those of the audio.
+        "Accept-Encoding": "identity",
+        "User-Agent": _USER_AGENT,
+        **ranges,
+    }
+    if key is not None:
+        headers["Authorization"] = f"Bearer {key.reveal()}"
+    return headers
 
 
 class RateFigures(msgspec.Struct, frozen=True, gc=False):

@@ -1,24 +1,19 @@
 """`Operation`, one logical call of the API, and `Response`, one complete answer: what a request is made of.
 
-operation -> `request_headers(operation, key)` -> [transport] -> `Response` -> `answers.interpret(operation, response)`
+operation -> `headers.request_headers` -> [transport] -> `Response` -> `answers.interpret(operation, response)`
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
 
-from kallglot_async._config import Secret
-from kallglot_async._version import __version__
-
-__all__ = ["Operation", "Response", "WrongResourceError", "checked", "request_headers", "with_query"]
+__all__ = ["Operation", "Response", "WrongResourceError", "checked", "with_query"]
 
 T = TypeVar("T")
-
-_USER_AGENT = f"kallglot-async/{__version__}"
 
 
 class Operation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
@@ -48,34 +43,15 @@ class Operation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
         return self.method == "GET" or self.idempotency_key is not None
 
 
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """A complete answer. Its `repr` shows no header and no body."""
 
-    __slots__ = ("body", "headers", "status")
-
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
     def __repr__(self) -> str:
         return f"<Response {self.status}, {len(self.body)} bytes>"
-
-
-def request_headers(operation: Operation[Any], key: Secret) -> dict[str, str]:
-    """Return the headers of one attempt; the key goes here and nowhere else."""
-    headers = {
-        "Authorization": f"Bearer {key.reveal()}",
-        "Accept": "application/json",
-        "User-Agent": _USER_AGENT,
-    }
-    if operation.method == "GET":
-        headers["Cache-Control"] = "no-cache"  # a cache in between would show an analysis as it was
-    if operation.body is not None:
-        headers["Content-Type"] = "application/json"
-    if operation.idempotency_key is not None:
-        headers["Idempotency-Key"] = operation.idempotency_key
-    return headers
 
 
 class WrongResourceError(Exception):

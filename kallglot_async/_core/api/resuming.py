@@ -15,13 +15,11 @@ import re
 from collections.abc import Mapping
 
 from kallglot_async import errors
-from kallglot_async._config import Secret
 from kallglot_async._core.api.headers import parse_date
 from kallglot_async._core.api.kept_part import STRONG_TAG, KeptPart
-from kallglot_async._version import __version__
 from kallglot_async.models import Recording
 
-__all__ = ["DOWNLOAD", "Transfer", "size_of", "stream_headers"]
+__all__ = ["DOWNLOAD", "Transfer", "size_of"]
 
 DOWNLOAD = "recordings.download"  # the operation's name, for errors and logs
 
@@ -29,20 +27,6 @@ _MOST_DIGITS = 15
 _PART = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15}|\*)", re.ASCII)
 _NO_PART = re.compile(r"bytes \*/(\d{1,15})", re.ASCII)
 _NO_AUDIO = ("text/html", "application/json", "application/xml", "text/xml")  # pages of gateways and portals
-
-
-def stream_headers(key: Secret | None, ranges: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers of a request for audio; without a key it carries no credential at all."""
-    headers = {
-        "Accept": "audio/*, application/octet-stream;q=0.9, */*;q=0.1",
-        # Compressed, its length and its parts would not be those of the audio.
-        "Accept-Encoding": "identity",
-        "User-Agent": f"kallglot-async/{__version__}",
-        **ranges,
-    }
-    if key is not None:
-        headers["Authorization"] = f"Bearer {key.reveal()}"
-    return headers
 
 
 def size_of(recording: Recording, format: str | None) -> int | None:

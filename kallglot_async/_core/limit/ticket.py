@@ -6,6 +6,8 @@ import math
 from enum import IntEnum
 from typing import Protocol
 
+import msgspec
+
 from kallglot_async._core.api.headers import RateFigures
 from kallglot_async._core.limit.supply import Supply
 
@@ -25,23 +27,20 @@ class Urgency(IntEnum):
     PACED = 2  # any other poll
 
 
-class Ticket:
+class Ticket(msgspec.Struct, eq=False):
     """One granted request: what has to be known when its answer comes, or when it is given back.
 
     Each rule keeps its own notes on it, and reads no other's.
     """
 
-    __slots__ = ("ceiling_pace", "epoch", "event", "is_probe", "is_test", "probing_pace", "sent_at", "window_pace")
-
-    def __init__(self, sent_at: float, epoch: int = 0) -> None:
-        self.sent_at = sent_at
-        self.epoch = epoch  # the gate's: a ticket of an event loop that is gone counts for nothing
-        self.event = 0  # the last thing the window had heard when it was sent; a clock may stand still
-        self.is_probe = False  # it opens a spent window
-        self.is_test = False  # it finds out whether a server without headers still refuses
-        self.window_pace: PaceStep | None = None
-        self.probing_pace: PaceStep | None = None
-        self.ceiling_pace: PaceStep | None = None
+    sent_at: float
+    epoch: int = 0  # the gate's: a ticket of an event loop that is gone counts for nothing
+    event: int = 0  # the last thing the window had heard when it was sent; a clock may stand still
+    is_probe: bool = False  # it opens a spent window
+    is_test: bool = False  # it finds out whether a server without headers still refuses
+    window_pace: PaceStep | None = None
+    probing_pace: PaceStep | None = None
+    ceiling_pace: PaceStep | None = None
 
 
 class Rule(Protocol):

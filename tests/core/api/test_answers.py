@@ -11,7 +11,8 @@ from kallglot_async import __version__
 from kallglot_async._config import Secret
 from kallglot_async._core.api.analyses import create_analysis, retrieve_analysis
 from kallglot_async._core.api.answers import interpret
-from kallglot_async._core.api.operation import Response, request_headers
+from kallglot_async._core.api.headers import request_headers
+from kallglot_async._core.api.operation import Response
 from kallglot_async.errors import (
     APIError,
     AuthenticationError,

@@ -22,8 +22,9 @@ from kallglot_async import (
 )
 from kallglot_async._config import Secret
 from kallglot_async._core.api.audio_link import Location, audio_location, moved_location
+from kallglot_async._core.api.headers import stream_headers
 from kallglot_async._core.api.recordings import decode_recording
-from kallglot_async._core.api.resuming import Transfer, size_of, stream_headers
+from kallglot_async._core.api.resuming import Transfer, size_of
 from kallglot_async.models import RecordingStatus
 
 BASE = "https://api.kallglot.com/v1/"

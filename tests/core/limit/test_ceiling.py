@@ -6,6 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from support.limits import DIRECT, GRAIN, PACED, pauses, send, urgencies
 
 from kallglot_async._core.limit.ceiling import Ceiling
+from kallglot_async._core.limit.supply import Supply
 from kallglot_async._core.limit.ticket import Urgency
 from kallglot_async.models import RateLimit
 
@@ -45,6 +46,16 @@ def test_a_slot_given_back_to_a_ceiling_gives_its_place_in_the_pace_back():
     assert ceiling.next_at(0.0, PACED) == pytest.approx(10.0)
     ceiling.on_unsent(unsent)
     assert ceiling.next_at(0.0, PACED) == pytest.approx(0.0)
+
+
+def test_a_ceiling_supplies_what_may_go_in_its_period():
+    """Down to nothing; a request leaves it once it is as old as the period, and not before."""
+    ceiling = Ceiling(RateLimit(2, per=10.0))
+    for left in (1.0, 0.0):
+        ceiling.on_answer(send(ceiling, 0.0), 0.0, None)
+        assert ceiling.supply(0.0) == Supply(rate=0.2, remaining=left, resets_in=10.0)
+    assert ceiling.supply(9.9).remaining == 0.0
+    assert ceiling.supply(10.0).remaining == 2.0
 
 
 class Ceilings(RuleBasedStateMachine):

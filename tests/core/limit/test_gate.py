@@ -113,15 +113,24 @@ class TestWhatIsInForce:
             gate.on_answer(ticket, 2.0, None)
         assert gate.limit == 60
 
-    def test_a_test_of_the_water_given_back_after_headers_came_blocks_nobody(self):
-        """Headers come and go: whatever is given back, the next one may be asked for."""
+    @pytest.mark.parametrize("end", ["given back", "lost", "answered", "refused"])
+    def test_a_test_of_the_water_that_ends_after_headers_came_blocks_nobody(self, end):
+        """Headers come and go: however it ends, the next one may be asked for."""
         gate = unannounced()
         under_way = gate.on_sent(0.5, DIRECT)
         until = refuse(gate, 1.0, retry_after=5.0)
         test = gate.on_sent(until, DIRECT)
         assert gate.next_at(until, DIRECT) == math.inf
         gate.on_answer(under_way, until, figures(remaining=59))
-        gate.on_unsent(test)
+        match end:
+            case "given back":
+                gate.on_unsent(test)
+            case "lost":
+                gate.on_lost(test)
+            case "answered":
+                gate.on_answer(test, until, None)
+            case "refused":
+                gate.on_refused(test, until, figures(remaining=0), until + 1.0)
         for now in (100.0, 200.0, 300.0):
             answer(gate, now)
             answer(gate, now, figures(remaining=0, reset=EPOCH + now, resets_in=0.0))
@@ -200,6 +209,22 @@ class TestPauses:
         assert gate.next_pause(None, retry_after, luck=0.5) == pytest.approx((retry_after + longest) / 2)
         assert gate.next_pause(None, retry_after, luck=1.0) == pytest.approx(longest)
 
+    def test_a_refusal_by_a_short_window_pauses_to_its_reset_and_no_longer(self):
+        """A fifth of such a window is its guard, and half a second of it left no whole second."""
+        gate = announced(limit=3, remaining=2, resets_in=1.0)
+        gate.on_sent(0.5, DIRECT)
+        assert gate.next_pause(figures(limit=3, remaining=0, resets_in=0.5), None) == pytest.approx(0.7)
+
+    def test_a_pause_began_with_the_first_of_its_refusals(self):
+        """One that is made longer goes on; one that is over leaves the next refusal a pause of its own."""
+        gate = unannounced()
+        tickets = [gate.on_sent(1.0, DIRECT) for _ in range(3)]
+        gate.on_refused(tickets[0], 2.0, None, 30.0)
+        gate.on_refused(tickets[1], 29.0, None, 40.0)
+        assert gate.paused_at == 2.0
+        gate.on_refused(tickets[2], 40.0, None, 50.0)
+        assert gate.paused_at == 40.0
+
     def test_a_shorter_pause_does_not_end_a_longer_one(self):
         """Each of two refusals asks for its own."""
         gate = unannounced()
@@ -240,6 +265,12 @@ class TestTurns:
         assert SERVED_BEFORE[DIRECT] == (DIRECT,)
         assert SERVED_BEFORE[AHEAD] == (DIRECT, AHEAD)
         assert SERVED_BEFORE[PACED] == tuple(Urgency)
+
+
+def test_only_an_announced_window_says_when_it_renews():
+    """What errors tell of the reset is the server's word, never a guess."""
+    assert announced(resets_in=30.0).resets_in(10.0) == 20.0
+    assert unannounced().resets_in(10.0) is None
 
 
 class TestSupply:

@@ -92,6 +92,9 @@ def test_failure_that_may_pass_is_transient(error, transient):
         (errors.ResponseMismatchError("x", status=200), True),
         (errors.ServerError("x", status=500), True),
         (errors.ServerError("x", status=504), True),
+        (errors.APIError("x", status=408), True),
+        (errors.APIError("x", status=499), True),
+        (errors.APIError("x", status=425), False),
         (errors.ConflictError("x", status=409, code="idempotency_conflict"), True),
         (errors.ConflictError("x", status=409), False),
         (errors.InvalidRequestError("x", status=400), False),
@@ -172,7 +175,15 @@ class TestBudget:
         """A fresh client may retry 50 times before the first success."""
         budget = RetryBudget()
         assert [budget.spend() for _ in range(51)] == [True] * 50 + [False]
-        assert budget.left == 0.0
+        assert (budget.left, budget.spent) == (0.0, 50)
+
+    def test_remembers_whether_the_api_was_ever_heard(self):
+        """Retries are spent in hope; only an answer shows that the address is right."""
+        budget = RetryBudget()
+        budget.spend()
+        assert not budget.is_reached
+        budget.on_answer()
+        assert budget.is_reached
 
     def test_ten_answers_pay_for_one_retry(self):
         """Once empty, one retry in ten answered requests: 1.1 times the offered requests in an outage."""
