@@ -117,6 +117,7 @@ def _decode_created(body: bytes, session_id: str) -> Analysis:
     try:
         id = _decode_id(body).id
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # A body that is read leniently later on still has to say by its id how it is to be read.
         id = decode_json_object(body).get("id")
     is_b = isinstance(id, str) and id.startswith(Revision.B.value)
     analysis = decode_analysis(body, Revision.B if is_b else Revision.A)

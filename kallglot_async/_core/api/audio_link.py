@@ -114,6 +114,7 @@ def _path_of(url: str, base_url: str) -> str | None:
 
 def _problem_of(url: str, base_url: str) -> str | None:
     """Return why a link cannot be asked, without quoting it: who has it can listen to the call."""
+    # Host and port are read when they are asked for, and that raises where they are none.
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port

@@ -97,10 +97,12 @@ def parse_rate_figures(headers: Mapping[str, str], *, wall_now: float) -> RateFi
         return None
     window = _parse_window(text, headers.get("X-RateLimit-Reset", ""))
     remaining = _whole(headers.get("X-RateLimit-Remaining", ""))
+    # More left than there is of it: the headers are not of one window.
     if window is None or remaining is None or remaining > window[0]:
         return None
     limit, reset = window
     resets_in = reset - (parse_date(headers.get("Date", "")) or wall_now)
+    # Of a window that renews within the second of `Date`, rounding can leave less than nothing.
     if not -1.0 <= resets_in <= LONGEST_WAIT:
         return None
     return RateFigures(limit, remaining, reset, max(0.0, resets_in))
@@ -168,4 +170,5 @@ def _number(text: str) -> float | None:
 
 
 def _is_digits(text: str) -> bool:
+    # Python's own conversions also read signs, underscores, exponents, "nan" and the digits of other scripts.
     return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS

@@ -78,6 +78,7 @@ def _refusal(value: object, kind: str, remedy: str) -> InvalidIdError:
     if not isinstance(value, str):
         name = type(value).__name__
         return InvalidIdError(f"something of type {name} is not {kind}: {remedy}", id=f"<{name}>")
+    # Errors are logged: two arguments that changed places must not bring the key there.
     if value.startswith(("sk_live_", "sk_test_")):
         return InvalidIdError(f"an API key is not {kind}: {remedy}", id="<API key>")
     return InvalidIdError(f"{ascii(value)[:80]} is not {kind}: {remedy}", id=value)

@@ -161,6 +161,7 @@ def _decode_sloppily(body: bytes) -> tuple[Any, str]:
 
 
 def _whole(digits: str) -> int | float:
+    # That is about where floats end, which fields of ours are; thousands of digits Python refuses to read as a whole.
     return int(digits) if len(digits) < 300 else float(digits)
 
 

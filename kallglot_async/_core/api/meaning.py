@@ -81,6 +81,7 @@ _LASTING_5XX = frozenset({501, 505, 511})  # not implemented, HTTP version, log 
 def meaning_of(error: errors.KallglotError) -> Meaning:
     """Return what an attempt that ended with this error means."""
     match error:
+        # Before the errors of transport, of which these are kinds: what was reached and says no will say it again.
         case errors.TLSError():
             return _BARRED
         case errors.ProxyError():
@@ -137,6 +138,7 @@ class Suspicion:
             is_everybodys = self.is_raised or not was_accepted
             self.is_raised = True
             return is_everybodys
+        # The API has judged the id or the account, and so the key was good.
         if meaning.whose is Whose.API and not meaning.passes:
             self.is_raised = False
         return meaning.whom is Whom.ACCOUNT

@@ -40,6 +40,7 @@ def list_recordings(
         raise ConfigurationError("starting_after and ending_before are two directions: give one of them")
     query: dict[str, str] = {}
     if channel is not None:
+        # No closed list: the API may know another one day. One word cannot leave its place in the query.
         if not isinstance(channel, str) or not channel.isalnum():
             raise ConfigurationError(f"channel is agent, customer or mixed, not {shown(channel, 40)}")
         query["channel"] = str(channel)
@@ -75,6 +76,7 @@ def retrieve_recording(id: str) -> Operation[Recording]:
 
 
 def _is_of(page: RecordingPage, session_id: str) -> bool:
+    # A names the session at the page, both may name it at a recording; a page that names none is believed.
     named = {page.session_id, *(recording.session_id for recording in page.data)}
     return named <= {None, session_id}
 

@@ -148,6 +148,7 @@ class Transfer:
         self.received += count
         self._check_size(200, self.received)
         if self.total is not None and self.received > self.total:
+            # Which of the bytes are too many cannot be told: the next attempt asks for all of them.
             self._validator = None
             raise self._unusable(200, f"more than the {self.total} bytes that it announced")
 

@@ -204,6 +204,7 @@ def decode_session(body: bytes) -> Session:
     phone_number = sent.phone_number
     if isinstance(sent.provider, _Provider):
         provider = Provider(type=sent.provider.type, status=sent.provider.status, call_sid=sent.provider.call_sid)
+        # A has the number at the provider, B at the session.
         phone_number = phone_number or sent.provider.phone_number
     return Session(
         id=sent.id,
@@ -258,6 +259,7 @@ def decode_text(body: bytes, format: str) -> str:
         text = None
     if text is None:
         raise MalformedBodyError("the body is not valid UTF-8")
+    # Where a page or JSON begins is enough: a transcript of hours is not searched for it.
     start = text.lstrip()[:200].lower()
     if start.startswith(("<!doctype", "<html")):
         raise MalformedBodyError("the body is a page of HTML")

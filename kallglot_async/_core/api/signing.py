@@ -139,6 +139,7 @@ def _key(secret: object) -> bytes:
 
 
 def _digest(key: bytes, moment: str, body: bytes) -> bytes:
+    # In two parts: joined, the body would be copied for it.
     mac = hmac.new(key, f"{moment}.".encode(), hashlib.sha256)
     mac.update(body)
     return mac.digest()

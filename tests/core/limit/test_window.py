@@ -5,6 +5,7 @@ import math
 import pytest
 from support.limits import AHEAD, DIRECT, EPOCH, PACED, figures, send
 
+from kallglot_async._core.limit.supply import Supply
 from kallglot_async._core.limit.window import Window
 
 
@@ -254,3 +255,39 @@ def test_an_idle_hour_does_not_pass_for_a_long_window(limit, period):
     )
     assert window.period <= 60.0
     assert window.interval(3600.2) <= 1.2 * max(period, 1.0) / limit
+
+
+def test_a_window_of_unknown_length_lasts_a_minute():
+    """As every table of the documentation says: until a rest shows another length, its pace and its end are that."""
+    window = described(limit=60, remaining=59, resets_in=0.0)
+    for now in (0.0, 1.0):
+        assert window.supply(now) == Supply(rate=1.0, remaining=60.0, resets_in=60.0)
+
+
+@pytest.mark.parametrize(("limit", "interval"), [(60, 58.0 / 59), (1, 58.0)])
+def test_the_pace_is_that_of_the_shortest_window_that_headers_can_mean(limit, interval):
+    """A rest of a minute may be overstated by two seconds: 58 s for all but 2 %, also where little time is left."""
+    assert described(limit=limit, remaining=limit, resets_in=60.0).interval(55.0) == pytest.approx(interval)
+
+
+def test_the_last_request_of_a_window_has_all_the_time_that_is_left():
+    """Also where it is the one that paced polls would leave unused."""
+    assert described(limit=60, remaining=1, resets_in=50.0).interval(0.0) == pytest.approx(50.0)
+
+
+def test_a_rest_that_may_be_rounding_alone_tells_no_length():
+    """What is left is spread over the time left, and nothing is taken off that."""
+    window = described(limit=10, remaining=9, resets_in=1.5)
+    assert window.interval(0.0) == pytest.approx(1.5 / 9)
+    assert window.interval(1.0) == pytest.approx(0.5 / 9)
+
+
+def test_a_reset_that_is_over_is_not_in_the_past():
+    """Seconds until it, never below none."""
+    window = described(resets_in=30.0)
+    assert (window.resets_in(10.0), window.resets_in(30.0), window.resets_in(99.0)) == (20.0, 0.0, 0.0)
+
+
+def test_without_an_announced_limit_there_is_no_pace():
+    """Nothing is known that it could be derived from."""
+    assert Window().interval(0.0) == 0.0
