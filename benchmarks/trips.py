@@ -33,7 +33,7 @@ from aiohttp import web
 
 import kallglot_async
 from benchmarks._trials import EPOCH, Row, in_virtual_time, verdict
-from kallglot_async import KallglotClient, Outcomes, WebhookInbox
+from kallglot_async import KallglotClient, Outcomes, PollSchedule, WebhookInbox
 from kallglot_async.emulator import Emulator, Fault, Latency
 from kallglot_async.receivers import aiohttp_handler
 
@@ -42,7 +42,7 @@ T = TypeVar("T")
 PACKAGE = Path(kallglot_async.__file__).parent
 BESIDE = ("emulator", "cli")
 SECRET = "whsec_benchmark"  # noqa: S105  # it guards nothing
-READY_IN = 5.0  # virtual s; sooner than a client that has an inbox polls for the first time
+READY_IN = 5.0  # virtual s; sooner than a wait that leaves it to webhooks polls for the first time
 _RESUME = dis.opmap["RESUME"]
 
 
@@ -162,7 +162,7 @@ async def _told() -> Count:
 
             async def make(session_id: str, count: Count) -> Count:
                 created = await client.analyses.create(session_id, analyses=["summary"])
-                wait = asyncio.create_task(client.wait_many([created.id]))
+                wait = asyncio.create_task(client.wait_many([created.id], schedule=PollSchedule.behind_webhooks()))
                 await asyncio.sleep(READY_IN - 1.0)
                 assert not wait.done()
                 with count:  # nothing of the wait is left to do but to be told
