@@ -74,6 +74,7 @@ CONSTANTS = {
     "_REFIT": Constant(_HAZARD, "answers", (1, 4, 64, 256), (*_LEARNING, _scenes.answers)),
     "GUARD": Constant(_WINDOW, "s", (0.0, 0.4, 0.8, 2.0), (_lane_scenes.spent,)),
     "GUARD_SHARE": Constant(_WINDOW, "part of a window", (2, 10, 50), (_lane_scenes.spent,)),
+    "RUN_LOW": Constant(_WINDOW, "part of a window", (1, 2, 10, 1000), _BUDGET),
     "RUN_LOW_REST": Constant(_WINDOW, "s", (0.0, 2.0, 10.0, 20.0), (_scenes.short_window, *_BUDGET)),
     "KEPT": Constant(_WINDOW, "part of a window", (4, 20, 50, 1000), (_lane_scenes.turns, *_BUDGET)),
     "HEADROOM": Constant(_WINDOW, "part of a window", (10, 25, 100, 1000), (_lane_scenes.paced,)),

@@ -45,6 +45,8 @@ What the numbers are, and why:
               SAME_RESET            0.5 s    half the unit of a reset: two resets that differ by less are one
               KEPT                  1 in 10  of a window is not spent ahead, for who comes later
               HEADROOM              1 in 50  is left unused by paced polls
+              RUN_LOW               1 in 4   is kept from polls that would leave fewer requests than ids are open, where
+                                             a single wait beside a batch is else polled 4 s late
               RUN_LOW_REST          5 s      a nearer reset is not known well enough to run low towards it
               GUARD, GUARD_SHARE    1.2 s    past a reset, at most 1/5 of a window: a second of rounding, and skew
               MOST_LOST             1,000    losses are told apart, so that an outage costs no memory

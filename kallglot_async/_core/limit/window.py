@@ -20,6 +20,7 @@ SHORT_PERIOD = 10.0  # seconds; of a shorter window, a second of rounding is too
 SAME_RESET = 0.5  # seconds by which two resets of one window may differ: half the unit they are told in
 KEPT = 10  # one request in so many of a window is not spent ahead of the pace, so that who comes later gets a turn
 HEADROOM = 50  # one request in so many is left unused by paced polls
+RUN_LOW = 4  # one request in so many of a window is kept from polls that would run it low
 RUN_LOW_REST = 5.0  # seconds; a reset that is nearer is not known well enough to run low towards it
 GUARD = 1.2  # seconds past the announced reset before a spent window is probed: rounding, and the clocks' skew
 GUARD_SHARE = 5  # but no more than one in so many of a window: a short one would be lost to waiting
@@ -88,9 +89,11 @@ class Window:
     def can_run_low(self, now: float) -> bool:
         """Whether polls may spend the window below one request for each pending id.
 
-        Not where no moment of renewal is known: rounding hides it, or it is rolling.
+        Not its last quarter, and not where no moment of renewal is known: rounding hides it, or it is rolling.
         """
-        return self.limit is not None and not self.is_rolling and self.resets_in(now) >= RUN_LOW_REST
+        if self.limit is None or self.is_rolling or self.resets_in(now) < RUN_LOW_REST:
+            return False
+        return self.available > self.limit / RUN_LOW
 
     def interval(self, now: float) -> float:
         """Seconds between two paced polls."""

@@ -175,10 +175,10 @@ def test_a_reset_that_moves_by_less_than_a_rest_shows_a_rolling_window():
 
 @pytest.mark.parametrize(
     ("remaining", "resets_in", "can"),
-    [(59, 60.0, True), (1, 60.0, True), (59, 5.0, True), (59, 4.9, False)],
+    [(59, 60.0, True), (16, 60.0, True), (15, 60.0, False), (59, 5.0, True), (59, 4.9, False)],
 )
-def test_a_window_may_run_low_while_its_renewal_is_known(remaining, resets_in, can):
-    """However little is left of it, but the renewal must be known to better than its own rounding."""
+def test_a_window_may_run_low_but_not_out(remaining, resets_in, can):
+    """The last quarter is for who comes later, and a renewal must be known to better than its own rounding."""
     assert described(remaining=remaining, resets_in=resets_in).can_run_low(0.0) is can
 
 
