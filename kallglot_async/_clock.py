@@ -12,9 +12,11 @@ import time
 from collections.abc import Callable
 from weakref import WeakKeyDictionary, ref
 
+import anyio
+
 from kallglot_async.errors import ConfigurationError
 
-__all__ = ["call_at", "now", "running_loop"]
+__all__ = ["call_at", "now", "running_loop", "sleep_until"]
 
 # A loop fires timers that are due within its clock's resolution. Fired that early, a sleeper would find that
 # its moment has not come and ask again, without end where the clock stands still meanwhile, as virtual ones do.
@@ -57,3 +59,8 @@ def call_at(moment: float, callback: Callable[..., object], *args: object) -> as
     """Call back at `moment`, early by the resolution of the loop's clock at most, and in a later turn of the loop."""
     loop = asyncio.get_running_loop()
     return loop.call_later(max(_TICK, moment - now()), callback, *args)
+
+
+async def sleep_until(moment: float) -> None:
+    """Sleep until `moment`, early by the resolution of the loop's clock at most; who asks again sleeps again."""
+    await anyio.sleep(max(_TICK, moment - now()))

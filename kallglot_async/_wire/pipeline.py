@@ -211,11 +211,9 @@ class Pipeline:
         """Sleep until an attempt may go that the budget does not pay for."""
         key = _clock.now() + self.policy.slow_delay(call.slow_delays)
         call.slow_delays += 1
-        while True:
-            now = _clock.now()
-            if (at := self.budget.next_look(key)) <= now:
-                return self.budget.on_look(now)
-            await anyio.sleep(min(at - now, _RE_ASK))
+        while (at := self.budget.next_look(key)) > (now := _clock.now()):
+            await _clock.sleep_until(min(at, now + _RE_ASK))
+        self.budget.on_look(now)
 
     async def acquire(self, lane: Lane, operation: Operation[Any], left: float) -> Ticket:
         """Wait for a slot, unless there will be none in time."""
