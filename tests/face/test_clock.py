@@ -14,7 +14,7 @@ since_boot = pytest.mark.parametrize("since_boot", [0.0, 344.3094512730001, 1e5 
 @pytest.mark.looptime
 @since_boot
 async def test_who_sleeps_until_a_moment_comes_to_it(since_boot, monkeypatch):
-    """Also where the rest is less than the loop's clock can tell apart: nobody spins while a virtual one stands still."""
+    """Also where the rest is less than the loop's clock can tell apart, and while virtual time stands still."""
     monkeypatch.setattr(_clock, "_latest", type(None))
     monkeypatch.setitem(_clock._shift, asyncio.get_running_loop(), since_boot)
     luck = random.Random(7)
@@ -23,5 +23,5 @@ async def test_who_sleeps_until_a_moment_comes_to_it(since_boot, monkeypatch):
         while _clock.now() < moment:
             await _clock.sleep_until(moment)
             turns += 1
-        assert turns <= 3
+            assert turns <= 3
         assert _clock.now() < moment + 1e-5
