@@ -10,17 +10,14 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from kallglot_async import __version__
-from kallglot_async.cli.options import Connection
+from kallglot_async.cli.options import Connection, Limits
 from kallglot_async.cli.streams import has_output
 from kallglot_async.cli.webhook import webhook
 from kallglot_async.errors import ConfigurationError
 
 __all__ = ["app"]
 
-# The emulator's own types, restated: importing them would load the transport for `--help`. A test compares them.
-Plan = Literal["free", "starter", "pro", "unlimited"]
-Revision = Literal["a", "b"]
-Window = Literal["fixed", "sliding", "token_bucket"]
+Revision = Literal["a", "b"]  # the emulator's own type, restated: importing it would load the transport for `--help`
 
 _EPILOGUE = """Exit codes: 0 all fine, 1 some ids gave nothing, 2 usage or configuration, 130 Ctrl-C, 143 SIGTERM,
 129 SIGHUP.
@@ -40,6 +37,7 @@ app = App(
 app.command(webhook)
 
 _FROM_ENVIRONMENT = Connection()
+_DOCUMENTED = Limits()
 _SOURCES = "[OPTIONS] IDS... | --file FILE | -"
 _SESSIONS = "[OPTIONS] SESSIONS... | --file FILE | -"
 
@@ -254,8 +252,6 @@ def emulator(
     *,
     port: Annotated[int, Parameter(metavar="N", validator=Number(gte=0, lte=65535))] = 0,
     seed: Annotated[int, Parameter(metavar="N")] = 0,
-    plan: Plan = "pro",
-    window: Window = "fixed",
     latency_median: Annotated[float, Parameter(metavar="SECONDS", validator=Number(gte=0))] = 25.0,
     latency_sigma: Annotated[float, Parameter(metavar="SIGMA", validator=Number(gte=0, lte=10))] = 0.6,
     failure_rate: Annotated[float, Parameter(metavar="SHARE")] = 0.0,
@@ -267,6 +263,7 @@ def emulator(
     fault: Faults = None,
     json: Flag = False,
     quiet: Quiet = False,
+    limits: Limits = _DOCUMENTED,
 ) -> int:
     """Run an emulator of the API on this machine until Ctrl-C.
 
@@ -275,8 +272,6 @@ def emulator(
     Args:
         port: Port on 127.0.0.1; 0 takes a free one.
         seed: Decides ids, durations, failures and contents.
-        plan: Whose rate limits apply.
-        window: How requests are counted.
         latency_median: Seconds in which half of the analyses are ready; 0: at once.
         latency_sigma: Spread of the durations: standard deviation of their logarithm.
         failure_rate: Share of analyses that end as failed, 0 to 1.
@@ -290,6 +285,7 @@ def emulator(
             answered with the list of kinds.
         json: Say where it is as one JSON line.
         quiet: Say nothing when it ends.
+        limits: How requests are limited.
     """
     from kallglot_async.cli.serve import choices_of_fault, serve
     from kallglot_async.emulator import Emulator, Latency
@@ -300,8 +296,6 @@ def emulator(
         server = Emulator(
             port=port,
             seed=seed,
-            plan=plan,
-            window=window,
             latency=law,
             failure_rate=failure_rate,
             speed=speed,
@@ -309,6 +303,7 @@ def emulator(
             credits=credits,
             adopt_unknown=adopt_unknown,
             faults=[parse_fault(text) for text in fault or ()],
+            **limits.options(),
         )
     except ValueError as error:
         raise ConfigurationError(f"{error}{choices_of_fault(str(error))}") from None

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
-from typing import Self
+from typing import Literal, Self
 
 from aiohttp import web
 
@@ -68,8 +68,8 @@ class Emulator:
         retry_after: `Retry-After` of a 429: "auto" for whole seconds until a request is accepted (at least
             1), "fractional" for exactly those, "date" for that moment as an HTTP date, None for none; anything
             else is sent as it is.
-        body_retry_after: Field `retry_after` of a 429's error: True for what "auto" says, seconds, or False for
-            no such field.
+        body_retry_after: Field `retry_after` of a 429's error: "auto" as for the header, seconds, or None for no
+            such field.
         date_header: Whether answers carry `Date`.
         latency: How long analyses take; default `Latency.log_normal(median=25.0, sigma=0.6)`.
         failure_rate: Share of analyses that end as failed, 0 to 1.
@@ -114,7 +114,7 @@ class Emulator:
         stranger_pace: StrangerPace = "steady",
         rate_headers: HeaderForm | bool = True,
         retry_after: int | float | str | None = "auto",
-        body_retry_after: float | bool = False,
+        body_retry_after: float | Literal["auto"] | None = None,
         date_header: bool = True,
         latency: Latency | None = None,
         failure_rate: float = 0.0,

@@ -163,7 +163,8 @@ def test_a_stranger_long_unseen_is_told_in_a_moment() -> None:
         ({"burst": 11, "window": "token_bucket", "rate_limit": (10, 1.0)}, "from 1 to the smallest limit, 10, not 11"),
         ({"burst": 0, "window": "token_bucket"}, "burst must be from 1"),
         ({"rate_headers": "hidden"}, "rate_headers must be one of whole, floor"),
-        ({"body_retry_after": float("nan")}, "body_retry_after"),
+        ({"body_retry_after": float("nan")}, "'auto' or None, not nan"),
+        ({"body_retry_after": "soon"}, "'auto' or None, not 'soon'"),
         ({"speed": float("nan")}, "speed must be a positive number"),
     ],
 )

@@ -72,9 +72,7 @@ class Announcing:
 
     def body_retry_after(self, verdict: Verdict) -> float | None:
         """The field `retry_after` of a refusal's error; None: it has none."""
-        if isinstance(self._body, bool):
-            return _seconds(verdict) if self._body else None
-        return self._body
+        return _seconds(verdict) if self._body == "auto" else self._body
 
 
 def _seconds(verdict: Verdict) -> int:

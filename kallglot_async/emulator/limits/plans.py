@@ -96,8 +96,8 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True):
     retry_after: int | float | str | None = "auto"
     """`Retry-After` of a 429: "auto" for whole seconds until a request is accepted (at least 1), "fractional" for
     exactly those, "date" for that moment as an HTTP date, None for none; anything else is sent as it is."""
-    body_retry_after: float | bool = False
-    """Field `retry_after` of a 429's error: True for what "auto" says, or seconds."""
+    body_retry_after: float | Literal["auto"] | None = None
+    """Field `retry_after` of a 429's error: "auto" as for the header, seconds, or None for no such field."""
     seed: int = 0
     """Decides all that is random here."""
     speed: float = 1.0
@@ -116,8 +116,9 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"nodes must be at least 1, not {self.nodes}")
         self._check_bucket()
         self._check_stranger()
-        if not isinstance(self.body_retry_after, bool) and math.isnan(self.body_retry_after):
-            raise ValueError("body_retry_after is a number of seconds, True or False, not nan")
+        told = self.body_retry_after
+        if not (told in ("auto", None) or (isinstance(told, int | float) and math.isfinite(told))):
+            raise ValueError(f"body_retry_after is seconds, 'auto' or None, not {told!r}")
 
     @property
     def limits(self) -> Plan:
