@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         ProtocolError,
         ProxyError,
         RateLimitedError,
+        RecordError,
         RequestError,
         RequestTimeoutError,
         ResponseBodyError,
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
         Results,
         Session,
         Transcript,
+        read_jsonl,
     )
 
 __all__ = [
@@ -118,6 +120,7 @@ __all__ = [
     "RateLimitState",
     "RateLimitedError",
     "RateLimiter",
+    "RecordError",
     "Recording",
     "RecordingPage",
     "Report",
@@ -141,6 +144,7 @@ __all__ = [
     "WebhookSignatureError",
     "WebhookTimestampError",
     "__version__",
+    "read_jsonl",
     "wait_many",
 ]
 

@@ -30,6 +30,7 @@ KallglotError
 ├── WaitTimeoutError (TimeoutError)          still pending at the deadline; wait for it again
 ├── NotAttemptedError                        a batch ended before this id got its turn
 ├── IdSourceError                            the iterable of ids raised; the outcomes so far are on the error
+├── RecordError (ValueError)                 what was stored of a value cannot be read back
 └── WebhookError                             what came as a webhook is not to be believed, or not to be read
     ├── WebhookSignatureError                no signature, or none that fits one of the secrets
     ├── WebhookTimestampError                genuine, but signed too long ago or in the future
@@ -49,9 +50,9 @@ __all__ = [
     "APIError", "AnalysisFailedError", "AuthenticationError", "ConfigurationError", "ConflictError", "ConnectError",
     "ConnectionLostError", "IdSourceError", "InsufficientCreditsError", "InvalidIdError", "InvalidRequestError",
     "InvalidResponseError", "KallglotError", "NotAttemptedError", "NotFoundError", "PermissionDeniedError",
-    "ProtocolError", "ProxyError", "RateLimitedError", "RequestError", "RequestTimeoutError", "ResponseBodyError",
-    "ResponseMismatchError", "ResponseSchemaError", "ResponseTooLargeError", "ServerError", "TLSError",
-    "TransportError", "UnexpectedRedirectError", "WaitTimeoutError", "WebhookError", "WebhookPayloadError",
+    "ProtocolError", "ProxyError", "RateLimitedError", "RecordError", "RequestError", "RequestTimeoutError",
+    "ResponseBodyError", "ResponseMismatchError", "ResponseSchemaError", "ResponseTooLargeError", "ServerError",
+    "TLSError", "TransportError", "UnexpectedRedirectError", "WaitTimeoutError", "WebhookError", "WebhookPayloadError",
     "WebhookSignatureError", "WebhookTimestampError",
 ]  # fmt: skip
 
@@ -73,6 +74,15 @@ class KallglotError(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+    # By content, so that outcomes that were pickled, or stored and read back, equal those that they were made from.
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        return self.args == other.args and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.message))
 
 
 class ConfigurationError(KallglotError, ValueError):
@@ -394,6 +404,18 @@ class IdSourceError(KallglotError):
     def __init__(self, message: str = "", *, outcomes: Outcomes | None = None) -> None:
         super().__init__(message)
         self.outcomes = outcomes
+
+
+class RecordError(KallglotError, ValueError):
+    """What was stored of a value cannot be read back: it is damaged, or of something else. Nothing of it is quoted.
+
+    Attributes:
+        line: The number of the line in a file of lines, counted from 1; None where there are no lines.
+    """
+
+    def __init__(self, message: str = "", *, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
 
 
 class WebhookError(KallglotError):

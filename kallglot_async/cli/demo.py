@@ -12,13 +12,13 @@ from rich.table import Table
 
 from kallglot_async import KallglotClient
 from kallglot_async.cli.card import analysis_card
-from kallglot_async.cli.output import encode_line
 from kallglot_async.cli.progress import Display, open_display, show_progress
 from kallglot_async.cli.streams import write_line
 from kallglot_async.cli.text import clean
 from kallglot_async.emulator import Emulator, Journal, PlanName
 from kallglot_async.errors import KallglotError
 from kallglot_async.models import Analysis, Outcomes
+from kallglot_async.models.records import encode_line
 
 __all__ = ["SPEED", "Report", "demo_emulator", "run_demo"]
 
