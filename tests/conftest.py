@@ -5,6 +5,7 @@ import gc
 import inspect
 import os
 from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
 from typing import Any
 from unittest.mock import Mock
 
@@ -14,6 +15,7 @@ import hypothesis
 import pytest
 
 pytest_plugins = ["pytester"]
+collect_ignore = [] if find_spec("arq") else ["recipes/test_arq.py"]  # an environment of its own, as that file says
 
 # Without this, pytest-asyncio's first look for a "current" loop makes one that nobody ever closes.
 asyncio.set_event_loop(None)
