@@ -70,8 +70,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("no_cover")
 
 
-def pytest_collection_finish() -> None:
-    """Keep thousands of tests out of each later collection of garbage: many tests ask for a whole one."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse names that two workers would not agree on, and keep all these tests out of each collection of garbage."""
+    if moving := [item.nodeid for item in session.items if " at 0x" in item.nodeid]:
+        raise pytest.UsageError(f"the name of a test holds an address: {moving[0]}")
     gc.collect()
     gc.freeze()
 
