@@ -18,13 +18,12 @@ import anyio
 
 from kallglot_async import _clock, errors
 from kallglot_async._config import ClientConfig, Secret
-from kallglot_async._core.api.answers import interpret, safe_request_id
+from kallglot_async._core.api.answers import interpret, named_wait, safe_request_id
 from kallglot_async._core.api.headers import (
     RateFigures,
     parse_credits,
     parse_date,
     parse_rate_figures,
-    parse_retry_after,
 )
 from kallglot_async._core.api.meaning import has_passing_status
 from kallglot_async._core.api.operation import Operation, Response
@@ -323,8 +322,7 @@ class Pipeline:
         elif response.status != 429:
             lane.answered(ticket, figures)
         else:
-            retry_after = parse_retry_after(response.headers, wall_now=wall_now)
-            pause = lane.refused_for(ticket, figures, retry_after, luck=self._random())
+            pause = lane.refused_for(ticket, figures, named_wait(response, wall_now), luck=self._random())
             _log.info("refused with 429: every request of this limit pauses for %.1f s", pause)
         return figures
 
