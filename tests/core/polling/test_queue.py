@@ -82,6 +82,13 @@ class TestFixedAndExponential:
             queue.on_pending(entry, now, hint_in=hint)
             assert queue.next_slot(now, PACED) == Slot(due, ahead=False)
 
+    def test_behind_webhooks_the_first_look_comes_a_delay_after_the_creation(self) -> None:
+        """Not after the wait began, and not in the past."""
+        for age, due in ((0.0, 160.0), (45.0, 115.0), (100.0, 100.0)):
+            queue = make(PollSchedule.behind_webhooks())
+            queue.add("ana_1", "a", 100.0, age=age)
+            assert queue.next_slot(100.0, PACED) == Slot(due, ahead=False)
+
 
 class TestLearned:
     def test_a_known_law_sets_the_first_look(self) -> None:
@@ -202,6 +209,31 @@ class TestLearned:
             model.on_took("a", 0.0, 25.0)
         assert queue.take(due + 0.1, Supply(rate=0.01)) is not None
         assert sum(entry.key > 10.0 for entry in entries) == 100
+
+    def test_what_is_put_back_does_not_hold_up_what_is_due(self) -> None:
+        """The law now says that the first is not worth it yet; the second is due by a hint."""
+        model = knowing(low=2.0, high=3.0)
+        queue = make(model=model)
+        early, hinted = queue.add("ana_1", "a", 0.0), queue.add("ana_2", "b", 0.0)
+        queue.on_pending(poll(queue, 0.0), 0.0, age=0.0)
+        queue.on_pending(poll(queue, 0.0), 0.0, hint_in=5.0)
+        was_due = early.key
+        for _ in range(4_000):
+            model.on_took("a", 0.0, 60.0)
+        assert was_due < 5.0
+        assert queue.take(was_due, Supply(rate=0.001)) is None
+        assert early.key > 10.0
+        assert poll(queue, 5.0, Supply(rate=0.001)) is hinted
+
+    def test_an_age_told_with_the_result_dates_what_was_never_seen(self) -> None:
+        """It was running from its creation on: the model learns from birth to now."""
+        dated, told = PollModel(), PollModel()
+        for _ in range(8):
+            queue = make(model=dated)
+            queue.add("ana_1", "a", 100.0)
+            queue.on_settled(poll(queue, 100.0), 100.0, age=40.0)
+            told.on_settled("a", 0.0, 40.0)
+        assert dated.growth("a", 0.0, 40.0) == pytest.approx(told.growth("a", 0.0, 40.0))
 
 
 class TestFirstLooks:
@@ -437,6 +469,28 @@ class TestRefusedAndFailed:
         queue.on_pending(poll(queue, 1.5), 1.6)
         assert entry.failures == 0
 
+    def test_ten_refusals_stop_the_clock_of_an_id_and_no_more(self) -> None:
+        """A server that only refuses does not stop it for good: the eleventh leaves the time running."""
+        queue = make(timeout=10.0)
+        entry = queue.add("ana_1", "a", 0.0)
+        for n in range(11):
+            queue.on_refused(poll(queue, float(n)), n + 0.5)
+        assert (entry.refusals, entry.first_poll_at, queue.next_deadline()) == (11, 10.0, 20.0)
+
+    def test_a_refusal_does_not_stop_a_clock_that_runs_from_the_call(self) -> None:
+        queue = PollQueue(PollModel(), schedule=PollSchedule.learned(), timeout=10.0, from_add=True)
+        entry = queue.add("ana_1", "a", 0.0)
+        queue.on_refused(poll(queue, 1.0), 1.5)
+        assert (entry.first_poll_at, queue.next_deadline()) == (0.0, 10.0)
+
+    def test_a_refused_late_look_is_over_in_its_second(self) -> None:
+        queue = make(timeout=10.0)
+        entry = queue.add("ana_1", "a", 0.0)
+        queue.on_failed(poll(queue, 0.0), 0.0, 50.0)
+        assert queue.pop_expired(100.0) is None
+        queue.on_refused(poll(queue, 100.0), 100.1)
+        assert queue.pop_expired(101.0) is entry
+
 
 class TestLettingGo:
     def test_a_settled_id_is_gone(self) -> None:
@@ -591,6 +645,28 @@ class TestAdopted:
         other.on_pending(queue_poll, at)
         other.discard(entry)
         return entry
+
+    def test_it_counts_as_pending_here(self) -> None:
+        model = PollModel()
+        queue = make(model=model, timeout=60.0)
+        entry = queue.adopt(self.seen(4.0), 5.0, ends_at=70.0)
+        assert (len(queue), model.pending) == (1, 1)
+        queue.discard(entry)
+        assert (len(queue), model.pending) == (0, 0)
+
+    def test_its_next_look_is_due_by_the_law_that_is_known_here(self) -> None:
+        queue = make(model=knowing(), timeout=60.0)
+        queue.adopt(self.seen(4.0), 5.0, ends_at=70.0)
+        slot = queue.next_slot(5.0, Supply(rate=0.001))
+        assert slot is not None
+        assert slot.at == pytest.approx(24.0, abs=1.0)
+
+    def test_a_look_of_long_before_was_not_its_last(self) -> None:
+        """Two leads before, and it is looked at once more before its time is over."""
+        queue = make(timeout=10.0)
+        entry = queue.adopt(self.seen(9.0), 9.6, ends_at=10.0)
+        assert queue.pop_expired(9.6) is None
+        assert poll(queue, 9.75) is entry
 
     def test_it_goes_on_where_the_other_was(self) -> None:
         """Its age and what was seen count; its time is this queue's own."""
