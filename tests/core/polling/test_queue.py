@@ -6,6 +6,7 @@ from kallglot_async._core.polling.hazard import PollModel
 from kallglot_async._core.polling.pending import Entry, Trouble
 from kallglot_async._core.polling.queue import PollQueue
 from kallglot_async._core.polling.schedule import PollSchedule, Slot, Supply
+from kallglot_async._core.polling.trust import InboxTrust
 
 PACED = Supply(rate=10.0)
 FULL_WINDOW = Supply(rate=10.0, remaining=600.0, resets_in=60.0)
@@ -338,6 +339,53 @@ class TestSpendingAWindow:
         slot = queue.next_slot(300.0, supply)
         assert slot == Slot(300.0, ahead=False)
 
+    @pytest.mark.parametrize("supply", [PACED, FULL_WINDOW, Supply(rate=2.5, remaining=22.0, resets_in=30.0)])
+    def test_where_the_clock_has_its_zero_does_not_matter(self, supply: Supply) -> None:
+        """The same story an hour later is the same story: first looks, looks ahead, fresh looks and last ones."""
+        stories = []
+        for zero in (0.0, 4096.0):
+            story, queue = [], make(model=knowing(), timeout=40.0)
+            queue.add("ana_created", "a", zero, age=0.0)
+            queue.add("ana_hinted", "a", zero, age=8.0, due_in=64.0)
+            for i in range(6):
+                queue.add(f"ana_{i}", "a", zero + i / 8.0)
+            for tick in range(400):
+                now = zero + tick / 8.0
+                while queue.pop_expired(now) is not None:
+                    story.append((tick, "over", False))
+                slot = queue.next_slot(now, supply)
+                if slot is None or slot.at > now or (entry := queue.take(now, supply)) is None:
+                    continue
+                story.append((tick, entry.id, slot.ahead))
+                if tick >= 200 and entry.id.endswith(("1", "3")):
+                    queue.on_settled(entry, now)
+                else:
+                    queue.on_pending(entry, now)
+            stories.append(story)
+        assert stories[0] == stories[1]
+        assert len({id for _, id, _ in stories[0]}) == 9
+
+
+class TestAnnounced:
+    def test_what_was_never_looked_at_leaves_the_line_for_first_looks(self) -> None:
+        """It is polled once for its announcement, and the next look is another's first."""
+        queue = make()
+        first, second = queue.add("ana_1", "a", 0.0), queue.add("ana_2", "a", 0.0)
+        queue.on_announced(second, 1.0)
+        assert {poll(queue, 1.0).id, poll(queue, 1.0).id} == {"ana_1", "ana_2"}
+        assert (first.polls, second.polls) == (1, 1)
+        assert queue.take(1.0, PACED) is None
+
+    def test_what_sleeps_behind_an_inbox_wakes_as_soon_as_events_are_not_to_be_trusted(self) -> None:
+        trust = InboxTrust(has_inbox=True)
+        trust.on_event(0.0)
+        queue = PollQueue(knowing(), schedule=PollSchedule.learned(), timeout=None, trust=trust)
+        entry = queue.add("ana_1", "a", 0.0, age=0.0)
+        assert queue.take(40.0, PACED) is None
+        assert queue.next_slot(40.0, PACED) == Slot(60.0, ahead=False)
+        assert trust.on_silence(40.0)
+        assert poll(queue, 41.0) is entry
+
 
 class TestDeadlines:
     def test_the_last_look_is_kept_and_goes_first(self) -> None:
@@ -622,10 +670,12 @@ class TestLateLooks:
         assert by_failure.pop_expired(101.0) is entry
 
     def test_who_is_a_little_late_is_over(self) -> None:
-        queue = make(timeout=10.0)
-        entry = queue.add("ana_1", "a", 0.0)
-        queue.on_pending(poll(queue, 0.0), 0.0, hint_in=50.0)
-        assert queue.pop_expired(10.2) is entry
+        """By a quarter of a second: no event loop that runs is later than that."""
+        for now, is_over in ((10.2, True), (10.25, True), (10.375, False)):
+            queue = make(timeout=10.0)
+            entry = queue.add("ana_1", "a", 0.0)
+            queue.on_pending(poll(queue, 0.0), 0.0, hint_in=50.0)
+            assert (queue.pop_expired(now) is entry) is is_over
 
     def test_what_a_pause_outlasts_has_none(self) -> None:
         queue = make(timeout=10.0)
