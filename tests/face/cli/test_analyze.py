@@ -111,6 +111,9 @@ class TestAnalyze:
             (["sess_1", "--language", "de"], "--language needs --analyses"),
             (["sess_1", "--analyses", " ,"], "--analyses names nothing"),
             (["sess_1", "--include", ""], "--include names nothing"),
+            (["sess_1", "--batch", ""], "batch is a text that is not empty"),
+            (["sess_1", "--batch="], "batch is a text that is not empty"),
+            (["sess_1", "--batch", " "], "batch is a text that is not empty"),
         ],
     )
     async def test_a_mistake_of_usage_is_one_line_and_no_request(self, kallglot, argv, message):
