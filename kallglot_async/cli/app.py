@@ -21,6 +21,7 @@ __all__ = ["app"]
 Plan = Literal["free", "starter", "pro", "unlimited"]
 Revision = Literal["a", "b"]
 Window = Literal["fixed", "sliding", "token_bucket"]
+Shell = Literal["bash", "zsh", "fish"]
 
 _EPILOGUE = """Exit codes: 0 all fine, 1 some ids gave nothing, 2 usage or configuration, 130 Ctrl-C, 143 SIGTERM,
 129 SIGHUP.
@@ -347,7 +348,7 @@ def demo(
 
 
 @app.command
-def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
+def completion(shell: Shell, /) -> int:
     """Print a script that makes a shell complete the commands and options of kallglot.
 
     For bash: kallglot completion bash > ~/.local/share/bash-completion/completions/kallglot
@@ -355,7 +356,9 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
     Args:
         shell: Whose script.
     """
-    print(app.generate_completion(shell=shell))
+    from kallglot_async.cli.completion import script_for
+
+    print(script_for(app, shell))
     return 0
 
 
