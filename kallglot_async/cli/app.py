@@ -17,7 +17,9 @@ from kallglot_async.errors import ConfigurationError
 
 __all__ = ["app"]
 
-Revision = Literal["a", "b"]  # the emulator's own type, restated: importing it would load the transport for `--help`
+# The emulator's own types, restated: importing them would load the transport for `--help`. A test compares them.
+Revision = Literal["a", "b"]
+Shell = Literal["bash", "zsh", "fish"]
 
 _EPILOGUE = """Exit codes: 0 all fine, 1 some ids gave nothing, 2 usage or configuration, 130 Ctrl-C, 143 SIGTERM,
 129 SIGHUP.
@@ -342,7 +344,7 @@ def demo(
 
 
 @app.command
-def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
+def completion(shell: Shell, /) -> int:
     """Print a script that makes a shell complete the commands and options of kallglot.
 
     For bash: kallglot completion bash > ~/.local/share/bash-completion/completions/kallglot
@@ -350,7 +352,9 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
     Args:
         shell: Whose script.
     """
-    print(app.generate_completion(shell=shell))
+    from kallglot_async.cli.completion import script_for
+
+    print(script_for(app, shell))
     return 0
 
 
