@@ -41,7 +41,7 @@ Every error survives pickle and copy with all its fields; none holds a key, a se
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kallglot_async.models import Analysis, Outcomes
@@ -74,6 +74,15 @@ class KallglotError(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the error as plain data: `type` (its class), `message`, and each field that is set.
+
+        What the API calls `type` too is `api_type`. No key and no secret is on an error, so none is in here.
+        """
+        from kallglot_async.models.records import error_record
+
+        return error_record(self)
 
     # By content, so that outcomes that were pickled, or stored and read back, equal those that they were made from.
     def __eq__(self, other: object) -> bool:

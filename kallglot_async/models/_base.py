@@ -59,6 +59,12 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
         return decode(data, cls)
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> object:
+        from kallglot_async.models._pydantic import model_schema
+
+        return model_schema(cls)
+
     __dict__ = shown_fields
 
     # Struct's own refuses a value with a list or an object of undocumented shape in it; equal values stay equal here.
