@@ -77,6 +77,8 @@ class KallglotClient:
             `RateLimitedError`; None (the default): as long as its timeout.
         connect_timeout: Seconds for the look-up of the name, and again for connecting, TLS included. Default 10.
         trust_env: Whether proxies are taken from the environment. Default False.
+        keep_raw: Whether a value keeps the body that it came from, as `raw`, and with it what no field takes, as
+            `extra`. Default True; it costs the bytes of the bodies for as long as the values are held.
         session: A session of yours to use instead of the pool, with its own limit of connections and its own
             proxies. It is never closed here. What must not see your headers and cookies, such as a pre-signed link,
             is fetched on connections of the client's own all the same.
@@ -107,6 +109,7 @@ class KallglotClient:
         max_rate_wait: float | None = None,
         connect_timeout: float = 10.0,
         trust_env: bool = False,
+        keep_raw: bool = True,
         session: aiohttp.ClientSession | None = None,
         inbox: WebhookInbox | None = None,
         on_event: OnEvent | None = None,
@@ -126,6 +129,7 @@ class KallglotClient:
             max_rate_wait=max_rate_wait,
             connect_timeout=connect_timeout,
             trust_env=trust_env,
+            keep_raw=keep_raw,
         )
         check_plain_callback("on_event", on_event)
         if not callable(random):

@@ -35,6 +35,7 @@ from kallglot_async._wire.deadlines import Deadlines
 from kallglot_async._wire.limiter import Lane, RateLimiter
 from kallglot_async._wire.pool import SessionPool
 from kallglot_async.models import ClientStats, RequestEvent, ResponseEvent, Result, RetryEvent, ThrottledEvent
+from kallglot_async.models.meta import tell
 
 __all__ = ["Pipeline"]
 
@@ -298,11 +299,12 @@ class Pipeline:
             raise
         self.is_accepted = True
         self.budget.on_answer()
-        if isinstance(value, Result):  # the fields of ResponseMeta, which is made where somebody asks for it
+        if isinstance(value, Result):
             window = (None, None, None) if figures is None else (figures.limit, figures.remaining, figures.resets_in)
             request_id = safe_request_id(response, self._config.api_key)
             credit = parse_credits(response.headers)
-            value.__dict__["_told"] = (response.status, request_id, attempt, elapsed, *window, *credit)
+            told = (response.status, request_id, attempt, elapsed, *window, *credit)
+            tell(value, told, response.body if self._config.keep_raw else None)
         return value, response
 
     def on_retry(self, operation: Operation[Any], error: errors.KallglotError, attempt: int, delay: float) -> None:

@@ -115,6 +115,12 @@ class Outcomes(Sequence[Outcome]):
 
         return outcomes_html(self)
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> object:
+        from kallglot_async.models._pydantic import outcomes_schema
+
+        return outcomes_schema()
+
     def _ids(self) -> dict[str, Outcome]:
         if self._by_id is None:
             self._by_id = {outcome.id: outcome for outcome in self._items}
