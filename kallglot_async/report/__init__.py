@@ -5,11 +5,12 @@ its one style sheet by its hash. Whatever a server sent is text in it, never mar
 
 From the bottom: `element` (markup that escapes), `calls` (what is read of one outcome), `figures` (what many calls come
 to), `charts` (SVG), `panels` (charts with their figures beside them), `lists` (to do, failures, calls), `style` (the
-style sheet), `page` (all of it).
+style sheet), `page` (all of it), `file` (the page in a file).
 """
 
 from __future__ import annotations
 
+from kallglot_async.report.file import write_report
 from kallglot_async.report.page import report_html
 
-__all__ = ["report_html"]
+__all__ = ["report_html", "write_report"]
