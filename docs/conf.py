@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import inspect
 import io
 import re
@@ -12,7 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, is_typeddict
 
+from docutils import nodes
 from rich.console import Console
+from sphinx import addnodes
 
 HERE = Path(__file__).parent
 PACKAGE = HERE.parent / "kallglot_async"
@@ -31,28 +34,19 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 default_role = "code"  # docstrings mark code as Markdown does
 nitpicky = True
-# Types of other projects: their pages are elsewhere, and a build asks nobody.
-nitpick_ignore_regex = [
-    (
-        r"py:.*",
-        r"(abc|aiohttp|asyncio|collections|contextlib|datetime|enum|msgspec|os|pathlib|pytest|types|typing|web)\..*",
-    ),
-    (
-        r"py:.*",
-        r"kallglot_async\._.*|AsClient|OnBytes|OnCreated|Secrets|Target",
-    ),  # what a parameter may be is said in its own words
-    (r"py:.*", r"opentelemetry\..*|(Tracer|Meter)Provider"),
-    (
-        r"py:(class|exc|obj)",
-        r"[A-Za-z]*(Error|Exception|Warning)|int|str|float|bool|bytes|object|None|Callable.*|dict|list|tuple|set",
-    ),
-]
+# What a parameter of such a type may be is said in its own words. Pages of other projects are elsewhere, and a build
+# asks nobody for them.
+_OWN = r"kallglot_async\._.*|AsClient|OnBytes|OnCreated|Secrets|Target"
+_OTHERS = r"(abc|aiohttp|asyncio|collections|contextlib|datetime|enum|msgspec|opentelemetry|os|pathlib|pytest)\..*"
+_TYPES = r"(types|typing|web)\..*|(Tracer|Meter)Provider|Callable.*"
+nitpick_ignore_regex = [(r"py:.*", f"{_OWN}|{_OTHERS}|{_TYPES}")]
 
-suppress_warnings = ["ref.python"]  # the type `object` is no reference to a field of that name
+toc_object_entries_show_parents = "hide"
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
+autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_inherit_docstrings = False
@@ -66,7 +60,7 @@ html_show_sphinx = False
 html_copy_source = False
 html_extra_path = ["llms.txt"]
 html_static_path = ["_static"]
-html_css_files = ["pictures.css"]
+html_css_files = ["pages.css"]
 
 _DRAWN = re.compile("[├└│]")
 _FIELDS = re.compile(r"^Attributes:\n((?:(?: +.*)?\n)+)", re.MULTILINE)
@@ -89,7 +83,9 @@ def _with_blocks(text: str) -> str:
     marked: list[str] = []
     is_open = False
     for paragraph in re.split(r"\n{2,}", text.expandtabs()):
-        is_block = bool(marked) and all(line.startswith("    ") for line in paragraph.splitlines())
+        is_block = bool(marked and paragraph.strip()) and all(
+            line.startswith("    ") for line in paragraph.splitlines()
+        )
         if _DRAWN.search(paragraph):
             marked += [".. code-block:: text\n", textwrap.indent(paragraph, "    ")]
         elif is_block:
@@ -154,7 +150,16 @@ def _fill_in(sphinx: object, name: str, source: list[str]) -> None:
         source[0] = source[0].replace("<!-- commands -->", "\n".join(_helps(app)))
 
 
+def _unlink(sphinx: object, doctree: nodes.document) -> None:
+    """Let the types of Python itself be text: `object` would lead to a field of that name."""
+    for reference in list(doctree.findall(addnodes.pending_xref)):
+        name = reference.get("reftarget", "")
+        if hasattr(builtins, name):
+            reference.replace_self(nodes.Text(name))
+
+
 def setup(sphinx: Any) -> None:
     """Hook into autodoc, before napoleon reads the sections, and into the page of the command line."""
     sphinx.connect("autodoc-process-docstring", _prepare, priority=100)
     sphinx.connect("source-read", _fill_in)
+    sphinx.connect("doctree-read", _unlink)
