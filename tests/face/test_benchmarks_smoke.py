@@ -3,13 +3,15 @@
 import asyncio
 import sys
 from dataclasses import replace
+from pathlib import Path
 from pkgutil import walk_packages
+from xml.etree import ElementTree
 
 import aiohttp
 import pytest
 
 import kallglot_async
-from benchmarks import _lane_scenes, _peers, _scenes, constants, documented, patience, policies, storm
+from benchmarks import _lane_scenes, _peers, _scenes, constants, documented, patience, pictures, policies, storm
 from benchmarks._peer_server import DIALECTS, PeerServer
 from benchmarks._trials import in_virtual_time, oracle_wall
 from kallglot_async._core.limit.ticket import Urgency
@@ -150,3 +152,17 @@ def test_the_other_scenes_return_figures():
     """Every delay is a number, and all 300 analyses that were asked for are delivered."""
     for scene in (_scenes.orders, _scenes.settled_before):
         assert all(0.0 <= figure < 900.0 for figure in scene(range(7, 8)).values())
+
+
+@pytest.mark.parametrize("name", pictures.PICTURES)
+def test_a_picture_shows_its_lines_to_those_who_do_not_see_it(name):
+    """What stands at the lines is in the description, in a quick run and in the one that the documentation shows."""
+    kept = (Path(__file__).parents[2] / "docs" / "pictures" / f"{name}.svg").read_text()
+    for text in (pictures.PICTURES[name](quick=True), kept):
+        picture = ElementTree.fromstring(text)  # noqa: S314  # our own
+        title, description, *_ = picture
+        assert title.text
+        assert description.text
+        names = [text.text for text in picture.findall("{*}text") if "var(--l" in text.get("style")]
+        assert len(names) >= 3
+        assert all(name in description.text for name in names)
