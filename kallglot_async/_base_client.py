@@ -103,7 +103,7 @@ class BaseClient:
         self._pipeline = Pipeline(config, shared.pool, limiter, shared.random, shared.observer, shared.budget)
         self._hub = shared.hub(config.api_key)
         self._waits = Waits(self._hub, self._pipeline, config.max_in_flight)
-        self.analyses = Analyses(
+        self.analyses: Analyses = Analyses(
             self._pipeline, self._waits, timeout=config.timeout, max_in_flight=config.max_in_flight
         )
 
