@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from kallglot_async._base_client import BaseClient
@@ -83,7 +83,14 @@ class KallglotClient(BaseClient):
 
     # -- many requests: wait for analyses, or request them and wait
 
-    async def wait(self, id: str, *, timeout: float | None = 120.0, schedule: PollSchedule | None = None) -> Analysis:
+    async def wait(
+        self,
+        id: str,
+        *,
+        timeout: float | None = 120.0,
+        schedule: PollSchedule | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+    ) -> Analysis:
         """Wait until the analysis has settled and return it.
 
         Polls pass the shared limiter; two waits for the same id are one poller. Failed polls are retried at
@@ -94,6 +101,8 @@ class KallglotClient(BaseClient):
             timeout: Seconds for the whole wait, the queue at the limiter included; None for ever. Default
                 120. The last poll is timed so that its answer arrives before.
             schedule: How polls follow each other. Default: learned from earlier analyses.
+            extra_headers: Headers besides those of the client, which they win over; never the key's. Where another wait
+                polls the same id already, its own are sent.
 
         Raises:
             InvalidIdError: Before any I/O.
@@ -101,6 +110,8 @@ class KallglotClient(BaseClient):
             WaitTimeoutError: Still pending at the deadline.
             KallglotError: A poll failed in a way that waiting cannot mend; see `errors`.
         """
+        if extra_headers is not None:
+            return await self.with_options(extra_headers=extra_headers).wait(id, timeout=timeout, schedule=schedule)
         # From the call on: who waits for one analysis counts from when they asked, and no queue of ids is before it.
         options = self._waits.options(timeout, None, 1, schedule, from_add=True)
         outcomes = await self._waits.collect(IdSource([id], remember=True), options)
@@ -116,6 +127,7 @@ class KallglotClient(BaseClient):
         schedule: PollSchedule | None = None,
         on_progress: OnProgress | None = None,
         on_outcome: OnOutcome | None = None,
+        extra_headers: Mapping[str, str] | None = None,
     ) -> Outcomes:
         """Wait until all analyses have settled, and return what became of each.
 
@@ -135,6 +147,7 @@ class KallglotClient(BaseClient):
                 function; if it raises, that is logged and it is not called again.
             on_outcome: Called with each outcome as it is known, one at a time; a coroutine function is awaited, and
                 polling pauses where it is 1,000 outcomes behind. What it raises ends the call.
+            extra_headers: As for `wait`.
 
         Returns:
             One outcome for each distinct id, in the order of the input. An impossible id has an `InvalidIdError`.
@@ -144,7 +157,8 @@ class KallglotClient(BaseClient):
         """
         check_callback("on_outcome", on_outcome)
         options = self._waits.options(timeout, total_timeout, max_in_flight, schedule, on_progress=on_progress)
-        return await self._waits.collect(IdSource(ids, remember=True), options, on_outcome)
+        waits = self._waits if extra_headers is None else self.with_options(extra_headers=extra_headers)._waits
+        return await waits.collect(IdSource(ids, remember=True), options, on_outcome)
 
     @overload
     async def analyze(
@@ -154,6 +168,7 @@ class KallglotClient(BaseClient):
         timeout: float | None = 120.0,
         schedule: PollSchedule | None = None,
         idempotency_key: str | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         **request: Unpack[AnalysisRequestA],
     ) -> Analysis: ...
     @overload
@@ -164,6 +179,7 @@ class KallglotClient(BaseClient):
         timeout: float | None = 120.0,
         schedule: PollSchedule | None = None,
         idempotency_key: str | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         **request: Unpack[AnalysisRequestB],
     ) -> Analysis: ...
     async def analyze(
@@ -173,6 +189,7 @@ class KallglotClient(BaseClient):
         timeout: float | None = 120.0,
         schedule: PollSchedule | None = None,
         idempotency_key: str | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         **request: Any,
     ) -> Analysis:
         """Request the analysis of a finished session, wait until it has settled, and return it.
@@ -185,6 +202,7 @@ class KallglotClient(BaseClient):
             timeout: Seconds for the wait, which begins once the request was accepted; None for ever. Default 120.
             schedule: How polls follow each other. Default: learned from earlier analyses.
             idempotency_key: Default: a new UUID. With a key of your own the call can be repeated, after a crash too.
+            extra_headers: Headers besides those of the client, for the request and the wait.
             request: What is asked for, as in `analyses.create`.
 
         Raises:
@@ -194,8 +212,9 @@ class KallglotClient(BaseClient):
         """
         options = self._waits.options(timeout, None, 1, schedule, from_add=True)  # refused before anything is paid for
         check_request("analyze", request)
-        created = await self.analyses.create(session_id, idempotency_key=idempotency_key, **request)
-        outcomes = await self._waits.collect(IdSource([created.id], remember=True), options)
+        client = self if extra_headers is None else self.with_options(extra_headers=extra_headers)
+        created = await client.analyses.create(session_id, idempotency_key=idempotency_key, **request)
+        outcomes = await client._waits.collect(IdSource([created.id], remember=True), options)
         if isinstance(error := outcomes[0].error, RequestError):
             error.id = created.id
         return outcomes[0].unwrap()
@@ -213,6 +232,7 @@ class KallglotClient(BaseClient):
         on_outcome: OnOutcome | None = None,
         on_created: OnCreated | None = None,
         on_progress: OnProgress | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         **request: Unpack[AnalysisRequestA],
     ) -> Outcomes: ...
     @overload
@@ -228,6 +248,7 @@ class KallglotClient(BaseClient):
         on_outcome: OnOutcome | None = None,
         on_created: OnCreated | None = None,
         on_progress: OnProgress | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         **request: Unpack[AnalysisRequestB],
     ) -> Outcomes: ...
     async def analyze_many(
@@ -242,6 +263,7 @@ class KallglotClient(BaseClient):
         on_outcome: OnOutcome | None = None,
         on_created: OnCreated | None = None,
         on_progress: OnProgress | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         **request: Any,
     ) -> Outcomes:
         """Request the analyses of many sessions and wait for all, under one rate limit.
@@ -267,6 +289,7 @@ class KallglotClient(BaseClient):
                 also told of what was being requested as `total_timeout` ended, if the answer comes within 5 s more.
             on_progress: Called with a snapshot whenever a request, for an analysis or of one, has ended, and with each
                 outcome. A plain function; if it raises, that is logged and it is not called again.
+            extra_headers: As for `analyze`.
             request: What is asked for of each session, as in `analyses.create`.
 
         Returns:
@@ -288,10 +311,11 @@ class KallglotClient(BaseClient):
         check_plain_callback("on_progress", on_progress)
         options = self._waits.options(timeout, total_timeout, max_in_flight, schedule)
         source = IdSource(session_ids, remember=True, check=check_session_id)
-        sessions = Batch(self._pipeline, source, on_outcome, noun="sessions")
+        client = self if extra_headers is None else self.with_options(extra_headers=extra_headers)
+        sessions = Batch(client._pipeline, source, on_outcome, noun="sessions")
         patience = None if timeout is None or self._config.timeout is None else max(timeout, self._config.timeout)
         call = AnalyzeCall(
-            sessions, self._waits, order=order, timeout=patience, on_created=on_created, on_progress=on_progress
+            sessions, client._waits, order=order, timeout=patience, on_created=on_created, on_progress=on_progress
         )
         return await call.run(options)
 
@@ -305,6 +329,7 @@ class KallglotClient(BaseClient):
         schedule: PollSchedule | None = None,
         on_progress: OnProgress | None = None,
         max_ready: int = MAX_READY,
+        extra_headers: Mapping[str, str] | None = None,
     ) -> WaitCall:
         """Wait for many analyses and get each outcome as it settles, in bounded memory.
 
@@ -326,11 +351,13 @@ class KallglotClient(BaseClient):
             max_ready: Outcomes that may lie undelivered: with so many, polling stops until one is taken, so that a
                 slow sink is not run away from, and a crash repeats no more than that. Last looks are sent all the
                 same. Default 1,000.
+            extra_headers: As for `wait`.
         """
         options = self._waits.options(
             timeout, total_timeout, max_in_flight, schedule, on_progress=on_progress, max_ready=max_ready
         )
-        return self._waits.start(IdSource(ids, remember=False), options)
+        waits = self._waits if extra_headers is None else self.with_options(extra_headers=extra_headers)._waits
+        return waits.start(IdSource(ids, remember=False), options)
 
 
 async def wait_many(
