@@ -69,7 +69,7 @@ class Observer:
 
     def emit(self, kind: Callable[..., ClientEvent], **fields: object) -> None:
         """Make a record of now and pass it on."""
-        if kind is ResponseEvent:
+        if kind is ResponseEvent and _requests.isEnabledFor(logging.DEBUG):
             _log_request(**fields)
         if self._callback.is_on:
             self._callback.tell(lambda: kind(at=time.time(), **fields))
