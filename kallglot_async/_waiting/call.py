@@ -7,6 +7,7 @@ Everything lives in the task group of the call.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from bisect import insort
 from collections import deque
@@ -83,7 +84,7 @@ class WaitCall:
     async def __aenter__(self) -> Self:
         if self._is_entered:
             raise errors.ConfigurationError("this wait was entered before: call as_completed again for another one")
-        self.loop = _clock.running_loop()
+        self.loop: asyncio.AbstractEventLoop = _clock.running_loop()
         self._hub.enter(self.loop)
         self._pipeline.lane("analysis").enter()
         self._is_entered = True

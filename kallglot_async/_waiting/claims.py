@@ -110,17 +110,17 @@ class Claims:
     def __init__(
         self, model: PollModel, random: Callable[[], float], inbox: WebhookInbox, *, has_inbox: bool = False
     ) -> None:
-        self.model = model
-        self.random = random
+        self.model: PollModel = model
+        self.random: Callable[[], float] = random
         self._inbox = inbox
-        self.trust = InboxTrust(has_inbox=has_inbox)
+        self.trust: InboxTrust = InboxTrust(has_inbox=has_inbox)
         self._process = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._owners: dict[str, Claimant] = {}  # the call that polls an id
         self._followers: dict[str, list[Claimant]] = {}  # others that wait for it too, in order of arrival
         self.prober: Prober | None = None  # whose poll is the one that is sent before the API was ever heard
         self._waiting: dict[Prober, None] = {}  # those that wait for how it ends
-        self.probe = Probe()
+        self.probe: Probe = Probe()
         self._created: OrderedDict[str, tuple[float, float | None]] = OrderedDict()
 
     def __len__(self) -> int:
