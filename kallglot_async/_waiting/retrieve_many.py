@@ -37,9 +37,7 @@ class RetrieveCall:
     async def _work(self) -> None:
         while True:
             # One worker at a time, so that a batch stands in line once, as a wait does, however many workers it has.
-            while self._turn.is_taken:
-                await self._turn.wait()
-            self._turn.is_taken = True
+            await self._turn.take()
             try:
                 id = await self._batch.next_id()
                 if id is None:

@@ -15,26 +15,28 @@ class Turn:
     that one has yet to wake up, all others would line up behind it, and a request a turn of the loop would be sent.
     """
 
-    __slots__ = ("_waiting", "is_taken")
+    __slots__ = ("_is_taken", "_waiting")
 
     def __init__(self) -> None:
-        self.is_taken = False
+        self._is_taken = False
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    async def wait(self) -> None:
-        """Sleep until it may be free; whoever wakes up looks again."""
-        woken = asyncio.get_running_loop().create_future()
-        self._waiting.append(woken)
-        try:
-            await woken
-        except asyncio.CancelledError:
-            if not woken.cancelled():
-                self._wake()  # for nothing: that was somebody else's chance
-            raise
+    async def take(self) -> None:
+        """Take it as soon as it is free; give it back in a `finally`."""
+        while self._is_taken:
+            woken = asyncio.get_running_loop().create_future()
+            self._waiting.append(woken)
+            try:
+                await woken
+            except asyncio.CancelledError:
+                if not woken.cancelled():
+                    self._wake()  # it was for nothing: that was somebody else's chance
+                raise
+        self._is_taken = True
 
     def give(self) -> None:
-        """It is free: wake one of those who wait."""
-        self.is_taken = False
+        """It is free: wake one of those who wait, who then looks again."""
+        self._is_taken = False
         self._wake()
 
     def _wake(self) -> None:
