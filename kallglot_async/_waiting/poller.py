@@ -30,6 +30,7 @@ from kallglot_async._core.polling.worth import FRESH
 from kallglot_async._waiting.claims import Claims, WaitOptions
 from kallglot_async._waiting.endings import analysis_failed, elapsed_of, timed_out
 from kallglot_async._waiting.source import not_attempted
+from kallglot_async._waiting.turn import Turn
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Analysis, Outcome, PollEvent
 
@@ -88,7 +89,7 @@ class Poller:
             trust=hub.trust if options.heeds_inbox else None,
         )
         self._patience = Patience(pipeline.policy)
-        self._turn = anyio.Lock(fast_acquire=True)
+        self._turn = Turn()
         self._due = Alarm()  # the sleeper is the worker whose turn it is
         self._in_flight = self._workers = self._idle = 0
         self.is_stopped = self._had_late_looks = False
@@ -165,8 +166,11 @@ class Poller:
 
     async def _work(self) -> None:
         while True:
-            async with self._turn:
+            await self._turn.take()
+            try:
                 job = await self._next_job()
+            finally:
+                self._turn.give()
             if job is None:
                 return
             self._idle -= 1
