@@ -56,8 +56,9 @@ class KallglotClient:
     whose request goes next.
 
     Use it as an async context manager, or call `aclose` when done. It may be used in one event loop after
-    another (three `asyncio.run` in turn), and after `aclose` again: connections open as they are needed. It
-    is not for use from several threads at once.
+    another (three `asyncio.run` in turn), and after `aclose` again: connections open as they are needed. It serves
+    one loop at a time: while that runs, a call from another thread is refused with a `ConfigurationError`, before
+    anything is sent, until the client is closed where it was used.
 
     Args:
         api_key: `sk_live_...` or `sk_test_...`. Default: the environment's `KALLGLOT_API_KEY`.
@@ -405,7 +406,7 @@ class KallglotClient:
             on_progress: As for `wait_many`.
             max_ready: Outcomes that may lie undelivered: with so many, polling stops until one is taken, so that a
                 slow sink is not run away from, and a crash repeats no more than that. Last looks are sent all the
-                same. Default 1,000.
+                same, and what another call waits for too, that one polls meanwhile. Default 1,000.
         """
         options = self._waits.options(
             timeout, total_timeout, max_in_flight, schedule, on_progress=on_progress, max_ready=max_ready
@@ -485,8 +486,10 @@ class KallglotClient:
 
         What still runs loses its connection, and goes on with a new one where its request may be repeated.
         """
+        _clock.running_loop()
         if not self._is_view:
             await self._pool.aclose()
+            self._limiter.leave()
 
     async def __aenter__(self) -> Self:
         _clock.running_loop()
