@@ -36,8 +36,9 @@ class KallglotClient(BaseClient):
     whose request goes next.
 
     Use it as an async context manager, or call `aclose` when done. It may be used in one event loop after
-    another (three `asyncio.run` in turn), and after `aclose` again: connections open as they are needed. It
-    is not for use from several threads at once.
+    another (three `asyncio.run` in turn), and after `aclose` again: connections open as they are needed. It serves
+    one loop at a time: while that runs, a call from another thread is refused with a `ConfigurationError`, before
+    anything is sent, until the client is closed where it was used.
 
     Args:
         api_key: `sk_live_...` or `sk_test_...`, or a function, plain or a coroutine function, that is asked for it: at
@@ -350,7 +351,7 @@ class KallglotClient(BaseClient):
             on_progress: As for `wait_many`.
             max_ready: Outcomes that may lie undelivered: with so many, polling stops until one is taken, so that a
                 slow sink is not run away from, and a crash repeats no more than that. Last looks are sent all the
-                same. Default 1,000.
+                same, and what another call waits for too, that one polls meanwhile. Default 1,000.
             extra_headers: As for `wait`.
         """
         options = self._waits.options(
