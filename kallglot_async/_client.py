@@ -2,54 +2,34 @@
 
 from __future__ import annotations
 
-import os
-import random as _random
 from collections.abc import Callable
-from functools import cached_property
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
-import aiohttp
-
-from kallglot_async import _clock
-from kallglot_async._checks import check_callback, check_plain_callback
-from kallglot_async._config import AS_CLIENT, AsClient, ClientConfig, Secret, resolve_config
+from kallglot_async._base_client import BaseClient
+from kallglot_async._checks import check_callback
 from kallglot_async._core.api.analyses import check_request
 from kallglot_async._core.api.ids import check_session_id
 from kallglot_async._core.polling.schedule import PollSchedule
-from kallglot_async._events import Observer, OnEvent
 from kallglot_async._waiting.batch import OnOutcome
 from kallglot_async._waiting.call import OnProgress, WaitCall
-from kallglot_async._waiting.inbox import WebhookInbox
-from kallglot_async._waiting.shared import Shared
 from kallglot_async._waiting.source import Ids, IdSource
-from kallglot_async._waiting.waits import MAX_READY, Waits
-from kallglot_async._wire.limiter import RateLimiter, limiter_of
-from kallglot_async._wire.pipeline import Pipeline
-from kallglot_async._wire.pool import pool_of
-from kallglot_async.errors import ConfigurationError, RequestError
+from kallglot_async._waiting.waits import MAX_READY
+from kallglot_async.errors import RequestError
 from kallglot_async.models import (
     Analysis,
     AnalysisRequestA,
     AnalysisRequestB,
-    ClientStats,
     Outcome,
     Outcomes,
-    RateLimit,
-    RateLimitState,
 )
-from kallglot_async.resources.analyses import Analyses
 
 if TYPE_CHECKING:
     from kallglot_async._waiting.analyze_many import OnCreated
-    from kallglot_async.resources.recordings import Recordings
-    from kallglot_async.resources.sessions import Sessions
-    from kallglot_async.webhooks import Event
 
 __all__ = ["KallglotClient", "wait_many"]
 
 
-class KallglotClient:
+class KallglotClient(BaseClient):
     """A client of the Kallglot API: one pool of connections, one rate limiter, and one model of how long analyses take.
 
     Each wait has a queue of its own, in which that model says which id is worth the next request; the limiter says
@@ -60,7 +40,9 @@ class KallglotClient:
     is not for use from several threads at once.
 
     Args:
-        api_key: `sk_live_...` or `sk_test_...`. Default: the environment's `KALLGLOT_API_KEY`.
+        api_key: `sk_live_...` or `sk_test_...`, or a function, plain or a coroutine function, that is asked for it: at
+            first use, and again where a request is answered 401, which is then sent once more if the key has
+            changed. Default: the environment's `KALLGLOT_API_KEY`.
         base_url: Default: the environment's `KALLGLOT_BASE_URL`, else `https://api.kallglot.com/v1`. Must be
             https, except on loopback.
         timeout: Seconds for one direct call with everything it needs, and for one poll of a wait. Default 30.
@@ -79,9 +61,13 @@ class KallglotClient:
         trust_env: Whether proxies are taken from the environment. Default False.
         keep_raw: Whether a value keeps the body that it came from, as `raw`, and with it what no field takes, as
             `extra`. Default True; it costs the bytes of the bodies for as long as the values are held.
-        session: A session of yours to use instead of the pool, with its own limit of connections and its own
-            proxies. It is never closed here. What must not see your headers and cookies, such as a pre-signed link,
-            is fetched on connections of the client's own all the same.
+        default_headers: Headers that are sent to the API besides ours; never `Authorization`, which is the key's.
+        user_agent_suffix: What follows the library's name in `User-Agent`, for example `my-app/1.2`.
+        session: A session of yours to use instead of the pool, with its own limit of connections, proxies,
+            certificates and middlewares (which stay around ours). It is never closed here. What must not see your
+            headers and cookies, such as a pre-signed link, is fetched on connections of the client's own all the same.
+        download_session: A session of yours for just that, where the storage that pre-signed links lead to is behind a
+            proxy or a private CA, too. Its own headers and cookies go there.
         inbox: Where a receiver puts webhook events. An announced analysis is then fetched at once. Polling goes on
             as without an inbox until an event for something that is waited for has come, from then on slowly, as the
             safety net (after a minute, then rarer, at least every five minutes), and as without an inbox again once an
@@ -94,76 +80,6 @@ class KallglotClient:
     Raises:
         ConfigurationError: A setting is missing or cannot be used. Nothing was sent.
     """
-
-    def __init__(
-        self,
-        api_key: str | None = None,
-        *,
-        base_url: str | None = None,
-        timeout: float | None = 30.0,
-        max_attempts: int = 3,
-        rate_limit: RateLimit | RateLimiter | None = None,
-        max_connections: int = 100,
-        max_in_flight: int = 64,
-        max_response_bytes: int = 16 * 1024 * 1024,
-        max_rate_wait: float | None = None,
-        connect_timeout: float = 10.0,
-        trust_env: bool = False,
-        keep_raw: bool = True,
-        session: aiohttp.ClientSession | None = None,
-        inbox: WebhookInbox | None = None,
-        on_event: OnEvent | None = None,
-        random: Callable[[], float] = _random.random,  # noqa: TID251  # the default source of jitter
-    ) -> None:
-        key = Secret(api_key) if api_key is not None else None
-        api_key = None  # no frame of ours holds the key as text
-        config = resolve_config(
-            api_key=key,
-            base_url=base_url,
-            environ=os.environ,
-            timeout=timeout,
-            max_attempts=max_attempts,
-            max_connections=max_connections,
-            max_in_flight=max_in_flight,
-            max_response_bytes=max_response_bytes,
-            max_rate_wait=max_rate_wait,
-            connect_timeout=connect_timeout,
-            trust_env=trust_env,
-            keep_raw=keep_raw,
-        )
-        check_plain_callback("on_event", on_event)
-        if not callable(random):
-            raise ConfigurationError(f"random is a function without arguments, not {type(random).__name__}")
-        has_inbox = inbox is not None
-        inbox = WebhookInbox() if inbox is None else inbox  # `settle` needs one in any case
-        shared = Shared(pool_of(config, session), random, Observer(on_event), inbox, has_inbox)
-        self._assemble(config, shared, limiter_of(rate_limit))
-
-    def _assemble(self, config: ClientConfig, shared: Shared, limiter: RateLimiter) -> None:
-        self._config, self._shared, self._limiter, self._pool = config, shared, limiter, shared.pool
-        self._is_view = False  # a view closes nothing: the client whose connections it uses does
-        self._pipeline = Pipeline(config, shared.pool, limiter, shared.random, shared.observer, shared.budget)
-        self._hub = shared.hub(config.api_key)
-        self._waits = Waits(self._hub, self._pipeline, config.max_in_flight)
-        self.analyses = Analyses(
-            self._pipeline, self._waits, timeout=config.timeout, max_in_flight=config.max_in_flight
-        )
-
-    # Loaded when they are first used: most clients use analyses alone.
-
-    @cached_property
-    def sessions(self) -> Sessions:
-        """Fetches and ends sessions, and fetches their transcripts and recordings' list."""
-        from kallglot_async.resources.sessions import Sessions
-
-        return Sessions(self._pipeline, timeout=self._config.timeout)
-
-    @cached_property
-    def recordings(self) -> Recordings:
-        """Fetches recordings, and downloads their audio."""
-        from kallglot_async.resources.recordings import Recordings
-
-        return Recordings(self._pipeline, self._config)
 
     # -- many requests: wait for analyses, or request them and wait
 
@@ -410,94 +326,6 @@ class KallglotClient:
             timeout, total_timeout, max_in_flight, schedule, on_progress=on_progress, max_ready=max_ready
         )
         return self._waits.start(IdSource(ids, remember=False), options)
-
-    # -- views, events, figures, lifetime
-
-    def with_options(
-        self,
-        *,
-        api_key: str | None = None,
-        timeout: float | AsClient | None = AS_CLIENT,
-        max_attempts: int | AsClient = AS_CLIENT,
-        max_in_flight: int | AsClient = AS_CLIENT,
-        max_rate_wait: float | AsClient | None = AS_CLIENT,
-        rate_limit: RateLimit | RateLimiter | None = None,
-    ) -> KallglotClient:
-        """Return a view of this client with other options: cheap, for one call or for one tenant.
-
-            analysis = await client.with_options(timeout=2.0, max_attempts=1).analyses.retrieve(id)
-
-        It shares connections, retry budget, inbox and what was learned of analyses; under the same key also the
-        limiter, and two waits for one id are one poller. Closing a view closes nothing.
-
-        Args:
-            api_key: Another organization's key: its limits are its own.
-            timeout: As for the client; each of these is the client's where it is left out.
-            max_attempts: As for the client.
-            max_in_flight: As for the client.
-            max_rate_wait: As for the client.
-            rate_limit: Another ceiling or limiter, in the place of the client's.
-
-        Raises:
-            ConfigurationError: An option cannot be used.
-        """
-        key = AS_CLIENT if api_key is None else Secret(api_key)
-        api_key = None  # no frame of ours holds the key as text
-        view = object.__new__(KallglotClient)  # not by its constructor, which reads the environment and opens a pool
-        config = self._config.changed(
-            api_key=key,
-            timeout=timeout,
-            max_attempts=max_attempts,
-            max_in_flight=max_in_flight,
-            max_rate_wait=max_rate_wait,
-        )
-        view._assemble(config, self._shared, self._limiter if rate_limit is None else limiter_of(rate_limit))
-        view._is_view = True
-        return view
-
-    def settle(self, event: Event) -> bool:
-        """Take in a verified webhook event: whoever waits for its analysis fetches it at once, with one request.
-
-        For a receiver of your own; those in `receivers` put events into an `inbox`, which does the same. An event
-        is a hint and no result: one that comes too early, twice or not at all costs a request at most.
-
-        Returns:
-            False where an event with this id came before.
-        """
-        return self._shared.inbox.put(event)
-
-    @property
-    def rate_limit(self) -> RateLimitState:
-        """What is known now of the rate limit for analyses."""
-        return self._pipeline.lane("analysis").state()
-
-    @property
-    def stats(self) -> ClientStats:
-        """What was done so far, in the groups of endpoints that this client has used.
-
-        Requests are counted by the limiter, so clients and views that share one under the same key count together.
-        """
-        return self._pipeline.stats(waiting_for=len(self._hub))
-
-    async def aclose(self) -> None:
-        """Close the connections of this event loop. Twice is fine; a later call opens new ones.
-
-        What still runs loses its connection, and goes on with a new one where its request may be repeated.
-        """
-        if not self._is_view:
-            await self._pool.aclose()
-
-    async def __aenter__(self) -> Self:
-        _clock.running_loop()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    def __repr__(self) -> str:
-        return f"<KallglotClient {self._config.base_url} key={self._config.api_key} {self._limiter}>"
 
 
 async def wait_many(

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 import anyio
 
 from kallglot_async import _clock, errors
-from kallglot_async._config import ClientConfig, Secret
+from kallglot_async._config import AskedKey, ClientConfig, Secret
 from kallglot_async._core.api.answers import interpret, safe_request_id
 from kallglot_async._core.api.headers import (
     RateFigures,
@@ -32,6 +32,7 @@ from kallglot_async._core.limit.retry import STRANGER, RetryBudget, RetryPolicy,
 from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async._events import Observer
 from kallglot_async._wire.deadlines import Deadlines
+from kallglot_async._wire.keys import send_renewing
 from kallglot_async._wire.limiter import Lane, RateLimiter
 from kallglot_async._wire.pool import SessionPool
 from kallglot_async.models import ClientStats, RequestEvent, ResponseEvent, Result, RetryEvent, ThrottledEvent
@@ -244,9 +245,10 @@ class Pipeline:
         Raises:
             KallglotError: How it ended.
         """
-        if self.observer.is_on:
-            return self._send_observed(operation, lane, ticket, attempt)
-        return self._send(operation, lane, ticket, attempt)
+        send = self._send_observed if self.observer.is_on else self._send
+        if isinstance(key := self._config.api_key, AskedKey):
+            return send_renewing(key, lane, ticket, lambda ticket: send(operation, lane, ticket, attempt))
+        return send(operation, lane, ticket, attempt)
 
     async def _send_observed(
         self, operation: Operation[T], lane: Lane, ticket: Ticket, attempt: int
@@ -277,7 +279,7 @@ class Pipeline:
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
-            response = await self._pool.send(operation, self._config.api_key)
+            response = await self._pool.send(operation, self._config.api_key, self._config.headers)
         except BaseException:
             lane.lost(ticket)
             raise

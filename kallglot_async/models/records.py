@@ -23,8 +23,8 @@ from kallglot_async.models.analysis import Analysis
 from kallglot_async.models.outcome import Outcome
 
 __all__ = [
-    "Lines", "decode", "encode", "encode_line", "encode_outcome", "error_record", "outcome_of", "read_jsonl",
-    "write_jsonl",
+    "Lines", "decode", "decode_any", "encode", "encode_line", "encode_outcome", "error_record", "outcome_of",
+    "read_jsonl", "write_jsonl",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -93,6 +93,12 @@ def decode(data: bytes | str, kind: type[T]) -> T:
         what = "it is nested too deeply"
     # Outside the handler: what was raised there may quote the text, and is no context of ours.
     raise RecordError(f"no stored {kind.__name__}: {what}")
+
+
+def decode_any(data: bytes) -> JSONValue:
+    """Return what JSON says, whatever it is; raises as `decode` does."""
+    value: JSONValue = decode(data, object)
+    return value
 
 
 # -- errors

@@ -187,6 +187,7 @@ def test_only_the_wire_knows_the_transport(path):
     assert known <= {
         "_wire": PORTS,
         "_client": {"aiohttp"},
+        "_base_client": {"aiohttp"},
         "receivers": {"aiohttp"},
     }.get(home(module_name(path)), set())
 
@@ -208,7 +209,7 @@ def test_command_line_uses_the_public_face_only(path):
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in FILES if home(module_name(path)) not in ("_client", "cli")], ids=relative
+    "path", [path for path in FILES if home(module_name(path)) not in ("_base_client", "cli")], ids=relative
 )
 def test_library_does_not_read_the_environment(path):
     """`KALLGLOT_*` is read in one place, the client's constructor."""

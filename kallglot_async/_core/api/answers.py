@@ -35,7 +35,7 @@ def interpret(operation: Operation[T], response: Response, *, key: Secret, wall_
     kind: type[errors.InvalidResponseError]
     path: str | None = None
     try:
-        return operation.decode(response.body)
+        return operation.decode(response.body) if operation.read is None else operation.read(response)
     except MalformedBodyError as malformed:
         kind, what = errors.ResponseBodyError, f"{response.status}, but {malformed}"
     except WrongShapeError as shape:
