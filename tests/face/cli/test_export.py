@@ -7,32 +7,21 @@ from typing import get_args
 
 import polars
 import pytest
-from support import batches
 
 from kallglot_async import tables
 from kallglot_async.cli import app, main
-from kallglot_async.models import Outcomes
-
-OUTCOMES = Outcomes(batches.outcomes(40, revisions="ab"))
-
-
-@pytest.fixture
-def stored(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    OUTCOMES.to_jsonl(tmp_path / "outcomes.jsonl")
-    return tmp_path
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "arrow"])
-def test_stored_outcomes_become_a_table(stored, capsys, suffix):
+def test_stored_outcomes_become_a_table(stored, outcomes, capsys, suffix):
     """Of all outcomes, by the ending of its name; where it is, is said to people."""
     assert main(["export", "outcomes.jsonl", "--to", f"out.{suffix}"]) == 0
     read = {"parquet": polars.read_parquet, "csv": polars.read_csv, "arrow": polars.read_ipc}[suffix]
-    assert read(stored / f"out.{suffix}")["id"].to_list() == [outcome.id for outcome in OUTCOMES]
+    assert read(stored / f"out.{suffix}")["id"].to_list() == [outcome.id for outcome in outcomes]
     assert capsys.readouterr() == ("", f"analyses: {stored / f'out.{suffix}'}\n")
 
 
-def test_every_table_comes_of_one_reading_of_a_pipe(stored, monkeypatch):
+def test_every_table_comes_of_one_reading_of_a_pipe(stored, outcomes, monkeypatch):
     """Each in a file of its own."""
     data = io.TextIOWrapper(io.BytesIO((stored / "outcomes.jsonl").read_bytes()))
     monkeypatch.setattr(sys, "stdin", data)
@@ -45,7 +34,7 @@ def test_every_table_comes_of_one_reading_of_a_pipe(stored, monkeypatch):
         "out.topics.parquet",
         "outcomes.jsonl",
     ]
-    assert polars.read_parquet("out.topics.parquet").height == OUTCOMES.to_arrow("topics").num_rows
+    assert polars.read_parquet("out.topics.parquet").height == outcomes.to_arrow("topics").num_rows
 
 
 def test_tables_and_format_are_chosen(stored):
@@ -78,9 +67,9 @@ def test_tables_and_format_are_chosen(stored):
         (["outcomes.jsonl", "--to", "no/out.csv"], "cannot write the output: No such file"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(stored, capsys, argv, words):
+def test_what_cannot_be_done_is_one_line(stored, outcomes, capsys, argv, words):
     """Exit code 2; and there is no table, nor half of one."""
-    (stored / "broken.jsonl").write_bytes(OUTCOMES[0].to_json() + b'\n{"id": "ana_1"\n')
+    (stored / "broken.jsonl").write_bytes(outcomes[0].to_json() + b'\n{"id": "ana_1"\n')
     assert main(["export", *argv]) == 2
     err = capsys.readouterr().err
     assert words in err
