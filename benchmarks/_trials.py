@@ -14,7 +14,7 @@ import looptime
 
 from benchmarks._peer_server import PeerServer
 from kallglot_async.emulator import WindowKind
-from kallglot_async.emulator.limits import Budget
+from kallglot_async.emulator.limits import Limits, LimitSettings
 
 T = TypeVar("T")
 Row = dict[str, object]
@@ -96,13 +96,13 @@ def oracle_wall(
         start: Unix seconds of the start.
         spent: Requests that were counted just before it.
     """
-    budget = Budget({"analysis": limit[0]}, overall=None, period=limit[1], window=window)
+    limits = Limits(LimitSettings(rate_limit=limit, window=window))
     for _ in range(spent):
-        budget.admit("analysis", start)
+        limits.admit("analysis", start)
     now = start
     for at in sorted(ready_at):
         now = max(now, start + at)
-        while (verdict := budget.admit("analysis", now)) is not None and not verdict.accepted:
+        while (verdict := limits.admit("analysis", now)) is not None and not verdict.accepted:
             now += verdict.retry_in
     return now - start
 

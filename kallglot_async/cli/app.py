@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from kallglot_async import __version__
-from kallglot_async.cli.options import Connection
+from kallglot_async.cli.options import Connection, Limits
 from kallglot_async.cli.streams import has_output
 from kallglot_async.cli.webhook import webhook
 from kallglot_async.errors import ConfigurationError
@@ -18,9 +18,8 @@ from kallglot_async.errors import ConfigurationError
 __all__ = ["app"]
 
 # Types of the emulator and of the tables, restated: `--help` need not load those. A test compares them.
-Plan = Literal["free", "starter", "pro", "unlimited"]
 Revision = Literal["a", "b"]
-Window = Literal["fixed", "sliding", "token_bucket"]
+Shell = Literal["bash", "zsh", "fish"]
 Table = Literal["analyses", "action_items", "topics", "segments", "key_moments", "all"]
 TableFormat = Literal["parquet", "csv", "arrow"]
 
@@ -42,6 +41,7 @@ app = App(
 app.command(webhook)
 
 _FROM_ENVIRONMENT = Connection()
+_DOCUMENTED = Limits()
 _SOURCES = "[OPTIONS] IDS... | --file FILE | -"
 _SESSIONS = "[OPTIONS] SESSIONS... | --file FILE | -"
 
@@ -257,8 +257,6 @@ def emulator(
     *,
     port: Annotated[int, Parameter(metavar="N", validator=Number(gte=0, lte=65535))] = 0,
     seed: Annotated[int, Parameter(metavar="N")] = 0,
-    plan: Plan = "pro",
-    window: Window = "fixed",
     latency_median: Annotated[float, Parameter(metavar="SECONDS", validator=Number(gte=0))] = 25.0,
     latency_sigma: Annotated[float, Parameter(metavar="SIGMA", validator=Number(gte=0, lte=10))] = 0.6,
     failure_rate: Annotated[float, Parameter(metavar="SHARE")] = 0.0,
@@ -270,6 +268,7 @@ def emulator(
     fault: Faults = None,
     json: Flag = False,
     quiet: Quiet = False,
+    limits: Limits = _DOCUMENTED,
 ) -> int:
     """Run an emulator of the API on this machine until Ctrl-C.
 
@@ -278,8 +277,6 @@ def emulator(
     Args:
         port: Port on 127.0.0.1; 0 takes a free one.
         seed: Decides ids, durations, failures and contents.
-        plan: Whose rate limits apply.
-        window: How requests are counted.
         latency_median: Seconds in which half of the analyses are ready; 0: at once.
         latency_sigma: Spread of the durations: standard deviation of their logarithm.
         failure_rate: Share of analyses that end as failed, 0 to 1.
@@ -293,6 +290,7 @@ def emulator(
             answered with the list of kinds.
         json: Say where it is as one JSON line.
         quiet: Say nothing when it ends.
+        limits: How requests are limited.
     """
     from kallglot_async.cli.serve import choices_of_fault, serve
     from kallglot_async.emulator import Emulator, Latency
@@ -303,8 +301,6 @@ def emulator(
         server = Emulator(
             port=port,
             seed=seed,
-            plan=plan,
-            window=window,
             latency=law,
             failure_rate=failure_rate,
             speed=speed,
@@ -312,6 +308,7 @@ def emulator(
             credits=credits,
             adopt_unknown=adopt_unknown,
             faults=[parse_fault(text) for text in fault or ()],
+            **limits.options(),
         )
     except ValueError as error:
         raise ConfigurationError(f"{error}{choices_of_fault(str(error))}") from None
@@ -411,7 +408,7 @@ def export(
 
 
 @app.command
-def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
+def completion(shell: Shell, /) -> int:
     """Print a script that makes a shell complete the commands and options of kallglot.
 
     For bash: kallglot completion bash > ~/.local/share/bash-completion/completions/kallglot
@@ -419,7 +416,9 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
     Args:
         shell: Whose script.
     """
-    print(app.generate_completion(shell=shell))
+    from kallglot_async.cli.completion import script_for
+
+    print(script_for(app, shell))
     return 0
 
 
