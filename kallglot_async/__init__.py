@@ -2,7 +2,7 @@
 
 The house. A room imports from its own floor or a lower one only; `tests/face/test_architecture.py` reads this picture:
 
-    5 outside    cli/ report/ _whole_file pytest_plugin __main__ __init__: how a person sees it
+    5 outside    cli/ report/ tables/ _whole_file pytest_plugin __main__ __init__: how a person sees it
     4 face       resources/ _client _base_client receivers/ telemetry: composition and lifetime, no decisions
     3 waiting    _waiting/: whose turn it is in a call for many ids, and when the call is over
     2 wire       _wire/ _clock _alarm _events _logging: when to sleep, what to send; the one room that imports aiohttp
