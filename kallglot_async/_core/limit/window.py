@@ -169,6 +169,13 @@ class Window:
         self._reopens_at = max(self._reopens_at, until)
         self.is_ruling = self.limit is not None
 
+    def on_refused_elsewhere(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:
+        """A request was answered 429 by another limit than this: it has cost nothing here."""
+        self._land(ticket)
+        if figures is not None and figures.limit == self.limit:
+            self._adopt(ticket, now, figures)
+        self.is_ruling = self.limit is not None
+
     def forget_in_flight(self) -> None:
         """The event loop that sent them is gone: no answer will come."""
         self._remaining = max(0, self._remaining - self.in_flight)
