@@ -40,7 +40,8 @@ The unannounced limit
    that squares itself: hardly at first, near what was refused, then fast. After SILENT seconds all is forgotten.
 
 The ceiling
-12. Never more than `requests` granted in any `per` seconds, over all groups and keys that share it.
+12. Never more than `requests` arrive in any `per` seconds, over all groups and keys that share it: each counts from the
+   moment it is sent until `per` after it has ended, as late as it may have arrived.
 
 What the numbers are, and why:
 

@@ -122,10 +122,10 @@ class Gate:
         for rule in self._everyone:
             rule.on_unsent(ticket)
 
-    def on_lost(self, ticket: Ticket) -> None:
+    def on_lost(self, ticket: Ticket, now: float) -> None:
         """A request ended without an answer, or with one that tells nothing of the limit."""
         for rule in self._everyone:
-            rule.on_lost(ticket)
+            rule.on_lost(ticket, now)
 
     def on_answer(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:
         """A request was answered, and not with 429."""
@@ -136,7 +136,7 @@ class Gate:
         """A request was answered 429: nobody sends before `until`."""
         if self._is_explained(figures):
             self._window.on_refused(ticket, now, figures, until)
-            self._unannounced.on_lost(ticket)
+            self._unannounced.on_lost(ticket, now)
         else:
             self._window.on_refused_elsewhere(ticket, now, figures)
             self._unannounced.on_refused(ticket, now, figures, until)

@@ -57,7 +57,7 @@ class Rule(Protocol):
     def on_unsent(self, ticket: Ticket) -> None:
         """A granted request was not sent after all: everything is as before."""
 
-    def on_lost(self, ticket: Ticket) -> None:
+    def on_lost(self, ticket: Ticket, now: float) -> None:
         """A request ended without an answer, or with one that says nothing of the limit."""
 
     def on_answer(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:

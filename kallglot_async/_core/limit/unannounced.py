@@ -96,7 +96,7 @@ class Unannounced:
         if ticket.unannounced_pace is not None:
             self._pace.on_unsent(ticket.unannounced_pace)
 
-    def on_lost(self, ticket: Ticket) -> None:
+    def on_lost(self, ticket: Ticket, now: float) -> None:
         """A request ended without an answer, or with one that is the business of another rule."""
         self._in_flight -= 1
 

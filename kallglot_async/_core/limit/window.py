@@ -140,7 +140,7 @@ class Window:
         if ticket.window_pace is not None:
             self._pace.on_unsent(ticket.window_pace)
 
-    def on_lost(self, ticket: Ticket) -> None:
+    def on_lost(self, ticket: Ticket, now: float) -> None:
         """A request ended without an answer. The server may have counted it, so it is counted."""
         self._land(ticket)
         self._remaining = max(0, self._remaining - 1)

@@ -135,7 +135,7 @@ class TestWhatIsInForce:
             case "given back":
                 gate.on_unsent(test)
             case "lost":
-                gate.on_lost(test)
+                gate.on_lost(test, until)
             case "answered":
                 gate.on_answer(test, until, None)
             case "refused":
@@ -168,7 +168,7 @@ class TestBeside:
         gate = Gate([shut])
         answer(gate, 0.0, figures())
         gate.on_unsent(gate.on_sent(1.0, PACED))
-        gate.on_lost(gate.on_sent(1.0, PACED))
+        gate.on_lost(gate.on_sent(1.0, PACED), 1.0)
         refuse(gate, 1.0)
         gate.forget_in_flight()
         sent = "on_sent"

@@ -114,12 +114,13 @@ def test_after_a_refusal_one_request_goes_alone_then_twice_as_many():
             limit.on_answer(ticket, now, None)
 
 
-@pytest.mark.parametrize("end", ["on_lost", "on_unsent"])
+@pytest.mark.parametrize("end", ["lost", "given back"])
 def test_a_test_of_the_water_that_ends_without_an_answer_blocks_nobody(end):
     """The next one may go in its place."""
     limit = Unannounced()
     until = refuse(limit, 0.0, 5.0)
-    getattr(limit, end)(send(limit, until))
+    test = send(limit, until)
+    limit.on_lost(test, until) if end == "lost" else limit.on_unsent(test)
     assert limit.next_at(until, DIRECT) <= until
 
 
@@ -175,13 +176,14 @@ def test_a_limit_that_has_not_spoken_for_long_is_forgotten():
 
 
 @given(
-    limit=st.integers(20, 300),
+    rate=st.integers(2, 30),
     period=st.sampled_from([1.0, 10.0, 60.0]),
     kind=kinds,
     offset=offsets,
 )
-def test_it_stays_around_what_the_server_allows(limit, period, kind, offset):
-    """Without headers at most 3 % are refused in the long run, or of a slow limit one request in each period."""
+def test_it_stays_around_what_the_server_allows(rate, period, kind, offset):
+    """Without headers at most 3 % are refused in the long run; one below a request per pause refuses more."""
+    limit = max(20, int(rate * period))
     server = Server(kind, (limit, period), offset=offset, has_headers=False)
     rule, now, paused_until = Unannounced(), 0.0, 0.0
     sent = refused = 0
@@ -197,4 +199,4 @@ def test_it_stays_around_what_the_server_allows(limit, period, kind, offset):
             refused += is_late
             paused_until = now + parse_retry_after(headers, wall_now=now)
             rule.on_refused(ticket, now, None, paused_until)
-    assert refused <= max(0.03 * 15 * limit, 16)
+    assert refused <= 0.03 * 15 * limit
