@@ -162,15 +162,12 @@ class Poller:
         """Start one more worker; the call starts the first, and each that is busy the next."""
         self._workers += 1
         self._idle += 1
-        self._group.start_soon(self._work)
+        self._group.start_soon(self.work)
 
-    async def _work(self) -> None:
+    async def work(self) -> None:
+        """Poll what is worth it, until there is nothing more to come."""
         while True:
-            await self._turn.take()
-            try:
-                job = await self._next_job()
-            finally:
-                self._turn.give()
+            job = await self._turn.run(self._next_job)
             if job is None:
                 return
             self._idle -= 1

@@ -72,6 +72,10 @@ class Waits:
         """Return a wait call, not entered yet."""
         return WaitCall(self._hub, self._pipeline, source, options)
 
+    async def of_one(self, id: str, options: WaitOptions) -> Outcome:
+        """Run a wait for one id to its end."""
+        return await self.start(IdSource((id,), remember=False), options).of_one(id)
+
     async def create(
         self,
         operation: Operation[Analysis],
