@@ -295,10 +295,11 @@ class WaitCall:
             self._failed += 1
         self._follow_ends.pop(outcome.id, None)
         self._ready.append(outcome)
-        error = None if outcome.error is None else type(outcome.error).__name__
-        self._pipeline.observer.emit(
-            SettledEvent, id=outcome.id, error=error, polls=outcome.polls, elapsed=outcome.elapsed
-        )
+        if self._pipeline.observer.is_on:
+            error = None if outcome.error is None else type(outcome.error).__name__
+            self._pipeline.observer.emit(
+                SettledEvent, id=outcome.id, error=error, polls=outcome.polls, elapsed=outcome.elapsed
+            )
         self._wake()
         self._room.ring()
         self._finish_if_over()

@@ -292,9 +292,10 @@ class Poller:
         now = _clock.now()
         self._patience.suspicion.is_raised = False
         entry.last_status = analysis.status.value
-        self._pipeline.observer.emit(
-            PollEvent, id=entry.id, status=analysis.status.value, polls=entry.polls, elapsed=elapsed_of(entry)
-        )
+        if self._pipeline.observer.is_on:
+            self._pipeline.observer.emit(
+                PollEvent, id=entry.id, status=entry.last_status, polls=entry.polls, elapsed=elapsed_of(entry)
+            )
         self._queue.lead = max(_SHORTEST_LEAD, self._pipeline.round_trip)
         sight = Sight.of(analysis, response.headers, server_now=self._pipeline.server_now())
         if not analysis.is_settled:
