@@ -244,8 +244,8 @@ class Poller:
     async def _poll(self, entry: Entry, ticket: Ticket) -> None:
         """Send one poll and report its answer to the queue."""
         operation = retrieve_analysis(entry.id)
-        patience = self._seconds_for(entry)
         sent_at = _clock.now()
+        patience = self._seconds_for(entry, sent_at)
         try:
             async with self._pipeline.deadline(patience):
                 analysis, response = await self._pipeline.send(
@@ -279,9 +279,8 @@ class Poller:
             self._on_time()
             self._on_answer()
 
-    def _seconds_for(self, entry: Entry) -> float | None:
+    def _seconds_for(self, entry: Entry, now: float) -> float | None:
         """Seconds that a poll may take: the request's own limit, or less where a deadline comes first."""
-        now = _clock.now()
         patience = self._pipeline.request_timeout or math.inf
         if entry.deadline is not None:
             patience = min(patience, entry.deadline - now)
