@@ -106,8 +106,8 @@ class WaitCall:
 
     def _enter(self) -> None:
         self.loop = _clock.running_loop()
-        self._hub.enter(self.loop)
         self._pipeline.lane("analysis").enter()
+        self._hub.enter(self.loop)
         self._is_entered = True
 
     async def __aenter__(self) -> Self:
