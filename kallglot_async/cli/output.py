@@ -7,6 +7,7 @@ the API calls `type` too, is "api_type" there. What is None is left out.
 
 from __future__ import annotations
 
+import json
 import re
 
 import msgspec
@@ -32,7 +33,11 @@ def outcome_line(outcome: Outcome) -> bytes:
 
 def encode_line(value: object) -> bytes:
     """Return any value as one line of JSON that no terminal and no reader of lines misunderstands."""
-    line = msgspec.json.encode(value)
+    try:
+        line = msgspec.json.encode(value)
+    except UnicodeEncodeError:  # half a character: an argument that is no UTF-8
+        text = json.dumps(msgspec.to_builtins(value), ensure_ascii=False, separators=(",", ":"))
+        line = text.encode(errors="replace")
     if not line.isascii():
         line = _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", line.decode()).encode()
     return line.replace(b"\x7f", b"\\u007f") + b"\n"

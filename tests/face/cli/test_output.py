@@ -63,6 +63,14 @@ def test_errors_that_hold_values_show_them():
     assert shown["error"]["reason"] == {"type": "AuthenticationError", "message": "bad key"}
 
 
+@pytest.mark.parametrize("text", ["\udcff\udcfe", "ana_\ud800", "ä\udcff"], ids="abc")
+def test_half_a_character_is_shown_as_a_question_mark(text):
+    """An argument that is no UTF-8 costs its id, and not the lines of the others."""
+    line = json.loads(outcome_line(Outcome(id=text, error=errors.InvalidIdError("no id", id=text))))
+    shown = text.encode(errors="replace").decode()
+    assert (line["id"], line["error"]["id"]) == (shown, shown)
+
+
 def test_every_error_of_the_library_can_be_shown():
     """No error class has a field that JSON cannot carry."""
     for name in errors.__all__:
