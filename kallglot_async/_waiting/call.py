@@ -7,6 +7,7 @@ Everything lives in the task group of the call.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from bisect import insort
 from collections import deque
@@ -84,7 +85,7 @@ class WaitCall:
     async def __aenter__(self) -> Self:
         if self._is_entered:
             raise errors.ConfigurationError("this wait was entered before: call as_completed again for another one")
-        self.loop = _clock.running_loop()
+        self.loop: asyncio.AbstractEventLoop = _clock.running_loop()
         self._pipeline.lane("analysis").enter()
         self._hub.enter(self.loop)
         self._is_entered = True
@@ -329,4 +330,5 @@ class WaitCall:
             self._delivery.ring()
 
     def _report_progress(self) -> None:
-        self._on_progress.tell(self.progress)
+        if self._on_progress.is_on:
+            self._on_progress.tell(self.progress)

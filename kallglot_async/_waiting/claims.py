@@ -159,14 +159,14 @@ class Claims:
     def __init__(
         self, model: PollModel, random: Callable[[], float], inbox: WebhookInbox, *, has_inbox: bool = False
     ) -> None:
-        self.model = model
-        self.random = random
+        self.model: PollModel = model
+        self.random: Callable[[], float] = random
         self._inbox = inbox
-        self.trust = InboxTrust(has_inbox=has_inbox)
+        self.trust: InboxTrust = InboxTrust(has_inbox=has_inbox)
         self._home = OneLoop()
         self._owners: dict[str, Claimant] = {}  # the call that polls an id
         self._followers: dict[str, list[Claimant]] = {}  # others that wait for it too, in order of arrival
-        self.contact = FirstContact()
+        self.contact: FirstContact = FirstContact()
         self._created: OrderedDict[str, tuple[float, float | None]] = OrderedDict()
 
     def __len__(self) -> int:

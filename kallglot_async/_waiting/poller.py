@@ -30,6 +30,7 @@ from kallglot_async._core.polling.worth import FRESH
 from kallglot_async._waiting.claims import Claims, WaitOptions
 from kallglot_async._waiting.endings import analysis_failed, elapsed_of, timed_out
 from kallglot_async._waiting.source import not_attempted
+from kallglot_async._waiting.turn import Turn
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Analysis, Outcome, PollEvent
 
@@ -91,7 +92,7 @@ class Poller:
             trust=hub.trust if options.heeds_inbox else None,
         )
         self._patience = Patience(pipeline.policy)
-        self._turn = anyio.Lock(fast_acquire=True)
+        self._turn = Turn()
         self._due = Alarm()  # the sleeper is the worker whose turn it is
         self._in_flight = self._workers = self._idle = 0
         self.is_stopped = self._had_late_looks = False
@@ -164,8 +165,11 @@ class Poller:
 
     async def _work(self) -> None:
         while True:
-            async with self._turn:
+            await self._turn.take()
+            try:
                 job = await self._next_job()
+            finally:
+                self._turn.give()
             if job is None:
                 return
             self._idle -= 1
@@ -178,12 +182,7 @@ class Poller:
         """Sleep until a poll is worth a slot, take the slot, and choose the id to spend it on."""
         while not self.is_stopped:
             now = _clock.now()
-            if self.is_ahead_of_caller and (at := self._last_look_at()) > now:
-                self._hub.contact.leave(self)
-                self._on_stalled()
-                await self._due.sleep_until(at)
-                continue
-            if not self._pipeline.budget.is_reached and (at := self._next_probe()) > now:
+            if (at := self._paused_until(now)) > now:
                 await self._due.sleep_until(at)
                 continue
             supply = self._lane.supply(now)
@@ -206,11 +205,16 @@ class Poller:
             await self._due.sleep_until(now + _RE_ASK)
         return None
 
-    def _next_probe(self) -> float:
-        """A client that never had an answer sends one request at a time: with nobody there, more were in vain."""
-        if self._in_flight:
-            return math.inf  # its end wakes us
-        return self._hub.contact.next_probe(self) if len(self._queue) else -math.inf
+    def _paused_until(self, now: float) -> float:
+        """When to send again where the caller is behind, or where another poll asks for all."""
+        if self.is_ahead_of_caller and (at := self._last_look_at()) > now:
+            self._hub.contact.leave(self)
+            self._on_stalled()
+            return at
+        if self._pipeline.budget.is_reached or not (len(self._queue) or self._in_flight):
+            return -math.inf
+        # A client that never had an answer sends one request at a time: with nobody there, more were in vain.
+        return math.inf if self._in_flight else self._hub.contact.next_probe(self)
 
     @property
     def is_ahead_of_caller(self) -> bool:
@@ -282,10 +286,8 @@ class Poller:
     def _seconds_for(self, entry: Entry) -> float | None:
         """Seconds that a poll may take: the request's own limit, or less where a deadline comes first."""
         now = _clock.now()
-        patience = self._pipeline.request_timeout or math.inf
-        if entry.deadline is not None:
-            patience = min(patience, entry.deadline - now)
-        patience = max(0.0, min(patience, self.ends_at - now))
+        deadline = math.inf if entry.deadline is None else entry.deadline
+        patience = max(0.0, min(self._pipeline.request_timeout or math.inf, deadline - now, self.ends_at - now))
         return patience if patience < math.inf else None
 
     def _on_analysis(self, entry: Entry, analysis: Analysis, response: Response, sent_at: float) -> None:

@@ -56,7 +56,7 @@ class Lane:
     )
 
     def __init__(self, gate: Gate, home: OneLoop | None = None) -> None:
-        self.gate = gate
+        self.gate: Gate = gate
         self._home = OneLoop() if home is None else home  # of all lanes of a limiter
         self._queues: tuple[deque[_Place], ...] = tuple(deque() for _ in Urgency)
         self._served_before = tuple(tuple(self._queues[who] for who in SERVED_BEFORE[urgency]) for urgency in Urgency)
@@ -65,9 +65,9 @@ class Lane:
         self._process = 0  # a child process that a fork made has the loop, but not what runs in it
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
-        self.sent = 0
-        self.refused = 0
-        self.lost_count = 0
+        self.sent: int = 0
+        self.refused: int = 0
+        self.lost_count: int = 0
 
     async def acquire(self, urgency: Urgency, *, until: float = math.inf) -> Ticket:
         """Wait for the right to send one request, and take it.
@@ -299,7 +299,7 @@ class RateLimiter:
     __slots__ = ("_beside", "_home", "_lanes", "limit")
 
     def __init__(self, limit: RateLimit | None = None) -> None:
-        self.limit = limit
+        self.limit: RateLimit | None = limit
         self._beside = () if limit is None else (Ceiling(limit),)  # one ceiling over all lanes
         self._lanes: dict[Hashable, Lane] = {}
         self._home = OneLoop()

@@ -17,14 +17,13 @@ from typing import Any, Generic, TypeVar
 import anyio
 
 from kallglot_async import _clock, errors
-from kallglot_async._config import ClientConfig, Secret
-from kallglot_async._core.api.answers import interpret, safe_request_id
+from kallglot_async._config import AskedKey, ClientConfig, Secret
+from kallglot_async._core.api.answers import interpret, named_wait, safe_request_id
 from kallglot_async._core.api.headers import (
     RateFigures,
     parse_credits,
     parse_date,
     parse_rate_figures,
-    parse_retry_after,
 )
 from kallglot_async._core.api.meaning import has_passing_status, is_answer
 from kallglot_async._core.api.operation import Operation, Response
@@ -32,10 +31,12 @@ from kallglot_async._core.limit.retry import STRANGER, RetryBudget, RetryPolicy,
 from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async._events import Observer
 from kallglot_async._wire.deadlines import Deadlines
+from kallglot_async._wire.keys import send_renewing
 from kallglot_async._wire.limiter import Lane, RateLimiter
 from kallglot_async._wire.pool import SessionPool
 from kallglot_async._wire.record import RequestRecord
 from kallglot_async.models import ClientStats, Result, RetryEvent, ThrottledEvent
+from kallglot_async.models.meta import tell
 
 __all__ = ["Pipeline"]
 
@@ -77,11 +78,11 @@ class Pipeline:
         self._random = random
         self._lanes: dict[str, Lane] = {}
         self._deadlines = Deadlines(config.timeout) if config.timeout is not None else None
-        self.observer = observer
-        self.budget = budget
-        self.policy = RetryPolicy(config.max_attempts, self.budget, random)
-        self.is_accepted = False  # whether the API has ever accepted a request under this key
-        self.round_trip = 0.0  # seconds, smoothed over the answers so far
+        self.observer: Observer = observer
+        self.budget: RetryBudget = budget
+        self.policy: RetryPolicy = RetryPolicy(config.max_attempts, self.budget, random)
+        self.is_accepted: bool = False  # whether the API has ever accepted a request under this key
+        self.round_trip: float = 0.0  # seconds, smoothed over the answers so far
         self._server_ahead = 0.0  # seconds by which the server's clock is ahead of ours
 
     @property
@@ -243,9 +244,10 @@ class Pipeline:
         Raises:
             KallglotError: How it ended.
         """
-        if self.observer.is_on:
-            return self._send_observed(operation, lane, ticket, attempt)
-        return self._send(operation, lane, ticket, attempt)
+        send = self._send_observed if self.observer.is_on else self._send
+        if isinstance(key := self._config.api_key, AskedKey):
+            return send_renewing(key, lane, ticket, lambda ticket: send(operation, lane, ticket, attempt))
+        return send(operation, lane, ticket, attempt)
 
     async def _send_observed(
         self, operation: Operation[T], lane: Lane, ticket: Ticket, attempt: int
@@ -267,7 +269,7 @@ class Pipeline:
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
-            response = await self._pool.send(operation, self._config.api_key)
+            response = await self._pool.send(operation, self._config.api_key, self._config.headers)
         except BaseException:
             lane.lost(ticket)
             raise
@@ -289,11 +291,12 @@ class Pipeline:
             raise
         self.is_accepted = True
         self.budget.on_answer()
-        if isinstance(value, Result):  # the fields of ResponseMeta, which is made where somebody asks for it
+        if isinstance(value, Result):
             window = (None, None, None) if figures is None else (figures.limit, figures.remaining, figures.resets_in)
             request_id = safe_request_id(response, self._config.api_key)
             credit = parse_credits(response.headers)
-            value.__dict__["_told"] = (response.status, request_id, attempt, elapsed, *window, *credit)
+            told = (response.status, request_id, attempt, elapsed, *window, *credit)
+            tell(value, told, response.body if self._config.keep_raw else None)
         return value, response
 
     def on_retry(self, operation: Operation[Any], error: errors.KallglotError, attempt: int, delay: float) -> None:
@@ -314,8 +317,7 @@ class Pipeline:
         elif response.status != 429:
             lane.answered(ticket, figures)
         else:
-            retry_after = parse_retry_after(response.headers, wall_now=wall_now)
-            pause = lane.refused_for(ticket, figures, retry_after, luck=self._random())
+            pause = lane.refused_for(ticket, figures, named_wait(response, wall_now), luck=self._random())
             _log.info("refused with 429: every request of this limit pauses for %.1f s", pause)
         return figures
 

@@ -35,9 +35,11 @@ from kallglot_async.models.results import (
     Trend,
 )
 
-# Sessions and what belongs to them are loaded when one of them is first used: most programs use analyses alone.
+# Sessions and what belongs to them, and what reads files, are loaded when first used: most programs need neither.
 if TYPE_CHECKING:
+    from kallglot_async.models.raw_response import RawResponse
     from kallglot_async.models.recording import Channel, Download, Recording, RecordingPage, RecordingStatus
+    from kallglot_async.models.records import read_jsonl
     from kallglot_async.models.session import (
         EndReason,
         Provider,
@@ -88,6 +90,7 @@ __all__ = [
     "Quality",
     "RateLimit",
     "RateLimitState",
+    "RawResponse",
     "Recording",
     "RecordingPage",
     "RecordingStatus",
@@ -120,6 +123,7 @@ __all__ = [
     "Translation",
     "Trend",
     "Turn",
+    "read_jsonl",
 ]
 
 _LATER = {
@@ -143,6 +147,8 @@ _LATER = {
     "TranscriptStatus": "transcript",
     "Translation": "transcript",
     "Turn": "transcript",
+    "RawResponse": "raw_response",
+    "read_jsonl": "records",
 }
 
 
