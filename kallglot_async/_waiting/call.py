@@ -364,4 +364,5 @@ class WaitCall:
             self._delivery.ring()
 
     def _report_progress(self) -> None:
-        self._on_progress.tell(self.progress)
+        if self._on_progress.is_on:
+            self._on_progress.tell(self.progress)

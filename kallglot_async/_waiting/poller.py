@@ -179,12 +179,7 @@ class Poller:
         """Sleep until a poll is worth a slot, take the slot, and choose the id to spend it on."""
         while not self.is_stopped:
             now = _clock.now()
-            if self.is_ahead_of_caller and (at := self._last_look_at()) > now:
-                self._hub.contact.leave(self)
-                self._on_stalled()
-                await self._due.sleep_until(at)
-                continue
-            if not self._pipeline.budget.is_reached and (at := self._next_probe()) > now:
+            if (at := self._paused_until(now)) > now:
                 await self._due.sleep_until(at)
                 continue
             supply = self._lane.supply(now)
@@ -207,11 +202,16 @@ class Poller:
             await self._due.sleep_until(now + _RE_ASK)
         return None
 
-    def _next_probe(self) -> float:
-        """A client that never had an answer sends one request at a time: with nobody there, more were in vain."""
-        if self._in_flight:
-            return math.inf  # its end wakes us
-        return self._hub.contact.next_probe(self) if len(self._queue) else -math.inf
+    def _paused_until(self, now: float) -> float:
+        """When to send again where the caller is behind, or where another poll asks for all."""
+        if self.is_ahead_of_caller and (at := self._last_look_at()) > now:
+            self._hub.contact.leave(self)
+            self._on_stalled()
+            return at
+        if self._pipeline.budget.is_reached or not (len(self._queue) or self._in_flight):
+            return -math.inf
+        # A client that never had an answer sends one request at a time: with nobody there, more were in vain.
+        return math.inf if self._in_flight else self._hub.contact.next_probe(self)
 
     @property
     def is_ahead_of_caller(self) -> bool:
@@ -282,10 +282,8 @@ class Poller:
 
     def _seconds_for(self, entry: Entry, now: float) -> float | None:
         """Seconds that a poll may take: the request's own limit, or less where a deadline comes first."""
-        patience = self._pipeline.request_timeout or math.inf
-        if entry.deadline is not None:
-            patience = min(patience, entry.deadline - now)
-        patience = max(0.0, min(patience, self.ends_at - now))
+        deadline = math.inf if entry.deadline is None else entry.deadline
+        patience = max(0.0, min(self._pipeline.request_timeout or math.inf, deadline - now, self.ends_at - now))
         return patience if patience < math.inf else None
 
     def _on_analysis(self, entry: Entry, analysis: Analysis, response: Response, sent_at: float) -> None:
