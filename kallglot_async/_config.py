@@ -63,7 +63,7 @@ class Secret:
 
     # Equal by the key: waits under one key meet, whichever client or view was given it.
     def __eq__(self, other: object) -> bool:
-        return self._value == other._value if isinstance(other, Secret) else NotImplemented
+        return self._value == other._value if type(other) is Secret else NotImplemented
 
     def __hash__(self) -> int:
         return hash(self._value)

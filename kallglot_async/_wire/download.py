@@ -118,8 +118,8 @@ class DownloadCall:
         location: Location | None = None
         while True:
             location = location or await self._locate()
-            ticket = await self._acquire() if location.is_api else None
             used = await load(self._config.api_key) if location.is_api else None
+            ticket = await self._acquire() if location.is_api else None
             try:
                 await self._attempt(location, ticket)
             except _ThrottledError as throttled:
@@ -138,7 +138,7 @@ class DownloadCall:
             else:
                 self._pipeline.policy.on_success()
                 return
-            self._is_link_fresh = False
+            self._is_link_fresh = self._is_key_fresh = False
 
     async def _look_for_kept(self) -> None:
         """Go on with what an earlier download left, or remove it."""
