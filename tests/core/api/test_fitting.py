@@ -178,6 +178,21 @@ def test_a_field_given_twice_is_the_last_one() -> None:
         assert value.session_id == "b"
 
 
+@pytest.mark.parametrize("depth", [300, 700, 900, 960, 990])
+def test_a_part_that_is_nested_too_deeply_costs_no_more_than_itself(depth: int) -> None:
+    """Where JSON can be read at all."""
+    deep = b"[" * depth + b"]" * depth
+    body = b'{"id":"ana_1","object":"analysis","status":"complete","created_at":"soon","results":{"compliance":%s}}'
+    try:
+        value: Any = get_a(body % deep)
+    except MalformedBodyError as error:
+        assert "nested too deeply" in str(error)  # noqa: PT017  # either end is fine
+        return
+    assert value.problems[0] == "$.results.compliance" or value.results.compliance is not None
+    assert value.problems[-1] == "$.created_at"
+    assert isinstance(value.extra, dict)
+
+
 def test_several_problems_are_told_in_order() -> None:
     """Also an element that is left out of its list, and a number that is none."""
     body = b"""{"id": "ana_1", "object": "analysis", "status": "complete", "created_at": "soon", "results": {
