@@ -27,6 +27,7 @@ from kallglot_async._core.api.resuming import DOWNLOAD, Transfer, size_of
 from kallglot_async._core.api.storage import is_expired_link, storage_refusal
 from kallglot_async._core.limit.ticket import Ticket
 from kallglot_async._events import check_told
+from kallglot_async._extra_headers import Headers
 from kallglot_async._wire.keys import load, renew
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async._wire.record import RequestRecord
@@ -217,7 +218,7 @@ class DownloadCall:
                 DOWNLOAD,
                 location.url,
                 key=config.api_key if location.is_api else None,
-                ranges={**(config.headers if location.is_api else {}), **self._transfer.next_ranges()},
+                ranges=Headers({**(config.headers if location.is_api else {}), **self._transfer.next_ranges()}),
                 idle=config.timeout or _SILENCE,
             ) as answer:
                 head = Response(answer.status, answer.headers, b"")
