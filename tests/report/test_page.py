@@ -10,6 +10,7 @@ import pytest
 from support import batches
 from support.oddities import odd_outcomes
 
+from kallglot_async.errors import NotFoundError
 from kallglot_async.models import ActionItem, Analysis, AnalysisStatus, Outcome, Outcomes, Results
 from kallglot_async.report import report_html
 
@@ -59,6 +60,22 @@ def test_the_tiles_count_what_is_there():
     assert found["To do"] == str(len(items))
     assert found["Overdue"] == str(sum(item.due_date is not None and item.due_date < TODAY for item in items))
     assert {"Mean sentiment", "Quality", "Performance", "Talk share"} <= set(found)
+
+
+def test_the_share_of_what_was_not_delivered_is_a_percentage():
+    """Of everything that was asked for."""
+    outcomes = [Outcome(id="ana_1", error=NotFoundError("gone")), *batches.outcomes(3, failures=False)]
+    assert "<dt>Not delivered<dd>1<small>25 %</small>" in page(outcomes)
+
+
+def test_many_days_are_folded_and_all_there():
+    """Twelve are seen beside the chart."""
+    text = page(batches.outcomes(300, days=30, failures=False))
+    section = text[text.index("<h2>By day") : text.index("<h2>To do")]
+    assert section.count("<summary>18 more</summary>") == 2
+    seen = section[: section.index("<details>")]
+    assert seen.count("<th scope=row>2026-03-") == 12
+    assert section.count("<th scope=row>2026-03-") == 60
 
 
 def test_every_section_of_a_batch_is_there():

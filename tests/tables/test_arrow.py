@@ -86,6 +86,14 @@ for call in (Outcomes().to_arrow, lambda: export(never(), "x.parquet"), lambda: 
     assert ran.stdout.splitlines() == [words] * 3
 
 
+def test_what_the_extra_itself_lacks_is_not_called_the_extra(tmp_path):
+    """A broken installation says what it lacks."""
+    (tmp_path / "pyarrow.py").write_text("import no_such_module")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import kallglot_async as k; k.Outcomes().to_arrow()"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'no_such_module'"
+
+
 def test_a_table_that_is_not_there_is_refused():
     """In words, and with the names there are."""
     with pytest.raises(ConfigurationError, match="no table 'calls'"):
