@@ -34,6 +34,7 @@ class Result:
     refused: int
     wall: float  # until the last delivery
     lags: list[float]  # from ready to delivered, of those delivered
+    moments: list[float]  # of the deliveries, in their order
     lost: str  # what the waits that delivered nothing ended with
     creations: int = 0
 
@@ -73,6 +74,7 @@ async def batch(server: PeerServer, ids: list[str], run: Run, *, first: int | No
         refused=sum(entry.status == 429 for entry in entries),
         wall=max(moments.values(), default=started) - started,
         lags=[at - (server.analysis(id).ready_at or 0.0) for id, at in moments.items()],
+        moments=[at - started for at in moments.values()],
         lost=", ".join(f"{count} {name}" for name, count in errors.most_common()),
         creations=len(entries) - len(polls),
     )

@@ -103,7 +103,7 @@ class BaseClient:
         self._pipeline = Pipeline(config, shared.pool, limiter, shared.random, shared.observer, shared.budget)
         self._hub = shared.hub(config.api_key)
         self._waits = Waits(self._hub, self._pipeline, config.max_in_flight)
-        self.analyses = Analyses(
+        self.analyses: Analyses = Analyses(
             self._pipeline, self._waits, timeout=config.timeout, max_in_flight=config.max_in_flight
         )
 
@@ -235,8 +235,10 @@ class BaseClient:
 
         What still runs loses its connection, and goes on with a new one where its request may be repeated.
         """
+        _clock.running_loop()
         if not self._is_view:
             await self._pool.aclose()
+            self._limiter.leave()
 
     async def __aenter__(self) -> Self:
         _clock.running_loop()

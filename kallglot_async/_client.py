@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from kallglot_async._base_client import BaseClient
@@ -24,6 +25,8 @@ from kallglot_async.models import (
 )
 
 if TYPE_CHECKING:
+    from kallglot_async._durable.batch import DurableBatch
+    from kallglot_async._durable.identity import Kind
     from kallglot_async._waiting.analyze_many import OnCreated
 
 __all__ = ["KallglotClient", "wait_many"]
@@ -36,8 +39,9 @@ class KallglotClient(BaseClient):
     whose request goes next.
 
     Use it as an async context manager, or call `aclose` when done. It may be used in one event loop after
-    another (three `asyncio.run` in turn), and after `aclose` again: connections open as they are needed. It
-    is not for use from several threads at once.
+    another (three `asyncio.run` in turn), and after `aclose` again: connections open as they are needed. It serves
+    one loop at a time: while that runs, a call from another thread is refused with a `ConfigurationError`, before
+    anything is sent, until the client is closed where it was used.
 
     Args:
         api_key: `sk_live_...` or `sk_test_...`, or a function, plain or a coroutine function, that is asked for it: at
@@ -83,7 +87,14 @@ class KallglotClient(BaseClient):
 
     # -- many requests: wait for analyses, or request them and wait
 
-    async def wait(self, id: str, *, timeout: float | None = 120.0, schedule: PollSchedule | None = None) -> Analysis:
+    async def wait(
+        self,
+        id: str,
+        *,
+        timeout: float | None = 120.0,
+        schedule: PollSchedule | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+    ) -> Analysis:
         """Wait until the analysis has settled and return it.
 
         Polls pass the shared limiter; two waits for the same id are one poller. Failed polls are retried at
@@ -94,6 +105,8 @@ class KallglotClient(BaseClient):
             timeout: Seconds for the whole wait, the queue at the limiter included; None for ever. Default
                 120. The last poll is timed so that its answer arrives before.
             schedule: How polls follow each other. Default: learned from earlier analyses.
+            extra_headers: Headers besides those of the client, which they win over; never the key's. Where another wait
+                polls the same id already, its own are sent.
 
         Raises:
             InvalidIdError: Before any I/O.
@@ -101,6 +114,8 @@ class KallglotClient(BaseClient):
             WaitTimeoutError: Still pending at the deadline.
             KallglotError: A poll failed in a way that waiting cannot mend; see `errors`.
         """
+        if extra_headers is not None:
+            return await self.with_options(extra_headers=extra_headers).wait(id, timeout=timeout, schedule=schedule)
         # From the call on: who waits for one analysis counts from when they asked, and no queue of ids is before it.
         options = self._waits.options(timeout, None, 1, schedule, from_add=True)
         outcomes = await self._waits.collect(IdSource([id], remember=True), options)
@@ -116,6 +131,7 @@ class KallglotClient(BaseClient):
         schedule: PollSchedule | None = None,
         on_progress: OnProgress | None = None,
         on_outcome: OnOutcome | None = None,
+        extra_headers: Mapping[str, str] | None = None,
     ) -> Outcomes:
         """Wait until all analyses have settled, and return what became of each.
 
@@ -135,6 +151,7 @@ class KallglotClient(BaseClient):
                 function; if it raises, that is logged and it is not called again.
             on_outcome: Called with each outcome as it is known, one at a time; a coroutine function is awaited, and
                 polling pauses where it is 1,000 outcomes behind. What it raises ends the call.
+            extra_headers: As for `wait`.
 
         Returns:
             One outcome for each distinct id, in the order of the input. An impossible id has an `InvalidIdError`.
@@ -144,7 +161,8 @@ class KallglotClient(BaseClient):
         """
         check_callback("on_outcome", on_outcome)
         options = self._waits.options(timeout, total_timeout, max_in_flight, schedule, on_progress=on_progress)
-        return await self._waits.collect(IdSource(ids, remember=True), options, on_outcome)
+        waits = self._waits if extra_headers is None else self.with_options(extra_headers=extra_headers)._waits
+        return await waits.collect(IdSource(ids, remember=True), options, on_outcome)
 
     @overload
     async def analyze(
@@ -154,6 +172,7 @@ class KallglotClient(BaseClient):
         timeout: float | None = 120.0,
         schedule: PollSchedule | None = None,
         idempotency_key: str | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         **request: Unpack[AnalysisRequestA],
     ) -> Analysis: ...
     @overload
@@ -164,6 +183,7 @@ class KallglotClient(BaseClient):
         timeout: float | None = 120.0,
         schedule: PollSchedule | None = None,
         idempotency_key: str | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         **request: Unpack[AnalysisRequestB],
     ) -> Analysis: ...
     async def analyze(
@@ -173,6 +193,7 @@ class KallglotClient(BaseClient):
         timeout: float | None = 120.0,
         schedule: PollSchedule | None = None,
         idempotency_key: str | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         **request: Any,
     ) -> Analysis:
         """Request the analysis of a finished session, wait until it has settled, and return it.
@@ -185,6 +206,7 @@ class KallglotClient(BaseClient):
             timeout: Seconds for the wait, which begins once the request was accepted; None for ever. Default 120.
             schedule: How polls follow each other. Default: learned from earlier analyses.
             idempotency_key: Default: a new UUID. With a key of your own the call can be repeated, after a crash too.
+            extra_headers: Headers besides those of the client, for the request and the wait.
             request: What is asked for, as in `analyses.create`.
 
         Raises:
@@ -194,8 +216,9 @@ class KallglotClient(BaseClient):
         """
         options = self._waits.options(timeout, None, 1, schedule, from_add=True)  # refused before anything is paid for
         check_request("analyze", request)
-        created = await self.analyses.create(session_id, idempotency_key=idempotency_key, **request)
-        outcomes = await self._waits.collect(IdSource([created.id], remember=True), options)
+        client = self if extra_headers is None else self.with_options(extra_headers=extra_headers)
+        created = await client.analyses.create(session_id, idempotency_key=idempotency_key, **request)
+        outcomes = await client._waits.collect(IdSource([created.id], remember=True), options)
         if isinstance(error := outcomes[0].error, RequestError):
             error.id = created.id
         return outcomes[0].unwrap()
@@ -213,6 +236,7 @@ class KallglotClient(BaseClient):
         on_outcome: OnOutcome | None = None,
         on_created: OnCreated | None = None,
         on_progress: OnProgress | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         **request: Unpack[AnalysisRequestA],
     ) -> Outcomes: ...
     @overload
@@ -228,6 +252,7 @@ class KallglotClient(BaseClient):
         on_outcome: OnOutcome | None = None,
         on_created: OnCreated | None = None,
         on_progress: OnProgress | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         **request: Unpack[AnalysisRequestB],
     ) -> Outcomes: ...
     async def analyze_many(
@@ -242,6 +267,7 @@ class KallglotClient(BaseClient):
         on_outcome: OnOutcome | None = None,
         on_created: OnCreated | None = None,
         on_progress: OnProgress | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         **request: Any,
     ) -> Outcomes:
         """Request the analyses of many sessions and wait for all, under one rate limit.
@@ -267,6 +293,7 @@ class KallglotClient(BaseClient):
                 also told of what was being requested as `total_timeout` ended, if the answer comes within 5 s more.
             on_progress: Called with a snapshot whenever a request, for an analysis or of one, has ended, and with each
                 outcome. A plain function; if it raises, that is logged and it is not called again.
+            extra_headers: As for `analyze`.
             request: What is asked for of each session, as in `analyses.create`.
 
         Returns:
@@ -288,10 +315,11 @@ class KallglotClient(BaseClient):
         check_plain_callback("on_progress", on_progress)
         options = self._waits.options(timeout, total_timeout, max_in_flight, schedule)
         source = IdSource(session_ids, remember=True, check=check_session_id)
-        sessions = Batch(self._pipeline, source, on_outcome, noun="sessions")
+        client = self if extra_headers is None else self.with_options(extra_headers=extra_headers)
+        sessions = Batch(client._pipeline, source, on_outcome, noun="sessions")
         patience = None if timeout is None or self._config.timeout is None else max(timeout, self._config.timeout)
         call = AnalyzeCall(
-            sessions, self._waits, order=order, timeout=patience, on_created=on_created, on_progress=on_progress
+            sessions, client._waits, order=order, timeout=patience, on_created=on_created, on_progress=on_progress
         )
         return await call.run(options)
 
@@ -305,6 +333,7 @@ class KallglotClient(BaseClient):
         schedule: PollSchedule | None = None,
         on_progress: OnProgress | None = None,
         max_ready: int = MAX_READY,
+        extra_headers: Mapping[str, str] | None = None,
     ) -> WaitCall:
         """Wait for many analyses and get each outcome as it settles, in bounded memory.
 
@@ -325,12 +354,42 @@ class KallglotClient(BaseClient):
             on_progress: As for `wait_many`.
             max_ready: Outcomes that may lie undelivered: with so many, polling stops until one is taken, so that a
                 slow sink is not run away from, and a crash repeats no more than that. Last looks are sent all the
-                same. Default 1,000.
+                same, and what another call waits for too, that one polls meanwhile. Default 1,000.
+            extra_headers: As for `wait`.
         """
         options = self._waits.options(
             timeout, total_timeout, max_in_flight, schedule, on_progress=on_progress, max_ready=max_ready
         )
-        return self._waits.start(IdSource(ids, remember=False), options)
+        waits = self._waits if extra_headers is None else self.with_options(extra_headers=extra_headers)._waits
+        return waits.start(IdSource(ids, remember=False), options)
+
+    def open_batch(self, path: str | os.PathLike[str], *, kind: Kind | None = None, **request: Any) -> DurableBatch:
+        """Return a batch in a file, which goes on after whatever ended it: a crash, a kill, a loss of power.
+
+            async with client.open_batch("nightly.kallglot") as batch:
+                await batch.add(ids)
+                report = await batch.run()
+
+        The file (SQLite) is journal and result in one: `outcomes` and `export` read it, also in another process
+        (`BatchFile`). It holds call text, and only its owner may read it (mode 0600). Put it on a local disk. What it
+        is for is decided when it is made.
+
+        Args:
+            path: The file. Where there is none, it is made when the block is entered.
+            kind: What is done with the ids: `wait` waits for analyses as `wait_many` does, `retrieve` fetches them as
+                they stand, `analyze` requests those of sessions as `analyze_many` does. Default: that of the file; for
+                a new one `analyze` where something is requested, else `wait`.
+            request: What is asked for of each session, as in `analyses.create`. Default: that of the file.
+
+        Raises:
+            ConfigurationError: The kind or the request cannot be used. On entering: the file is for another one.
+            BatchInUseError: On entering: another run writes to the file.
+            BatchFileError: On entering: the file cannot be used.
+        """
+        from kallglot_async._durable.batch import DurableBatch
+        from kallglot_async._durable.identity import Wish
+
+        return DurableBatch(self, path, Wish.of(kind, request))
 
 
 async def wait_many(

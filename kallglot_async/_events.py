@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from kallglot_async.models import ClientEvent
+from kallglot_async.models import ClientEvent, ResponseEvent
+from kallglot_async.models._base import one_line
 
 __all__ = ["Observer", "OnEvent", "PlainCallback", "await_told", "check_told"]
 
 T = TypeVar("T")
 OnEvent = Callable[[ClientEvent], object]
+_requests = logging.getLogger("kallglot_async.requests")
 
 
 class PlainCallback(Generic[T]):
@@ -47,7 +49,9 @@ class PlainCallback(Generic[T]):
 
 
 class Observer:
-    """Passes on records, in the order in which things happen. Without a callback it costs one comparison.
+    """Passes on records, in the order in which things happen, and logs each request when it has ended.
+
+    Where nobody listens and nothing is logged it costs two comparisons.
 
     Args:
         on_event: The caller's; if it raises, that is logged once and it is not called again.
@@ -61,12 +65,24 @@ class Observer:
     @property
     def is_on(self) -> bool:
         """Whether anybody listens, so that a record is worth making."""
-        return self._callback.is_on
+        return self._callback.is_on or _requests.isEnabledFor(logging.DEBUG)
 
     def emit(self, kind: Callable[..., ClientEvent], **fields: object) -> None:
         """Make a record of now and pass it on."""
+        if kind is ResponseEvent and _requests.isEnabledFor(logging.DEBUG):
+            _log_request(**fields)
         if self._callback.is_on:
             self._callback.tell(lambda: kind(at=time.time(), **fields))
+
+
+def _log_request(
+    *, method: object, path: object, status: object, error: object, attempt: object, elapsed: object,
+    request_id: object, url: object = None, **_: object,
+) -> None:  # fmt: skip
+    # Without the query, which is the caller's own business; what a path holds of a server's own is made one line.
+    where = one_line(str(url or path).partition("?")[0])
+    ending = status if error is None or status is not None else error
+    _requests.debug("%s %s: %s, attempt %s, %.3f s, request %s", method, where, ending, attempt, elapsed, request_id)
 
 
 def check_told(name: str, told: object) -> None:

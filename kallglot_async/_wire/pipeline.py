@@ -78,11 +78,11 @@ class Pipeline:
         self._random = random
         self._lanes: dict[str, Lane] = {}
         self._deadlines = Deadlines(config.timeout) if config.timeout is not None else None
-        self.observer = observer
-        self.budget = budget
-        self.policy = RetryPolicy(config.max_attempts, self.budget, random)
-        self.is_accepted = False  # whether the API has ever accepted a request under this key
-        self.round_trip = 0.0  # seconds, smoothed over the answers so far
+        self.observer: Observer = observer
+        self.budget: RetryBudget = budget
+        self.policy: RetryPolicy = RetryPolicy(config.max_attempts, self.budget, random)
+        self.is_accepted: bool = False  # whether the API has ever accepted a request under this key
+        self.round_trip: float = 0.0  # seconds, smoothed over the answers so far
         self._server_ahead = 0.0  # seconds by which the server's clock is ahead of ours
 
     @property

@@ -122,8 +122,8 @@ class SessionPool:
         download_session: aiohttp.ClientSession | None = None,
     ) -> None:
         self._base_url = base_url
-        base = URL(base_url, encoded=True)
-        self._scheme, self._authority, self._root = base.scheme, base.raw_authority, base.raw_path
+        self._base = URL(base_url, encoded=True)
+        self._root = self._base.raw_path
         self._max_connections = max_connections
         self._max_response_bytes = max_response_bytes
         self._trust_env = trust_env
@@ -152,8 +152,8 @@ class SessionPool:
             ConfigurationError: The environment's proxy settings cannot be used.
         """
         # What is open already is found here, and not by `_lease`, which would be one coroutine more for each request.
-        lease = self._borrowed or self._sessions.get(asyncio.get_running_loop())
-        if lease is None or lease.session.closed:
+        lease = self._sessions.get(asyncio.get_running_loop()) if self._borrowed is None else None
+        if lease is None or lease.is_closed:
             lease = await self._lease(is_own=False)
         lease.in_flight += 1
         failure: errors.KallglotError
@@ -244,10 +244,9 @@ class SessionPool:
 
     def _url(self, path: str) -> URL:
         """Return the address of a path below the base URL; half the cost of parsing both as one text."""
-        path, _, query = path.partition("?")
-        return URL.build(
-            scheme=self._scheme, authority=self._authority, path=self._root + path, query_string=query, encoded=True
-        )
+        if "?" not in path:
+            return self._base.with_path(self._root + path, encoded=True)
+        return URL(self._base_url + path, encoded=True)
 
     async def retire(self) -> None:
         """Send what comes next on fresh connections; the old ones close once their requests have ended.
@@ -331,7 +330,7 @@ class _Lease:
     client that nobody closed can still close its connections.
     """
 
-    __slots__ = ("_guard", "in_flight", "is_retired", "middlewares", "session")
+    __slots__ = ("_guard", "in_flight", "is_closed", "is_retired", "middlewares", "session")
 
     # Loops know their generators only weakly, so what is open is held here until it is closed.
     _open: ClassVar[set[_Lease]] = set()
@@ -343,7 +342,7 @@ class _Lease:
         own: Sequence[ClientMiddlewareType] = getattr(session, "_middlewares", ())
         self.middlewares = (*own, _send_once)
         self.in_flight = 0
-        self.is_retired = False
+        self.is_retired = self.is_closed = False
         self._guard = self._close_with_loop()
 
     async def guard(self) -> None:
@@ -362,6 +361,7 @@ class _Lease:
         try:
             yield
         finally:
+            self.is_closed = True
             self._open.discard(self)
             await self.session.close()
 

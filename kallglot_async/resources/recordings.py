@@ -150,7 +150,7 @@ class RecordingList:
         self._pipeline = pipeline
         self._session_id = session_id
         self._timeout = timeout
-        self.is_backwards = ending_before is not None
+        self.is_backwards: bool = ending_before is not None
         self._start = ending_before if self.is_backwards else starting_after
         self._ask = partial(list_recordings, session_id, channel=channel, limit=limit)
         self._headers = check_headers("extra_headers", extra_headers)

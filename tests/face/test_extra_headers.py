@@ -83,6 +83,34 @@ async def test_every_call_takes_headers(call: str) -> None:
         assert sent(server.requests[0])["x-trace"] == ["abc"]
 
 
+async def outcomes_of(client: KallglotClient, **given: Any) -> list[Any]:
+    async with client.as_completed(["ana_1"], **given) as finished:
+        return [outcome async for outcome in finished]
+
+
+WAITS: dict[str, Callable[..., Awaitable[Any]]] = {
+    "wait": lambda client, **given: client.wait("ana_1", **given),
+    "wait_many": lambda client, **given: client.wait_many(["ana_1"], **given),
+    "as_completed": outcomes_of,
+    "analyze": lambda client, **given: client.analyze("sess_1", analyses=["summary"], **given),
+    "analyze_many": lambda client, **given: client.analyze_many(["sess_1"], analyses=["summary"], **given),
+}
+
+
+@pytest.mark.parametrize("call", WAITS)
+async def test_every_wait_takes_headers(call: str) -> None:
+    """For each of its requests; what cannot be sent is refused before a connection is made."""
+    async with RawServer() as server, client_of(server) as client:
+        with pytest.raises(ConfigurationError, match="extra_headers: Authorization"):
+            await WAITS[call](client, extra_headers={"Authorization": CANARY})
+        assert server.connections == 0
+        await WAITS[call](client, extra_headers={"x-trace": "abc"})
+        assert server.requests
+        assert all(sent(request)["x-trace"] == ["abc"] for request in server.requests)
+        await client.analyses.retrieve("ana_1")
+        assert "x-trace" not in sent(server.requests[-1])
+
+
 async def test_a_storage_gets_none_of_them() -> None:
     """A pre-signed link is fetched without the key and without what the caller adds for the API."""
     async with RawServer(answer(b"audio")) as storage, RawServer() as server:

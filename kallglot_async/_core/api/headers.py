@@ -8,6 +8,7 @@ of one header, each of another limit.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC
@@ -36,7 +37,7 @@ LONGEST_WAIT = 86_400.0  # a longer Retry-After or window than a day is taken as
 _PLAUSIBLE_UNIX_TIME = 1_000_000_000.0  # 2001: anything below is not a moment but something else
 _LARGEST_LIMIT = 10**9
 _MOST_DIGITS = 18
-_NONE: list[str] = []
+_LIMIT, _REMAINING, _RESET = "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"
 _REQUEST_ID = re.compile(r"[!-~]{1,200}", re.ASCII)
 _USER_AGENT = f"kallglot-async/{__version__}"
 
@@ -102,24 +103,32 @@ def parse_rate_figures(headers: Mapping[str, str], *, wall_now: float) -> RateFi
         headers: The response's headers.
         wall_now: The local wall clock in Unix seconds, used only where the response does not tell the moment.
     """
-    limit_text = _value(headers, "X-RateLimit-Limit")
-    if not limit_text:
+    limits, remainings, resets = _lines(headers)
+    if not limits or not remainings or not resets:
         return None
-    limit, resets = _parse_window(limit_text, _value(headers, "X-RateLimit-Reset"))
-    text = _value(headers, "X-RateLimit-Remaining")
-    if "," in text or "," in limit_text:
-        remaining, resets = _strictest(text, limit, resets)
-    else:
+    limit, told, is_one = _parse_window(", ".join(limits), ", ".join(resets))
+    text = ", ".join(remainings)
+    if is_one and "," not in text:
         remaining = _whole(text)
+    else:
+        remaining, told = _strictest(text, limit, told)
     # More left than there is of it: the headers are not of one window.
     if limit is None or remaining is None or remaining > limit:
         return None
     date = parse_date(headers.get("Date", "")) or wall_now
-    renewal = max((found for reset in resets if (found := _located(reset, date, wall_now)) is not None), default=None)
-    if renewal is None:
-        return None
-    resets_in, moment, spread = renewal
-    return RateFigures(limit, remaining, moment, resets_in, spread)
+    found: RateFigures | None = None
+    for number, is_relative, is_whole in told:
+        resets_in = number if is_relative else number - date
+        # Of a window that renews within the second of `Date`, rounding can leave less than nothing.
+        if not -1.0 <= resets_in <= LONGEST_WAIT or (found is not None and found.resets_in >= resets_in):
+            continue
+        if not is_relative:
+            found = RateFigures(limit, remaining, number, resets_in if resets_in > 0.0 else 0.0)
+        elif is_whole:  # added to a `Date` in whole seconds: one moment, for every window that ends on a whole one
+            found = RateFigures(limit, remaining, date + number, resets_in, 1.0)
+        else:
+            found = RateFigures(limit, remaining, wall_now + number, resets_in)
+    return found
 
 
 class _Reset(NamedTuple):
@@ -130,48 +139,47 @@ class _Reset(NamedTuple):
     is_whole: bool = True
 
 
-_Resets = Sequence[_Reset | None]  # in the places that they were told in; None for what cannot be read
-
-
-def _located(reset: _Reset | None, date: float, wall_now: float) -> tuple[float, float, float] | None:
-    """Return the seconds until a reset, its moment and its spread; None where it cannot be true."""
-    if reset is None:
-        return None
-    number = reset.number
-    if not reset.is_relative:
-        # Of a window that renews within the second of `Date`, rounding can leave less than nothing.
-        return (max(0.0, number - date), number, 0.0) if -1.0 <= number - date <= LONGEST_WAIT else None
-    # Whole seconds and a `Date` in whole seconds give one moment for every window that ends on a whole one.
-    return (number, date + number, 1.0) if reset.is_whole else (number, wall_now + number, 0.0)
+_NO_RESET = _Reset(math.nan)  # what cannot be read: no moment compares with it
 
 
 @lru_cache(maxsize=8)
-def _parse_window(limit_text: str, reset_text: str) -> tuple[int | None, _Resets]:
-    """Return the smallest limit, and every reset in its place; a hundred answers in a row carry the same."""
-    limits = [limit for text in limit_text.split(",") if (limit := _whole(text)) and limit <= _LARGEST_LIMIT]
-    return min(limits, default=None), [_parse_reset(text) for text in reset_text.split(",")]
+def _parse_window(limits: str, resets: str) -> tuple[int | None, list[_Reset], bool]:
+    """Return the smallest limit, every reset in its place, and whether there is one of each.
+
+    A hundred answers in a row carry the same.
+    """
+    found = [limit for text in limits.split(",") if (limit := _whole(text)) and limit <= _LARGEST_LIMIT]
+    return min(found, default=None), [_parse_reset(text) for text in resets.split(",")], "," not in limits + resets
 
 
-def _parse_reset(text: str) -> _Reset | None:
+def _parse_reset(text: str) -> _Reset:
     """Read Unix seconds or milliseconds, or seconds from now; the ranges in which each can be do not meet."""
     number = _number(text)
     if number is None:
-        return None
+        return _NO_RESET
     if number <= LONGEST_WAIT:
         return _Reset(number, is_relative=True, is_whole="." not in text)
     if number >= _PLAUSIBLE_UNIX_TIME * 100:
         number /= 1000
-    return _Reset(number) if number >= _PLAUSIBLE_UNIX_TIME else None
+    return _Reset(number) if number >= _PLAUSIBLE_UNIX_TIME else _NO_RESET
 
 
-def _strictest(text: str, limit: int | None, resets: _Resets) -> tuple[int | None, _Resets]:
+def _strictest(text: str, limit: int | None, resets: list[_Reset]) -> tuple[int | None, list[_Reset]]:
     """Return the smallest of several remaining, and the resets beside it; all, where it is not told which those are."""
     figures = [_whole(part) for part in text.split(",")]
     least = min((figure for figure in figures if figure is not None), default=None)
     if len(figures) == len(resets):
-        beside = [reset for figure, reset in zip(figures, resets, strict=True) if reset and figure == least]
-        resets = beside or resets
+        beside = [reset for figure, reset in zip(figures, resets, strict=True) if figure == least]
+        resets = [reset for reset in beside if reset is not _NO_RESET] or resets
     return least if least is None or limit is None else min(least, limit), resets
+
+
+def _lines(headers: Mapping[str, str]) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
+    """Return every line of limit, remaining and reset."""
+    getall = getattr(headers, "getall", None)
+    if getall is None:
+        return _line(headers, _LIMIT), _line(headers, _REMAINING), _line(headers, _RESET)
+    return getall(_LIMIT, ()), getall(_REMAINING, ()), getall(_RESET, ())
 
 
 def parse_retry_after(headers: Mapping[str, str], *, wall_now: float) -> float | None:
@@ -180,7 +188,9 @@ def parse_retry_after(headers: Mapping[str, str], *, wall_now: float) -> float |
     A date counts from the response's own `Date`, or without one from `wall_now`, the local clock in Unix seconds. Of
     several values the longest counts.
     """
-    found = [_wait(text, headers, wall_now) for text in _values(headers, "Retry-After")]
+    getall: Callable[[str, Sequence[str]], Sequence[str]] | None = getattr(headers, "getall", None)
+    lines = _line(headers, "Retry-After") if getall is None else getall("Retry-After", ())
+    found = [_wait(text, headers, wall_now) for text in lines]
     return max((clamp_wait(seconds) for seconds in found if seconds is not None), default=None)
 
 
@@ -221,18 +231,8 @@ def parse_request_id(headers: Mapping[str, str]) -> str | None:
     return text if text is not None and _REQUEST_ID.fullmatch(text) else None
 
 
-def _values(headers: Mapping[str, str], name: str) -> list[str]:
-    """Return the values of a header, one for each of its lines."""
-    getall: Callable[[str, list[str]], list[str]] | None = getattr(headers, "getall", None)
-    if getall is not None:
-        return getall(name, _NONE)
-    return [headers[name]] if name in headers else _NONE  # a plain mapping has one line of each
-
-
-def _value(headers: Mapping[str, str], name: str) -> str:
-    """Return the value of a header whose lines are one list (RFC 9110, 5.3); empty where there is none."""
-    values = _values(headers, name)
-    return values[0] if len(values) == 1 else ", ".join(values)
+def _line(headers: Mapping[str, str], name: str) -> Sequence[str]:
+    return (headers[name],) if name in headers else ()
 
 
 def _whole(text: str) -> int | None:
