@@ -102,6 +102,13 @@ def test_a_single_day_has_no_trend():
     assert "By day" not in page(batches.outcomes(50, days=1))
 
 
+def test_days_without_a_sentiment_have_no_line():
+    """Revision B tells it in words; how many calls there were is known all the same."""
+    text = page(batches.outcomes(50, days=3, revisions="b"))
+    assert "Calls by day" in text
+    assert "Mean sentiment by day" not in text
+
+
 def test_everything_to_do_is_there_and_a_hundred_lines_are_seen():
     """The rest is folded, none is left out."""
     text = page(to_do(250))
