@@ -14,7 +14,7 @@ import looptime
 
 from benchmarks._peer_server import PeerServer
 from kallglot_async.emulator import WindowKind
-from kallglot_async.emulator.limits import Budget
+from kallglot_async.emulator.limits import Limits, LimitSettings
 
 T = TypeVar("T")
 Row = dict[str, object]
@@ -34,6 +34,7 @@ class Result:
     refused: int
     wall: float  # until the last delivery
     lags: list[float]  # from ready to delivered, of those delivered
+    moments: list[float]  # of the deliveries, in their order
     lost: str  # what the waits that delivered nothing ended with
     creations: int = 0
 
@@ -73,6 +74,7 @@ async def batch(server: PeerServer, ids: list[str], run: Run, *, first: int | No
         refused=sum(entry.status == 429 for entry in entries),
         wall=max(moments.values(), default=started) - started,
         lags=[at - (server.analysis(id).ready_at or 0.0) for id, at in moments.items()],
+        moments=[at - started for at in moments.values()],
         lost=", ".join(f"{count} {name}" for name, count in errors.most_common()),
         creations=len(entries) - len(polls),
     )
@@ -96,13 +98,13 @@ def oracle_wall(
         start: Unix seconds of the start.
         spent: Requests that were counted just before it.
     """
-    budget = Budget({"analysis": limit[0]}, overall=None, period=limit[1], window=window)
+    limits = Limits(LimitSettings(rate_limit=limit, window=window))
     for _ in range(spent):
-        budget.admit("analysis", start)
+        limits.admit("analysis", start)
     now = start
     for at in sorted(ready_at):
         now = max(now, start + at)
-        while (verdict := budget.admit("analysis", now)) is not None and not verdict.accepted:
+        while (verdict := limits.admit("analysis", now)) is not None and not verdict.accepted:
             now += verdict.retry_in
     return now - start
 

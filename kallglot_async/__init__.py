@@ -2,17 +2,17 @@
 
 The house. A room imports from its own floor or a lower one only; `tests/face/test_architecture.py` reads this picture:
 
-    6 outside    cli/ pytest_plugin __main__ __init__: how a person sees it
-    5 face       resources/ _client receivers/ telemetry: composition and lifetime, nothing is decided here
+    6 outside    cli/ report/ tables/ _whole_file pytest_plugin __main__ __init__: how a person sees it
+    5 face       resources/ _client _base_client receivers/ telemetry: composition and lifetime, no decisions
     4 durable    _durable/: what of a batch is on the disk, and what a run of it takes up
     3 waiting    _waiting/: whose turn it is in a call for many ids, and when the call is over
-    2 wire       _wire/ _clock _alarm _events: when to sleep, what to send; the client's only room that imports aiohttp
+    2 wire       _wire/ _clock _alarm _events _logging: when to sleep, what to send; the one room that imports aiohttp
     1 decisions  _core/api/: operation to request, answer to value or error
                  _core/limit/: when the next request may go
                  _core/polling/: which id is worth it
                  webhooks: events and their signatures
                  No clock, no randomness, no event loop, no logging, no transport library.
-    0 values     errors models/ _checks _config _version: what things are, which arguments can be used
+    0 values     errors models/ _checks _config _extra_headers _version: what things are, which arguments can be used
     beside       emulator/: the API as documented; it imports nothing of the client, nor the client of it
 
 Each folder's own docstring says what is decided in which of its modules.
@@ -85,6 +85,7 @@ if TYPE_CHECKING:
         Progress,
         RateLimit,
         RateLimitState,
+        RawResponse,
         Recording,
         RecordingPage,
         Report,
@@ -131,6 +132,7 @@ __all__ = [
     "RateLimitState",
     "RateLimitedError",
     "RateLimiter",
+    "RawResponse",
     "RecordError",
     "Recording",
     "RecordingPage",

@@ -3,66 +3,50 @@
 from __future__ import annotations
 
 import os
-import random as _random
-from collections.abc import Callable
-from functools import cached_property
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack, overload
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
-import aiohttp
-
-from kallglot_async import _clock
+from kallglot_async._base_client import BaseClient
 from kallglot_async._checks import check_callback, check_plain_callback
-from kallglot_async._config import AS_CLIENT, AsClient, ClientConfig, Secret, resolve_config
 from kallglot_async._core.api.analyses import check_request
 from kallglot_async._core.api.ids import check_session_id
 from kallglot_async._core.polling.schedule import PollSchedule
-from kallglot_async._events import Observer, OnEvent
 from kallglot_async._waiting.batch import OnOutcome
 from kallglot_async._waiting.call import OnProgress, WaitCall
-from kallglot_async._waiting.inbox import WebhookInbox
-from kallglot_async._waiting.shared import Shared
 from kallglot_async._waiting.source import Ids, IdSource
-from kallglot_async._waiting.waits import MAX_READY, Waits
-from kallglot_async._wire.limiter import RateLimiter, limiter_of
-from kallglot_async._wire.pipeline import Pipeline
-from kallglot_async._wire.pool import pool_of
-from kallglot_async.errors import ConfigurationError, RequestError
+from kallglot_async._waiting.waits import MAX_READY
+from kallglot_async.errors import RequestError
 from kallglot_async.models import (
     Analysis,
     AnalysisRequestA,
     AnalysisRequestB,
-    ClientStats,
     Outcome,
     Outcomes,
-    RateLimit,
-    RateLimitState,
 )
-from kallglot_async.resources.analyses import Analyses
 
 if TYPE_CHECKING:
     from kallglot_async._durable.batch import DurableBatch
     from kallglot_async._durable.identity import Kind
     from kallglot_async._waiting.analyze_many import OnCreated
-    from kallglot_async.resources.recordings import Recordings
-    from kallglot_async.resources.sessions import Sessions
-    from kallglot_async.webhooks import Event
 
 __all__ = ["KallglotClient", "wait_many"]
 
 
-class KallglotClient:
+class KallglotClient(BaseClient):
     """A client of the Kallglot API: one pool of connections, one rate limiter, and one model of how long analyses take.
 
     Each wait has a queue of its own, in which that model says which id is worth the next request; the limiter says
     whose request goes next.
 
     Use it as an async context manager, or call `aclose` when done. It may be used in one event loop after
-    another (three `asyncio.run` in turn), and after `aclose` again: connections open as they are needed. It
-    is not for use from several threads at once.
+    another (three `asyncio.run` in turn), and after `aclose` again: connections open as they are needed. It serves
+    one loop at a time: while that runs, a call from another thread is refused with a `ConfigurationError`, before
+    anything is sent, until the client is closed where it was used.
 
     Args:
-        api_key: `sk_live_...` or `sk_test_...`. Default: the environment's `KALLGLOT_API_KEY`.
+        api_key: `sk_live_...` or `sk_test_...`, or a function, plain or a coroutine function, that is asked for it: at
+            first use, and again where a request is answered 401, which is then sent once more if the key has
+            changed. Default: the environment's `KALLGLOT_API_KEY`.
         base_url: Default: the environment's `KALLGLOT_BASE_URL`, else `https://api.kallglot.com/v1`. Must be
             https, except on loopback.
         timeout: Seconds for one direct call with everything it needs, and for one poll of a wait. Default 30.
@@ -79,9 +63,15 @@ class KallglotClient:
             `RateLimitedError`; None (the default): as long as its timeout.
         connect_timeout: Seconds for the look-up of the name, and again for connecting, TLS included. Default 10.
         trust_env: Whether proxies are taken from the environment. Default False.
-        session: A session of yours to use instead of the pool, with its own limit of connections and its own
-            proxies. It is never closed here. What must not see your headers and cookies, such as a pre-signed link,
-            is fetched on connections of the client's own all the same.
+        keep_raw: Whether a value keeps the body that it came from, as `raw`, and with it what no field takes, as
+            `extra`. Default True; it costs the bytes of the bodies for as long as the values are held.
+        default_headers: Headers that are sent to the API besides ours; never `Authorization`, which is the key's.
+        user_agent_suffix: What follows the library's name in `User-Agent`, for example `my-app/1.2`.
+        session: A session of yours to use instead of the pool, with its own limit of connections, proxies,
+            certificates and middlewares (which stay around ours). It is never closed here. What must not see your
+            headers and cookies, such as a pre-signed link, is fetched on connections of the client's own all the same.
+        download_session: A session of yours for just that, where the storage that pre-signed links lead to is behind a
+            proxy or a private CA, too. Its own headers and cookies go there.
         inbox: Where a receiver puts webhook events. An announced analysis is then fetched at once. Polling goes on
             as without an inbox until an event for something that is waited for has come, from then on slowly, as the
             safety net (after a minute, then rarer, at least every five minutes), and as without an inbox again once an
@@ -95,77 +85,16 @@ class KallglotClient:
         ConfigurationError: A setting is missing or cannot be used. Nothing was sent.
     """
 
-    def __init__(
-        self,
-        api_key: str | None = None,
-        *,
-        base_url: str | None = None,
-        timeout: float | None = 30.0,
-        max_attempts: int = 3,
-        rate_limit: RateLimit | RateLimiter | None = None,
-        max_connections: int = 100,
-        max_in_flight: int = 64,
-        max_response_bytes: int = 16 * 1024 * 1024,
-        max_rate_wait: float | None = None,
-        connect_timeout: float = 10.0,
-        trust_env: bool = False,
-        session: aiohttp.ClientSession | None = None,
-        inbox: WebhookInbox | None = None,
-        on_event: OnEvent | None = None,
-        random: Callable[[], float] = _random.random,  # noqa: TID251  # the default source of jitter
-    ) -> None:
-        key = Secret(api_key) if api_key is not None else None
-        api_key = None  # no frame of ours holds the key as text
-        config = resolve_config(
-            api_key=key,
-            base_url=base_url,
-            environ=os.environ,
-            timeout=timeout,
-            max_attempts=max_attempts,
-            max_connections=max_connections,
-            max_in_flight=max_in_flight,
-            max_response_bytes=max_response_bytes,
-            max_rate_wait=max_rate_wait,
-            connect_timeout=connect_timeout,
-            trust_env=trust_env,
-        )
-        check_plain_callback("on_event", on_event)
-        if not callable(random):
-            raise ConfigurationError(f"random is a function without arguments, not {type(random).__name__}")
-        has_inbox = inbox is not None
-        inbox = WebhookInbox() if inbox is None else inbox  # `settle` needs one in any case
-        shared = Shared(pool_of(config, session), random, Observer(on_event), inbox, has_inbox)
-        self._assemble(config, shared, limiter_of(rate_limit))
-
-    def _assemble(self, config: ClientConfig, shared: Shared, limiter: RateLimiter) -> None:
-        self._config, self._shared, self._limiter, self._pool = config, shared, limiter, shared.pool
-        self._is_view = False  # a view closes nothing: the client whose connections it uses does
-        self._pipeline = Pipeline(config, shared.pool, limiter, shared.random, shared.observer, shared.budget)
-        self._hub = shared.hub(config.api_key)
-        self._waits = Waits(self._hub, self._pipeline, config.max_in_flight)
-        self.analyses = Analyses(
-            self._pipeline, self._waits, timeout=config.timeout, max_in_flight=config.max_in_flight
-        )
-
-    # Loaded when they are first used: most clients use analyses alone.
-
-    @cached_property
-    def sessions(self) -> Sessions:
-        """Fetches and ends sessions, and fetches their transcripts and recordings' list."""
-        from kallglot_async.resources.sessions import Sessions
-
-        return Sessions(self._pipeline, timeout=self._config.timeout)
-
-    @cached_property
-    def recordings(self) -> Recordings:
-        """Fetches recordings, and downloads their audio."""
-        from kallglot_async.resources.recordings import Recordings
-
-        return Recordings(self._pipeline, self._config)
-
     # -- many requests: wait for analyses, or request them and wait
 
-    async def wait(self, id: str, *, timeout: float | None = 120.0, schedule: PollSchedule | None = None) -> Analysis:
+    async def wait(
+        self,
+        id: str,
+        *,
+        timeout: float | None = 120.0,
+        schedule: PollSchedule | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+    ) -> Analysis:
         """Wait until the analysis has settled and return it.
 
         Polls pass the shared limiter; two waits for the same id are one poller. Failed polls are retried at
@@ -176,6 +105,8 @@ class KallglotClient:
             timeout: Seconds for the whole wait, the queue at the limiter included; None for ever. Default
                 120. The last poll is timed so that its answer arrives before.
             schedule: How polls follow each other. Default: learned from earlier analyses.
+            extra_headers: Headers besides those of the client, which they win over; never the key's. Where another wait
+                polls the same id already, its own are sent.
 
         Raises:
             InvalidIdError: Before any I/O.
@@ -183,6 +114,8 @@ class KallglotClient:
             WaitTimeoutError: Still pending at the deadline.
             KallglotError: A poll failed in a way that waiting cannot mend; see `errors`.
         """
+        if extra_headers is not None:
+            return await self.with_options(extra_headers=extra_headers).wait(id, timeout=timeout, schedule=schedule)
         # From the call on: who waits for one analysis counts from when they asked, and no queue of ids is before it.
         options = self._waits.options(timeout, None, 1, schedule, from_add=True)
         outcomes = await self._waits.collect(IdSource([id], remember=True), options)
@@ -198,6 +131,7 @@ class KallglotClient:
         schedule: PollSchedule | None = None,
         on_progress: OnProgress | None = None,
         on_outcome: OnOutcome | None = None,
+        extra_headers: Mapping[str, str] | None = None,
     ) -> Outcomes:
         """Wait until all analyses have settled, and return what became of each.
 
@@ -217,6 +151,7 @@ class KallglotClient:
                 function; if it raises, that is logged and it is not called again.
             on_outcome: Called with each outcome as it is known, one at a time; a coroutine function is awaited, and
                 polling pauses where it is 1,000 outcomes behind. What it raises ends the call.
+            extra_headers: As for `wait`.
 
         Returns:
             One outcome for each distinct id, in the order of the input. An impossible id has an `InvalidIdError`.
@@ -226,7 +161,8 @@ class KallglotClient:
         """
         check_callback("on_outcome", on_outcome)
         options = self._waits.options(timeout, total_timeout, max_in_flight, schedule, on_progress=on_progress)
-        return await self._waits.collect(IdSource(ids, remember=True), options, on_outcome)
+        waits = self._waits if extra_headers is None else self.with_options(extra_headers=extra_headers)._waits
+        return await waits.collect(IdSource(ids, remember=True), options, on_outcome)
 
     @overload
     async def analyze(
@@ -236,6 +172,7 @@ class KallglotClient:
         timeout: float | None = 120.0,
         schedule: PollSchedule | None = None,
         idempotency_key: str | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         **request: Unpack[AnalysisRequestA],
     ) -> Analysis: ...
     @overload
@@ -246,6 +183,7 @@ class KallglotClient:
         timeout: float | None = 120.0,
         schedule: PollSchedule | None = None,
         idempotency_key: str | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         **request: Unpack[AnalysisRequestB],
     ) -> Analysis: ...
     async def analyze(
@@ -255,6 +193,7 @@ class KallglotClient:
         timeout: float | None = 120.0,
         schedule: PollSchedule | None = None,
         idempotency_key: str | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         **request: Any,
     ) -> Analysis:
         """Request the analysis of a finished session, wait until it has settled, and return it.
@@ -267,6 +206,7 @@ class KallglotClient:
             timeout: Seconds for the wait, which begins once the request was accepted; None for ever. Default 120.
             schedule: How polls follow each other. Default: learned from earlier analyses.
             idempotency_key: Default: a new UUID. With a key of your own the call can be repeated, after a crash too.
+            extra_headers: Headers besides those of the client, for the request and the wait.
             request: What is asked for, as in `analyses.create`.
 
         Raises:
@@ -276,8 +216,9 @@ class KallglotClient:
         """
         options = self._waits.options(timeout, None, 1, schedule, from_add=True)  # refused before anything is paid for
         check_request("analyze", request)
-        created = await self.analyses.create(session_id, idempotency_key=idempotency_key, **request)
-        outcomes = await self._waits.collect(IdSource([created.id], remember=True), options)
+        client = self if extra_headers is None else self.with_options(extra_headers=extra_headers)
+        created = await client.analyses.create(session_id, idempotency_key=idempotency_key, **request)
+        outcomes = await client._waits.collect(IdSource([created.id], remember=True), options)
         if isinstance(error := outcomes[0].error, RequestError):
             error.id = created.id
         return outcomes[0].unwrap()
@@ -295,6 +236,7 @@ class KallglotClient:
         on_outcome: OnOutcome | None = None,
         on_created: OnCreated | None = None,
         on_progress: OnProgress | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         **request: Unpack[AnalysisRequestA],
     ) -> Outcomes: ...
     @overload
@@ -310,6 +252,7 @@ class KallglotClient:
         on_outcome: OnOutcome | None = None,
         on_created: OnCreated | None = None,
         on_progress: OnProgress | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         **request: Unpack[AnalysisRequestB],
     ) -> Outcomes: ...
     async def analyze_many(
@@ -324,6 +267,7 @@ class KallglotClient:
         on_outcome: OnOutcome | None = None,
         on_created: OnCreated | None = None,
         on_progress: OnProgress | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         **request: Any,
     ) -> Outcomes:
         """Request the analyses of many sessions and wait for all, under one rate limit.
@@ -338,15 +282,18 @@ class KallglotClient:
             batch: A name for this batch, from which each session's idempotency key is made. Default: new keys.
             timeout: Seconds for each analysis, from its first poll, and for the request of one with its retries, which
                 has no less than the client's timeout; None for ever. Default 120.
-            total_timeout: Seconds for the whole call; None (the default) for ever.
+            total_timeout: Seconds for the whole call; None (the default) for ever. What is being told then, or is in
+                line for it, is told to its end, for 30 s at most.
             max_in_flight: Requests at once; default: the client's.
             schedule: How polls follow each other. Default: learned from earlier analyses.
             on_outcome: Called with each outcome the moment it is known, one at a time; a coroutine function is awaited,
                 and what it has not taken counts as under way. What it raises ends the call.
             on_created: Called with a session's id and its analysis as it was accepted, before that is polled; as for
-                `on_outcome`. Whoever keeps the id can wait for it again, whatever happens to this process.
-            on_progress: Called with a snapshot whenever a poll has ended. A plain function; if it raises, that is
-                logged and it is not called again.
+                `on_outcome`. Whoever keeps the id can wait for it again, whatever happens to this process. It is
+                also told of what was being requested as `total_timeout` ended, if the answer comes within 5 s more.
+            on_progress: Called with a snapshot whenever a request, for an analysis or of one, has ended, and with each
+                outcome. A plain function; if it raises, that is logged and it is not called again.
+            extra_headers: As for `analyze`.
             request: What is asked for of each session, as in `analyses.create`.
 
         Returns:
@@ -365,11 +312,15 @@ class KallglotClient:
         check_callback("on_created", on_created)
         check_request("analyze_many", request)
         order = orders(request, batch)
-        options = self._waits.options(timeout, total_timeout, max_in_flight, schedule, on_progress=on_progress)
+        check_plain_callback("on_progress", on_progress)
+        options = self._waits.options(timeout, total_timeout, max_in_flight, schedule)
         source = IdSource(session_ids, remember=True, check=check_session_id)
-        sessions = Batch(self._pipeline, source, on_outcome, noun="sessions")
+        client = self if extra_headers is None else self.with_options(extra_headers=extra_headers)
+        sessions = Batch(client._pipeline, source, on_outcome, noun="sessions")
         patience = None if timeout is None or self._config.timeout is None else max(timeout, self._config.timeout)
-        call = AnalyzeCall(sessions, self._waits, order=order, timeout=patience, on_created=on_created)
+        call = AnalyzeCall(
+            sessions, client._waits, order=order, timeout=patience, on_created=on_created, on_progress=on_progress
+        )
         return await call.run(options)
 
     def as_completed(
@@ -382,6 +333,7 @@ class KallglotClient:
         schedule: PollSchedule | None = None,
         on_progress: OnProgress | None = None,
         max_ready: int = MAX_READY,
+        extra_headers: Mapping[str, str] | None = None,
     ) -> WaitCall:
         """Wait for many analyses and get each outcome as it settles, in bounded memory.
 
@@ -402,12 +354,14 @@ class KallglotClient:
             on_progress: As for `wait_many`.
             max_ready: Outcomes that may lie undelivered: with so many, polling stops until one is taken, so that a
                 slow sink is not run away from, and a crash repeats no more than that. Last looks are sent all the
-                same. Default 1,000.
+                same, and what another call waits for too, that one polls meanwhile. Default 1,000.
+            extra_headers: As for `wait`.
         """
         options = self._waits.options(
             timeout, total_timeout, max_in_flight, schedule, on_progress=on_progress, max_ready=max_ready
         )
-        return self._waits.start(IdSource(ids, remember=False), options)
+        waits = self._waits if extra_headers is None else self.with_options(extra_headers=extra_headers)._waits
+        return waits.start(IdSource(ids, remember=False), options)
 
     def open_batch(self, path: str | os.PathLike[str], *, kind: Kind | None = None, **request: Any) -> DurableBatch:
         """Return a batch in a file, which goes on after whatever ended it: a crash, a kill, a loss of power.
@@ -436,94 +390,6 @@ class KallglotClient:
         from kallglot_async._durable.identity import Wish
 
         return DurableBatch(self, path, Wish.of(kind, request))
-
-    # -- views, events, figures, lifetime
-
-    def with_options(
-        self,
-        *,
-        api_key: str | None = None,
-        timeout: float | AsClient | None = AS_CLIENT,
-        max_attempts: int | AsClient = AS_CLIENT,
-        max_in_flight: int | AsClient = AS_CLIENT,
-        max_rate_wait: float | AsClient | None = AS_CLIENT,
-        rate_limit: RateLimit | RateLimiter | None = None,
-    ) -> KallglotClient:
-        """Return a view of this client with other options: cheap, for one call or for one tenant.
-
-            analysis = await client.with_options(timeout=2.0, max_attempts=1).analyses.retrieve(id)
-
-        It shares connections, retry budget, inbox and what was learned of analyses; under the same key also the
-        limiter, and two waits for one id are one poller. Closing a view closes nothing.
-
-        Args:
-            api_key: Another organization's key: its limits are its own.
-            timeout: As for the client; each of these is the client's where it is left out.
-            max_attempts: As for the client.
-            max_in_flight: As for the client.
-            max_rate_wait: As for the client.
-            rate_limit: Another ceiling or limiter, in the place of the client's.
-
-        Raises:
-            ConfigurationError: An option cannot be used.
-        """
-        key = AS_CLIENT if api_key is None else Secret(api_key)
-        api_key = None  # no frame of ours holds the key as text
-        view = object.__new__(KallglotClient)  # not by its constructor, which reads the environment and opens a pool
-        config = self._config.changed(
-            api_key=key,
-            timeout=timeout,
-            max_attempts=max_attempts,
-            max_in_flight=max_in_flight,
-            max_rate_wait=max_rate_wait,
-        )
-        view._assemble(config, self._shared, self._limiter if rate_limit is None else limiter_of(rate_limit))
-        view._is_view = True
-        return view
-
-    def settle(self, event: Event) -> bool:
-        """Take in a verified webhook event: whoever waits for its analysis fetches it at once, with one request.
-
-        For a receiver of your own; those in `receivers` put events into an `inbox`, which does the same. An event
-        is a hint and no result: one that comes too early, twice or not at all costs a request at most.
-
-        Returns:
-            False where an event with this id came before.
-        """
-        return self._shared.inbox.put(event)
-
-    @property
-    def rate_limit(self) -> RateLimitState:
-        """What is known now of the rate limit for analyses."""
-        return self._pipeline.lane("analysis").state()
-
-    @property
-    def stats(self) -> ClientStats:
-        """What was done so far, in the groups of endpoints that this client has used.
-
-        Requests are counted by the limiter, so clients and views that share one under the same key count together.
-        """
-        return self._pipeline.stats(waiting_for=len(self._hub))
-
-    async def aclose(self) -> None:
-        """Close the connections of this event loop. Twice is fine; a later call opens new ones.
-
-        What still runs loses its connection, and goes on with a new one where its request may be repeated.
-        """
-        if not self._is_view:
-            await self._pool.aclose()
-
-    async def __aenter__(self) -> Self:
-        _clock.running_loop()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    def __repr__(self) -> str:
-        return f"<KallglotClient {self._config.base_url} key={self._config.api_key} {self._limiter}>"
 
 
 async def wait_many(

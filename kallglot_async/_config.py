@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Final, NoReturn, TypeAlias, TypedDict, Unpack
 from urllib.parse import urlsplit
@@ -13,11 +13,14 @@ from urllib.parse import urlsplit
 import msgspec
 
 from kallglot_async._checks import check_count, check_seconds, check_timeout, shown
+from kallglot_async._extra_headers import check_headers, user_agent
 from kallglot_async.errors import ConfigurationError
 
 __all__ = [
     "AS_CLIENT",
+    "ApiKey",
     "AsClient",
+    "AskedKey",
     "ClientConfig",
     "Secret",
     "Timeout",
@@ -25,6 +28,7 @@ __all__ = [
     "parse_base_url",
     "resolve_config",
     "seconds_of",
+    "secret_of",
 ]
 
 DEFAULT_BASE_URL = "https://api.kallglot.com/v1"
@@ -68,6 +72,60 @@ class Secret:
         raise TypeError("an API key is not pickled; give it to the other process by its environment")
 
 
+ApiKey: TypeAlias = str | Callable[[], str | Awaitable[str]]
+"""An API key, or a function, plain or a coroutine function, that is asked for it."""
+
+
+class AskedKey(Secret):
+    """An API key that a function of the caller's is asked for: it may change, and stays the key of one client.
+
+    Attributes:
+        ask: The function.
+        asks: How often it has answered.
+        version: How often it has answered with another key than before.
+        turn: An event loop, and what lets one of its tasks ask at a time; of the wire's.
+    """
+
+    __slots__ = ("_before", "ask", "asks", "turn", "version")
+
+    def __init__(self, ask: Callable[[], str | Awaitable[str]]) -> None:
+        super().__init__("")
+        self.ask = ask
+        self._before = ""
+        self.asks = self.version = 0
+        self.turn: tuple[object, Any] | None = None
+
+    def renew(self, key: Secret) -> None:
+        """Take in what the function has answered.
+
+        Raises:
+            ConfigurationError: It cannot be a key.
+        """
+        _check_api_key("api_key", key)
+        self.asks += 1
+        if key.reveal() != self._value:
+            self._before, self._value = self._value, key.reveal()
+            self.version += 1
+
+    def redact(self, text: str) -> str:
+        """Return `text` with every occurrence of the key, and of the one before it, masked."""
+        for secret in filter(None, (self._value, self._before)):
+            text = text.replace(secret, str(self))
+        return text
+
+    # Whatever it answers: limits and waits are those of whoever is asked.
+    def __eq__(self, other: object) -> bool:
+        return self.ask is other.ask if isinstance(other, AskedKey) else NotImplemented
+
+    def __hash__(self) -> int:
+        return id(self.ask)
+
+
+def secret_of(api_key: ApiKey) -> Secret:
+    """Return what an `api_key` argument stands for."""
+    return AskedKey(api_key) if callable(api_key) else Secret(api_key)
+
+
 class Options(TypedDict):
     """The settings besides key and address, as a caller gives them."""
 
@@ -79,6 +137,7 @@ class Options(TypedDict):
     max_rate_wait: float | None
     connect_timeout: float
     trust_env: bool
+    keep_raw: bool
 
 
 class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +153,8 @@ class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_rate_wait: float | None
     connect_timeout: float
     trust_env: bool
+    keep_raw: bool
+    headers: Mapping[str, str]
 
     def changed(self, **options: object) -> ClientConfig:
         """Return these settings with the options in their place, checked; `AS_CLIENT` leaves one as it is.
@@ -104,9 +165,24 @@ class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
         given = {name: value for name, value in options.items() if not isinstance(value, AsClient)}
         return msgspec.structs.replace(self, **_checked(given))
 
+    def with_headers(self, extra: Mapping[str, str] | None) -> ClientConfig:
+        """Return these settings with more headers, which win over those before.
+
+        Raises:
+            ConfigurationError: One cannot be sent.
+        """
+        more = check_headers("extra_headers", extra)
+        return msgspec.structs.replace(self, headers={**self.headers, **more}) if more else self
+
 
 def resolve_config(
-    *, api_key: Secret | None, base_url: str | None, environ: Mapping[str, str], **options: Unpack[Options]
+    *,
+    api_key: Secret | None,
+    base_url: str | None,
+    environ: Mapping[str, str],
+    default_headers: Mapping[str, str] | None = None,
+    user_agent_suffix: str | None = None,
+    **options: Unpack[Options],
 ) -> ClientConfig:
     """Return the checked settings; arguments win over the environment.
 
@@ -119,7 +195,10 @@ def resolve_config(
             raise ConfigurationError(f"there is no API key: pass api_key= or set {API_KEY_VARIABLE}")
     if base_url is None:
         base_url = environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL
-    return ClientConfig(**_checked({"api_key": api_key, "base_url": base_url, **options}))
+    headers = check_headers("default_headers", default_headers)
+    if user_agent_suffix is not None:
+        headers["User-Agent"] = user_agent(user_agent_suffix)
+    return ClientConfig(**_checked({"api_key": api_key, "base_url": base_url, **options}), headers=headers)
 
 
 def _checked(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,6 +207,8 @@ def _checked(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_api_key(_: str, key: Secret) -> Secret:
     """Refuse what cannot be a key. The key is handled as a `Secret` so that no frame shows it."""
+    if isinstance(key, AskedKey):
+        return key  # its answers are checked as they come
     if not isinstance(key.reveal(), str):
         raise ConfigurationError("the API key is not text: pass the key as a str")
     if key.reveal().startswith("Bearer "):
@@ -223,4 +304,5 @@ _RULES: Final[Mapping[str, Callable[[str, Any], object]]] = {
     "max_rate_wait": partial(check_timeout, zero=True),  # 0: fail rather than queue
     "connect_timeout": check_seconds,
     "trust_env": lambda _, value: bool(value),
+    "keep_raw": lambda _, value: bool(value),
 }

@@ -14,7 +14,7 @@ KallglotError
 │   ├── InvalidResponseError                 an answer arrived that cannot be used
 │   │   ├── ResponseBodyError                not JSON, cut short, or badly encoded
 │   │   ├── ResponseTooLargeError
-│   │   ├── ResponseSchemaError              a required field is missing or has another type
+│   │   ├── ResponseSchemaError              what identifies it is missing or of another type
 │   │   ├── ResponseMismatchError            it describes another analysis than the one asked for
 │   │   └── UnexpectedRedirectError          redirects are never followed
 │   └── APIError                             the API said no
@@ -43,7 +43,7 @@ Every error survives pickle and copy with all its fields; none holds a key, a se
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kallglot_async.models import Analysis, Outcomes
@@ -77,6 +77,15 @@ class KallglotError(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the error as plain data: `type` (its class), `message`, and each field that is set.
+
+        What the API calls `type` too is `api_type`. No key and no secret is on an error, so none is in here.
+        """
+        from kallglot_async.models.records import error_record
+
+        return error_record(self)
 
     # By content, so that outcomes that were pickled, or stored and read back, equal those that they were made from.
     def __eq__(self, other: object) -> bool:
@@ -186,6 +195,7 @@ class InvalidResponseError(RequestError):
     Attributes:
         status: The HTTP status of the answer.
         request_id: The server's id of the request, for its support, where it sent one.
+        size: Bytes of the body; 0 where it had none, or was not read to its end.
         is_empty: Whether it had no body at all.
         retry_after: Seconds that an answer without a body named, else None.
     """
@@ -194,11 +204,18 @@ class InvalidResponseError(RequestError):
     retry_after: float | None = None
 
     def __init__(
-        self, message: str = "", *, operation: str = "", status: int = 0, request_id: str | None = None
+        self,
+        message: str = "",
+        *,
+        operation: str = "",
+        status: int = 0,
+        request_id: str | None = None,
+        size: int = 0,
     ) -> None:
         super().__init__(message, operation=operation)
         self.status = status
         self.request_id = request_id
+        self.size = size
 
 
 class ResponseBodyError(InvalidResponseError):
@@ -218,10 +235,16 @@ class ResponseTooLargeError(InvalidResponseError):
 
 
 class ResponseSchemaError(InvalidResponseError):
-    """A required field is missing, or a field has a type it never has. Not retried.
+    """What identifies the answer (`id`, `object`, `status`) is missing or of another type. Not retried.
 
-    The message names the path and the expected type, never the value.
+    Any other field of a type that it never has costs itself only: see `Result.problems`. The message names path, type
+    and size, never a value.
+
+    Attributes:
+        path: Where in the body, for example `$.status`; None where that is not known.
     """
+
+    path: str | None = None
 
 
 class ResponseMismatchError(InvalidResponseError):

@@ -25,8 +25,8 @@ from kallglot_async.models import AnalysisStatus, ClientEvent, PollEvent, Respon
 try:
     from opentelemetry.metrics import MeterProvider, get_meter
     from opentelemetry.trace import SpanKind, Status, StatusCode, TracerProvider, get_tracer
-except ModuleNotFoundError as error:
-    raise ImportError("kallglot_async.telemetry needs its extra: pip install 'kallglot-async[otel]'") from error
+except ModuleNotFoundError as _error:
+    raise ImportError("kallglot_async.telemetry needs its extra: pip install 'kallglot-async[otel]'") from _error
 
 __all__ = ["OpenTelemetry"]
 

@@ -8,7 +8,6 @@ Everything lives in the task group of the call.
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from bisect import insort
 from collections import deque
@@ -24,6 +23,7 @@ from kallglot_async._alarm import Alarm
 from kallglot_async._checks import shown
 from kallglot_async._core.polling.pending import LATE, Entry
 from kallglot_async._core.polling.queue import LATE_LOOK
+from kallglot_async._events import PlainCallback
 from kallglot_async._waiting.claims import Claims, WaitOptions
 from kallglot_async._waiting.endings import elapsed_of, polls_of, timed_out
 from kallglot_async._waiting.poller import Poller
@@ -35,8 +35,6 @@ from kallglot_async.models import Outcome, Progress, SettledEvent
 __all__ = ["OnProgress", "WaitCall"]
 
 OnProgress = Callable[[Progress], object]
-
-_log = logging.getLogger("kallglot_async.waiting")
 
 _AT_ONCE = 64  # a smaller collection is taken in without a task; no await of that can suspend (`Puller.next`)
 _WINDOW = 10_000  # ids pending or undelivered at once; the rest stay in the caller's iterable
@@ -55,7 +53,7 @@ class WaitCall:
         self._source = source
         self._puller = Puller(source)
         self._options = options
-        self._on_progress = options.on_progress  # until it raises
+        self._on_progress = PlainCallback("on_progress", options.on_progress, "kallglot_async.waiting")
         self._group = anyio.create_task_group()
         self._watch = Watch(self._on_time, self._on_broken)
         self._poller = Poller(
@@ -67,6 +65,7 @@ class WaitCall:
             on_over=self._abandon,
             on_answer=self._report_progress,
             on_time=self._watch.ring,
+            on_stalled=self._hand_over,
             count_ready=lambda: len(self._ready),
         )
         self._followed: dict[str, float] = {}  # ids that another call polls, and when we joined it
@@ -86,9 +85,9 @@ class WaitCall:
     async def __aenter__(self) -> Self:
         if self._is_entered:
             raise errors.ConfigurationError("this wait was entered before: call as_completed again for another one")
-        self.loop = _clock.running_loop()
-        self._hub.enter(self.loop)
+        self.loop: asyncio.AbstractEventLoop = _clock.running_loop()
         self._pipeline.lane("analysis").enter()
+        self._hub.enter(self.loop)
         self._is_entered = True
         if self._options.total_timeout is not None:
             self._poller.ends_at = _clock.now() + self._options.total_timeout
@@ -130,9 +129,11 @@ class WaitCall:
                     failure, self._puller.error = self._puller.error, None
                     raise errors.IdSourceError(f"the iterable of ids raised {shown(failure)}") from failure
                 raise StopAsyncIteration
+            if _clock.running_loop() is not self.loop:
+                raise errors.ConfigurationError("outcomes are taken on the event loop that their block was entered on")
             await self._delivery.sleep_until()
         self._room.ring()
-        self._poller.on_delivered()
+        self._poller.wake_stalled()
         return self._ready.popleft()
 
     def progress(self) -> Progress:
@@ -182,14 +183,30 @@ class WaitCall:
             else:
                 self._follow(id)
 
-    def _follow(self, id: str) -> None:
+    def _follow(self, id: str, ends_at: float | None = None) -> None:
         now = self._followed[id] = _clock.now()
         if self._options.timeout is not None:
-            at = self._follow_ends[id] = now + self._options.timeout
-            self._follow_deadlines.append((at, id))
+            at = self._follow_ends[id] = now + self._options.timeout if ends_at is None else ends_at
+            insort(self._follow_deadlines, (at, id))
             self._watch.ring()
 
+    def _hand_over(self) -> None:
+        """The caller is behind: what others wait for too, they poll from now on, and are followed."""
+        for id in self._hub.followed_of(self):
+            if not self._poller.entries[id].in_flight and (known := self._poller.discard(id)) is not None:
+                self._follow(id, known.deadline)
+                self._hub.swap(id, self, known)
+
     # -- as other calls of the client see it
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether polling pauses here, as the caller does not take the outcomes that there are."""
+        return self._poller.is_ahead_of_caller
+
+    def on_followed(self) -> None:
+        """Another call waits for an id that this one polls."""
+        self._poller.wake_stalled()
 
     def own(self, id: str, known: Entry | None) -> None:
         """The call that polled the id has left: poll it from now on, as it was left."""
@@ -211,7 +228,7 @@ class WaitCall:
 
     def on_silence(self) -> None:
         """Something has settled without its event, so that events are not to be trusted."""
-        self._poller.on_silence()
+        self._poller.wake()
 
     def entry_of(self, id: str) -> Entry | None:
         """Return what is known of an id that this call polls."""
@@ -313,11 +330,4 @@ class WaitCall:
             self._delivery.ring()
 
     def _report_progress(self) -> None:
-        if self._on_progress is None:
-            return
-        try:
-            self._on_progress(self.progress())
-        except (Exception, asyncio.CancelledError):
-            # The caller's own code must not cost the batch.
-            self._on_progress = None
-            _log.exception("on_progress raised and is not called again")
+        self._on_progress.tell(self.progress)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import anyio
+from collections.abc import Coroutine
+from typing import Any
 
 from kallglot_async import _clock, errors
 from kallglot_async._core.api.analyses import retrieve_analysis
 from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async._waiting.batch import Batch, OnOutcome
 from kallglot_async._waiting.source import IdSource
+from kallglot_async._waiting.turn import Turn
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Analysis, Outcome, Outcomes
 
@@ -26,7 +28,7 @@ class RetrieveCall:
         self._pipeline = pipeline
         self._batch = Batch(pipeline, source, on_outcome)
         self._timeout = timeout
-        self._turn = anyio.Lock(fast_acquire=True)
+        self._turn = Turn()
 
     async def run(self, workers: int) -> Outcomes:
         await self._batch.run(workers, self._work)
@@ -35,18 +37,22 @@ class RetrieveCall:
     async def _work(self) -> None:
         while True:
             # One worker at a time, so that a batch stands in line once, as a wait does, however many workers it has.
-            async with self._turn:
+            await self._turn.take()
+            try:
                 id = await self._batch.next_id()
                 if id is None:
                     return
-                ticket = await self._batch.lane.acquire(Urgency.AHEAD)
+                lane = self._batch.lane
+                ticket = lane.try_acquire(Urgency.AHEAD) or await lane.acquire(Urgency.AHEAD)
+            finally:
+                self._turn.give()
             await self._batch.keep(await self._fetch(id, ticket))
 
     async def _fetch(self, id: str, ticket: Ticket) -> Outcome:
         operation, started = retrieve_analysis(id), _clock.now()
 
-        async def send(ticket: Ticket) -> Analysis:
-            return await self._pipeline.run(operation, timeout=self._timeout, ticket=ticket)
+        def send(ticket: Ticket) -> Coroutine[Any, Any, Analysis]:
+            return self._pipeline.run(operation, timeout=self._timeout, ticket=ticket)
 
         try:
             analysis = await self._batch.send(id, Urgency.AHEAD, send, ticket)

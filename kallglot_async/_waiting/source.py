@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import anyio
@@ -42,7 +42,7 @@ class IdSource:
         ConfigurationError: It is one text, or nothing that can be iterated.
     """
 
-    __slots__ = ("_check", "_ids", "_order", "total")
+    __slots__ = ("_check", "_ids", "_order", "is_async", "total")
 
     def __init__(self, ids: Ids, *, remember: bool, check: Callable[[object], object] = check_analysis_id) -> None:
         self._check = check
@@ -51,17 +51,13 @@ class IdSource:
         if not isinstance(ids, Iterable | AsyncIterable):
             raise ConfigurationError(f"ids is not iterable but {type(ids).__name__}: pass a list of ids")
         self._ids: Iterable[Any] | AsyncIterable[str] = ids
+        self.is_async = isinstance(ids, AsyncIterable)  # whether the next id may be long in coming
         self._order: dict[str, str | InvalidIdError] | None = {} if remember else None
         self.total: int | None = None
         if isinstance(ids, Collection):
             named = {item if isinstance(item, str) else item.id: item for item in map(self._checked, ids)}
-            self._ids, self._order = named.values(), named
+            self._ids, self._order, self.is_async = named.values(), named, False
             self.total = len(named)
-
-    @property
-    def is_async(self) -> bool:
-        """Whether the next id may be long in coming."""
-        return isinstance(self._ids, AsyncIterable)
 
     @property
     def ids(self) -> list[str]:
@@ -76,25 +72,22 @@ class IdSource:
     async def __aiter__(self) -> AsyncGenerator[str | InvalidIdError, None]:
         if isinstance(self._ids, AsyncIterable):
             async for id in self._ids:
-                for item in self._new(id):
+                if (item := self._new(id)) is not None:
                     yield item
             return
         for id in self._ids:
-            for item in self._new(id):
+            if (item := id if self.total is not None else self._new(id)) is not None:
                 yield item
 
-    def _new(self, id: str) -> Iterator[str | InvalidIdError]:
-        """Give the id, its error, or nothing where it was given before."""
-        if self.total is not None:
-            yield id
-            return
+    def _new(self, id: str) -> str | InvalidIdError | None:
+        """Return the id, its error, or None where it was given before."""
         item = self._checked(id)
         if self._order is not None:
             name = item if isinstance(item, str) else item.id
             if name in self._order:
-                return
+                return None
             self._order[name] = item
-        yield item
+        return item
 
     def _checked(self, id: str) -> str | InvalidIdError:
         try:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 
 import anyio
+from msgspec import structs
 
 from kallglot_async import _clock, errors
 from kallglot_async._config import ClientConfig
@@ -25,6 +26,8 @@ from kallglot_async._core.api.recordings import retrieve_recording
 from kallglot_async._core.api.resuming import DOWNLOAD, Transfer, size_of
 from kallglot_async._core.api.storage import is_expired_link, storage_refusal
 from kallglot_async._core.limit.ticket import Ticket
+from kallglot_async._events import check_told
+from kallglot_async._wire.keys import load, renew
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async._wire.record import RequestRecord
 from kallglot_async._wire.sink import Sink
@@ -74,7 +77,7 @@ class DownloadCall:
         self._lane = pipeline.lane(_OPERATION.group)
         self._transfer = Transfer(max_bytes)
         self._patience = Patience(config.max_attempts, pipeline.luck)
-        self._is_link_fresh = False
+        self._is_link_fresh = self._is_key_fresh = False
         self._deadline = math.inf
 
     async def run(self, timeout: float | None) -> Download:
@@ -83,7 +86,7 @@ class DownloadCall:
         Raises:
             KallglotError: How the last attempt ended, with the history of all.
         """
-        loop = asyncio.get_running_loop()
+        loop = _clock.running_loop()
         if timeout is not None:
             self._deadline = loop.time() + timeout
         try:
@@ -116,6 +119,7 @@ class DownloadCall:
         while True:
             location = location or await self._locate()
             ticket = await self._acquire() if location.is_api else None
+            used = await load(self._config.api_key) if location.is_api else None
             try:
                 await self._attempt(location, ticket)
             except _ThrottledError as throttled:
@@ -126,6 +130,10 @@ class DownloadCall:
                 if self._is_expired(location, error):
                     location = None
                     continue
+                if isinstance(error, errors.AuthenticationError) and not self._is_key_fresh:
+                    self._is_key_fresh = await renew(self._config.api_key, used)
+                    if self._is_key_fresh:
+                        continue
                 await self._pause(error)
             else:
                 self._pipeline.policy.on_success()
@@ -163,9 +171,8 @@ class DownloadCall:
         recording, self._recording = self._recording, None
         if recording is None or recording.download_url is None:
             left = self._left()
-            recording = await self._pipeline.run(
-                retrieve_recording(self._id), timeout=None if math.isinf(left) else max(left, 0.001)
-            )
+            operation = structs.replace(retrieve_recording(self._id), headers=self._config.headers)
+            recording = await self._pipeline.run(operation, timeout=None if math.isinf(left) else max(left, 0.001))
             self._is_link_fresh = True
         self._transfer.expected = size_of(recording, self._format)
         return audio_location(recording, base_url=self._config.base_url, format=self._format)
@@ -210,7 +217,7 @@ class DownloadCall:
                 DOWNLOAD,
                 location.url,
                 key=config.api_key if location.is_api else None,
-                ranges=self._transfer.next_ranges(),
+                ranges={**(config.headers if location.is_api else {}), **self._transfer.next_ranges()},
                 idle=config.timeout or _SILENCE,
             ) as answer:
                 head = Response(answer.status, answer.headers, b"")
@@ -243,7 +250,7 @@ class DownloadCall:
             await self._sink.begin(None if part is None else encode_part(part))
         while await self._pass_on(answer):
             if self._on_bytes is not None:
-                self._on_bytes(transfer.received, transfer.total)
+                check_told("on_progress", self._on_bytes(transfer.received, transfer.total))
         transfer.on_end()
 
     async def _pass_on(self, answer: AnswerStream) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import warnings
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 import aiohttp
 import anyio
 from aiohttp.abc import ResolveResult
-from aiohttp.client_middlewares import ClientHandlerType
+from aiohttp.client_middlewares import ClientHandlerType, ClientMiddlewareType
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from yarl import URL
@@ -106,6 +106,7 @@ class SessionPool:
         connect_timeout: Seconds for name resolution, connecting and the TLS handshake.
         trust_env: Whether proxies are taken from the environment.
         session: A session of the caller's, used as it is and never closed here.
+        download_session: The same for the storage that pre-signed links lead to.
     """
 
     def __init__(
@@ -118,10 +119,11 @@ class SessionPool:
         connect_timeout: float,
         trust_env: bool,
         session: aiohttp.ClientSession | None = None,
+        download_session: aiohttp.ClientSession | None = None,
     ) -> None:
         self._base_url = base_url
-        base = URL(base_url, encoded=True)
-        self._scheme, self._authority, self._root = base.scheme, base.raw_authority, base.raw_path
+        self._base = URL(base_url, encoded=True)
+        self._root = self._base.raw_path
         self._max_connections = max_connections
         self._max_response_bytes = max_response_bytes
         self._trust_env = trust_env
@@ -131,12 +133,13 @@ class SessionPool:
             total=None, connect=None, sock_connect=connect_timeout, sock_read=read_timeout
         )
         self._borrowed = _Lease(session) if session is not None else None
+        self._for_storage = _Lease(download_session) if download_session is not None else None
         self._sessions: dict[asyncio.AbstractEventLoop, _Lease] = {}
 
     def __repr__(self) -> str:
         return f"<SessionPool {self._base_url} on {len(self._sessions)} event loops>"
 
-    async def send(self, operation: Operation[Any], key: Secret) -> Response:
+    async def send(self, operation: Operation[Any], key: Secret, headers: Mapping[str, str]) -> Response:
         """Send one request, exactly once, and return the complete answer of any status.
 
         The key goes into the headers of this request alone: a redirect or a proxy never sees it.
@@ -149,8 +152,8 @@ class SessionPool:
             ConfigurationError: The environment's proxy settings cannot be used.
         """
         # What is open already is found here, and not by `_lease`, which would be one coroutine more for each request.
-        lease = self._borrowed or self._sessions.get(asyncio.get_running_loop())
-        if lease is None or lease.session.closed:
+        lease = self._sessions.get(asyncio.get_running_loop()) if self._borrowed is None else None
+        if lease is None or lease.is_closed:
             lease = await self._lease(is_own=False)
         lease.in_flight += 1
         failure: errors.KallglotError
@@ -158,14 +161,15 @@ class SessionPool:
             async with lease.session.request(
                 operation.method,
                 self._url(operation.path),
-                headers=request_headers(operation, key),  # bound to no name: a traceback may show locals
+                # Bound to no name: a traceback may show locals. `headers` are the client's, and hold no key.
+                headers={**request_headers(operation, key), **headers, **operation.headers},
                 data=operation.body,
                 # The API redirects no such request: whoever does is not the one that the key is meant for.
                 allow_redirects=False,
                 # A session of the caller's may be set to raise; here every status is an answer.
                 raise_for_status=False,
                 timeout=self._timeout,
-                middlewares=_MIDDLEWARES,
+                middlewares=lease.middlewares,
             ) as response:
                 content = await _read(response, self._max_response_bytes)
                 if content is not None:
@@ -195,7 +199,7 @@ class SessionPool:
         """Send one GET, exactly once, and give the answer of any status as its body arrives.
 
         Without a key it is sent on connections of the pool's own, as a session of the caller's could add
-        cookies or headers to it. Leaving before the end closes the connection.
+        cookies or headers to it, unless one was given for the storage. Leaving before the end closes the connection.
 
         Args:
             name: The operation's name, for errors.
@@ -218,7 +222,7 @@ class SessionPool:
                 key=key,
                 ranges=ranges,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeout.sock_connect, sock_read=idle),
-                middlewares=_MIDDLEWARES,
+                middlewares=lease.middlewares,
             )
             try:
                 yield answer
@@ -230,8 +234,9 @@ class SessionPool:
                 await lease.aclose()
 
     async def _lease(self, *, is_own: bool) -> _Lease:
-        lease = (None if is_own else self._borrowed) or self._sessions.get(asyncio.get_running_loop())
-        if lease is None or (lease.session.closed and lease is not self._borrowed):
+        borrowed = self._for_storage if is_own else self._borrowed
+        lease = borrowed or self._sessions.get(asyncio.get_running_loop())
+        if lease is None or (lease.session.closed and lease is not borrowed):
             lease = await self._open()
         if lease.session.closed:
             raise errors.ConfigurationError("the session that was passed is closed: keep it open, or pass none")
@@ -239,10 +244,9 @@ class SessionPool:
 
     def _url(self, path: str) -> URL:
         """Return the address of a path below the base URL; half the cost of parsing both as one text."""
-        path, _, query = path.partition("?")
-        return URL.build(
-            scheme=self._scheme, authority=self._authority, path=self._root + path, query_string=query, encoded=True
-        )
+        if "?" not in path:
+            return self._base.with_path(self._root + path, encoded=True)
+        return URL(self._base_url + path, encoded=True)
 
     async def retire(self) -> None:
         """Send what comes next on fresh connections; the old ones close once their requests have ended.
@@ -298,9 +302,6 @@ class SessionPool:
         )
 
 
-_MIDDLEWARES = (_send_once,)
-
-
 class _Resolver(aiohttp.ThreadedResolver):
     """The system's resolver with a time limit: aiohttp's `sock_connect` begins only after the look-up.
 
@@ -329,15 +330,19 @@ class _Lease:
     client that nobody closed can still close its connections.
     """
 
-    __slots__ = ("_guard", "in_flight", "is_retired", "session")
+    __slots__ = ("_guard", "in_flight", "is_closed", "is_retired", "middlewares", "session")
 
     # Loops know their generators only weakly, so what is open is held here until it is closed.
     _open: ClassVar[set[_Lease]] = set()
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self.session = session
+        # A session's own, which those of a request take the place of, stay around ours. aiohttp has no public name for
+        # them; a session that was made otherwise has none.
+        own: Sequence[ClientMiddlewareType] = getattr(session, "_middlewares", ())
+        self.middlewares = (*own, _send_once)
         self.in_flight = 0
-        self.is_retired = False
+        self.is_retired = self.is_closed = False
         self._guard = self._close_with_loop()
 
     async def guard(self) -> None:
@@ -356,6 +361,7 @@ class _Lease:
         try:
             yield
         finally:
+            self.is_closed = True
             self._open.discard(self)
             await self.session.close()
 
@@ -389,10 +395,13 @@ async def _read_chunks(response: aiohttp.ClientResponse, limit: int) -> bytes | 
     return b"".join(chunks)
 
 
-def pool_of(config: ClientConfig, session: aiohttp.ClientSession | None) -> SessionPool:
-    """Return the pool of a client, or raise `ConfigurationError` where the session is none."""
-    if session is not None and not isinstance(session, aiohttp.ClientSession):
-        raise errors.ConfigurationError(f"session is an aiohttp.ClientSession, not {type(session).__name__}")
+def pool_of(
+    config: ClientConfig, session: aiohttp.ClientSession | None, download_session: aiohttp.ClientSession | None
+) -> SessionPool:
+    """Return the pool of a client, or raise `ConfigurationError` where a session is none."""
+    for name, given in (("session", session), ("download_session", download_session)):
+        if given is not None and not isinstance(given, aiohttp.ClientSession):
+            raise errors.ConfigurationError(f"{name} is an aiohttp.ClientSession, not {type(given).__name__}")
     return SessionPool(
         config.base_url,
         max_connections=config.max_connections,
@@ -401,4 +410,5 @@ def pool_of(config: ClientConfig, session: aiohttp.ClientSession | None) -> Sess
         connect_timeout=config.connect_timeout,
         trust_env=config.trust_env,
         session=session,
+        download_session=download_session,
     )

@@ -10,17 +10,18 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from kallglot_async import __version__
-from kallglot_async.cli.options import Connection
+from kallglot_async.cli.options import Connection, Limits
 from kallglot_async.cli.streams import has_output
 from kallglot_async.cli.webhook import webhook
 from kallglot_async.errors import ConfigurationError
 
 __all__ = ["app"]
 
-# The emulator's own types, restated: importing them would load the transport for `--help`. A test compares them.
-Plan = Literal["free", "starter", "pro", "unlimited"]
+# Types of the emulator and of the tables, restated: `--help` need not load those. A test compares them.
 Revision = Literal["a", "b"]
-Window = Literal["fixed", "sliding", "token_bucket"]
+Shell = Literal["bash", "zsh", "fish"]
+Table = Literal["analyses", "action_items", "topics", "segments", "key_moments", "all"]
+TableFormat = Literal["parquet", "csv", "arrow"]
 
 _EPILOGUE = """Exit codes: 0 all fine, 1 some ids gave nothing, 2 usage or configuration, 130 Ctrl-C, 143 SIGTERM,
 129 SIGHUP.
@@ -40,6 +41,7 @@ app = App(
 app.command(webhook)
 
 _FROM_ENVIRONMENT = Connection()
+_DOCUMENTED = Limits()
 _SOURCES = "[OPTIONS] IDS... | --file FILE | -"
 _SESSIONS = "[OPTIONS] SESSIONS... | --file FILE | -"
 
@@ -49,6 +51,7 @@ Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 Quiet = Annotated[bool, Parameter(name=["--quiet", "-q"], negative=(), show_default=False)]
 Faults = Annotated[list[str] | None, Parameter(metavar="KIND[:KEY=VALUE,...]", negative=(), show_default=False)]
 Seconds = Annotated[float | None, Parameter(metavar="SECONDS")]
+Stored = Annotated[Path, Parameter(name=["--file", "-f"], show_default=False)]
 Names = Annotated[str | None, Parameter(metavar="NAME,...")]
 Name = Annotated[str | None, Parameter(metavar="NAME")]
 
@@ -254,8 +257,6 @@ def emulator(
     *,
     port: Annotated[int, Parameter(metavar="N", validator=Number(gte=0, lte=65535))] = 0,
     seed: Annotated[int, Parameter(metavar="N")] = 0,
-    plan: Plan = "pro",
-    window: Window = "fixed",
     latency_median: Annotated[float, Parameter(metavar="SECONDS", validator=Number(gte=0))] = 25.0,
     latency_sigma: Annotated[float, Parameter(metavar="SIGMA", validator=Number(gte=0, lte=10))] = 0.6,
     failure_rate: Annotated[float, Parameter(metavar="SHARE")] = 0.0,
@@ -267,6 +268,7 @@ def emulator(
     fault: Faults = None,
     json: Flag = False,
     quiet: Quiet = False,
+    limits: Limits = _DOCUMENTED,
 ) -> int:
     """Run an emulator of the API on this machine until Ctrl-C.
 
@@ -275,8 +277,6 @@ def emulator(
     Args:
         port: Port on 127.0.0.1; 0 takes a free one.
         seed: Decides ids, durations, failures and contents.
-        plan: Whose rate limits apply.
-        window: How requests are counted.
         latency_median: Seconds in which half of the analyses are ready; 0: at once.
         latency_sigma: Spread of the durations: standard deviation of their logarithm.
         failure_rate: Share of analyses that end as failed, 0 to 1.
@@ -290,6 +290,7 @@ def emulator(
             answered with the list of kinds.
         json: Say where it is as one JSON line.
         quiet: Say nothing when it ends.
+        limits: How requests are limited.
     """
     from kallglot_async.cli.serve import choices_of_fault, serve
     from kallglot_async.emulator import Emulator, Latency
@@ -300,8 +301,6 @@ def emulator(
         server = Emulator(
             port=port,
             seed=seed,
-            plan=plan,
-            window=window,
             latency=law,
             failure_rate=failure_rate,
             speed=speed,
@@ -309,6 +308,7 @@ def emulator(
             credits=credits,
             adopt_unknown=adopt_unknown,
             faults=[parse_fault(text) for text in fault or ()],
+            **limits.options(),
         )
     except ValueError as error:
         raise ConfigurationError(f"{error}{choices_of_fault(str(error))}") from None
@@ -327,27 +327,88 @@ def demo(
     *,
     analyses: Annotated[int, Parameter(metavar="N", validator=Number(gte=1))] = 300,
     seed: Annotated[int, Parameter(metavar="N")] = 0,
+    report: Annotated[Path | None, Parameter(metavar="FILE", show_default=False)] = None,
     json: Flag = False,
     quiet: Quiet = False,
 ) -> int:
     """Create some hundred analyses on an emulator and wait for all, with time running 20 times faster.
 
-    Prints what was delivered, how many requests that took, how many were refused, and one of the analyses. Needs
-    no account and no network. Exit code 1 if anything was not delivered.
+    Prints what was delivered, how many requests that took, how many were refused, and one of the analyses, and writes
+    a report of all that a browser shows. Needs no account and no network. Exit code 1 if anything was not delivered.
 
     Args:
         analyses: How many.
         seed: Decides ids, durations and contents.
+        report: The file of the report. Default: kallglot-demo.html in this directory; none with --json.
         json: Print one JSON object instead.
         quiet: Show no progress.
     """
     from kallglot_async.cli.demo import SPEED, demo_emulator, run_demo
 
-    return _run(run_demo(demo_emulator(seed=seed), analyses=analyses, speed=SPEED, as_json=json, quiet=quiet))
+    if report is None and not json:
+        report = Path("kallglot-demo.html")
+    emulator = demo_emulator(seed=seed)
+    return _run(run_demo(emulator, analyses=analyses, speed=SPEED, report=report, as_json=json, quiet=quiet))
+
+
+@app.command(usage="Usage: kallglot report [OPTIONS] FILE | -")
+def report(
+    file: Stored,
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"], metavar="FILE")] = Path("report.html"),
+    title: Annotated[str, Parameter(metavar="TEXT")] = "Call analyses",
+    open: Flag = False,
+    quiet: Quiet = False,
+) -> int:
+    """Make a page for people of outcomes that get, wait or analyze have printed.
+
+    One self-contained HTML file: counts, sentiment, quality, topics, what is to be done, failures, worst and best
+    calls. Needs no network and no key.
+
+    Args:
+        file: The file of JSON lines; - reads them from standard input.
+        output: The page. A file of that name is replaced, once the new one is whole.
+        title: The page's heading.
+        open: Show it in the browser.
+        quiet: Do not say where it is.
+    """
+    from kallglot_async.cli.report import report as make
+
+    return make(file, output, title=title, show=open, quiet=quiet)
+
+
+@app.command(usage="Usage: kallglot export [OPTIONS] FILE | - --to OUT")
+def export(
+    file: Stored,
+    *,
+    to: Annotated[Path, Parameter(name=["--to"], metavar="OUT")],
+    table: Annotated[list[Table] | None, Parameter(negative=(), show_default=False)] = None,
+    format: TableFormat | None = None,
+    exact: Flag = False,
+    quiet: Quiet = False,
+) -> int:
+    """Make tables of outcomes that get, wait or analyze have printed: Parquet, Arrow or CSV.
+
+    Reads them once, as a stream, in bounded memory; each table is there whole or not at all. Parquet and Arrow need the
+    extra arrow. Needs no network and no key.
+
+    Args:
+        file: The file of JSON lines; - reads them from standard input.
+        to: The table, for example out.parquet. A file of that name is replaced, once the new one is whole. Of several
+            tables, the first is in it, and the others are beside it: out.topics.parquet.
+        table: Which one; may be given several times. Default: analyses, of which each outcome is a row, failures too.
+        format: Default: what the name of OUT ends with.
+        exact: In CSV, leave texts as they are that a spreadsheet would take for formulas; they get an apostrophe in
+            front otherwise.
+        quiet: Do not say where they are.
+    """
+    from kallglot_async.cli.export import export as make
+
+    return make(file, to, tables=table or ["analyses"], format=format, exact=exact, quiet=quiet)
 
 
 @app.command
-def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
+def completion(shell: Shell, /) -> int:
     """Print a script that makes a shell complete the commands and options of kallglot.
 
     For bash: kallglot completion bash > ~/.local/share/bash-completion/completions/kallglot
@@ -355,7 +416,9 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
     Args:
         shell: Whose script.
     """
-    print(app.generate_completion(shell=shell))
+    from kallglot_async.cli.completion import script_for
+
+    print(script_for(app, shell))
     return 0
 
 

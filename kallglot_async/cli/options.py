@@ -1,11 +1,11 @@
-"""The options that the commands which talk to the API share."""
+"""Options that belong together: how to reach the API, and how the emulator limits requests."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
@@ -15,9 +15,30 @@ if TYPE_CHECKING:
     from kallglot_async import KallglotClient
     from kallglot_async.models import ClientEvent
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "Limits", "Plan", "Window"]
+
+# The emulator's own types, restated: importing them would load the transport for `--help`. A test compares them.
+Plan = Literal["free", "starter", "pro", "unlimited"]
+Window = Literal["fixed", "fixed_from_first", "sliding", "sliding_counter", "token_bucket"]
+BucketReset = Literal["full", "next"]
+Balancing = Literal["round_robin", "random"]
+StrangerPace = Literal["steady", "random", "bursts"]
+HeaderForm = Literal[
+    "whole",
+    "floor",
+    "fractional",
+    "milliseconds",
+    "delta",
+    "delta_fractional",
+    "no_remaining",
+    "repeated",
+    "joined",
+    "none",
+]
 
 _CONNECTION = Group("API", sort_key=1)
+_LIMITS = Group("Limits", sort_key=1)
+Limit = Annotated[tuple[int, float] | None, Parameter(metavar="REQUESTS SECONDS", negative=())]
 
 
 @Parameter(name="*", group=_CONNECTION)
@@ -56,3 +77,61 @@ class Connection:
             max_connections=max(100, self.max_in_flight),
             on_event=on_event,
         )
+
+
+@Parameter(name="*", group=_LIMITS)
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How the emulator limits requests, and what its answers tell of it."""
+
+    plan: Plan = "pro"
+    """Whose rate limits apply."""
+
+    rate_limit: Limit = None
+    """A limit for analyses instead of the plan's, for example 150 60."""
+
+    window: Window = "fixed"
+    """How requests are counted: in fixed windows (by the clock, or from their first request), in a sliding log, in two
+    fixed buckets that are interpolated, or with a token bucket."""
+
+    burst: Annotated[int | None, Parameter(metavar="N")] = None
+    """Tokens that a bucket holds. Default: as many as the limit."""
+
+    bucket_reset: BucketReset = "full"
+    """What a bucket announces: when it is full again, or its next token."""
+
+    second_limit: Limit = None
+    """A limit over all requests that is enforced beside the others and that no header announces, for example 5 1."""
+
+    nodes: Annotated[int, Parameter(metavar="N")] = 1
+    """How many servers answer, each with counters of its own."""
+
+    balancing: Balancing = "round_robin"
+    """Which of them a request comes to."""
+
+    stranger: Annotated[float, Parameter(metavar="SHARE")] = 0.0
+    """Share of the limit for analyses that somebody else asks for."""
+
+    stranger_pace: StrangerPace = "steady"
+    """How those requests come."""
+
+    rate_headers: HeaderForm = "whole"
+    """X-RateLimit-* of answers: the reset in whole Unix seconds (rounded up, or down: floor), with a fraction, in
+    milliseconds or in seconds from now; without Remaining; of every limit, in repeated lines or joined in one; none."""
+
+    retry_after: Annotated[str, Parameter(metavar="TEXT")] = "auto"
+    """Retry-After of a refusal: auto for whole seconds, fractional, date, none; anything else is sent as it is."""
+
+    body_retry_after: Annotated[float | Literal["auto"] | None, Parameter(metavar="SECONDS")] = None
+    """Field retry_after of a refusal's body, or auto. Default: no such field."""
+
+    date_header: bool = True
+    """Whether answers carry a Date."""
+
+    clock_skew: Annotated[float, Parameter(metavar="SECONDS")] = 0.0
+    """How far the server's clock is ahead."""
+
+    def options(self) -> dict[str, Any]:
+        """Return them as arguments of `Emulator`."""
+        told = None if self.retry_after == "none" else self.retry_after
+        return {**vars(self), "retry_after": told}

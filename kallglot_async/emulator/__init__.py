@@ -12,9 +12,10 @@ package, so that it cannot share the client's mistakes. What the documentation l
 said, at the place where it matters.
 
 Rooms, from the bottom: `clock`, `seeding`; `analyses` (how long they take, what they find, how they are asked for
-and shown), `calls` (stories, sessions, transcripts, recordings), `faults` (what goes wrong on purpose); `routes`,
-`limits`, `ledger` (what must not happen twice), `journal`, `webhooks`, `envelopes` (answers and errors), `request`
-(one request on its way); `settings`; `api` (key, limits and faults around the operations); `server` (the lifetime).
+and shown), `calls` (stories, sessions, transcripts, recordings), `faults` (what goes wrong on purpose), `limits` (how
+requests are counted and what answers tell of it); `routes`, `ledger` (what must not happen twice), `journal`,
+`webhooks`, `envelopes` (answers and errors), `request` (one request on its way); `settings`; `api` (key, limits and
+faults around the operations); `server` (the lifetime).
 """
 
 from kallglot_async.emulator.analyses.latency import Latency
@@ -23,13 +24,15 @@ from kallglot_async.emulator.api import EmulatorState
 from kallglot_async.emulator.calls.sessions import SessionRecord
 from kallglot_async.emulator.faults.plan import Fault, FaultKind
 from kallglot_async.emulator.journal import Journal, JournalEntry
-from kallglot_async.emulator.limits import PlanName, WindowKind
+from kallglot_async.emulator.limits import Balancing, BucketReset, HeaderForm, PlanName, StrangerPace, WindowKind
 from kallglot_async.emulator.routes import Revision
 from kallglot_async.emulator.server import Emulator
 from kallglot_async.emulator.webhooks import Delivery, DeliveryLog, DeliveryState
 
 __all__ = [
     "AnalysisRecord",
+    "Balancing",
+    "BucketReset",
     "Delivery",
     "DeliveryLog",
     "DeliveryState",
@@ -37,11 +40,13 @@ __all__ = [
     "EmulatorState",
     "Fault",
     "FaultKind",
+    "HeaderForm",
     "Journal",
     "JournalEntry",
     "Latency",
     "PlanName",
     "Revision",
     "SessionRecord",
+    "StrangerPace",
     "WindowKind",
 ]

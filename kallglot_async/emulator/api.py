@@ -9,11 +9,12 @@ import asyncio
 import hmac
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from aiohttp import web
+from multidict import CIMultiDict
 
 from kallglot_async.emulator import envelopes
 from kallglot_async.emulator.analyses.create_request import revision_of
@@ -27,7 +28,7 @@ from kallglot_async.emulator.faults.plan import Fault, FaultBook
 from kallglot_async.emulator.faults.wire import faulty_response, plain_response
 from kallglot_async.emulator.journal import Journal
 from kallglot_async.emulator.ledger import KEY_LIFE, Credits, IdempotencyStore, fingerprint
-from kallglot_async.emulator.limits import PlanName, Verdict, WindowKind, make_budget
+from kallglot_async.emulator.limits import Announcing, Figures, Limits, PlanName, Verdict, WindowKind
 from kallglot_async.emulator.request import Exchange, read_body
 from kallglot_async.emulator.seeding import is_well_formed
 from kallglot_async.emulator.settings import Settings
@@ -77,6 +78,7 @@ class Api:
         self.journal = Journal(settings.journal_bound)
         self.faults = FaultBook(settings.seed, settings.faults)
         self.webhooks = WebhookSender(settings, clock, deliveries)
+        self._announcing = Announcing(settings)
         self._sessions = sessions
         self._stop = asyncio.Event()
         self.reset()
@@ -97,12 +99,7 @@ class Api:
             settings, self.clock, sessions=self._sessions, credits=self.credits, webhooks=self.webhooks
         )
         self._keys = IdempotencyStore(KEY_LIFE / settings.speed)
-        self._budget = make_budget(
-            plan=settings.plan,
-            rate_limit=settings.rate_limit,
-            window=settings.window,
-            speed=settings.speed,
-        )
+        self._limits = Limits(settings)
 
     def stop(self) -> None:
         """Let go of every exchange that a fault holds back, because the emulator closes."""
@@ -226,14 +223,13 @@ class Api:
         exchange.fault = fault = self.faults.draw(exchange.id, exchange.operation, throttle=True)
         if fault is not None:
             return self._throttled(exchange, fault)
-        exchange.verdict = verdict = self._budget.admit(exchange.group, exchange.wall)
+        exchange.verdict = verdict = self._limits.admit(exchange.group, exchange.wall)
         exchange.is_accepted = verdict is None or verdict.accepted
         if verdict is None or verdict.accepted:
             return None
-        # Whole seconds as in the samples, and never 0: "at once" would be refused again.
-        seconds = max(1, math.ceil(verdict.retry_in))
-        told = self.settings.retry_after
-        return envelopes.rate_limited(None if told is None else str(seconds if told == "auto" else told), seconds)
+        told = self._announcing.retry_after(verdict, exchange.wall)
+        seconds = math.ceil(max(1.0, verdict.retry_in))
+        return envelopes.rate_limited(told, seconds, told_in_body=self._announcing.body_retry_after(verdict))
 
     def _throttled(self, exchange: Exchange, fault: Fault) -> Answer:
         told = fault.retry_after
@@ -241,37 +237,35 @@ class Api:
         if isinstance(told, int | float) and 0 < told < math.inf:
             seconds = math.ceil(told)
         # The figures of a used-up window, so that a client which believes headers more than the status waits too.
-        if (limit := self._budget.limit(exchange.group)) is not None:
-            reset = math.ceil(exchange.wall + seconds)
-            exchange.verdict = Verdict(
-                accepted=False, limit=limit, remaining=0, reset=reset, retry_in=seconds, window=None
-            )
+        if (limit := self._limits.limit(exchange.group)) is not None:
+            figures = Figures(limit, 0, math.ceil(exchange.wall + seconds))
+            exchange.verdict = Verdict(accepted=False, figures=(figures,), retry_in=seconds)
         return envelopes.rate_limited(None if told is None else str(told), seconds)
 
-    def _headers(self, exchange: Exchange, answer: Answer) -> dict[str, str]:
-        headers = {
-            "Content-Type": answer.content_type,
-            "Date": self.clock.http_date(),
-            "Server": "kallglot-emulator",
-            "X-Request-ID": exchange.request_id,
-        }
-        if exchange.verdict is not None and self.settings.rate_headers:
-            headers["X-RateLimit-Limit"] = str(exchange.verdict.limit)
-            headers["X-RateLimit-Remaining"] = str(exchange.verdict.remaining)
-            headers["X-RateLimit-Reset"] = str(exchange.verdict.reset)
+    def _headers(self, exchange: Exchange, answer: Answer) -> CIMultiDict[str]:
+        headers = CIMultiDict(
+            {
+                "Content-Type": answer.content_type,
+                "Date": self.clock.http_date(),
+                "Server": "kallglot-emulator",
+                "X-Request-ID": exchange.request_id,
+            }
+        )
+        if not self.settings.date_header:
+            del headers["Date"]
+        if exchange.verdict is not None:
+            headers.extend(self._announcing.rate_headers(exchange.verdict, exchange.wall))
         # Credit headers are documented for authenticated answers of revision B.
         if exchange.is_known and exchange.revision == "b":
-            headers |= self.credits.headers()
-        headers |= answer.headers  # what an operation says of its own answer wins
-        return headers if exchange.fault is None else _patched(headers, exchange.fault.headers)
+            headers.update(self.credits.headers())
+        headers.update(answer.headers)  # what an operation says of its own answer wins
+        if exchange.fault is not None:
+            for name, value in exchange.fault.headers.items():  # as the fault wants them
+                headers.popall(name, None)
+                if value is not None:
+                    headers[name] = value
+        return headers
 
 
 def _bytes(key: str) -> bytes:
     return key.encode("utf-8", "surrogateescape")  # how aiohttp decodes a header that is no UTF-8
-
-
-def _patched(headers: dict[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
-    """The headers as a fault wants them; names are matched without regard to case."""
-    names = {name.lower() for name in changes}
-    kept = {name: value for name, value in headers.items() if name.lower() not in names}
-    return kept | {name: value for name, value in changes.items() if value is not None}

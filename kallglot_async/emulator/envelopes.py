@@ -6,6 +6,7 @@ those that it gives.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -23,14 +24,14 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     status: int
     body: bytes
-    headers: dict[str, str] = {}
+    headers: Mapping[str, str] = {}
     content_type: str = "application/json"
     analysis_id: str | None = None
     """The analysis that the answer is about."""
     is_replay: bool = False
     """Whether an idempotency key brought back an earlier answer."""
 
-    def with_headers(self, headers: dict[str, str]) -> Answer:
+    def with_headers(self, headers: Mapping[str, str]) -> Answer:
         """The same answer with these headers and no others."""
         return msgspec.structs.replace(self, headers=headers)
 
@@ -91,18 +92,21 @@ def json_answer(status: int, body: dict[str, Any], *, headers: dict[str, str] | 
     return Answer(status=status, body=_encode(body), headers=headers or {}, analysis_id=analysis_id)
 
 
-def rate_limited(retry_after: str | None, seconds: int) -> Answer:
+def rate_limited(retry_after: str | None, seconds: int, *, told_in_body: float | None = None) -> Answer:
     """The documented 429: both revisions show the same three fields.
 
     Args:
         retry_after: Value of the header; None: no such header.
         seconds: What the message tells people to wait.
+        told_in_body: Value of the error's field; None: no such field, as in the documentation's sample.
     """
-    error = {
+    error: dict[str, Any] = {
         "code": "rate_limit_exceeded",
         "message": f"You have exceeded the rate limit. Please retry after {seconds} seconds.",
         "type": "rate_limit_error",
     }
+    if told_in_body is not None:
+        error["retry_after"] = told_in_body
     headers = {} if retry_after is None else {"Retry-After": retry_after}
     return json_answer(429, {"error": error}, headers=headers)
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
-from typing import Self
+from typing import Literal, Self
 
 from aiohttp import web
 
@@ -17,7 +17,7 @@ from kallglot_async.emulator.calls.sessions import Sessions
 from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.faults.plan import Fault
 from kallglot_async.emulator.journal import Journal
-from kallglot_async.emulator.limits import PlanName, WindowKind
+from kallglot_async.emulator.limits import Balancing, BucketReset, HeaderForm, PlanName, StrangerPace, WindowKind
 from kallglot_async.emulator.routes import BASE_PATH, Revision
 from kallglot_async.emulator.settings import Settings
 from kallglot_async.emulator.webhooks import DeliveryLog
@@ -46,10 +46,31 @@ class Emulator:
         api_key: The key that is accepted; must begin with `sk_test_`.
         rate_limit: (requests, seconds) for the analysis group instead of the plan's limits, with no overall
             limit; None: the plan's.
-        window: "fixed" (aligned to the server's wall clock), "sliding" or "token_bucket".
+        window: How requests are counted: "fixed" (aligned to the server's wall clock), "fixed_from_first" (a
+            window begins with a request), "sliding" (a log of the last period), "sliding_counter" (two fixed
+            buckets, interpolated) or "token_bucket".
+        burst: Tokens that a bucket holds; None: as many as the limit.
+        bucket_reset: What a bucket announces as its reset: when it is "full" again, or its "next" token.
+        second_limit: (requests, seconds) of a limit over all requests, in fixed windows, that is enforced beside
+            the others and that no header announces: it refuses while `Remaining` is shown as it is, with a
+            `Retry-After` of its own. With `plan="unlimited"` it is a limit that nothing announces.
+        nodes: How many servers answer, each with counters of its own (the whole limit on each).
+        balancing: Which of them a request comes to: "round_robin", or "random" (by `seed`).
+        stranger: Share of the analysis group's limit that somebody else under the same key asks for; may be
+            above 1.
+        stranger_pace: How those requests come: "steady" (in equal steps), at "random", or in "bursts" of eight
+            or so (both by `seed`).
+        rate_headers: What answers carry of `X-RateLimit-*`. True or "whole": `Reset` in whole Unix seconds,
+            rounded up; "floor": rounded down; "fractional"; "milliseconds"; "delta": whole seconds from now,
+            rounded up; "delta_fractional"; "no_remaining": limit and reset only; "repeated": a line of each for
+            every limit that counts the request, the plan's overall one and the second too; "joined": the same
+            as `a, b` in one line; False or "none". A plan without limits has none to send.
         retry_after: `Retry-After` of a 429: "auto" for whole seconds until a request is accepted (at least
-            1), None for none, anything else is sent as it is.
-        rate_headers: Whether answers carry `X-RateLimit-*`; a plan without limits has none to send.
+            1), "fractional" for exactly those, "date" for that moment as an HTTP date, None for none; anything
+            else is sent as it is.
+        body_retry_after: Field `retry_after` of a 429's error: "auto" as for the header, seconds, or None for no
+            such field.
+        date_header: Whether answers carry `Date`.
         latency: How long analyses take; default `Latency.log_normal(median=25.0, sigma=0.6)`.
         failure_rate: Share of analyses that end as failed, 0 to 1.
         adopt_unknown: Whether a well-formed `ana_` or `anl_` id that was never created is taken for one that
@@ -84,8 +105,17 @@ class Emulator:
         api_key: str = "sk_test_emulator",
         rate_limit: tuple[int, float] | None = None,
         window: WindowKind = "fixed",
+        burst: int | None = None,
+        bucket_reset: BucketReset = "full",
+        second_limit: tuple[int, float] | None = None,
+        nodes: int = 1,
+        balancing: Balancing = "round_robin",
+        stranger: float = 0.0,
+        stranger_pace: StrangerPace = "steady",
+        rate_headers: HeaderForm | bool = True,
         retry_after: int | float | str | None = "auto",
-        rate_headers: bool = True,
+        body_retry_after: float | Literal["auto"] | None = None,
+        date_header: bool = True,
         latency: Latency | None = None,
         failure_rate: float = 0.0,
         adopt_unknown: bool = False,

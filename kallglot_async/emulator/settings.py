@@ -3,41 +3,32 @@
 from __future__ import annotations
 
 import ipaddress
-import math
 from collections.abc import Callable
 from typing import get_args
 from urllib.parse import urlsplit
 
-import msgspec
-
 from kallglot_async.emulator.analyses.latency import Latency
 from kallglot_async.emulator.faults.plan import Fault
-from kallglot_async.emulator.limits import PLANS, PlanName, WindowKind
+from kallglot_async.emulator.limits.plans import LimitSettings, one_of
 from kallglot_async.emulator.routes import Revision
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(LimitSettings, frozen=True, kw_only=True):
     """Everything an `Emulator` can be told; `Emulator` documents the fields.
 
     Raises:
         ValueError: A setting that makes no sense, a live key, or a host that is not this machine.
     """
 
-    plan: PlanName
-    seed: int
     host: str
     port: int
     api_key: str
-    rate_limit: tuple[int, float] | None
-    window: WindowKind
-    retry_after: int | float | str | None
-    rate_headers: bool
+    date_header: bool
     latency: Latency
     failure_rate: float
     adopt_unknown: bool
     revision: Revision
     credits: int | None
-    speed: float
     clock_skew: float
     faults: tuple[Fault, ...]
     journal_bound: int | None
@@ -53,15 +44,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         check_key(self.api_key)  # first of all: a live key must not get as far as into another message
         if not is_loopback(self.host):
             raise ValueError(f"the emulator listens on this machine only, not on {self.host!r}; use 127.0.0.1")
-        _one_of("plan", self.plan, tuple(PLANS))
-        _one_of("window", self.window, get_args(WindowKind))
-        _one_of("revision", self.revision, get_args(Revision))
-        if not (0 < self.speed < math.inf):
-            raise ValueError(f"speed must be a positive number, not {self.speed}")
+        super().__post_init__()
+        one_of("revision", self.revision, get_args(Revision))
         if self.credits is not None and self.credits < 0:
             raise ValueError(f"credits cannot be negative: {self.credits}")
-        if self.rate_limit is not None and not (self.rate_limit[0] >= 1 and 0 < self.rate_limit[1] < math.inf):
-            raise ValueError(f"rate_limit is (requests, seconds), both positive, not {self.rate_limit}")
         if self.webhook_url is not None:
             check_target(self.webhook_url)
         if not self.webhook_secret:
@@ -107,8 +93,3 @@ def check_target(url: str) -> None:
     if not is_fine:
         where = "http://127.0.0.1:PORT/PATH"
         raise ValueError(f"the emulator sends webhooks to this machine only, not to {url!r}; use {where}")
-
-
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")

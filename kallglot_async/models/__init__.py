@@ -37,6 +37,7 @@ from kallglot_async.models.results import (
 
 # Sessions and what belongs to them, and what reads files, are loaded when first used: most programs need neither.
 if TYPE_CHECKING:
+    from kallglot_async.models.raw_response import RawResponse
     from kallglot_async.models.recording import Channel, Download, Recording, RecordingPage, RecordingStatus
     from kallglot_async.models.records import read_jsonl
     from kallglot_async.models.session import (
@@ -89,6 +90,7 @@ __all__ = [
     "Quality",
     "RateLimit",
     "RateLimitState",
+    "RawResponse",
     "Recording",
     "RecordingPage",
     "RecordingStatus",
@@ -145,6 +147,7 @@ _LATER = {
     "TranscriptStatus": "transcript",
     "Translation": "transcript",
     "Turn": "transcript",
+    "RawResponse": "raw_response",
     "read_jsonl": "records",
 }
 

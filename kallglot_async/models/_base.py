@@ -18,6 +18,15 @@ JSONValue: TypeAlias = Any
 Timestamp: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
+def _fields(value: Model) -> dict[str, JSONValue]:
+    return value.to_dict()
+
+
+# What `vars` is given, and with it encoders that know nothing of structs, such as FastAPI's: a struct's fields are in
+# no dictionary of its own.
+shown_fields: Any = property(_fields)
+
+
 # `gc=False` stands at models of texts, numbers and the like, which can be in no cycle: an analysis of a long call has
 # hundreds of them, and the garbage collector need not visit one.
 # `omit_defaults`: encoded again, a value has the fields that the API sent, and not a null for every other.
@@ -49,6 +58,14 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         from kallglot_async.models.records import decode
 
         return decode(data, cls)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> object:
+        from kallglot_async.models._pydantic import model_schema
+
+        return model_schema(cls)
+
+    __dict__ = shown_fields
 
     # Struct's own refuses a value with a list or an object of undocumented shape in it; equal values stay equal here.
     def __hash__(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Self, overload
 
 from kallglot_async.errors import KallglotError
@@ -11,7 +12,13 @@ from kallglot_async.models.analysis import Analysis
 from kallglot_async.models.rate_limit import RateLimitState
 
 if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import IO
+
+    import pyarrow
+
     from kallglot_async.models.records import Lines
+    from kallglot_async.tables import TableName
 
 __all__ = ["Outcome", "Outcomes", "Progress"]
 
@@ -114,6 +121,12 @@ class Outcomes(Sequence[Outcome]):
 
         return outcomes_html(self)
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> object:
+        from kallglot_async.models._pydantic import outcomes_schema
+
+        return outcomes_schema()
+
     def _ids(self) -> dict[str, Outcome]:
         if self._by_id is None:
             self._by_id = {outcome.id: outcome for outcome in self._items}
@@ -168,6 +181,65 @@ class Outcomes(Sequence[Outcome]):
         from kallglot_async.models.records import write_jsonl
 
         write_jsonl(self._items, to)
+
+    def to_csv(
+        self, to: str | Path | IO[bytes] | IO[str], *, table: TableName = "analyses", exact: bool = False
+    ) -> None:
+        """Write a table of the outcomes as CSV: UTF-8, a line for each outcome, whatever became of it.
+
+            outcomes.to_csv("analyses.csv")
+            outcomes.to_csv("to-do.csv", table="action_items")
+
+        The columns are those of `kallglot_async.tables`, whatever the data is. What a spreadsheet would take for a
+        formula gets an apostrophe in front, see `kallglot_async.tables.text`.
+
+        Args:
+            to: A path, whose file is replaced once the new one is whole, or a file object of bytes or text, which is
+                not closed.
+            table: `analyses`, or `action_items`, `topics`, `segments`, `key_moments`, by `analysis_id` and `n`.
+            exact: Leave every text as it is, for programs alone.
+
+        Raises:
+            ConfigurationError: There is no such table, or nothing to write to.
+            OSError: The file cannot be written.
+        """
+        from kallglot_async.tables import write_csv
+
+        write_csv(self._items, to, table=table, exact=exact)
+
+    def to_arrow(self, table: TableName = "analyses") -> pyarrow.Table:
+        """Return a table of the outcomes, which polars, pandas and duckdb take as it is. Needs the extra `arrow`.
+
+            polars.DataFrame(outcomes.to_arrow())
+
+        The columns are those of `kallglot_async.tables`, whatever the data is; failures are rows of `analyses` too.
+
+        Args:
+            table: `analyses`, or `action_items`, `topics`, `segments`, `key_moments`, by `analysis_id` and `n`.
+
+        Raises:
+            ConfigurationError: There is no such table, or the extra is not installed.
+        """
+        from kallglot_async.tables import analyses_table
+
+        return analyses_table(self._items, table)
+
+    def to_html(self, *, title: str = "Call analyses", today: date | None = None) -> str:
+        """Return a self-contained page for people: nothing is loaded, no script is in it, a printer takes it too.
+
+        It shows what was analysed and what was not and why, sentiment, quality, talk share, topics, days, everything
+        that is to be done, and the worst and best calls. A page of a thousand analyses has some 150 kB; ten thousand
+        take about a second. Whatever the server sent is text in it, never markup.
+
+            Path("report.html").write_text(outcomes.to_html(title="Last week"), encoding="utf-8")
+
+        Args:
+            title: The page's heading.
+            today: An action item is overdue that was due before that day. Default: today, where this machine is.
+        """
+        from kallglot_async.report import report_html
+
+        return report_html(self._items, title=title, today=today)
 
 
 class Progress(Model, frozen=True, kw_only=True, gc=False):

@@ -23,8 +23,8 @@ from kallglot_async.models.analysis import Analysis
 from kallglot_async.models.outcome import Outcome
 
 __all__ = [
-    "Lines", "decode", "encode", "encode_line", "encode_outcome", "error_record", "outcome_of", "read_jsonl",
-    "write_jsonl",
+    "Lines", "decode", "decode_any", "encode", "encode_line", "encode_outcome", "error_record", "outcome_of",
+    "read_jsonl", "write_jsonl",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -35,7 +35,9 @@ Lines: TypeAlias = str | Path | IO[bytes] | IO[str]
 # JSON allows these as they are, but a terminal obeys the controls and some readers of lines split at the rest.
 _ESCAPED = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _HALF = re.compile(r"[\ud800-\udfff]")
-_OF_CLASSES = frozenset({"is_enveloped", "is_empty", "retry_after"})  # fields of errors whose default stands at a class
+_OF_CLASSES = frozenset(
+    {"is_enveloped", "is_empty", "path", "retry_after"}
+)  # fields of errors whose default stands at a class
 # The fields of errors that are None where they are not known, and a number where they are. All others hold texts.
 _NUMBERS = frozenset({"retry_after", "timeout", "limit", "line", "reset", "status"})
 
@@ -91,6 +93,12 @@ def decode(data: bytes | str, kind: type[T]) -> T:
         what = "it is nested too deeply"
     # Outside the handler: what was raised there may quote the text, and is no context of ours.
     raise RecordError(f"no stored {kind.__name__}: {what}")
+
+
+def decode_any(data: bytes) -> JSONValue:
+    """Return what JSON says, whatever it is; raises as `decode` does."""
+    value: JSONValue = decode(data, object)
+    return value
 
 
 # -- errors

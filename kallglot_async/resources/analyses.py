@@ -32,7 +32,9 @@ class Analyses:
         self._timeout = timeout
         self._max_in_flight = max_in_flight
 
-    async def retrieve(self, id: str, *, timeout: Timeout = AS_CLIENT) -> Analysis:
+    async def retrieve(
+        self, id: str, *, timeout: Timeout = AS_CLIENT, extra_headers: Mapping[str, str] | None = None
+    ) -> Analysis:
         """Return the analysis as it stands now, settled or not: one GET, retried where that is safe.
 
         It goes ahead of polls at the limiter. Cancelling it sends nothing more and loses nothing. It costs
@@ -42,6 +44,7 @@ class Analyses:
             id: The analysis id, `ana_...` or `anl_...`.
             timeout: Seconds for the whole call, the queue at the limiter included; None for ever. Default:
                 the client's.
+            extra_headers: Headers besides those of the client, which they win over; never the key's.
 
         Raises:
             InvalidIdError: Before any I/O.
@@ -49,7 +52,8 @@ class Analyses:
             RateLimitedError: The rate limit leaves no time before the deadline.
             KallglotError: Any other way it can fail; see `errors`.
         """
-        return await self._pipeline.run(retrieve_analysis(id), timeout=seconds_of(timeout, self._timeout))
+        operation = retrieve_analysis(id).with_headers(extra_headers)
+        return await self._pipeline.run(operation, timeout=seconds_of(timeout, self._timeout))
 
     async def retrieve_many(
         self,
@@ -95,6 +99,7 @@ class Analyses:
         *,
         idempotency_key: str | None = None,
         timeout: Timeout = AS_CLIENT,
+        extra_headers: Mapping[str, str] | None = None,
         **request: Unpack[AnalysisRequestA],
     ) -> Analysis: ...
     @overload
@@ -104,6 +109,7 @@ class Analyses:
         *,
         idempotency_key: str | None = None,
         timeout: Timeout = AS_CLIENT,
+        extra_headers: Mapping[str, str] | None = None,
         **request: Unpack[AnalysisRequestB],
     ) -> Analysis: ...
     async def create(
@@ -118,6 +124,7 @@ class Analyses:
         include: Sequence[str] | None = None,
         idempotency_key: str | None = None,
         timeout: Timeout = AS_CLIENT,
+        extra_headers: Mapping[str, str] | None = None,
     ) -> Analysis:
         """Request the analysis of a finished session and return it as it was accepted.
 
@@ -139,6 +146,7 @@ class Analyses:
             idempotency_key: Default: a new UUID.
             timeout: Seconds for the whole call, the queue at the limiter included; None for ever. Default:
                 the client's.
+            extra_headers: Headers besides those of the client, which they win over; never the key's.
 
         Raises:
             ConfigurationError: Fields of both revisions are mixed or impossible; nothing was sent.
@@ -155,4 +163,5 @@ class Analyses:
             profile=profile,
             include=include,
         )
-        return await self._waits.create(operation, timeout=seconds_of(timeout, self._timeout))
+        seconds = seconds_of(timeout, self._timeout)
+        return await self._waits.create(operation.with_headers(extra_headers), timeout=seconds)

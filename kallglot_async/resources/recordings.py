@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from functools import partial
+
+from msgspec import structs
 
 from kallglot_async import errors
 from kallglot_async._checks import check_count, check_plain_callback, check_timeout, shown
@@ -13,6 +15,7 @@ from kallglot_async._config import AS_CLIENT, ClientConfig, Timeout, seconds_of
 from kallglot_async._core.api.audio_link import FORMATS
 from kallglot_async._core.api.ids import check_recording_id
 from kallglot_async._core.api.recordings import list_recordings, retrieve_recording
+from kallglot_async._extra_headers import check_headers
 from kallglot_async._wire.download import DownloadCall, OnBytes
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async._wire.sink import BinaryWriter, sink_for
@@ -34,20 +37,24 @@ class Recordings:
         self._pipeline = pipeline
         self._config = config
 
-    async def retrieve(self, id: str, *, timeout: Timeout = AS_CLIENT) -> Recording:
+    async def retrieve(
+        self, id: str, *, timeout: Timeout = AS_CLIENT, extra_headers: Mapping[str, str] | None = None
+    ) -> Recording:
         """Return the recording as it stands now: one GET, retried where that is safe.
 
         Args:
             id: The recording id, `rec_...`.
             timeout: Seconds for the whole call, the queue at the limiter included; None for ever. Default:
                 the client's.
+            extra_headers: Headers besides those of the client, which they win over; never the key's.
 
         Raises:
             InvalidIdError: Before any I/O.
             NotFoundError: There is no such recording, or it has been deleted.
             KallglotError: Any other way it can fail; see `errors`.
         """
-        return await self._pipeline.run(retrieve_recording(id), timeout=seconds_of(timeout, self._config.timeout))
+        operation = retrieve_recording(id).with_headers(extra_headers)
+        return await self._pipeline.run(operation, timeout=seconds_of(timeout, self._config.timeout))
 
     async def download(
         self,
@@ -59,6 +66,7 @@ class Recordings:
         overwrite: bool = False,
         max_bytes: int | None = None,
         timeout: float | None = None,
+        extra_headers: Mapping[str, str] | None = None,
     ) -> Download:
         """Fetch the audio of a recording into a file or a file object, and return how that went.
 
@@ -92,6 +100,7 @@ class Recordings:
             max_bytes: More is an error; None (the default) for any size.
             timeout: Seconds for everything. Default None: as long as bytes keep coming; an attempt that gets
                 none for as long as the client's timeout (60 s where that is None) is over.
+            extra_headers: Headers besides those of the client; the API gets them, a storage does not.
 
         Raises:
             ConfigurationError: Before any I/O, or: the recording does not come in that format.
@@ -109,10 +118,11 @@ class Recordings:
         seconds = check_timeout("timeout", timeout)
         check_plain_callback("on_progress", on_progress)
         cap = None if max_bytes is None else check_count("max_bytes", max_bytes)
+        config = self._config.with_headers(extra_headers)
         # After all checks: entering it makes a file.
         with sink_for(to, overwrite=overwrite) as sink:
             call = DownloadCall(
-                self._pipeline, self._config, recording, sink, format=format, max_bytes=cap, on_bytes=on_progress
+                self._pipeline, config, recording, sink, format=format, max_bytes=cap, on_bytes=on_progress
             )
             return await call.run(seconds)
 
@@ -123,7 +133,7 @@ class RecordingList:
     With `ending_before` it goes backwards: the nearest page first, and the recordings of each in reverse.
     """
 
-    __slots__ = ("_ask", "_pipeline", "_session_id", "_start", "_timeout", "is_backwards")
+    __slots__ = ("_ask", "_headers", "_pipeline", "_session_id", "_start", "_timeout", "is_backwards")
 
     def __init__(
         self,
@@ -135,13 +145,15 @@ class RecordingList:
         starting_after: str | None,
         ending_before: str | None,
         timeout: float | None,
+        extra_headers: Mapping[str, str] | None,
     ) -> None:
         self._pipeline = pipeline
         self._session_id = session_id
         self._timeout = timeout
-        self.is_backwards = ending_before is not None
+        self.is_backwards: bool = ending_before is not None
         self._start = ending_before if self.is_backwards else starting_after
         self._ask = partial(list_recordings, session_id, channel=channel, limit=limit)
+        self._headers = check_headers("extra_headers", extra_headers)
         # Made once for its checks: what cannot be asked for is refused here, not at the first page.
         self._ask(starting_after=starting_after, ending_before=ending_before)
 
@@ -164,6 +176,7 @@ class RecordingList:
         used: set[str | None] = set()
         while True:
             asked = self._ask(ending_before=cursor) if self.is_backwards else self._ask(starting_after=cursor)
+            asked = structs.replace(asked, headers=self._headers)
             page = await self._pipeline.run(asked, timeout=self._timeout)
             used.add(cursor)  # all of them: a server may also send us round in a longer circle
             is_last = not page.has_more or not page.data

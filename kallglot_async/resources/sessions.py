@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import Literal
 
 from kallglot_async._config import AS_CLIENT, Timeout, seconds_of
@@ -32,20 +33,24 @@ class Sessions:
         self._pipeline = pipeline
         self._timeout = timeout
 
-    async def retrieve(self, id: str, *, timeout: Timeout = AS_CLIENT) -> Session:
+    async def retrieve(
+        self, id: str, *, timeout: Timeout = AS_CLIENT, extra_headers: Mapping[str, str] | None = None
+    ) -> Session:
         """Return the session as it stands now: one GET, retried where that is safe.
 
         Args:
             id: The session id, `sess_...`.
             timeout: Seconds for the whole call, the queue at the limiter included; None for ever. Default:
                 the client's.
+            extra_headers: Headers besides those of the client, which they win over; never the key's.
 
         Raises:
             InvalidIdError: Before any I/O.
             NotFoundError: There is no such session.
             KallglotError: Any other way it can fail; see `errors`.
         """
-        return await self._pipeline.run(retrieve_session(id), timeout=seconds_of(timeout, self._timeout))
+        operation = retrieve_session(id).with_headers(extra_headers)
+        return await self._pipeline.run(operation, timeout=seconds_of(timeout, self._timeout))
 
     async def end(
         self,
@@ -54,6 +59,7 @@ class Sessions:
         reason: str | None = None,
         idempotency_key: str | None = None,
         timeout: Timeout = AS_CLIENT,
+        extra_headers: Mapping[str, str] | None = None,
     ) -> Session:
         """End the session and return it. Ending one that has ended returns it as it is.
 
@@ -67,6 +73,7 @@ class Sessions:
                 `timeout`; see `models.EndReason`.
             idempotency_key: Default: a new UUID.
             timeout: Seconds for the whole call; None for ever. Default: the client's.
+            extra_headers: Headers besides those of the client, which they win over; never the key's.
 
         Raises:
             InvalidIdError: Before any I/O.
@@ -74,11 +81,16 @@ class Sessions:
         """
         # Ending twice does no harm, yet a POST without a key would not be retried after a lost connection.
         key = str(uuid.uuid4()) if idempotency_key is None else idempotency_key
-        operation = end_session(id, idempotency_key=key, reason=reason)
+        operation = end_session(id, idempotency_key=key, reason=reason).with_headers(extra_headers)
         return await self._pipeline.run(operation, timeout=seconds_of(timeout, self._timeout))
 
     async def transcript(
-        self, id: str, *, include_translations: bool | None = None, timeout: Timeout = AS_CLIENT
+        self,
+        id: str,
+        *,
+        include_translations: bool | None = None,
+        timeout: Timeout = AS_CLIENT,
+        extra_headers: Mapping[str, str] | None = None,
     ) -> Transcript:
         """Return what was said so far, with `lines` that read the same in both revisions.
 
@@ -86,13 +98,14 @@ class Sessions:
             id: The session id.
             include_translations: Revision A: whether segments carry translations; the API's default is True.
             timeout: Seconds for the whole call; None for ever. Default: the client's.
+            extra_headers: Headers besides those of the client, which they win over; never the key's.
 
         Raises:
             InvalidIdError: Before any I/O.
             NotFoundError: There is no such session, or no transcript of it.
             KallglotError: Any other way it can fail; see `errors`.
         """
-        operation = retrieve_transcript(id, include_translations=include_translations)
+        operation = retrieve_transcript(id, include_translations=include_translations).with_headers(extra_headers)
         return await self._pipeline.run(operation, timeout=seconds_of(timeout, self._timeout))
 
     async def transcript_text(
@@ -102,6 +115,7 @@ class Sessions:
         format: Literal["text", "srt", "vtt"] = "text",
         include_translations: bool | None = None,
         timeout: Timeout = AS_CLIENT,
+        extra_headers: Mapping[str, str] | None = None,
     ) -> str:
         """Return the transcript as plain text or as subtitles, as the server writes it (revision A).
 
@@ -110,6 +124,7 @@ class Sessions:
             format: `text`, `srt` or `vtt`.
             include_translations: Whether it carries translations; the API's default is True.
             timeout: Seconds for the whole call; None for ever. Default: the client's.
+            extra_headers: Headers besides those of the client, which they win over; never the key's.
 
         Raises:
             ConfigurationError: There is no such format. Nothing was sent.
@@ -117,7 +132,9 @@ class Sessions:
             KallglotError: Any other way it can fail; see `errors`.
         """
         operation = retrieve_transcript_text(id, format=format, include_translations=include_translations)
-        return await self._pipeline.run(operation, timeout=seconds_of(timeout, self._timeout))
+        return await self._pipeline.run(
+            operation.with_headers(extra_headers), timeout=seconds_of(timeout, self._timeout)
+        )
 
     def recordings(
         self,
@@ -128,6 +145,7 @@ class Sessions:
         starting_after: str | None = None,
         ending_before: str | None = None,
         timeout: Timeout = AS_CLIENT,
+        extra_headers: Mapping[str, str] | None = None,
     ) -> RecordingList:
         """Return the session's recordings, to go through one by one or in pages.
 
@@ -143,6 +161,7 @@ class Sessions:
             starting_after: A recording id: begin behind it.
             ending_before: A recording id: begin before it and go backwards.
             timeout: Seconds for each page; None for ever. Default: the client's.
+            extra_headers: Headers besides those of the client, which they win over; never the key's.
 
         Raises:
             InvalidIdError: It is not the id of a session, or a cursor not that of a recording.
@@ -156,4 +175,5 @@ class Sessions:
             starting_after=starting_after,
             ending_before=ending_before,
             timeout=seconds_of(timeout, self._timeout),
+            extra_headers=extra_headers,
         )

@@ -88,6 +88,36 @@ async def test_limits_are_enforced_with_headers_and_a_documented_429(window: Any
             assert journal.max_within(2.0 if window == "token_bucket" else 8.0) == 4
 
 
+async def test_every_line_of_a_repeated_header_is_sent() -> None:
+    """Two limits tell of themselves in two lines each, or in one; what an operation says comes with them."""
+    options: dict[str, Any] = {"rate_limit": (4, 8.0), "second_limit": (2, 1.0)}
+    async with serving(**options, rate_headers="repeated") as client:
+        _, headers, _ = await client.get("/analysis/ana_1")
+        assert headers.getall("X-RateLimit-Limit") == ["4", "2"]
+        assert headers.getall("X-RateLimit-Remaining") == ["3", "1"]
+    async with serving(**options, rate_headers="joined") as client:
+        _, headers, _ = await client.get("/analysis/ana_1")
+        assert headers.getall("X-RateLimit-Limit") == ["4, 2"]
+
+
+async def test_a_second_limit_refuses_with_what_the_first_has_left() -> None:
+    """The 429 names its own wait, and shows requests that are left."""
+    async with serving(rate_limit=(150, 60.0), second_limit=(2, 1.0), body_retry_after=45, retry_after=0) as client:
+        for _ in range(2):
+            await client.get("/analysis/ana_1")
+        status, headers, body = await client.get("/analysis/ana_1")
+        assert (status, headers["X-RateLimit-Remaining"], headers["Retry-After"]) == (429, "148", "0")
+        assert body["error"]["retry_after"] == 45
+
+
+async def test_answers_can_come_without_a_date() -> None:
+    """Where a setting or a fault takes it away, nothing puts it back."""
+    async with serving(date_header=False) as client:
+        assert "Date" not in (await client.get("/analysis/ana_1"))[1]
+    async with serving(faults=[Fault(kind="status", headers={"date": None}, times=1)]) as client:
+        assert ["Date" in (await client.get("/analysis/ana_1"))[1] for _ in range(2)] == [False, True]
+
+
 async def test_a_plan_is_compressed_by_speed() -> None:
     """At speed 20 the pro plan allows 150 requests in three seconds, and latencies shrink alike."""
     async with serving(speed=20.0, latency=Latency.uniform(20.0, 20.0)) as client:

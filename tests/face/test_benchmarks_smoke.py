@@ -3,13 +3,15 @@
 import asyncio
 import sys
 from dataclasses import replace
+from pathlib import Path
 from pkgutil import walk_packages
+from xml.etree import ElementTree
 
 import aiohttp
 import pytest
 
 import kallglot_async
-from benchmarks import _lane_scenes, _peers, _scenes, constants, documented, patience, policies, storm
+from benchmarks import _lane_scenes, _peers, _scenes, constants, documented, limits, patience, pictures, policies, storm
 from benchmarks._peer_server import DIALECTS, PeerServer
 from benchmarks._trials import in_virtual_time, oracle_wall
 from kallglot_async._core.limit.ticket import Urgency
@@ -136,6 +138,27 @@ def test_the_sweep_command_prints_a_line_for_each_value(monkeypatch, capsys):
     assert (printed[4].split()[:2], printed[5].split()[0]) == (["0.1", "*"], "0.5")
 
 
+@pytest.mark.parametrize(
+    "scene", ["steady, paced: fixed 150/60s", "stranger 30%: token_bucket", "400 waits: token_bucket"]
+)
+def test_the_table_of_limits_holds_each_figure_against_its_bar(scene):
+    """A server of each sort, one seed: what it is near to today, it stays near to."""
+    rows = limits.run(quick=True, only=scene)
+    assert {row["is"] for row in rows} == {"met"}
+    for row in rows:
+        assert row["worst"] == row["mean"] >= 0.0
+
+
+def test_a_figure_that_misses_its_bar_is_said_to(monkeypatch):
+    """The worst seed is what counts."""
+    bars = (limits.Bar("use", least=0.9), limits.Bar("refused %", most=1.0))
+    trial = limits.Trial("scene", "server", lambda seed: {"use": 1.0 - 0.02 * seed, "refused %": 0.1 * seed}, bars)
+    monkeypatch.setattr(limits, "trials", lambda: iter([trial]))
+    use, refused = limits.run(quick=False, seeds=range(3, 7))
+    assert (use["mean"], use["worst"], use["bar"], use["is"]) == (pytest.approx(0.91), 0.88, ">= 0.9", "missed")
+    assert (refused["worst"], refused["is"]) == (pytest.approx(0.6), "met")
+
+
 @pytest.mark.parametrize("tells", [True, False], ids=["announced", "not announced"])
 def test_a_lane_with_endless_demand_uses_most_of_a_limit_and_no_more(tells):
     """10 requests a second, refused seldom: by the figures where there are any, by refusals where there are none."""
@@ -150,3 +173,17 @@ def test_the_other_scenes_return_figures():
     """Every delay is a number, and all 300 analyses that were asked for are delivered."""
     for scene in (_scenes.orders, _scenes.settled_before):
         assert all(0.0 <= figure < 900.0 for figure in scene(range(7, 8)).values())
+
+
+@pytest.mark.parametrize("name", pictures.PICTURES)
+def test_a_picture_shows_its_lines_to_those_who_do_not_see_it(name):
+    """What stands at the lines is in the description, in a quick run and in the one that the documentation shows."""
+    kept = (Path(__file__).parents[2] / "docs" / "pictures" / f"{name}.svg").read_text()
+    for text in (pictures.PICTURES[name](quick=True), kept):
+        picture = ElementTree.fromstring(text)  # noqa: S314  # our own
+        title, description, *_ = picture
+        assert title.text
+        assert description.text
+        names = [text.text for text in picture.findall("{*}text") if "var(--l" in text.get("style")]
+        assert len(names) >= 3
+        assert all(name in description.text for name in names)

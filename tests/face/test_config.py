@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kallglot_async import __version__
 from kallglot_async._checks import check_count, check_seconds
 from kallglot_async._config import ClientConfig, Secret, parse_base_url, resolve_config
 from kallglot_async.errors import ConfigurationError
@@ -28,6 +29,7 @@ def config(*, environ=None, **settings):
         "max_rate_wait": None,
         "connect_timeout": 10.0,
         "trust_env": False,
+        "keep_raw": True,
         **settings,
     }
     return resolve_config(environ=environ or {}, **given_settings)
@@ -326,6 +328,9 @@ class TestNumbers:
             max_rate_wait=0,
             connect_timeout=6,
             trust_env=True,
+            keep_raw=False,
+            default_headers={"x-tenant": "t1"},
+            user_agent_suffix="my-app/1.2",
         )
         assert settings == ClientConfig(
             api_key=Secret(KEY),
@@ -338,4 +343,6 @@ class TestNumbers:
             max_rate_wait=0.0,
             connect_timeout=6.0,
             trust_env=True,
+            keep_raw=False,
+            headers={"X-Tenant": "t1", "User-Agent": f"kallglot-async/{__version__} my-app/1.2"},
         )

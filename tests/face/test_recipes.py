@@ -4,16 +4,18 @@ import asyncio
 import contextlib
 import html
 import json
+import ssl
 import time
 
 import aiohttp
 import httpx
 import pytest
+import trustme
 from aiohttp import web
-from arq.worker import Retry, create_worker
-from recipes import aiohttp_app, arq_worker, fastapi_app, notebook_cell, script, taskiq_worker
+from recipes import aiohttp_app, fastapi_app, notebook_cell, proxies_and_certificates, script, taskiq_worker
+from support.wire_faults import RawServer
 
-from kallglot_async import KallglotClient
+from kallglot_async import KallglotClient, TLSError, TransportError
 from kallglot_async.emulator import Emulator, Fault, Latency
 from kallglot_async.webhooks import SIGNATURE_HEADER, sign
 
@@ -172,35 +174,6 @@ class TestTaskiq:
         assert len(emulator.analyses()) == 1
 
 
-class TestArq:
-    """Without Redis: arq's own worker is made from the settings, and its hooks and job are called as it would."""
-
-    @pytest.fixture
-    async def worker(self, emulator):
-        worker = create_worker(arq_worker.WorkerSettings, handle_signals=False)
-        await worker.on_startup(worker.ctx)
-        yield worker
-        await worker.on_shutdown(worker.ctx)
-
-    async def test_a_job_analyzes_its_session(self, emulator, worker):
-        """The worker knows the job by its name, and gives it more time than the wait takes."""
-        job = worker.functions["analyze"]
-        assert (job.timeout_s or worker.job_timeout_s) > 240.0
-        result = await job.coroutine({**worker.ctx, "job_id": "job-1", "job_try": 1}, "sess_1")
-        assert result["status"] == "complete"
-
-    async def test_a_job_that_ran_out_of_time_comes_again(self, emulator, worker):
-        """It is deferred; the next try has the same key and creates nothing more."""
-        job = worker.functions["analyze"].coroutine
-        emulator.add_fault(Fault(kind="hang", operation="analyses.retrieve"))
-        with pytest.raises(Retry) as caught:
-            await job({**worker.ctx, "job_id": "job-1", "job_try": 2}, "sess_1")
-        assert caught.value.defer_score == 60_000
-        emulator.clear_faults()
-        assert (await job({**worker.ctx, "job_id": "job-1", "job_try": 3}, "sess_1"))["status"] == "complete"
-        assert len(emulator.analyses()) == 1
-
-
 class TestScript:
     async def test_goes_on_where_it_stopped(self, emulator, tmp_path, capsys):
         """What is final is written once; the rest is taken up by the next run, a line cut by a crash too."""
@@ -231,3 +204,61 @@ async def test_a_notebook_cell_shows_a_table(emulator):
     analysis = await notebook_cell.cell()
     assert analysis.is_complete
     assert analysis.summary_text in html.unescape(analysis._repr_html_())
+
+
+class TestProxiesAndCertificates:
+    """Over real connections; the names of the environment are the server's, as in `emulator`."""
+
+    @pytest.fixture(autouse=True)
+    def _names(self, environment):
+        environment.setenv("KALLGLOT_API_KEY", "sk_test_recipes")
+
+    @pytest.fixture
+    def authority(self, tmp_path):
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        mine = authority.issue_cert("worker.example")
+        mine.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+        mine.cert_chain_pems[0].write_to_path(str(tmp_path / "certificate.pem"))
+        return authority
+
+    @pytest.fixture
+    def server_context(self, authority):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+        return context
+
+    @pytest.mark.parametrize("is_named", [False, True], ids=["environment", "argument"])
+    async def test_a_proxy_carries_the_requests(self, environment, is_named):
+        """By the environment or by name, the proxy sees them and the server nobody else."""
+        async with RawServer() as proxy, RawServer() as server:
+            environment.setenv("KALLGLOT_BASE_URL", server.base_url)
+            environment.setenv("HTTP_PROXY", proxy.origin)
+            recipe = proxies_and_certificates
+            made = recipe.through_a_proxy(proxy.origin) if is_named else recipe.through_the_environments_proxy()
+            async with made as client:
+                assert (await client.analyses.retrieve("ana_1")).id == "ana_1"
+            assert (len(proxy.requests), server.connections) == (1, 0)
+
+    async def test_a_private_authority_is_trusted_by_who_names_it(self, environment, tmp_path, server_context):
+        """With it the answer comes, without it there is a `TLSError`."""
+        async with RawServer(tls=server_context) as server:
+            environment.setenv("KALLGLOT_BASE_URL", server.base_url)
+            async with proxies_and_certificates.trusting(tmp_path / "ca.pem") as client:
+                assert (await client.analyses.retrieve("ana_1")).id == "ana_1"
+            async with KallglotClient() as stranger:
+                with pytest.raises(TLSError):
+                    await stranger.analyses.retrieve("ana_1")
+
+    async def test_a_certificate_of_ones_own_is_shown(self, environment, tmp_path, authority, server_context):
+        """A server that asks for one answers who has it, and nobody else."""
+        server_context.verify_mode = ssl.CERT_REQUIRED
+        authority.configure_trust(server_context)
+        async with RawServer(tls=server_context) as server:
+            environment.setenv("KALLGLOT_BASE_URL", server.base_url)
+            files = [tmp_path / name for name in ("ca.pem", "certificate.pem", "key.pem")]
+            async with proxies_and_certificates.with_a_certificate(*files) as client:
+                assert (await client.analyses.retrieve("ana_1")).id == "ana_1"
+            async with proxies_and_certificates.trusting(files[0]) as nobody:
+                with pytest.raises(TransportError):
+                    await nobody.with_options(max_attempts=1).analyses.retrieve("ana_1")

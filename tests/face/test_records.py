@@ -293,7 +293,7 @@ def test_a_line_that_is_none_is_named(cut):
     assert CANARY not in str(caught.value)
 
 
-@pytest.mark.parametrize("file", [None, 5, b"path", [b"{}"], object()], ids=str)
+@pytest.mark.parametrize("file", [None, 5, b"path", [b"{}"], object()])
 def test_what_is_no_file_is_refused_at_once(file):
     """Before anything is read or written."""
     with pytest.raises(errors.ConfigurationError, match="path or a file object"):

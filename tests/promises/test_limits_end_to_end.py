@@ -217,6 +217,20 @@ async def test_without_headers_a_spent_window_is_not_stormed(window):
             assert sum(second <= entry.at - storm_ends < second + 5 for entry in refusals) <= 1
 
 
+FORMS = ["floor", "fractional", "milliseconds", "delta", "delta_fractional", "repeated", "joined"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_a_limit_is_kept_to_in_whatever_form_it_is_announced(form):
+    """With the reset told in another way, or behind a gateway of a far larger limit: no refusal, nothing lost."""
+    both = {"budget": (6000, 60.0), "second_limit": (60, 60.0)}
+    limits = both if form in ("repeated", "joined") else {"budget": (60, 60.0)}
+    async with running(**limits, rate_headers=form, client={"timeout": None}) as (emulator, client):
+        outcomes = await client.analyses.retrieve_many(emulator.seed_analyses(150))
+        assert (len(outcomes.analyses), emulator.journal.refused) == (150, 0)
+        assert emulator.now < 150.0
+
+
 @pytest.mark.parametrize("has_headers", [True, False], ids=["headers", "no headers"])
 async def test_a_retry_after_of_zero_is_not_taken_at_its_word(has_headers):
     """A server that says `Retry-After: 0` while it refuses is not asked at the speed of the network."""

@@ -6,13 +6,14 @@ error where it is not needed any more.
 
 # pyright: reportUnnecessaryTypeIgnoreComment=true
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import date, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, TextIO, assert_type
 
 import aiohttp
+import pyarrow
 
 from kallglot_async import (
     Analysis,
@@ -34,6 +35,7 @@ from kallglot_async import (
     RateLimitedError,
     RateLimiter,
     RateLimitState,
+    RawResponse,
     Recording,
     RecordingPage,
     Report,
@@ -44,6 +46,7 @@ from kallglot_async import (
     Transcript,
     WaitTimeoutError,
     __version__,
+    read_jsonl,
     wait_many,
 )
 from kallglot_async.errors import InvalidIdError
@@ -76,6 +79,8 @@ from kallglot_async.models import (
     Trend,
     Turn,
 )
+from kallglot_async.report import report_html
+from kallglot_async.tables import TABLES, TableName, analyses_table, export
 
 
 def lazy_ids() -> Iterator[str]:
@@ -241,6 +246,19 @@ def outcomes_are_a_sequence(outcomes: Outcomes) -> None:
     assert_type(outcomes[0].ok, bool)
 
 
+def outcomes_become_a_page_and_tables(outcomes: Outcomes, raw: BinaryIO, text: TextIO) -> None:
+    """A page is a text, a table is pyarrow's, and CSV goes wherever bytes or text go."""
+    assert_type(outcomes.to_html(title="Last week", today=date(2026, 3, 20)), str)
+    assert_type(report_html(iter(outcomes)), str)
+    assert_type(outcomes.to_arrow("topics"), pyarrow.Table)
+    assert_type(analyses_table(iter(outcomes)), pyarrow.Table)
+    assert_type(outcomes.to_csv("out.csv"), None)
+    for file in (raw, text, Path("out.csv")):
+        outcomes.to_csv(file, table="segments", exact=True)
+    assert_type(export(read_jsonl("outcomes.jsonl"), "out.parquet", tables=TABLES), dict[TableName, Path])
+    outcomes.to_arrow("calls")  # pyright: ignore[reportArgumentType]
+
+
 async def sessions_and_transcripts_are_typed(client: KallglotClient) -> None:
     """`client.sessions` gives sessions, transcripts, texts and lists of recordings."""
     session = await client.sessions.retrieve("sess_1", timeout=None)
@@ -324,3 +342,42 @@ async def errors_carry_typed_fields(client: KallglotClient) -> None:
         raise as_value from None
     except ErrorOfModule as error:
         assert_type(error.message, str)
+
+
+async def a_key() -> str:
+    """Ask a vault."""
+    return "sk_live_x"
+
+
+async def ways_out(client: KallglotClient, session: aiohttp.ClientSession) -> None:
+    """Headers, keys that are asked for, requests of one's own, sessions."""
+    KallglotClient(lambda: "sk_live_x", default_headers={"X-Tenant": "a"}, user_agent_suffix="my-app/1")
+    KallglotClient(a_key, session=session, download_session=session, keep_raw=False)
+    KallglotClient(lambda: 5)  # pyright: ignore[reportArgumentType]
+    assert_type(client.with_options(extra_headers={"X-Tenant": "b"}), KallglotClient)
+    assert_type(await client.analyses.retrieve("ana_1", extra_headers={"X-Trace": "c"}), Analysis)
+    assert_type(await client.wait("ana_1", extra_headers={"X-Trace": "c"}), Analysis)
+    await client.analyses.retrieve("ana_1", extra_headers={"X-Trace": 5})  # pyright: ignore[reportArgumentType]
+    response = await client.request("POST", "agents", json={"name": "a"}, params={"limit": 10, "all": True})
+    assert_type(response, RawResponse)
+    status, headers, body = response
+    assert_type(status, int)
+    assert_type(headers, Mapping[str, str])
+    assert_type(body, bytes)
+
+
+def stored(outcomes: Outcomes, analysis: Analysis) -> None:
+    """Values as JSON, and what they keep of their answer."""
+    assert_type(analysis.to_json(), bytes)
+    assert_type(Analysis.from_json(b"{}"), Analysis)
+    assert_type(Outcome.from_json("{}"), Outcome)
+    assert_type(analysis.raw, bytes | None)
+    assert_type(analysis.problems, tuple[str, ...])
+    assert_type(outcomes["ana_1"], Outcome)
+    assert_type(outcomes[0], Outcome)
+    assert_type(outcomes[:5], Outcomes)
+    assert_type(outcomes.get("ana_1"), Outcome | None)
+    assert_type(outcomes.failed, Outcomes)
+    outcomes.to_jsonl(Path("outcomes.jsonl"))
+    assert_type(read_jsonl("outcomes.jsonl"), Iterator[Outcome])
+    assert_type(Outcomes(read_jsonl(BytesIO())), Outcomes)

@@ -68,7 +68,7 @@ def receivers_fit_their_frameworks(inbox: WebhookInbox) -> None:
     Starlette().mount("/webhooks", WebhookApp(on_event, ["old", "new"]))
     Starlette(routes=[Mount("/webhooks", WebhookApp(inbox, "secret", path="/kallglot"))])
     app.router.routes.append(Route("/webhooks/other", WebhookApp(inbox, "secret")))
-    # Works, but is declared for functions of a request: the README shows the lines above.
+    # Works, but is declared for functions of a request: the documentation shows the lines above.
     app.add_route("/webhooks/added", WebhookApp(inbox, "secret"))  # pyright: ignore[reportArgumentType]
     handler = aiohttp_handler(lambda event: event.id, "secret")
     assert_type(handler, Callable[[web.Request], Awaitable[web.StreamResponse]])
@@ -76,7 +76,7 @@ def receivers_fit_their_frameworks(inbox: WebhookInbox) -> None:
 
 
 class Seen:
-    """The README's memory of events, in Redis."""
+    """The how-to's memory of events, in Redis."""
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis

@@ -624,6 +624,20 @@ async def test_a_refusal_pauses_everybody(told: Any, plan: str, least: float) ->
         assert min(later) - refused.at >= least - 0.01
 
 
+@pytest.mark.parametrize(
+    ("header", "body", "seconds"),
+    [(None, 45, 45.0), ("0", 45, 45.0), ("45", 1, 45.0), ("date", "auto", 300.0), (None, "auto", 300.0)],
+)
+async def test_a_refusal_lasts_as_long_as_header_or_body_say(header: str | None, body: Any, seconds: float) -> None:
+    """The longer of the two counts, as seconds or as a date on a clock that is years ahead of ours."""
+    server = {"second_limit": (1, 300.0), "epoch": 2_400_000_000.0}
+    async with rig(server=server | {"retry_after": header, "body_retry_after": body}, timeout=None) as it:
+        await it.retrieve()
+        await it.retrieve()
+        refused_at, asked_again_at = it.sent_at[1:3]
+        assert asked_again_at - refused_at == pytest.approx(seconds, abs=0.1)
+
+
 async def test_a_refusal_beyond_the_deadline_fails_at_once() -> None:
     """429 with `Retry-After: 30` and 10 s left: `RateLimitedError` now, and the next call sends nothing."""
     async with rig(Fault(kind="throttle", retry_after=30, times=1)) as it:

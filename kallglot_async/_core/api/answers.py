@@ -15,7 +15,7 @@ from kallglot_async._core.api.headers import clamp_wait, parse_request_id, parse
 from kallglot_async._core.api.lenient_json import MalformedBodyError, WrongShapeError, decode_json_object
 from kallglot_async._core.api.operation import Operation, Response, WrongResourceError
 
-__all__ = ["interpret", "one_line", "safe_request_id"]
+__all__ = ["interpret", "named_wait", "one_line", "safe_request_id"]
 
 T = TypeVar("T")
 
@@ -33,20 +33,24 @@ def interpret(operation: Operation[T], response: Response, *, key: Secret, wall_
         raise _refusal(operation, response, key, wall_now)
     name = operation.name
     kind: type[errors.InvalidResponseError]
+    path: str | None = None
     try:
-        return operation.decode(response.body)
+        return operation.decode(response.body) if operation.read is None else operation.read(response)
     except MalformedBodyError as malformed:
         kind, what = errors.ResponseBodyError, f"{response.status}, but {malformed}"
     except WrongShapeError as shape:
-        kind, what = errors.ResponseSchemaError, f"in another shape: {shape}"
+        kind, what, path = errors.ResponseSchemaError, f"in another shape: {shape}", shape.path
     except WrongResourceError as wrong:
         kind, what = errors.ResponseMismatchError, f"with {wrong}"
     unusable = kind(
-        f"{name} was answered {what}",
+        f"{name} was answered {what} (a body of {len(response.body)} bytes)",
         operation=name,
         status=response.status,
         request_id=safe_request_id(response, key),
+        size=len(response.body),
     )
+    if isinstance(unusable, errors.ResponseSchemaError):
+        unusable.path = path
     if not response.body:
         unusable.is_empty, unusable.retry_after = True, parse_retry_after(response.headers, wall_now=wall_now)
     raise unusable
@@ -137,13 +141,15 @@ def one_line(value: object, key: Secret, *, longest: int = _LONGEST_TEXT) -> str
     return "".join(char if char.isprintable() else " " for char in start).strip() or None
 
 
+def named_wait(response: Response, wall_now: float) -> float | None:
+    """Return the seconds after which a refusal says to come back: the larger of `Retry-After` and the body's field."""
+    return _retry_after(response, _error_body(response.body) or _ErrorBody(), wall_now)
+
+
 def _retry_after(response: Response, body: _ErrorBody, wall_now: float) -> float | None:
-    header = parse_retry_after(response.headers, wall_now=wall_now)
-    if header is not None:
-        return header
-    seconds = body.retry_after
-    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds == seconds
-    return clamp_wait(seconds) if is_number else None
+    header, told = parse_retry_after(response.headers, wall_now=wall_now), body.retry_after
+    is_wait = isinstance(told, int | float) and not isinstance(told, bool) and told >= 0  # which "not a number" is not
+    return max(header or 0.0, clamp_wait(told)) if is_wait else header
 
 
 def safe_request_id(response: Response, key: Secret) -> str | None:

@@ -1,17 +1,20 @@
 """The headers of a request, and those of an answer as typed values. What cannot be true is treated as absent.
 
 Documented: `X-RateLimit-Limit`, `-Remaining`, `-Reset` (Unix seconds on the server's clock), `Retry-After`
-(integer seconds; a date is accepted because HTTP allows it), `X-API-Credits-*`, `X-Request-ID`.
+(integer seconds; a date is accepted because HTTP allows it), `X-API-Credits-*`, `X-Request-ID`. Not documented, but
+what gateways in front of an API do: a reset with a fraction, in milliseconds or in seconds from now, and several values
+of one header, each of another limit.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -34,6 +37,7 @@ LONGEST_WAIT = 86_400.0  # a longer Retry-After or window than a day is taken as
 _PLAUSIBLE_UNIX_TIME = 1_000_000_000.0  # 2001: anything below is not a moment but something else
 _LARGEST_LIMIT = 10**9
 _MOST_DIGITS = 18
+_LIMIT, _REMAINING, _RESET = "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"
 _REQUEST_ID = re.compile(r"[!-~]{1,200}", re.ASCII)
 _USER_AGENT = f"kallglot-async/{__version__}"
 
@@ -77,56 +81,125 @@ class RateFigures(msgspec.Struct, frozen=True, gc=False):
         reset: When it renews, in Unix seconds on the server's clock.
         resets_in: The same in seconds from the response's `Date`, which makes the local clock irrelevant.
             `Date` has whole seconds, so this is up to 1 s too long, never too short by more than rounding.
+        spread: Seconds by which the resets of two responses from one window may differ as told: 1 where they are
+            told in whole seconds from now, because the moment those are counted from is rounded too.
     """
 
     limit: int
     remaining: int
     reset: float
     resets_in: float
+    spread: float = 0.0
 
 
 def parse_rate_figures(headers: Mapping[str, str], *, wall_now: float) -> RateFigures | None:
     """Return the figures, or None where they are missing, incomplete or contradict themselves.
 
+    Where a gateway and the API each tell of a limit of their own, in repeated lines or as `a, b` in one, the
+    strictest counts: the smallest remaining with the reset beside it, and the smallest limit. What cannot be read
+    among them is left out.
+
     Args:
         headers: The response's headers.
-        wall_now: The local wall clock in Unix seconds, used only for a response without a `Date`.
+        wall_now: The local wall clock in Unix seconds, used only where the response does not tell the moment.
     """
-    text = headers.get("X-RateLimit-Limit")
-    if text is None:
+    limits, remainings, resets = _lines(headers)
+    if not limits or not remainings or not resets:
         return None
-    window = _parse_window(text, headers.get("X-RateLimit-Reset", ""))
-    remaining = _whole(headers.get("X-RateLimit-Remaining", ""))
+    limit, told, is_one = _parse_window(", ".join(limits), ", ".join(resets))
+    text = ", ".join(remainings)
+    if is_one and "," not in text:
+        remaining = _whole(text)
+    else:
+        remaining, told = _strictest(text, limit, told)
     # More left than there is of it: the headers are not of one window.
-    if window is None or remaining is None or remaining > window[0]:
+    if limit is None or remaining is None or remaining > limit:
         return None
-    limit, reset = window
-    resets_in = reset - (parse_date(headers.get("Date", "")) or wall_now)
-    # Of a window that renews within the second of `Date`, rounding can leave less than nothing.
-    if not -1.0 <= resets_in <= LONGEST_WAIT:
-        return None
-    return RateFigures(limit, remaining, reset, max(0.0, resets_in))
+    date = parse_date(headers.get("Date", "")) or wall_now
+    found: RateFigures | None = None
+    for number, is_relative, is_whole in told:
+        resets_in = number if is_relative else number - date
+        # Of a window that renews within the second of `Date`, rounding can leave less than nothing.
+        if not -1.0 <= resets_in <= LONGEST_WAIT or (found is not None and found.resets_in >= resets_in):
+            continue
+        if not is_relative:
+            found = RateFigures(limit, remaining, number, resets_in if resets_in > 0.0 else 0.0)
+        elif is_whole:  # added to a `Date` in whole seconds: one moment, for every window that ends on a whole one
+            found = RateFigures(limit, remaining, date + number, resets_in, 1.0)
+        else:
+            found = RateFigures(limit, remaining, wall_now + number, resets_in)
+    return found
+
+
+class _Reset(NamedTuple):
+    """A reset as it was told: a moment, or seconds from now."""
+
+    number: float
+    is_relative: bool = False
+    is_whole: bool = True
+
+
+_NO_RESET = _Reset(math.nan)  # what cannot be read: no moment compares with it
 
 
 @lru_cache(maxsize=8)
-def _parse_window(limit_text: str, reset_text: str) -> tuple[int, float] | None:
-    """Return limit and reset of one window; a hundred answers in a row carry the same."""
-    limit, reset = _whole(limit_text), _number(reset_text)
-    if limit is None or reset is None:
-        return None
-    return (limit, reset) if 1 <= limit <= _LARGEST_LIMIT and reset >= _PLAUSIBLE_UNIX_TIME else None
+def _parse_window(limits: str, resets: str) -> tuple[int | None, list[_Reset], bool]:
+    """Return the smallest limit, every reset in its place, and whether there is one of each.
+
+    A hundred answers in a row carry the same.
+    """
+    found = [limit for text in limits.split(",") if (limit := _whole(text)) and limit <= _LARGEST_LIMIT]
+    return min(found, default=None), [_parse_reset(text) for text in resets.split(",")], "," not in limits + resets
+
+
+def _parse_reset(text: str) -> _Reset:
+    """Read Unix seconds or milliseconds, or seconds from now; the ranges in which each can be do not meet."""
+    number = _number(text)
+    if number is None:
+        return _NO_RESET
+    if number <= LONGEST_WAIT:
+        return _Reset(number, is_relative=True, is_whole="." not in text)
+    if number >= _PLAUSIBLE_UNIX_TIME * 100:
+        number /= 1000
+    return _Reset(number) if number >= _PLAUSIBLE_UNIX_TIME else _NO_RESET
+
+
+def _strictest(text: str, limit: int | None, resets: list[_Reset]) -> tuple[int | None, list[_Reset]]:
+    """Return the smallest of several remaining, and the resets beside it; all, where it is not told which those are."""
+    figures = [_whole(part) for part in text.split(",")]
+    least = min((figure for figure in figures if figure is not None), default=None)
+    if len(figures) == len(resets):
+        beside = [reset for figure, reset in zip(figures, resets, strict=True) if figure == least]
+        resets = [reset for reset in beside if reset is not _NO_RESET] or resets
+    return least if least is None or limit is None else min(least, limit), resets
+
+
+def _lines(headers: Mapping[str, str]) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
+    """Return every line of limit, remaining and reset."""
+    getall = getattr(headers, "getall", None)
+    if getall is None:
+        return _line(headers, _LIMIT), _line(headers, _REMAINING), _line(headers, _RESET)
+    return getall(_LIMIT, ()), getall(_REMAINING, ()), getall(_RESET, ())
 
 
 def parse_retry_after(headers: Mapping[str, str], *, wall_now: float) -> float | None:
-    """Return the seconds of `Retry-After`, from 0 to a day, or None where it is absent or unreadable."""
-    text = headers.get("Retry-After", "").strip()
-    seconds = _number(text)
-    if seconds is None:
-        moment = parse_date(text)
-        if moment is None:
-            return None
-        seconds = moment - (parse_date(headers.get("Date", "")) or wall_now)
-    return clamp_wait(seconds)
+    """Return the seconds of `Retry-After`, from 0 to a day, or None where it is absent or unreadable.
+
+    A date counts from the response's own `Date`, or without one from `wall_now`, the local clock in Unix seconds. Of
+    several values the longest counts.
+    """
+    getall: Callable[[str, Sequence[str]], Sequence[str]] | None = getattr(headers, "getall", None)
+    lines = _line(headers, "Retry-After") if getall is None else getall("Retry-After", ())
+    found = [_wait(text, headers, wall_now) for text in lines]
+    return max((clamp_wait(seconds) for seconds in found if seconds is not None), default=None)
+
+
+def _wait(text: str, headers: Mapping[str, str], wall_now: float) -> float | None:
+    if (seconds := _number(text)) is not None:
+        return seconds
+    if (moment := parse_date(text)) is not None:  # before the list, as there is a comma in it
+        return moment - (parse_date(headers.get("Date", "")) or wall_now)
+    return max((seconds for part in text.split(",") if (seconds := _number(part)) is not None), default=None)
 
 
 def clamp_wait(seconds: float) -> float:
@@ -156,6 +229,10 @@ def parse_request_id(headers: Mapping[str, str]) -> str | None:
     """Return the server's id of the request, or None."""
     text = headers.get("X-Request-ID")
     return text if text is not None and _REQUEST_ID.fullmatch(text) else None
+
+
+def _line(headers: Mapping[str, str], name: str) -> Sequence[str]:
+    return (headers[name],) if name in headers else ()
 
 
 def _whole(text: str) -> int | None:

@@ -6,10 +6,12 @@ operation -> `headers.request_headers` -> [transport] -> `Response` -> `answers.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
+
+from kallglot_async._extra_headers import check_headers
 
 __all__ = ["Operation", "Response", "WrongResourceError", "checked", "with_query"]
 
@@ -27,6 +29,8 @@ class Operation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
         decode: The body of a 2xx answer to the value.
         body: The request's JSON, or None.
         idempotency_key: Minted once for a logical call that creates something, and sent with every attempt.
+        headers: Of the caller's, checked; they win over the client's.
+        read: The whole 2xx answer to the value, in the place of `decode`; None as a rule.
     """
 
     name: str
@@ -36,11 +40,21 @@ class Operation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     decode: Callable[[bytes], T]
     body: bytes | None = None
     idempotency_key: str | None = None
+    headers: Mapping[str, str] = {}
+    read: Callable[[Response], T] | None = None
 
     @property
     def is_repeatable(self) -> bool:
         """Whether sending it twice does nothing twice: a safe method, or an idempotency key."""
         return self.method == "GET" or self.idempotency_key is not None
+
+    def with_headers(self, extra: Mapping[str, str] | None) -> Self:
+        """Return the operation with headers of the caller's.
+
+        Raises:
+            ConfigurationError: One cannot be sent.
+        """
+        return self if extra is None else msgspec.structs.replace(self, headers=check_headers("extra_headers", extra))
 
 
 class Response(msgspec.Struct, frozen=True):

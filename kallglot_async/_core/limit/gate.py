@@ -49,8 +49,8 @@ class Gate:
         self._beside = tuple(beside)
         self._everyone: tuple[Rule, ...] = (self._window, self._probing, *beside)
         self._paused_until = -math.inf
-        self.paused_at = -math.inf  # when the latest pause began
-        self.epoch = 0
+        self.paused_at: float = -math.inf  # when the latest pause began
+        self.epoch: int = 0
 
     @property
     def in_flight(self) -> int:

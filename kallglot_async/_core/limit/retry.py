@@ -56,8 +56,8 @@ class RetryBudget:
 
     def __init__(self, capacity: int = 50) -> None:
         self._capacity = 10 * capacity
-        self.spent = 0
-        self.is_reached = False  # whether the API has ever answered this client
+        self.spent: int = 0
+        self.is_reached: bool = False  # whether the API has ever answered this client
         self._tenths = self._capacity  # whole numbers, so that ten answers pay for one retry exactly
         self._gap = _SHORTEST_GAP
         self._looked_at = -math.inf
@@ -113,8 +113,8 @@ class RetryPolicy:
     __slots__ = ("_random", "budget", "max_attempts")
 
     def __init__(self, max_attempts: int, budget: RetryBudget, random: Callable[[], float]) -> None:
-        self.max_attempts = max_attempts
-        self.budget = budget
+        self.max_attempts: int = max_attempts
+        self.budget: RetryBudget = budget
         self._random = random
 
     def next_delay(

@@ -137,7 +137,7 @@ class PollModel:
     __slots__ = ("_laws", "pending")
 
     def __init__(self) -> None:
-        self.pending = 0  # ids over all queues of the client; the queues keep it
+        self.pending: int = 0  # ids over all queues of the client; the queues keep it
         self._laws: dict[str, _Law] = {}
 
     def growth(self, kind: str, start: float, end: float) -> float:

@@ -129,7 +129,7 @@ class CallOperations:
         # The documented header that makes a browser save it.
         answer = self.recordings.served(self._ready(exchange), exchange.id, exchange.headers)
         name = f'attachment; filename="{exchange.id}.mp3"'
-        return answer.with_headers(answer.headers | {"Content-Disposition": name})
+        return answer.with_headers({**answer.headers, "Content-Disposition": name})
 
     def _storage(self, exchange: Exchange) -> Answer:
         if any(name in exchange.headers for name in _CREDENTIALS):

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from kallglot_async.emulator.envelopes import Answer, phrase
 from kallglot_async.emulator.faults.plan import Fault
@@ -17,11 +17,21 @@ from kallglot_async.emulator.faults.plan import Fault
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
+class _AsDecided(web.Response):
+    """A response without the `Date` that aiohttp adds where none was decided."""
+
+    async def _prepare_headers(self) -> None:
+        has_date = hdrs.DATE in self.headers
+        await super()._prepare_headers()
+        if not has_date:
+            del self.headers[hdrs.DATE]
+
+
 def plain_response(answer: Answer | None) -> web.StreamResponse:
     """The answer as an ordinary response; None makes one for a connection on which nothing will be sent."""
     if answer is None:
         return web.Response()
-    return web.Response(
+    return _AsDecided(
         status=answer.status,
         reason=phrase(answer.status),
         body=answer.body,

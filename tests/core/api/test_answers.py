@@ -468,10 +468,14 @@ class TestRefusal:
         [
             ("30", None, 30.0),
             ("30", 5, 30.0),
+            ("0", 45, 45.0),
+            ("1", 1.5, 1.5),
+            ("30", -5, 30.0),
+            ("30", 10**9, 86_400.0),
             (None, 5, 5.0),
             (None, 1.5, 1.5),
             (None, 0, 0.0),
-            (None, -5, 0.0),
+            (None, -5, None),
             (None, 10**9, 86_400.0),
             (None, 1e300, 86_400.0),
             (None, "5", None),
@@ -486,7 +490,7 @@ class TestRefusal:
     )
     @pytest.mark.parametrize("status", [429, 409, 503])
     def test_advice_when_to_come_back(self, status, header, body, seconds):
-        """`Retry-After` first, `retry_after` of the body second, from 0 to a day, and None for anything else."""
+        """The larger of `Retry-After` and the body's `retry_after`, from 0 to a day, and None for anything else."""
         headers = {} if header is None else {"Retry_After": header}
         assert refused(status, envelope(retry_after=body), **headers).retry_after == seconds
 

@@ -6,6 +6,7 @@ import time
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from kallglot_async._core.api.headers import (
     LONGEST_WAIT,
@@ -58,6 +59,7 @@ def test_figures_of_the_documented_sample():
         (rate(reset=str(int(MOMENT))), RateFigures(120, 118, MOMENT, 0.0)),
         (rate(reset=str(int(MOMENT) - 1)), RateFigures(120, 118, MOMENT - 1, 0.0)),
         (rate(reset=str(int(MOMENT) + 86_400)), RateFigures(120, 118, MOMENT + 86_400, 86_400.0)),
+        (rate(reset=RESET + "250"), RateFigures(120, 118, MOMENT + 42.25, 42.25)),
         (rate(limit="1", remaining="1"), RateFigures(1, 1, MOMENT + 42, 42.0)),
         (rate(limit="1000000000"), RateFigures(10**9, 118, MOMENT + 42, 42.0)),
     ],
@@ -79,7 +81,6 @@ def test_figures_at_the_edge_of_what_is_possible(headers, figures):
         rate(limit="-1"),
         rate(limit="1e3"),
         rate(limit="120.0"),
-        rate(limit="120, 120"),
         rate(limit="1000000001"),
         rate(limit="9" * 5000),
         rate(limit="unlimited"),
@@ -88,7 +89,8 @@ def test_figures_at_the_edge_of_what_is_possible(headers, figures):
         rate(remaining="-1"),
         rate(remaining="+5"),
         rate(remaining="1_0"),
-        rate(reset="60"),
+        rate(reset="86401"),
+        rate(reset="-60"),
         rate(reset=RESET + " .5"),
         rate(reset=RESET + ".\t5"),
         rate(reset=RESET + "."),
@@ -102,6 +104,68 @@ def test_figures_at_the_edge_of_what_is_possible(headers, figures):
 def test_figures_that_cannot_be_true_are_absent(headers):
     """Missing, unreadable, contradictory or impossible figures teach nothing rather than something wrong."""
     assert parse_rate_figures(headers, wall_now=MOMENT) is None
+
+
+@pytest.mark.parametrize(
+    ("reset", "date", "figures"),
+    [
+        ("42", DATE, RateFigures(120, 118, MOMENT + 42, 42.0, 1.0)),
+        ("42", None, RateFigures(120, 118, MOMENT + 42.7, 42.0, 1.0)),
+        ("41.5", DATE, RateFigures(120, 118, MOMENT + 42.2, 41.5)),
+        ("0", DATE, RateFigures(120, 118, MOMENT, 0.0, 1.0)),
+        ("86400", DATE, RateFigures(120, 118, MOMENT + 86_400, 86_400.0, 1.0)),
+    ],
+)
+def test_a_reset_in_seconds_from_now(reset, date, figures):
+    """Whole ones are counted from `Date`, which rounds them alike; with a fraction, or without `Date`, from now."""
+    told = parse_rate_figures(rate(reset=reset, date=date), wall_now=MOMENT + 0.7)
+    assert (told.resets_in, told.reset) == (figures.resets_in, pytest.approx(figures.reset))
+    assert (told.limit, told.remaining, told.spread) == (figures.limit, figures.remaining, figures.spread)
+
+
+LATER = str(int(MOMENT) + 50)
+
+
+@pytest.mark.parametrize(
+    ("limits", "remainings", "resets", "told"),
+    [
+        (["6000", "60"], ["5900", "7"], [RESET, LATER], (60, 7, 50.0)),
+        (["60", "6000"], ["7", "5900"], [RESET, LATER], (60, 7, 42.0)),
+        (["60", "60"], ["7", "7"], [RESET, LATER], (60, 7, 50.0)),
+        (["5", "150"], ["4", "3"], ["1", LATER], (5, 3, 50.0)),
+        (["60", "junk"], ["7", "-1"], [RESET, "soon"], (60, 7, 42.0)),
+        (["60", "6000"], ["junk", "5900"], [RESET, LATER], (60, 60, 50.0)),
+        (["6000", "60"], ["5900", "7"], [RESET, "junk"], (60, 7, 42.0)),
+        (["6000", "60"], ["5900", "7"], [RESET], (60, 7, 42.0)),
+        (["60"], ["7"], [RESET, LATER, "9" * 17], (60, 7, 50.0)),
+        (["60", "6000"], ["5900"], [RESET], (60, 60, 42.0)),
+        (["120", "120"], ["118"], [RESET], (120, 118, 42.0)),
+        (["1000000001", "60"], ["7", "7"], [RESET, RESET], (60, 7, 42.0)),
+    ],
+)
+@pytest.mark.parametrize("is_joined", [False, True])
+def test_of_several_values_the_strictest_count(limits, remainings, resets, told, is_joined):
+    """The smallest remaining with the reset beside it or the latest, and the smallest limit; junk is left out."""
+    lines = CIMultiDict({"Date": DATE})
+    for name, values in (("Limit", limits), ("Remaining", remainings), ("Reset", resets)):
+        lines.extend((f"X-RateLimit-{name}", value) for value in ([", ".join(values)] if is_joined else values))
+    figures = parse_rate_figures(CIMultiDictProxy(lines), wall_now=0.0)
+    assert (figures.limit, figures.remaining, figures.resets_in) == told
+
+
+@pytest.mark.parametrize(
+    ("limits", "remainings", "resets"),
+    [
+        ("a, b", "1, 2", RESET),
+        ("60, 70", "a, b", RESET),
+        ("60, 70", "1, 2", "a, b"),
+        ("60, 70", "", RESET),
+        (",", ",", ","),
+    ],
+)
+def test_of_several_values_one_of_each_must_be_readable(limits, remainings, resets):
+    """Where all values of one header are junk there are no figures."""
+    assert parse_rate_figures(rate(limits, remainings, resets), wall_now=MOMENT) is None
 
 
 @pytest.mark.parametrize("skew", [-3600.0, 0.0, 3600.0, 1e9])
@@ -151,6 +215,24 @@ def test_local_clock_is_the_fallback(date):
 def test_retry_after(text, seconds):
     """Whole or fractional seconds and HTTP dates are read, clamped to a day; anything else is absent."""
     assert parse_retry_after({"Retry-After": text, "Date": DATE}, wall_now=0.0) == seconds
+
+
+@pytest.mark.parametrize(
+    ("lines", "seconds"),
+    [
+        (["5", "30"], 30.0),
+        (["30, 5"], 30.0),
+        (["soon", "5"], 5.0),
+        (["-30, 5"], 5.0),
+        (["Thu, 26 Mar 2026 11:10:30 GMT", "5"], 30.0),
+        (["99999999999", "5"], 86_400.0),
+        (["soon, later"], None),
+    ],
+)
+def test_the_longest_of_several_retry_after_counts(lines, seconds):
+    """A gateway and the API may each name one; what cannot be read is left out."""
+    headers = CIMultiDict([("Date", DATE), *(("Retry-After", line) for line in lines)])
+    assert parse_retry_after(headers, wall_now=0.0) == seconds
 
 
 def test_retry_after_is_absent_without_its_header():

@@ -17,7 +17,7 @@ from support.slow import beyond
 
 import kallglot_async
 from kallglot_async import KallglotClient, emulator
-from kallglot_async.cli import app, main
+from kallglot_async.cli import app, main, options
 from kallglot_async.cli.serve import serve
 from kallglot_async.emulator import Emulator, Latency
 
@@ -235,16 +235,18 @@ async def test_the_demo_runs_from_the_command_line():
 
 def test_the_choices_are_the_emulators_own():
     """They are restated so that `--help` is quick; this keeps them the same."""
-    assert get_args(app.Plan) == get_args(emulator.PlanName)
-    assert get_args(app.Window) == get_args(emulator.WindowKind)
     assert get_args(app.Revision) == get_args(emulator.Revision)
+    assert get_args(options.Plan) == get_args(emulator.PlanName)
+    assert get_args(options.Window) == get_args(emulator.WindowKind)
+    for name in ("Balancing", "BucketReset", "HeaderForm", "StrangerPace"):
+        assert get_args(getattr(options, name)) == get_args(getattr(emulator, name))
 
 
 @posix
 async def test_the_emulators_command_line_takes_faults():
     """Faults given on the command line strike, are counted, and are told at the end."""
-    options = ["--fault", "status:status=503,times=1", "--fault=reset:times=1", "--plan", "unlimited"]
-    async with process("emulator", "--json", "--analyses", "1", "--latency-median", "0", *options) as child:
+    argv = ["--fault", "status:status=503,times=1", "--fault=reset:times=1", "--plan", "unlimited"]
+    async with process("emulator", "--json", "--analyses", "1", "--latency-median", "0", *argv) as child:
         place = json.loads(await child.stdout.readline())
         async with KallglotClient(place["api_key"], base_url=place["base_url"], random=lambda: 0.0) as client:
             assert (await client.analyses.retrieve(place["ids"][0])).is_complete

@@ -1,0 +1,47 @@
+"""`Turn`: whose turn it is among workers who would all do the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+__all__ = ["Turn"]
+
+
+class Turn:
+    """Taken by one worker at a time.
+
+    It is for whoever comes first when it is free, and not handed to who has waited longest, as a lock does it: while
+    that one has yet to wake up, all others would line up behind it, and a request a turn of the loop would be sent.
+    """
+
+    __slots__ = ("_is_taken", "_waiting")
+
+    def __init__(self) -> None:
+        self._is_taken = False
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def take(self) -> None:
+        """Take it as soon as it is free; give it back in a `finally`."""
+        while self._is_taken:
+            woken = asyncio.get_running_loop().create_future()
+            self._waiting.append(woken)
+            try:
+                await woken
+            except asyncio.CancelledError:
+                if not woken.cancelled():
+                    self._wake()  # it was for nothing: that was somebody else's chance
+                raise
+        self._is_taken = True
+
+    def give(self) -> None:
+        """It is free: wake one of those who wait, who then looks again."""
+        self._is_taken = False
+        self._wake()
+
+    def _wake(self) -> None:
+        while self._waiting:
+            woken = self._waiting.popleft()
+            if not woken.done():
+                woken.set_result(None)
+                return

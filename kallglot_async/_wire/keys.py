@@ -1,0 +1,102 @@
+"""Keys that a function of the caller's is asked for: at first use, and again, once a request, after a 401."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, TypeVar
+
+import anyio
+
+from kallglot_async._config import AskedKey, Secret
+from kallglot_async._core.limit.ticket import Ticket, Urgency
+from kallglot_async._wire.limiter import Lane
+from kallglot_async.errors import AuthenticationError, ConfigurationError
+
+__all__ = ["KeyInUse", "load", "renew", "send_renewing"]
+
+T = TypeVar("T")
+
+
+class KeyInUse(NamedTuple):
+    """Which of its answers a request goes with."""
+
+    asks: int
+    version: int
+
+
+async def load(key: Secret) -> KeyInUse | None:
+    """Return which key a request is about to go with; it is asked for where there is none yet. None: it never changes.
+
+    Raises:
+        ConfigurationError: Whoever is asked raised, or answered with what is no key.
+    """
+    if not isinstance(key, AskedKey):
+        return None
+    if not key.asks:
+        async with _turn(key):
+            if not key.asks:
+                await _ask(key)
+    return KeyInUse(key.asks, key.version)
+
+
+async def renew(key: Secret, used: KeyInUse | None) -> bool:
+    """Ask again, as the key that was used is refused, and return whether there is another one now.
+
+    Those who are refused at once ask once.
+
+    Raises:
+        ConfigurationError: As for `load`.
+    """
+    if used is None or not isinstance(key, AskedKey):
+        return False
+    async with _turn(key):
+        if key.asks == used.asks:  # nobody has asked since
+            await _ask(key)
+    return key.version != used.version
+
+
+async def send_renewing(key: AskedKey, lane: Lane, ticket: Ticket, send: Callable[[Ticket], Awaitable[T]]) -> T:
+    """Send a request with a key that is asked for, and once more, on another slot, where it is refused and has changed.
+
+    Raises:
+        KallglotError: How it ended.
+    """
+    try:
+        used = await load(key)
+    except BaseException:
+        lane.unsent(ticket)
+        raise
+    try:
+        return await send(ticket)
+    except AuthenticationError:
+        if not await renew(key, used):
+            raise
+    return await send(await lane.acquire(Urgency.DIRECT))
+
+
+def _turn(key: AskedKey) -> anyio.Lock:
+    """Return what lets one ask at a time; locks belong to an event loop."""
+    loop = asyncio.get_running_loop()
+    if key.turn is None or key.turn[0] is not loop:
+        key.turn = loop, anyio.Lock()
+    lock: anyio.Lock = key.turn[1]
+    return lock
+
+
+async def _ask(key: AskedKey) -> None:
+    try:
+        answer = key.ask()
+        answer = await answer if inspect.isawaitable(answer) else answer
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        failure = ConfigurationError(f"api_key was asked for the key and raised {type(error).__name__}")
+        failure.__cause__ = error.with_traceback(None)  # its frames may hold the key
+    else:
+        secret = Secret(answer)
+        del answer  # no frame of ours holds the key as text
+        key.renew(secret)
+        return
+    raise failure

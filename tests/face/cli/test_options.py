@@ -1,0 +1,44 @@
+"""Options that belong together, as the command line hands them on."""
+
+from __future__ import annotations
+
+import pytest
+
+from kallglot_async.cli.app import app
+from kallglot_async.emulator import Emulator
+from kallglot_async.emulator.limits import LimitSettings
+
+
+def parsed(*argv):
+    _, bound, _ = app.parse_args(["emulator", *argv])
+    return bound.arguments["limits"].options() if "limits" in bound.arguments else {}
+
+
+def test_every_limit_of_the_emulator_is_an_option():
+    """Each setting of how requests are limited can be given, except those that concern more than limits."""
+    options = parsed("--plan", "pro")
+    assert set(options) == {*LimitSettings.__struct_fields__, "date_header", "clock_skew"} - {"seed", "speed"}
+    Emulator(**options)
+
+
+@pytest.mark.parametrize(
+    ("argv", "name", "value"),
+    [
+        ("--rate-limit 150 60", "rate_limit", (150, 60.0)),
+        ("--second-limit 5 0.5", "second_limit", (5, 0.5)),
+        ("--window sliding_counter", "window", "sliding_counter"),
+        ("--stranger 0.3", "stranger", 0.3),
+        ("--rate-headers delta", "rate_headers", "delta"),
+        ("--retry-after none", "retry_after", None),
+        ("--retry-after date", "retry_after", "date"),
+        ("--body-retry-after 45", "body_retry_after", 45.0),
+        ("--body-retry-after auto", "body_retry_after", "auto"),
+        ("--no-date-header", "date_header", False),
+        ("--clock-skew -3600", "clock_skew", -3600.0),
+    ],
+)
+def test_limits_on_the_command_line(argv, name, value):
+    """They arrive as the emulator takes them."""
+    options = parsed(*argv.split())
+    assert options[name] == value
+    Emulator(**options)

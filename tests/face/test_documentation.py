@@ -1,0 +1,213 @@
+"""README and pages are true: their python blocks run as a reader would copy them, their links lead somewhere."""
+
+import asyncio
+import html.parser
+import re
+import subprocess
+import sys
+import threading
+import tomllib
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from sphinx.util.inventory import InventoryFile
+from sybil import Sybil
+from sybil.parsers.markdown import PythonCodeBlockParser
+
+from kallglot_async import KallglotClient
+from kallglot_async.emulator import Emulator, Latency
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+KEY = "sk_test_emulator"
+SITE = "https://github.com/kallglot/kallglot-async"
+PUBLIC = ["", ".errors", ".models", ".webhooks", ".receivers", ".telemetry", ".emulator", ".pytest_plugin"]
+
+
+def name_of(page):
+    return str(page.relative_to(ROOT))
+
+
+def blocks():
+    sybil = Sybil(parsers=[PythonCodeBlockParser()], patterns=["**/*.md"], path=str(ROOT))
+    for page in PAGES:
+        for block in sybil.parse(page).examples():
+            yield pytest.param(str(block.parsed), block, id=f"{name_of(page)} line {block.line}")
+
+
+BLOCKS = list(blocks())
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """An emulator in a thread of its own, named by the environment, so that a block may call asyncio.run."""
+    ready, done = threading.Event(), threading.Event()
+    running = []
+
+    async def serve():
+        async with Emulator(plan="unlimited", latency=Latency.immediate(), adopt_unknown=True, api_key=KEY) as emulator:
+            running.append(emulator)
+            ready.set()
+            await asyncio.to_thread(done.wait)
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    assert ready.wait(10)
+    monkeypatch.setenv("KALLGLOT_API_KEY", KEY)
+    monkeypatch.setenv("KALLGLOT_BASE_URL", running[0].base_url)
+    yield running[0]
+    done.set()
+    thread.join(10)
+
+
+@pytest.mark.parametrize(("source", "block"), BLOCKS)
+def test_a_python_block_runs(source, block, server, tmp_path, monkeypatch):
+    """Scripts are executed; blocks of tests are run by pytest, with the fixtures that the package brings."""
+    monkeypatch.chdir(tmp_path)
+    if "async def test_" not in source:
+        block.evaluate()
+        has_server = "Emulator(" in source
+        assert has_server or "asyncio.run" not in source or len(server.journal) > 0
+        return
+    (tmp_path / "test_block.py").write_text(source)
+    command = [sys.executable, "-m", "pytest", "-q", "-o", "asyncio_mode=auto", "-p", "no:cacheprovider", str(tmp_path)]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert f"{source.count('async def test_')} passed" in result.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("checker", ["mypy", "basedpyright"])
+def test_strict_type_checkers_accept_every_python_block(checker, tmp_path):
+    """Whoever copies a block into a strict project has nothing to add."""
+    for number, case in enumerate(BLOCKS):
+        place = "".join(char if char.isalnum() else "_" for char in case.id)
+        (tmp_path / f"b{number}_{place}.py").write_text(case.values[0])
+    settings = tmp_path / "pyrightconfig.json"
+    settings.write_text('{"typeCheckingMode": "strict", "reportUnusedCallResult": "none", "include": ["."]}')
+    command = {
+        "mypy": ["-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), str(tmp_path)],
+        "basedpyright": ["-m", "basedpyright", "--project", str(settings), "--pythonpath", sys.executable],
+    }[checker]
+    ran = subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_what_a_page_links_to_is_there(page):
+    """Links within the pages, and those to the repository's files, which a reader of the index's page follows."""
+    text = page.read_text()
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    near = [link.partition("#")[0] for link in links if "://" not in link]
+    assert [link for link in near if link and not (page.parent / link).exists()] == []
+    far = re.findall(rf"{SITE}/(?:blob|tree)/main/([^)\s]+)", text)
+    assert [path for path in far if not (ROOT / path).exists()] == []
+    if page.name == "README.md":
+        assert len(far) > 10
+        assert near == [], "the package index resolves no relative links"
+
+
+def test_the_addresses_of_the_project_are_those_of_its_pages():
+    """What the index shows beside the package leads to files that are there."""
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
+    assert urls["Source"] == SITE
+    paths = [url.removeprefix(f"{SITE}/blob/main/") for url in urls.values() if "/blob/" in url]
+    assert len(paths) == 2
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_tests_that_the_security_page_names_are_there():
+    """Each promise is held by a test that exists."""
+    tests = {path.name for path in (ROOT / "tests").rglob("*.py")}
+    named = set(re.findall(r"`((?:test|fuzz)_\w+\.py)`", (DOCS / "SECURITY.md").read_text()))
+    assert len(named) > 5
+    assert named <= tests
+
+
+def test_the_readme_is_short_and_has_its_two_commands():
+    """The demo and the tests, each with all its set-up, as a newcomer copies them; ten minutes of reading."""
+    text = (ROOT / "README.md").read_text()
+    assert "python3 -m venv .venv && .venv/bin/pip install -q '.[cli]' && .venv/bin/kallglot demo" in text
+    assert "python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev]' && .venv/bin/python -m pytest" in text
+    assert len(text.splitlines()) <= 220
+
+
+def test_the_map_for_machines_is_true():
+    """`llms.txt` has every page under its own title, and names only calls that there are."""
+    text = (DOCS / "llms.txt").read_text()
+    listed = dict(re.findall(rf"^- \[(.*)\]\({SITE}/blob/main/docs/(.*)\): .+", text, re.MULTILINE))
+    pages = {page for page in DOCS.rglob("*.md") if page.name != "index.md"}
+    titles = {path: re.search(r"^# (.*)$", (DOCS / path).read_text(), re.MULTILINE) for path in listed.values()}
+    assert {DOCS / path for path in listed.values()} == pages
+    assert [title for title, path in listed.items() if (found := titles[path]) and found[1] != title] == []
+    calls = re.findall(r"client\.(?:(\w+)\.)?(\w+)\(", text)
+    assert len(calls) > 5
+    client = KallglotClient(KEY)
+    for resource, call in calls:
+        assert callable(getattr(getattr(client, resource) if resource else client, call))
+
+
+class Loaded(html.parser.HTMLParser):
+    """What a browser would load for a page, beside it."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.urls = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        named = dict(attrs)
+        if tag in {"script", "img", "iframe", "source", "video", "audio", "embed"}:
+            self.urls.append(named.get("src") or "")
+        if tag == "link" and named.get("rel") not in {"index", "search", "next", "prev", "canonical"}:
+            self.urls.append(named.get("href") or "")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The pages, built with every warning an error."""
+    out = tmp_path_factory.mktemp("site")
+    command = ["-m", "sphinx", "-q", "-W", "--keep-going", "-n", "-d", f"{out}.doctrees", str(DOCS), str(out)]
+    built = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+    assert (built.returncode, built.stderr) == (0, "")
+    return out
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_every_public_name_is_in_the_reference(site):
+    """All that a public module exports, where a reader would look for it."""
+    inventory = InventoryFile.loads((site / "objects.inv").read_bytes(), uri="")
+    there = {item for kind, items in inventory.data.items() if kind.startswith("py:") for item in items}
+    missing = set()
+    for module in PUBLIC:
+        names = import_module(f"kallglot_async{module}").__all__
+        # What the package lends from a room of its own is documented there.
+        missing |= {
+            f"kallglot_async{module}.{name}"
+            for name in names
+            if not {f"kallglot_async{home}.{name}" for home in ({module} if module else PUBLIC)} & there
+        }
+    assert missing == set()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_nothing_is_loaded_from_elsewhere(site):
+    """No font, script, style or picture of another host, in a page or in its styles."""
+    pages = list(site.rglob("*.html"))
+    assert len(pages) > 20
+    for page in pages:
+        assert [url for url in Loaded(page.read_text()).urls if re.match(r"(\w+:)?//", url)] == []
+    for style in site.rglob("*.css"):
+        assert re.findall(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//", style.read_text()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_map_for_machines_is_beside_the_pages(site):
+    """Where those who look for it expect it."""
+    assert (site / "llms.txt").read_bytes() == (DOCS / "llms.txt").read_bytes()
