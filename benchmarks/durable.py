@@ -41,6 +41,7 @@ from kallglot_async.models import Analysis, Outcome, RateLimitState
 
 IN_FLIGHT = 64  # of a client that is not told otherwise: what a kill may cost
 ROUND_TRIP = 0.03  # seconds, so that something is in flight
+_SPEED = 100.0  # so that nobody waits for what a create estimates; a key then lives for 14 minutes
 MOST_OF_A_RUN = 0.6  # seconds between a run's first request and its kill, at most
 
 
@@ -114,7 +115,7 @@ async def creates(*, quick: bool, seed: int) -> list[dict[str, object]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "creates.kallglot")
         slow = Fault(kind="slow", delay=ROUND_TRIP)
-        server = Emulator(plan="unlimited", latency=Latency.immediate(), faults=[slow], speed=1e4)
+        server = Emulator(plan="unlimited", latency=Latency.immediate(), faults=[slow], speed=_SPEED)
         async with server, KallglotClient(KEY, base_url=server.base_url) as client:
             async with client.open_batch(path, analyses=["summary"]) as batch:
                 await batch.add(f"sess_{number}" for number in range(number))

@@ -48,7 +48,7 @@ def open_to_write(path: Path, migrations: Sequence[Sequence[str]] = MIGRATIONS) 
         with suppress(FileExistsError):
             # SQLite gives the files beside it the permissions that this one has.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        connection = _connect(path, "rw")
+        connection = _connect(path)
         try:
             version = _version(connection, path, len(migrations))
             _set_up(connection, path)
@@ -69,8 +69,10 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     with translated(path):
         if not path.exists():
             raise BatchFileError(f"there is no file {path}: begin with a run, which makes it", path=str(path))
-        connection = _connect(path, "ro")
+        # Not read-only to SQLite: the last to close the file takes away what lies beside it, which such a one cannot.
+        connection = _connect(path)
         try:
+            connection.execute("PRAGMA query_only = ON")
             version = _version(connection, path, len(MIGRATIONS))
             if version < len(MIGRATIONS):
                 what = "holds no batch yet" if version == 0 else "is of an older version of kallglot_async"
@@ -81,9 +83,9 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         return connection
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
+def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}",
+        f"{path.absolute().as_uri()}?mode=rw",
         uri=True,
         timeout=_PATIENCE,
         isolation_level=None,  # transactions begin and end where we say so
