@@ -17,7 +17,7 @@ from kallglot_async.errors import ConfigurationError, IdSourceError, InvalidIdEr
 __all__ = ["Item", "Selection", "add_ids", "items"]
 
 _CHUNK = 1_000  # ids read from the file at once
-_MOST_AT_ONCE = 40_000  # ids of a large source written at once: the index is gone through once for all of them
+_MOST_AT_ONCE = 80_000  # ids of a large source written at once: the index is gone through once for all of them
 _LEAST_AT_ONCE = 500  # of one whose next id may be long in coming: what a kill may make it give again
 
 

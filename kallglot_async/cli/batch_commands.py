@@ -141,14 +141,16 @@ def export(
         quiet: Do not say how many they are.
     """
     from kallglot_async import BatchFile
+    from kallglot_async.cli.signals import signals_interrupt
 
     chosen = "failed" if failed else state
     opened = BatchFile(path)
-    if to is None:
-        for outcome in opened.outcomes(chosen):
-            write_line(outcome.to_json() + b"\n")
-        return 0
-    number = opened.export(to, state=chosen)
+    with signals_interrupt():
+        if to is None:
+            for outcome in opened.outcomes(chosen):
+                write_line(outcome.to_json() + b"\n")
+            return 0
+        number = opened.export(to, state=chosen)
     if not quiet:
         tell(f"{number} outcomes: {clean(to)}")
     return 0
@@ -170,10 +172,12 @@ def report(
         quiet: Do not say where it is.
     """
     from kallglot_async import BatchFile
+    from kallglot_async.cli.signals import signals_interrupt
 
     if to.suffix != ".html":
         raise ConfigurationError(f"a report is a page, and {to} does not end with .html: name another file")
-    BatchFile(path).export(to)
+    with signals_interrupt():
+        BatchFile(path).export(to)
     if not quiet:
         tell(f"report: {clean(to.absolute())}")
     return 0

@@ -5,6 +5,7 @@ import json
 import signal
 
 import pytest
+from support.durable import change
 from support.processes import posix, process, until
 
 from kallglot_async import BatchFile, BatchFileError, read_jsonl
@@ -23,7 +24,8 @@ def kallglot(monkeypatch, capfd, tmp_path):
         if server is not None:
             monkeypatch.setenv("KALLGLOT_API_KEY", server.api_key)
             monkeypatch.setenv("KALLGLOT_BASE_URL", server.base_url)
-        code = await asyncio.to_thread(main, argv)
+        # What runs a loop of its own does so in a thread; what has none takes signals, which threads cannot.
+        code = await asyncio.to_thread(main, argv) if argv[1] == "run" else main(argv)
         out, err = capfd.readouterr()
         return code, out, err
 
@@ -119,6 +121,15 @@ async def test_results_go_into_a_file(kallglot, tmp_path, name):
         (tmp_path / name).unlink()
         assert (await kallglot("batch", "report", "b", "--to", name, "--quiet")) == (0, "", "")
         assert ids[0] in (tmp_path / name).read_text()
+
+
+async def test_a_damaged_file_is_told(kallglot, tmp_path):
+    """In one line, by the id that cannot be read."""
+    async with at_once() as server:
+        await kallglot("batch", "run", "b", *server.seed_analyses(1), "--quiet", server=server)
+    change(tmp_path / "b", "UPDATE item SET analysis = CAST('{}' AS BLOB), id = 'ana_1'")
+    code, _, err = await kallglot("batch", "export", "b")
+    assert (code, err) == (2, "kallglot: what the file holds of ana_1 is no answer of the API\n")
 
 
 @pytest.mark.parametrize(
