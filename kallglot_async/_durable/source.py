@@ -17,7 +17,7 @@ from kallglot_async.errors import ConfigurationError, IdSourceError, InvalidIdEr
 __all__ = ["Item", "Selection", "add_ids", "items"]
 
 _CHUNK = 1_000  # ids read from the file at once
-_MOST_AT_ONCE = 80_000  # ids of a large source written at once: the index is gone through once for all of them
+_MOST_AT_ONCE = 50_000  # ids of a large source written at once: the index is gone through once for all of them
 _LEAST_AT_ONCE = 500  # of one whose next id may be long in coming: what a kill may make it give again
 
 
@@ -152,11 +152,11 @@ def _insert(portion: _Portion, connection: sqlite3.Connection, *, only_listed: b
     before = connection.total_changes
     # By id, so that each page of the index is changed once for all of them; they keep the numbers of their order.
     order = sorted(range(len(ids)), key=ids.__getitem__)
-    connection.executemany(
-        "INSERT OR IGNORE INTO item (id, seq, error, state) VALUES (?, ?, ?, ?)",
-        ((id := ids[k], first + k, error := errors.get(id), "failed" if error else "left") for k in order),
-    )
+    rows = ((ids[place], first + place) for place in order)
+    connection.executemany("INSERT OR IGNORE INTO item (id, seq) VALUES (?, ?)", rows)
     added = connection.total_changes - before
+    query = "UPDATE item SET state = 'failed', error = ? WHERE id = ? AND seq >= ?"  # not those of an earlier list
+    connection.executemany(query, ((error, id, first) for id, error in errors.items()))
     if only_listed:
         query = "INSERT OR IGNORE INTO temp.listed SELECT seq FROM item WHERE id = ?"
         connection.executemany(query, ((id,) for id in ids))
