@@ -102,18 +102,27 @@ def status(path: Batch, /, *, json: Flag = False) -> int:
 
 
 @batch.command
-def retry(path: Batch, /, *, state: Literal["failed", "uncertain"] = "failed", quiet: Quiet = False) -> int:
+def retry(
+    path: Batch,
+    /,
+    *,
+    state: Literal["failed", "uncertain"] = "failed",
+    failed: Flag = False,
+    quiet: Quiet = False,
+) -> int:
     """Have the next run take up what has failed for good. What was given up it takes up in any case.
 
     Where analyses are requested, those that failed are requested, and paid for, anew.
 
     Args:
         path: The file of the batch.
-        state: Which ones.
+        state: Which ones; uncertain may pay again for what was paid for.
+        failed: Those that have failed: the default, in words.
         quiet: Do not say how many they are.
     """
     from kallglot_async import BatchFile
 
+    _check_one(state, failed=failed)
     number = BatchFile(path).retry(state)
     if not quiet:
         tell(f"{number} ids are taken up by the next run")
@@ -143,6 +152,7 @@ def export(
     from kallglot_async import BatchFile
     from kallglot_async.cli.signals import signals_interrupt
 
+    _check_one(state, failed=failed)
     chosen = "failed" if failed else state
     opened = BatchFile(path)
     with signals_interrupt():
@@ -181,3 +191,8 @@ def report(
     if not quiet:
         tell(f"report: {clean(to.absolute())}")
     return 0
+
+
+def _check_one(state: str | None, *, failed: bool) -> None:
+    if failed and state not in {None, "failed"}:
+        raise ConfigurationError(f"--failed and --state {state} are two states: give one of them")

@@ -67,7 +67,7 @@ async def test_what_has_no_result_is_told(kallglot):
         assert (status["kind"], status["failed"], "elapsed" in status) == ("wait", 2, False)
         lines = (await kallglot("batch", "export", "b", "--failed"))[1].splitlines()
         assert {json.loads(line)["id"] for line in lines} == {"ana_unknown", "bad"}
-        assert await kallglot("batch", "retry", "b") == (0, "", "1 ids are taken up by the next run\n")
+        assert await kallglot("batch", "retry", "b", "--failed") == (0, "", "1 ids are taken up by the next run\n")
         left = (await kallglot("batch", "export", "b", "--state", "left"))[1]
         assert json.loads(left)["id"] == "ana_unknown"
 
@@ -135,6 +135,8 @@ async def test_a_damaged_file_is_told(kallglot, tmp_path):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
+        (["export", "b", "--failed", "--state", "done"], "--failed and --state done are two states"),
+        (["retry", "b", "--failed", "--state", "uncertain"], "--failed and --state uncertain are two states"),
         (["status", "b"], "there is no file b: begin with a run, which makes it"),
         (["export", "b", "--to", "out.txt"], "cannot tell from its name how to write out.txt"),
         (["report", "b", "--to", "out.csv"], "a report is a page"),
