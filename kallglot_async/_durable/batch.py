@@ -120,7 +120,8 @@ class DurableBatch:
         same ids again.
 
         Args:
-            ids: Any iterable or asynchronous iterable: ids of analyses, or of sessions where those are requested.
+            ids: Any iterable or asynchronous iterable: ids of analyses, or of sessions where analyses are requested.
+                Of a file with an id in each line: `(line.strip() for line in file)`.
             only_listed: Whether later runs, until the batch is closed, leave out what is in the file and not among
                 these ids. Nothing is removed.
 
