@@ -36,7 +36,7 @@ default_role = "code"  # docstrings mark code as Markdown does
 nitpicky = True
 # What a parameter of such a type may be is said in its own words. Pages of other projects are elsewhere, and a build
 # asks nobody for them.
-_OWN = r"kallglot_async\._.*|AsClient|OnBytes|OnCreated|Secrets|Target"
+_OWN = r"kallglot_async\._.*|AsClient|Lines|OnBytes|OnCreated|Secrets|Target"
 _OTHERS = r"(abc|aiohttp|asyncio|collections|contextlib|datetime|enum|msgspec|opentelemetry|os|pathlib|pytest)\..*"
 _TYPES = r"(types|typing|web)\..*|(Tracer|Meter)Provider|Callable.*"
 nitpick_ignore_regex = [(r"py:.*", f"{_OWN}|{_OTHERS}|{_TYPES}")]

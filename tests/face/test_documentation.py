@@ -15,7 +15,7 @@ from sphinx.util.inventory import InventoryFile
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
-from kallglot_async import KallglotClient
+from kallglot_async import KallglotClient, errors
 from kallglot_async.emulator import Emulator, Latency
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +23,7 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 KEY = "sk_test_emulator"
 SITE = "https://github.com/kallglot/kallglot-async"
-PUBLIC = ["", ".errors", ".models", ".webhooks", ".receivers", ".telemetry", ".emulator", ".pytest_plugin"]
+PUBLIC = ["", ".errors", ".models", ".webhooks", ".receivers", ".telemetry", ".emulator", ".pytest_plugin", ".report"]
 
 
 def name_of(page):
@@ -81,8 +81,11 @@ def test_a_python_block_runs(source, block, server, tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("checker", ["mypy", "basedpyright"])
-def test_strict_type_checkers_accept_every_python_block(checker, tmp_path):
-    """Whoever copies a block into a strict project has nothing to add."""
+def test_strict_type_checkers_accept_every_python_block_and_recipe(checker, tmp_path):
+    """Whoever copies one into a strict project has nothing to add. (arq is not installed here.)"""
+    for recipe in (ROOT / "tests" / "recipes").glob("*.py"):
+        if "arq" not in recipe.stem.split("_"):
+            (tmp_path / recipe.name).write_text(recipe.read_text())
     for number, case in enumerate(BLOCKS):
         place = "".join(char if char.isalnum() else "_" for char in case.id)
         (tmp_path / f"b{number}_{place}.py").write_text(case.values[0])
@@ -125,6 +128,13 @@ def test_the_tests_that_the_security_page_names_are_there():
     named = set(re.findall(r"`((?:test|fuzz)_\w+\.py)`", (DOCS / "SECURITY.md").read_text()))
     assert len(named) > 5
     assert named <= tests
+
+
+def test_the_table_of_errors_has_every_error():
+    """Whatever can be raised has a row that says what to do; classes that only gather others need none."""
+    table = (DOCS / "how-to" / "errors.md").read_text()
+    raised = [name for name in errors.__all__ if not getattr(errors, name).__subclasses__()]
+    assert [name for name in raised if f"`{name}`" not in table] == []
 
 
 def test_the_readme_is_short_and_has_its_two_commands():
