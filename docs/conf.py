@@ -10,7 +10,9 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import Any, is_typeddict
 
 from docutils import nodes
@@ -144,10 +146,20 @@ def _helps(command: Any, names: tuple[str, ...] = ()) -> Iterator[str]:
         yield from _helps(command[name], below)
 
 
+def _aliases(found: re.Match[str]) -> str:
+    """Return what shows a module's other public names, which autodoc passes over: second names of types, constants."""
+    module = import_module(found[1])
+    named = {name: getattr(module, name) for name in module.__all__}
+    names = [name for name, thing in named.items() if not isinstance(thing, type | FunctionType | ModuleType)]
+    shown = "\n\n".join(f".. autodata:: {module.__name__}.{name}" for name in names)
+    return f"```{{eval-rst}}\n{shown}\n```"
+
+
 def _fill_in(sphinx: object, name: str, source: list[str]) -> None:
-    """Put the commands' own help where the page of the command line asks for it."""
+    """Put in what pages ask for: the commands' own help, and a module's other public names."""
     if name == "reference/command-line":
         source[0] = source[0].replace("<!-- commands -->", "\n".join(_helps(app)))
+    source[0] = re.sub(r"<!-- aliases of (\S+) -->", _aliases, source[0])
 
 
 def _unlink(sphinx: object, doctree: nodes.document) -> None:
