@@ -115,7 +115,8 @@ def _field(name: str) -> str:
 def _alias(name: str) -> str:
     """Return what stands below a type's second name, wherever in the package that is given."""
     short = name.rpartition(".")[2]
-    given = re.compile(rf'^{short}(?:: TypeAlias)? = .*\n"""(.*?)"""', re.MULTILINE | re.DOTALL)
+    value = r"(?:.*|\w+\[\n(?: .*\n)+\])"
+    given = re.compile(rf'^{short}(?:: TypeAlias)? = {value}\n"""((?:.|\n)*?)"""', re.MULTILINE)
     texts = (path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
     return next((found[1] for text in texts if (found := given.search(text))), "")
 
