@@ -2,8 +2,9 @@
 
 The house. A room imports from its own floor or a lower one only; `tests/face/test_architecture.py` reads this picture:
 
-    5 outside    cli/ report/ _whole_file pytest_plugin __main__ __init__: how a person sees it
-    4 face       resources/ _client _base_client receivers/ telemetry: composition and lifetime, no decisions
+    6 outside    cli/ report/ tables/ _whole_file pytest_plugin __main__ __init__: how a person sees it
+    5 face       resources/ _client _base_client receivers/ telemetry: composition and lifetime, no decisions
+    4 durable    _durable/: what of a batch is on the disk, and what a run of it takes up
     3 waiting    _waiting/: whose turn it is in a call for many ids, and when the call is over
     2 wire       _wire/ _clock _alarm _events _logging: when to sleep, what to send; the one room that imports aiohttp
     1 decisions  _core/api/: operation to request, answer to value or error
@@ -30,12 +31,17 @@ from kallglot_async._version import __version__
 if TYPE_CHECKING:
     from kallglot_async._client import KallglotClient, wait_many
     from kallglot_async._core.polling.schedule import PollSchedule
+    from kallglot_async._durable.batch import DurableBatch
+    from kallglot_async._durable.file import BatchFile
+    from kallglot_async._durable.report import BatchReport
     from kallglot_async._waiting.inbox import WebhookInbox
     from kallglot_async._wire.limiter import RateLimiter
     from kallglot_async.errors import (
         AnalysisFailedError,
         APIError,
         AuthenticationError,
+        BatchFileError,
+        BatchInUseError,
         ConfigurationError,
         ConflictError,
         ConnectError,
@@ -95,12 +101,17 @@ __all__ = [
     "AnalysisFailedError",
     "AnalysisStatus",
     "AuthenticationError",
+    "BatchFile",
+    "BatchFileError",
+    "BatchInUseError",
+    "BatchReport",
     "ClientStats",
     "ConfigurationError",
     "ConflictError",
     "ConnectError",
     "ConnectionLostError",
     "Download",
+    "DurableBatch",
     "IdSourceError",
     "InsufficientCreditsError",
     "InvalidIdError",
@@ -151,6 +162,9 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
+    "BatchFile": "kallglot_async._durable.file",
+    "BatchReport": "kallglot_async._durable.report",
+    "DurableBatch": "kallglot_async._durable.batch",
     "KallglotClient": "kallglot_async._client",
     "PollSchedule": "kallglot_async._core.polling.schedule",
     "RateLimiter": "kallglot_async._wire.limiter",

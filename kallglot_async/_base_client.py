@@ -235,8 +235,10 @@ class BaseClient:
 
         What still runs loses its connection, and goes on with a new one where its request may be repeated.
         """
+        _clock.running_loop()
         if not self._is_view:
             await self._pool.aclose()
+            self._limiter.leave()
 
     async def __aenter__(self) -> Self:
         _clock.running_loop()

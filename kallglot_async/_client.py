@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
@@ -24,6 +25,8 @@ from kallglot_async.models import (
 )
 
 if TYPE_CHECKING:
+    from kallglot_async._durable.batch import DurableBatch
+    from kallglot_async._durable.identity import Kind
     from kallglot_async._waiting.analyze_many import OnCreated
 
 __all__ = ["KallglotClient", "wait_many"]
@@ -36,8 +39,9 @@ class KallglotClient(BaseClient):
     whose request goes next.
 
     Use it as an async context manager, or call `aclose` when done. It may be used in one event loop after
-    another (three `asyncio.run` in turn), and after `aclose` again: connections open as they are needed. It
-    is not for use from several threads at once.
+    another (three `asyncio.run` in turn), and after `aclose` again: connections open as they are needed. It serves
+    one loop at a time: while that runs, a call from another thread is refused with a `ConfigurationError`, before
+    anything is sent, until the client is closed where it was used.
 
     Args:
         api_key: `sk_live_...` or `sk_test_...`, or a function, plain or a coroutine function, that is asked for it: at
@@ -350,7 +354,7 @@ class KallglotClient(BaseClient):
             on_progress: As for `wait_many`.
             max_ready: Outcomes that may lie undelivered: with so many, polling stops until one is taken, so that a
                 slow sink is not run away from, and a crash repeats no more than that. Last looks are sent all the
-                same. Default 1,000.
+                same, and what another call waits for too, that one polls meanwhile. Default 1,000.
             extra_headers: As for `wait`.
         """
         options = self._waits.options(
@@ -358,6 +362,34 @@ class KallglotClient(BaseClient):
         )
         waits = self._waits if extra_headers is None else self.with_options(extra_headers=extra_headers)._waits
         return waits.start(IdSource(ids, remember=False), options)
+
+    def open_batch(self, path: str | os.PathLike[str], *, kind: Kind | None = None, **request: Any) -> DurableBatch:
+        """Return a batch in a file, which goes on after whatever ended it: a crash, a kill, a loss of power.
+
+            async with client.open_batch("nightly.kallglot") as batch:
+                await batch.add(ids)
+                report = await batch.run()
+
+        The file (SQLite) is journal and result in one: `outcomes` and `export` read it, also in another process
+        (`BatchFile`). It holds call text, and only its owner may read it (mode 0600). Put it on a local disk. What it
+        is for is decided when it is made.
+
+        Args:
+            path: The file. Where there is none, it is made when the block is entered.
+            kind: What is done with the ids: `wait` waits for analyses as `wait_many` does, `retrieve` fetches them as
+                they stand, `analyze` requests those of sessions as `analyze_many` does. Default: that of the file; for
+                a new one `analyze` where something is requested, else `wait`.
+            request: What is asked for of each session, as in `analyses.create`. Default: that of the file.
+
+        Raises:
+            ConfigurationError: The kind or the request cannot be used. On entering: the file is for another one.
+            BatchInUseError: On entering: another run writes to the file.
+            BatchFileError: On entering: the file cannot be used.
+        """
+        from kallglot_async._durable.batch import DurableBatch
+        from kallglot_async._durable.identity import Wish
+
+        return DurableBatch(self, path, Wish.of(kind, request))
 
 
 async def wait_many(

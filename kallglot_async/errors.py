@@ -31,6 +31,8 @@ KallglotError
 ├── NotAttemptedError                        a batch ended before this id got its turn
 ├── IdSourceError                            the iterable of ids raised; the outcomes so far are on the error
 ├── RecordError (ValueError)                 what was stored of a value cannot be read back
+├── BatchFileError                           the file of a batch cannot be used; what it holds is intact
+│   └── BatchInUseError                      another run writes to it
 └── WebhookError                             what came as a webhook is not to be believed, or not to be read
     ├── WebhookSignatureError                no signature, or none that fits one of the secrets
     ├── WebhookTimestampError                genuine, but signed too long ago or in the future
@@ -47,12 +49,13 @@ if TYPE_CHECKING:
     from kallglot_async.models import Analysis, Outcomes
 
 __all__ = [
-    "APIError", "AnalysisFailedError", "AuthenticationError", "ConfigurationError", "ConflictError", "ConnectError",
-    "ConnectionLostError", "IdSourceError", "InsufficientCreditsError", "InvalidIdError", "InvalidRequestError",
-    "InvalidResponseError", "KallglotError", "NotAttemptedError", "NotFoundError", "PermissionDeniedError",
-    "ProtocolError", "ProxyError", "RateLimitedError", "RecordError", "RequestError", "RequestTimeoutError",
-    "ResponseBodyError", "ResponseMismatchError", "ResponseSchemaError", "ResponseTooLargeError", "ServerError",
-    "TLSError", "TransportError", "UnexpectedRedirectError", "WaitTimeoutError", "WebhookError", "WebhookPayloadError",
+    "APIError", "AnalysisFailedError", "AuthenticationError", "BatchFileError", "BatchInUseError",
+    "ConfigurationError", "ConflictError", "ConnectError", "ConnectionLostError", "IdSourceError",
+    "InsufficientCreditsError", "InvalidIdError", "InvalidRequestError", "InvalidResponseError", "KallglotError",
+    "NotAttemptedError", "NotFoundError", "PermissionDeniedError", "ProtocolError", "ProxyError",
+    "RateLimitedError", "RecordError", "RequestError", "RequestTimeoutError", "ResponseBodyError",
+    "ResponseMismatchError", "ResponseSchemaError", "ResponseTooLargeError", "ServerError", "TLSError",
+    "TransportError", "UnexpectedRedirectError", "WaitTimeoutError", "WebhookError", "WebhookPayloadError",
     "WebhookSignatureError", "WebhookTimestampError",
 ]  # fmt: skip
 
@@ -439,6 +442,24 @@ class RecordError(KallglotError, ValueError):
     def __init__(self, message: str = "", *, line: int | None = None) -> None:
         super().__init__(message)
         self.line = line
+
+
+class BatchFileError(KallglotError):
+    """The file of a batch cannot be opened, read or written to: permissions, a full disk, another program's file.
+
+    Raised by whatever needs the file. What was committed before is intact, and another run goes on from there.
+
+    Attributes:
+        path: The file.
+    """
+
+    def __init__(self, message: str = "", *, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class BatchInUseError(BatchFileError):
+    """Another run, of this process or another one, writes to the file. It can be read meanwhile."""
 
 
 class WebhookError(KallglotError):

@@ -65,6 +65,7 @@ class WaitCall:
             on_over=self._abandon,
             on_answer=self._report_progress,
             on_time=self._watch.ring,
+            on_stalled=self._hand_over,
             count_ready=lambda: len(self._ready),
         )
         self._followed: dict[str, float] = {}  # ids that another call polls, and when we joined it
@@ -85,8 +86,8 @@ class WaitCall:
         if self._is_entered:
             raise errors.ConfigurationError("this wait was entered before: call as_completed again for another one")
         self.loop: asyncio.AbstractEventLoop = _clock.running_loop()
-        self._hub.enter(self.loop)
         self._pipeline.lane("analysis").enter()
+        self._hub.enter(self.loop)
         self._is_entered = True
         if self._options.total_timeout is not None:
             self._poller.ends_at = _clock.now() + self._options.total_timeout
@@ -128,9 +129,11 @@ class WaitCall:
                     failure, self._puller.error = self._puller.error, None
                     raise errors.IdSourceError(f"the iterable of ids raised {shown(failure)}") from failure
                 raise StopAsyncIteration
+            if _clock.running_loop() is not self.loop:
+                raise errors.ConfigurationError("outcomes are taken on the event loop that their block was entered on")
             await self._delivery.sleep_until()
         self._room.ring()
-        self._poller.on_delivered()
+        self._poller.wake_stalled()
         return self._ready.popleft()
 
     def progress(self) -> Progress:
@@ -180,14 +183,30 @@ class WaitCall:
             else:
                 self._follow(id)
 
-    def _follow(self, id: str) -> None:
+    def _follow(self, id: str, ends_at: float | None = None) -> None:
         now = self._followed[id] = _clock.now()
         if self._options.timeout is not None:
-            at = self._follow_ends[id] = now + self._options.timeout
-            self._follow_deadlines.append((at, id))
+            at = self._follow_ends[id] = now + self._options.timeout if ends_at is None else ends_at
+            insort(self._follow_deadlines, (at, id))
             self._watch.ring()
 
+    def _hand_over(self) -> None:
+        """The caller is behind: what others wait for too, they poll from now on, and are followed."""
+        for id in self._hub.followed_of(self):
+            if not self._poller.entries[id].in_flight and (known := self._poller.discard(id)) is not None:
+                self._follow(id, known.deadline)
+                self._hub.swap(id, self, known)
+
     # -- as other calls of the client see it
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether polling pauses here, as the caller does not take the outcomes that there are."""
+        return self._poller.is_ahead_of_caller
+
+    def on_followed(self) -> None:
+        """Another call waits for an id that this one polls."""
+        self._poller.wake_stalled()
 
     def own(self, id: str, known: Entry | None) -> None:
         """The call that polled the id has left: poll it from now on, as it was left."""
@@ -209,7 +228,7 @@ class WaitCall:
 
     def on_silence(self) -> None:
         """Something has settled without its event, so that events are not to be trusted."""
-        self._poller.on_silence()
+        self._poller.wake()
 
     def entry_of(self, id: str) -> Entry | None:
         """Return what is known of an id that this call polls."""

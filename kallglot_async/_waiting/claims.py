@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 import msgspec
 
 from kallglot_async import _clock
+from kallglot_async._clock import OneLoop
 from kallglot_async._core.polling.hazard import PollModel
 from kallglot_async._core.polling.pending import Entry
 from kallglot_async._core.polling.schedule import PollSchedule
 from kallglot_async._core.polling.trouble import Probe
 from kallglot_async._core.polling.trust import InboxTrust
 from kallglot_async._waiting.inbox import WebhookInbox
-from kallglot_async._wire.limiter import OTHER_LOOP
 from kallglot_async.errors import ConfigurationError, RequestError
 from kallglot_async.models import Analysis, Outcome, Progress
 
@@ -56,6 +56,13 @@ class Claimant(Protocol):
 
     loop: asyncio.AbstractEventLoop
 
+    @property
+    def is_stalled(self) -> bool:
+        """Whether it polls nothing at present, as its caller does not take the outcomes that there are."""
+
+    def on_followed(self) -> None:
+        """Another call waits for an id that this one polls."""
+
     def own(self, id: str, known: Entry | None) -> None:
         """Poll the id from now on; `known`: what the call that polled it until now has seen."""
 
@@ -75,11 +82,56 @@ class Claimant(Protocol):
 class Prober(Protocol):
     """The poller of a wait call, as others see it while the API was never heard."""
 
-    def on_reached(self) -> None:
+    def wake(self) -> None:
         """Send what is due."""
 
     def on_unreached(self, error: RequestError) -> None:
         """Give up with this error."""
+
+
+class FirstContact:
+    """Before the API was ever heard: one poller of all asks at a time, and the others wait for how that ends."""
+
+    __slots__ = ("_waiting", "probe", "prober")
+
+    def __init__(self) -> None:
+        self.prober: Prober | None = None  # whose poll is the one that is sent
+        self._waiting: dict[Prober, None] = {}
+        self.probe = Probe()
+
+    def forget(self, before: asyncio.AbstractEventLoop | None) -> None:
+        """Another loop is served: those of the one before look again, if that ever runs again."""
+        left, self._waiting = [*self._waiting, *([] if self.prober is None else [self.prober])], {}
+        self.prober = None
+        for poller in left:
+            _call_in(before, poller.wake)
+
+    def next_probe(self, poller: Prober) -> float:
+        """When this poller may send, if it is the one that does; the others are told how that ends (infinity)."""
+        if self.prober is None:
+            self.prober, self.probe = poller, Probe()
+        if self.prober is poller:
+            return self.probe.next_at
+        self._waiting[poller] = None
+        return math.inf
+
+    def on_reached(self) -> None:
+        """The API has answered, or who asked it is gone: all go on."""
+        waiting, self._waiting, self.prober = self._waiting, {}, None
+        for poller in waiting:
+            poller.wake()
+
+    def on_unreached(self, poller: Prober, error: RequestError) -> None:
+        """It is given up, for everybody who waited for it."""
+        waiting, self._waiting, self.prober = self._waiting, {}, None
+        for one in (poller, *waiting):
+            one.on_unreached(error)
+
+    def leave(self, poller: Prober) -> None:
+        """It sends nothing more."""
+        self._waiting.pop(poller, None)
+        if self.prober is poller:
+            self.on_reached()
 
 
 class Claims:
@@ -95,14 +147,11 @@ class Claims:
     __slots__ = (
         "_created",
         "_followers",
+        "_home",
         "_inbox",
-        "_loop",
         "_owners",
-        "_process",
-        "_waiting",
+        "contact",
         "model",
-        "probe",
-        "prober",
         "random",
         "trust",
     )
@@ -114,13 +163,10 @@ class Claims:
         self.random: Callable[[], float] = random
         self._inbox = inbox
         self.trust: InboxTrust = InboxTrust(has_inbox=has_inbox)
-        self._process = os.getpid()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._home = OneLoop()
         self._owners: dict[str, Claimant] = {}  # the call that polls an id
         self._followers: dict[str, list[Claimant]] = {}  # others that wait for it too, in order of arrival
-        self.prober: Prober | None = None  # whose poll is the one that is sent before the API was ever heard
-        self._waiting: dict[Prober, None] = {}  # those that wait for how it ends
-        self.probe: Probe = Probe()
+        self.contact: FirstContact = FirstContact()
         self._created: OrderedDict[str, tuple[float, float | None]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -155,31 +201,30 @@ class Claims:
         Raises:
             ConfigurationError: Another loop, which runs, has waits here.
         """
-        if loop is self._loop and self._process == os.getpid():
+        before = self._home.loop
+        if before is loop:
             return
-        is_gone = self._loop is not None and self._loop.is_closed()
-        if is_gone or self._process != os.getpid():  # those waits were the closed loop's, or the parent's of a fork
+        if not self._owners:
+            self._home.loop = None  # nobody's, so anybody's
+        if self._home.enter(loop):  # those waits were a closed loop's, or the parent's of a fork
             self.model.pending -= len(self._owners)
             self._owners.clear()
             self._followers.clear()
-            self.prober = None
-            self._waiting.clear()
-        elif self._owners and self._loop is not None and self._loop.is_running():
-            raise ConfigurationError(OTHER_LOOP)
-        self._loop, self._process = loop, os.getpid()
+        self.contact.forget(before)
 
     def claim(self, id: str, call: Claimant) -> bool:
         """Make `call` the one that polls the id; False where another does, which `call` then follows.
+
+        One on a loop that stands still is not followed, and its own followers are left to whoever polls now.
 
         Raises:
             ConfigurationError: Another loop, which runs, has waits here.
         """
         self.enter(call.loop)
         owner = self._owners.get(id)
-        if owner is not None and owner.loop is not call.loop:
-            self._followers.pop(id, None)  # of a loop that stands still, with the one that they follow
-        elif owner is not None:
+        if owner is not None and owner.loop is call.loop:
             self._followers.setdefault(id, []).append(call)
+            owner.on_followed()
             return False
         self._inbox.listen(self._on_announced)
         self._owners[id] = call
@@ -193,15 +238,21 @@ class Claims:
         return is_announced
 
     def _on_announced(self, id: str) -> None:
-        if (owner := self._owners.get(id)) is not None:
-            self.trust.on_event(_clock.now())
-            owner.on_announced(id)
+        if (owner := self._owners.get(id)) is None:
+            return
+        if self._home.runs_elsewhere():
+            raise ConfigurationError(
+                "a webhook event came in another thread than the one that waits for its analysis: hand it over with "
+                "loop.call_soon_threadsafe(client.settle, event)"
+            )
+        self.trust.on_event(_clock.now())
+        self._tell(owner, owner.on_announced, id)
 
     def on_silence(self, sent_at: float) -> None:
         """A poll found settled what no event had announced: from now on all calls poll as if there were no inbox."""
         if self.trust.on_silence(sent_at):
             for call in dict.fromkeys(self._owners.values()):
-                call.on_silence()
+                self._tell(call, call.on_silence)
 
     def _disown(self, id: str) -> None:
         self._owners.pop(id, None)
@@ -217,8 +268,8 @@ class Claims:
         if self._owners.get(outcome.id) is not call:
             return
         self._disown(outcome.id)
-        for call in self._followers.pop(outcome.id, ()):
-            call.on_shared_outcome(outcome)
+        for follower in self._followers.pop(outcome.id, ()):
+            self._tell(follower, follower.on_shared_outcome, outcome)
 
     def release(self, id: str, call: Claimant, known: Entry | None = None) -> None:
         """The owner waits no more: the first that follows polls it from now on, and knows what the owner saw."""
@@ -228,11 +279,40 @@ class Claims:
         if not followers:
             self._disown(id)
             return
-        heir = followers.pop(0)
+        self._inherit(id, self._best_heir(followers, call), known)
+
+    def followed_of(self, call: Claimant) -> list[str]:
+        """Return the ids that `call` polls and for which others wait who could poll them as well."""
+        return [
+            id
+            for id, followers in self._followers.items()
+            if self._owners.get(id) is call and not self._best_heir(followers, call).is_stalled
+        ]
+
+    def swap(self, id: str, call: Claimant, known: Entry) -> None:
+        """The owner polls an id no more, as its caller is behind, and waits from now on for what a follower sees."""
+        followers = self._followers[id]
+        heir = self._best_heir(followers, call)
+        followers.append(call)
+        self._inherit(id, heir, known)
+
+    def _best_heir(self, followers: list[Claimant], call: Claimant) -> Claimant:
+        """Return the first that would poll at once: on the loop that runs, and with a caller who takes outcomes."""
+        return min(followers, key=lambda one: (one.loop is not call.loop, one.is_stalled))
+
+    def _inherit(self, id: str, heir: Claimant, known: Entry | None) -> None:
+        followers = self._followers[id]
+        followers.remove(heir)
         if not followers:
             del self._followers[id]
         self._owners[id] = heir
-        heir.own(id, known)
+        self._tell(heir, heir.own, id, known)
+
+    def _tell(self, call: Claimant, callback: Callable[..., object], *facts: object) -> None:
+        if call.loop is self._home.loop:
+            callback(*facts)
+        else:
+            _call_in(call.loop, callback, *facts)
 
     def unfollow(self, id: str, call: Claimant) -> None:
         """`call` waits no more for an id that another polls."""
@@ -242,31 +322,9 @@ class Claims:
         if not followers:
             self._followers.pop(id, None)
 
-    # -- before the API was ever heard
 
-    def next_probe(self, poller: Prober) -> float:
-        """When this poller may send, if it is the one that does; the others are told how that ends (infinity)."""
-        if self.prober is None:
-            self.prober, self.probe = poller, Probe()
-        if self.prober is poller:
-            return self.probe.next_at
-        self._waiting[poller] = None
-        return math.inf
-
-    def on_reached(self) -> None:
-        """The API has answered, or who asked it is gone: all go on."""
-        waiting, self._waiting, self.prober = self._waiting, {}, None
-        for poller in waiting:
-            poller.on_reached()
-
-    def on_unreached(self, poller: Prober, error: RequestError) -> None:
-        """It is given up, for everybody who waited for it."""
-        waiting, self._waiting, self.prober = self._waiting, {}, None
-        for one in (poller, *waiting):
-            one.on_unreached(error)
-
-    def leave(self, poller: Prober) -> None:
-        """It sends nothing more."""
-        self._waiting.pop(poller, None)
-        if self.prober is poller:
-            self.on_reached()
+def _call_in(loop: asyncio.AbstractEventLoop | None, callback: Callable[..., object], *facts: object) -> None:
+    """Call back in a loop that stands still, once it runs again; never, where it is closed."""
+    with suppress(RuntimeError):  # it is closed
+        if loop is not None:
+            loop.call_soon_threadsafe(callback, *facts)

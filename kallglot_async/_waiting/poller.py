@@ -53,6 +53,7 @@ class Poller:
         on_over: Called where the call is over for all that is left of it, with what makes each id's error.
         on_answer: Called after every answer or failure.
         on_time: Called whenever `next_end` may have moved.
+        on_stalled: Called where polling pauses because the caller is behind.
         count_ready: Returns how many outcomes the caller has not taken yet.
     """
 
@@ -67,6 +68,7 @@ class Poller:
         on_over: Callable[[Callable[[str], errors.KallglotError]], None],
         on_answer: Callable[[], None],
         on_time: Callable[[], None],
+        on_stalled: Callable[[], None],
         count_ready: Callable[[], int],
     ) -> None:
         self._hub = hub
@@ -78,6 +80,7 @@ class Poller:
         self._on_over = on_over
         self._on_answer = on_answer
         self._on_time = on_time
+        self._on_stalled = on_stalled
         self._count_ready = count_ready
         self._queue = PollQueue(
             hub.model,
@@ -100,8 +103,8 @@ class Poller:
     def stop(self) -> None:
         """There is nothing more to come: workers end once they have nothing in flight."""
         self.is_stopped = True
-        if self._hub.prober is not None:
-            self._hub.leave(self)
+        if self._hub.contact.prober is not None:
+            self._hub.contact.leave(self)
         self._due.ring()
 
     def add(self, id: str) -> None:
@@ -128,9 +131,9 @@ class Poller:
             self._queue.on_announced(entry, _clock.now())
             self._due.ring()
 
-    def on_delivered(self) -> None:
-        """The caller has taken an outcome."""
-        if self._is_ahead_of_caller:
+    def wake_stalled(self) -> None:
+        """Go on, or hand over, where polling pauses: an outcome was taken, or another call follows an id."""
+        if self.is_ahead_of_caller:
             self._due.ring()
 
     def discard(self, id: str) -> Entry | None:
@@ -141,12 +144,8 @@ class Poller:
             self._due.ring()
         return entry
 
-    def on_silence(self) -> None:
-        """Events are not to be trusted: what relied on them is due."""
-        self._due.ring()
-
-    def on_reached(self) -> None:
-        """The API has answered this client for the first time, or the one that tried is gone: go on."""
+    def wake(self) -> None:
+        """Look again at what is due: events are not to be trusted, or the API was heard for the first time."""
         self._due.ring()
 
     def on_unreached(self, error: errors.RequestError) -> None:
@@ -183,10 +182,12 @@ class Poller:
         """Sleep until a poll is worth a slot, take the slot, and choose the id to spend it on."""
         while not self.is_stopped:
             now = _clock.now()
-            if not self._pipeline.budget.is_reached and (at := self._next_probe()) > now:
+            if self.is_ahead_of_caller and (at := self._last_look_at()) > now:
+                self._hub.contact.leave(self)
+                self._on_stalled()
                 await self._due.sleep_until(at)
                 continue
-            if self._is_ahead_of_caller and (at := self._last_look_at()) > now:
+            if not self._pipeline.budget.is_reached and (at := self._next_probe()) > now:
                 await self._due.sleep_until(at)
                 continue
             supply = self._lane.supply(now)
@@ -213,10 +214,10 @@ class Poller:
         """A client that never had an answer sends one request at a time: with nobody there, more were in vain."""
         if self._in_flight:
             return math.inf  # its end wakes us
-        return self._hub.next_probe(self) if len(self._queue) else -math.inf
+        return self._hub.contact.next_probe(self) if len(self._queue) else -math.inf
 
     @property
-    def _is_ahead_of_caller(self) -> bool:
+    def is_ahead_of_caller(self) -> bool:
         """Whether what is undelivered, and what is in flight, is as much as the caller wants to have before it."""
         return self._count_ready() + self._in_flight >= self._options.max_ready
 
@@ -276,8 +277,8 @@ class Poller:
             self._on_analysis(entry, analysis, response, sent_at)
         finally:
             self._in_flight -= 1
-            if self._hub.prober is not None and self._pipeline.budget.is_reached:
-                self._hub.on_reached()
+            if self._hub.contact.prober is not None and self._pipeline.budget.is_reached:
+                self._hub.contact.on_reached()
             self._due.ring()
             self._on_time()
             self._on_answer()
@@ -318,13 +319,13 @@ class Poller:
         operation = retrieve_analysis(entry.id)
         is_own, is_accepted = self._hub.age_of(entry.id) is not None, self._pipeline.is_accepted
         verdict = self._patience.next_look(
-            entry, operation, error, now, probe=self._hub.probe, is_own=is_own, is_accepted=is_accepted
+            entry, operation, error, now, probe=self._hub.contact.probe, is_own=is_own, is_accepted=is_accepted
         )
         if verdict.end is End.NOTHING:
             self._pipeline.on_retry(operation, error, entry.failures + 1, verdict.again_in)
             self._queue.on_failed(entry, now, now + verdict.again_in, is_held=verdict.is_held)
         elif verdict.end is End.UNREACHED:
-            self._hub.on_unreached(self, error)
+            self._hub.contact.on_unreached(self, error)
         elif verdict.end is End.TIME:
             self._queue.on_given_up(entry, now)  # the watch over deadlines reports it as what it is
         else:

@@ -86,7 +86,7 @@ class DownloadCall:
         Raises:
             KallglotError: How the last attempt ended, with the history of all.
         """
-        loop = asyncio.get_running_loop()
+        loop = _clock.running_loop()
         if timeout is not None:
             self._deadline = loop.time() + timeout
         try:

@@ -15,6 +15,7 @@ from collections.abc import Hashable
 from itertools import count
 
 from kallglot_async import _clock
+from kallglot_async._clock import OneLoop
 from kallglot_async._core.api.headers import RateFigures
 from kallglot_async._core.limit.ceiling import Ceiling
 from kallglot_async._core.limit.gate import SERVED_BEFORE, Gate
@@ -23,27 +24,24 @@ from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async.errors import ConfigurationError, RateLimitedError
 from kallglot_async.models import RateLimit, RateLimitState
 
-__all__ = ["OTHER_LOOP", "Lane", "RateLimiter", "limiter_of"]
-
-OTHER_LOOP = (
-    "another event loop, in another thread, is using this client or limiter at this moment, and neither can serve two: "
-    "give each thread a client and a RateLimiter of its own"
-)
+__all__ = ["Lane", "RateLimiter", "limiter_of"]
 
 
 class _Place:
-    __slots__ = ("future", "place", "until")
+    __slots__ = ("future", "place", "until", "urgency")
 
-    def __init__(self, future: asyncio.Future[Ticket], place: int, until: float) -> None:
+    def __init__(self, future: asyncio.Future[Ticket], place: int, until: float, urgency: Urgency) -> None:
         self.future = future
         self.place = place
         self.until = until
+        self.urgency = urgency
 
 
 class Lane:
     """Everything that waits for one budget: one endpoint group under one key."""
 
     __slots__ = (
+        "_home",
         "_loop",
         "_places",
         "_process",
@@ -57,8 +55,9 @@ class Lane:
         "sent",
     )
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, home: OneLoop | None = None) -> None:
         self.gate: Gate = gate
+        self._home = OneLoop() if home is None else home  # of all lanes of a limiter
         self._queues: tuple[deque[_Place], ...] = tuple(deque() for _ in Urgency)
         self._served_before = tuple(tuple(self._queues[who] for who in SERVED_BEFORE[urgency]) for urgency in Urgency)
         self._places = count()
@@ -90,7 +89,7 @@ class Lane:
         # Infinity is no moment: an answer that is under way will tell, and perhaps in time.
         if (at := self.gate.next_at(now, urgency)) > until and not math.isinf(at):
             raise self._too_late(now, at)
-        waiter = _Place(asyncio.get_running_loop().create_future(), next(self._places), until)
+        waiter = _Place(asyncio.get_running_loop().create_future(), next(self._places), until, urgency)
         self._queues[urgency].append(waiter)
         self._pump(now)
         try:
@@ -118,10 +117,10 @@ class Lane:
         """Serve the running event loop.
 
         Raises:
-            ConfigurationError: Another one is served at this moment.
+            ConfigurationError: Another one is served, and runs.
         """
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
+        loop = _clock.running_loop()
+        if loop is not self._loop or loop is not self._home.loop:
             self._enter(loop)
 
     def supply(self, now: float) -> Supply:
@@ -198,18 +197,36 @@ class Lane:
 
     def _enter(self, loop: asyncio.AbstractEventLoop) -> None:
         """Serve another event loop: what a loop that is gone left behind concerns nobody any more."""
-        process = os.getpid()
-        if self._loop is not None and (self._loop.is_closed() or process != self._process):
-            # Their futures belong to that loop: to wake one would call into it.
+        self._home.enter(loop)
+        process, before = os.getpid(), self._loop
+        if before is loop and self._process == process:
+            return
+        if before is not None:
+            is_gone = before.is_closed() or process != self._process
+            left = [place for queue in self._queues for place in queue if not place.future.done()]
+            # Their futures belong to that loop: to wake one would call into it. One that stands still may run again.
             for queue in self._queues:
                 queue.clear()
             self.gate.forget_in_flight()
-        elif self._loop is not None and self._loop.is_running() and (self.gate.in_flight or self.waiting):
-            raise ConfigurationError(OTHER_LOOP)
+            if left and not is_gone:
+                before.call_soon_threadsafe(self._return, left)
         if self._timer is not None:
             self._timer.cancel()  # it would ring in the other loop, which may not run any more
             self._timer = None
         self._loop, self._process = loop, process
+        self._pump(_clock.now())
+
+    def _return(self, left: list[_Place]) -> None:
+        """Let those wait in line again whose loop stood still while another was served."""
+        try:
+            self.enter()
+        except ConfigurationError as error:
+            for place in left:
+                if not place.future.done():
+                    place.future.set_exception(error)
+            return
+        for place in left:
+            self._queues[place.urgency].append(place)
         self._pump(_clock.now())
 
     def _dismiss_hopeless(self, now: float) -> None:
@@ -279,18 +296,24 @@ class RateLimiter:
         limit: A ceiling over all requests of all clients that share this limiter, or None.
     """
 
-    __slots__ = ("_beside", "_lanes", "limit")
+    __slots__ = ("_beside", "_home", "_lanes", "limit")
 
     def __init__(self, limit: RateLimit | None = None) -> None:
         self.limit: RateLimit | None = limit
         self._beside = () if limit is None else (Ceiling(limit),)  # one ceiling over all lanes
         self._lanes: dict[Hashable, Lane] = {}
+        self._home = OneLoop()
+
+    def leave(self) -> None:
+        """The running loop has closed a client that uses it: where nothing is under way, another loop may have it."""
+        if not any(lane.in_flight or lane.waiting for lane in self._lanes.values()):
+            self._home.leave()
 
     def lane(self, key: Hashable, group: str) -> Lane:
         """Return the lane of one endpoint group under one key."""
         found = self._lanes.get((key, group))
         if found is None:
-            found = self._lanes[key, group] = Lane(Gate(self._beside))
+            found = self._lanes[key, group] = Lane(Gate(self._beside), self._home)
         return found
 
     def __repr__(self) -> str:

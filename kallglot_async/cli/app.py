@@ -17,9 +17,11 @@ from kallglot_async.errors import ConfigurationError
 
 __all__ = ["app"]
 
-# The emulator's own types, restated: importing them would load the transport for `--help`. A test compares them.
+# Types of the emulator and of the tables, restated: `--help` need not load those. A test compares them.
 Revision = Literal["a", "b"]
 Shell = Literal["bash", "zsh", "fish"]
+Table = Literal["analyses", "action_items", "topics", "segments", "key_moments", "all"]
+TableFormat = Literal["parquet", "csv", "arrow"]
 
 _EPILOGUE = """Exit codes: 0 all fine, 1 some ids gave nothing, 2 usage or configuration, 130 Ctrl-C, 143 SIGTERM,
 129 SIGHUP.
@@ -373,6 +375,36 @@ def report(
     from kallglot_async.cli.report import report as make
 
     return make(file, output, title=title, show=open, quiet=quiet)
+
+
+@app.command(usage="Usage: kallglot export [OPTIONS] FILE | - --to OUT")
+def export(
+    file: Stored,
+    *,
+    to: Annotated[Path, Parameter(name=["--to"], metavar="OUT")],
+    table: Annotated[list[Table] | None, Parameter(negative=(), show_default=False)] = None,
+    format: TableFormat | None = None,
+    exact: Flag = False,
+    quiet: Quiet = False,
+) -> int:
+    """Make tables of outcomes that get, wait or analyze have printed: Parquet, Arrow or CSV.
+
+    Reads them once, as a stream, in bounded memory; each table is there whole or not at all. Parquet and Arrow need the
+    extra arrow. Needs no network and no key.
+
+    Args:
+        file: The file of JSON lines; - reads them from standard input.
+        to: The table, for example out.parquet. A file of that name is replaced, once the new one is whole. Of several
+            tables, the first is in it, and the others are beside it: out.topics.parquet.
+        table: Which one; may be given several times. Default: analyses, of which each outcome is a row, failures too.
+        format: Default: what the name of OUT ends with.
+        exact: In CSV, leave texts as they are that a spreadsheet would take for formulas; they get an apostrophe in
+            front otherwise.
+        quiet: Do not say where they are.
+    """
+    from kallglot_async.cli.export import export as make
+
+    return make(file, to, tables=table or ["analyses"], format=format, exact=exact, quiet=quiet)
 
 
 @app.command

@@ -12,7 +12,13 @@ from kallglot_async.models.analysis import Analysis
 from kallglot_async.models.rate_limit import RateLimitState
 
 if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import IO
+
+    import pyarrow
+
     from kallglot_async.models.records import Lines
+    from kallglot_async.tables import TableName
 
 __all__ = ["Outcome", "Outcomes", "Progress"]
 
@@ -175,6 +181,48 @@ class Outcomes(Sequence[Outcome]):
         from kallglot_async.models.records import write_jsonl
 
         write_jsonl(self._items, to)
+
+    def to_csv(
+        self, to: str | Path | IO[bytes] | IO[str], *, table: TableName = "analyses", exact: bool = False
+    ) -> None:
+        """Write a table of the outcomes as CSV: UTF-8, a line for each outcome, whatever became of it.
+
+            outcomes.to_csv("analyses.csv")
+            outcomes.to_csv("to-do.csv", table="action_items")
+
+        The columns are those of `kallglot_async.tables`, whatever the data is. What a spreadsheet would take for a
+        formula gets an apostrophe in front, see `kallglot_async.tables.text`.
+
+        Args:
+            to: A path, whose file is replaced once the new one is whole, or a file object of bytes or text, which is
+                not closed.
+            table: `analyses`, or `action_items`, `topics`, `segments`, `key_moments`, by `analysis_id` and `n`.
+            exact: Leave every text as it is, for programs alone.
+
+        Raises:
+            ConfigurationError: There is no such table, or nothing to write to.
+            OSError: The file cannot be written.
+        """
+        from kallglot_async.tables import write_csv
+
+        write_csv(self._items, to, table=table, exact=exact)
+
+    def to_arrow(self, table: TableName = "analyses") -> pyarrow.Table:
+        """Return a table of the outcomes, which polars, pandas and duckdb take as it is. Needs the extra `arrow`.
+
+            polars.DataFrame(outcomes.to_arrow())
+
+        The columns are those of `kallglot_async.tables`, whatever the data is; failures are rows of `analyses` too.
+
+        Args:
+            table: `analyses`, or `action_items`, `topics`, `segments`, `key_moments`, by `analysis_id` and `n`.
+
+        Raises:
+            ConfigurationError: There is no such table, or the extra is not installed.
+        """
+        from kallglot_async.tables import analyses_table
+
+        return analyses_table(self._items, table)
 
     def to_html(self, *, title: str = "Call analyses", today: date | None = None) -> str:
         """Return a self-contained page for people: nothing is loaded, no script is in it, a printer takes it too.

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 import kallglot_async
-from benchmarks import _lane_scenes, _peers, _scenes, constants, documented, patience, pictures, policies, storm
+from benchmarks import _lane_scenes, _peers, _scenes, constants, documented, limits, patience, pictures, policies, storm
 from benchmarks._peer_server import DIALECTS, PeerServer
 from benchmarks._trials import in_virtual_time, oracle_wall
 from kallglot_async._core.limit.ticket import Urgency
@@ -136,6 +136,27 @@ def test_the_sweep_command_prints_a_line_for_each_value(monkeypatch, capsys):
     assert printed[0] == "SAVING in _core.polling.worth, share of the rate; shipped: 0.1"
     assert printed[2].startswith("wrong_law: 60 ids under 150 per 60 s")
     assert (printed[4].split()[:2], printed[5].split()[0]) == (["0.1", "*"], "0.5")
+
+
+@pytest.mark.parametrize(
+    "scene", ["steady, paced: fixed 150/60s", "stranger 30%: token_bucket", "400 waits: token_bucket"]
+)
+def test_the_table_of_limits_holds_each_figure_against_its_bar(scene):
+    """A server of each sort, one seed: what it is near to today, it stays near to."""
+    rows = limits.run(quick=True, only=scene)
+    assert {row["is"] for row in rows} == {"met"}
+    for row in rows:
+        assert row["worst"] == row["mean"] >= 0.0
+
+
+def test_a_figure_that_misses_its_bar_is_said_to(monkeypatch):
+    """The worst seed is what counts."""
+    bars = (limits.Bar("use", least=0.9), limits.Bar("refused %", most=1.0))
+    trial = limits.Trial("scene", "server", lambda seed: {"use": 1.0 - 0.02 * seed, "refused %": 0.1 * seed}, bars)
+    monkeypatch.setattr(limits, "trials", lambda: iter([trial]))
+    use, refused = limits.run(quick=False, seeds=range(3, 7))
+    assert (use["mean"], use["worst"], use["bar"], use["is"]) == (pytest.approx(0.91), 0.88, ">= 0.9", "missed")
+    assert (refused["worst"], refused["is"]) == (pytest.approx(0.6), "met")
 
 
 @pytest.mark.parametrize("tells", [True, False], ids=["announced", "not announced"])

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO, assert_type
 
 import aiohttp
+import pyarrow
 
 from kallglot_async import (
     Analysis,
@@ -78,6 +79,8 @@ from kallglot_async.models import (
     Trend,
     Turn,
 )
+from kallglot_async.report import report_html
+from kallglot_async.tables import TABLES, TableName, analyses_table, export
 
 
 def lazy_ids() -> Iterator[str]:
@@ -241,6 +244,19 @@ def outcomes_are_a_sequence(outcomes: Outcomes) -> None:
     assert_type(outcomes[0].unwrap(), Analysis)
     assert_type(outcomes[0].error, KallglotError | None)
     assert_type(outcomes[0].ok, bool)
+
+
+def outcomes_become_a_page_and_tables(outcomes: Outcomes, raw: BinaryIO, text: TextIO) -> None:
+    """A page is a text, a table is pyarrow's, and CSV goes wherever bytes or text go."""
+    assert_type(outcomes.to_html(title="Last week", today=date(2026, 3, 20)), str)
+    assert_type(report_html(iter(outcomes)), str)
+    assert_type(outcomes.to_arrow("topics"), pyarrow.Table)
+    assert_type(analyses_table(iter(outcomes)), pyarrow.Table)
+    assert_type(outcomes.to_csv("out.csv"), None)
+    for file in (raw, text, Path("out.csv")):
+        outcomes.to_csv(file, table="segments", exact=True)
+    assert_type(export(read_jsonl("outcomes.jsonl"), "out.parquet", tables=TABLES), dict[TableName, Path])
+    outcomes.to_arrow("calls")  # pyright: ignore[reportArgumentType]
 
 
 async def sessions_and_transcripts_are_typed(client: KallglotClient) -> None:

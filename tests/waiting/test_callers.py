@@ -2,16 +2,28 @@
 
 import asyncio
 import contextlib
+import io
+import json
 import threading
 from collections.abc import Callable
 from functools import partial
 from types import MappingProxyType
 
 import pytest
+from support.slow import beyond
 
-from kallglot_async import ConfigurationError, KallglotClient, KallglotError, Outcome, RateLimiter, WaitTimeoutError
+from kallglot_async import (
+    ConfigurationError,
+    KallglotClient,
+    KallglotError,
+    Outcome,
+    RateLimiter,
+    WaitTimeoutError,
+    WebhookInbox,
+)
 from kallglot_async._core.api.analyses import create_analysis
 from kallglot_async.emulator import Emulator, Fault, Latency
+from kallglot_async.webhooks import parse_event
 
 A = {"analyses": ["summary"]}
 virtual = pytest.mark.looptime
@@ -344,6 +356,70 @@ class TestMaxReady:
 
 
 @virtual
+class TestTwoWaitsForOneId:
+    """One polls, and the other must not starve where the first has stopped for a slow caller."""
+
+    @pytest.mark.parametrize("when", ["before", "after", "while it is being polled"])
+    @pytest.mark.parametrize("most", [1, 5])
+    async def test_a_caller_that_does_not_take_outcomes_starves_nobody(self, when, most):
+        """Whoever else waits for an id polls it from then on, and both have its outcome."""
+        async with running(adopt_unknown=True, latency=Latency.uniform(2.0, 4.0)) as (_, client):
+            ids = [f"ana_{number}" for number in range(40)]
+            async with client.as_completed(ids, max_ready=most, timeout=600.0) as finished:
+                if when != "before":
+                    await asyncio.sleep(20.0 if when == "after" else 1.0)
+                began = asyncio.get_running_loop().time()
+                others = await asyncio.wait_for(client.wait_many(ids, timeout=60.0), 60.0)
+                assert all(outcome.ok for outcome in others)
+                assert asyncio.get_running_loop().time() - began < 30.0
+                taken = [outcome async for outcome in finished]
+            assert {outcome.id for outcome in taken if outcome.ok} == set(ids)
+            assert client.stats.waiting_for == 0
+
+    async def test_a_single_wait_is_relieved_too(self):
+        """One id of a stalled batch, asked for by somebody else."""
+        async with running(adopt_unknown=True, latency=Latency.immediate()) as (_, client):
+            ids = [f"ana_{number}" for number in range(10)]
+            async with client.as_completed(ids, max_ready=2) as finished:
+                await asyncio.sleep(5.0)
+                found = await asyncio.gather(*(client.wait(id, timeout=10.0) for id in reversed(ids)))
+                assert [analysis.id for analysis in found] == ids[::-1]
+                assert len([outcome async for outcome in finished]) == 10
+
+    async def test_two_stalled_callers_do_not_pass_an_id_to_and_fro(self):
+        """Whichever takes outcomes first goes on."""
+        async with running(adopt_unknown=True, latency=Latency.immediate()) as (emulator, client):
+            ids = [f"ana_{number}" for number in range(10)]
+            async with client.as_completed(ids, max_ready=2) as one, client.as_completed(ids, max_ready=2) as two:
+                await asyncio.sleep(30.0)
+                assert emulator.journal.total <= 6
+                assert len([outcome async for outcome in two]) == 10
+                assert len([outcome async for outcome in one]) == 10
+
+    async def test_who_leaves_gives_the_id_back(self):
+        """To the one that had it before, once that goes on."""
+        async with running(adopt_unknown=True, latency=Latency.uniform(20.0, 20.0)) as (_, client):
+            async with client.as_completed(["ana_1", "no id", "no id 2"], max_ready=2) as finished:
+                other = asyncio.create_task(client.wait("ana_1"))
+                await asyncio.sleep(5.0)
+                other.cancel()
+                taken = [outcome async for outcome in finished]
+            assert [outcome.id for outcome in taken if outcome.ok] == ["ana_1"]
+
+    async def test_a_stalled_batch_does_not_keep_the_first_request_from_the_others(self):
+        """A client that never had an answer asks once for all, and not through one that takes nothing."""
+        ids = ["no id", "no id 2", "ana_1"]
+        async with (
+            running(adopt_unknown=True, latency=Latency.immediate()) as (_, client),
+            client.as_completed(ids, max_ready=1) as finished,
+        ):
+            await asyncio.sleep(1.0)
+            assert (await client.wait("ana_2", timeout=10.0)).is_settled
+            assert (await client.wait("ana_1", timeout=10.0)).is_settled
+            assert len([outcome async for outcome in finished]) == 3
+
+
+@virtual
 @pytest.mark.parametrize(
     "names", [{"summary", "topics", "sentiment"}, frozenset({"quality", "topics", "summary", "action_items"})]
 )
@@ -464,25 +540,152 @@ def test_clients_of_their_own_do_not_disturb_each_other():
     assert other[0].ok
 
 
-def test_a_wait_on_a_loop_that_stands_still_is_not_followed():
-    """Nobody would ever answer: whoever waits for the same id on a loop that runs polls it."""
+@pytest.mark.parametrize("turns", beyond(3, [0, 20, None, 1, 5, 10, 40]))
+@pytest.mark.parametrize("how", ["goes on", "is cancelled"])
+def test_a_wait_on_a_loop_that_stands_still_is_not_followed(turns, how):
+    """Nobody would ever answer: whoever waits for the same id on a loop that runs polls it.
+
+    Wherever the first stood as its loop stopped: before its request, while that was out, between two polls.
+    """
     with _Elsewhere() as server:
         client = _client(server)
         still = asyncio.new_event_loop()
-        task = still.create_task(client.wait_many(["ana_1"]))
-        still.run_until_complete(asyncio.sleep(0.2))
+        tasks = [still.create_task(client.wait_many(["ana_1", "ana_3"])) for _ in range(2)]
+        tasks.append(still.create_task(client.analyses.retrieve("ana_3")))
+
+        still.run_until_complete(asyncio.sleep(0.2) if turns is None else _turns(turns))
 
         async def other():
-            return await asyncio.wait_for(client.wait_many(["ana_1"]), 10.0)
+            return await asyncio.wait_for(client.wait_many(["ana_1", "ana_2"]), 10.0)
 
-        assert asyncio.run(other())[0].ok
-        task.cancel()
-        still.run_until_complete(asyncio.wait([task]))
+        assert all(outcome.ok for outcome in asyncio.run(other()))
+        if how == "is cancelled":
+            for task in tasks:
+                task.cancel()
+        still.run_until_complete(asyncio.wait(tasks, timeout=10.0))
+        assert all(task.done() for task in tasks)
+        if how == "goes on":
+            assert all(outcome.ok for task in tasks[:2] for outcome in task.result())
+            assert tasks[2].result().id == "ana_3"
         still.run_until_complete(client.aclose())
         still.close()
+        assert (client.rate_limit.in_flight, client.rate_limit.waiting) == (0, 0)
 
 
-@pytest.mark.parametrize("call", ["wait", "retrieve", "wait_many", "retrieve_many", "enter"])
+def test_between_two_requests_a_second_thread_is_told_before_anything_is_paid_for():
+    """Also where the two share a limiter and nothing else, and where the first does not wait for anything just then."""
+    with _Elsewhere() as server:
+        limiter = RateLimiter()
+        clients = {name: _client(server, rate_limit=limiter) for name in ("one", "two")}
+        view = clients["one"].with_options(timeout=5.0)
+        calls = [
+            lambda: clients["one"].analyses.retrieve("ana_1"),
+            lambda: clients["two"].analyze("sess_1", **A),
+            lambda: clients["one"].analyze("sess_1", **A),
+            lambda: clients["two"].analyze_many(["sess_1", "sess_2"], **A),
+            lambda: clients["two"].sessions.retrieve("sess_1"),
+            lambda: clients["two"].wait_many(["ana_1"]),
+            lambda: clients["two"].analyses.retrieve_many(["ana_1"]),
+            lambda: view.analyses.create("sess_1", **A),
+        ]
+
+        async def first(call):
+            await clients["one"].analyses.retrieve("ana_1")
+            loop = asyncio.get_running_loop()
+            told = await loop.run_in_executor(None, lambda: asyncio.run(_error_of(call)))
+            await clients["one"].analyses.retrieve("ana_1")  # and it goes on
+            return told
+
+        for call in calls:
+            told = asyncio.run(first(call))
+            assert isinstance(told, ConfigurationError)
+            assert "another thread" in str(told)
+        assert not [entry for entry in server.journal if entry.method == "POST"]
+
+
+def test_a_client_that_was_closed_in_one_thread_may_be_used_in_the_next():
+    """While the first thread's loop runs on: it has no more use for it."""
+    with _Elsewhere() as server:
+        client = _client(server)
+
+        async def first():
+            async with client:
+                await client.analyses.retrieve("ana_1")
+            return await asyncio.get_running_loop().run_in_executor(None, lambda: asyncio.run(second()))
+
+        async def second():
+            async with client:
+                return await client.wait("ana_1")
+
+        assert asyncio.run(first()).is_settled
+
+
+def test_an_event_from_another_thread_is_refused_and_not_lost():
+    """The wait would not have been woken; handed over to its loop, it is."""
+    with _Elsewhere() as server:
+        client = _client(server, inbox=WebhookInbox())
+
+        event = parse_event(json.dumps({"id": "evt_1", "type": "analysis.complete", "data": {"id": "ana_1"}}).encode())
+
+        async def main():
+            wait = asyncio.create_task(client.wait("ana_1"))
+            await asyncio.sleep(0.2)
+            loop = asyncio.get_running_loop()
+            with pytest.raises(ConfigurationError, match="call_soon_threadsafe"):
+                await loop.run_in_executor(None, lambda: client.settle(event))
+            assert client.settle(event)
+            await wait
+            await client.aclose()
+
+        asyncio.run(main())
+
+
+def test_outcomes_are_taken_on_the_loop_of_their_block():
+    """Another loop would never be woken."""
+    with _Elsewhere() as server:
+        client = _client(server)
+
+        async def main():
+            async with client.as_completed(["ana_1"]) as finished:
+                loop = asyncio.get_running_loop()
+                told = await loop.run_in_executor(None, lambda: asyncio.run(_error_of(finished.__anext__)))
+                assert isinstance(told, ConfigurationError)
+                assert [outcome.ok async for outcome in finished] == [True]
+            await client.aclose()
+
+        asyncio.run(main())
+
+
+async def _turns(count):
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def _error_of(call):
+    try:
+        return await asyncio.wait_for(call(), 10.0)
+    except KallglotError as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "wait",
+        "retrieve",
+        "wait_many",
+        "retrieve_many",
+        "enter",
+        "analyze",
+        "analyze_many",
+        "create",
+        "as_completed",
+        "sessions",
+        "recordings",
+        "download",
+        "close",
+    ],
+)
 def test_under_trio_an_error_names_asyncio(call):
     """It is ours, and says what to do; nothing hangs."""
     trio = pytest.importorskip("trio")
@@ -495,6 +698,14 @@ def test_under_trio_an_error_names_asyncio(call):
             "wait_many": lambda: client.wait_many(["ana_1"]),
             "retrieve_many": lambda: client.analyses.retrieve_many(["ana_1"]),
             "enter": client.__aenter__,
+            "analyze": lambda: client.analyze("sess_1", **A),
+            "analyze_many": lambda: client.analyze_many(["sess_1"], **A),
+            "create": lambda: client.analyses.create("sess_1", **A),
+            "as_completed": client.as_completed(["ana_1"]).__aenter__,
+            "sessions": lambda: client.sessions.retrieve("sess_1"),
+            "recordings": lambda: client.recordings.retrieve("rec_1"),
+            "download": lambda: client.recordings.download("rec_1", io.BytesIO()),
+            "close": client.aclose,
         }
         await calls[call]()
 

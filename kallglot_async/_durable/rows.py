@@ -1,0 +1,81 @@
+"""An outcome as it stands in the file, and back: reading it gives what was stored."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeAlias
+
+import msgspec
+
+from kallglot_async import errors
+from kallglot_async._durable.report import ENDED, State, state_of
+from kallglot_async.errors import KallglotError
+from kallglot_async.models import Outcome
+from kallglot_async.models.records import encode, outcome_of
+
+__all__ = ["KEEP", "error_text", "outcomes_in", "row_of", "rows_of", "select_outcomes"]
+
+Row: TypeAlias = tuple[Any, ...]
+
+KEEP = """UPDATE item SET state = ?, settled_at = ?, polls = polls + ?, elapsed = ?, error = ?, analysis = ?
+    WHERE id = ?"""
+"""Stores what `row_of` gives."""
+
+_COLUMNS = "seq, id, state, polls, elapsed, error, analysis"
+
+
+def row_of(outcome: Outcome) -> Row:
+    """Return the values that `KEEP` stores."""
+    return (
+        state_of(outcome),
+        time.time(),
+        outcome.polls,
+        outcome.elapsed,
+        None if outcome.error is None else error_text(outcome.error),
+        None if outcome.analysis is None else encode(outcome.analysis),
+        outcome.id,
+    )
+
+
+def error_text(error: KallglotError) -> str:
+    """Return an error as JSON."""
+    return encode(error).decode()
+
+
+def select_outcomes(state: State | None, after: int = 0, most: int = -1) -> tuple[str, Row]:
+    """Return the query for outcomes in the order in which their ids were added, and its values.
+
+    Args:
+        state: Those of one state; None: of every id that has an outcome.
+        after: Only those behind this row.
+        most: So many at most; -1: all.
+    """
+    states = ENDED if state is None else (state,) if state != "left" else ("left", "asked", "created")
+    # With a plus no index is used: all outcomes together are read along the table, and not sorted.
+    column = "state" if len(states) == 1 else "+state"
+    places = ", ".join("?" * len(states))
+    query = f"SELECT {_COLUMNS} FROM item WHERE {column} IN ({places}) AND seq > ? ORDER BY seq LIMIT ?"  # noqa: S608
+    return query, (*states, after, most)
+
+
+def rows_of(state: State | None, after: int, most: int, connection: sqlite3.Connection) -> list[Row]:
+    """Return rows of `select_outcomes`."""
+    return connection.execute(*select_outcomes(state, after, most)).fetchall()
+
+
+def outcomes_in(rows: Iterable[Row]) -> Iterator[Outcome]:
+    """Return the outcomes in rows of `select_outcomes`.
+
+    Raises:
+        RecordError: Somebody has written something else into the file.
+    """
+    for _, id, _, polls, elapsed, error, analysis in rows:
+        if error is None and analysis is None:
+            reason = errors.NotAttemptedError(f"{id} has no outcome yet: it is taken up by the next run", id=id)
+            yield Outcome(id=id, error=reason)
+            continue
+        name, part = (b"analysis", analysis) if error is None else (b"error", error)
+        head = b'{"id":%b,"polls":%d,"elapsed":%r,' % (msgspec.json.encode(id), polls, elapsed)
+        yield outcome_of(b'%b"%b":%b}' % (head, name, part.encode() if isinstance(part, str) else part), Outcome)

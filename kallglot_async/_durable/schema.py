@@ -1,0 +1,160 @@
+"""The file: how it is opened, what is in it, and how files of earlier versions are brought up to date."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from kallglot_async.errors import BatchFileError
+
+__all__ = ["MIGRATIONS", "open_to_read", "open_to_write", "translated"]
+
+_APPLICATION = 0x6B676C74  # "kglt": tells our files from other people's databases
+_PATIENCE = 30.0  # seconds for which a statement waits for another connection's
+
+MIGRATIONS: Sequence[Sequence[str]] = (
+    (
+        "CREATE TABLE batch (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+        # What is long stands last, so that the short columns are read without it.
+        """CREATE TABLE item (
+            seq INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            state TEXT NOT NULL DEFAULT 'left',
+            tries INTEGER NOT NULL DEFAULT 1,
+            analysis_id TEXT,
+            asked_at REAL,
+            settled_at REAL,
+            polls INTEGER NOT NULL DEFAULT 0,
+            elapsed REAL NOT NULL DEFAULT 0.0,
+            error TEXT,
+            analysis BLOB
+        )""",
+        "CREATE INDEX item_of_state ON item (state)",  # by state and, as in every index, by seq
+    ),
+)
+"""The steps that lead to version 1, 2 and so on. What has been released is never changed, only added to."""
+
+
+def open_to_write(path: Path, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> sqlite3.Connection:
+    """Open the file, up to date; make it where there is none. Nobody but its owner may read it: call text lies in it.
+
+    Raises:
+        BatchFileError: It cannot be opened, or is not of this library, or of a newer version of it.
+    """
+    with translated(path):
+        with suppress(FileExistsError):
+            # SQLite gives the files beside it the permissions that this one has.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        connection = _connect(path, "rw")
+        try:
+            version = _version(connection, path, len(migrations))
+            _set_up(connection, path)
+            for number, steps in enumerate(migrations[version:], version + 1):
+                _migrate(connection, steps, number)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """Open the file without changing it, also while it is written to.
+
+    Raises:
+        BatchFileError: As for `open_to_write`; or there is no such file, or it is of an older version.
+    """
+    with translated(path):
+        if not path.exists():
+            raise BatchFileError(f"there is no file {path}: begin with a run, which makes it", path=str(path))
+        connection = _connect(path, "ro")
+        try:
+            version = _version(connection, path, len(MIGRATIONS))
+            if version < len(MIGRATIONS):
+                what = "holds no batch yet" if version == 0 else "is of an older version of kallglot_async"
+                raise BatchFileError(f"{path} {what}: run it once", path=str(path))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=_PATIENCE,
+        isolation_level=None,  # transactions begin and end where we say so
+        check_same_thread=False,
+    )
+
+
+def _version(connection: sqlite3.Connection, path: Path, newest: int) -> int:
+    application, version = (_pragma(connection, name) for name in ("application_id", "user_version"))
+    is_new = connection.execute("SELECT NOT EXISTS (SELECT 1 FROM sqlite_master)").fetchone()[0]
+    if is_new and application == version == 0:
+        return 0
+    if application != _APPLICATION:
+        raise BatchFileError(f"{path} is another program's database: name another file", path=str(path))
+    if version > newest:
+        raise BatchFileError(
+            f"{path} is of version {version}, and this kallglot_async knows up to {newest}: upgrade it", path=str(path)
+        )
+    return version
+
+
+def _set_up(connection: sqlite3.Connection, path: Path) -> None:
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise BatchFileError(
+            f"the file system of {path} does not allow a write-ahead log: name a file on a local disk", path=str(path)
+        )
+    connection.execute("PRAGMA synchronous = FULL")  # a commit has reached the disk
+
+
+def _migrate(connection: sqlite3.Connection, steps: Sequence[str], version: int) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for step in steps:
+            connection.execute(step)
+        connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+        connection.execute(f"PRAGMA user_version = {version}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.rollback()
+        raise
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    value: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
+    return value
+
+
+_REMEDIES = {
+    sqlite3.SQLITE_FULL: "the disk is full: make room and go on with another run",
+    sqlite3.SQLITE_NOTADB: "it is no database: name another file",
+    sqlite3.SQLITE_CORRUPT: "it is damaged: restore a copy of it",
+    sqlite3.SQLITE_READONLY: "it may not be written to: change its permissions or those of its directory",
+    sqlite3.SQLITE_CANTOPEN: "it or its directory cannot be opened: look at their permissions",
+    sqlite3.SQLITE_BUSY: "something else keeps it locked: end that and go on with another run",
+    sqlite3.SQLITE_IOERR: "reading or writing failed, as on a disk that is full or broken",
+}
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Raise what the file or its disk refuse as an error of ours.
+
+    Raises:
+        BatchFileError: In the place of every `sqlite3.Error` and `OSError`.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        # The low byte is the kind; what stands above it is the detail.
+        remedy = _REMEDIES.get((getattr(error, "sqlite_errorcode", None) or 0) & 0xFF, "what it holds is intact")
+        raise BatchFileError(f"cannot use {path}: {error}: {remedy}", path=str(path)) from None
+    except OSError as error:
+        raise BatchFileError(f"cannot use {path}: {error.strerror or error}", path=str(path)) from None

@@ -1,0 +1,167 @@
+"""Which ids a run takes up, in which order, and how they get into the file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from functools import partial
+from itertools import islice
+from typing import Any, NamedTuple
+
+import anyio.lowlevel
+
+from kallglot_async._checks import shown
+from kallglot_async._durable.report import State
+from kallglot_async._durable.rows import error_text
+from kallglot_async._durable.writer import Writer
+from kallglot_async.errors import ConfigurationError, IdSourceError, InvalidIdError
+
+__all__ = ["Item", "Selection", "add_ids", "items"]
+
+_CHUNK = 1_000  # ids read from the file at once
+_MOST_AT_ONCE = 20_000  # ids of a large source written at once: the index is gone through once for all of them
+_LEAST_AT_ONCE = 500  # of one whose next id may be long in coming: what a kill may make it give again
+
+
+class Item(NamedTuple):
+    """An id that a run takes up."""
+
+    seq: int
+    id: str
+    tries: int
+    analysis_id: str | None
+    asked_at: float | None
+
+
+class Selection(NamedTuple):
+    """Rows that a run takes up together.
+
+    Attributes:
+        state: Those of this state.
+        is_created: Those whose analysis was created, or not; None: either.
+        before: Those that were settled before this moment, in Unix seconds; None: all.
+        only_listed: Only those that were listed since the file was opened.
+    """
+
+    state: State
+    is_created: bool | None = None
+    before: float | None = None
+    only_listed: bool = False
+
+    def read(self, after: int, most: int, connection: sqlite3.Connection) -> list[Item]:
+        """Return the next rows behind the one numbered `after`."""
+        query = "SELECT seq, id, tries, analysis_id, asked_at FROM item WHERE state = ? AND seq > ?"
+        values: list[Any] = [self.state, after]
+        if self.is_created is not None:
+            query += f" AND analysis_id IS {'NOT ' if self.is_created else ''}NULL"
+        if self.before is not None:
+            query += " AND settled_at < ?"
+            values.append(self.before)
+        if self.only_listed:
+            query += " AND seq IN (SELECT seq FROM temp.listed)"
+        return [Item(*row) for row in connection.execute(f"{query} ORDER BY seq LIMIT ?", (*values, most))]
+
+
+async def items(
+    writer: Writer, selections: Iterable[Selection], most: int = _CHUNK
+) -> AsyncGenerator[list[Item], None]:
+    """Give the rows of one selection after the other, so many at once at most, each once."""
+    for selection in selections:
+        after = 0
+        while found := await writer.call(partial(selection.read, after, most)):
+            after = found[-1].seq
+            yield found
+
+
+# -- ids in
+
+
+async def add_ids(
+    writer: Writer,
+    ids: Iterable[str] | AsyncIterable[str],
+    check: Callable[[object], object],
+    *,
+    only_listed: bool,
+) -> int:
+    """Add the ids that the file does not have yet, and return how many those are.
+
+    Raises:
+        ConfigurationError: It is one text, or nothing that can be iterated.
+        IdSourceError: The iterable raised; what it gave before is in the file.
+        BatchFileError: The file cannot be written to.
+    """
+    if isinstance(ids, str | bytes):
+        raise ConfigurationError(f"ids is one text, {shown(ids)}: pass a list of ids")
+    if not isinstance(ids, Iterable | AsyncIterable):
+        raise ConfigurationError(f"ids is not iterable but {type(ids).__name__}: pass a list of ids")
+    if only_listed:
+        await writer.call(_list_none)
+    added = 0
+    async for rows, failure in _portions(ids, check):
+        if rows:
+            added += await writer.call(partial(_insert, rows, only_listed=only_listed))
+        if failure is not None:
+            raise IdSourceError(f"the iterable of ids raised {shown(failure)}") from failure
+    return added
+
+
+_Row = tuple[str, str | None]  # an id, and its error where it is none
+
+
+async def _portions(
+    ids: Iterable[Any] | AsyncIterable[Any], check: Callable[[object], object]
+) -> AsyncGenerator[tuple[list[_Row], Exception | None], None]:
+    """Give the rows in portions, and what the iterable raised with the last of them."""
+    rows: list[_Row] = []
+    if isinstance(ids, AsyncIterable):
+        failure: Exception | None = None
+        try:
+            async for id in ids:
+                rows.append(_row(id, check))
+                if len(rows) >= _LEAST_AT_ONCE:
+                    yield rows, None
+                    rows = []
+        except Exception as error:  # the caller's own code
+            failure = error
+        yield rows, failure
+        return
+    source = iter(ids)
+    while True:
+        rows, failure = [], None
+        try:
+            rows.extend(_row(id, check) for id in islice(source, _MOST_AT_ONCE))
+        except Exception as error:
+            failure = error
+        yield rows, failure
+        if len(rows) < _MOST_AT_ONCE:
+            return
+        await anyio.lowlevel.checkpoint()
+
+
+def _row(id: object, check: Callable[[object], object]) -> _Row:
+    try:
+        check(id)
+    except InvalidIdError as error:
+        # Half a character is in no UTF-8, and so in no file.
+        return error.id.encode(errors="replace").decode(), error_text(error)
+    return str(id), None
+
+
+def _insert(rows: list[_Row], connection: sqlite3.Connection, *, only_listed: bool) -> int:
+    first = connection.execute("SELECT coalesce(max(seq), 0) + 1 FROM item").fetchone()[0]
+    before = connection.total_changes
+    # By id, so that each page of the index is changed once for all rows; they keep the numbers of their order.
+    ordered = sorted((id, number) for number, (id, error) in enumerate(rows, first) if error is None)
+    connection.executemany("INSERT OR IGNORE INTO item (id, seq) VALUES (?, ?)", ordered)
+    bad = [(id, number, error) for number, (id, error) in enumerate(rows, first) if error is not None]
+    connection.executemany("INSERT OR IGNORE INTO item (id, seq, error, state) VALUES (?, ?, ?, 'failed')", bad)
+    added = connection.total_changes - before
+    if only_listed:
+        query = "INSERT OR IGNORE INTO temp.listed SELECT seq FROM item WHERE id = ?"
+        connection.executemany(query, ((id,) for id, _ in rows))
+    return added
+
+
+def _list_none(connection: sqlite3.Connection) -> None:
+    connection.execute("CREATE TEMP TABLE IF NOT EXISTS listed (seq INTEGER PRIMARY KEY)")
+    connection.execute("DELETE FROM temp.listed")

@@ -1,0 +1,82 @@
+"""The right to write: one at a time, gone with its process, refused where there are no locks."""
+
+import errno
+import fcntl
+import os
+import signal
+
+import pytest
+from support.processes import posix, process
+
+from kallglot_async import BatchFileError, BatchInUseError
+from kallglot_async._durable.lock import WriterLock
+
+pytestmark = posix
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "nightly.kallglot"
+
+
+def test_one_at_a_time(path):
+    """Also within one process; once released, it can be had again, and nothing stays."""
+    lock = WriterLock(path)
+    with pytest.raises(BatchInUseError, match=r"nightly\.kallglot is being written to by another run"):
+        WriterLock(path)
+    lock.release()
+    WriterLock(path).release()
+    assert os.listdir(path.parent) == []
+
+
+HOLDING = """
+import sys, time
+from pathlib import Path
+from kallglot_async._durable.lock import WriterLock
+lock = WriterLock(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+async def test_a_kill_leaves_no_lock(path):
+    """What stays of it is a file that holds nobody up."""
+    async with process(str(path), code=HOLDING) as child:
+        assert await child.stdout.readline() == b"held\n"
+        with pytest.raises(BatchInUseError):
+            WriterLock(path)
+        child.send_signal(signal.SIGKILL)
+        await child.wait()
+    assert os.listdir(path.parent) == ["nightly.kallglot-lock"]
+    WriterLock(path).release()
+
+
+def test_a_lock_that_was_removed_meanwhile_is_no_lock(path, monkeypatch):
+    """Whoever waited for the file that its holder removes takes the next one."""
+    real, taken = fcntl.flock, []
+
+    def flock(descriptor, how):
+        if not taken:
+            os.unlink(f"{path}-lock")
+        taken.append(descriptor)
+        real(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    lock = WriterLock(path)
+    assert len(taken) == 2
+    with pytest.raises(BatchInUseError):
+        WriterLock(path)
+    lock.release()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_refused(path, monkeypatch, number):
+    """As some network shares are; the error says what to do."""
+
+    def flock(descriptor, how):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(BatchFileError, match=r"cannot lock .*: .*; name a file on a local disk") as caught:
+        WriterLock(path)
+    assert not isinstance(caught.value, BatchInUseError)

@@ -1,0 +1,146 @@
+"""The file: whose it is, of which version, and what it says where it cannot be used."""
+
+import contextlib
+import os
+import resource
+import sqlite3
+import stat
+import sys
+
+import pytest
+from support.durable import change, rows, served
+from support.processes import finish, posix
+
+from kallglot_async import BatchFile, BatchFileError
+from kallglot_async._durable.schema import MIGRATIONS, open_to_read, open_to_write
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "nightly #1?.kallglot"  # what a URI would take for something else
+
+
+def made(path):
+    open_to_write(path).close()
+    return path
+
+
+def test_a_file_is_made_with_its_tables(path):
+    """In the newest version, for its owner alone, with a write-ahead log that reaches the disk."""
+    with contextlib.closing(open_to_write(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with contextlib.closing(open_to_read(path)) as connection, pytest.raises(sqlite3.OperationalError):
+        connection.execute("DELETE FROM item")
+
+
+def test_a_file_of_an_earlier_version_is_brought_up_to_date(path):
+    """Step by step, with what it holds; one that failed half-way is as it was."""
+    made(path)
+    change(path, "INSERT INTO item (id) VALUES ('ana_1')")
+    more = [*MIGRATIONS, ["ALTER TABLE item ADD COLUMN note TEXT"], ["UPDATE item SET note = 'new'", "nonsense"]]
+    with pytest.raises(BatchFileError, match="syntax error"):
+        open_to_write(path, more)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) + 1,)
+    assert rows(path, "id, note") == [("ana_1", None)]
+    more[-1].pop()
+    open_to_write(path, more).close()
+    assert rows(path, "id, note") == [("ana_1", "new")]
+
+
+def test_a_newer_file_is_refused(path):
+    """It names both versions, and what to do."""
+    change(made(path), f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    for open_it in (open_to_write, open_to_read):
+        with pytest.raises(BatchFileError, match=r"is of version 2, and this kallglot_async knows up to 1: upgrade"):
+            open_it(path)
+
+
+def test_what_is_not_ours_is_refused_and_untouched(path):
+    """Another program's database, and what is no database at all."""
+    change(path, "CREATE TABLE theirs (a)")
+    for content, message in ((path.read_bytes(), "another program's"), (b"id,name\n" * 400, "no database")):
+        path.write_bytes(content)
+        for open_it in (open_to_write, open_to_read):
+            with pytest.raises(BatchFileError, match=message):
+                open_it(path)
+        assert path.read_bytes() == content
+
+
+def test_an_empty_file_becomes_one(path):
+    """A kill right after it was made leaves one."""
+    path.touch()
+    with pytest.raises(BatchFileError, match="holds no batch yet"):
+        open_to_read(path)
+    made(path)
+    with pytest.raises(BatchFileError, match="holds no batch yet: run it once"):
+        _ = BatchFile(path).identity
+
+
+def test_a_file_that_is_not_there_is_not_made_by_reading(path):
+    """Status, outcomes, retry and export of a misspelt name say so."""
+    file = BatchFile(path)
+    for call in (file.status, lambda: list(file.outcomes()), file.retry, lambda: file.export("out.jsonl")):
+        with pytest.raises(BatchFileError, match=r"there is no file .*: begin with a run"):
+            call()
+    assert list(path.parent.iterdir()) == []
+
+
+async def test_a_directory_that_cannot_be_written_to(tmp_path):
+    """The error names the file, the reason and what to do, and nothing was sent."""
+    (tmp_path / "file").touch()
+    async with served() as (_, client):
+        for path, reason in (
+            (tmp_path / "file" / "a.kallglot", "Not a directory"),
+            (tmp_path / "nowhere" / "a.kallglot", "No such file or directory"),
+            ("/proc/a.kallglot", ""),
+        ):
+            with pytest.raises(BatchFileError, match=f"cannot write to .*a.kallglot: {reason}.*: name a file"):
+                async with client.open_batch(path):
+                    pass
+
+
+async def test_a_directory_is_no_file(tmp_path):
+    """Named by mistake, it is left alone."""
+    target = tmp_path / "batches"
+    target.mkdir()
+    async with served() as (_, client):
+        with pytest.raises(BatchFileError, match="batches"):
+            async with client.open_batch(target):
+                pass
+    assert os.listdir(tmp_path) == ["batches"]
+
+
+FULL = """
+import asyncio, resource, sys
+from kallglot_async import BatchFileError, KallglotClient
+
+async def main(path, url, *ids):
+    async with KallglotClient("sk_test_emulator", base_url=url) as client, client.open_batch(path) as batch:
+        await batch.add(ids)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**18, resource.RLIM_INFINITY))
+        try:
+            await batch.run(max_in_flight=4)
+        except BatchFileError as error:
+            print(error, batch.status().done)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@posix
+@pytest.mark.skipif(sys.platform == "win32" or not hasattr(resource, "RLIMIT_FSIZE"), reason="limits of POSIX")
+async def test_a_file_system_that_takes_no_more_ends_the_run(path):
+    """By the system's own word: what was committed is intact, and the next run goes on."""
+    async with served() as (server, client):
+        ids = server.seed_analyses(200)
+        code, out, err = await finish(str(path), server.base_url, *ids, code=FULL)
+        assert (code, err) == (0, "")
+        assert "cannot use" in out
+        done = BatchFile(path).status().done
+        assert 0 < done == int(out.split()[-1]) < 200
+        async with client.open_batch(path) as batch:
+            assert (await batch.run()).done == 200
