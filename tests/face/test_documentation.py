@@ -23,7 +23,18 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 KEY = "sk_test_emulator"
 SITE = "https://github.com/kallglot/kallglot-async"
-PUBLIC = ["", ".errors", ".models", ".webhooks", ".receivers", ".telemetry", ".emulator", ".pytest_plugin", ".report"]
+PUBLIC = [
+    "",
+    ".errors",
+    ".models",
+    ".webhooks",
+    ".receivers",
+    ".telemetry",
+    ".emulator",
+    ".pytest_plugin",
+    ".report",
+    ".tables",
+]
 
 
 def name_of(page):
