@@ -67,6 +67,9 @@ html_static_path = ["_static"]
 html_css_files = ["pages.css"]
 
 _DRAWN = re.compile("[├└│]")
+_ROOMS = re.compile(
+    r"^(?:Rooms, f|F)rom the bottom: (?:.+\n?)+", re.MULTILINE
+)  # how the code is laid out: for who reads it
 _FIELDS = re.compile(r"^Attributes:\n((?:(?: +.*)?\n)+)", re.MULTILINE)
 
 
@@ -126,7 +129,9 @@ def _alias(name: str) -> str:
 def _prepare(sphinx: object, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
     """Put what a class says of its fields at the fields, and mark blocks."""
     text = "\n".join(lines)
-    if what == "class" and not is_typeddict(thing):  # whose fields are no attributes, and are not asked for
+    if what == "module":
+        text = _ROOMS.sub("", text)
+    elif what == "class" and not is_typeddict(thing):  # whose fields are no attributes, and are not asked for
         text = _FIELDS.sub("", text + "\n")
     elif what in ("attribute", "property", "data"):
         # The empty comment keeps napoleon from taking what stands before a colon for a type.
