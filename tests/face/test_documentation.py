@@ -1,5 +1,6 @@
 """README and pages are true: their python blocks run as a reader would copy them, their links lead somewhere."""
 
+import ast
 import asyncio
 import html.parser
 import re
@@ -15,6 +16,7 @@ from sphinx.util.inventory import InventoryFile
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
+import kallglot_async
 from kallglot_async import KallglotClient, errors
 from kallglot_async.emulator import Emulator, Latency
 
@@ -108,6 +110,23 @@ def test_strict_type_checkers_accept_every_python_block_and_recipe(checker, tmp_
     }[checker]
     ran = subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout
+
+
+def calls_within_sentences():
+    """Yield what pages show in a line of text and what can be called as it stands there."""
+    for page in PAGES:
+        for code in re.findall(r"(?<!`)`([A-Z]\w+[.(][^`]*\))`", page.read_text()):
+            names = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
+            if names <= set(kallglot_async.__all__):
+                yield pytest.param(code, id=f"{name_of(page)} {code}")
+
+
+@pytest.mark.parametrize("code", list(calls_within_sentences()))
+def test_a_call_within_a_sentence_can_be_made(code, monkeypatch, tmp_path):
+    """Its arguments are such as the library takes."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KALLGLOT_API_KEY", KEY)
+    eval(code, {name: getattr(kallglot_async, name) for name in kallglot_async.__all__})  # noqa: S307  # our own pages
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
