@@ -4,6 +4,7 @@ import ast
 import asyncio
 import html.parser
 import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from sybil.parsers.markdown import PythonCodeBlockParser
 
 import kallglot_async
 from kallglot_async import KallglotClient, errors
+from kallglot_async.cli.app import app
 from kallglot_async.emulator import Emulator, Latency
 
 ROOT = Path(__file__).parents[2]
@@ -127,6 +129,27 @@ def test_a_call_within_a_sentence_can_be_made(code, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KALLGLOT_API_KEY", KEY)
     eval(code, {name: getattr(kallglot_async, name) for name in kallglot_async.__all__})  # noqa: S307  # our own pages
+
+
+def command_lines():
+    """Yield every whole `kallglot` command of the pages: of their shell blocks, and of their sentences."""
+    for page in PAGES:
+        text = page.read_text().replace("\\\n", " ")
+        shell = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
+        lines = re.findall(r"(?:^|/| )kallglot (.*)$", shell, re.MULTILINE)
+        for line in [*lines, *re.findall(r"`kallglot (\w+ [^`]*)`", text)]:
+            words = shlex.split(line.partition(">")[0], comments=True)
+            yield pytest.param(words, id=f"{name_of(page)} {' '.join(words)}")
+
+
+@pytest.mark.parametrize("words", [*command_lines()])
+def test_a_command_is_understood(words):
+    """The command line has it, with those options and arguments."""
+    if set(words) & {"KIND", "DIR"}:
+        words = [{"KIND": "reset", "DIR": "."}.get(word, word) for word in words]
+    command, bound, _ = app.parse_args(words, print_error=False, exit_on_error=False)
+    assert command.__module__.startswith("kallglot_async.cli")
+    assert bound is not None
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
