@@ -39,7 +39,7 @@ class TableFiles:
     def __init__(self, sinks: Mapping[TableName, _Sink], paths: Mapping[TableName, Path]) -> None:
         self._sinks = sinks
         self._waiting: dict[TableName, list[Row]] = {name: [] for name in sinks}
-        self.paths = dict(paths)
+        self.paths: dict[TableName, Path] = dict(paths)
 
     def write(self, outcome: Outcome) -> None:
         """Write an outcome's rows: now, or once ten thousand of a table wait, or at the end."""
