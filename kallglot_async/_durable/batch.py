@@ -51,7 +51,7 @@ class DurableBatch:
     def __init__(self, client: KallglotClient, path: str | os.PathLike[str], wish: Wish) -> None:
         self._client = client
         self._wish = wish
-        self.file = BatchFile(path)
+        self.file: BatchFile = BatchFile(path)
         """The file as others see it: for `status`, `outcomes` and `export` from a thread."""
         self._lock: WriterLock | None = None
         self._writer: Writer | None = None

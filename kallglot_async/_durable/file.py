@@ -42,7 +42,7 @@ class BatchFile:
     __slots__ = ("path",)
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = path_of(path)
+        self.path: Path = path_of(path)
         """The file."""
 
     def __repr__(self) -> str:

@@ -8,7 +8,7 @@ answers. A 402 stops the requests, and what is paid for is waited for.
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -58,6 +58,8 @@ def orders(request: dict[str, Any], batch: str | None) -> Order:
 
     if batch is not None:
         check_text("batch", batch)
+    # As they are now: an iterator gives them once, and whoever changes a list later would ask for something else.
+    request = {name: tuple(it) if isinstance(it, Iterator | list) else it for name, it in request.items()}
     order("sess_any")  # a batch is checked before its first request
     return order
 

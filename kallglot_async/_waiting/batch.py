@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any, TypeAlias, TypeVar
@@ -12,7 +13,7 @@ import anyio
 from kallglot_async import _clock, errors
 from kallglot_async._alarm import Alarm
 from kallglot_async._checks import shown
-from kallglot_async._core.api.meaning import Suspicion
+from kallglot_async._core.api.meaning import Suspicion, is_unreached
 from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async._events import await_told
 from kallglot_async._waiting.source import IdSource, Puller, not_attempted
@@ -41,9 +42,9 @@ class Batch:
     """
 
     __slots__ = (
-        "_being_told", "_callback_error", "_group", "_is_drained", "_is_over", "_noun", "_on_outcome", "_out",
-        "_pipeline", "_puller", "_quiet", "_source", "_suspicion", "_taken", "_telling", "failed", "found", "lane",
-        "reason", "settled",
+        "_being_told", "_callback_error", "_first_contact", "_group", "_is_drained", "_is_over", "_noun", "_on_outcome",
+        "_out", "_pipeline", "_puller", "_quiet", "_source", "_suspicion", "_taken", "_telling", "_unreached", "failed",
+        "found", "lane", "reason", "settled",
     )  # fmt: skip
 
     def __init__(
@@ -60,6 +61,8 @@ class Batch:
         self._noun = noun
         self._group = anyio.create_task_group()
         self._telling = anyio.Lock(fast_acquire=True)
+        self._first_contact = anyio.Lock(fast_acquire=True)
+        self._unreached: errors.RequestError | None = None  # how the request ended that was to reach the API first
         self._callback_error: BaseException | None = None
         self._being_told = self._out = 0  # callbacks under way or in line, requests that are sent
         self._quiet = Alarm()  # the sleeper waits for these to end
@@ -122,8 +125,8 @@ class Batch:
             self._taken += 1
             if isinstance(item, errors.InvalidIdError):
                 await self.keep(Outcome(id=item.id, error=item))
-            elif self.reason is not None:
-                await self.keep(Outcome(id=item, error=not_attempted(item, self.reason)))
+            elif (ended := self._ended(item)) is not None:
+                await self.keep(Outcome(id=item, error=ended))
             else:
                 return item
         self._is_drained = True
@@ -134,16 +137,40 @@ class Batch:
     ) -> T:
         """Send a request for an id on a slot, the one given or the next; a batch outlasts the windows it needs.
 
+        While the API was never heard, one request asks for all: with nobody there, the others were in vain.
+
         Raises:
             NotAttemptedError: Nothing more is sent.
             KallglotError: How the request ended.
         """
+        if self._is_heard():
+            return await self._send(id, urgency, send, ticket)
+        if ticket is not None:
+            self.lane.unsent(ticket)  # held in line, it would be the slot that the first request waits for
+        async with self._first_contact:
+            if not self._is_heard():
+                try:
+                    return await self._send(id, urgency, send, None)
+                except errors.RequestError as failure:
+                    if not self._is_heard() and is_unreached(failure):
+                        self._unreached = failure
+                        self._puller.stop()
+                    raise
+        return await self._send(id, urgency, send, None)
+
+    def _is_heard(self) -> bool:
+        """Whether this client ever had an answer of the API."""
+        return self._pipeline.budget.is_reached
+
+    async def _send(
+        self, id: str, urgency: Urgency, send: Callable[[Ticket], Awaitable[T]], ticket: Ticket | None
+    ) -> T:
         refusals = 0
         while True:
             ticket = ticket or await self.lane.acquire(urgency)
-            if self.reason is not None:
+            if (ended := self._ended(id)) is not None:
                 self.lane.unsent(ticket)
-                raise not_attempted(id, self.reason)
+                raise ended
             if self._is_over:
                 self.lane.unsent(ticket)
                 await anyio.sleep_forever()  # the group is cancelled in a moment
@@ -164,6 +191,14 @@ class Batch:
             finally:
                 self._out -= 1
                 self._quiet.ring()
+
+    def _ended(self, id: str) -> errors.KallglotError | None:
+        """Return the error of an id for which nothing is sent any more; None as long as something may be."""
+        if self._unreached is not None:
+            error = copy.copy(self._unreached)
+            error.idempotency_key = None  # that of the one request that was sent
+            return error
+        return None if self.reason is None else not_attempted(id, self.reason)
 
     def end(self, reason: errors.KallglotError) -> None:
         """Send nothing more; what is under way goes on."""

@@ -76,10 +76,8 @@ class Poller:
         self._lane = pipeline.lane("analysis")
         self._group = group
         self._options = options
-        self._on_end = on_end
-        self._on_over = on_over
-        self._on_answer = on_answer
-        self._on_time = on_time
+        self._on_end, self._on_over = on_end, on_over
+        self._on_answer, self._on_time = on_answer, on_time
         self._on_stalled = on_stalled
         self._count_ready = count_ready
         self._queue = PollQueue(
@@ -161,15 +159,12 @@ class Poller:
         """Start one more worker; the call starts the first, and each that is busy the next."""
         self._workers += 1
         self._idle += 1
-        self._group.start_soon(self._work)
+        self._group.start_soon(self.work)
 
-    async def _work(self) -> None:
+    async def work(self) -> None:
+        """Poll what is worth it, until there is nothing more to come."""
         while True:
-            await self._turn.take()
-            try:
-                job = await self._next_job()
-            finally:
-                self._turn.give()
+            job = await self._turn.run(self._next_job)
             if job is None:
                 return
             self._idle -= 1
@@ -182,12 +177,7 @@ class Poller:
         """Sleep until a poll is worth a slot, take the slot, and choose the id to spend it on."""
         while not self.is_stopped:
             now = _clock.now()
-            if self.is_ahead_of_caller and (at := self._last_look_at()) > now:
-                self._hub.contact.leave(self)
-                self._on_stalled()
-                await self._due.sleep_until(at)
-                continue
-            if not self._pipeline.budget.is_reached and (at := self._next_probe()) > now:
+            if (at := self._paused_until(now)) > now:
                 await self._due.sleep_until(at)
                 continue
             supply = self._lane.supply(now)
@@ -210,11 +200,16 @@ class Poller:
             await self._due.sleep_until(now + _RE_ASK)
         return None
 
-    def _next_probe(self) -> float:
-        """A client that never had an answer sends one request at a time: with nobody there, more were in vain."""
-        if self._in_flight:
-            return math.inf  # its end wakes us
-        return self._hub.contact.next_probe(self) if len(self._queue) else -math.inf
+    def _paused_until(self, now: float) -> float:
+        """When to send again where the caller is behind, or where another poll asks for all."""
+        if self.is_ahead_of_caller and (at := self._last_look_at()) > now:
+            self._hub.contact.leave(self)
+            self._on_stalled()
+            return at
+        if self._pipeline.budget.is_reached or not (len(self._queue) or self._in_flight):
+            return -math.inf
+        # A client that never had an answer sends one request at a time: with nobody there, more were in vain.
+        return math.inf if self._in_flight else self._hub.contact.next_probe(self)
 
     @property
     def is_ahead_of_caller(self) -> bool:
@@ -248,8 +243,8 @@ class Poller:
     async def _poll(self, entry: Entry, ticket: Ticket) -> None:
         """Send one poll and report its answer to the queue."""
         operation = retrieve_analysis(entry.id)
-        patience = self._seconds_for(entry)
         sent_at = _clock.now()
+        patience = self._seconds_for(entry, sent_at)
         try:
             async with self._pipeline.deadline(patience):
                 analysis, response = await self._pipeline.send(
@@ -283,22 +278,20 @@ class Poller:
             self._on_time()
             self._on_answer()
 
-    def _seconds_for(self, entry: Entry) -> float | None:
+    def _seconds_for(self, entry: Entry, now: float) -> float | None:
         """Seconds that a poll may take: the request's own limit, or less where a deadline comes first."""
-        now = _clock.now()
-        patience = self._pipeline.request_timeout or math.inf
-        if entry.deadline is not None:
-            patience = min(patience, entry.deadline - now)
-        patience = max(0.0, min(patience, self.ends_at - now))
+        deadline = math.inf if entry.deadline is None else entry.deadline
+        patience = max(0.0, min(self._pipeline.request_timeout or math.inf, deadline - now, self.ends_at - now))
         return patience if patience < math.inf else None
 
     def _on_analysis(self, entry: Entry, analysis: Analysis, response: Response, sent_at: float) -> None:
         now = _clock.now()
         self._patience.suspicion.is_raised = False
         entry.last_status = analysis.status.value
-        self._pipeline.observer.emit(
-            PollEvent, id=entry.id, status=analysis.status.value, polls=entry.polls, elapsed=elapsed_of(entry)
-        )
+        if self._pipeline.observer.is_on:
+            self._pipeline.observer.emit(
+                PollEvent, id=entry.id, status=entry.last_status, polls=entry.polls, elapsed=elapsed_of(entry)
+            )
         self._queue.lead = max(_SHORTEST_LEAD, self._pipeline.round_trip)
         sight = Sight.of(analysis, response.headers, server_now=self._pipeline.server_now())
         if not analysis.is_settled:

@@ -449,6 +449,23 @@ def test_prompts_are_sent_in_one_order(prompts):
 
 
 @virtual
+@pytest.mark.parametrize("kind", ["a generator", "an iterator", "a list that is changed", "keys"])
+async def test_components_are_taken_as_they_are_when_the_call_is_made(kind):
+    """For every session of a batch, whatever they are given as."""
+    names = ["summary", "topics"]
+    given = {
+        "a generator": (name for name in names),
+        "an iterator": iter(names),
+        "a list that is changed": names,
+        "keys": dict.fromkeys(names).keys(),
+    }[kind]
+    async with running(revision="a", latency=Latency.immediate()) as (_, client):
+        sessions = [f"sess_{number}" for number in range(3)]
+        outcomes = await client.analyze_many(sessions, analyses=given, on_created=lambda *_: names.clear())
+        assert [outcome.ok for outcome in outcomes] == [True] * 3
+
+
+@virtual
 @pytest.mark.parametrize(("call", "word"), [("analyze", "analysis"), ("analyze", "components"), ("analyze_many", "x")])
 async def test_an_unknown_word_is_a_mistake_of_the_call_that_was_made(call, word):
     """The message names the call that its caller knows, and what can be asked for."""

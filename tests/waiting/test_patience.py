@@ -234,6 +234,56 @@ class TestBeforeAnyAnswer:
             assert 30.0 <= now() <= 60.0
             assert len(server.requests) <= 12
 
+    @pytest.mark.parametrize("call", ["analyze_many", "retrieve_many"])
+    @pytest.mark.parametrize(
+        "said", [None, answer(b"<html>"), page(403), page(404)], ids=["closed", "200", "403", "404"]
+    )
+    async def test_requests_in_a_batch_have_one_that_asks_for_all_too(self, call: str, said: bytes | None) -> None:
+        """Attempts are spent for a probe, and not for each of a hundred; all end with what it met."""
+        async with client_of(lambda request: said, is_warm=False) as (server, client):
+            if call == "analyze_many":
+                sessions = [f"sess_{number}" for number in range(100)]
+                outcomes = await client.analyze_many(sessions, analyses=["summary"])
+            else:
+                outcomes = await client.analyses.retrieve_many([f"ana_{number}" for number in range(100)])
+            assert (len(outcomes.errors), len(server.requests)) == (100, 3)
+            assert {(type(error), error.attempts) for error in outcomes.errors.values()} == {  # type: ignore[attr-defined]
+                (type(outcomes[0].error), 3)
+            }
+            assert now() < 5.0
+
+    async def test_a_batch_of_requests_believes_a_gateway_as_long_as_a_wait_does(self) -> None:
+        """Half a minute, for all of them together."""
+        async with client_of(lambda request: GATEWAY, is_warm=False) as (server, client):
+            sessions = [f"sess_{number}" for number in range(100)]
+            outcomes = await client.analyze_many(sessions, analyses=["summary"])
+            assert {type(error) for error in outcomes.errors.values()} == {ServerError}
+            assert 30.0 <= now() <= 60.0
+            assert len(server.requests) <= 12
+
+    async def test_a_batch_of_requests_goes_on_once_one_was_answered(self) -> None:
+        """Also where that answer refuses one of them; an endless source ends with the one that asks."""
+
+        def answers(request: Request) -> bytes | None:
+            return (
+                None if request.at < 1.0 else envelope(404) if request.id == "ana_0" else answer(analysis(request.id))
+            )
+
+        async with client_of(answers, is_warm=False) as (_, client):
+            outcomes = await client.analyses.retrieve_many(IDS)
+            assert [type(outcome.error) for outcome in outcomes] == [NotFoundError] + [type(None)] * 19
+
+        async def endless() -> AsyncIterator[str]:
+            number = 0
+            while True:
+                number += 1
+                yield f"ana_{number}"
+
+        async with client_of(lambda request: None, is_warm=False) as (server, client):
+            outcomes = await client.analyses.retrieve_many(endless())
+            assert 1 <= len(outcomes) <= 64
+            assert len(server.requests) == 3
+
     async def test_the_rest_go_as_soon_as_one_is_answered(self) -> None:
         """One request asks first; its answer lets all others of all calls go."""
 

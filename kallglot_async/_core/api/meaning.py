@@ -30,7 +30,10 @@ import msgspec
 
 from kallglot_async import errors
 
-__all__ = ["Meaning", "Suspicion", "Whom", "Whose", "has_passing_status", "is_answer", "is_still_running", "meaning_of"]
+__all__ = [
+    "Meaning", "Suspicion", "Whom", "Whose", "has_passing_status", "is_answer", "is_still_running", "is_unreached",
+    "meaning_of",
+]  # fmt: skip
 
 
 class Whose(Enum):
@@ -114,6 +117,12 @@ def has_passing_status(error: errors.KallglotError) -> bool:
 def is_answer(error: errors.KallglotError) -> bool:
     """Whether an attempt that ended with this error was answered, by whomever."""
     return isinstance(error, errors.APIError | errors.InvalidResponseError)
+
+
+def is_unreached(error: errors.KallglotError) -> bool:
+    """Whether the API was not heard, and so no other request would fare better: to a client that never heard it."""
+    meaning = meaning_of(error)
+    return isinstance(error, errors.TransportError) or (meaning.passes and meaning.whom is not Whom.LIMIT)
 
 
 def is_still_running(error: errors.KallglotError) -> bool:
