@@ -6,8 +6,15 @@ import time
 import pytest
 from support.durable import change, rows, served, until
 
-from kallglot_async import InsufficientCreditsError, NotFoundError, RequestError
-from kallglot_async._durable.asking import KEY_LIFE
+from kallglot_async import (
+    InsufficientCreditsError,
+    NotFoundError,
+    RateLimitedError,
+    RequestError,
+    RequestTimeoutError,
+    ServerError,
+)
+from kallglot_async._durable.asking import KEY_LIFE, _is_refused
 from kallglot_async.emulator import Fault, Latency
 
 SESSIONS = [f"sess_{number}" for number in range(30)]
@@ -84,11 +91,15 @@ def by_session(record):
     return record.session_id
 
 
-async def test_a_session_that_was_not_sent_is_left_again(path):
-    """A time that was over, or credits that ran out, leave nothing that says it was asked for."""
-    async with served(revision="b", credits=4) as (server, client), client.open_batch(path, kind="analyze") as batch:
+@pytest.mark.parametrize("limits", [{}, {"rate_limit": (2, 60.0), "speed": 6000.0}], ids=["at once", "in line"])
+async def test_a_session_that_was_not_sent_is_left_again(path, limits):
+    """Credits that ran out leave nothing that says it was asked for, however many stood in line for their request."""
+    async with (
+        served(revision="b", credits=4, **limits) as (server, client),
+        client.open_batch(path, kind="analyze") as batch,
+    ):
         await batch.add(SESSIONS)
-        report = await batch.run(max_in_flight=2)
+        report = await batch.run(max_in_flight=16)
         assert isinstance(report.reason, InsufficientCreditsError)
         assert (report.done, report.failed, report.left + report.given_up) == (4, 0, 26)
         assert rows(path, "count(*)", "asked_at IS NOT NULL AND state != 'done'") == [(0,)]
@@ -106,6 +117,31 @@ async def test_a_request_whose_fate_is_unknown_is_repeated_under_its_key(path):
         assert (await batch.run()).done == 1
         assert len(server.analyses()) == 1
         assert len(set(keys(server)["sess_1"])) == 1
+
+
+def ended(kind, *, attempts=1, **facts):
+    error = kind("it went wrong", **facts)
+    error.attempts = attempts
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "is_refused"),
+    [
+        (ended(InsufficientCreditsError, status=402), True),
+        (ended(NotFoundError, status=404), True),
+        (ended(RateLimitedError, attempts=0), True),
+        (ended(RateLimitedError), False),
+        (ended(NotFoundError, status=404, attempts=2), False),
+        (ended(ServerError, status=503), False),
+        (ended(RequestTimeoutError), False),
+        (None, False),
+    ],
+    ids=lambda value: f"{value!r} of {getattr(value, 'attempts', 0)}",
+)
+def test_only_a_plain_no_to_the_only_request_says_that_nothing_was_created(error, is_refused):
+    """Everything else may have been carried out, and is repeated under its key."""
+    assert _is_refused(error) == is_refused
 
 
 @pytest.mark.parametrize("state", ["asked", "given_up"])

@@ -399,6 +399,43 @@ async def test_a_file_that_cannot_be_written_to_ends_the_run(path):
         assert server.journal.total <= 200 + 4 + 64
 
 
+@pytest.mark.parametrize("kind", ["wait", "retrieve", "analyze"])
+async def test_a_file_that_fails_before_the_first_id_is_the_files_error(path, kind):
+    """Not the source's, which is ours, and nothing was sent."""
+    async with served() as (server, client), client.open_batch(path, kind=kind) as batch:
+        await batch.add(["ana_1", "sess_1"])
+        batch._writer.put(lambda connection: connection.execute("INSERT INTO item (id) VALUES ('ana_1')"))
+        with pytest.raises(BatchFileError, match="UNIQUE"):
+            await batch.run()
+        assert server.journal.total == 0
+
+
+async def test_a_batch_says_what_it_is(path):
+    """In its repr, and by its identity once it is open."""
+    async with served() as (_, client):
+        batch = client.open_batch(path, kind="retrieve")
+        assert repr(batch) == f"<DurableBatch {path} closed>"
+        with pytest.raises(ConfigurationError, match="is not open"):
+            _ = batch.identity
+        async with batch:
+            assert repr(batch) == f"<DurableBatch {path} open>"
+            assert (batch.identity.kind, batch.identity.request) == ("retrieve", {})
+            assert batch.file.identity == batch.identity
+        with pytest.raises(ConfigurationError, match="is not open"):
+            batch.retry()
+    assert repr(BatchFile(path)) == f"<BatchFile {path}>"
+
+
+async def test_a_closed_batch_can_be_opened_again(path):
+    """As a client can; its file is locked in between by nobody."""
+    async with served() as (server, client):
+        batch = client.open_batch(path)
+        for total in (1, 2):
+            async with batch:
+                await batch.add(server.seed_analyses(1))
+                assert (await batch.run()).done == total
+
+
 async def test_someone_elses_change_is_no_outcome(path):
     """What was damaged by hand is an error of its own."""
     async with served() as (_, client), client.open_batch(path) as batch:
