@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 from kallglot_async._base_client import BaseClient
 from kallglot_async._checks import check_callback, check_plain_callback
 from kallglot_async._core.api.analyses import check_request
-from kallglot_async._core.api.ids import check_session_id
+from kallglot_async._core.api.ids import check_analysis_id, check_session_id
 from kallglot_async._core.polling.schedule import PollSchedule
 from kallglot_async._waiting.batch import OnOutcome
 from kallglot_async._waiting.call import OnProgress, WaitCall
@@ -118,8 +118,8 @@ class KallglotClient(BaseClient):
             return await self.with_options(extra_headers=extra_headers).wait(id, timeout=timeout, schedule=schedule)
         # From the call on: who waits for one analysis counts from when they asked, and no queue of ids is before it.
         options = self._waits.options(timeout, None, 1, schedule, from_add=True)
-        outcomes = await self._waits.collect(IdSource([id], remember=True), options)
-        return outcomes[0].unwrap()
+        check_analysis_id(id)
+        return (await self._waits.of_one(id, options)).unwrap()
 
     async def wait_many(
         self,

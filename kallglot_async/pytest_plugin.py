@@ -8,7 +8,9 @@ The marker `kallglot_faults` declares what goes wrong on the emulator of a test,
     @pytest.mark.kallglot_faults(Fault(kind="reset", times=2), Fault(kind="status", status=503, rate=0.1))
     async def test_survives(kallglot_client): ...
 
-and `kallglot_options` sets what the emulator is made with: `@pytest.mark.kallglot_options(plan="free", credits=3)`.
+and `kallglot_options` sets what the emulator is made with: `@pytest.mark.kallglot_options(plan="free", credits=3)`, or,
+for a server that counts in another way and refuses beside what it announces,
+`@pytest.mark.kallglot_options(rate_limit=(150, 60.0), window="sliding_counter", second_limit=(5, 1.0))`.
 
 Under looptime (`@pytest.mark.looptime`) a wait of two minutes takes no time. Use numeric addresses only. The
 emulator's webhooks are dated in virtual time: a receiver that is used for more than 300 s of it needs a `clock`.

@@ -77,18 +77,42 @@ class WaitCall:
         self._ending: Callable[[str], errors.KallglotError] | None = None  # why the rest is not waited for
         self._taken = self._settled = self._failed = 0
         self._broken: Exception | None = None  # what the watch raised, until the caller has heard of it
+        self._alone: tuple[asyncio.Task[object] | None, anyio.CancelScope] | None = None  # who polls in `of_one`
         self._room = Alarm()  # the sleeper is the feeder
         self._delivery = Alarm()  # the sleepers are the consumers
 
     # -- the caller's side
 
-    async def __aenter__(self) -> Self:
-        if self._is_entered:
-            raise errors.ConfigurationError("this wait was entered before: call as_completed again for another one")
-        self.loop: asyncio.AbstractEventLoop = _clock.running_loop()
+    async def of_one(self, id: str) -> Outcome:
+        """Wait for an id in the caller's own task, in place of entering a block with tasks for many."""
+        self._enter()
+        try:
+            self._take(id)
+            self._is_fed = True
+            while not self._ready:
+                if self._broken is not None:
+                    raise self._broken
+                if self._poller.entries:
+                    with anyio.CancelScope() as scope:
+                        self._alone = asyncio.current_task(), scope
+                        await self._poller.work()
+                    self._alone = None
+                else:  # another call polls it
+                    await self._delivery.sleep_until()
+            return self._ready.popleft()
+        finally:
+            self._let_go()
+
+    def _enter(self) -> None:
+        self.loop = _clock.running_loop()
         self._pipeline.lane("analysis").enter()
         self._hub.enter(self.loop)
         self._is_entered = True
+
+    async def __aenter__(self) -> Self:
+        if self._is_entered:
+            raise errors.ConfigurationError("this wait was entered before: call as_completed again for another one")
+        self._enter()
         if self._options.total_timeout is not None:
             self._poller.ends_at = _clock.now() + self._options.total_timeout
         await self._group.__aenter__()
@@ -215,6 +239,7 @@ class WaitCall:
             self._poller.add(id)
         else:
             self._poller.adopt(known, ends_at=self._follow_ends.get(id))
+        self._delivery.ring()  # who waits for this one alone polls it now
 
     def on_shared_outcome(self, outcome: Outcome) -> None:
         """The call that polls the id has its outcome."""
@@ -256,7 +281,7 @@ class WaitCall:
 
     def _on_broken(self, error: Exception) -> None:
         self._broken = error
-        self._delivery.ring()
+        self._wake()
 
     def _expire(self, id: str) -> None:
         """The time of an id that was followed is over, whoever polls it by now."""
@@ -287,13 +312,22 @@ class WaitCall:
             self._failed += 1
         self._follow_ends.pop(outcome.id, None)
         self._ready.append(outcome)
-        error = None if outcome.error is None else type(outcome.error).__name__
-        self._pipeline.observer.emit(
-            SettledEvent, id=outcome.id, error=error, polls=outcome.polls, elapsed=outcome.elapsed
-        )
-        self._delivery.ring()
+        if self._pipeline.observer.is_on:
+            error = None if outcome.error is None else type(outcome.error).__name__
+            self._pipeline.observer.emit(
+                SettledEvent, id=outcome.id, error=error, polls=outcome.polls, elapsed=outcome.elapsed
+            )
+        self._wake()
         self._room.ring()
         self._finish_if_over()
+
+    def _wake(self) -> None:
+        """Wake who takes the outcomes, and whoever polls for one id alone out of a request that is not needed."""
+        self._delivery.ring()
+        if self._alone is not None:
+            task, scope = self._alone
+            if asyncio.current_task() is not task:
+                scope.cancel()
 
     def _abandon(self, explain: Callable[[str], errors.KallglotError]) -> None:
         """End every id that is left, and every one still to come, with the error that `explain` gives for it."""

@@ -161,15 +161,12 @@ class Poller:
         """Start one more worker; the call starts the first, and each that is busy the next."""
         self._workers += 1
         self._idle += 1
-        self._group.start_soon(self._work)
+        self._group.start_soon(self.work)
 
-    async def _work(self) -> None:
+    async def work(self) -> None:
+        """Poll what is worth it, until there is nothing more to come."""
         while True:
-            await self._turn.take()
-            try:
-                job = await self._next_job()
-            finally:
-                self._turn.give()
+            job = await self._turn.run(self._next_job)
             if job is None:
                 return
             self._idle -= 1
@@ -248,8 +245,8 @@ class Poller:
     async def _poll(self, entry: Entry, ticket: Ticket) -> None:
         """Send one poll and report its answer to the queue."""
         operation = retrieve_analysis(entry.id)
-        patience = self._seconds_for(entry)
         sent_at = _clock.now()
+        patience = self._seconds_for(entry, sent_at)
         try:
             async with self._pipeline.deadline(patience):
                 analysis, response = await self._pipeline.send(
@@ -283,9 +280,8 @@ class Poller:
             self._on_time()
             self._on_answer()
 
-    def _seconds_for(self, entry: Entry) -> float | None:
+    def _seconds_for(self, entry: Entry, now: float) -> float | None:
         """Seconds that a poll may take: the request's own limit, or less where a deadline comes first."""
-        now = _clock.now()
         deadline = math.inf if entry.deadline is None else entry.deadline
         patience = max(0.0, min(self._pipeline.request_timeout or math.inf, deadline - now, self.ends_at - now))
         return patience if patience < math.inf else None
@@ -294,9 +290,10 @@ class Poller:
         now = _clock.now()
         self._patience.suspicion.is_raised = False
         entry.last_status = analysis.status.value
-        self._pipeline.observer.emit(
-            PollEvent, id=entry.id, status=analysis.status.value, polls=entry.polls, elapsed=elapsed_of(entry)
-        )
+        if self._pipeline.observer.is_on:
+            self._pipeline.observer.emit(
+                PollEvent, id=entry.id, status=entry.last_status, polls=entry.polls, elapsed=elapsed_of(entry)
+            )
         self._queue.lead = max(_SHORTEST_LEAD, self._pipeline.round_trip)
         sight = Sight.of(analysis, response.headers, server_now=self._pipeline.server_now())
         if not analysis.is_settled:

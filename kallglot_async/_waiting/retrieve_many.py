@@ -35,18 +35,16 @@ class RetrieveCall:
         return self._batch.outcomes()
 
     async def _work(self) -> None:
-        while True:
-            # One worker at a time, so that a batch stands in line once, as a wait does, however many workers it has.
-            await self._turn.take()
-            try:
-                id = await self._batch.next_id()
-                if id is None:
-                    return
-                lane = self._batch.lane
-                ticket = lane.try_acquire(Urgency.AHEAD) or await lane.acquire(Urgency.AHEAD)
-            finally:
-                self._turn.give()
-            await self._batch.keep(await self._fetch(id, ticket))
+        # One worker at a time, so that a batch stands in line once, as a wait does, however many workers it has.
+        while (job := await self._turn.run(self._next_job)) is not None:
+            await self._batch.keep(await self._fetch(*job))
+
+    async def _next_job(self) -> tuple[str, Ticket] | None:
+        id = await self._batch.next_id()
+        if id is None:
+            return None
+        lane = self._batch.lane
+        return id, lane.try_acquire(Urgency.AHEAD) or await lane.acquire(Urgency.AHEAD)
 
     async def _fetch(self, id: str, ticket: Ticket) -> Outcome:
         operation, started = retrieve_analysis(id), _clock.now()

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 __all__ = ["Turn"]
+
+T = TypeVar("T")
 
 
 class Turn:
@@ -21,8 +25,8 @@ class Turn:
         self._is_taken = False
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    async def take(self) -> None:
-        """Take it as soon as it is free; give it back in a `finally`."""
+    async def run(self, act: Callable[[], Awaitable[T]]) -> T:
+        """Do it once nobody else does."""
         while self._is_taken:
             woken = asyncio.get_running_loop().create_future()
             self._waiting.append(woken)
@@ -33,11 +37,11 @@ class Turn:
                     self._wake()  # it was for nothing: that was somebody else's chance
                 raise
         self._is_taken = True
-
-    def give(self) -> None:
-        """It is free: wake one of those who wait, who then looks again."""
-        self._is_taken = False
-        self._wake()
+        try:
+            return await act()
+        finally:
+            self._is_taken = False
+            self._wake()
 
     def _wake(self) -> None:
         while self._waiting:

@@ -19,6 +19,9 @@ from kallglot_async.models import Analysis, Outcome, Outcomes
 
 __all__ = ["MAX_READY", "Waits"]
 
+_LEARNED = PollSchedule.learned()
+_NO_IDS = IdSource((), remember=False)  # of a call whose one id comes with it
+
 MAX_READY = 1_000  # outcomes that lie undelivered before a wait stops to take slots
 
 
@@ -57,12 +60,13 @@ class Waits:
         in_flight = self._max_in_flight if max_in_flight is None else max_in_flight
         if schedule is not None and not isinstance(schedule, PollSchedule):
             raise errors.ConfigurationError(f"schedule is a PollSchedule, not {type(schedule).__name__}")
-        check_plain_callback("on_progress", on_progress)
+        if on_progress is not None:
+            check_plain_callback("on_progress", on_progress)
         return WaitOptions(
             timeout=check_timeout("timeout", timeout),
             total_timeout=check_timeout("total_timeout", total_timeout),
             max_in_flight=check_count("max_in_flight", in_flight),
-            schedule=schedule if schedule is not None else PollSchedule.learned(),
+            schedule=schedule if schedule is not None else _LEARNED,
             on_progress=on_progress,
             from_add=from_add,
             max_ready=check_count("max_ready", max_ready),
@@ -72,6 +76,10 @@ class Waits:
     def start(self, source: IdSource, options: WaitOptions) -> WaitCall:
         """Return a wait call, not entered yet."""
         return WaitCall(self._hub, self._pipeline, source, options)
+
+    async def of_one(self, id: str, options: WaitOptions) -> Outcome:
+        """Run a wait for one id to its end."""
+        return await self.start(_NO_IDS, options).of_one(id)
 
     async def create(
         self,

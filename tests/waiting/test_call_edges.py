@@ -342,3 +342,37 @@ async def test_a_wait_costs_its_caller_one_task_more(count: int) -> None:
         before = len(asyncio.all_tasks() - served)
         async with client.as_completed(ids):
             assert len(asyncio.all_tasks()) - len(served) == before + 1
+
+
+async def test_a_wait_for_one_id_polls_in_its_callers_own_task() -> None:
+    """A hundred waits are a hundred tasks: those of their callers."""
+    async with running() as (emulator, client):
+        ids = emulator.seed_analyses(100)
+        before = len(asyncio.all_tasks())
+        waits = [asyncio.create_task(client.wait(id)) for id in ids]
+        await asyncio.sleep(0.5)
+        served = [task for task in asyncio.all_tasks() if "RequestHandler" in repr(task)]
+        assert len(asyncio.all_tasks()) - len(served) <= before + 100
+        assert {analysis.id for analysis in await asyncio.gather(*waits)} == set(ids)
+
+
+async def test_a_wait_for_one_id_takes_over_from_a_call_that_leaves() -> None:
+    """It follows the block that polls the id, and polls itself once that has gone."""
+    async with running() as (emulator, client):
+        [id] = emulator.seed_analyses(1)
+        async with client.as_completed([id]):
+            following = asyncio.create_task(client.wait(id))
+            await asyncio.sleep(0.5)
+            assert emulator.journal.total == 1
+        assert (await following).id == id
+        assert emulator.journal.total >= 2
+
+
+async def test_a_wait_for_one_id_ends_on_time_under_a_poll_that_hangs() -> None:
+    """What waits in the caller's own task for an answer that never comes is let go of at the deadline."""
+    async with running(faults=[Fault(kind="hang")]) as (emulator, client):
+        started = asyncio.get_running_loop().time()
+        with pytest.raises(WaitTimeoutError):
+            await client.wait(emulator.seed_analyses(1)[0], timeout=3.0)
+        assert asyncio.get_running_loop().time() - started == pytest.approx(3.0, abs=0.2)
+        assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]

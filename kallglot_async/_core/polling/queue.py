@@ -39,6 +39,7 @@ __all__ = ["LATE_LOOK", "Entry", "PollModel", "PollQueue", "PollSchedule", "Slot
 # "The waiting rules" (docstring of the package) have reasons and figures.
 PATIENCE = 10  # refusals of one id in a row that stop its clock; a server that only refuses must not stop it for good
 LATE_LOOK = 1.0  # s that a last look may take whose deadline passed while the event loop stood still
+TRIM_EVERY = 16  # entries that leave or move between two looks at how long the lines have become
 MAX_PUT_BACKS = 100  # per question, so that it never takes more than a millisecond
 
 
@@ -57,7 +58,7 @@ class PollQueue:
 
     __slots__ = (
         "_asleep", "_budget", "_by_sight", "_deadlines", "_flying", "_from_add", "_heap", "_held", "_is_learned",
-        "_live", "_model", "_new", "_schedule", "_timeout", "_trust", "_worth", "lead",
+        "_live", "_model", "_new", "_schedule", "_timeout", "_trust", "_untrimmed", "_worth", "lead",
     )  # fmt: skip
 
     def __init__(
@@ -78,8 +79,7 @@ class PollQueue:
         self._schedule = schedule
         self._timeout = timeout
         self._trust = InboxTrust() if trust is None else trust
-        self._live = 0
-        self._flying = 0
+        self._live = self._flying = self._untrimmed = 0
         self._is_learned = schedule.policy == "learned"
         self._worth = Worth(model, is_learned=self._is_learned)
         # What is gone or has moved on stays in these until it is met or `_trim` finds too much of it.
@@ -350,6 +350,9 @@ class PollQueue:
 
     def _trim(self) -> None:
         """Drop what is gone or has moved on once it outnumbers what is pending: O(1) per call on average."""
+        self._untrimmed = (self._untrimmed + 1) % TRIM_EVERY
+        if self._untrimmed:
+            return
         room = self._live + self._live // 4 + 64
         trim(self._new, room)
         for line in (self._heap, self._asleep, self._held, self._by_sight, self._deadlines):

@@ -24,7 +24,7 @@ HeaderForm = Literal[
     "joined",
     "none",
 ]
-"""What answers carry of `X-RateLimit-*`; `LimitSettings.rate_headers` explains the forms."""
+"""What answers carry of `X-RateLimit-*`; `Emulator` explains the forms."""
 
 Balancing = Literal["round_robin", "random"]
 """Which node a request comes to."""
@@ -59,49 +59,27 @@ PLANS: dict[PlanName, Plan] = {
 
 
 class LimitSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How requests are limited, and what answers tell of it.
+    """How requests are limited, and what answers tell of it; `Emulator` documents the fields, which are its own.
 
     Raises:
         ValueError: A setting that makes no sense, alone or beside the others.
     """
 
     plan: PlanName = "pro"
-    """Rate limits of "free", "starter", "pro" or "unlimited", per endpoint group and overall."""
     rate_limit: tuple[int, float] | None = None
-    """Requests and seconds for the analysis group instead of the plan's limits, with no overall limit."""
     window: WindowKind = "fixed"
-    """How they are counted: "fixed" (aligned to the server's wall clock), "fixed_from_first" (begins with a
-    request), "sliding" (a log), "sliding_counter" (two fixed buckets, interpolated) or "token_bucket"."""
     burst: int | None = None
-    """Tokens that a bucket holds; None: as many as the limit."""
     bucket_reset: BucketReset = "full"
-    """What a bucket announces as its reset: when it is "full" again, or its "next" token."""
     second_limit: tuple[int, float] | None = None
-    """Requests and seconds of a limit over all requests that is enforced beside the others, in fixed windows, and
-    that no header announces. It refuses with a `Retry-After` of its own while `Remaining` is shown as it is."""
     nodes: int = 1
-    """How many servers answer, each with counters of its own that know nothing of the others'."""
     balancing: Balancing = "round_robin"
-    """Which of them a request comes to: one after the other, or "random" (by `seed`)."""
     stranger: float = 0.0
-    """Share of the analysis group's limit that somebody else under the same key asks for; above 1 is too."""
     stranger_pace: StrangerPace = "steady"
-    """How: in equal steps, at "random", or in "bursts" of eight on average (both by `seed`)."""
     rate_headers: HeaderForm | bool = True
-    """What answers carry of `X-RateLimit-*`. "whole" or True: `Reset` in whole Unix seconds, rounded up, as
-    documented; "floor": rounded down; "fractional"; "milliseconds"; "delta": whole seconds from now, rounded up;
-    "delta_fractional"; "no_remaining": without `Remaining`; "repeated": a line of each for every limit that the
-    request counts against, the plan's and the second one too; "joined": the same as `a, b` in one line; "none" or
-    False. A plan without limits has none to send."""
     retry_after: int | float | str | None = "auto"
-    """`Retry-After` of a 429: "auto" for whole seconds until a request is accepted (at least 1), "fractional" for
-    exactly those, "date" for that moment as an HTTP date, None for none; anything else is sent as it is."""
     body_retry_after: float | Literal["auto"] | None = None
-    """Field `retry_after` of a 429's error: "auto" as for the header, seconds, or None for no such field."""
     seed: int = 0
-    """Decides all that is random here."""
     speed: float = 1.0
-    """Divides the length of all windows."""
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
