@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from xml.etree import ElementTree as ET
 
 WIDTH, HEIGHT = 760, 360  # the usual height
 LEFT, RIGHT, TOP, BOTTOM = 56, 250, 22, 46  # margins; names of the lines stand at the right
+LEFT_OF_NAMES = 190
 LINE = 17  # between two names
 
 STYLE = """
@@ -29,11 +30,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Axis:
-    """What an axis shows, where it ends, and where it has marks. It begins at zero."""
+    """What an axis shows, where it ends, and where it has marks, by their figures or by names. It begins at zero."""
 
     name: str
     end: float
     marks: Sequence[float]
+    names: Mapping[float, str] = field(default_factory=dict)
 
 
 def steps(moments: Sequence[float], whole: int, end: float) -> list[tuple[float, float]]:
@@ -67,15 +69,15 @@ def chart(
     _element(root, "title", title)
     _element(root, "desc", description)
     _element(root, "style", STYLE)
-    right, bottom = WIDTH - RIGHT, height - BOTTOM
+    left, right, bottom = LEFT_OF_NAMES if y.names else LEFT, WIDTH - RIGHT, height - BOTTOM
 
     def place(point: tuple[float, float]) -> tuple[float, float]:
-        return LEFT + point[0] / x.end * (right - LEFT), bottom - point[1] / y.end * (bottom - TOP)
+        return left + point[0] / x.end * (right - left), bottom - point[1] / y.end * (bottom - TOP)
 
     for mark in y.marks:
         _, at = place((0.0, mark))
-        _element(root, "line", x1=LEFT, x2=right, y1=at, y2=at, style="stroke: var(--grid)")
-        _text(root, f"{mark:g}", LEFT - 8, at + 4, anchor="end")
+        _element(root, "line", x1=left, x2=right, y1=at, y2=at, style="stroke: var(--grid)")
+        _text(root, y.names.get(mark, f"{mark:g}"), left - 8, at + 4, anchor="end")
     for mark in x.marks:
         at, _ = place((mark, 0.0))
         _element(root, "line", x1=at, x2=at, y1=bottom, y2=bottom + 5, style="stroke: var(--quiet)")

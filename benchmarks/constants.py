@@ -22,7 +22,7 @@ from benchmarks import _lane_scenes, _scenes
 from benchmarks._lane_scenes import Figures, Measure
 
 _QUEUE, _WORTH, _HAZARD = "_core.polling.queue", "_core.polling.worth", "_core.polling.hazard"
-_WINDOW, _PROBING = "_core.limit.window", "_core.limit.probing"
+_WINDOW, _UNANNOUNCED = "_core.limit.window", "_core.limit.unannounced"
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ CONSTANTS = {
     "RUN_LOW_REST": Constant(_WINDOW, "s", (0.0, 2.0, 10.0, 20.0), (_scenes.short_window, *_BUDGET)),
     "KEPT": Constant(_WINDOW, "part of a window", (4, 20, 50, 1000), (_lane_scenes.turns, *_BUDGET)),
     "HEADROOM": Constant(_WINDOW, "part of a window", (10, 25, 100, 1000), (_lane_scenes.paced,)),
-    "CUT": Constant(_PROBING, "share of a rate", (0.5, 0.7, 0.9, 0.95), (_lane_scenes.unannounced,)),
-    "CREEP": Constant(_PROBING, "part of a rate", (100, 300, 3000, 10_000), (_lane_scenes.unannounced,)),
+    "CUT": Constant(_UNANNOUNCED, "share of a rate", (0.7, 0.8, 0.9, 0.98), (_lane_scenes.unannounced,)),
+    "CLEAN": Constant(_UNANNOUNCED, "s", (2.0, 4.0, 10.0, 20.0), (_lane_scenes.unannounced,)),
     "_SMOOTHING": Constant("_wire.pipeline", "weight", (0.02, 0.05, 0.5, 1.0), (_scenes.last_looks,)),
     "_OPEN_FOR": Constant("_waiting.analyze_many", "s", (10.0, 20.0, 30.0, 60.0, 120.0), (_scenes.orders,)),
 }

@@ -2,7 +2,7 @@
 
     python -m benchmarks.pictures [--quick] [--to docs/pictures] [NAME ...]
 
-Virtual time, real sockets, fixed seeds. `storm` and `documented` show what the benchmarks of that name measure; `looks`
+Virtual time, fixed seeds. `storm`, `documented` and `limits` show what the benchmarks of that name measure; `looks`
 shows when one analysis that takes 26 s is looked at.
 """
 
@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import statistics
 from functools import partial
 from pathlib import Path
 
 from benchmarks import _peers
+from benchmarks import limits as every_kind
 from benchmarks._drawing import Axis, Line, chart, steps
 from benchmarks._peer_server import PeerServer
 from benchmarks._trials import EPOCH, Run, in_virtual_time, seeded
@@ -75,6 +77,45 @@ def documented(*, quick: bool) -> str:
     )
 
 
+SERVERS = {
+    "fixed 150/60s": "fixed windows",
+    "fixed_from_first 150/60s": "windows from the first",
+    "sliding 150/60s": "sliding log",
+    "sliding_counter 150/60s": "sliding counter",
+    "token_bucket 150/60s": "token bucket",
+    "fixed 150/60s and 10/1s hidden": "a second limit, hidden",
+}
+
+
+def limits(*, quick: bool) -> str:
+    """How much of each kind of limit is used, by polls at an even pace and by those that may go ahead."""
+    used: dict[str, dict[str, float]] = {"steady, paced": {}, "steady, ahead": {}}
+    for trial in every_kind.trials():
+        if trial.scene in used and trial.server in SERVERS:
+            figures = [trial.measure(seed)["use"] for seed in range(SEED, SEED + (1 if quick else 6))]
+            used[trial.scene][trial.server] = 100.0 * statistics.mean(figures)
+    rows = {server: float(len(SERVERS) - number) for number, server in enumerate(SERVERS)}
+    lines = [
+        Line(
+            f"{scene.partition(', ')[2]}: {min(shares.values()):.0f} to {max(shares.values()):.0f} %",
+            [(share, rows[server]) for server, share in shares.items()],
+            dots=True,
+        )
+        for scene, shares in used.items()
+    ]
+    said = "; ".join(f"{SERVERS[server]} {share:.0f} %" for server, share in used["steady, paced"].items())
+    return chart(
+        "Share of the limit that is used without end of demand, by kind of limit",
+        f"{lines[0].name}; {lines[1].name}; paced, {said}",
+        Axis("% of what a dispatcher gets that knows the rule", 105.0, range(0, 101, 25)),
+        Axis(
+            "150 a minute", len(rows) + 0.6, sorted(rows.values()), {row: SERVERS[name] for name, row in rows.items()}
+        ),
+        lines,
+        height=300,
+    )
+
+
 def looks(*, quick: bool) -> str:
     """When one analysis that takes 26 s is looked at, by a loop and by a client that knows nothing, and then more."""
     del quick
@@ -122,7 +163,7 @@ def _looks(schedule: PollSchedule | None, *, history: int) -> list[float]:
     return in_virtual_time(main)
 
 
-PICTURES = {"storm": storm, "documented": documented, "looks": looks}
+PICTURES = {"storm": storm, "documented": documented, "limits": limits, "looks": looks}
 
 
 def main() -> None:

@@ -10,7 +10,9 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import Any, is_typeddict
 
 from docutils import nodes
@@ -34,11 +36,13 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 default_role = "code"  # docstrings mark code as Markdown does
 nitpicky = True
-# What a parameter of such a type may be is said in its own words. Pages of other projects are elsewhere, and a build
-# asks nobody for them.
-_OWN = r"kallglot_async\._.*|AsClient|OnBytes|OnCreated|Secrets|Target"
-_OTHERS = r"(abc|aiohttp|asyncio|collections|contextlib|datetime|enum|msgspec|opentelemetry|os|pathlib|pytest)\..*"
-_TYPES = r"(types|typing|web)\..*|(Tracer|Meter)Provider|Callable.*"
+# Names without a page: of rooms that are not public, whose types a docstring explains in its own words; bare ones, for
+# the same reason; and those of other projects, as a build asks nobody for their pages.
+_OWN = r"kallglot_async\._.*|[A-Z]\w*|Callable.*"
+_OTHERS = (
+    r"(abc|aiohttp|asyncio|collections|contextlib|datetime|enum|msgspec|opentelemetry|os|pathlib|pyarrow|pytest)\..*"
+)
+_TYPES = r"(types|typing|web)\..*"
 nitpick_ignore_regex = [(r"py:.*", f"{_OWN}|{_OTHERS}|{_TYPES}")]
 
 toc_object_entries_show_parents = "hide"
@@ -63,6 +67,9 @@ html_static_path = ["_static"]
 html_css_files = ["pages.css"]
 
 _DRAWN = re.compile("[├└│]")
+_ROOMS = re.compile(
+    r"^(?:Rooms, f|F)rom the bottom: (?:.+\n?)+", re.MULTILINE
+)  # how the code is laid out: for who reads it
 _FIELDS = re.compile(r"^Attributes:\n((?:(?: +.*)?\n)+)", re.MULTILINE)
 
 
@@ -113,7 +120,8 @@ def _field(name: str) -> str:
 def _alias(name: str) -> str:
     """Return what stands below a type's second name, wherever in the package that is given."""
     short = name.rpartition(".")[2]
-    given = re.compile(rf'^{short}(?:: TypeAlias)? = .*\n"""(.*?)"""', re.MULTILINE | re.DOTALL)
+    value = r"(?:.*|\w+\[\n(?: .*\n)+\])"
+    given = re.compile(rf'^{short}(?:: TypeAlias)? = {value}\n"""((?:.|\n)*?)"""', re.MULTILINE)
     texts = (path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
     return next((found[1] for text in texts if (found := given.search(text))), "")
 
@@ -121,7 +129,9 @@ def _alias(name: str) -> str:
 def _prepare(sphinx: object, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
     """Put what a class says of its fields at the fields, and mark blocks."""
     text = "\n".join(lines)
-    if what == "class" and not is_typeddict(thing):  # whose fields are no attributes, and are not asked for
+    if what == "module":
+        text = _ROOMS.sub("", text)
+    elif what == "class" and not is_typeddict(thing):  # whose fields are no attributes, and are not asked for
         text = _FIELDS.sub("", text + "\n")
     elif what in ("attribute", "property", "data"):
         # The empty comment keeps napoleon from taking what stands before a colon for a type.
@@ -144,10 +154,20 @@ def _helps(command: Any, names: tuple[str, ...] = ()) -> Iterator[str]:
         yield from _helps(command[name], below)
 
 
+def _aliases(found: re.Match[str]) -> str:
+    """Return what shows a module's other public names, which autodoc passes over: second names of types, constants."""
+    module = import_module(found[1])
+    named = {name: getattr(module, name) for name in module.__all__}
+    names = [name for name, thing in named.items() if not isinstance(thing, type | FunctionType | ModuleType)]
+    shown = "\n\n".join(f".. autodata:: {module.__name__}.{name}" for name in names)
+    return f"```{{eval-rst}}\n{shown}\n```"
+
+
 def _fill_in(sphinx: object, name: str, source: list[str]) -> None:
-    """Put the commands' own help where the page of the command line asks for it."""
+    """Put in what pages ask for: the commands' own help, and a module's other public names."""
     if name == "reference/command-line":
         source[0] = source[0].replace("<!-- commands -->", "\n".join(_helps(app)))
+    source[0] = re.sub(r"<!-- aliases of (\S+) -->", _aliases, source[0])
 
 
 def _unlink(sphinx: object, doctree: nodes.document) -> None:

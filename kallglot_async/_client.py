@@ -363,6 +363,14 @@ class KallglotClient(BaseClient):
         waits = self._waits if extra_headers is None else self.with_options(extra_headers=extra_headers)._waits
         return waits.start(IdSource(ids, remember=False), options)
 
+    @overload
+    def open_batch(
+        self, path: str | os.PathLike[str], *, kind: Kind | None = None, **request: Unpack[AnalysisRequestA]
+    ) -> DurableBatch: ...
+    @overload
+    def open_batch(
+        self, path: str | os.PathLike[str], *, kind: Kind | None = None, **request: Unpack[AnalysisRequestB]
+    ) -> DurableBatch: ...
     def open_batch(self, path: str | os.PathLike[str], *, kind: Kind | None = None, **request: Any) -> DurableBatch:
         """Return a batch in a file, which goes on after whatever ended it: a crash, a kill, a loss of power.
 

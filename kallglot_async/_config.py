@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from kallglot_async._checks import check_count, check_seconds, check_timeout, shown
-from kallglot_async._extra_headers import check_headers, user_agent
+from kallglot_async._extra_headers import Headers, check_headers, user_agent
 from kallglot_async.errors import ConfigurationError
 
 __all__ = [
@@ -63,7 +63,7 @@ class Secret:
 
     # Equal by the key: waits under one key meet, whichever client or view was given it.
     def __eq__(self, other: object) -> bool:
-        return self._value == other._value if isinstance(other, Secret) else NotImplemented
+        return self._value == other._value if type(other) is Secret else NotImplemented
 
     def __hash__(self) -> int:
         return hash(self._value)
@@ -172,7 +172,7 @@ class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
             ConfigurationError: One cannot be sent.
         """
         more = check_headers("extra_headers", extra)
-        return msgspec.structs.replace(self, headers={**self.headers, **more}) if more else self
+        return msgspec.structs.replace(self, headers=Headers({**self.headers, **more})) if more else self
 
 
 def resolve_config(

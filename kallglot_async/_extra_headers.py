@@ -9,7 +9,7 @@ from kallglot_async._checks import shown
 from kallglot_async._version import __version__
 from kallglot_async.errors import ConfigurationError
 
-__all__ = ["check_headers", "user_agent"]
+__all__ = ["Headers", "check_headers", "user_agent"]
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}", re.ASCII)  # RFC 9110, 5.1 and 5.6.2
 _VALUE = re.compile(r"(?:[!-~](?:[ \t!-~]*[!-~])?)?", re.ASCII)  # RFC 9110, 5.5, without what nobody agrees on
@@ -40,17 +40,27 @@ _RESERVED = {
 }
 
 
-def check_headers(argument: str, headers: Mapping[str, str] | None) -> dict[str, str]:
+class Headers(dict[str, str]):
+    """Headers whose values show themselves nowhere: not in `repr`, also rich's, nor in a traceback with locals."""
+
+    def __repr__(self) -> str:
+        return f"<Headers {', '.join(self) or 'none'}>"
+
+    def __rich_repr__(self) -> list[str]:
+        return list(self)
+
+
+def check_headers(argument: str, headers: Mapping[str, str] | None) -> Headers:
     """Return headers as they are sent, their names in one spelling. Values are shown nowhere: they may be secrets.
 
     Raises:
         ConfigurationError: One cannot be sent, is ours to send, or comes twice.
     """
+    checked = Headers()
     if headers is None:
-        return {}
+        return checked
     if not isinstance(headers, Mapping):
         raise ConfigurationError(f"{argument} maps names to values, it is not {type(headers).__name__}")
-    checked: dict[str, str] = {}
     for name, value in headers.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise ConfigurationError(f"{argument}: {shown(name, 60)} is no name of a header")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import TextIO
 
 from kallglot_async._checks import shown
 from kallglot_async.errors import ConfigurationError
@@ -12,8 +13,11 @@ __all__ = ["LOG_VARIABLE", "log_as_told"]
 LOG_VARIABLE = "KALLGLOT_LOG"
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO}
 _logger = logging.getLogger("kallglot_async")
-_handler = logging.StreamHandler()  # standard error
-_handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes to standard error; of a class of its own, so that it is known again."""
 
 
 def log_as_told(level: str) -> None:
@@ -28,5 +32,7 @@ def log_as_told(level: str) -> None:
     if number is None:
         raise ConfigurationError(f"{LOG_VARIABLE} is debug or info, not {shown(level, 40)}")
     _logger.setLevel(number)
-    if _handler not in _logger.handlers:
-        _logger.addHandler(_handler)
+    if not any(isinstance(handler, _Handler) for handler in _logger.handlers):
+        handler = _Handler()
+        handler.setFormatter(logging.Formatter(_FORMAT))
+        _logger.addHandler(handler)

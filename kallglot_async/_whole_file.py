@@ -23,12 +23,12 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         OSError: It cannot be written there.
     """
-    target = Path(os.path.realpath(path))
-    mode = _mode(target)
+    mode = _mode(path)
     if mode is not None and not stat.S_ISREG(mode):
-        with target.open("wb") as file:
+        with path.open("wb") as file:
             yield file
         return
+    target = Path(os.path.realpath(path))
     beside = target.with_name(f".{target.name[:80]}.{secrets.token_hex(6)}.part")
     try:
         with beside.open("xb") as file:

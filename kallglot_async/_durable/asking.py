@@ -26,13 +26,14 @@ from kallglot_async._core.api.meaning import meaning_of
 from kallglot_async._durable.file import start_anew
 from kallglot_async._durable.identity import Identity
 from kallglot_async._durable.rows import error_text
-from kallglot_async._durable.runner import CHUNK, Run
+from kallglot_async._durable.runner import Run
 from kallglot_async._durable.source import Item, items
 from kallglot_async.models import Analysis, Outcome
 
 __all__ = ["KEY_LIFE", "Asking"]
 
 KEY_LIFE = 24 * 3600.0  # seconds for which the API remembers an idempotency key: "about 24 hours"
+_CHUNK = 5_000  # sessions of one call, which remembers its outcomes; each call ends with a wait for its last ones
 _AT_ONCE = 16  # sessions marked as asked in one commit: as many requests as `analyze_many` has in flight
 
 
@@ -59,7 +60,7 @@ class Asking:
         if self._run.is_over():
             return
         selections = self._run.select("asked", "left", is_created=False)
-        async with aclosing(items(writer, selections, CHUNK)) as chunks:
+        async with aclosing(items(writer, selections, _CHUNK)) as chunks:
             async for chunk in chunks:
                 for tries, group in groupby(chunk, key=lambda item: item.tries):
                     await self._request(list(group), tries)

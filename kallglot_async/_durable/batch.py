@@ -51,7 +51,7 @@ class DurableBatch:
     def __init__(self, client: KallglotClient, path: str | os.PathLike[str], wish: Wish) -> None:
         self._client = client
         self._wish = wish
-        self.file = BatchFile(path)
+        self.file: BatchFile = BatchFile(path)
         """The file as others see it: for `status`, `outcomes` and `export` from a thread."""
         self._lock: WriterLock | None = None
         self._writer: Writer | None = None
@@ -120,7 +120,8 @@ class DurableBatch:
         same ids again.
 
         Args:
-            ids: Any iterable or asynchronous iterable: ids of analyses, or of sessions where those are requested.
+            ids: Any iterable or asynchronous iterable: ids of analyses, or of sessions where analyses are requested.
+                Of a file with an id in each line: `(line.strip() for line in file)`.
             only_listed: Whether later runs, until the batch is closed, leave out what is in the file and not among
                 these ids. Nothing is removed.
 

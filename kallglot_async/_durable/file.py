@@ -29,8 +29,8 @@ class BatchFile:
     """The file of a batch, for those who read it: another process, or the morning after. It needs no client.
 
     Nothing here waits for a run that is writing to it, but `retry`, which such a run refuses. All of it blocks: from
-    an event loop that serves others, call it in a thread. The file, and what is exported, hold call text: nobody but
-    their owner may read them (mode 0600).
+    an event loop that serves others, call it in a thread. The file holds call text, and only its owner may read it
+    (mode 0600); what is exported has the permissions of other files that you write.
 
     Args:
         path: The file, as `client.open_batch` has made it.
@@ -42,7 +42,7 @@ class BatchFile:
     __slots__ = ("path",)
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = path_of(path)
+        self.path: Path = path_of(path)
         """The file."""
 
     def __repr__(self) -> str:
@@ -115,7 +115,9 @@ class BatchFile:
         """Write the outcomes to a file, which is there whole or not at all, and return how many they are.
 
         Args:
-            to: Where to; the end of its name says how. `.jsonl`: one line of JSON for each, which `read_jsonl` reads.
+            to: Where to; the end of its name says how. `.jsonl`: a line of JSON for each, which `read_jsonl` reads.
+                `.csv`, `.parquet` or `.arrow`: a table of analyses, failures included, the last two with the extra
+                `arrow`. `.html`: a report for people.
             state: As for `outcomes`.
 
         Raises:

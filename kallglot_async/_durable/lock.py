@@ -43,7 +43,8 @@ class WriterLock:
     __slots__ = ("_descriptor", "_path")
 
     def __init__(self, path: Path) -> None:
-        self._path = path.with_name(f"{path.name}-lock")
+        target = Path(os.path.realpath(path))  # one lock, by whichever link the file is named
+        self._path = target.with_name(f"{target.name}-lock")
         while True:
             self._descriptor = self._take(path)
             if self._is_in_place():

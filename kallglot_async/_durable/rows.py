@@ -1,4 +1,8 @@
-"""An outcome as it stands in the file, and back: reading it gives what was stored."""
+"""An outcome as it stands in the file, and back: reading it gives what was stored.
+
+An analysis is kept as the API sent it, as bytes, with what this version knows nothing of; one whose client kept no
+bodies as our own JSON, as text.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,13 @@ from typing import Any, TypeAlias
 import msgspec
 
 from kallglot_async import errors
+from kallglot_async._core.api.analyses import retrieve_analysis
+from kallglot_async._core.api.lenient_json import MalformedBodyError, WrongShapeError
+from kallglot_async._core.api.operation import WrongResourceError
 from kallglot_async._durable.report import ENDED, State, state_of
 from kallglot_async.errors import KallglotError
-from kallglot_async.models import Outcome
+from kallglot_async.models import Analysis, Outcome
+from kallglot_async.models.meta import tell
 from kallglot_async.models.records import encode, outcome_of
 
 __all__ = ["KEEP", "error_text", "outcomes_in", "row_of", "rows_of", "select_outcomes"]
@@ -23,7 +31,7 @@ KEEP = """UPDATE item SET state = ?, settled_at = ?, polls = polls + ?, elapsed 
     WHERE id = ?"""
 """Stores what `row_of` gives."""
 
-_COLUMNS = "seq, id, state, polls, elapsed, error, analysis"
+_COLUMNS = "seq, id, coalesce(analysis_id, id), polls, elapsed, error, analysis"
 
 
 def row_of(outcome: Outcome) -> Row:
@@ -34,7 +42,7 @@ def row_of(outcome: Outcome) -> Row:
         outcome.polls,
         outcome.elapsed,
         None if outcome.error is None else error_text(outcome.error),
-        None if outcome.analysis is None else encode(outcome.analysis),
+        None if outcome.analysis is None else outcome.analysis.raw or encode(outcome.analysis).decode(),
         outcome.id,
     )
 
@@ -71,11 +79,23 @@ def outcomes_in(rows: Iterable[Row]) -> Iterator[Outcome]:
     Raises:
         RecordError: Somebody has written something else into the file.
     """
-    for _, id, _, polls, elapsed, error, analysis in rows:
+    for _, id, analysis_id, polls, elapsed, error, analysis in rows:
         if error is None and analysis is None:
             reason = errors.NotAttemptedError(f"{id} has no outcome yet: it is taken up by the next run", id=id)
             yield Outcome(id=id, error=reason)
-            continue
-        name, part = (b"analysis", analysis) if error is None else (b"error", error)
-        head = b'{"id":%b,"polls":%d,"elapsed":%r,' % (msgspec.json.encode(id), polls, elapsed)
-        yield outcome_of(b'%b"%b":%b}' % (head, name, part.encode() if isinstance(part, str) else part), Outcome)
+        elif isinstance(analysis, bytes):
+            yield Outcome(id=id, analysis=_as_sent(analysis, analysis_id), polls=polls, elapsed=elapsed)
+        else:
+            name, part = ("analysis", analysis) if error is None else ("error", error)
+            head = f'"id":{msgspec.json.encode(id).decode()},"polls":{polls},"elapsed":{elapsed}'
+            yield outcome_of(f'{{{head},"{name}":{part}}}', Outcome)
+
+
+def _as_sent(body: bytes, id: str) -> Analysis:
+    """Return the analysis in a body, as the client that fetched it did."""
+    try:
+        analysis = retrieve_analysis(id).decode(body)
+    except (MalformedBodyError, WrongShapeError, WrongResourceError, errors.InvalidIdError):
+        raise errors.RecordError(f"what the file holds of {id} is no answer of the API") from None
+    tell(analysis, None, body)
+    return analysis

@@ -26,13 +26,13 @@ from kallglot_async.models import Outcome
 if TYPE_CHECKING:
     from kallglot_async._client import KallglotClient  # above us: a run makes the calls that anybody can make
 
-__all__ = ["CHUNK", "OnReport", "Run", "RunOptions"]
+__all__ = ["OnReport", "Run", "RunOptions"]
 
 OnReport = Callable[[BatchReport], object]
 
 _log = logging.getLogger("kallglot_async.durable")
 
-CHUNK = 5_000  # ids of a call that remembers its outcomes: what bounds the memory of a run
+_FETCHED_AT_ONCE = 1_000  # ids of one call, which remembers its outcomes: what bounds the memory of a run
 _INSTANT = 1e-3  # seconds: less is no timeout that a call could be given
 _MOST_READY = 32  # outcomes that lie between a wait and the file: what a kill costs, each a request
 
@@ -92,7 +92,7 @@ class Run:
         """Fetch every id that is left, once."""
         # The call has no timeout for all of its ids; what is cut off here is left.
         with anyio.move_on_after(self.time_left()):
-            async with aclosing(items(self.writer, self.select("left"), CHUNK)) as chunks:
+            async with aclosing(items(self.writer, self.select("left"), _FETCHED_AT_ONCE)) as chunks:
                 async for chunk in chunks:
                     await self.client.analyses.retrieve_many(
                         [item.id for item in chunk],

@@ -13,6 +13,7 @@ from kallglot_async.errors import BatchFileError
 __all__ = ["MIGRATIONS", "open_to_read", "open_to_write", "translated"]
 
 _APPLICATION = 0x6B676C74  # "kglt": tells our files from other people's databases
+_CACHE = 6_000  # KiB: the new rows of a large portion of ids (`source`), which come in the order of their index
 _PATIENCE = 30.0  # seconds for which a statement waits for another connection's
 
 MIGRATIONS: Sequence[Sequence[str]] = (
@@ -48,7 +49,7 @@ def open_to_write(path: Path, migrations: Sequence[Sequence[str]] = MIGRATIONS) 
         with suppress(FileExistsError):
             # SQLite gives the files beside it the permissions that this one has.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        connection = _connect(path, "rw")
+        connection = _connect(path)
         try:
             version = _version(connection, path, len(migrations))
             _set_up(connection, path)
@@ -69,8 +70,10 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     with translated(path):
         if not path.exists():
             raise BatchFileError(f"there is no file {path}: begin with a run, which makes it", path=str(path))
-        connection = _connect(path, "ro")
+        # Not read-only to SQLite: the last to close the file takes away what lies beside it, which such a one cannot.
+        connection = _connect(path)
         try:
+            connection.execute("PRAGMA query_only = ON")
             version = _version(connection, path, len(MIGRATIONS))
             if version < len(MIGRATIONS):
                 what = "holds no batch yet" if version == 0 else "is of an older version of kallglot_async"
@@ -81,9 +84,9 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         return connection
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
+def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}",
+        f"{path.absolute().as_uri()}?mode=rw",
         uri=True,
         timeout=_PATIENCE,
         isolation_level=None,  # transactions begin and end where we say so
@@ -112,6 +115,7 @@ def _set_up(connection: sqlite3.Connection, path: Path) -> None:
             f"the file system of {path} does not allow a write-ahead log: name a file on a local disk", path=str(path)
         )
     connection.execute("PRAGMA synchronous = FULL")  # a commit has reached the disk
+    connection.execute(f"PRAGMA cache_size = -{_CACHE}")
 
 
 def _migrate(connection: sqlite3.Connection, steps: Sequence[str], version: int) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from contextlib import aclosing
 from functools import partial
-from itertools import islice
 from typing import Any, NamedTuple
-
-import anyio.lowlevel
 
 from kallglot_async._checks import shown
 from kallglot_async._durable.report import State
@@ -19,7 +17,7 @@ from kallglot_async.errors import ConfigurationError, IdSourceError, InvalidIdEr
 __all__ = ["Item", "Selection", "add_ids", "items"]
 
 _CHUNK = 1_000  # ids read from the file at once
-_MOST_AT_ONCE = 20_000  # ids of a large source written at once: the index is gone through once for all of them
+_MOST_AT_ONCE = 50_000  # ids of a large source written at once: the index is gone through once for all of them
 _LEAST_AT_ONCE = 500  # of one whose next id may be long in coming: what a kill may make it give again
 
 
@@ -97,68 +95,71 @@ async def add_ids(
     if only_listed:
         await writer.call(_list_none)
     added = 0
-    async for rows, failure in _portions(ids, check):
-        if rows:
-            added += await writer.call(partial(_insert, rows, only_listed=only_listed))
-        if failure is not None:
-            raise IdSourceError(f"the iterable of ids raised {shown(failure)}") from failure
+    async with aclosing(_portions(ids, check)) as portions:
+        async for portion in portions:
+            if portion.ids:
+                added += await writer.call(partial(_insert, portion, only_listed=only_listed))
+            if portion.failure is not None:
+                raise IdSourceError(f"the iterable of ids raised {shown(portion.failure)}") from portion.failure
     return added
 
 
-_Row = tuple[str, str | None]  # an id, and its error where it is none
+class _Portion:
+    """What of a source is written at once: ids, the errors of those that are none, and what the source raised then."""
+
+    __slots__ = ("errors", "failure", "ids")
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.errors: dict[str, str] = {}
+        self.failure: Exception | None = None
+
+    def take(self, id: Any, check: Callable[[object], object]) -> None:
+        try:
+            check(id)
+        except InvalidIdError as error:
+            # Half a character is in no UTF-8, and so in no file.
+            id = error.id.encode(errors="replace").decode()
+            self.errors[id] = error_text(error)
+        self.ids.append(id)
 
 
 async def _portions(
     ids: Iterable[Any] | AsyncIterable[Any], check: Callable[[object], object]
-) -> AsyncGenerator[tuple[list[_Row], Exception | None], None]:
-    """Give the rows in portions, and what the iterable raised with the last of them."""
-    rows: list[_Row] = []
-    if isinstance(ids, AsyncIterable):
-        failure: Exception | None = None
-        try:
-            async for id in ids:
-                rows.append(_row(id, check))
-                if len(rows) >= _LEAST_AT_ONCE:
-                    yield rows, None
-                    rows = []
-        except Exception as error:  # the caller's own code
-            failure = error
-        yield rows, failure
-        return
-    source = iter(ids)
-    while True:
-        rows, failure = [], None
-        try:
-            rows.extend(_row(id, check) for id in islice(source, _MOST_AT_ONCE))
-        except Exception as error:
-            failure = error
-        yield rows, failure
-        if len(rows) < _MOST_AT_ONCE:
-            return
-        await anyio.lowlevel.checkpoint()
-
-
-def _row(id: object, check: Callable[[object], object]) -> _Row:
+) -> AsyncGenerator[_Portion, None]:
+    portion = _Portion()
     try:
-        check(id)
-    except InvalidIdError as error:
-        # Half a character is in no UTF-8, and so in no file.
-        return error.id.encode(errors="replace").decode(), error_text(error)
-    return str(id), None
+        if isinstance(ids, AsyncIterable):
+            async for id in ids:
+                portion.take(id, check)
+                if len(portion.ids) >= _LEAST_AT_ONCE:
+                    yield portion
+                    portion = _Portion()
+        else:
+            for id in ids:
+                portion.take(id, check)
+                if len(portion.ids) >= _MOST_AT_ONCE:
+                    yield portion
+                    portion = _Portion()
+    except Exception as error:  # the caller's own code
+        portion.failure = error
+    yield portion
 
 
-def _insert(rows: list[_Row], connection: sqlite3.Connection, *, only_listed: bool) -> int:
+def _insert(portion: _Portion, connection: sqlite3.Connection, *, only_listed: bool) -> int:
+    ids, errors = portion.ids, portion.errors
     first = connection.execute("SELECT coalesce(max(seq), 0) + 1 FROM item").fetchone()[0]
     before = connection.total_changes
-    # By id, so that each page of the index is changed once for all rows; they keep the numbers of their order.
-    ordered = sorted((id, number) for number, (id, error) in enumerate(rows, first) if error is None)
-    connection.executemany("INSERT OR IGNORE INTO item (id, seq) VALUES (?, ?)", ordered)
-    bad = [(id, number, error) for number, (id, error) in enumerate(rows, first) if error is not None]
-    connection.executemany("INSERT OR IGNORE INTO item (id, seq, error, state) VALUES (?, ?, ?, 'failed')", bad)
+    # By id, so that each page of the index is changed once for all of them; they keep the numbers of their order.
+    order = sorted(range(len(ids)), key=ids.__getitem__)
+    rows = ((ids[place], first + place) for place in order)
+    connection.executemany("INSERT OR IGNORE INTO item (id, seq) VALUES (?, ?)", rows)
     added = connection.total_changes - before
+    query = "UPDATE item SET state = 'failed', error = ? WHERE id = ? AND seq >= ?"  # not those of an earlier list
+    connection.executemany(query, ((error, id, first) for id, error in errors.items()))
     if only_listed:
         query = "INSERT OR IGNORE INTO temp.listed SELECT seq FROM item WHERE id = ?"
-        connection.executemany(query, ((id,) for id, _ in rows))
+        connection.executemany(query, ((id,) for id in ids))
     return added
 
 

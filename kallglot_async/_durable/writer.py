@@ -100,10 +100,10 @@ class Writer:
         return await done
 
     async def aclose(self) -> None:
-        """Commit what waits, and close the file."""
+        """Commit what waits, and close the file. Twice is fine."""
         self._orders.put(None)
-        if self._thread.is_alive():
-            await self._ended
+        await self._ended
+        self._thread.join()  # it has nothing more to do
 
     def _send(self, order: _Order) -> None:
         self._check()

@@ -103,7 +103,7 @@ class WaitCall:
             self._let_go()
 
     def _enter(self) -> None:
-        self.loop = _clock.running_loop()
+        self.loop: asyncio.AbstractEventLoop = _clock.running_loop()
         self._pipeline.lane("analysis").enter()
         self._hub.enter(self.loop)
         self._is_entered = True

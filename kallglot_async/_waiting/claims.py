@@ -97,7 +97,7 @@ class FirstContact:
     def __init__(self) -> None:
         self.prober: Prober | None = None  # whose poll is the one that is sent
         self._waiting: dict[Prober, None] = {}
-        self.probe = Probe()
+        self.probe: Probe = Probe()
 
     def forget(self, before: asyncio.AbstractEventLoop | None) -> None:
         """Another loop is served: those of the one before look again, if that ever runs again."""

@@ -76,10 +76,8 @@ class Poller:
         self._lane = pipeline.lane("analysis")
         self._group = group
         self._options = options
-        self._on_end = on_end
-        self._on_over = on_over
-        self._on_answer = on_answer
-        self._on_time = on_time
+        self._on_end, self._on_over = on_end, on_over
+        self._on_answer, self._on_time = on_answer, on_time
         self._on_stalled = on_stalled
         self._count_ready = count_ready
         self._queue = PollQueue(

@@ -51,7 +51,7 @@ class IdSource:
         if not isinstance(ids, Iterable | AsyncIterable):
             raise ConfigurationError(f"ids is not iterable but {type(ids).__name__}: pass a list of ids")
         self._ids: Iterable[Any] | AsyncIterable[str] = ids
-        self.is_async = isinstance(ids, AsyncIterable)  # whether the next id may be long in coming
+        self.is_async: bool = isinstance(ids, AsyncIterable)  # whether the next id may be long in coming
         self._order: dict[str, str | InvalidIdError] | None = {} if remember else None
         self.total: int | None = None
         if isinstance(ids, Collection):

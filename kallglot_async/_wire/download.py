@@ -27,6 +27,7 @@ from kallglot_async._core.api.resuming import DOWNLOAD, Transfer, size_of
 from kallglot_async._core.api.storage import is_expired_link, storage_refusal
 from kallglot_async._core.limit.ticket import Ticket
 from kallglot_async._events import check_told
+from kallglot_async._extra_headers import Headers
 from kallglot_async._wire.keys import load, renew
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async._wire.record import RequestRecord
@@ -118,8 +119,8 @@ class DownloadCall:
         location: Location | None = None
         while True:
             location = location or await self._locate()
-            ticket = await self._acquire() if location.is_api else None
             used = await load(self._config.api_key) if location.is_api else None
+            ticket = await self._acquire() if location.is_api else None
             try:
                 await self._attempt(location, ticket)
             except _ThrottledError as throttled:
@@ -138,7 +139,7 @@ class DownloadCall:
             else:
                 self._pipeline.policy.on_success()
                 return
-            self._is_link_fresh = False
+            self._is_link_fresh = self._is_key_fresh = False
 
     async def _look_for_kept(self) -> None:
         """Go on with what an earlier download left, or remove it."""
@@ -217,7 +218,7 @@ class DownloadCall:
                 DOWNLOAD,
                 location.url,
                 key=config.api_key if location.is_api else None,
-                ranges={**(config.headers if location.is_api else {}), **self._transfer.next_ranges()},
+                ranges=Headers({**(config.headers if location.is_api else {}), **self._transfer.next_ranges()}),
                 idle=config.timeout or _SILENCE,
             ) as answer:
                 head = Response(answer.status, answer.headers, b"")

@@ -155,8 +155,9 @@ class Lane:
         """The request ended without an answer, or with one that tells nothing of the limit."""
         self.lost_count += not was_answered
         if ticket.epoch == self.gate.epoch:
-            self.gate.on_lost(ticket)
-            self._pump(_clock.now())
+            now = _clock.now()
+            self.gate.on_lost(ticket, now)
+            self._pump(now)
 
     def unsent(self, ticket: Ticket) -> None:
         """The request was not sent after all: its slot goes to the next in line."""

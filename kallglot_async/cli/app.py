@@ -10,7 +10,8 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from kallglot_async import __version__
-from kallglot_async.cli.options import Connection, Limits
+from kallglot_async.cli.batch_commands import batch as batch_commands
+from kallglot_async.cli.options import Connection, File, Flag, Ids, Limits, Name, Names, Quiet, Seconds
 from kallglot_async.cli.streams import has_output
 from kallglot_async.cli.webhook import webhook
 from kallglot_async.errors import ConfigurationError
@@ -39,21 +40,15 @@ app = App(
 )
 
 app.command(webhook)
+app.command(batch_commands)
 
 _FROM_ENVIRONMENT = Connection()
 _DOCUMENTED = Limits()
 _SOURCES = "[OPTIONS] IDS... | --file FILE | -"
 _SESSIONS = "[OPTIONS] SESSIONS... | --file FILE | -"
 
-Ids = Annotated[list[str] | None, Parameter(name="IDS", negative=(), show_default=False)]
-File = Annotated[Path | None, Parameter(name=["--file", "-f"], metavar="FILE")]  # by a path's type, shells complete it
-Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
-Quiet = Annotated[bool, Parameter(name=["--quiet", "-q"], negative=(), show_default=False)]
 Faults = Annotated[list[str] | None, Parameter(metavar="KIND[:KEY=VALUE,...]", negative=(), show_default=False)]
-Seconds = Annotated[float | None, Parameter(metavar="SECONDS")]
 Stored = Annotated[Path, Parameter(name=["--file", "-f"], show_default=False)]
-Names = Annotated[str | None, Parameter(metavar="NAME,...")]
-Name = Annotated[str | None, Parameter(metavar="NAME")]
 
 
 @app.command(usage=f"Usage: kallglot get {_SOURCES}")

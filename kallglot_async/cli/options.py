@@ -1,10 +1,11 @@
-"""Options that belong together: how to reach the API, and how the emulator limits requests."""
+"""Options that several commands have: where ids come from, how to reach the API, how the emulator limits requests."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
@@ -15,7 +16,17 @@ if TYPE_CHECKING:
     from kallglot_async import KallglotClient
     from kallglot_async.models import ClientEvent
 
-__all__ = ["Connection", "Limits", "Plan", "Window"]
+__all__ = [
+    "Connection", "File", "Flag", "Ids", "Limits", "Name", "Names", "Plan", "Quiet", "Seconds", "Window",
+]  # fmt: skip
+
+Ids = Annotated[list[str] | None, Parameter(name="IDS", negative=(), show_default=False)]
+File = Annotated[Path | None, Parameter(name=["--file", "-f"], metavar="FILE")]  # by a path's type, shells complete it
+Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
+Quiet = Annotated[bool, Parameter(name=["--quiet", "-q"], negative=(), show_default=False)]
+Seconds = Annotated[float | None, Parameter(metavar="SECONDS")]
+Names = Annotated[str | None, Parameter(metavar="NAME,...")]
+Name = Annotated[str | None, Parameter(metavar="NAME")]
 
 # The emulator's own types, restated: importing them would load the transport for `--help`. A test compares them.
 Plan = Literal["free", "starter", "pro", "unlimited"]

@@ -12,7 +12,7 @@ from cyclopts import CycloptsError, UnknownCommandError, UnknownOptionError
 from kallglot_async.cli.app import app
 from kallglot_async.cli.streams import drop, fill_closed
 from kallglot_async.cli.text import complain
-from kallglot_async.errors import ConfigurationError, IdSourceError
+from kallglot_async.errors import BatchFileError, ConfigurationError, IdSourceError, RecordError
 
 __all__ = ["run"]
 
@@ -83,7 +83,7 @@ def run(argv: Sequence[str]) -> int:
             f"{_with_choices(error)} See: kallglot {' '.join(error.command_chain or ())} --help".replace("  ", " ")
         )
         return 2
-    except ConfigurationError as error:
+    except (ConfigurationError, BatchFileError, RecordError) as error:
         complain(error)
         return 2
     except IdSourceError as error:

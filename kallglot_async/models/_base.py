@@ -52,6 +52,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def from_json(cls, data: bytes | str) -> Self:
         """Return the value that `to_json` has written. What it does not know is ignored.
 
+        A body of the API, as `raw` holds it, is not what `to_json` writes: revision B's has other names for its parts.
+
         Raises:
             RecordError: It is not JSON, or of something else.
         """

@@ -119,16 +119,17 @@ def _made_again(kind: type[ResultT], fields: dict[str, Any], kept: dict[str, Any
     return value
 
 
-def tell(value: Result, told: tuple[object, ...], raw: bytes | None) -> None:
+def tell(value: Result, told: tuple[object, ...] | None, raw: bytes | None) -> None:
     """Keep with a value what it came from.
 
     Args:
         value: The value.
-        told: The fields of `ResponseMeta`, which is made once somebody asks for it.
+        told: The fields of `ResponseMeta`, which is made once somebody asks for it; None for what was not fetched.
         raw: The body, or None where nobody wants it kept.
     """
     kept = _kept(value)
-    kept["told"] = told
+    if told is not None:
+        kept["told"] = told
     if raw is not None:
         kept["raw"] = raw
 

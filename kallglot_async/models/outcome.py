@@ -79,7 +79,11 @@ class Outcome(Model, frozen=True, kw_only=True):
 
 
 class Outcomes(Sequence[Outcome]):
-    """Exactly one outcome for each distinct id, in the order of the input: found by place, or by id."""
+    """Exactly one outcome for each distinct id, in the order of the input: found by place, or by id.
+
+    A response type of FastAPI. Litestar is told how, as errors are no structs:
+    `type_encoders={KallglotError: KallglotError.to_dict, Outcomes: Outcomes.to_records}`.
+    """
 
     __slots__ = ("_by_id", "_items")
 

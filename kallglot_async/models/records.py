@@ -143,8 +143,8 @@ def _field_of(name: str, value: JSONValue, default: object) -> object:
     """Return an error's field as the error has it."""
     if name == "analysis":
         return Analysis.from_json(msgspec.json.encode(value))
-    if name == "reason" and isinstance(value, dict):
-        return _error_of(value)
+    if name == "reason" and isinstance(value, dict):  # of which nothing else is stored
+        return _error_of({key: value[key] for key in ("type", "message") if key in value})
     if name == "history" and isinstance(value, list) and all(isinstance(line, str) for line in value):
         return tuple(value)
     kind: type = type(default)

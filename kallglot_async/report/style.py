@@ -30,6 +30,7 @@ a { color: var(--link); unicode-bidi: isolate }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); margin-top: 1.25rem }
 .tiles > div, .card { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: 1rem;
   min-width: 0 }
+.tiles > div { padding: .875rem }
 .tiles dt { color: var(--dim); font-size: .875rem; margin: 0 }
 .tiles dd { margin: 0; padding: 0; font-size: 1.625rem; line-height: 1.3; font-weight: 600 }
 .tiles small { display: block; font-size: .8125rem; font-weight: 400; color: var(--dim) }

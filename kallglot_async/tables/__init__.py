@@ -17,7 +17,7 @@ outcomes into files, in bounded memory).
 from __future__ import annotations
 
 from kallglot_async.tables.arrow import analyses_table
-from kallglot_async.tables.files import Format, export, write_csv
+from kallglot_async.tables.files import Format, TableFiles, export, open_tables, write_csv
 from kallglot_async.tables.rows import TABLES, ActionItemRow, AnalysisRow, KeyMomentRow, SegmentRow, TableName, TopicRow
 
 __all__ = [
@@ -27,9 +27,11 @@ __all__ = [
     "Format",
     "KeyMomentRow",
     "SegmentRow",
+    "TableFiles",
     "TableName",
     "TopicRow",
     "analyses_table",
     "export",
+    "open_tables",
     "write_csv",
 ]

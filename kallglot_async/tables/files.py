@@ -15,7 +15,7 @@ from kallglot_async.tables.arrow import ArrowFile, ParquetFile, check_arrow
 from kallglot_async.tables.rows import Row, TableName, check_table, row_type, rows_of
 from kallglot_async.tables.text import csv_head, csv_lines
 
-__all__ = ["Format", "export", "write_csv"]
+__all__ = ["Format", "TableFiles", "export", "open_tables", "write_csv"]
 
 Format: TypeAlias = Literal["parquet", "csv", "arrow"]
 _FORMATS: tuple[Format, ...] = get_args(Format)
@@ -25,6 +25,79 @@ _ROWS = 10_000  # that wait in memory to be written
 class _Sink(Protocol):
     def write(self, rows: Sequence[Row], /) -> None: ...
     def close(self) -> None: ...
+
+
+class TableFiles:
+    """Tables that are being written, from `open_tables`.
+
+    Attributes:
+        paths: Where each table will be.
+    """
+
+    __slots__ = ("_sinks", "_waiting", "paths")
+
+    def __init__(self, sinks: Mapping[TableName, _Sink], paths: Mapping[TableName, Path]) -> None:
+        self._sinks = sinks
+        self._waiting: dict[TableName, list[Row]] = {name: [] for name in sinks}
+        self.paths = dict(paths)
+
+    def write(self, outcome: Outcome) -> None:
+        """Write an outcome's rows: now, or once ten thousand of a table wait, or at the end."""
+        for name, rows in self._waiting.items():
+            rows.extend(rows_of(outcome, name))
+            if len(rows) >= _ROWS:
+                self._flush(name)
+
+    def finish(self) -> None:
+        """Write what waits. The end of the block does it."""
+        for name in self._waiting:
+            self._flush(name)
+
+    def _flush(self, name: TableName) -> None:
+        if rows := self._waiting[name]:
+            self._sinks[name].write(rows)
+            rows.clear()
+
+
+@contextmanager
+def open_tables(
+    path: str | Path,
+    *,
+    tables: Sequence[TableName] = ("analyses",),
+    format: Format | None = None,
+    exact: bool = False,
+) -> Iterator[TableFiles]:
+    """Open tables that outcomes are written to as they come, for streams that `export` cannot read itself.
+
+        with open_tables("out.parquet") as files:
+            async with client.as_completed(ids) as finished:
+                async for outcome in finished:
+                    files.write(outcome)
+
+    The files are there once the block ends. One that ends by an exception, a cancellation for example, leaves none, and
+    what was there before as it was. Writing blocks the event loop, some tenths of a second for each ten thousand rows.
+
+    Args:
+        path: The file. Of several tables, the first is in it, and the others are beside it under their names.
+        tables: Which ones.
+        format: `parquet` or `arrow`, which need the extra `arrow`, or `csv`. Default: what the file's name ends with.
+        exact: In CSV, leave texts as they are that a spreadsheet would take for formulas (see `tables.text`).
+
+    Raises:
+        ConfigurationError: The format or a table is unknown, or the extra is not installed. Nothing was opened.
+        OSError: A file cannot be written.
+    """
+    target = Path(path)
+    kind = _format(target, format)
+    names = [check_table(table) for table in dict.fromkeys(tables)]
+    if kind != "csv":
+        check_arrow()
+    paths = {name: (target if place == 0 else _beside(target, name)).absolute() for place, name in enumerate(names)}
+    with ExitStack() as stack:
+        sinks = {name: stack.enter_context(_opened(paths[name], name, kind, exact)) for name in names}
+        files = TableFiles(sinks, paths)
+        yield files
+        files.finish()
 
 
 def export(
@@ -44,25 +117,19 @@ def export(
 
     Args:
         outcomes: What a batch returned, or a stream of it.
-        path: The file. Of several tables, the first is in it, and the others are beside it under their names.
+        path: As in `open_tables`, and so are the others.
         tables: Which ones.
-        format: `parquet` or `arrow`, which need the extra `arrow`, or `csv`. Default: what the file's name ends with.
-        exact: In CSV, leave texts as they are that a spreadsheet would take for formulas (see `tables.text`).
+        format: `parquet`, `arrow` or `csv`.
+        exact: In CSV, leave texts as they are.
 
     Raises:
         ConfigurationError: The format or a table is unknown, or the extra is not installed. Nothing was read.
         OSError: A file cannot be written.
     """
-    target = Path(path)
-    kind = _format(target, format)
-    names = [check_table(table) for table in dict.fromkeys(tables)]
-    if kind != "csv":
-        check_arrow()
-    paths = {name: target if place == 0 else _beside(target, name) for place, name in enumerate(names)}
-    with ExitStack() as stack:
-        sinks = {name: stack.enter_context(_opened(paths[name], name, kind, exact)) for name in names}
-        _pour(outcomes, sinks)
-    return {name: path.absolute() for name, path in paths.items()}
+    with open_tables(path, tables=tables, format=format, exact=exact) as files:
+        for outcome in outcomes:
+            files.write(outcome)
+    return files.paths
 
 
 def write_csv(
@@ -91,7 +158,10 @@ def write_csv(
         return
     if not callable(getattr(to, "write", None)):
         raise ConfigurationError(f"CSV goes to a path or a file object, not to {type(to).__name__}")
-    _pour(outcomes, {name: _CSVFile(to, name, exact)})
+    files = TableFiles({name: _CSVFile(to, name, exact)}, {})
+    for outcome in outcomes:
+        files.write(outcome)
+    files.finish()
 
 
 def _format(path: Path, format: str | None) -> Format:
@@ -116,20 +186,6 @@ def _opened(path: Path, table: TableName, format: Format, exact: bool) -> Iterat
     }
     with whole_file(path) as file, closing(makers[format](file)) as sink:
         yield sink
-
-
-def _pour(outcomes: Iterable[Outcome], sinks: Mapping[TableName, _Sink]) -> None:
-    """Write the rows of the outcomes, some at a time."""
-    waiting: dict[TableName, list[Row]] = {name: [] for name in sinks}
-    for outcome in outcomes:
-        for name, rows in waiting.items():
-            rows.extend(rows_of(outcome, name))
-            if len(rows) >= _ROWS:
-                sinks[name].write(rows)
-                rows.clear()
-    for name, rows in waiting.items():
-        if rows:
-            sinks[name].write(rows)
 
 
 class _CSVFile:

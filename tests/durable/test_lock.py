@@ -29,6 +29,17 @@ def test_one_at_a_time(path):
     assert os.listdir(path.parent) == []
 
 
+def test_a_link_is_the_file_it_leads_to(path):
+    """One lock, whatever the file is called."""
+    link = path.with_name("tonight")
+    link.symlink_to(path)
+    lock = WriterLock(link)
+    with pytest.raises(BatchInUseError):
+        WriterLock(path)
+    lock.release()
+    assert os.listdir(path.parent) == ["tonight"]
+
+
 HOLDING = """
 import sys, time
 from pathlib import Path

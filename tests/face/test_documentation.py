@@ -1,8 +1,10 @@
 """README and pages are true: their python blocks run as a reader would copy them, their links lead somewhere."""
 
+import ast
 import asyncio
 import html.parser
 import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -15,7 +17,9 @@ from sphinx.util.inventory import InventoryFile
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
-from kallglot_async import KallglotClient
+import kallglot_async
+from kallglot_async import KallglotClient, errors
+from kallglot_async.cli.app import app
 from kallglot_async.emulator import Emulator, Latency
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +27,18 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 KEY = "sk_test_emulator"
 SITE = "https://github.com/kallglot/kallglot-async"
-PUBLIC = ["", ".errors", ".models", ".webhooks", ".receivers", ".telemetry", ".emulator", ".pytest_plugin"]
+PUBLIC = [
+    "",
+    ".errors",
+    ".models",
+    ".webhooks",
+    ".receivers",
+    ".telemetry",
+    ".emulator",
+    ".pytest_plugin",
+    ".report",
+    ".tables",
+]
 
 
 def name_of(page):
@@ -81,8 +96,11 @@ def test_a_python_block_runs(source, block, server, tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("checker", ["mypy", "basedpyright"])
-def test_strict_type_checkers_accept_every_python_block(checker, tmp_path):
-    """Whoever copies a block into a strict project has nothing to add."""
+def test_strict_type_checkers_accept_every_python_block_and_recipe(checker, tmp_path):
+    """Whoever copies one into a strict project has nothing to add. (arq is not installed here.)"""
+    for recipe in (ROOT / "tests" / "recipes").glob("*.py"):
+        if "arq" not in recipe.stem.split("_"):
+            (tmp_path / recipe.name).write_text(recipe.read_text())
     for number, case in enumerate(BLOCKS):
         place = "".join(char if char.isalnum() else "_" for char in case.id)
         (tmp_path / f"b{number}_{place}.py").write_text(case.values[0])
@@ -94,6 +112,44 @@ def test_strict_type_checkers_accept_every_python_block(checker, tmp_path):
     }[checker]
     ran = subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout
+
+
+def calls_within_sentences():
+    """Yield what pages show in a line of text and what can be called as it stands there."""
+    for page in PAGES:
+        for code in re.findall(r"(?<!`)`([A-Z]\w+[.(][^`]*\))`", page.read_text()):
+            names = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
+            if names <= set(kallglot_async.__all__):
+                yield pytest.param(code, id=f"{name_of(page)} {code}")
+
+
+@pytest.mark.parametrize("code", list(calls_within_sentences()))
+def test_a_call_within_a_sentence_can_be_made(code, monkeypatch, tmp_path):
+    """Its arguments are such as the library takes."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KALLGLOT_API_KEY", KEY)
+    eval(code, {name: getattr(kallglot_async, name) for name in kallglot_async.__all__})  # noqa: S307  # our own pages
+
+
+def command_lines():
+    """Yield every whole `kallglot` command of the pages: of their shell blocks, and of their sentences."""
+    for page in PAGES:
+        text = page.read_text().replace("\\\n", " ")
+        shell = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
+        lines = re.findall(r"(?:^|/| )kallglot (.*)$", shell, re.MULTILINE)
+        for line in [*lines, *re.findall(r"`kallglot (\w+ [^`]*)`", text)]:
+            words = shlex.split(line.partition(">")[0], comments=True)
+            yield pytest.param(words, id=f"{name_of(page)} {' '.join(words)}")
+
+
+@pytest.mark.parametrize("words", [*command_lines()])
+def test_a_command_is_understood(words):
+    """The command line has it, with those options and arguments."""
+    if set(words) & {"KIND", "DIR"}:
+        words = [{"KIND": "reset", "DIR": "."}.get(word, word) for word in words]
+    command, bound, _ = app.parse_args(words, print_error=False, exit_on_error=False)
+    assert command.__module__.startswith("kallglot_async.cli")
+    assert bound is not None
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -125,6 +181,13 @@ def test_the_tests_that_the_security_page_names_are_there():
     named = set(re.findall(r"`((?:test|fuzz)_\w+\.py)`", (DOCS / "SECURITY.md").read_text()))
     assert len(named) > 5
     assert named <= tests
+
+
+def test_the_table_of_errors_has_every_error():
+    """Whatever can be raised has a row that says what to do; classes that only gather others need none."""
+    table = (DOCS / "how-to" / "errors.md").read_text()
+    raised = [name for name in errors.__all__ if not getattr(errors, name).__subclasses__()]
+    assert [name for name in raised if f"`{name}`" not in table] == []
 
 
 def test_the_readme_is_short_and_has_its_two_commands():

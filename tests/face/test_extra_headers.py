@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import traceback
 from collections.abc import Awaitable, Callable
 from io import BytesIO
 from typing import Any
@@ -12,10 +13,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.pretty import pretty_repr
 from support.examples import more
 from support.wire_faults import RawServer, analysis, answer
 
 from kallglot_async import ConfigurationError, KallglotClient, __version__
+from kallglot_async._core.api.free_request import free_request
 from kallglot_async._extra_headers import check_headers, user_agent
 
 KEY = "sk_test_canary7Qx2"
@@ -205,10 +208,27 @@ def test_the_name_of_an_application_fits_into_a_header(suffix: Any) -> None:
 
 
 async def test_no_value_is_shown() -> None:
-    """Not in the client's repr, nor in what goes wrong with a request."""
-    async with RawServer(answer(analysis("ana_2"))) as server:
-        client = client_of(server, default_headers={"X-Secret": CANARY})
-        async with client:
-            with pytest.raises(Exception, match="another") as caught:
-                await client.analyses.retrieve("ana_1", extra_headers={"X-Other": CANARY})
-            assert CANARY not in f"{client!r} {caught.value!r} {vars(caught.value)}"
+    """Not in the client's repr or its settings', nor in what goes wrong with a request, with local variables."""
+    async with (
+        RawServer(answer(analysis("ana_2"))) as server,
+        client_of(server, default_headers={"X-Secret": CANARY}) as client,
+    ):
+        for call in (client.analyses.retrieve("ana_1"), client.recordings.download("rec_1", BytesIO())):
+            with pytest.raises(Exception, match="answered") as caught:
+                await call
+            assert CANARY not in f"{caught.value!r} {vars(caught.value)}"
+            told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+            assert CANARY not in "".join(told.format())
+        view = client.with_options(extra_headers={"X-Other": CANARY})
+        operation = free_request("GET", "agents").with_headers({"X-Third": CANARY})
+        for thing in (client, view, client._config, view._config, operation):
+            assert CANARY not in repr(thing) + pretty_repr(thing)
+        assert "X-Other" in repr(view._config)
+
+
+async def test_a_call_with_headers_shows_none_in_what_it_raises() -> None:
+    """What the caller gave is in the caller's own hands only."""
+    async with RawServer(answer(analysis("ana_2"))) as server, client_of(server) as client:
+        with pytest.raises(Exception, match="another") as caught:
+            await client.analyses.retrieve("ana_1", extra_headers={"X-Other": CANARY})
+        assert CANARY not in f"{caught.value!r} {vars(caught.value)} {pickle.dumps(caught.value)!r}"

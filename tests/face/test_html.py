@@ -1,11 +1,11 @@
 """What a notebook shows of an analysis, and what a repr does not."""
 
-import datetime
 import html.parser
 
 import msgspec
 import pytest
 from rich.pretty import pretty_repr
+from support.oddities import everything
 from support.payloads import PAYLOADS
 
 from kallglot_async.errors import NotFoundError, ServerError
@@ -14,22 +14,17 @@ from kallglot_async.models import (
     Analysis,
     AnalysisStatus,
     Compliance,
-    KeyMoment,
     Outcome,
     Outcomes,
     PartySentiment,
     Performance,
-    Priority,
     Quality,
     Report,
     Results,
     Sentiment,
-    SentimentLabel,
     Speaker,
     Summary,
-    TalkRatio,
     Topic,
-    Trend,
 )
 
 PAYLOADS = sorted(PAYLOADS.glob("analysis_*.json"))
@@ -55,46 +50,6 @@ class Reader(html.parser.HTMLParser):
 
     def handle_data(self, data):
         self.text.append(data)
-
-
-def everything(text):
-    """An analysis in both revisions at once, with `text` wherever a server could send one."""
-    return Analysis(
-        id=text,
-        object="analysis",
-        status=AnalysisStatus(text),
-        session_id=text,
-        error=text,
-        language=text,
-        analyses=(text,),
-        results=Results(
-            sentiment=Sentiment(
-                overall=-0.456,
-                label=SentimentLabel(text),
-                trend=Trend(text),
-                key_moments=(KeyMoment(segment_id="seg_1", type="turn", description=text),),
-            ),
-            summary=Summary(brief=text, key_points=(text, text), outcome=text),
-            action_items=(
-                ActionItem(
-                    description=text,
-                    assignee=Speaker(text),
-                    due_date=datetime.date(2026, 12, 1),
-                    priority=Priority(text),
-                ),
-            ),
-            quality=Quality(score=87.5, talk_ratio=TalkRatio(agent=45.0, customer=55.0), hold_time=3.0),
-            topics=(Topic(name=text, confidence=0.5),),
-            compliance={text: text},
-        ),
-        report=Report(
-            summary=text,
-            sentiment=PartySentiment(customer=text, agent=text),
-            compliance=Compliance(status=text, flags=(text, text)),
-            performance=Performance(score=0.86),
-            keywords=[text],
-        ),
-    )
 
 
 def test_hostile_text_is_inert():

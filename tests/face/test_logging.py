@@ -95,7 +95,7 @@ def test_a_variable_shows_the_log(level: str, monkeypatch: pytest.MonkeyPatch) -
         KallglotClient(KEY)
     logger = logging.getLogger("kallglot_async")
     assert logger.level == getattr(logging, level.strip().upper())
-    assert len([handler for handler in logger.handlers if type(handler) is logging.StreamHandler]) == 1
+    assert len([handler for handler in logger.handlers if isinstance(handler, logging.StreamHandler)]) == 1
 
 
 @pytest.mark.parametrize("level", ["", " "])

@@ -60,6 +60,17 @@ class TestFastAPI:
         assert read.json()["status"] == "complete"
         assert read.json()["results"]["summary"]["brief"]
 
+    async def test_an_analysis_has_its_schema(self, emulator):
+        """What the routes return is in OpenAPI, with its fields."""
+        described = fastapi_app.create_app().openapi()
+        for path, method, status in (
+            ("/analyses/{id}", "get", "200"),
+            ("/sessions/{session_id}/analyses", "post", "202"),
+        ):
+            answer = described["paths"][path][method]["responses"][status]["content"]["application/json"]["schema"]
+            schema = described["components"]["schemas"][answer["$ref"].rpartition("/")[2]]
+            assert {"id", "status", "results"} <= set(schema["properties"])
+
     async def test_a_webhook_ends_the_wait(self, emulator, browser):
         """The signed event makes the wait ask at once; an unsigned one is refused."""
         [id] = emulator.seed_analyses(1)

@@ -199,6 +199,51 @@ def test_a_record_with_a_key_twice_has_the_last_one():
     assert Outcome.from_json(f'{{"id": "a", {good[1:]}').id == "b"
 
 
+ODD = [
+    b"",
+    b"null",
+    b"[]",
+    b"{}",
+    b"true",
+    b"-1",
+    b"1e999",
+    b"9" * 400,
+    b'"x"',
+    b'"\\ud800"',
+    b"\xff",
+    b"NaN",
+    b"[" * 900,
+]
+DAMAGE = st.sampled_from(ODD)
+
+
+@settings(max_examples=100)
+@given(name=st.sampled_from(errors.__all__), data=st.data())
+def test_no_damage_makes_reading_fail_otherwise(name, data):
+    """A line with any stretch of bytes replaced is an outcome, or one error."""
+    line = Outcome(id="ana_1", error=one_of(name), polls=2, elapsed=0.5).to_json()
+    marks = [place for place, byte in enumerate(line) if byte in b'{}[],:"']
+    start = data.draw(st.sampled_from(marks))
+    end = data.draw(st.sampled_from([place for place in marks if place >= start]))
+    line = line[:start] + data.draw(DAMAGE | st.binary(max_size=4)) + line[end:]
+    try:
+        found = Outcome.from_json(line)
+    except errors.RecordError as error:
+        assert error.__cause__ is error.__context__ is None  # noqa: PT017  # either end is fine
+    else:
+        assert Outcome.from_json(found.to_json()) == found
+        assert isinstance(str(found.error), str)
+
+
+def test_a_reason_within_a_reason_is_read_as_it_is_stored():
+    """Class and message only, however deep it goes."""
+    reason = {"type": "AuthenticationError", "message": "bad key"}
+    for _ in range(300):
+        reason = {"type": "NotAttemptedError", "message": "over", "reason": reason}
+    error = Outcome.from_json(json.dumps({"id": "ana_1", "error": reason})).error
+    assert error.reason == errors.NotAttemptedError("over")
+
+
 def test_half_a_character_becomes_a_question_mark():
     """An impossible id may hold one, and its outcome is stored all the same."""
     outcome = Outcome(id="ana_\ud800", error=errors.InvalidIdError("no id", id="\udfff"))

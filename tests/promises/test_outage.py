@@ -101,7 +101,7 @@ def test_after_a_minute_of_refusals_nobody_storms(has_headers: bool) -> None:
             assert len(after) >= 100
             seconds = Counter(int(entry.at - after[0].at) for entry in after)
             # Where the server says what it holds, direct calls may spend that at once; polls keep the pace.
-            assert seconds[0] <= (60 if has_headers else 20), seconds
+            assert seconds[0] <= (60 if has_headers else 30), seconds
             assert max(list(seconds.values())[1:]) <= 30, seconds
 
     run(main)

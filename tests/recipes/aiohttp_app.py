@@ -6,9 +6,8 @@ python -m aiohttp.web -H 127.0.0.1 -P 8080 aiohttp_app:create_app
 """
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
-import msgspec
 from aiohttp import web
 
 from kallglot_async import KallglotClient, NotFoundError, WaitTimeoutError, WebhookInbox
@@ -18,7 +17,7 @@ CLIENT = web.AppKey("kallglot", KallglotClient)
 INBOX = web.AppKey("inbox", WebhookInbox)
 
 
-async def kallglot(app: web.Application) -> AsyncIterator[None]:
+async def kallglot(app: web.Application) -> AsyncGenerator[None]:
     async with KallglotClient(inbox=app[INBOX]) as client:
         app[CLIENT] = client
         yield
@@ -32,7 +31,7 @@ async def read(request: web.Request) -> web.Response:
         raise web.HTTPNotFound(text=error.message) from None
     except WaitTimeoutError as error:
         raise web.HTTPGatewayTimeout(text=error.message) from None
-    return web.Response(body=msgspec.json.encode(analysis), content_type="application/json")
+    return web.Response(body=analysis.to_json(), content_type="application/json")
 
 
 def create_app(argv: list[str] | None = None) -> web.Application:

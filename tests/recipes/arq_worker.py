@@ -10,7 +10,6 @@ is cheap here, so let it be many.
 
 from typing import Any, ClassVar
 
-import msgspec
 from arq import Retry
 from arq.connections import RedisSettings
 
@@ -34,8 +33,7 @@ async def analyze(ctx: dict[str, Any], session_id: str) -> dict[str, Any]:
     except (WaitTimeoutError, TransportError) as error:
         # The next try sends the same key: it finds the analysis that this one has created, and pays for none.
         raise Retry(defer=30.0 * ctx["job_try"]) from error
-    result: dict[str, Any] = msgspec.to_builtins(analysis)
-    return result
+    return analysis.to_dict()
 
 
 class WorkerSettings:

@@ -10,12 +10,11 @@ The inbox lives in one process; with several workers a webhook reaches one of th
 
 import math
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
 
-import msgspec
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 from starlette.routing import Route
 
 from kallglot_async import (
@@ -32,14 +31,19 @@ from kallglot_async.receivers import WebhookApp
 
 PATIENCE = 25.0  # seconds that a caller may be kept waiting: less than the proxy in front of this gives it
 
-STATUSES = {RateLimitedError: 503, WaitTimeoutError: 504, NotFoundError: 404, AnalysisFailedError: 422}
+STATUSES: dict[type[KallglotError], int] = {
+    RateLimitedError: 503,
+    WaitTimeoutError: 504,
+    NotFoundError: 404,
+    AnalysisFailedError: 422,
+}
 
 
 def create_app() -> FastAPI:
     inbox = WebhookInbox()
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         # max_rate_wait: rather an error now than a caller who waits for the next window.
         async with KallglotClient(inbox=inbox, max_rate_wait=0.5) as client:
             app.state.kallglot = client
@@ -49,32 +53,26 @@ def create_app() -> FastAPI:
     app = FastAPI(lifespan=lifespan, routes=[Route("/webhooks/kallglot", webhooks)])
 
     @app.get("/analyses/{id}")
-    async def read(id: str, request: Request) -> Response:
+    async def read(id: str, request: Request) -> Analysis:
         client: KallglotClient = request.app.state.kallglot
         analysis = await client.analyses.retrieve(id)  # overtakes every poll, or fails fast
         if not analysis.is_settled:
             analysis = await client.wait(id, timeout=PATIENCE)
-        return answer(analysis)
+        return analysis  # a response type like any other, with its schema in OpenAPI
 
-    @app.post("/sessions/{session_id}/analyses")
-    async def create(session_id: str, request: Request) -> Response:
+    @app.post("/sessions/{session_id}/analyses", status_code=202)
+    async def create(session_id: str, request: Request) -> Analysis:
         client: KallglotClient = request.app.state.kallglot
         # A caller who repeats the request with the same key gets the same analysis, and pays once.
         key = request.headers.get("Idempotency-Key")
-        created = await client.analyses.create(session_id, analyses=["summary", "sentiment"], idempotency_key=key)
-        return answer(created, status=202)
+        return await client.analyses.create(session_id, analyses=["summary", "sentiment"], idempotency_key=key)
 
     @app.exception_handler(KallglotError)
-    async def explain(request: Request, error: KallglotError) -> Response:
-        headers = {}
+    async def explain(request: Request, error: KallglotError) -> JSONResponse:
+        headers: dict[str, str] = {}
         if isinstance(error, RateLimitedError | WaitTimeoutError):
             headers["Retry-After"] = str(math.ceil(error.retry_after or 1.0))
         body = {"error": type(error).__name__, "message": error.message}
-        return answer(body, status=STATUSES.get(type(error), 502), headers=headers)
+        return JSONResponse(body, STATUSES.get(type(error), 502), headers)
 
     return app
-
-
-def answer(value: Analysis | dict[str, Any], *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    # msgspec writes its own values; FastAPI's encoder does not know them.
-    return Response(msgspec.json.encode(value), status, headers, media_type="application/json")

@@ -5,17 +5,17 @@
     python script.py ids.txt analyses.jsonl
 
 Only what is final is written. What ran out of time, or was not attempted, is said at the end and taken up by the next
-run. Neither file is held in memory, except for the ids that are done.
+run. Neither file is held in memory, except for the ids that are done. `read_jsonl` of `kallglot_async.models` reads the
+lines back, `kallglot report analyses.jsonl -o report.html` makes a page of them.
 """
 
 import asyncio
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
-
-from kallglot_async import AnalysisFailedError, InvalidIdError, KallglotClient, NotFoundError, Outcome
+from kallglot_async import AnalysisFailedError, InvalidIdError, KallglotClient, NotFoundError
 
 FINAL = (AnalysisFailedError, InvalidIdError, NotFoundError)
 
@@ -29,7 +29,7 @@ def read_done(path: Path) -> set[str]:
     with path.open("r+b") as lines:
         for line in lines:
             if line.endswith(b"\n"):
-                done.add(msgspec.json.decode(line)["id"])
+                done.add(json.loads(line)["id"])
                 whole += len(line)
         lines.truncate(whole)
     return done
@@ -43,13 +43,6 @@ def read_ids(path: Path, done: set[str]) -> Iterator[str]:
                 yield id
 
 
-def as_line(outcome: Outcome) -> bytes:
-    if outcome.error is None:
-        return msgspec.json.encode({"id": outcome.id, "analysis": outcome.analysis}) + b"\n"
-    error = {"type": type(outcome.error).__name__, "message": outcome.error.message}
-    return msgspec.json.encode({"id": outcome.id, "error": error}) + b"\n"
-
-
 async def main(ids: Path, output: Path) -> int:
     """Return how many ids are left for the next run."""
     left = 0
@@ -58,7 +51,7 @@ async def main(ids: Path, output: Path) -> int:
         async with KallglotClient() as client, client.as_completed(read_ids(ids, done), timeout=600.0) as finished:
             async for outcome in finished:
                 if outcome.ok or isinstance(outcome.error, FINAL):
-                    lines.write(as_line(outcome))
+                    lines.write(outcome.to_json() + b"\n")
                     lines.flush()
                 else:
                     left += 1

@@ -10,7 +10,6 @@ with a result backend. Everything below stays as it is.
 
 from typing import Annotated, Any
 
-import msgspec
 from taskiq import Context, InMemoryBroker, SimpleRetryMiddleware, TaskiqDepends, TaskiqEvents, TaskiqState
 
 from kallglot_async import KallglotClient
@@ -36,5 +35,4 @@ async def analyze(session_id: str, context: Annotated[Context, TaskiqDepends()])
     analysis = await client.analyze(
         session_id, analyses=["summary", "sentiment"], timeout=300.0, idempotency_key=context.message.task_id
     )
-    result: dict[str, Any] = msgspec.to_builtins(analysis)
-    return result
+    return analysis.to_dict()

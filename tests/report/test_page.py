@@ -10,6 +10,7 @@ import pytest
 from support import batches
 from support.oddities import odd_outcomes
 
+from kallglot_async.errors import NotFoundError
 from kallglot_async.models import ActionItem, Analysis, AnalysisStatus, Outcome, Outcomes, Results
 from kallglot_async.report import report_html
 
@@ -61,6 +62,22 @@ def test_the_tiles_count_what_is_there():
     assert {"Mean sentiment", "Quality", "Performance", "Talk share"} <= set(found)
 
 
+def test_the_share_of_what_was_not_delivered_is_a_percentage():
+    """Of everything that was asked for."""
+    outcomes = [Outcome(id="ana_1", error=NotFoundError("gone")), *batches.outcomes(3, failures=False)]
+    assert "<dt>Not delivered<dd>1<small>25 %</small>" in page(outcomes)
+
+
+def test_many_days_are_folded_and_all_there():
+    """Twelve are seen beside the chart."""
+    text = page(batches.outcomes(300, days=30, failures=False))
+    section = text[text.index("<h2>By day") : text.index("<h2>To do")]
+    assert section.count("<summary>18 more</summary>") == 2
+    seen = section[: section.index("<details>")]
+    assert seen.count("<th scope=row>2026-03-") == 12
+    assert section.count("<th scope=row>2026-03-") == 60
+
+
 def test_every_section_of_a_batch_is_there():
     """With a table beside each chart."""
     text = page(batches.outcomes(300, days=3))
@@ -83,6 +100,13 @@ def test_every_section_of_a_batch_is_there():
 def test_a_single_day_has_no_trend():
     """A trend needs two."""
     assert "By day" not in page(batches.outcomes(50, days=1))
+
+
+def test_days_without_a_sentiment_have_no_line():
+    """Revision B tells it in words; how many calls there were is known all the same."""
+    text = page(batches.outcomes(50, days=3, revisions="b"))
+    assert "Calls by day" in text
+    assert "Mean sentiment by day" not in text
 
 
 def test_everything_to_do_is_there_and_a_hundred_lines_are_seen():

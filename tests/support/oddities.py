@@ -2,6 +2,8 @@
 
 import datetime
 
+import msgspec
+
 from kallglot_async.errors import NotFoundError
 from kallglot_async.models import (
     ActionItem,
@@ -36,46 +38,60 @@ LINES = 'one, "two"\r\nthree\nfour\tfive\u2028six'
 ODD = (MARKUP, RIGHT_TO_LEFT, LONG, CONTROLS, LINES, "")
 
 
-def odd_analysis(text: str, number: int = 0) -> Analysis:
-    """Both revisions at once, with `text` wherever a server could send one, and figures out of every range."""
+def everything(text: str) -> Analysis:
+    """An analysis in both revisions at once, with `text` wherever a server could send one."""
     return Analysis(
-        id=f"ana_{number}{text}",
+        id=text,
         object="analysis",
-        status=AnalysisStatus.COMPLETE,
+        status=AnalysisStatus(text),
         session_id=text,
-        created_at=datetime.datetime(2026, 3, 1 + number, tzinfo=datetime.UTC),
+        error=text,
         language=text,
+        analyses=(text,),
         results=Results(
             sentiment=Sentiment(
-                overall=-0.5 + number / 10,
+                overall=-0.456,
                 label=SentimentLabel(text),
                 trend=Trend(text),
-                segments=(SentimentSegment(id=text, score=0.3), SentimentSegment(score=5.0), SentimentSegment()),
-                key_moments=(KeyMoment(segment_id=text, type=text, description=text),),
+                key_moments=(KeyMoment(segment_id="seg_1", type="turn", description=text),),
             ),
-            summary=Summary(brief=text * 3, key_points=(text, text), outcome=text),
+            summary=Summary(brief=text, key_points=(text, text), outcome=text),
             action_items=(
                 ActionItem(
                     description=text,
                     assignee=Speaker(text),
-                    due_date=datetime.date(2026, 3, 1),
+                    due_date=datetime.date(2026, 12, 1),
                     priority=Priority(text),
                 ),
-                ActionItem(),
             ),
-            quality=Quality(score=400.0, talk_ratio=TalkRatio(agent=10.0, customer=0.0)),
-            topics=(Topic(name=text, confidence=2.0), Topic(name=text)),
+            quality=Quality(score=87.5, talk_ratio=TalkRatio(agent=45.0, customer=55.0), hold_time=3.0),
+            topics=(Topic(name=text, confidence=0.5),),
             compliance={text: text},
         ),
         report=Report(
-            call_id=text,
-            profile=text,
             summary=text,
             sentiment=PartySentiment(customer=text, agent=text),
-            compliance=Compliance(status=text, flags=(text, {text: 1})),
-            performance=Performance(score=7.0),
+            compliance=Compliance(status=text, flags=(text, text)),
+            performance=Performance(score=0.86),
             keywords=[text],
         ),
+    )
+
+
+def odd_analysis(text: str, number: int) -> Analysis:
+    """An analysis of such texts, with an id of its own, and figures out of every range."""
+    whole = everything(text)
+    segments = (SentimentSegment(id=text, score=0.3), SentimentSegment(score=5.0), SentimentSegment())
+    results = msgspec.structs.replace(
+        whole.results,
+        sentiment=msgspec.structs.replace(whole.results.sentiment, overall=-0.5 + number / 10, segments=segments),
+        action_items=(*whole.results.action_items, ActionItem()),
+        quality=Quality(score=400.0, talk_ratio=TalkRatio(agent=10.0, customer=0.0)),
+        topics=(Topic(name=text, confidence=2.0), Topic(name=text)),
+    )
+    created_at = datetime.datetime(2026, 3, 1 + number, tzinfo=datetime.UTC)
+    return msgspec.structs.replace(
+        whole, id=f"ana_{number}{text}", status=AnalysisStatus.COMPLETE, created_at=created_at, results=results
     )
 
 

@@ -1,6 +1,5 @@
 """Arrow tables: one schema, whatever the data is."""
 
-import subprocess
 import sys
 
 import pyarrow
@@ -10,7 +9,7 @@ from support.oddities import odd_outcomes
 
 from kallglot_async.errors import ConfigurationError
 from kallglot_async.models import Outcome, Outcomes
-from kallglot_async.tables import TABLES, analyses_table
+from kallglot_async.tables import TABLES, analyses_table, export
 from kallglot_async.tables.arrow import schema_of
 from kallglot_async.tables.rows import rows_of
 
@@ -68,22 +67,26 @@ def test_a_stream_is_read_as_it_comes():
     assert [len(chunk) for chunk in table["id"].chunks] == [10_000, 10_000, 1]
 
 
-def test_without_the_extra_the_error_says_how_to_get_it():
+def test_without_the_extra_the_error_says_how_to_get_it(monkeypatch, tmp_path):
     """Before anything is read; and the rest of the room works."""
-    code = """
-import sys
-sys.modules["pyarrow"] = None
-from kallglot_async import ConfigurationError, Outcomes
-from kallglot_async.tables import export
-Outcomes().to_csv("/dev/null")
-def never(): raise AssertionError; yield
-for call in (Outcomes().to_arrow, lambda: export(never(), "x.parquet"), lambda: export(never(), "x.arrow")):
-    try: call()
-    except ConfigurationError as error: print(error)
-"""
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    words = "Arrow and Parquet need the extra `arrow`: pip install 'kallglot-async[arrow]'; CSV needs none"
-    assert ran.stdout.splitlines() == [words] * 3
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    words = r"Arrow and Parquet need the extra `arrow`: pip install 'kallglot-async\[arrow\]'; CSV needs none"
+    unread = iter([Outcome(id="ana_1")])
+    calls = [lambda: analyses_table(unread), lambda: export(unread, "x.parquet"), lambda: export(unread, "x.arrow")]
+    for call in calls:
+        with pytest.raises(ConfigurationError, match=words):
+            call()
+    Outcomes(unread).to_csv(tmp_path / "out.csv")
+    assert '"ana_1"' in (tmp_path / "out.csv").read_text(encoding="utf-8")
+
+
+def test_what_the_extra_itself_lacks_is_not_called_the_extra(monkeypatch, tmp_path):
+    """A broken installation says what it lacks."""
+    (tmp_path / "pyarrow.py").write_text("import no_such_module")
+    monkeypatch.delitem(sys.modules, "pyarrow")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+        Outcomes().to_arrow()
 
 
 def test_a_table_that_is_not_there_is_refused():

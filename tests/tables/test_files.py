@@ -15,7 +15,7 @@ from support.oddities import odd_outcomes
 
 from kallglot_async.errors import ConfigurationError
 from kallglot_async.models import Outcome, Outcomes
-from kallglot_async.tables import TABLES, analyses_table, export, write_csv
+from kallglot_async.tables import TABLES, analyses_table, export, open_tables, write_csv
 
 OUTCOMES = Outcomes([*batches.outcomes(200, days=3, revisions="aab"), *odd_outcomes()])
 COUNTS = (len(OUTCOMES), len(OUTCOMES.analyses), sum(o.ok and o.analysis.results is not None for o in OUTCOMES))
@@ -89,6 +89,22 @@ def test_what_fails_leaves_no_half_of_a_file(tmp_path, suffix):
         export(broken(), tmp_path / f"out.{suffix}", tables=["analyses", "topics"])
     assert os.listdir(tmp_path) == [f"out.{suffix}"]
     assert (tmp_path / f"out.{suffix}").read_bytes() == b"old"
+
+
+def test_outcomes_are_written_as_they_come(tmp_path):
+    """From whatever stream; the first ten thousand are written while others are awaited."""
+    target = tmp_path / "out.csv"
+    with open_tables(target) as files:
+        (part,) = tmp_path.iterdir()
+        head = part.stat().st_size
+        for n in range(9_999):
+            files.write(Outcome(id=f"ana_{n}"))
+        assert part.stat().st_size == head
+        files.write(Outcome(id="ana_9999"))
+        assert part.stat().st_size > 10_000
+        files.write(Outcome(id="ana_last"))
+    assert files.paths == {"analyses": target}
+    assert polars.read_csv(target)["id"].to_list()[-2:] == ["ana_9999", "ana_last"]
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "arrow"])

@@ -96,6 +96,7 @@ def test_an_analysis_that_was_asked_for_by_its_session_has_its_own_id():
     assert (found.id, found.revision, found.session_id) == ("anl_1", "b", "sess_1")
     found = row(Outcome(id="sess_1", error=WaitTimeoutError("late", id="ana_1")))
     assert (found.id, found.revision, found.session_id) == ("ana_1", "a", "sess_1")
+    assert row(Outcome(id="sess_1", error=WaitTimeoutError("late"))).id == "sess_1"
     found = row(Outcome(id="sess_1", error=NotFoundError("no such session")))
     assert (found.id, found.revision, found.session_id) == ("sess_1", None, "sess_1")
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import date, datetime
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, TextIO, assert_type
+from typing import BinaryIO, Literal, TextIO, assert_type
 
 import aiohttp
 import pyarrow
@@ -20,8 +20,11 @@ from kallglot_async import (
     AnalysisFailedError,
     AnalysisStatus,
     APIError,
+    BatchFile,
+    BatchReport,
     ConnectError,
     Download,
+    DurableBatch,
     IdSourceError,
     KallglotClient,
     KallglotError,
@@ -173,6 +176,29 @@ async def waits_take_any_ids(client: KallglotClient, found: dict[str, int]) -> N
     await client.wait_many([1])  # pyright: ignore[reportArgumentType]
     await client.wait_many(5)  # pyright: ignore[reportArgumentType]
     await client.wait_many(["ana_1"], 120)  # pyright: ignore[reportCallIssue]
+
+
+async def durable_batches(client: KallglotClient) -> None:
+    """Ids from anywhere, a report, outcomes; what a file is for is checked as what a create asks for."""
+    async with client.open_batch(Path("nightly.kallglot"), kind="retrieve") as batch:
+        assert_type(batch, DurableBatch)
+        assert_type(await batch.add(lazy_ids()), int)
+        assert_type(await batch.add(async_ids(), only_listed=True), int)
+        report = await batch.run(total_timeout=600, on_progress=lambda told: told.done)
+        assert_type(report, BatchReport)
+        assert_type(report.reason, KallglotError | None)
+        assert_type(batch.status(), BatchReport)
+        assert_type(batch.retry(state="failed"), int)
+        assert_type(batch.export("out.parquet"), int)
+        async for outcome in batch.outcomes(state="done"):
+            assert_type(outcome, Outcome)
+        async for _ in batch.outcomes(state="gone"):  # pyright: ignore[reportArgumentType]
+            pass
+    client.open_batch("b", analyses=["summary"], language="de")
+    client.open_batch("b", include=["summary"])
+    client.open_batch("b", analysis=["summary"])  # pyright: ignore[reportCallIssue]
+    assert_type(BatchFile("b").outcomes(), Iterator[Outcome])
+    assert_type(BatchFile("b").identity.kind, Literal["wait", "retrieve", "analyze"])
 
 
 def analysis_is_typed_to_the_leaf(analysis: Analysis) -> None:

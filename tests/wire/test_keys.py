@@ -13,6 +13,7 @@ from support.answering import Answering, Request, envelope
 from support.wire_faults import RawServer, analysis, answer
 
 from kallglot_async import AuthenticationError, ConfigurationError, KallglotClient, NotAttemptedError
+from kallglot_async.models import Recording, RecordingStatus
 
 OLD, NEW = "sk_test_old_canary7Qx2", "sk_test_new_canary7Qx2"
 
@@ -166,12 +167,19 @@ async def test_one_who_is_asked_and_raises_is_named(is_async: bool) -> None:
         return fail()
 
     async with RawServer() as server, client_of(server, fail_later if is_async else fail) as client:
-        for call in (client.analyses.retrieve("ana_1"), client.wait("ana_1"), client.request("GET", "agents")):
+        link = "/v1/recordings/rec_1/audio"
+        recording = Recording(id="rec_1", object="recording", status=RecordingStatus.READY, download_url=link)
+        for call in (
+            client.analyses.retrieve("ana_1"),
+            client.wait("ana_1"),
+            client.request("GET", "agents"),
+            client.recordings.download(recording, BytesIO()),
+        ):
             with pytest.raises(ConfigurationError, match="LookupError") as caught:
                 await call
             assert isinstance(caught.value.__cause__, LookupError)
             assert NEW not in f"{caught.value} {vars(caught.value)}"
-        assert server.connections == client.rate_limit.in_flight == 0
+        assert server.connections == client.rate_limit.in_flight == client.stats.in_flight == 0
 
 
 async def test_a_call_that_is_cancelled_while_it_asks_holds_nothing_up() -> None:

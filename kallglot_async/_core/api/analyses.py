@@ -208,13 +208,14 @@ def decode_analysis(body: bytes, revision: Revision) -> Analysis:
         return _reader_b.read(body)
     # As `Reader.read`, which would be one call more for each of millions of bodies.
     try:
-        analysis: Analysis | None = _reader_a.strictly(body)
+        analysis: Analysis = _reader_a.strictly(body)
+        if analysis.report is None:
+            return analysis
+        # A field of our own value that no revision sends: if one ever arrives, it is an unknown field.
+        return msgspec.structs.replace(analysis, report=None)
     except UNREADABLE:
-        analysis = None
-    if analysis is None:
-        return _reader_a.leniently(body)
-    # A field of our own value that no revision sends: if one ever arrives, it is an unknown field.
-    return analysis if analysis.report is None else msgspec.structs.replace(analysis, report=None)
+        pass
+    return _reader_a.leniently(body)
 
 
 read_extra(

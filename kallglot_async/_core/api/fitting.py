@@ -118,7 +118,8 @@ class _Fitter:
         if not isinstance(plain, list):
             return _MISFIT
         if isinstance(info, inspect.AnyType):  # a null among data of unknown shape is data
-            return tuple(_finite(item) for item in plain)
+            items = _any(info, plain)
+            return items if items is _MISFIT else tuple(items)
         items = []
         for place, item in enumerate(plain):
             part = None if item is None else self.part(info, item, f"{path}[{place}]")
@@ -143,7 +144,10 @@ def _no_identity(field: inspect.Field, plain: Any, path: str) -> WrongShapeError
 
 
 def _any(_: inspect.Type, plain: Any) -> Any:
-    return _finite(plain)
+    try:
+        return _finite(plain)
+    except RecursionError:
+        return _MISFIT
 
 
 def _finite(plain: Any) -> Any:
@@ -204,10 +208,6 @@ def _literal(info: inspect.Type, plain: Any) -> Any:
     return plain if is_one else _MISFIT
 
 
-def _object(_: inspect.Type, plain: Any) -> Any:
-    return _finite(plain) if isinstance(plain, dict) else _MISFIT
-
-
 _READERS: dict[type[inspect.Type], Callable[[inspect.Type, Any], Any]] = {
     inspect.AnyType: _any,
     inspect.StrType: _text,
@@ -217,7 +217,6 @@ _READERS: dict[type[inspect.Type], Callable[[inspect.Type, Any], Any]] = {
     inspect.DateType: _day,
     inspect.EnumType: _open_enum,
     inspect.LiteralType: _literal,
-    inspect.DictType: _object,
 }
 
 

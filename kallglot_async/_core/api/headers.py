@@ -20,7 +20,7 @@ import msgspec
 
 from kallglot_async._config import Secret
 from kallglot_async._core.api.operation import Operation
-from kallglot_async._version import __version__
+from kallglot_async._extra_headers import user_agent
 
 __all__ = [
     "RateFigures",
@@ -39,7 +39,7 @@ _LARGEST_LIMIT = 10**9
 _MOST_DIGITS = 18
 _LIMIT, _REMAINING, _RESET = "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"
 _REQUEST_ID = re.compile(r"[!-~]{1,200}", re.ASCII)
-_USER_AGENT = f"kallglot-async/{__version__}"
+_USER_AGENT = user_agent(None)
 
 
 def request_headers(operation: Operation[Any], key: Secret) -> dict[str, str]:

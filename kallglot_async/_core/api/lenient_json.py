@@ -78,12 +78,7 @@ class Reader(Generic[ResultT]):
     def leniently(self, body: bytes) -> ResultT:
         """Return the value in a body that the fast path refuses; raises as `read` does."""
         plain = decode_json_object(body, no_number=math.nan)
-        try:
-            sent, problems = self._shape.fit(plain)
-        except RecursionError:
-            sent, problems = None, ()
-        if sent is None:
-            raise WrongShapeError("nested too deeply")
+        sent, problems = self._shape.fit(plain)
         value: ResultT = sent if self._lift is None else self._lift(sent)
         if problems:
             blame(value, problems)

@@ -1,14 +1,17 @@
 """When the next request may go, and what a failed request is worth trying again: the limiting rules.
 
 `gate` asks whatever is in force and says whose turn it is; a `Rule` (`ticket`) is one reason to wait. There are three:
-`window`, the limit that a server announces for one endpoint group under one key (`X-RateLimit-*`); `probing`, the
-limit of a server that announces none; `ceiling`, the limit that a user configured. `supply` is what a scheduler of
-polls may count on. `retry` judges failures that are no refusals; polls ask it too.
+`window`, the limit that a server announces for one endpoint group under one key (`X-RateLimit-*`); `unannounced`, a
+limit that no figure tells of, behind an announced one or alone; `ceiling`, the limit that a user configured. `supply`
+is what a scheduler of polls may count on. `retry` judges failures that are no refusals; polls ask it too.
 
 The gate
-1. The window is in force until an answer came without figures, and whenever a limit is announced; else the probing
-   is. The ceiling holds beside either. The latest moment that any of them names counts.
-2. A refusal pauses everybody, until the later of what the server advised and the announced reset with its guard.
+1. The window is in force until an answer came without figures, and whenever a limit is announced; the other two
+   always. The latest moment that any of them names counts.
+2. A refusal pauses everybody. The announced figures explain it where nothing remains of the limit that answers tell of:
+   then until the later of what the server advised and the announced reset with its guard. Any other (something remains,
+   another limit, no figures) is the unannounced limit's, and pauses for what it says itself, never to a reset of
+   another limit.
 3. Direct requests go first, then the poll that has waited longest of those that may go.
 
 The window
@@ -26,12 +29,19 @@ The window
    distance of two resets between which the figure recovered. A reset that moves by less than the longest rest shows a
    sliding window or a token bucket; rules 4 and 7 hold for those too: time left / available is what they can sustain.
 
-The probing
-9. Nobody waits until the first refusal. A refusal at a rate r sets the rate to 0.8 r, every answer adds r / 1000; all
-   urgencies keep that pace. After a pause one request tests the water.
+The unannounced limit
+9. Nobody waits until the first refusal that no figure explains. After its pause one request goes alone; then as many
+   may be in flight as were accepted since, and one more.
+10. A refusal shows a rate if EVIDENCE requests were accepted since the one before, or ENOUGH since the first: those
+   of the last MEASURED seconds, or of as many as its pause has; pauses are not counted. Everybody keeps to CUT of that,
+   but at least to one request per pause; where no rate is shown, to RESTART. A refusal with nothing accepted in between
+   is the same one still.
+11. Each clean period, in which CLEAN seconds' worth of requests at that rate was accepted, multiplies it by a factor
+   that squares itself: hardly at first, near what was refused, then fast. After SILENT seconds all is forgotten.
 
 The ceiling
-10. Never more than `requests` granted in any `per` seconds, over all groups and keys that share it.
+12. Never more than `requests` arrive in any `per` seconds, over all groups and keys that share it: each counts from the
+   moment it is sent until `per` after it has ended, as late as it may have arrived.
 
 What the numbers are, and why:
 
@@ -50,8 +60,17 @@ What the numbers are, and why:
               RUN_LOW_REST          5 s      a nearer reset is not known well enough to run low towards it
               GUARD, GUARD_SHARE    1.2 s    past a reset, at most 1/5 of a window: a second of rounding, and skew
               MOST_LOST             1,000    losses are told apart, so that an outage costs no memory
-    probing   FIRST_GUESS           2.5/s    150 a minute, the highest documented limit for analyses
-              CUT, CREEP            0.8 and 1 in 1,000: one refusal in some 200 requests at a steady limit
+    unannounced: `python -m benchmarks.limits --only hidden`, and `--only unannounced`, have what these bring
+              EVIDENCE, ENOUGH      3 and 8  fewer accepted are a few requests refused for reasons of their own
+              RESTART               25/s     the hundred that wait for the end of a pause need not all come at once
+              MEASURED              5 s      of 10/s, so that one more or less is 2 % of a rate
+              CUT                   0.95     of a limit; 0.9 leaves 5 % more unused, 0.97 is refused by bad luck alone
+              CUT_AGAIN             0.8      where the refusal before is not a clean period ago: a window longer than
+                                             the pause was spent in one go, and the rate measured is far too high
+              GROWTH, CLEAN         1.005, 6 s: past a limit again after half a minute (of 10/s, 0.4 % are refused) ...
+              MOST_GROWTH           2        ... and tenfold within a minute, where the limit is gone
+              SILENT                600 s    a limit that nobody has met for so long may be gone
+              MOST_ACCEPTED         10,000   moments remembered, so that a fast server costs no memory
     ticket    burst of a pace       2        one loses a slot to a timer that fires late, a whole limit is refused
     retry     BASE_DELAY            0.5 s    doubled with each failure, full jitter: "Exponential Backoff And Jitter"
               LONGEST_DELAY         8 s      (AWS Architecture Blog, 2015)

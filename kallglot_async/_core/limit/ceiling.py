@@ -14,17 +14,20 @@ __all__ = ["Ceiling"]
 
 
 class Ceiling:
-    """A configured limit: never more than `requests` in any `per` seconds, over all groups and keys.
+    """A configured limit: never more than `requests` arrive in any `per` seconds, over all groups and keys.
 
     Direct requests and polls ahead may use it up at once; paced polls keep `per / requests` between them.
-    What the server says changes nothing: an answer, a refusal and a loss have all used their place.
+    What the server says changes nothing: an answer, a refusal and a loss have all used their place, until `per`
+    seconds after they ended. A request has arrived by then, however long its connection took.
     """
 
-    __slots__ = ("_pace", "_sent", "limit")
+    __slots__ = ("_ended", "_flying", "_now", "_pace", "limit")
 
     def __init__(self, limit: RateLimit) -> None:
         self.limit = limit
-        self._sent: deque[float] = deque()
+        self._flying: set[Ticket] = set()
+        self._ended: deque[float] = deque()  # when those ended that still have their place
+        self._now = -math.inf  # the latest moment it was told of
         self._pace = Pace()
 
     def interval(self) -> float:
@@ -33,15 +36,17 @@ class Ceiling:
 
     def available(self, now: float) -> int:
         """Requests that may go at once."""
-        while self._sent and self._sent[0] <= now - self.limit.per:
-            self._sent.popleft()
-        return max(0, self.limit.requests - len(self._sent))
+        self._now = max(self._now, now)
+        while self._ended and self._ended[0] + self.limit.per <= now:
+            self._ended.popleft()
+        return max(0, self.limit.requests - len(self._flying) - len(self._ended))
 
     def next_at(self, now: float, urgency: Urgency) -> float:
-        """Return when a request may go."""
-        spent = len(self._sent) >= self.limit.requests
-        # What is older may still be in the list: the one that has to leave is counted from the newest.
-        free_at = self._sent[-self.limit.requests] + self.limit.per if spent else -math.inf
+        """Return when a request may go, or, while those that have to end first are under way, when at the earliest."""
+        free_at = -math.inf
+        if not self.available(now):
+            surplus = len(self._flying) + len(self._ended) - self.limit.requests
+            free_at = (self._ended[surplus] if surplus < len(self._ended) else now) + self.limit.per
         if urgency is not Urgency.PACED:
             return free_at
         return max(free_at, self._pace.theoretical + self.interval())
@@ -52,26 +57,36 @@ class Ceiling:
 
     def on_sent(self, ticket: Ticket, now: float, urgency: Urgency) -> None:
         """A request goes out now."""
-        self.available(now)  # forgets what is older than a period
-        self._sent.append(now)
+        self._now = max(self._now, now)
+        self._flying.add(ticket)
         if urgency is Urgency.PACED:
             ticket.ceiling_pace = self._pace.on_sent(now, self.interval())
 
     def on_unsent(self, ticket: Ticket) -> None:
         """A granted request was not sent after all: its place is free again."""
-        if ticket.sent_at in self._sent:
-            self._sent.remove(ticket.sent_at)
+        self._flying.discard(ticket)
         if ticket.ceiling_pace is not None:
             self._pace.on_unsent(ticket.ceiling_pace)
 
-    def on_lost(self, ticket: Ticket) -> None:
-        """A request ended without an answer: it was sent, and that is what counts."""
+    def on_lost(self, ticket: Ticket, now: float) -> None:
+        """A request ended without an answer: it may have arrived until now."""
+        self._end(ticket, now)
 
     def on_answer(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:
-        """A request was answered: it was counted when it was sent."""
+        """A request was answered: it has arrived by now."""
+        self._end(ticket, now)
 
     def on_refused(self, ticket: Ticket, now: float, figures: RateFigures | None, until: float) -> None:
-        """A request was refused: it was counted when it was sent."""
+        """A request was refused: it has arrived by now."""
+        self._end(ticket, now)
 
     def forget_in_flight(self) -> None:
-        """What was sent stays counted, whoever sent it."""
+        """What was sent stays counted, whoever sent it; no end of it will be told, so it is over."""
+        self._ended.extend(self._now for _ in self._flying)
+        self._flying.clear()
+
+    def _end(self, ticket: Ticket, now: float) -> None:
+        if ticket in self._flying:
+            self._flying.remove(ticket)
+            self._now = max(self._now, now)
+            self._ended.append(self._now)

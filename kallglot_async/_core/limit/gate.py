@@ -1,8 +1,8 @@
 """`Gate`: when the next request of one endpoint group under one key may go, and whose it is.
 
-It asks the rules that are in force and tells them what happens: the window that the server announces, or, where
-it announces none, what its refusals have shown; and beside either, whatever else holds (a configured ceiling). The
-latest moment that any of them names is the one that counts. A refusal pauses everybody, whatever the rules say.
+It asks the rules that are in force and tells them what happens: the window that the server announces, where it does;
+what refusals have shown that no figure explains; and whatever else holds (a configured ceiling). The latest moment
+that any of them names is the one that counts. A refusal pauses everybody, whatever the rules say.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import math
 from collections.abc import Sequence
 
 from kallglot_async._core.api.headers import RateFigures
-from kallglot_async._core.limit.probing import Probing
 from kallglot_async._core.limit.supply import Supply
 from kallglot_async._core.limit.ticket import Rule, Ticket, Urgency
+from kallglot_async._core.limit.unannounced import Unannounced
 from kallglot_async._core.limit.window import Window
 
 __all__ = ["SERVED_BEFORE", "Gate"]
@@ -41,13 +41,13 @@ class Gate:
     Facts are told of tickets of the present `epoch` only.
     """
 
-    __slots__ = ("_beside", "_everyone", "_paused_until", "_probing", "_window", "epoch", "paused_at")
+    __slots__ = ("_beside", "_everyone", "_paused_until", "_unannounced", "_window", "epoch", "paused_at")
 
     def __init__(self, beside: Sequence[Rule] = ()) -> None:
         self._window = Window()
-        self._probing = Probing()
+        self._unannounced = Unannounced()
         self._beside = tuple(beside)
-        self._everyone: tuple[Rule, ...] = (self._window, self._probing, *beside)
+        self._everyone: tuple[Rule, ...] = (self._window, self._unannounced, *beside)
         self._paused_until = -math.inf
         self.paused_at: float = -math.inf  # when the latest pause began
         self.epoch: int = 0
@@ -72,9 +72,9 @@ class Gate:
 
     def next_at(self, now: float, urgency: Urgency) -> float:
         """Return when a request could go if nobody else were waiting; infinity: once an answer has come."""
-        at = (self._window if self._window.is_ruling else self._probing).next_at(now, urgency)
-        if self._paused_until > at:
-            at = self._paused_until
+        at = max(self._unannounced.next_at(now, urgency), self._paused_until)
+        if self._window.is_ruling:
+            at = max(at, self._window.next_at(now, urgency))
         for rule in self._beside:
             at = max(at, rule.next_at(now, urgency))
         return at
@@ -103,7 +103,9 @@ class Gate:
 
     def supply(self, now: float) -> Supply:
         """Return what a scheduler may count on."""
-        supply = (self._window if self._window.is_ruling else self._probing).supply(now)
+        supply = self._unannounced.supply(now)
+        if self._window.is_ruling:
+            supply = self._window.supply(now).within(supply)
         for rule in self._beside:
             supply = supply.within(rule.supply(now))
         return supply
@@ -111,10 +113,7 @@ class Gate:
     def on_sent(self, now: float, urgency: Urgency) -> Ticket:
         """A request goes out now; the ticket is what it will be known by."""
         ticket = Ticket(now, self.epoch)
-        self._window.on_sent(ticket, now, urgency)  # in force or not: headers may come, and it counts what flies
-        if not self._window.is_ruling:
-            self._probing.on_sent(ticket, now, urgency)
-        for rule in self._beside:
+        for rule in self._everyone:  # in force or not: headers may come, and the window counts what flies
             rule.on_sent(ticket, now, urgency)
         return ticket
 
@@ -123,28 +122,24 @@ class Gate:
         for rule in self._everyone:
             rule.on_unsent(ticket)
 
-    def on_lost(self, ticket: Ticket) -> None:
+    def on_lost(self, ticket: Ticket, now: float) -> None:
         """A request ended without an answer, or with one that tells nothing of the limit."""
         for rule in self._everyone:
-            rule.on_lost(ticket)
+            rule.on_lost(ticket, now)
 
     def on_answer(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:
         """A request was answered, and not with 429."""
-        self._window.on_answer(ticket, now, figures)
-        if not self._window.is_ruling:
-            self._probing.on_answer(ticket, now, figures)
-        elif ticket.is_test:  # the window has come to rule meanwhile: what it lets through shows no hidden limit
-            self._probing.on_lost(ticket)
-        for rule in self._beside:
+        for rule in self._everyone:
             rule.on_answer(ticket, now, figures)
 
     def on_refused(self, ticket: Ticket, now: float, figures: RateFigures | None, until: float) -> None:
         """A request was answered 429: nobody sends before `until`."""
-        self._window.on_refused(ticket, now, figures, until)
-        if not self._window.is_ruling:
-            self._probing.on_refused(ticket, now, figures, until)
-        elif ticket.is_test:
-            self._probing.on_lost(ticket)
+        if self._is_explained(figures):
+            self._window.on_refused(ticket, now, figures, until)
+            self._unannounced.on_lost(ticket, now)
+        else:
+            self._window.on_refused_elsewhere(ticket, now, figures)
+            self._unannounced.on_refused(ticket, now, figures, until)
         for rule in self._beside:
             rule.on_refused(ticket, now, figures, until)
         if now >= self._paused_until:
@@ -157,9 +152,15 @@ class Gate:
         `luck`, uniform in [0, 1), spreads the wake-ups of clients that know nothing of each other.
         """
         pause = PAUSE_WITHOUT_ADVICE if retry_after is None else max(SHORTEST_PAUSE, retry_after)
-        if figures is not None:  # a request before the window renews would be refused again, whatever was advised
+        # A request before the window renews would be refused again, whatever was advised; but the reset of a limit
+        # that has something left is none of this refusal's.
+        if figures is not None and figures.remaining == 0 and (retry_after is None or self._is_explained(figures)):
             pause = max(retry_after or 0.0, figures.resets_in + self._window.guard())
         return pause + luck * min(LONGEST_SPREAD, SPREAD * pause)
+
+    def _is_explained(self, figures: RateFigures | None) -> bool:
+        """Whether the announced figures explain a refusal: nothing is left of the limit that answers tell of."""
+        return figures is not None and figures.remaining == 0 and self._window.limit in (None, figures.limit)
 
     def forget_in_flight(self) -> None:
         """The event loop that sent them is gone: no answer will come, and no ticket of theirs counts any more."""

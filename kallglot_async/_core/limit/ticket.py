@@ -37,9 +37,8 @@ class Ticket(msgspec.Struct, eq=False):
     epoch: int = 0  # the gate's: a ticket of an event loop that is gone counts for nothing
     event: int = 0  # the last thing the window had heard when it was sent; a clock may stand still
     is_probe: bool = False  # it opens a spent window
-    is_test: bool = False  # it finds out whether a server without headers still refuses
     window_pace: PaceStep | None = None
-    probing_pace: PaceStep | None = None
+    unannounced_pace: PaceStep | None = None
     ceiling_pace: PaceStep | None = None
 
 
@@ -58,7 +57,7 @@ class Rule(Protocol):
     def on_unsent(self, ticket: Ticket) -> None:
         """A granted request was not sent after all: everything is as before."""
 
-    def on_lost(self, ticket: Ticket) -> None:
+    def on_lost(self, ticket: Ticket, now: float) -> None:
         """A request ended without an answer, or with one that says nothing of the limit."""
 
     def on_answer(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:

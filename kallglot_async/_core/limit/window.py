@@ -140,7 +140,7 @@ class Window:
         if ticket.window_pace is not None:
             self._pace.on_unsent(ticket.window_pace)
 
-    def on_lost(self, ticket: Ticket) -> None:
+    def on_lost(self, ticket: Ticket, now: float) -> None:
         """A request ended without an answer. The server may have counted it, so it is counted."""
         self._land(ticket)
         self._remaining = max(0, self._remaining - 1)
@@ -167,6 +167,13 @@ class Window:
         self._remaining = 0
         self._on_figure()  # what was sent before the refusal may not raise it again
         self._reopens_at = max(self._reopens_at, until)
+        self.is_ruling = self.limit is not None
+
+    def on_refused_elsewhere(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:
+        """A request was answered 429 by another limit than this: it has cost nothing here."""
+        self._land(ticket)
+        if figures is not None and figures.limit == self.limit:
+            self._adopt(ticket, now, figures)
         self.is_ruling = self.limit is not None
 
     def forget_in_flight(self) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support.payloads import PAYLOADS
+from support.payloads import PAYLOADS, changed, places
 
 from kallglot_async._core.api.analyses import decode_analysis
 from kallglot_async._core.api.ids import Revision
@@ -61,27 +61,6 @@ def minimal(**fields):
 
 def minimal_b(**fields):
     return {"id": "anl_1", "object": "analysis", "status": "completed", **fields}
-
-
-def places(plain, path=()):
-    """Yield the path of every value below the root."""
-    parts = plain.items() if isinstance(plain, dict) else enumerate(plain) if isinstance(plain, list) else ()
-    for key, part in parts:
-        yield (*path, key)
-        yield from places(part, (*path, key))
-
-
-def changed(plain, path, *value):
-    """Return a copy with the value at `path` replaced, or removed where no value is given."""
-    plain = copy.deepcopy(plain)
-    holder = plain
-    for key in path[:-1]:
-        holder = holder[key]
-    if value:
-        holder[path[-1]] = value[0]
-    else:
-        del holder[path[-1]]
-    return plain
 
 
 IDENTITY = {("id",), ("object",), ("status",)}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.examples import more
-from support.payloads import PAYLOADS
+from support.payloads import PAYLOADS, changed, places
 
 from kallglot_async._core.api.analyses import decode_analysis
 from kallglot_async._core.api.ids import Revision
@@ -64,14 +64,6 @@ def sample(name: str) -> Any:
     return json.loads((PAYLOADS / f"{name}.json").read_bytes())
 
 
-def places(plain: Any, path: tuple[Any, ...] = ()) -> Any:
-    """Give the path of every value below the root, but for those without which there is no value."""
-    parts = plain.items() if isinstance(plain, dict) else enumerate(plain) if isinstance(plain, list) else ()
-    for key, part in parts:
-        yield (*path, key)
-        yield from places(part, (*path, key))
-
-
 def is_identity(name: str, path: tuple[Any, ...]) -> bool:
     if name == "recordings.b" and path[0] == "data":
         return path[2:] in {(), ("id",), ("object",), ("status",)}
@@ -80,19 +72,6 @@ def is_identity(name: str, path: tuple[Any, ...]) -> bool:
 
 
 OPTIONAL = [(name, path) for name in KINDS for path in places(sample(name)) if not is_identity(name, path)]
-
-
-def changed(plain: Any, path: tuple[Any, ...], *value: Any) -> Any:
-    """Return a copy with the value at `path` replaced, or removed where no value is given."""
-    plain = copy.deepcopy(plain)
-    holder = plain
-    for key in path[:-1]:
-        holder = holder[key]
-    if value:
-        holder[path[-1]] = value[0]
-    else:
-        del holder[path[-1]]
-    return plain
 
 
 def written(path: tuple[Any, ...]) -> str:
@@ -176,6 +155,21 @@ def test_a_field_given_twice_is_the_last_one() -> None:
         )
         value: Any = as_a(body % moment.encode())
         assert value.session_id == "b"
+
+
+@pytest.mark.parametrize("depth", [300, 700, 900, 960, 990])
+def test_a_part_that_is_nested_too_deeply_costs_no_more_than_itself(depth: int) -> None:
+    """Where JSON can be read at all."""
+    deep = b"[" * depth + b"]" * depth
+    body = b'{"id":"ana_1","object":"analysis","status":"complete","created_at":"soon","results":{"compliance":%s}}'
+    try:
+        value: Any = get_a(body % deep)
+    except MalformedBodyError as error:
+        assert "nested too deeply" in str(error)  # noqa: PT017  # either end is fine
+        return
+    assert value.problems[0] == "$.results.compliance" or value.results.compliance is not None
+    assert value.problems[-1] == "$.created_at"
+    assert isinstance(value.extra, dict)
 
 
 def test_several_problems_are_told_in_order() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from support.limits import DIRECT, GRAIN, PACED, pauses, send, urgencies
 
 from kallglot_async._core.limit.ceiling import Ceiling
@@ -11,15 +11,50 @@ from kallglot_async._core.limit.ticket import Urgency
 from kallglot_async.models import RateLimit
 
 
+def pass_through(ceiling, now, urgency=DIRECT):
+    """One request goes out and is answered at once."""
+    ceiling.on_answer(send(ceiling, now, urgency), now, None)
+
+
 def test_a_ceiling_holds_in_any_stretch_of_its_period():
     """Three in ten seconds: the fourth waits until the first is ten seconds old."""
     ceiling = Ceiling(RateLimit(3, per=10.0))
     for now in (0.0, 1.0, 2.0):
         assert ceiling.next_at(now, DIRECT) <= now
-        send(ceiling, now)
+        pass_through(ceiling, now)
     assert ceiling.next_at(2.0, DIRECT) == 10.0
-    send(ceiling, 10.0)
+    pass_through(ceiling, 10.0)
     assert ceiling.next_at(10.0, DIRECT) == 11.0
+
+
+@pytest.mark.parametrize("end", ["answered", "refused", "lost"])
+def test_a_request_has_its_place_until_a_period_after_it_has_arrived(end):
+    """It may have arrived as late as it ended, as its connection took so long; and until then nobody knows."""
+    ceiling = Ceiling(RateLimit(1, per=10.0))
+    ticket = send(ceiling, 0.0)
+    assert ceiling.next_at(0.0, DIRECT) == 10.0
+    assert ceiling.next_at(2.0, DIRECT) == 12.0
+    match end:
+        case "answered":
+            ceiling.on_answer(ticket, 3.0, None)
+        case "refused":
+            ceiling.on_refused(ticket, 3.0, None, 4.0)
+        case "lost":
+            ceiling.on_lost(ticket, 3.0)
+    assert ceiling.next_at(3.0, DIRECT) == 13.0
+    assert ceiling.supply(12.9).remaining == 0.0
+    assert ceiling.supply(13.0).remaining == 1.0
+
+
+def test_what_an_event_loop_left_in_flight_stays_counted_for_a_period():
+    """No end of it will be told, and an end that is told after all does not count twice."""
+    ceiling = Ceiling(RateLimit(2, per=10.0))
+    left = [send(ceiling, 0.0) for _ in range(2)]
+    assert ceiling.available(1.0) == 0
+    ceiling.forget_in_flight()
+    assert ceiling.next_at(1.0, DIRECT) == 11.0
+    ceiling.on_answer(left[0], 5.0, None)
+    assert ceiling.available(11.0) == 2
 
 
 def test_a_ceiling_paces_polls_evenly():
@@ -59,14 +94,15 @@ def test_a_ceiling_supplies_what_may_go_in_its_period():
 
 
 class Ceilings(RuleBasedStateMachine):
-    """Never more than the ceiling in any period, whoever asks and whatever is given back."""
+    """Never more than the ceiling arrives in any period, whoever asks, whatever is given back, lost or slow."""
 
     @initialize(requests=st.integers(1, 6), per=st.sampled_from([1.0, 10.0]))
     def start(self, requests, per):
         self.limit = RateLimit(requests, per=per)
         self.ceiling = Ceiling(self.limit)
         self.now = 0.0
-        self.sent: list[float] = []
+        self.flying = []
+        self.arrived: list[float] = []
 
     @rule(seconds=pauses)
     def time_passes(self, seconds):
@@ -78,9 +114,27 @@ class Ceilings(RuleBasedStateMachine):
         assert at < self.now + 2 * self.limit.per
         if is_patient:
             self.now = max(self.now, at)
-        if at <= self.now:
-            send(self.ceiling, self.now, urgency)
-            self.sent.append(self.now)
+        if self.ceiling.next_at(self.now, urgency) <= self.now:
+            ticket = send(self.ceiling, self.now, urgency)
+            self.flying.append([ticket, False])
+
+    @precondition(lambda self: getattr(self, "flying", None))
+    @rule(place=st.integers(0, 99))
+    def arrives(self, place):
+        flight = self.flying[place % len(self.flying)]
+        if not flight[1]:
+            flight[1] = True
+            self.arrived.append(self.now)
+
+    @precondition(lambda self: getattr(self, "flying", None))
+    @rule(place=st.integers(0, 99), is_lost=st.booleans())
+    def ends(self, place, is_lost):
+        """It has arrived by then, or never does."""
+        ticket, has_arrived = self.flying.pop(place % len(self.flying))
+        if is_lost or not has_arrived:
+            self.ceiling.on_lost(ticket, self.now)
+        else:
+            self.ceiling.on_answer(ticket, self.now, None)
 
     @rule(urgency=urgencies)
     def given_back(self, urgency):
@@ -97,13 +151,14 @@ class Ceilings(RuleBasedStateMachine):
 
     @invariant()
     def it_holds_in_any_stretch(self):
-        if hasattr(self, "sent") and len(self.sent) > self.limit.requests:
-            assert self.sent[-1] - self.sent[-1 - self.limit.requests] >= self.limit.per - GRAIN
+        if hasattr(self, "arrived") and len(self.arrived) > self.limit.requests:
+            assert self.arrived[-1] - self.arrived[-1 - self.limit.requests] >= self.limit.per - GRAIN
 
     @invariant()
     def it_forgets_what_is_old(self):
-        if hasattr(self, "sent"):
-            assert len(self.ceiling._sent) <= 2 * self.limit.requests
+        if hasattr(self, "ceiling"):
+            self.ceiling.available(self.now)
+            assert len(self.ceiling._flying) + len(self.ceiling._ended) <= self.limit.requests
 
 
 TestCeilings = Ceilings.TestCase

@@ -75,26 +75,35 @@ class TestWhatIsInForce:
         """Anybody may go at once until the first of them."""
         gate = unannounced()
         for _ in range(100):
-            gate.on_sent(1.0, PACED)
+            answer(gate, 1.0)
         assert gate.next_at(1.0, PACED) <= 1.0
         until = refuse(gate, 1.0, retry_after=5.0)
         assert gate.next_at(1.0, DIRECT) == until == 6.0
-        answer(gate, 6.0)
-        answer(gate, 6.0)
+        for _ in range(3):
+            answer(gate, 6.0)
         assert gate.next_at(6.0, DIRECT) > 6.0
 
-    def test_what_a_window_let_through_shows_no_limit_of_a_server_without_one(self):
-        """A server that stops announcing starts anew: only what it accepts from then on is measured."""
-        gate = announced(remaining=59)
-        for count in range(58):
-            answer(gate, 1.0, figures(remaining=58 - count))
-        for now in (100.0, 200.0):  # what was left of the window, and the probe of the next one
-            answer(gate, now)
-        assert gate.limit is None
-        for now in range(201, 210):
-            answer(gate, float(now))
-        refuse(gate, 210.0, retry_after=1.0)
-        assert gate.supply(210.0).rate == pytest.approx(0.8 * 10 / 10.0)  # the tenth is the one at 200 s
+    @pytest.mark.parametrize(
+        "told",
+        [figures(remaining=40), figures(limit=5, remaining=0, resets_in=50.0), None],
+        ids=["something is left", "another limit", "no figures"],
+    )
+    def test_a_refusal_that_the_announced_figures_do_not_cover_is_another_limits(self, told):
+        """It pauses for what it says itself, and leaves the announced window as it was."""
+        gate = announced(remaining=41, resets_in=50.0)
+        until = refuse(gate, 1.0, told, retry_after=2.0)
+        assert until == gate.next_at(1.0, DIRECT) == 3.0
+        assert gate.limit == 60
+        assert gate.supply(3.0).remaining >= 40
+
+    def test_an_announced_and_an_unannounced_limit_hold_together(self):
+        """The pace is the slower one's, what is left is the window's."""
+        gate = announced(limit=1500, remaining=1499)
+        for count in range(10):
+            answer(gate, 0.1 * count, figures(limit=1500, remaining=1498 - count))
+        refuse(gate, 1.0, figures(limit=1500, remaining=1488), retry_after=1.0)
+        supply = gate.supply(2.0)
+        assert (supply.rate, supply.remaining) == (pytest.approx(0.95 * 10, rel=0.11), 1488.0)
 
     def test_a_windows_refusal_slows_nobody_once_the_server_announces_none(self):
         """It belonged to a limit that was known."""
@@ -126,7 +135,7 @@ class TestWhatIsInForce:
             case "given back":
                 gate.on_unsent(test)
             case "lost":
-                gate.on_lost(test)
+                gate.on_lost(test, until)
             case "answered":
                 gate.on_answer(test, until, None)
             case "refused":
@@ -159,7 +168,7 @@ class TestBeside:
         gate = Gate([shut])
         answer(gate, 0.0, figures())
         gate.on_unsent(gate.on_sent(1.0, PACED))
-        gate.on_lost(gate.on_sent(1.0, PACED))
+        gate.on_lost(gate.on_sent(1.0, PACED), 1.0)
         refuse(gate, 1.0)
         gate.forget_in_flight()
         sent = "on_sent"

@@ -146,7 +146,7 @@ class Gates(RuleBasedStateMachine):
         """Counted by the server or not; it never reaches the server after it was given up."""
         request = self.flying.pop(place % len(self.flying))
         self.losses += 1
-        self.gate.on_lost(request.ticket)
+        self.gate.on_lost(request.ticket, self.now)
         self.pump()
 
     @rule(urgency=urgencies)

@@ -48,5 +48,5 @@ def test_a_step_undone_after_the_next_brings_that_forward():
 def test_a_new_ticket_bears_nobodys_note():
     """Each rule writes its own when the request goes by it."""
     ticket = Ticket(3.0)
-    assert (ticket.sent_at, ticket.epoch, ticket.is_probe, ticket.is_test) == (3.0, 0, False, False)
-    assert (ticket.window_pace, ticket.probing_pace, ticket.ceiling_pace) == (None, None, None)
+    assert (ticket.sent_at, ticket.epoch, ticket.is_probe) == (3.0, 0, False)
+    assert (ticket.window_pace, ticket.unannounced_pace, ticket.ceiling_pace) == (None, None, None)

@@ -28,7 +28,7 @@ def test_before_the_first_answer_one_request_goes_out_alone():
 def test_a_lost_first_request_lets_the_next_one_try():
     """A request without an answer teaches nothing, and blocks nobody."""
     window = Window()
-    window.on_lost(send(window, 0.0))
+    window.on_lost(send(window, 0.0), 0.5)
     assert window.next_at(1.0, DIRECT) <= 1.0
 
 
@@ -123,7 +123,7 @@ def test_an_answer_of_an_older_window_is_ignored():
 def test_requests_without_an_answer_are_counted_as_spent():
     """The server may have counted what was lost, so it is not sent again on its account."""
     window = described(remaining=2)
-    window.on_lost(send(window, 1.0))
+    window.on_lost(send(window, 1.0), 1.5)
     assert window.available == 1
 
 
@@ -232,7 +232,7 @@ def test_a_request_lost_while_an_answer_was_under_way_stays_counted(lost_sent_at
     else:
         answered = send(window, 0.3)
         lost = send(window, lost_sent_at)
-    window.on_lost(lost)
+    window.on_lost(lost, 0.4)
     window.on_answer(answered, 0.5, figures(remaining=58))
     assert window.available == 57
 

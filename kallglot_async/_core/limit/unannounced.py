@@ -1,0 +1,161 @@
+"""`Unannounced`: a limit of which no figure tells, found by its refusals.
+
+The folder's docstring has its rules, 9 to 11.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.limit.supply import Supply
+from kallglot_async._core.limit.ticket import Pace, Ticket, Urgency
+
+__all__ = ["Unannounced"]
+
+EVIDENCE = 3  # requests accepted between two refusals, from which the later is taken to show a rate, ...
+ENOUGH = 8  # ... or so many since the first, however few between any two
+RESTART = 25.0  # requests/s after a refusal that shows no rate
+MEASURED = 5.0  # seconds before a refusal in which accepted requests are counted, at most
+CUT = 0.95  # of the measured rate: what is kept to after a refusal, ...
+CUT_AGAIN = 0.8  # ... and after one that no clean period separates from the refusal before
+GROWTH = 1.005  # the factor of the first clean period after a refusal; each further period squares it, ...
+MOST_GROWTH = 2.0  # ... up to this
+CLEAN = 6.0  # seconds of requests at its rate, all of them accepted: a clean period
+SILENT = 600.0  # seconds without a refusal after which it is forgotten
+MOST_ACCEPTED = 10_000  # accepted requests that are remembered
+
+
+class Unannounced:
+    """A limit of which no figure tells: behind announced ones, or where there are none.
+
+    Its time is open time, in which no pause goes by: nothing can be accepted during one.
+    """
+
+    __slots__ = (
+        "_accepted",
+        "_clean",
+        "_cut",
+        "_evidence",
+        "_growth",
+        "_in_flight",
+        "_is_measured",
+        "_opened",
+        "_pace",
+        "_pause",
+        "_paused",
+        "_paused_before",
+        "_paused_until",
+        "_refused_at",
+        "_since",
+        "rate",
+    )
+
+    def __init__(self) -> None:
+        self.rate: float | None = None
+        self._in_flight = 0
+        self._opened = math.inf  # requests accepted since the latest refusal: so many and one may be in flight
+        self._accepted: deque[float] = deque(maxlen=MOST_ACCEPTED)  # when they were sent, in open time
+        self._since = math.inf  # the open time of the first of them, or of the refusal before
+        self._evidence = 0
+        self._is_measured = False  # whether the rate is one that was seen, and not the one to start anew with
+        self._refused_at = -math.inf
+        self._pause = 0.0  # seconds that the latest refusal asked for
+        self._paused = 0.0  # seconds of all pauses, ...
+        self._paused_before = 0.0  # ... and of those before the latest
+        self._paused_until = -math.inf
+        self._cut = CUT
+        self._clean = 0.0
+        self._growth = GROWTH
+        self._pace = Pace()
+
+    def next_at(self, now: float, urgency: Urgency) -> float:
+        """Return when a request may go: infinity where an answer has to come before.
+
+        Everybody keeps the pace: where no figure says what is left, there is nothing to spend ahead of it.
+        """
+        if self._in_flight > self._opened:
+            return math.inf
+        return self._pace.theoretical + 1.0 / self.rate if self.rate else -math.inf
+
+    def supply(self, now: float) -> Supply:
+        """Return the rate it has found; before the first refusal there is no limit to be seen."""
+        return Supply(rate=self.rate) if self.rate is not None else Supply()
+
+    def on_sent(self, ticket: Ticket, now: float, urgency: Urgency) -> None:
+        """A request goes out now."""
+        self._in_flight += 1
+        self._since = min(self._since, now)
+        if self.rate:
+            ticket.unannounced_pace = self._pace.on_sent(now, 1.0 / self.rate)
+
+    def on_unsent(self, ticket: Ticket) -> None:
+        """A granted request was not sent after all."""
+        self._in_flight -= 1
+        if ticket.unannounced_pace is not None:
+            self._pace.on_unsent(ticket.unannounced_pace)
+
+    def on_lost(self, ticket: Ticket, now: float) -> None:
+        """A request ended without an answer, or with one that is the business of another rule."""
+        self._in_flight -= 1
+
+    def on_answer(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:
+        """A request was accepted."""
+        self._in_flight -= 1
+        if ticket.sent_at <= self._refused_at:  # under way when another was refused: completes what was measured
+            if self._opened == 0:
+                self._accepted.append(ticket.sent_at - self._paused_before)
+                self._slow_down(1)
+            return
+        if self._opened == 0:
+            self._accepted.clear()
+            self._since = self._refused_at - self._paused_before
+        self._accepted.append(ticket.sent_at - self._paused)
+        self._opened += 1
+        if self.rate is not None:
+            self._grow(self.rate)
+            if now > self._refused_at + SILENT:
+                self.rate, self._is_measured, self._evidence = None, False, 0
+
+    def on_refused(self, ticket: Ticket, now: float, figures: RateFigures | None, until: float) -> None:
+        """A request was refused, for a reason that no figure tells. Those sent before the last one tell nothing new."""
+        self._in_flight -= 1
+        if ticket.sent_at > self._refused_at:
+            self._refused_at, self._pause, self._paused_before = now, until - now, self._paused
+            self._cut = CUT_AGAIN if self._is_measured and self._growth == GROWTH else CUT
+            # With nothing accepted in between it is still the same refusal.
+            if self._opened:
+                self._slow_down(len(self._accepted))
+            self._opened = 0
+        if until > self._paused_until:
+            self._paused += until - max(now, self._paused_until)
+            self._paused_until = until
+
+    def forget_in_flight(self) -> None:
+        """The event loop that sent them is gone: no answer will come."""
+        self._in_flight = 0
+
+    def _slow_down(self, newly_accepted: int) -> None:
+        """Keep to most of what was accepted before the refusal."""
+        self._evidence += newly_accepted
+        moment = self._refused_at - self._paused_before
+        # Who accepts so many at once and then names a pause accepts so many in the time of the pause.
+        span = max(self._pause, min(MEASURED, moment - self._since))
+        while self._accepted and self._accepted[0] <= moment - span:
+            self._accepted.popleft()
+        accepted = len(self._accepted)
+        self._is_measured = self._is_measured or accepted >= EVIDENCE or self._evidence >= ENOUGH
+        if self._is_measured:
+            self.rate = max(1.0 / self._pause, self._cut * accepted / span)
+        elif self.rate is None:
+            self.rate = RESTART
+        self._growth, self._clean = GROWTH, 0.0
+
+    def _grow(self, rate: float) -> None:
+        self._clean += 1.0 / rate
+        while self._clean >= CLEAN:
+            self._clean -= CLEAN
+            rate *= self._growth
+            self._growth = min(MOST_GROWTH, self._growth**2)
+        self.rate = rate

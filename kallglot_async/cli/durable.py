@@ -1,0 +1,84 @@
+"""What the commands of `kallglot batch` do, and how they tell of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, Iterable
+from pathlib import Path
+from typing import Any
+
+from kallglot_async import BatchFile, BatchReport
+from kallglot_async.cli.options import Connection
+from kallglot_async.cli.progress import Display, open_display
+from kallglot_async.cli.streams import write_line
+from kallglot_async.cli.text import clean
+from kallglot_async.models.records import encode_line
+
+__all__ = ["run_batch", "show_status"]
+
+
+async def run_batch(
+    path: Path,
+    source: Iterable[str] | AsyncIterable[str],
+    connection: Connection,
+    options: dict[str, Any],
+    limits: dict[str, Any],
+    *,
+    only_listed: bool,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Add the ids, do what is left, tell what became of it, and return the exit code."""
+    display = open_display("batch", quiet=quiet)
+    async with connection.client() as client, client.open_batch(path, **options) as opened:
+        try:
+            with display:
+                if source != ():
+                    new = await opened.add(source, only_listed=only_listed)
+                    display.say(f"{new} new ids")
+                report = await opened.run(
+                    max_in_flight=connection.max_in_flight, on_progress=lambda told: _show(told, display), **limits
+                )
+        except asyncio.CancelledError:
+            display.say(f"interrupted: {_words(opened.status())}; the same command goes on with it")
+            raise
+    if report.reason is not None:
+        display.say(f"ended early: {type(report.reason).__name__}: {clean(report.reason)}")
+    display.say(f"done: {_words(report)}" if report.is_complete else f"not complete: {_words(report)}")
+    if as_json:
+        _print_json({}, report)
+    return 0 if report.done == report.total else 1
+
+
+def show_status(path: Path, *, as_json: bool) -> None:
+    """Tell what a batch is for, and how far it has come."""
+    opened = BatchFile(path)
+    identity, report = opened.identity, opened.status()
+    if as_json:
+        _print_json({"kind": identity.kind, "request": identity.request}, report)
+    else:
+        print(clean(f"{path}: {identity}"))
+        print(_words(report))
+
+
+def _show(report: BatchReport, display: Display) -> None:
+    note = [f"{report.failed} failed"] if report.failed else []
+    note += [f"{report.given_up} given up"] if report.given_up else []
+    note += [f"{report.refused} refused"] if report.refused else []
+    ended = report.total - report.left
+    display.update(ended, report.total, ", ".join(note))
+
+
+_SHOWN = ("done", "failed", "given_up", "left", "uncertain")
+
+
+def _words(report: BatchReport) -> str:
+    counts = [f"{getattr(report, name)} {name.replace('_', ' ')}" for name in _SHOWN if getattr(report, name)]
+    return f"{report.total} ids{': ' * bool(counts)}{', '.join(counts)}"
+
+
+def _print_json(head: dict[str, object], report: BatchReport) -> None:
+    figures = {name: getattr(report, name) for name in ("total", *_SHOWN)}
+    if report.elapsed:
+        figures |= {"refused": report.refused, "elapsed": round(report.elapsed, 3), "reason": report.reason}
+    write_line(encode_line({**head, **figures}))

@@ -1,0 +1,119 @@
+"""The thread that writes: in order, together, on the disk, and nothing after what has failed."""
+
+import asyncio
+import threading
+
+import pytest
+from support.durable import rows
+
+from kallglot_async import BatchFileError
+from kallglot_async._durable.schema import open_to_write
+from kallglot_async._durable.writer import Writer
+
+
+@pytest.fixture
+async def writer(tmp_path):
+    path = tmp_path / "batch"
+    writer = Writer(path, lambda: open_to_write(path))
+    await writer.start()
+    yield writer
+    await writer.aclose()
+
+
+def inserting(id):
+    return lambda connection: connection.execute("INSERT INTO item (id) VALUES (?)", (id,))
+
+
+async def test_jobs_run_in_order_and_are_committed(writer, tmp_path):
+    """What `call` waits for, and all that was put before, is there for everybody."""
+    for number in range(100):
+        writer.put(inserting(f"ana_{number}"))
+    assert await writer.call(lambda connection: connection.total_changes) == 100
+    assert [id for id, _ in rows(tmp_path / "batch")] == [f"ana_{number}" for number in range(100)]
+
+
+async def test_jobs_that_wait_are_one_commit(writer):
+    """However many came while the disk was busy."""
+    held, commits = threading.Event(), []
+    writer.put(lambda connection: (connection.set_trace_callback(commits.append), held.wait(20)))
+    for number in range(50):
+        writer.put(inserting(f"ana_{number}"))
+    held.set()
+    await writer.call(lambda connection: None)
+    assert commits.count("COMMIT") <= 3
+
+
+async def test_who_puts_too_much_waits_for_room(writer):
+    """A kill costs what is not on the disk: it is bounded."""
+    held = threading.Event()
+    writer.put(lambda connection: held.wait(20))
+    count = 0
+
+    async def put():
+        nonlocal count
+        for number in range(200):
+            writer.put(inserting(f"ana_{number}"))
+            count += 1
+            await writer.room()
+
+    putting = asyncio.create_task(put())
+    await asyncio.sleep(0)
+    assert count < 40
+    held.set()
+    await putting
+    assert count == 200
+
+
+async def test_a_job_that_fails_takes_its_company_along_and_ends_it(writer, tmp_path):
+    """Nothing of its commit is written, nothing is written after it, and what was there stays."""
+    await writer.call(inserting("ana_1"))
+    begun, held = threading.Event(), threading.Event()
+    writer.put(lambda connection: (begun.set(), held.wait(20)))
+    await asyncio.to_thread(begun.wait, 20)
+    writer.put(inserting("ana_2"))
+    failing = asyncio.create_task(writer.call(inserting("ana_1")))
+    await asyncio.sleep(0)
+    held.set()
+    with pytest.raises(BatchFileError, match="UNIQUE constraint failed"):
+        await failing
+    for use in (writer.room, lambda: writer.call(inserting("ana_3"))):
+        with pytest.raises(BatchFileError):
+            await use()
+    with pytest.raises(BatchFileError):
+        writer.put(inserting("ana_4"))
+    assert rows(tmp_path / "batch") == [("ana_1", "left")]
+
+
+async def test_a_mistake_of_ours_is_raised_as_it_is(tmp_path):
+    """And is no error of the file's."""
+    writer = Writer(tmp_path / "batch", lambda: open_to_write(tmp_path / "batch"))
+    await writer.start()
+    with pytest.raises(ZeroDivisionError):
+        await writer.call(lambda connection: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        writer.put(lambda connection: None)
+    await writer.aclose()
+
+
+async def test_a_file_that_cannot_be_opened_leaves_no_thread(tmp_path):
+    """Closing what did not open is fine, and twice too."""
+    writer = Writer(tmp_path, lambda: open_to_write(tmp_path))
+    with pytest.raises(BatchFileError):
+        await writer.start()
+    await writer.aclose()
+    await writer.aclose()
+    assert not any(thread.name == f"kallglot {tmp_path.name}" for thread in threading.enumerate())
+
+
+async def test_a_cancelled_call_is_written_all_the_same(writer, tmp_path):
+    """Nobody waits for it any more."""
+    held = threading.Event()
+    writer.put(lambda connection: held.wait(20))
+    calling = asyncio.create_task(writer.call(inserting("ana_1")))
+    await asyncio.sleep(0)
+    calling.cancel()
+    held.set()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    await writer.call(lambda connection: None)
+    assert rows(tmp_path / "batch") == [("ana_1", "left")]
