@@ -19,7 +19,7 @@ from typing import Self
 import anyio
 
 from kallglot_async import _clock, errors
-from kallglot_async._alarm import Alarm
+from kallglot_async._alarm import Alarm, Watch
 from kallglot_async._checks import shown
 from kallglot_async._core.polling.pending import LATE, Entry
 from kallglot_async._core.polling.queue import LATE_LOOK
@@ -28,7 +28,6 @@ from kallglot_async._waiting.claims import Claims, WaitOptions
 from kallglot_async._waiting.endings import elapsed_of, polls_of, timed_out
 from kallglot_async._waiting.poller import Poller
 from kallglot_async._waiting.source import IdSource, Puller
-from kallglot_async._waiting.watch import Watch
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Outcome, Progress, SettledEvent
 

@@ -89,7 +89,7 @@ class Poller:
             budget=pipeline.budget,
             trust=hub.trust if options.heeds_inbox else None,
         )
-        self._patience = Patience(pipeline.policy)
+        self._patience: Patience | None = None  # from the first failure on
         self._turn = Turn()
         self._due = Alarm()  # the sleeper is the worker whose turn it is
         self._in_flight = self._workers = self._idle = 0
@@ -257,7 +257,8 @@ class Poller:
             self.requests += is_answer(error)
             if isinstance(error, errors.InvalidResponseError) and is_still_running(error):
                 self._pipeline.budget.on_answer()
-                self._patience.suspicion.on_accepted()
+                if self._patience is not None:
+                    self._patience.suspicion.on_accepted()
                 self._queue.on_pending(entry, _clock.now(), hint_in=error.retry_after)
             else:
                 self._on_failure(entry, error)
@@ -286,7 +287,8 @@ class Poller:
 
     def _on_analysis(self, entry: Entry, analysis: Analysis, response: Response, sent_at: float) -> None:
         now = _clock.now()
-        self._patience.suspicion.is_raised = False
+        if self._patience is not None:
+            self._patience.suspicion.on_accepted()
         entry.last_status = analysis.status.value
         if self._pipeline.observer.is_on:
             self._pipeline.observer.emit(
@@ -311,6 +313,7 @@ class Poller:
             return  # it had its end while this poll was out
         operation = retrieve_analysis(entry.id)
         is_own, is_accepted = self._hub.age_of(entry.id) is not None, self._pipeline.is_accepted
+        self._patience = self._patience or Patience(self._pipeline.policy)
         verdict = self._patience.next_look(
             entry, operation, error, now, probe=self._hub.contact.probe, is_own=is_own, is_accepted=is_accepted
         )
