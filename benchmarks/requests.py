@@ -21,6 +21,7 @@ from kallglot_async import KallglotClient
 from kallglot_async.models import Analysis
 
 IN_FLIGHT = 64
+WAITS = 100  # single waits at once, as in a web backend
 KEY = "sk_test_benchmark"
 BAR = "to_stock 1.0, to_tuned 1.25"
 
@@ -72,6 +73,12 @@ async def candidates() -> AsyncIterator[dict[str, Callable[[int], Awaitable[obje
             outcomes = await client.wait_many([f"ana_{batch}_{place}" for place in range(number)])
             assert not outcomes.errors
 
+        async def with_waits(number: int) -> None:
+            batch = next(fresh)
+            ids = [f"ana_{batch}_{place}" for place in range(number)]
+            for start in range(0, number, WAITS):
+                await asyncio.gather(*(client.wait(id) for id in ids[start : start + WAITS]))
+
         async def with_retrieve_many(number: int) -> None:
             outcomes = await client.analyses.retrieve_many([f"ana_{place}" for place in range(number)])
             assert not outcomes.errors
@@ -80,6 +87,7 @@ async def candidates() -> AsyncIterator[dict[str, Callable[[int], Awaitable[obje
             "kallglot_async retrieve": _workers(client.analyses.retrieve),
             "kallglot_async retrieve_many": with_retrieve_many,
             "kallglot_async wait_many": with_wait_many,
+            "kallglot_async wait": with_waits,
             "stock aiohttp + json": _workers(with_stock),
             "tuned aiohttp + msgspec": _workers(with_tuned),
             "httpx": _workers(with_httpx),

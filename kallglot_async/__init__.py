@@ -2,7 +2,7 @@
 
 The house. A room imports from its own floor or a lower one only; `tests/face/test_architecture.py` reads this picture:
 
-    5 outside    cli/ pytest_plugin __main__ __init__: how a person sees it
+    5 outside    cli/ report/ _whole_file pytest_plugin __main__ __init__: how a person sees it
     4 face       resources/ _client receivers/ telemetry: composition and lifetime, nothing is decided here
     3 waiting    _waiting/: whose turn it is in a call for many ids, and when the call is over
     2 wire       _wire/ _clock _alarm _events: when to sleep, what to send; the client's only room that imports aiohttp
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         ProtocolError,
         ProxyError,
         RateLimitedError,
+        RecordError,
         RequestError,
         RequestTimeoutError,
         ResponseBodyError,
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
         Results,
         Session,
         Transcript,
+        read_jsonl,
     )
 
 __all__ = [
@@ -118,6 +120,7 @@ __all__ = [
     "RateLimitState",
     "RateLimitedError",
     "RateLimiter",
+    "RecordError",
     "Recording",
     "RecordingPage",
     "Report",
@@ -141,6 +144,7 @@ __all__ = [
     "WebhookSignatureError",
     "WebhookTimestampError",
     "__version__",
+    "read_jsonl",
     "wait_many",
 ]
 

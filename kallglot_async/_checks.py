@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 
 from kallglot_async.errors import ConfigurationError
 
@@ -67,27 +68,36 @@ def check_count(name: str, value: int, *, most: float = math.inf) -> int:
 
 
 def check_callback(name: str, value: object) -> None:
-    """Raise where a callback that was given is no function.
+    """Raise where a callback that was given is no function, or one whose body would never run.
 
     Raises:
-        ConfigurationError: It cannot be called.
+        ConfigurationError: It cannot be called, or it is a generator function.
     """
     if value is not None and not callable(value):
         raise ConfigurationError(f"{name} is a function, not {type(value).__name__}")
+    if _is_any(value, inspect.isgeneratorfunction, inspect.isasyncgenfunction):
+        raise ConfigurationError(f"{name} is a function that yields, which would never run: put no yield into it")
 
 
 def check_plain_callback(name: str, value: object) -> None:
-    """Raise where a callback that nobody awaits is no function, or a coroutine function.
+    """Raise where a callback that nobody awaits is no function, or one whose body would never run.
 
     Raises:
-        ConfigurationError: It cannot be called, or would never run.
+        ConfigurationError: It cannot be called, or it is a coroutine or generator function.
     """
     check_callback(name, value)
-    if inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(getattr(value, "__call__", None)):  # noqa: B004
+    if _is_any(value, inspect.iscoroutinefunction):
         raise ConfigurationError(
             f"{name} is a plain function, not a coroutine function: nobody awaits it; let it put what it is told "
             "into a queue, or start a task"
         )
+
+
+def _is_any(value: object, *kinds: Callable[[object], bool]) -> bool:
+    """Return whether a function, what a `partial` calls, or an object's `__call__` is of one of the kinds."""
+    while isinstance(value, functools.partial):
+        value = value.func
+    return any(kind(value) or kind(getattr(value, "__call__", None)) for kind in kinds)  # noqa: B004
 
 
 def check_texts(name: str, values: Sequence[str]) -> list[str]:

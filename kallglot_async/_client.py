@@ -77,6 +77,8 @@ class KallglotClient:
             `RateLimitedError`; None (the default): as long as its timeout.
         connect_timeout: Seconds for the look-up of the name, and again for connecting, TLS included. Default 10.
         trust_env: Whether proxies are taken from the environment. Default False.
+        keep_raw: Whether a value keeps the body that it came from, as `raw`, and with it what no field takes, as
+            `extra`. Default True; it costs the bytes of the bodies for as long as the values are held.
         session: A session of yours to use instead of the pool, with its own limit of connections and its own
             proxies. It is never closed here. What must not see your headers and cookies, such as a pre-signed link,
             is fetched on connections of the client's own all the same.
@@ -107,6 +109,7 @@ class KallglotClient:
         max_rate_wait: float | None = None,
         connect_timeout: float = 10.0,
         trust_env: bool = False,
+        keep_raw: bool = True,
         session: aiohttp.ClientSession | None = None,
         inbox: WebhookInbox | None = None,
         on_event: OnEvent | None = None,
@@ -126,6 +129,7 @@ class KallglotClient:
             max_rate_wait=max_rate_wait,
             connect_timeout=connect_timeout,
             trust_env=trust_env,
+            keep_raw=keep_raw,
         )
         check_plain_callback("on_event", on_event)
         if not callable(random):
@@ -336,15 +340,17 @@ class KallglotClient:
             batch: A name for this batch, from which each session's idempotency key is made. Default: new keys.
             timeout: Seconds for each analysis, from its first poll, and for the request of one with its retries, which
                 has no less than the client's timeout; None for ever. Default 120.
-            total_timeout: Seconds for the whole call; None (the default) for ever.
+            total_timeout: Seconds for the whole call; None (the default) for ever. What is being told then, or is in
+                line for it, is told to its end, for 30 s at most.
             max_in_flight: Requests at once; default: the client's.
             schedule: How polls follow each other. Default: learned from earlier analyses.
             on_outcome: Called with each outcome the moment it is known, one at a time; a coroutine function is awaited,
                 and what it has not taken counts as under way. What it raises ends the call.
             on_created: Called with a session's id and its analysis as it was accepted, before that is polled; as for
-                `on_outcome`. Whoever keeps the id can wait for it again, whatever happens to this process.
-            on_progress: Called with a snapshot whenever a poll has ended. A plain function; if it raises, that is
-                logged and it is not called again.
+                `on_outcome`. Whoever keeps the id can wait for it again, whatever happens to this process. It is
+                also told of what was being requested as `total_timeout` ended, if the answer comes within 5 s more.
+            on_progress: Called with a snapshot whenever a request, for an analysis or of one, has ended, and with each
+                outcome. A plain function; if it raises, that is logged and it is not called again.
             request: What is asked for of each session, as in `analyses.create`.
 
         Returns:
@@ -363,11 +369,14 @@ class KallglotClient:
         check_callback("on_created", on_created)
         check_request("analyze_many", request)
         order = orders(request, batch)
-        options = self._waits.options(timeout, total_timeout, max_in_flight, schedule, on_progress=on_progress)
+        check_plain_callback("on_progress", on_progress)
+        options = self._waits.options(timeout, total_timeout, max_in_flight, schedule)
         source = IdSource(session_ids, remember=True, check=check_session_id)
         sessions = Batch(self._pipeline, source, on_outcome, noun="sessions")
         patience = None if timeout is None or self._config.timeout is None else max(timeout, self._config.timeout)
-        call = AnalyzeCall(sessions, self._waits, order=order, timeout=patience, on_created=on_created)
+        call = AnalyzeCall(
+            sessions, self._waits, order=order, timeout=patience, on_created=on_created, on_progress=on_progress
+        )
         return await call.run(options)
 
     def as_completed(

@@ -79,6 +79,7 @@ class Options(TypedDict):
     max_rate_wait: float | None
     connect_timeout: float
     trust_env: bool
+    keep_raw: bool
 
 
 class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +95,7 @@ class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_rate_wait: float | None
     connect_timeout: float
     trust_env: bool
+    keep_raw: bool
 
     def changed(self, **options: object) -> ClientConfig:
         """Return these settings with the options in their place, checked; `AS_CLIENT` leaves one as it is.
@@ -223,4 +225,5 @@ _RULES: Final[Mapping[str, Callable[[str, Any], object]]] = {
     "max_rate_wait": partial(check_timeout, zero=True),  # 0: fail rather than queue
     "connect_timeout": check_seconds,
     "trust_env": lambda _, value: bool(value),
+    "keep_raw": lambda _, value: bool(value),
 }

@@ -1,18 +1,49 @@
-"""`Observer`: tells the caller's `on_event` what a client does, and survives what that raises."""
+"""The caller's callbacks: what they return, and the plain ones, which are told whatever they raise."""
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import time
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from kallglot_async.models import ClientEvent
 
-__all__ = ["Observer", "OnEvent"]
+__all__ = ["Observer", "OnEvent", "PlainCallback", "await_told", "check_told"]
 
+T = TypeVar("T")
 OnEvent = Callable[[ClientEvent], object]
-_log = logging.getLogger("kallglot_async.events")
+
+
+class PlainCallback(Generic[T]):
+    """A function of the caller's that is told facts and not awaited; once it raises, it is told no more.
+
+    Args:
+        name: As the caller knows it.
+        function: The caller's; None: nobody listens.
+        log: Where it is said, once, that it has raised, or returned what nobody would run.
+    """
+
+    __slots__ = ("_function", "_log", "_name", "is_on")
+
+    def __init__(self, name: str, function: Callable[[T], object] | None, log: str) -> None:
+        self._name = name
+        self._function = function
+        self._log = log
+        self.is_on = function is not None  # whether anybody listens, so that a fact is worth making
+
+    def tell(self, make: Callable[[], T]) -> None:
+        """Tell what `make` returns."""
+        if self._function is None:
+            return
+        try:
+            check_told(self._name, self._function(make()))
+        except (Exception, asyncio.CancelledError):
+            # The caller's own code must not cost a request; nor fill a log with one traceback for each.
+            self._function, self.is_on = None, False
+            logging.getLogger(self._log).exception("%s raised and is not called again", self._name)
 
 
 class Observer:
@@ -22,19 +53,48 @@ class Observer:
         on_event: The caller's; if it raises, that is logged once and it is not called again.
     """
 
-    __slots__ = ("_on_event", "is_on")
+    __slots__ = ("_callback",)
 
     def __init__(self, on_event: OnEvent | None) -> None:
-        self._on_event = on_event
-        self.is_on = on_event is not None  # whether anybody listens, so that a record is worth making
+        self._callback = PlainCallback("on_event", on_event, "kallglot_async.events")
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anybody listens, so that a record is worth making."""
+        return self._callback.is_on
 
     def emit(self, kind: Callable[..., ClientEvent], **fields: object) -> None:
         """Make a record of now and pass it on."""
-        if self._on_event is None:
-            return
-        try:
-            self._on_event(kind(at=time.time(), **fields))
-        except (Exception, asyncio.CancelledError):
-            # The caller's own code must not cost a request; nor fill a log with one traceback for each.
-            self._on_event, self.is_on = None, False
-            _log.exception("on_event raised and is not called again")
+        if self._callback.is_on:
+            self._callback.tell(lambda: kind(at=time.time(), **fields))
+
+
+def check_told(name: str, told: object) -> None:
+    """Raise where what a plain callback returned says that its body has not run; a coroutine is closed.
+
+    A task or another future is fine: it runs by itself.
+
+    Raises:
+        TypeError: It is a coroutine, a generator, or something else that waits to be awaited or gone through.
+    """
+    is_lost = inspect.isgenerator(told) or inspect.isasyncgen(told) or inspect.isawaitable(told)
+    if not is_lost or asyncio.isfuture(told):
+        return
+    if inspect.iscoroutine(told) or inspect.isgenerator(told):
+        told.close()  # else it would warn, at some later moment, that it was never awaited
+    raise TypeError(
+        f"{name} returned {type(told).__name__} {getattr(told, '__qualname__', '')}, which nobody runs: "
+        "give a plain function, which may put what it is told into a queue, or start a task"
+    )
+
+
+async def await_told(name: str, told: object) -> None:
+    """Await what a callback returned, where that can be awaited.
+
+    Raises:
+        TypeError: It can only be gone through, so that the callback's body has not run.
+    """
+    if inspect.isawaitable(told):
+        await told
+    else:
+        check_told(name, told)

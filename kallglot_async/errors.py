@@ -14,7 +14,7 @@ KallglotError
 │   ├── InvalidResponseError                 an answer arrived that cannot be used
 │   │   ├── ResponseBodyError                not JSON, cut short, or badly encoded
 │   │   ├── ResponseTooLargeError
-│   │   ├── ResponseSchemaError              a required field is missing or has another type
+│   │   ├── ResponseSchemaError              what identifies it is missing or of another type
 │   │   ├── ResponseMismatchError            it describes another analysis than the one asked for
 │   │   └── UnexpectedRedirectError          redirects are never followed
 │   └── APIError                             the API said no
@@ -30,6 +30,7 @@ KallglotError
 ├── WaitTimeoutError (TimeoutError)          still pending at the deadline; wait for it again
 ├── NotAttemptedError                        a batch ended before this id got its turn
 ├── IdSourceError                            the iterable of ids raised; the outcomes so far are on the error
+├── RecordError (ValueError)                 what was stored of a value cannot be read back
 └── WebhookError                             what came as a webhook is not to be believed, or not to be read
     ├── WebhookSignatureError                no signature, or none that fits one of the secrets
     ├── WebhookTimestampError                genuine, but signed too long ago or in the future
@@ -40,7 +41,7 @@ Every error survives pickle and copy with all its fields; none holds a key, a se
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kallglot_async.models import Analysis, Outcomes
@@ -49,9 +50,9 @@ __all__ = [
     "APIError", "AnalysisFailedError", "AuthenticationError", "ConfigurationError", "ConflictError", "ConnectError",
     "ConnectionLostError", "IdSourceError", "InsufficientCreditsError", "InvalidIdError", "InvalidRequestError",
     "InvalidResponseError", "KallglotError", "NotAttemptedError", "NotFoundError", "PermissionDeniedError",
-    "ProtocolError", "ProxyError", "RateLimitedError", "RequestError", "RequestTimeoutError", "ResponseBodyError",
-    "ResponseMismatchError", "ResponseSchemaError", "ResponseTooLargeError", "ServerError", "TLSError",
-    "TransportError", "UnexpectedRedirectError", "WaitTimeoutError", "WebhookError", "WebhookPayloadError",
+    "ProtocolError", "ProxyError", "RateLimitedError", "RecordError", "RequestError", "RequestTimeoutError",
+    "ResponseBodyError", "ResponseMismatchError", "ResponseSchemaError", "ResponseTooLargeError", "ServerError",
+    "TLSError", "TransportError", "UnexpectedRedirectError", "WaitTimeoutError", "WebhookError", "WebhookPayloadError",
     "WebhookSignatureError", "WebhookTimestampError",
 ]  # fmt: skip
 
@@ -73,6 +74,24 @@ class KallglotError(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the error as plain data: `type` (its class), `message`, and each field that is set.
+
+        What the API calls `type` too is `api_type`. No key and no secret is on an error, so none is in here.
+        """
+        from kallglot_async.models.records import error_record
+
+        return error_record(self)
+
+    # By content, so that outcomes that were pickled, or stored and read back, equal those that they were made from.
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        return self.args == other.args and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.message))
 
 
 class ConfigurationError(KallglotError, ValueError):
@@ -173,6 +192,7 @@ class InvalidResponseError(RequestError):
     Attributes:
         status: The HTTP status of the answer.
         request_id: The server's id of the request, for its support, where it sent one.
+        size: Bytes of the body; 0 where it had none, or was not read to its end.
         is_empty: Whether it had no body at all.
         retry_after: Seconds that an answer without a body named, else None.
     """
@@ -181,11 +201,18 @@ class InvalidResponseError(RequestError):
     retry_after: float | None = None
 
     def __init__(
-        self, message: str = "", *, operation: str = "", status: int = 0, request_id: str | None = None
+        self,
+        message: str = "",
+        *,
+        operation: str = "",
+        status: int = 0,
+        request_id: str | None = None,
+        size: int = 0,
     ) -> None:
         super().__init__(message, operation=operation)
         self.status = status
         self.request_id = request_id
+        self.size = size
 
 
 class ResponseBodyError(InvalidResponseError):
@@ -205,10 +232,16 @@ class ResponseTooLargeError(InvalidResponseError):
 
 
 class ResponseSchemaError(InvalidResponseError):
-    """A required field is missing, or a field has a type it never has. Not retried.
+    """What identifies the answer (`id`, `object`, `status`) is missing or of another type. Not retried.
 
-    The message names the path and the expected type, never the value.
+    Any other field of a type that it never has costs itself only: see `Result.problems`. The message names path, type
+    and size, never a value.
+
+    Attributes:
+        path: Where in the body, for example `$.status`; None where that is not known.
     """
+
+    path: str | None = None
 
 
 class ResponseMismatchError(InvalidResponseError):
@@ -394,6 +427,18 @@ class IdSourceError(KallglotError):
     def __init__(self, message: str = "", *, outcomes: Outcomes | None = None) -> None:
         super().__init__(message)
         self.outcomes = outcomes
+
+
+class RecordError(KallglotError, ValueError):
+    """What was stored of a value cannot be read back: it is damaged, or of something else. Nothing of it is quoted.
+
+    Attributes:
+        line: The number of the line in a file of lines, counted from 1; None where there are no lines.
+    """
+
+    def __init__(self, message: str = "", *, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
 
 
 class WebhookError(KallglotError):

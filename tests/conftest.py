@@ -5,6 +5,7 @@ import gc
 import inspect
 import os
 from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
 from typing import Any
 from unittest.mock import Mock
 
@@ -14,6 +15,7 @@ import hypothesis
 import pytest
 
 pytest_plugins = ["pytester"]
+collect_ignore = [] if find_spec("arq") else ["recipes/test_arq.py"]  # an environment of its own, as that file says
 
 # Without this, pytest-asyncio's first look for a "current" loop makes one that nobody ever closes.
 asyncio.set_event_loop(None)
@@ -68,8 +70,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("no_cover")
 
 
-def pytest_collection_finish() -> None:
-    """Keep thousands of tests out of each later collection of garbage: many tests ask for a whole one."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse names that two workers would not agree on, and keep all these tests out of each collection of garbage."""
+    if moving := [item.nodeid for item in session.items if " at 0x" in item.nodeid]:
+        raise pytest.UsageError(f"the name of a test holds an address: {moving[0]}")
     gc.collect()
     gc.freeze()
 

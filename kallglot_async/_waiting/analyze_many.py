@@ -22,7 +22,9 @@ from kallglot_async._checks import check_text
 from kallglot_async._core.api.analyses import create_analysis
 from kallglot_async._core.api.operation import Operation
 from kallglot_async._core.limit.ticket import Urgency
+from kallglot_async._events import PlainCallback
 from kallglot_async._waiting.batch import Batch
+from kallglot_async._waiting.call import OnProgress
 from kallglot_async._waiting.claims import WaitOptions
 from kallglot_async._waiting.endings import timed_out
 from kallglot_async._waiting.source import IdSource, not_attempted
@@ -70,11 +72,12 @@ class AnalyzeCall:
         timeout: Seconds for one request with its retries; None for ever.
         on_created: Called with a session's id and its analysis before that is polled, and awaited where it is a
             coroutine function; what it raises ends the call.
+        on_progress: Called with a snapshot whenever a request, for an analysis or of one, has ended.
     """
 
     __slots__ = (
-        "_asked", "_batch", "_not_created", "_on_created", "_open", "_order", "_room", "_session_of", "_timeout",
-        "_turn", "_waits",
+        "_asked", "_batch", "_on_created", "_on_progress", "_open", "_order", "_polls", "_requests", "_room",
+        "_session_of", "_timeout", "_turn", "_waits",
     )  # fmt: skip
 
     def __init__(
@@ -85,13 +88,15 @@ class AnalyzeCall:
         order: Order,
         timeout: float | None,
         on_created: OnCreated | None = None,
+        on_progress: OnProgress | None = None,
     ) -> None:
         self._batch = batch
         self._waits = waits
         self._order = order
         self._timeout = timeout
         self._on_created = on_created
-        self._not_created = 0  # sessions whose request has failed
+        self._on_progress = PlainCallback[Progress]("on_progress", on_progress, "kallglot_async.waiting")
+        self._requests = self._polls = 0  # requests for analyses that were answered, and polls
         self._asked: dict[str, str] = {}  # sessions whose request is in flight, and its idempotency key
         self._session_of: dict[str, str] = {}  # by analysis, while it is waited for
         self._open = 0
@@ -104,13 +109,7 @@ class AnalyzeCall:
         Raises:
             IdSourceError: The iterable of sessions raised; the outcomes are on the error.
         """
-        if (on_progress := options.on_progress) is not None:
-
-            def report(of_waits: Progress) -> None:
-                failed = of_waits.failed + self._not_created
-                on_progress(structs.replace(of_waits, total=self._batch.total, failed=failed))
-
-            options = structs.replace(options, on_progress=report)
+        options = structs.replace(options, on_progress=self._on_polled)
         created, arrived = anyio.create_memory_object_stream[str](float("inf"))
 
         async def wait() -> None:
@@ -119,7 +118,12 @@ class AnalyzeCall:
 
         with created, arrived:
             creators = min(_CREATORS, options.max_in_flight)
-            await self._batch.run(creators, lambda: self._request_in_turn(created.clone()), wait)
+            await self._batch.run(
+                creators,
+                lambda: self._request_in_turn(created.clone()),
+                wait,
+                hears_answers=self._on_created is not None,
+            )
         created_for = {session: id for id, session in self._session_of.items()}
         for session in self._batch.ids:
             if session not in self._batch.found:
@@ -134,18 +138,24 @@ class AnalyzeCall:
                 operation = self._order(session)
                 self._asked[session] = operation.idempotency_key or ""
                 try:
-                    create = partial(self._waits.create, operation, timeout=self._timeout, is_patient=True)
+                    create = partial(
+                        self._waits.create,
+                        operation,
+                        timeout=self._timeout,
+                        is_patient=True,
+                        on_answer=self._on_requested,
+                    )
                     analysis = await self._batch.send(session, Urgency.DIRECT, create)
                 except errors.KallglotError as failure:
-                    self._not_created += 1
                     await self._batch.keep(Outcome(id=session, error=failure))
                     self._close_one()
                 else:
                     self._session_of[analysis.id] = session
                     if self._on_created is not None:
-                        await self._batch.tell(self._on_created, session, analysis)
+                        await self._batch.tell("on_created", self._on_created, session, analysis)
                     created.send_nowait(analysis.id)
                 self._asked.pop(session)
+                self._report_progress()
 
     async def _next_session(self) -> str | None:
         """Return the next session to request an analysis of, once there is room; None: there are no more."""
@@ -165,6 +175,28 @@ class AnalyzeCall:
         self._open -= 1
         self._room.ring()
 
+    def _on_requested(self) -> None:
+        self._requests += 1
+
+    # -- progress
+
+    def _on_polled(self, of_waits: Progress) -> None:
+        self._polls = of_waits.requests
+        self._report_progress()
+
+    def _report_progress(self) -> None:
+        self._on_progress.tell(self._progress)
+
+    def _progress(self) -> Progress:
+        return Progress(
+            total=self._batch.total,
+            settled=self._batch.settled,
+            failed=self._batch.failed,
+            pending=self._batch.pending,
+            requests=self._requests + self._polls,
+            rate_limit=self._batch.lane.state(),
+        )
+
     # -- waits
 
     async def _wait(self, arrived: MemoryObjectReceiveStream[str], options: WaitOptions) -> None:
@@ -178,6 +210,7 @@ class AnalyzeCall:
                     self._batch.end(error.reason)
                 session = self._session_of.pop(outcome.id, outcome.id)
                 await self._batch.keep(structs.replace(outcome, id=session))
+                self._report_progress()
                 self._close_one()  # last: who is slow to take outcomes is not asked for more
 
     def _unfinished(self, session: str, id: str | None) -> errors.KallglotError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any, TypeAlias, TypeVar
@@ -11,9 +10,11 @@ from typing import Any, TypeAlias, TypeVar
 import anyio
 
 from kallglot_async import _clock, errors
+from kallglot_async._alarm import Alarm
 from kallglot_async._checks import shown
 from kallglot_async._core.api.meaning import Suspicion
 from kallglot_async._core.limit.ticket import Ticket, Urgency
+from kallglot_async._events import await_told
 from kallglot_async._waiting.source import IdSource, Puller, not_attempted
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Outcome, Outcomes
@@ -24,6 +25,8 @@ OnOutcome: TypeAlias = Callable[[Outcome], object]
 T = TypeVar("T")
 
 _MOST_REFUSALS = 10  # in a row, for one id; each is waited out, and a server may refuse for ever
+_LAST_WORDS = 30.0  # seconds for callbacks that are under way, or in line, as the time of a call runs out
+_LAST_ANSWERS = 5.0  # seconds for the answers that such callbacks are to be told of
 
 
 class Batch:
@@ -38,8 +41,9 @@ class Batch:
     """
 
     __slots__ = (
-        "_callback_error", "_group", "_noun", "_on_outcome", "_pipeline", "_puller", "_source", "_suspicion",
-        "_telling", "found", "lane", "reason",
+        "_being_told", "_callback_error", "_group", "_is_drained", "_is_over", "_noun", "_on_outcome", "_out",
+        "_pipeline", "_puller", "_quiet", "_source", "_suspicion", "_taken", "_telling", "failed", "found", "lane",
+        "reason", "settled",
     )  # fmt: skip
 
     def __init__(
@@ -57,11 +61,22 @@ class Batch:
         self._group = anyio.create_task_group()
         self._telling = anyio.Lock(fast_acquire=True)
         self._callback_error: BaseException | None = None
+        self._being_told = self._out = 0  # callbacks under way or in line, requests that are sent
+        self._quiet = Alarm()  # the sleeper waits for these to end
+        self._taken = 0
+        self._is_drained = False  # the source has given all it will give
+        self._is_over = False  # nothing new is begun
+        self.settled = self.failed = 0  # outcomes, as `Progress` counts them
 
     @property
     def total(self) -> int | None:
-        """How many ids there are, where that is known."""
-        return self._source.total
+        """How many ids there are, where that is known: of a collection, and once a source has ended."""
+        return self._taken if self._is_drained else self._source.total
+
+    @property
+    def pending(self) -> int:
+        """How many ids were taken and have no outcome yet."""
+        return self._taken - len(self.found)
 
     @property
     def ids(self) -> list[str]:
@@ -73,8 +88,14 @@ class Batch:
         workers: int,
         work: Callable[[], Coroutine[Any, Any, None]],
         meanwhile: Callable[[], Awaitable[None]] | None = None,
+        *,
+        hears_answers: bool = False,
     ) -> None:
-        """Run so many workers to their end; or until what is done `meanwhile` is done, which ends them."""
+        """Run so many workers to their end; or until what is done `meanwhile` is done, which ends them.
+
+        What is being told then, or is in line for it, is told to its end, within `_LAST_WORDS`. With `hears_answers`
+        so is what the requests that are out are answered with, where that comes within `_LAST_ANSWERS`.
+        """
         _clock.running_loop()
         self.lane.enter()
         async with aclosing(self._puller), self._group as group:
@@ -82,17 +103,30 @@ class Batch:
                 group.start_soon(work)
             if meanwhile is not None:
                 await meanwhile()
+                await self._wind_down(_LAST_ANSWERS if hears_answers else 0.0)
                 group.cancel_scope.cancel()
+
+    async def _wind_down(self, patience: float) -> None:
+        """Begin nothing new, and let end what is told, and what is sent."""
+        self._is_over = True
+        began = _clock.now()
+        while True:
+            left = _LAST_WORDS if self._being_told else patience if self._out else 0.0
+            if _clock.now() >= began + left:
+                return
+            await self._quiet.sleep_until(began + left)
 
     async def next_id(self) -> str | None:
         """Return the next id to send a request for; None once there are no more. One worker at a time."""
-        while (item := await self._puller.next()) is not None:
+        while not self._is_over and (item := await self._puller.next()) is not None:
+            self._taken += 1
             if isinstance(item, errors.InvalidIdError):
                 await self.keep(Outcome(id=item.id, error=item))
             elif self.reason is not None:
                 await self.keep(Outcome(id=item, error=not_attempted(item, self.reason)))
             else:
                 return item
+        self._is_drained = True
         return None
 
     async def send(
@@ -110,6 +144,10 @@ class Batch:
             if self.reason is not None:
                 self.lane.unsent(ticket)
                 raise not_attempted(id, self.reason)
+            if self._is_over:
+                self.lane.unsent(ticket)
+                await anyio.sleep_forever()  # the group is cancelled in a moment
+            self._out += 1
             try:
                 answered = await send(ticket)
                 self._suspicion.on_accepted()
@@ -123,6 +161,9 @@ class Batch:
                 if self._suspicion.on_failure(failure, was_accepted=self._pipeline.is_accepted):
                     self.end(failure)
                 raise
+            finally:
+                self._out -= 1
+                self._quiet.ring()
 
     def end(self, reason: errors.KallglotError) -> None:
         """Send nothing more; what is under way goes on."""
@@ -133,27 +174,31 @@ class Batch:
     async def keep(self, outcome: Outcome) -> None:
         """Note what became of an id, and tell."""
         self.found[outcome.id] = outcome
+        is_settled = outcome.error is None or isinstance(outcome.error, errors.AnalysisFailedError)
+        self.settled += is_settled
+        self.failed += not is_settled
         if self._on_outcome is not None:
-            await self.tell(self._on_outcome, outcome)
+            await self.tell("on_outcome", self._on_outcome, outcome)
 
-    async def tell(self, callback: Callable[..., object], *facts: object) -> None:
+    async def tell(self, name: str, callback: Callable[..., object], *facts: object) -> None:
         """Call back, one call after another, and await what is returned where it can be awaited.
 
         What the callback raises ends the batch, and is raised from `outcomes`.
         """
-        async with self._telling:
-            if self._callback_error is not None:
-                return
-            try:
-                told = callback(*facts)
-                if inspect.isawaitable(told):
-                    await told
-            except (Exception, asyncio.CancelledError) as error:
-                task = asyncio.current_task()
-                if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-                    raise  # the batch itself is cancelled
-                self._callback_error = error  # the caller's own, so it is raised as it is, not inside a group
-                self._group.cancel_scope.cancel()
+        self._being_told += 1
+        try:
+            async with self._telling:
+                if self._callback_error is None:
+                    await await_told(name, callback(*facts))
+        except (Exception, asyncio.CancelledError) as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise  # the batch itself is cancelled
+            self._callback_error = error  # the caller's own, so it is raised as it is, not inside a group
+            self._group.cancel_scope.cancel()
+        finally:
+            self._being_told -= 1
+            self._quiet.ring()
 
     def outcomes(self) -> Outcomes:
         """Return what became of every id, in the order of the input.

@@ -7,8 +7,6 @@ Everything lives in the task group of the call.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import math
 from bisect import insort
 from collections import deque
@@ -24,6 +22,7 @@ from kallglot_async._alarm import Alarm
 from kallglot_async._checks import shown
 from kallglot_async._core.polling.pending import LATE, Entry
 from kallglot_async._core.polling.queue import LATE_LOOK
+from kallglot_async._events import PlainCallback
 from kallglot_async._waiting.claims import Claims, WaitOptions
 from kallglot_async._waiting.endings import elapsed_of, polls_of, timed_out
 from kallglot_async._waiting.poller import Poller
@@ -35,8 +34,6 @@ from kallglot_async.models import Outcome, Progress, SettledEvent
 __all__ = ["OnProgress", "WaitCall"]
 
 OnProgress = Callable[[Progress], object]
-
-_log = logging.getLogger("kallglot_async.waiting")
 
 _AT_ONCE = 64  # a smaller collection is taken in without a task; no await of that can suspend (`Puller.next`)
 _WINDOW = 10_000  # ids pending or undelivered at once; the rest stay in the caller's iterable
@@ -55,7 +52,7 @@ class WaitCall:
         self._source = source
         self._puller = Puller(source)
         self._options = options
-        self._on_progress = options.on_progress  # until it raises
+        self._on_progress = PlainCallback("on_progress", options.on_progress, "kallglot_async.waiting")
         self._group = anyio.create_task_group()
         self._watch = Watch(self._on_time, self._on_broken)
         self._poller = Poller(
@@ -313,11 +310,4 @@ class WaitCall:
             self._delivery.ring()
 
     def _report_progress(self) -> None:
-        if self._on_progress is None:
-            return
-        try:
-            self._on_progress(self.progress())
-        except (Exception, asyncio.CancelledError):
-            # The caller's own code must not cost the batch.
-            self._on_progress = None
-            _log.exception("on_progress raised and is not called again")
+        self._on_progress.tell(self.progress)

@@ -18,7 +18,7 @@ from kallglot_async import _clock, errors
 from kallglot_async._alarm import Alarm
 from kallglot_async._core.api.analyses import retrieve_analysis
 from kallglot_async._core.api.ids import check_analysis_id
-from kallglot_async._core.api.meaning import is_still_running
+from kallglot_async._core.api.meaning import is_answer, is_still_running
 from kallglot_async._core.api.operation import Response
 from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async._core.polling.pending import LATE, Entry
@@ -254,7 +254,7 @@ class Poller:
             self.requests += 1
             self._queue.on_refused(entry, _clock.now())
         except errors.RequestError as error:
-            self.requests += isinstance(error, errors.APIError | errors.InvalidResponseError)
+            self.requests += is_answer(error)
             if isinstance(error, errors.InvalidResponseError) and is_still_running(error):
                 self._pipeline.budget.on_answer()
                 self._patience.suspicion.on_accepted()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
+from collections.abc import Callable
 
 from kallglot_async import errors
 from kallglot_async._checks import check_count, check_plain_callback, check_timeout
 from kallglot_async._core.api.operation import Operation
 from kallglot_async._core.limit.ticket import Ticket
 from kallglot_async._core.polling.schedule import PollSchedule
+from kallglot_async._events import await_told
 from kallglot_async._waiting.batch import OnOutcome
 from kallglot_async._waiting.call import OnProgress, WaitCall
 from kallglot_async._waiting.claims import Claims, WaitOptions
@@ -79,9 +80,12 @@ class Waits:
         *,
         timeout: float | None,
         is_patient: bool = False,
+        on_answer: Callable[[], object] | None = None,
     ) -> Analysis:
         """Request an analysis, on a slot if one was taken; the moment of its creation helps to wait for it."""
-        created = await self._pipeline.run(operation, timeout=timeout, ticket=ticket, is_patient=is_patient)
+        created = await self._pipeline.run(
+            operation, timeout=timeout, ticket=ticket, is_patient=is_patient, on_answer=on_answer
+        )
         self._hub.on_created(created, server_now=self._pipeline.server_now())
         return created
 
@@ -99,9 +103,7 @@ class Waits:
                 async for outcome in finished:
                     found.setdefault(outcome.id, outcome)
                     if on_outcome is not None:
-                        told = on_outcome(outcome)
-                        if inspect.isawaitable(told):
-                            await told
+                        await await_told("on_outcome", on_outcome(outcome))
         except errors.IdSourceError as error:
             error.outcomes = source.in_order(found)
             raise

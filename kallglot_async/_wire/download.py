@@ -25,6 +25,7 @@ from kallglot_async._core.api.recordings import retrieve_recording
 from kallglot_async._core.api.resuming import DOWNLOAD, Transfer, size_of
 from kallglot_async._core.api.storage import is_expired_link, storage_refusal
 from kallglot_async._core.limit.ticket import Ticket
+from kallglot_async._events import check_told
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async._wire.record import RequestRecord
 from kallglot_async._wire.sink import Sink
@@ -243,7 +244,7 @@ class DownloadCall:
             await self._sink.begin(None if part is None else encode_part(part))
         while await self._pass_on(answer):
             if self._on_bytes is not None:
-                self._on_bytes(transfer.received, transfer.total)
+                check_told("on_progress", self._on_bytes(transfer.received, transfer.total))
         transfer.on_end()
 
     async def _pass_on(self, answer: AnswerStream) -> bool:

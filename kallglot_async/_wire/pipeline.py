@@ -25,7 +25,7 @@ from kallglot_async._core.api.headers import (
     parse_date,
     parse_rate_figures,
 )
-from kallglot_async._core.api.meaning import has_passing_status
+from kallglot_async._core.api.meaning import has_passing_status, is_answer
 from kallglot_async._core.api.operation import Operation, Response
 from kallglot_async._core.limit.retry import STRANGER, RetryBudget, RetryPolicy, is_transient, may_have_acted
 from kallglot_async._core.limit.ticket import Ticket, Urgency
@@ -33,7 +33,9 @@ from kallglot_async._events import Observer
 from kallglot_async._wire.deadlines import Deadlines
 from kallglot_async._wire.limiter import Lane, RateLimiter
 from kallglot_async._wire.pool import SessionPool
-from kallglot_async.models import ClientStats, RequestEvent, ResponseEvent, Result, RetryEvent, ThrottledEvent
+from kallglot_async._wire.record import RequestRecord
+from kallglot_async.models import ClientStats, Result, RetryEvent, ThrottledEvent
+from kallglot_async.models.meta import tell
 
 __all__ = ["Pipeline"]
 
@@ -56,19 +58,9 @@ class Pipeline:
     """
 
     __slots__ = (
-        "_config",
-        "_deadlines",
-        "_lanes",
-        "_limiter",
-        "_pool",
-        "_random",
-        "_server_ahead",
-        "budget",
-        "is_accepted",
-        "observer",
-        "policy",
-        "round_trip",
-    )
+        "_config", "_deadlines", "_lanes", "_limiter", "_pool", "_random", "_server_ahead", "budget", "is_accepted",
+        "observer", "policy", "round_trip",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -146,18 +138,25 @@ class Pipeline:
         return lane
 
     async def run(
-        self, operation: Operation[T], *, timeout: float | None, ticket: Ticket | None = None, is_patient: bool = False
+        self,
+        operation: Operation[T],
+        *,
+        timeout: float | None,
+        ticket: Ticket | None = None,
+        is_patient: bool = False,
+        on_answer: Callable[[], object] | None = None,
     ) -> T:
         """Send a direct request, with retries, until it succeeds, is given up, or `timeout` is over.
 
         The timeout covers everything: the queue at the limiter (unless a `ticket` was taken beforehand),
         every attempt and the pauses between them. Cancellation ends it at once; a request in flight loses
-        its connection. With `is_patient` time and not attempts is the measure, once the API was heard.
+        its connection. With `is_patient` time and not attempts is the measure, once the API was heard. `on_answer`
+        is called after each attempt that was answered, whatever the answer was.
 
         Raises:
             KallglotError: How the last attempt ended, with the history of all.
         """
-        call = _Call(operation, _clock.running_loop().time(), timeout, is_patient=is_patient)
+        call = _Call(operation, _clock.running_loop().time(), timeout, is_patient=is_patient, on_answer=on_answer)
         try:
             async with self.deadline(timeout):
                 return await self._run(call, ticket)
@@ -182,9 +181,11 @@ class Pipeline:
             call.is_sending = True
             try:
                 value, _ = await self.send(operation, lane, ticket, attempt=len(call.history) + 1)
+                call.on_answer()
                 return value
             except errors.RateLimitedError as refused:
                 call.is_sending = False
+                call.on_answer()
                 if (refused.retry_after or 0.0) > call.deadline - loop.time():
                     raise
             except errors.RequestError as error:
@@ -250,23 +251,14 @@ class Pipeline:
         self, operation: Operation[T], lane: Lane, ticket: Ticket, attempt: int
     ) -> tuple[T, Response]:
         what = {"operation": operation.name, "method": operation.method, "path": operation.path, "attempt": attempt}
-        self.observer.emit(RequestEvent, **what)
-        started = asyncio.get_running_loop().time()
-        status = error = request_id = None
+        record = RequestRecord(self.observer, **what)
         try:
-            value, response = await self._send(operation, lane, ticket, attempt)
-            status, request_id = response.status, safe_request_id(response, self._config.api_key)
-            return value, response
-        except BaseException as raised:
-            error = type(raised).__name__
-            status = getattr(raised, "status", 0) or None
-            request_id = getattr(raised, "request_id", None)
-            raise
+            with record:
+                value, response = await self._send(operation, lane, ticket, attempt)
+                record.status, record.request_id = response.status, safe_request_id(response, self._config.api_key)
+                return value, response
         finally:
-            elapsed = asyncio.get_running_loop().time() - started
-            end = {"status": status, "error": error, "request_id": request_id, "elapsed": elapsed}
-            self.observer.emit(ResponseEvent, **what, **end)
-            if status == 429:
+            if record.status == 429:
                 self.observer.emit(
                     ThrottledEvent, operation=operation.name, group=operation.group, pause=lane.paused_for(_clock.now())
                 )
@@ -297,11 +289,12 @@ class Pipeline:
             raise
         self.is_accepted = True
         self.budget.on_answer()
-        if isinstance(value, Result):  # the fields of ResponseMeta, which is made where somebody asks for it
+        if isinstance(value, Result):
             window = (None, None, None) if figures is None else (figures.limit, figures.remaining, figures.resets_in)
             request_id = safe_request_id(response, self._config.api_key)
             credit = parse_credits(response.headers)
-            value.__dict__["_told"] = (response.status, request_id, attempt, elapsed, *window, *credit)
+            told = (response.status, request_id, attempt, elapsed, *window, *credit)
+            tell(value, told, response.body if self._config.keep_raw else None)
         return value, response
 
     def on_retry(self, operation: Operation[Any], error: errors.KallglotError, attempt: int, delay: float) -> None:
@@ -336,15 +329,29 @@ class Pipeline:
         )
 
 
+def _ignore() -> None:
+    """Hear of an answer that nobody counts."""
+
+
 class _Call(Generic[T]):
     """One direct call: what its attempts have shown so far."""
 
     __slots__ = (
-        "deadline", "history", "is_patient", "is_sending", "is_uncertain", "operation", "slow_delays", "started",
+        "deadline", "history", "is_patient", "is_sending", "is_uncertain", "on_answer", "operation", "slow_delays",
+        "started",
     )  # fmt: skip
 
-    def __init__(self, operation: Operation[T], started: float, timeout: float | None, *, is_patient: bool) -> None:
+    def __init__(
+        self,
+        operation: Operation[T],
+        started: float,
+        timeout: float | None,
+        *,
+        is_patient: bool,
+        on_answer: Callable[[], object] | None,
+    ) -> None:
         self.operation = operation
+        self.on_answer = on_answer or _ignore
         self.is_patient = is_patient
         self.started = started  # on the loop's clock
         self.slow_delays = 0
@@ -356,6 +363,8 @@ class _Call(Generic[T]):
     def on_failure(self, error: errors.RequestError) -> None:
         """An attempt ended with an error."""
         self.is_sending = False
+        if is_answer(error):
+            self.on_answer()
         self.is_uncertain = self.is_uncertain or may_have_acted(error)
         self.history.append(str(error))
 

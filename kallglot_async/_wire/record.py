@@ -1,4 +1,4 @@
-"""`RequestRecord`: what `on_event` hears of a request whose body is passed on as it comes."""
+"""`RequestRecord`: what `on_event` hears of one request."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = ["RequestRecord"]
 
 
 class RequestRecord:
-    """Tells of one request whose body is passed on as it comes: entered before it is sent, left after the last byte.
+    """Tells of one request: entered before it is sent, left after the last byte.
 
     Args:
         observer: Hears of it.
         what: The fields that both records have.
 
     Attributes:
-        status: The status of the answer, once there is one.
-        request_id: The server's id of the request, where it sent one.
+        status: The status of the answer, once there is one; else that of the error which ends it.
+        request_id: The server's id of the request, where it sent one; likewise.
     """
 
     __slots__ = ("_observer", "_started", "_what", "request_id", "status")
@@ -40,6 +40,8 @@ class RequestRecord:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.status = self.status or getattr(error, "status", None) or None
+        self.request_id = self.request_id or getattr(error, "request_id", None)
         self._observer.emit(
             ResponseEvent,
             **self._what,

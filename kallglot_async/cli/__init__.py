@@ -3,9 +3,9 @@
 From the bottom: `streams` (standard output and error, whatever became of them), `signals` (what asks to end), `text`
 (what may be printed), `output` (JSON lines), `progress` (how far it is), `ids` (where the ids come from), `options`
 (what the commands share); `batch` (get and wait), `analyze`, `transcript`, `recording`, `card` (an analysis for
-people), `show`, `demo`, `serve` (the emulator), `webhook`; `app` (the commands and their help), `run` (from arguments
-to exit code). Whatever loads the transport is imported inside the commands, so that
-`--help` and `--version` answer at once.
+people), `show`, `demo`, `stored` (outcomes that were printed, read back), `report` (a page of them), `serve` (the
+emulator), `webhook`; `completion` (for shells), `app` (the commands and their help), `run` (from arguments to exit
+code). Whatever loads the transport is imported inside the commands, so that `--help` and `--version` answer at once.
 """
 
 from __future__ import annotations

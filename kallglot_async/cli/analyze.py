@@ -69,7 +69,7 @@ async def analyze(
 
     A cancellation (Ctrl-C, SIGTERM, SIGHUP) ends it; what had settled by then has been written.
     """
-    name = batch or uuid.uuid4().hex
+    name = uuid.uuid4().hex if batch is None else batch
     display = open_display("analyzing", quiet=quiet)
     hint = "" if batch is not None else f"nothing is requested twice by another run with --batch {name}"
     # Said with the first request, as a kill leaves no time for it: without the name, another run would request, and

@@ -17,7 +17,9 @@ from kallglot_async.errors import ConfigurationError
 
 __all__ = ["app"]
 
-Revision = Literal["a", "b"]  # the emulator's own type, restated: importing it would load the transport for `--help`
+# The emulator's own types, restated: importing them would load the transport for `--help`. A test compares them.
+Revision = Literal["a", "b"]
+Shell = Literal["bash", "zsh", "fish"]
 
 _EPILOGUE = """Exit codes: 0 all fine, 1 some ids gave nothing, 2 usage or configuration, 130 Ctrl-C, 143 SIGTERM,
 129 SIGHUP.
@@ -47,6 +49,7 @@ Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 Quiet = Annotated[bool, Parameter(name=["--quiet", "-q"], negative=(), show_default=False)]
 Faults = Annotated[list[str] | None, Parameter(metavar="KIND[:KEY=VALUE,...]", negative=(), show_default=False)]
 Seconds = Annotated[float | None, Parameter(metavar="SECONDS")]
+Stored = Annotated[Path, Parameter(name=["--file", "-f"], show_default=False)]
 Names = Annotated[str | None, Parameter(metavar="NAME,...")]
 Name = Annotated[str | None, Parameter(metavar="NAME")]
 
@@ -322,27 +325,58 @@ def demo(
     *,
     analyses: Annotated[int, Parameter(metavar="N", validator=Number(gte=1))] = 300,
     seed: Annotated[int, Parameter(metavar="N")] = 0,
+    report: Annotated[Path | None, Parameter(metavar="FILE", show_default=False)] = None,
     json: Flag = False,
     quiet: Quiet = False,
 ) -> int:
     """Create some hundred analyses on an emulator and wait for all, with time running 20 times faster.
 
-    Prints what was delivered, how many requests that took, how many were refused, and one of the analyses. Needs
-    no account and no network. Exit code 1 if anything was not delivered.
+    Prints what was delivered, how many requests that took, how many were refused, and one of the analyses, and writes
+    a report of all that a browser shows. Needs no account and no network. Exit code 1 if anything was not delivered.
 
     Args:
         analyses: How many.
         seed: Decides ids, durations and contents.
+        report: The file of the report. Default: kallglot-demo.html in this directory; none with --json.
         json: Print one JSON object instead.
         quiet: Show no progress.
     """
     from kallglot_async.cli.demo import SPEED, demo_emulator, run_demo
 
-    return _run(run_demo(demo_emulator(seed=seed), analyses=analyses, speed=SPEED, as_json=json, quiet=quiet))
+    if report is None and not json:
+        report = Path("kallglot-demo.html")
+    emulator = demo_emulator(seed=seed)
+    return _run(run_demo(emulator, analyses=analyses, speed=SPEED, report=report, as_json=json, quiet=quiet))
+
+
+@app.command(usage="Usage: kallglot report [OPTIONS] FILE | -")
+def report(
+    file: Stored,
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"], metavar="FILE")] = Path("report.html"),
+    title: Annotated[str, Parameter(metavar="TEXT")] = "Call analyses",
+    open: Flag = False,
+    quiet: Quiet = False,
+) -> int:
+    """Make a page for people of outcomes that get, wait or analyze have printed.
+
+    One self-contained HTML file: counts, sentiment, quality, topics, what is to be done, failures, worst and best
+    calls. Needs no network and no key.
+
+    Args:
+        file: The file of JSON lines; - reads them from standard input.
+        output: The page. A file of that name is replaced, once the new one is whole.
+        title: The page's heading.
+        open: Show it in the browser.
+        quiet: Do not say where it is.
+    """
+    from kallglot_async.cli.report import report as make
+
+    return make(file, output, title=title, show=open, quiet=quiet)
 
 
 @app.command
-def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
+def completion(shell: Shell, /) -> int:
     """Print a script that makes a shell complete the commands and options of kallglot.
 
     For bash: kallglot completion bash > ~/.local/share/bash-completion/completions/kallglot
@@ -350,7 +384,9 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
     Args:
         shell: Whose script.
     """
-    print(app.generate_completion(shell=shell))
+    from kallglot_async.cli.completion import script_for
+
+    print(script_for(app, shell))
     return 0
 
 

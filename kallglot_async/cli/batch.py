@@ -9,7 +9,6 @@ from contextlib import contextmanager
 
 from kallglot_async.cli.ids import Source
 from kallglot_async.cli.options import Connection
-from kallglot_async.cli.output import outcome_line
 from kallglot_async.cli.progress import Display, open_display, show_progress
 from kallglot_async.cli.streams import tell
 from kallglot_async.cli.text import clean
@@ -37,7 +36,7 @@ class Tally:
 
     def write(self, outcome: Outcome) -> None:
         """Write the outcome's line."""
-        self._display.write(outcome_line(outcome))
+        self._display.write(outcome.to_json() + b"\n")
         self.written += 1
         if outcome.error is not None:
             self._errors[type(outcome.error).__name__] += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import anyio
 import msgspec
@@ -12,13 +13,14 @@ from rich.table import Table
 
 from kallglot_async import KallglotClient
 from kallglot_async.cli.card import analysis_card
-from kallglot_async.cli.output import encode_line
 from kallglot_async.cli.progress import Display, open_display, show_progress
 from kallglot_async.cli.streams import write_line
-from kallglot_async.cli.text import clean
+from kallglot_async.cli.text import clean, complain
 from kallglot_async.emulator import Emulator, Journal, PlanName
 from kallglot_async.errors import KallglotError
 from kallglot_async.models import Analysis, Outcomes
+from kallglot_async.models.records import encode_line
+from kallglot_async.report import write_report
 
 __all__ = ["SPEED", "Report", "demo_emulator", "run_demo"]
 
@@ -46,6 +48,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     speed: float
     errors: dict[str, str]
     sample: Analysis | None
+    page: str | None = None
 
 
 def demo_emulator(*, seed: int) -> Emulator:
@@ -53,7 +56,9 @@ def demo_emulator(*, seed: int) -> Emulator:
     return Emulator(plan=_PLAN, seed=seed, speed=SPEED)
 
 
-async def run_demo(emulator: Emulator, *, analyses: int, speed: float, as_json: bool, quiet: bool) -> int:
+async def run_demo(
+    emulator: Emulator, *, analyses: int, speed: float, as_json: bool, quiet: bool, report: Path | None = None
+) -> int:
     """Create the analyses, wait for all, print the report, and return the exit code.
 
     Args:
@@ -62,6 +67,7 @@ async def run_demo(emulator: Emulator, *, analyses: int, speed: float, as_json: 
         speed: The emulator's, for the report.
         as_json: Whether the report is one JSON object.
         quiet: Whether no progress is shown.
+        report: Where the page about it goes; None for none.
     """
     # Twenty times the time that the limit needs for two requests each; after that it ends, and says so.
     patience = 60.0 + 20 * (2 * analyses / _PER_MINUTE) * 60.0 / speed
@@ -80,13 +86,24 @@ async def run_demo(emulator: Emulator, *, analyses: int, speed: float, as_json: 
                     ids, timeout=None, total_timeout=patience, on_progress=show_progress(display)
                 )
             seconds = time.monotonic() - started
-        report = _report(analyses, outcomes, errors, emulator.journal, seconds, speed)
+        found = _report(analyses, outcomes, errors, emulator.journal, seconds, speed)
+    if report is not None:
+        found = msgspec.structs.replace(found, page=_write_page(outcomes, report))
     if as_json:
-        write_line(encode_line(report))
+        write_line(encode_line(found))
     else:
         console = Console(highlight=False, markup=False, emoji=False)
-        _print(report, console)
-    return 0 if report.delivered == analyses else 1
+        _print(found, console)
+    return 0 if found.delivered == analyses else 1
+
+
+def _write_page(outcomes: Outcomes, path: Path) -> str | None:
+    """Write the page and return where it is; that it cannot be written takes nothing from what was delivered."""
+    try:
+        return str(write_report(outcomes, path, title="Kallglot demo"))
+    except OSError as error:
+        complain(f"no report: cannot write {path}: {error.strerror or error}")
+        return None
 
 
 async def _create(client: KallglotClient, count: int, display: Display) -> tuple[list[str], dict[str, str]]:
@@ -151,6 +168,8 @@ def _print(report: Report, console: Console) -> None:
     if report.sample is not None:
         console.print()
         console.print(analysis_card(report.sample, console))
+    if report.page is not None:
+        console.print(f"\nA report of all {report.delivered}, for a browser: {clean(report.page)}", soft_wrap=True)
 
 
 def _figures(report: Report) -> Iterator[tuple[str, str]]:

@@ -8,10 +8,10 @@ from typing import Literal
 
 from kallglot_async import KallglotClient
 from kallglot_async.cli.options import Connection
-from kallglot_async.cli.output import encode_line, error_fields
 from kallglot_async.cli.progress import Display, open_display
 from kallglot_async.cli.streams import has_output
 from kallglot_async.errors import ConfigurationError, KallglotError
+from kallglot_async.models.records import encode_line, error_record
 
 __all__ = ["download"]
 
@@ -43,7 +43,7 @@ async def download(
                 try:
                     line = await call.run(id, to, format=format, overwrite=overwrite, timeout=timeout)
                 except KallglotError as error:
-                    line, failed = {"error": error_fields(error)}, failed + 1
+                    line, failed = {"error": error_record(error)}, failed + 1
                 except OSError as error:  # the file's, not the connection's: those are errors of ours
                     reason = {"type": type(error).__name__, "message": f"{error.filename}: {error.strerror or error}"}
                     line, failed = {"error": reason}, failed + 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from cyclopts import CycloptsError, UnknownCommandError, UnknownOptionError
 
@@ -15,7 +16,7 @@ from kallglot_async.errors import ConfigurationError, IdSourceError
 
 __all__ = ["run"]
 
-_NARROWEST = 8  # characters; nothing of ours can be read in less
+_NARROWEST, _WIDEST = 8, 1_000  # characters: nothing of ours can be read in less, and nobody has a wider terminal
 
 
 def _with_dash_as_file(argv: Sequence[str]) -> list[str]:
@@ -38,19 +39,35 @@ def _with_choices(error: CycloptsError) -> str:
     if isinstance(error, UnknownCommandError) and error.app is not None:
         commands = [name for name in error.app if not name.startswith("-")]
         return f"{text.partition(' Available commands:')[0]} Choose from: {', '.join(commands)}."
-    if isinstance(error, UnknownOptionError) and "Did you mean" not in text:
-        options = [name for argument in error.argument_collection for name in argument.names if name.startswith("--")]
+    if isinstance(error, UnknownOptionError):
+        options = [name for argument in error.argument_collection for name in argument.names if name.startswith("-")]
         return f"{text} Choose from: {', '.join(options)}." if options else text
     return text
 
 
 def _forget_senseless_sizes() -> None:
-    """Let a terminal that is said to have no width or height, as some CI systems do, be one of unknown size."""
+    """Let a terminal that is said to have no width or height, or a senseless one, be one of the usual size.
+
+    Some CI systems say 0. In a width of 0 to 2 rich folds the words of a page of help for ever, and it fills any
+    width that it is told of with blanks.
+    """
     for name in ("COLUMNS", "LINES"):
-        value = os.environ.get(name, "")
-        # In a width of 0 to 2 rich folds the words of a page of help for ever.
-        if value.isdecimal() and int(value) < _NARROWEST:
+        if (value := os.environ.get(name)) is not None and not _is_sensible(value):
             del os.environ[name]
+    if "COLUMNS" not in os.environ and (width := _terminal_width()) is not None and not _is_sensible(str(width)):
+        os.environ["COLUMNS"] = "80"
+
+
+def _is_sensible(size: str) -> bool:
+    return size.isascii() and size.isdecimal() and len(size) < 6 and _NARROWEST <= int(size) <= _WIDEST
+
+
+def _terminal_width() -> int | None:
+    """Return the columns of the first standard stream that is a terminal."""
+    for descriptor in range(3):
+        with suppress(OSError, ValueError):
+            return os.get_terminal_size(descriptor).columns
+    return None
 
 
 def run(argv: Sequence[str]) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import get_args, get_type_hints
 
-from kallglot_async.cli.output import encode_line
 from kallglot_async.cli.signals import handled
 from kallglot_async.cli.streams import tell, write_line
 from kallglot_async.emulator import Emulator, Fault, Revision
+from kallglot_async.models.records import encode_line
 
 __all__ = ["choices_of_fault", "serve"]
 

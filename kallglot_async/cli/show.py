@@ -6,10 +6,10 @@ from rich.console import Console
 
 from kallglot_async.cli.card import analysis_card
 from kallglot_async.cli.options import Connection
-from kallglot_async.cli.output import encode_line, error_fields
 from kallglot_async.cli.streams import write_line
 from kallglot_async.cli.text import complain
 from kallglot_async.errors import ConfigurationError, KallglotError
+from kallglot_async.models.records import encode_line, error_record
 
 __all__ = ["show"]
 
@@ -23,7 +23,7 @@ async def show(id: str, connection: Connection, *, timeout: float | None, as_jso
             raise
         except KallglotError as error:
             if as_json:
-                write_line(encode_line({"id": id, "error": error_fields(error)}))
+                write_line(encode_line({"id": id, "error": error_record(error)}))
             else:
                 complain(error)
             return 1

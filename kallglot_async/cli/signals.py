@@ -1,4 +1,4 @@
-"""Signals that ask a command to end, and what becomes of its coroutine then."""
+"""Signals that ask a command to end, and what becomes of its coroutine, or of what it does without one, then."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
-__all__ = ["handled", "run_until_signal"]
+__all__ = ["handled", "run_until_signal", "signals_interrupt"]
 
 # Of a service manager or a `docker stop`, and of a terminal that is closed. Windows has no SIGHUP.
 _ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -71,3 +72,25 @@ def run_until_signal(command: Coroutine[Any, Any, int]) -> int:
     finally:
         running.close()  # Ctrl-C may come before either has begun
         command.close()
+
+
+@contextmanager
+def signals_interrupt() -> Iterator[None]:
+    """Let each of the signals interrupt what runs without a loop, as Ctrl-C does, so that it can put things in order.
+
+    Raises:
+        KeyboardInterrupt: In the middle of whatever was going on. Its argument is the signal's number.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt(number)
+
+    before = {number: signal.getsignal(number) for number in _ENDING}
+    taken = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    for number in taken:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, before[number])

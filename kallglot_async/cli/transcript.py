@@ -6,10 +6,10 @@ import sys
 from typing import Literal
 
 from kallglot_async.cli.options import Connection
-from kallglot_async.cli.output import encode_line, error_fields
 from kallglot_async.cli.streams import write_line
 from kallglot_async.cli.text import clean, complain
 from kallglot_async.errors import ConfigurationError, KallglotError
+from kallglot_async.models.records import encode_line, error_record
 
 __all__ = ["transcript"]
 
@@ -34,7 +34,7 @@ async def transcript(id: str, connection: Connection, *, format: Format, timeout
             raise
         except KallglotError as error:
             if format == "json":
-                write_line(encode_line({"id": id, "error": error_fields(error)}))
+                write_line(encode_line({"id": id, "error": error_record(error)}))
             else:
                 complain(error)
             return 1

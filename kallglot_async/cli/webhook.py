@@ -93,10 +93,10 @@ def _hint(body: bytes) -> str:
 
 
 def _print_json(outcome: object) -> None:
-    from kallglot_async.cli.output import encode_line, error_fields
     from kallglot_async.cli.streams import write_line
+    from kallglot_async.models.records import encode_line, error_record
 
     if isinstance(outcome, WebhookError):
-        write_line(encode_line({"accepted": False, "error": error_fields(outcome)}))
+        write_line(encode_line({"accepted": False, "error": error_record(outcome)}))
     else:
         write_line(encode_line({"accepted": True, "event": outcome}))

@@ -35,9 +35,10 @@ from kallglot_async.models.results import (
     Trend,
 )
 
-# Sessions and what belongs to them are loaded when one of them is first used: most programs use analyses alone.
+# Sessions and what belongs to them, and what reads files, are loaded when first used: most programs need neither.
 if TYPE_CHECKING:
     from kallglot_async.models.recording import Channel, Download, Recording, RecordingPage, RecordingStatus
+    from kallglot_async.models.records import read_jsonl
     from kallglot_async.models.session import (
         EndReason,
         Provider,
@@ -120,6 +121,7 @@ __all__ = [
     "Translation",
     "Trend",
     "Turn",
+    "read_jsonl",
 ]
 
 _LATER = {
@@ -143,6 +145,7 @@ _LATER = {
     "TranscriptStatus": "transcript",
     "Translation": "transcript",
     "Turn": "transcript",
+    "read_jsonl": "records",
 }
 
 

@@ -18,11 +18,61 @@ JSONValue: TypeAlias = Any
 Timestamp: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
+def _fields(value: Model) -> dict[str, JSONValue]:
+    return value.to_dict()
+
+
+# What `vars` is given, and with it encoders that know nothing of structs, such as FastAPI's: a struct's fields are in
+# no dictionary of its own.
+shown_fields: Any = property(_fields)
+
+
 # `gc=False` stands at models of texts, numbers and the like, which can be in no cycle: an analysis of a long call has
 # hundreds of them, and the garbage collector need not visit one.
 # `omit_defaults`: encoded again, a value has the fields that the API sent, and not a null for every other.
 class Model(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An immutable value with named fields. Unknown fields of a response are ignored."""
+    """An immutable value with named fields, that can be stored as JSON and read back."""
+
+    def to_json(self) -> bytes:
+        """Return the value as one line of JSON, without what is None or empty.
+
+        No terminal obeys anything in it, and no reader of lines splits it: controls, separators and direction marks are
+        escaped. Half a character (a lone surrogate) becomes a question mark.
+        """
+        from kallglot_async.models.records import encode
+
+        return encode(self)
+
+    def to_dict(self) -> dict[str, JSONValue]:
+        """Return the value as plain data: what `to_json` writes, in dictionaries, lists, texts and numbers."""
+        plain: dict[str, JSONValue] = msgspec.json.decode(self.to_json())
+        return plain
+
+    @classmethod
+    def from_json(cls, data: bytes | str) -> Self:
+        """Return the value that `to_json` has written. What it does not know is ignored.
+
+        Raises:
+            RecordError: It is not JSON, or of something else.
+        """
+        from kallglot_async.models.records import decode
+
+        return decode(data, cls)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> object:
+        from kallglot_async.models._pydantic import model_schema
+
+        return model_schema(cls)
+
+    __dict__ = shown_fields
+
+    # Struct's own refuses a value with a list or an object of undocumented shape in it; equal values stay equal here.
+    def __hash__(self) -> int:
+        try:
+            return super().__hash__()
+        except TypeError:
+            return hash((type(self), *map(_hash, (getattr(self, name) for name in self.__struct_fields__))))
 
 
 class Discreet(Model, frozen=True, kw_only=True):
@@ -50,6 +100,13 @@ class OpenEnum(StrEnum):
     def is_known(self) -> bool:
         """Whether the documentation knows this text."""
         return type(self).__members__.get(self._name_) is self
+
+
+def _hash(part: object) -> int:
+    try:
+        return hash(part)
+    except TypeError:
+        return 0
 
 
 def one_line(text: str) -> str:

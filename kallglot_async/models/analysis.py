@@ -33,7 +33,7 @@ class FailureDetail(Model, frozen=True, kw_only=True):
     code: JSONValue = None
 
 
-class Analysis(Result, frozen=True, kw_only=True, dict=True):
+class Analysis(Result, frozen=True, kw_only=True):
     """The analysis of one call, in either revision.
 
     What both revisions have carries one name. `results` is revision A's nested object (`ana_` ids),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from kallglot_async.models._base import Discreet, Model
+from collections.abc import Callable
+from typing import Any, Self, TypeVar
 
-__all__ = [
-    "ResponseMeta",
-    "Result",
-]
+from msgspec import structs
+
+from kallglot_async.models._base import Discreet, JSONValue, Model, shown_fields
+
+__all__ = ["ResponseMeta", "Result", "blame", "read_extra", "tell"]
 
 
 class ResponseMeta(Model, frozen=True, kw_only=True, gc=False):
@@ -37,16 +39,108 @@ class ResponseMeta(Model, frozen=True, kw_only=True, gc=False):
     credits_used: int | None = None
 
 
-class Result(Discreet, frozen=True, kw_only=True, dict=True):
-    """A value that the API answered with; `meta` tells of the answer itself.
+class _Kept(Discreet, frozen=True, kw_only=True, dict=True):
+    """A struct with a place for what is no field of it."""
 
-    `meta` is no field: two results with the same content are equal however they came, and encoding leaves it out.
+
+_kept = vars(_Kept)["__dict__"].__get__  # that place, of any value; `__dict__` itself shows the fields
+
+
+class Result(_Kept, frozen=True, kw_only=True):
+    """A value that the API answered with, which knows the answer that it came from.
+
+    None of this is a field: two results with the same content are equal however they came, and encoding leaves it out.
     """
 
     @property
     def meta(self) -> ResponseMeta | None:
         """What the answer told besides; None for a value that was not fetched, such as a copy or a decoded one."""
-        told = self.__dict__.get("_told")
+        kept = _kept(self)
+        told = kept.get("told")
         if isinstance(told, tuple):  # as it came; put in order once somebody asks
-            told = self.__dict__["_told"] = ResponseMeta(**dict(zip(ResponseMeta.__struct_fields__, told, strict=True)))
+            told = kept["told"] = ResponseMeta(**dict(zip(ResponseMeta.__struct_fields__, told, strict=True)))
         return told if isinstance(told, ResponseMeta) else None
+
+    @property
+    def raw(self) -> bytes | None:
+        """The answer's body as it came.
+
+        None for a value that was made otherwise, and from a client with `keep_raw=False`. It is call text like the
+        value itself.
+        """
+        raw: bytes | None = _kept(self).get("raw")
+        return raw
+
+    @property
+    def extra(self) -> dict[str, JSONValue]:
+        """What the body has and no field takes, in the places where the body has it; read at first use.
+
+        `analysis.extra["results"]["sentiment"]["intensity"]`. Beside a list stands a list with an object for each of
+        its elements. Empty where there is nothing, or no `raw`, or where that is nested absurdly deep. Read-only by
+        agreement.
+        """
+        kept = _kept(self)
+        if "extra" not in kept:
+            read, raw = _readers.get(type(self)), kept.get("raw")
+            kept["extra"] = {} if read is None or raw is None else read(self, raw)
+        extra: dict[str, JSONValue] = kept["extra"]
+        return extra
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """The paths of what the body has of an impossible type, for example `$.results.quality.score`.
+
+        Such a field is None, and such an element left out of its list. What was sent is in `raw`.
+        """
+        problems: tuple[str, ...] = _kept(self).get("problems", ())
+        return problems
+
+    __dict__ = shown_fields  # a struct with a place of its own brings another
+
+    def __copy__(self) -> Self:
+        copy: Self = super().__copy__()  # type: ignore[misc]  # Struct has one, which its stub does not tell
+        _kept(copy).update((name, part) for name, part in _kept(self).items() if name != "told")
+        return copy
+
+    def __reduce__(self) -> tuple[Callable[..., Result], tuple[object, ...]]:
+        """Pickle and deepcopy keep the body, what it has besides, and what could not be read."""
+        kept = {name: part for name, part in _kept(self).items() if name != "told"}
+        if kept:
+            kept["extra"] = self.extra  # read now: another process may know less of how
+        return _made_again, (type(self), structs.asdict(self), kept)
+
+
+ResultT = TypeVar("ResultT", bound=Result)
+
+
+def _made_again(kind: type[ResultT], fields: dict[str, Any], kept: dict[str, Any]) -> ResultT:
+    value = kind(**fields)
+    _kept(value).update(kept)
+    return value
+
+
+def tell(value: Result, told: tuple[object, ...], raw: bytes | None) -> None:
+    """Keep with a value what it came from.
+
+    Args:
+        value: The value.
+        told: The fields of `ResponseMeta`, which is made once somebody asks for it.
+        raw: The body, or None where nobody wants it kept.
+    """
+    kept = _kept(value)
+    kept["told"] = told
+    if raw is not None:
+        kept["raw"] = raw
+
+
+def blame(value: Result, problems: tuple[str, ...]) -> None:
+    """Keep with a value the paths of what could not be read."""
+    _kept(value)["problems"] = problems
+
+
+_readers: dict[type[Result], Callable[[Any, bytes], dict[str, JSONValue]]] = {}
+
+
+def read_extra(kind: type[ResultT], read: Callable[[ResultT, bytes], dict[str, JSONValue]]) -> None:
+    """Say how `extra` of a kind of value is read: by a function of the value and its body."""
+    _readers[kind] = read

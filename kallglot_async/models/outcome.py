@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import overload
+from datetime import date
+from typing import TYPE_CHECKING, Self, overload
 
 from kallglot_async.errors import KallglotError
-from kallglot_async.models._base import Model
+from kallglot_async.models._base import JSONValue, Model
 from kallglot_async.models.analysis import Analysis
 from kallglot_async.models.rate_limit import RateLimitState
+
+if TYPE_CHECKING:
+    from kallglot_async.models.records import Lines
 
 __all__ = ["Outcome", "Outcomes", "Progress"]
 
@@ -47,29 +51,56 @@ class Outcome(Model, frozen=True, kw_only=True):
             raise KallglotError(f"the outcome of {self.id} holds neither an analysis nor an error")
         return self.analysis
 
+    def to_json(self) -> bytes:
+        """Return the outcome as one line of JSON, as `Outcomes.to_jsonl` and the `kallglot` command write it.
+
+        An error is `{"type": ..., "message": ..., ...}`: its class, and what is set of its plain fields.
+        """
+        from kallglot_async.models.records import encode_outcome
+
+        return encode_outcome(self)
+
+    @classmethod
+    def from_json(cls, data: bytes | str) -> Self:
+        """Return the outcome that `to_json` has written.
+
+        Raises:
+            RecordError: It is not JSON, or no outcome.
+        """
+        from kallglot_async.models.records import outcome_of
+
+        return outcome_of(data, cls)
+
 
 class Outcomes(Sequence[Outcome]):
-    """Exactly one outcome for each distinct id, in the order of the input."""
+    """Exactly one outcome for each distinct id, in the order of the input: found by place, or by id."""
 
-    __slots__ = ("_items",)
+    __slots__ = ("_by_id", "_items")
 
     def __init__(self, outcomes: Iterable[Outcome] = ()) -> None:
         self._items = tuple(outcomes)
+        self._by_id: dict[str, Outcome] | None = None  # made when an id is first asked for
 
     @overload
-    def __getitem__(self, index: int) -> Outcome: ...
+    def __getitem__(self, key: int | str) -> Outcome: ...
     @overload
-    def __getitem__(self, index: slice) -> Outcomes: ...
-    def __getitem__(self, index: int | slice) -> Outcome | Outcomes:
-        if isinstance(index, slice):
-            return Outcomes(self._items[index])
-        return self._items[index]
+    def __getitem__(self, key: slice) -> Outcomes: ...
+    def __getitem__(self, key: int | str | slice) -> Outcome | Outcomes:
+        if isinstance(key, str):
+            return self._ids()[key]
+        return Outcomes(self._items[key]) if isinstance(key, slice) else self._items[key]
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._ids() if isinstance(item, str) else item in self._items
 
     def __len__(self) -> int:
         return len(self._items)
 
     def __eq__(self, other: object) -> bool:
         return self._items == other._items if isinstance(other, Outcomes) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._items)
 
     # Pickle's protocols 0 and 1, which some queues use, know nothing of slots.
     def __reduce__(self) -> tuple[type[Outcomes], tuple[tuple[Outcome, ...]]]:
@@ -78,10 +109,36 @@ class Outcomes(Sequence[Outcome]):
     def __repr__(self) -> str:
         return f"<Outcomes of {len(self)} ids: {len(self.analyses)} analyses, {len(self.errors)} errors>"
 
+    def _repr_html_(self) -> str:
+        """Return counts, failures and the first rows as HTML, for notebooks. Everything from the server is escaped."""
+        from kallglot_async.models._html import outcomes_html
+
+        return outcomes_html(self)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> object:
+        from kallglot_async.models._pydantic import outcomes_schema
+
+        return outcomes_schema()
+
+    def _ids(self) -> dict[str, Outcome]:
+        if self._by_id is None:
+            self._by_id = {outcome.id: outcome for outcome in self._items}
+        return self._by_id
+
+    def get(self, id: str) -> Outcome | None:
+        """Return the outcome of an id; None where it is not among them."""
+        return self._ids().get(id)
+
     @property
     def analyses(self) -> list[Analysis]:
         """The analyses of all outcomes that have one, in order."""
         return [outcome.analysis for outcome in self._items if outcome.analysis is not None]
+
+    @property
+    def failed(self) -> Outcomes:
+        """The outcomes that have an error, in order."""
+        return Outcomes(outcome for outcome in self._items if outcome.error is not None)
 
     @property
     def errors(self) -> dict[str, KallglotError]:
@@ -97,6 +154,44 @@ class Outcomes(Sequence[Outcome]):
         errors = list(self.errors.values())
         if errors:
             raise ExceptionGroup(f"{len(errors)} of {len(self)} ids ended with an error", errors)
+
+    def to_records(self) -> list[dict[str, JSONValue]]:
+        """Return each outcome as plain data, as `Outcome.to_dict` does: for `json`, a template, a data frame."""
+        return [outcome.to_dict() for outcome in self._items]
+
+    def to_json(self) -> bytes:
+        """Return all outcomes as one JSON array of what `Outcome.to_json` gives."""
+        return b"[" + b",".join(outcome.to_json() for outcome in self._items) + b"]"
+
+    def to_jsonl(self, to: Lines) -> None:
+        """Write one line of JSON for each outcome; `read_jsonl` reads them back.
+
+        Args:
+            to: A path, whose file is replaced, or a file object of bytes or text, which is not closed.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        from kallglot_async.models.records import write_jsonl
+
+        write_jsonl(self._items, to)
+
+    def to_html(self, *, title: str = "Call analyses", today: date | None = None) -> str:
+        """Return a self-contained page for people: nothing is loaded, no script is in it, a printer takes it too.
+
+        It shows what was analysed and what was not and why, sentiment, quality, talk share, topics, days, everything
+        that is to be done, and the worst and best calls. A page of a thousand analyses has some 150 kB; ten thousand
+        take about a second. Whatever the server sent is text in it, never markup.
+
+            Path("report.html").write_text(outcomes.to_html(title="Last week"), encoding="utf-8")
+
+        Args:
+            title: The page's heading.
+            today: An action item is overdue that was due before that day. Default: today, where this machine is.
+        """
+        from kallglot_async.report import report_html
+
+        return report_html(self._items, title=title, today=today)
 
 
 class Progress(Model, frozen=True, kw_only=True, gc=False):

@@ -26,7 +26,7 @@ class Channel(OpenEnum):
     MIXED = "mixed"
 
 
-class Recording(Result, frozen=True, kw_only=True, dict=True):
+class Recording(Result, frozen=True, kw_only=True):
     """One recording, in either revision. A list leaves out what only a retrieve says.
 
     `repr` shows identity and status only: a pre-signed `download_url` lets anybody fetch the call.
@@ -97,7 +97,7 @@ class Download(Model, frozen=True, kw_only=True, gc=False):
     restarted: int = 0
 
 
-class RecordingPage(Model, frozen=True, kw_only=True):
+class RecordingPage(Result, frozen=True, kw_only=True):
     """Some of a session's recordings, in the server's order.
 
     Attributes:
@@ -113,3 +113,6 @@ class RecordingPage(Model, frozen=True, kw_only=True):
     has_more: bool = False
     url: str | None = None
     session_id: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<RecordingPage of {len(self.data)}, {'more' if self.has_more else 'the last'}>"

@@ -90,7 +90,7 @@ class SessionTranscript(Model, frozen=True, kw_only=True):
     word_count: float | None = None
 
 
-class Session(Result, frozen=True, kw_only=True, dict=True):
+class Session(Result, frozen=True, kw_only=True):
     """One session, in either revision. What is not there, or cannot be read, is None.
 
     `repr` shows identity and status only.

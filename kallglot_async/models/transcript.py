@@ -91,7 +91,7 @@ class Line(Discreet, frozen=True, kw_only=True):
         return one_line(f"<Line {self.speaker} at {self.start}, {len(self.text)} characters>")
 
 
-class Transcript(Result, frozen=True, kw_only=True, dict=True):
+class Transcript(Result, frozen=True, kw_only=True):
     """What was said in a session, in either revision; `lines` reads both.
 
     `repr` shows identity, status and sizes only, so that call text reaches no log by accident.

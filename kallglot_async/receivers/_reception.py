@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeAlias, TypeVar
 
 import msgspec
 
+from kallglot_async._checks import check_callback
 from kallglot_async._core.api.signing import Secrets, check_tolerance, read_secrets
 from kallglot_async._waiting.inbox import RecentKeys, WebhookInbox
 from kallglot_async.errors import ConfigurationError, WebhookError, WebhookPayloadError
@@ -79,7 +79,7 @@ class Reception:
         seen: Where processes share which events they have accepted; None: each remembers its own.
 
     Raises:
-        ConfigurationError: There is no secret, an empty one, or a senseless figure.
+        ConfigurationError: There is no secret, an empty one, a senseless figure, or a target that takes no events.
     """
 
     __slots__ = ("_clock", "_handle", "_handling", "_keys", "_max_body", "_seen", "_shared", "_tolerance")
@@ -98,6 +98,7 @@ class Reception:
             raise ConfigurationError(f"max_body is a number of bytes, 1 or more, not {max_body}")
         check_tolerance(tolerance)
         self._handle: Callable[[Event], object] = target.put if isinstance(target, WebhookInbox) else target
+        check_callback("the target, if it is no WebhookInbox,", self._handle)
         self._keys = read_secrets(secrets)
         self._max_body = max_body
         self._tolerance = tolerance
@@ -164,9 +165,9 @@ class Reception:
         try:
             if self._shared is not None and not await self._shared.add(event.id):
                 return False
-            result = self._handle(event)
-            if inspect.isawaitable(result):
-                await result
+            from kallglot_async._events import await_told  # late, as it loads asyncio
+
+            await await_told("the target", self._handle(event))
         except BaseException:  # cancelled as well; and an `add` that failed may have added it
             await self._forget(event)
             raise

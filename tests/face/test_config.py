@@ -28,6 +28,7 @@ def config(*, environ=None, **settings):
         "max_rate_wait": None,
         "connect_timeout": 10.0,
         "trust_env": False,
+        "keep_raw": True,
         **settings,
     }
     return resolve_config(environ=environ or {}, **given_settings)
@@ -326,6 +327,7 @@ class TestNumbers:
             max_rate_wait=0,
             connect_timeout=6,
             trust_env=True,
+            keep_raw=False,
         )
         assert settings == ClientConfig(
             api_key=Secret(KEY),
@@ -338,4 +340,5 @@ class TestNumbers:
             max_rate_wait=0.0,
             connect_timeout=6.0,
             trust_env=True,
+            keep_raw=False,
         )

@@ -8,6 +8,7 @@ import pytest
 from rich.pretty import pretty_repr
 from support.payloads import PAYLOADS
 
+from kallglot_async.errors import NotFoundError, ServerError
 from kallglot_async.models import (
     ActionItem,
     Analysis,
@@ -15,6 +16,7 @@ from kallglot_async.models import (
     Compliance,
     KeyMoment,
     Outcome,
+    Outcomes,
     PartySentiment,
     Performance,
     Priority,
@@ -151,6 +153,24 @@ def test_every_sample_is_shown(path):
     assert page.text[1] == f"{analysis.id} ({analysis.status})"
     assert (analysis.summary_text in page.text) == analysis.is_complete
     assert "None" not in " ".join(page.text)
+
+
+def test_outcomes_are_counted_and_the_first_are_shown():
+    """How many, what the failures are, a row for each of the first ten; hostile text is inert."""
+    good = [Outcome(id=f"ana_{n}", analysis=everything(HOSTILE), polls=n, elapsed=1.25) for n in range(9)]
+    bad = [Outcome(id=HOSTILE, error=NotFoundError(HOSTILE)), Outcome(id="ana_x", error=ServerError("CANARY" * 99))]
+    page = Reader(Outcomes([*good, *bad, bad[0]])._repr_html_())
+    assert page.open == []
+    assert set(page.tags) == {"p", "ul", "li", "table", "tr", "th", "td"}
+    assert page.attributes == {"scope", "style"}
+    shown = "\n".join(page.text)
+    assert shown.startswith("12 ids: 9 with an analysis, 3 without\n2 NotFoundError\n1 ServerError\n")
+    assert page.tags.count("tr") == 11
+    assert shown.endswith(f"NotFoundError\n{HOSTILE}\n0\n0.0\nand 2 more")
+    assert "".join(page.text).count(HOSTILE) == 9 * 2 + 2
+    long = Reader(Outcomes(bad[1:])._repr_html_()).text
+    assert [text for text in long if text.startswith("CANARY")] == [("CANARY" * 99)[:199] + "…"]
+    assert Reader(Outcomes()._repr_html_()).text == ["0 ids: 0 with an analysis, 0 without"]
 
 
 def test_what_is_not_there_has_no_row():

@@ -257,3 +257,18 @@ async def test_no_way_of_showing_an_analysis_shows_call_text() -> None:
     analysis = msgspec.json.decode(body, type=Analysis)
     assert analysis.summary_text == "CANARY"
     assert "CANARY" not in f"{analysis!r} {analysis} {pretty_repr(analysis)}"
+
+
+async def test_a_client_keeps_bodies_unless_told_otherwise() -> None:
+    """`raw` is what came, in a wait too; with `keep_raw=False` there is none, and the rest is as it was."""
+    async with running() as (emulator, client):
+        [id] = emulator.seed_analyses(1)
+        analysis = await client.wait(id)
+        assert analysis.raw is not None
+        assert msgspec.json.decode(analysis.raw, type=Analysis) == analysis
+        async with KallglotClient(emulator.api_key, base_url=emulator.base_url, keep_raw=False) as other:
+            slim = await other.analyses.retrieve(id)
+            assert (slim.raw, slim.extra, slim) == (None, {}, analysis)
+            assert slim.meta is not None
+            session = await client.sessions.retrieve(str(analysis.session_id))
+            assert session.raw is not None

@@ -554,7 +554,7 @@ async def redis_stand_in(directory):
     stand_in.kept = set()
     server = await asyncio.start_server(stand_in, "127.0.0.1", 0)
     async with server:
-        yield {"port": server.sockets[0].getsockname()[1]}
+        yield {"port": server.sockets[0].getsockname()[1], "protocol": 2}  # it answers nothing to a HELLO
 
 
 @contextlib.asynccontextmanager

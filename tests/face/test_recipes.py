@@ -10,8 +10,7 @@ import aiohttp
 import httpx
 import pytest
 from aiohttp import web
-from arq.worker import Retry, create_worker
-from recipes import aiohttp_app, arq_worker, fastapi_app, notebook_cell, script, taskiq_worker
+from recipes import aiohttp_app, fastapi_app, notebook_cell, script, taskiq_worker
 
 from kallglot_async import KallglotClient
 from kallglot_async.emulator import Emulator, Fault, Latency
@@ -169,35 +168,6 @@ class TestTaskiq:
         creates = emulator.journal.requests(operation="analyses.create")
         assert [entry.is_replay for entry in creates] == [False, True]
         assert {entry.idempotency_key for entry in creates} == {task.task_id}
-        assert len(emulator.analyses()) == 1
-
-
-class TestArq:
-    """Without Redis: arq's own worker is made from the settings, and its hooks and job are called as it would."""
-
-    @pytest.fixture
-    async def worker(self, emulator):
-        worker = create_worker(arq_worker.WorkerSettings, handle_signals=False)
-        await worker.on_startup(worker.ctx)
-        yield worker
-        await worker.on_shutdown(worker.ctx)
-
-    async def test_a_job_analyzes_its_session(self, emulator, worker):
-        """The worker knows the job by its name, and gives it more time than the wait takes."""
-        job = worker.functions["analyze"]
-        assert (job.timeout_s or worker.job_timeout_s) > 240.0
-        result = await job.coroutine({**worker.ctx, "job_id": "job-1", "job_try": 1}, "sess_1")
-        assert result["status"] == "complete"
-
-    async def test_a_job_that_ran_out_of_time_comes_again(self, emulator, worker):
-        """It is deferred; the next try has the same key and creates nothing more."""
-        job = worker.functions["analyze"].coroutine
-        emulator.add_fault(Fault(kind="hang", operation="analyses.retrieve"))
-        with pytest.raises(Retry) as caught:
-            await job({**worker.ctx, "job_id": "job-1", "job_try": 2}, "sess_1")
-        assert caught.value.defer_score == 60_000
-        emulator.clear_faults()
-        assert (await job({**worker.ctx, "job_id": "job-1", "job_try": 3}, "sess_1"))["status"] == "complete"
         assert len(emulator.analyses()) == 1
 
 

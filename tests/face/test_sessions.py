@@ -317,12 +317,13 @@ async def test_timeouts_and_ids_are_checked_before_any_io() -> None:
 
 @pytest.mark.looptime
 async def test_another_shape_is_a_typed_error_without_the_value() -> None:
-    """The path and the type are told, the text that came is not."""
-    body = json.dumps(ENDED_A | {"duration": "CANARY"}).encode()
+    """The path, the type and the size are told, the text that came is not."""
+    body = json.dumps(ENDED_A | {"status": ["CANARY"]}).encode()
     async with (
         RawServer(answer(body)) as server,
         KallglotClient("sk_test_x", base_url=server.base_url, max_attempts=1) as client,
     ):
-        with pytest.raises(ResponseSchemaError, match="duration") as caught:
+        with pytest.raises(ResponseSchemaError, match="status") as caught:
             await client.sessions.retrieve(ID)
+        assert (caught.value.path, caught.value.size) == ("$.status", len(body))
         assert "CANARY" not in str(caught.value)

@@ -896,6 +896,8 @@ DRIFT: dict[str, dict[str, Any]] = {
     "85 for 85.0": {"results": {"sentiment": {"score": 1}}},
     "a naive timestamp": {"created_at": "2026-01-01T00:00:00"},
     "a timestamp that is none": {"created_at": "yesterday"},
+    "results that are a list": {"results": ["the caller's secret"]},
+    "a metric that is a text": {"results": {"quality": {"score": "85"}}},
 }
 for _name, _changes in DRIFT.items():
     harmless("body", _name, answer(analysis(**_changes)), then=lambda it: it.id == "ana_1" or pytest.fail(it.id))
@@ -903,7 +905,7 @@ for _name, _changes in DRIFT.items():
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a required field missing": ({"status": ...}, "status"),
     "a required field of the wrong type": ({"status": 7}, "status"),
-    "results that are a list": ({"results": ["the caller's secret"]}, "results"),
+    "an id that is a list": ({"id": ["the caller's secret"]}, "$.id"),
     "an object of another kind": ({"object": "session"}, "object"),
 }
 

@@ -351,6 +351,7 @@ for _name, _headers in FIGURES.items():
 
 THEN = formatdate(time.time() - 3600, usegmt=True)
 REFUSED: dict[str, tuple[tuple[str, ...], float, float]] = {
+    "a reset in seconds from now": (_figures(5, 0, 12), 12.0, 14.0),
     "Retry-After twice": (("Retry-After: 5", "Retry-After: 9"), 5.0, 15.0),
     "Retry-After in the past": ((f"Retry-After: {THEN}",), 0.0, 2.0),
     "Retry-After of 2**70": (("Retry-After: 1180591620717411303424",), 29.9, 40.0),

@@ -42,7 +42,7 @@ SCRIPTS: dict[str, Script] = {
     "broken JSON": answer(BODY[:-3]),
     "bad UTF-8": answer(BODY.replace(b"4111", b"\x80\xfe")),
     "wrong shape": answer(BODY.replace(b'"complete"', b"[]")),
-    "a status of call text": answer(analysis(status=SAID, results={"summary": SAID})),
+    "a status of call text": answer(analysis(status=[SAID], results={"summary": SAID})),
     "a field of call text": answer(analysis(object=SAID, created_at=SAID)),
     "an enum of call text": answer(analysis(results={"action_items": [{"due_date": SAID}], "topics": SAID})),
     "another analysis": answer(analysis("ana_2", results={"summary": {"brief": SAID}})),

@@ -4,11 +4,14 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
+from functools import partial
+from types import MappingProxyType
 
 import pytest
 
-from kallglot_async import ConfigurationError, KallglotClient, KallglotError, Outcome, RateLimiter
-from kallglot_async.emulator import Emulator, Latency
+from kallglot_async import ConfigurationError, KallglotClient, KallglotError, Outcome, RateLimiter, WaitTimeoutError
+from kallglot_async._core.api.analyses import create_analysis
+from kallglot_async.emulator import Emulator, Fault, Latency
 
 A = {"analyses": ["summary"]}
 virtual = pytest.mark.looptime
@@ -101,6 +104,80 @@ class TestCallbacksThatNobodyAwaits:
                     KallglotClient("sk_test_1", on_event=callback)
             assert emulator.journal.total == 0
 
+    @pytest.mark.parametrize("call", ["wait_many", "analyze_many", "on_event"])
+    @pytest.mark.parametrize("how", ["a lambda", "a partial", "an awaitable", "a generator"])
+    async def test_what_returns_a_coroutine_is_told_once_and_costs_nothing(self, call, how, caplog):
+        """The body of it would never run: one line says so, and nothing warns of it at some later moment."""
+
+        async def lost(*_: object) -> None: ...
+
+        class Bound:
+            async def method(self, *_: object) -> None: ...
+
+            def __await__(self):
+                yield
+
+        callback = {
+            "a lambda": lambda fact: lost(fact),
+            "a partial": partial(lambda method, fact: method(fact), Bound().method),
+            "an awaitable": lambda fact: Bound(),
+            "a generator": lambda fact: (part for part in [fact]),
+        }[how]
+        async with running(adopt_unknown=True, latency=Latency.immediate()) as (emulator, client):
+            if call == "on_event":
+                async with _client(emulator, on_event=callback) as other:
+                    outcomes = await other.wait_many(["ana_1", "ana_2"])
+            else:
+                outcomes = await _all(client, call, 3, on_progress=callback)
+        assert all(outcome.ok for outcome in outcomes)
+        name = "on_event" if call == "on_event" else "on_progress"
+        [record] = [record for record in caplog.records if record.name.startswith("kallglot_async")]
+        assert f"{name} raised and is not called again" in record.getMessage()
+        assert "which nobody runs" in str(record.exc_info[1])
+
+    async def test_what_starts_a_task_is_fine(self):
+        """A task runs by itself."""
+        told = []
+
+        async def note(progress):
+            told.append(progress)
+
+        async with running(adopt_unknown=True, latency=Latency.immediate()) as (_, client):
+            await client.wait_many(["ana_1", "ana_2"], on_progress=lambda it: asyncio.ensure_future(note(it)))
+            await asyncio.sleep(0)
+        assert len(told) == 2
+
+    async def test_a_function_that_yields_is_refused_before_any_request(self):
+        """Its body would never run, whichever callback it is."""
+
+        def generator(*_: object):
+            yield
+
+        async def asynchronous(*_: object):
+            yield
+
+        class Yielding:
+            def __call__(self, *_: object):
+                yield
+
+        calls = [("wait_many", "on_progress"), ("wait_many", "on_outcome"), ("retrieve_many", "on_outcome")]
+        calls += [("analyze_many", name) for name in ("on_progress", "on_outcome", "on_created")]
+        async with running(adopt_unknown=True) as (emulator, client):
+            for callback in (generator, asynchronous, Yielding(), partial(generator, 1)):
+                for call, name in calls:
+                    with pytest.raises(ConfigurationError, match=f"{name} is a function that yields"):
+                        await _all(client, call, 1, **{name: callback})
+                with pytest.raises(ConfigurationError, match="on_event is a function that yields"):
+                    KallglotClient("sk_test_1", on_event=callback)
+            assert emulator.journal.total == 0
+
+    @pytest.mark.parametrize("kind", KINDS)
+    async def test_an_outcome_that_is_told_to_nobody_ends_the_call(self, kind):
+        """A lambda that returns a generator: what came of it is the caller's own mistake, said at once."""
+        async with running(adopt_unknown=True, latency=Latency.immediate()) as (_, client):
+            with pytest.raises(TypeError, match="on_outcome returned generator"):
+                await _all(client, kind, 1, on_outcome=lambda outcome: (part for part in [outcome]))
+
 
 @virtual
 class TestOnCreated:
@@ -123,13 +200,112 @@ class TestOnCreated:
             outcomes = await client.analyze_many(sessions, on_created=note_later if is_async else note, **A)
         assert {outcome.id: (outcome.analysis.id, 0) for outcome in outcomes} == seen
 
-    async def test_progress_counts_sessions(self):
-        """All of them, those whose request failed as well."""
+    @pytest.mark.parametrize("seconds", [0.5, 3.0, 20.0])
+    @pytest.mark.parametrize("what", ["on_created", "on_outcome"])
+    async def test_what_is_being_told_as_time_runs_out_is_told_to_its_end(self, what, seconds):
+        """A paid analysis is noted, however slowly: those in line behind it are told, too."""
+        began, noted = [], []
+
+        async def note(*facts) -> None:
+            began.append(facts)
+            await asyncio.sleep(seconds)
+            noted.append(facts)
+
+        async with running(latency=Latency.immediate() if what == "on_outcome" else Latency.uniform(60, 60)) as (
+            _,
+            client,
+        ):
+            outcomes = await client.analyze_many(["sess_1"], total_timeout=0.4, **{what: note}, **A)
+        assert len(outcomes) == 1
+        assert noted == began
+        assert began
+
+    async def test_those_in_line_to_be_told_are_told_too(self):
+        """Every analysis that was created by then."""
+        noted = {}
+
+        async def note(session: str, analysis) -> None:
+            await asyncio.sleep(0.5)
+            noted[session] = analysis.id
+
+        async with running(latency=Latency.uniform(60, 60)) as (emulator, client):
+            sessions = [f"sess_{number}" for number in range(12)]
+            outcomes = await client.analyze_many(sessions, total_timeout=0.6, on_created=note, **A)
+            created = {analysis.id for analysis in emulator.analyses()}
+        assert set(noted.values()) == created
+        assert {outcome.error.id for outcome in outcomes if isinstance(outcome.error, WaitTimeoutError)} == created
+
+    @pytest.mark.parametrize("seconds", [0.5, 2.0, 4.0])
+    async def test_an_answer_that_comes_as_time_has_run_out_is_told(self, seconds):
+        """The request was out already: its analysis is paid for."""
+        noted = []
+        slow = Fault(kind="slow", delay=seconds, operation="analyses.create")
+        async with running(latency=Latency.uniform(60, 60), faults=[slow]) as (emulator, client):
+            outcomes = await client.analyze_many(
+                ["sess_1", "sess_2"], total_timeout=0.2, on_created=lambda *facts: noted.append(facts), **A
+            )
+            created = {analysis.id for analysis in emulator.analyses()}
+        assert {analysis.id for _, analysis in noted} == created
+        assert {outcome.error.id for outcome in outcomes} - {None} == created  # a cold client asks one at a time
+        assert created
+
+    @pytest.mark.parametrize("what", ["the answer", "the callback"])
+    async def test_the_end_is_bounded_all_the_same(self, what):
+        """Five seconds for an answer, thirty for a callback; what was not answered names its key."""
+        hung = [Fault(kind="hang", operation="analyses.create")] if what == "the answer" else []
+
+        async def note(session: str, analysis) -> None:
+            await asyncio.sleep(1000.0 if what == "the callback" else 0.0)
+
+        async with running(latency=Latency.uniform(60, 60), faults=hung) as (_, client):
+            began = asyncio.get_running_loop().time()
+            [outcome] = await client.analyze_many(["sess_1"], total_timeout=1.0, on_created=note, **A)
+            took = asyncio.get_running_loop().time() - began
+        assert took == pytest.approx(6.0 if what == "the answer" else 31.0, abs=0.1)
+        named = outcome.error.idempotency_key if what == "the answer" else outcome.error.id
+        assert named
+
+    async def test_the_callers_own_cancellation_waits_for_nobody(self):
+        """It ends everything at once, as it does everywhere."""
+
+        async def note(session: str, analysis) -> None:
+            await asyncio.sleep(20.0)
+
+        async with running(latency=Latency.uniform(60, 60)) as (_, client):
+            call = asyncio.create_task(client.analyze_many(["sess_1"], total_timeout=1.0, on_created=note, **A))
+            await asyncio.sleep(5.0)
+            began = asyncio.get_running_loop().time()
+            call.cancel()
+            await asyncio.wait([call])
+            assert call.cancelled()
+            assert asyncio.get_running_loop().time() - began < 0.1
+
+    @pytest.mark.parametrize("kind", ["list", "generator", "asynchronous"])
+    async def test_progress_counts_sessions_and_requests(self, kind):
+        """The requests for analyses and the polls, and all sessions once the source has ended."""
+
+        async def one_by_one():
+            for session in sessions:
+                yield session
+
         told = []
-        async with running(latency=Latency.immediate()) as (_, client):
-            sessions = ["sess_1", "sess_2", "no session"]
-            await client.analyze_many(sessions, on_progress=told.append, **A)
-        assert told[-1].total == 3
+        async with running(latency=Latency.uniform(5, 5)) as (emulator, client):
+            sessions = ["sess_1", "sess_2", "no session", "sess_3"]
+            source = {"list": sessions, "generator": iter(sessions), "asynchronous": one_by_one()}[kind]
+            await client.analyze_many(source, on_progress=told.append, **A)
+        last = told[-1]
+        assert (last.total, last.settled, last.failed, last.pending) == (4, 3, 1, 0)
+        assert last.requests == emulator.journal.total
+        assert told[0].requests == 1
+        assert all(it.settled + it.failed + it.pending <= 4 for it in told)
+
+    async def test_progress_counts_what_was_tried_again(self):
+        """Whatever was answered."""
+        told = []
+        faults = [Fault(kind="status", status=503, times=3, operation="analyses.create")]
+        async with running(latency=Latency.immediate(), faults=faults) as (emulator, client):
+            await client.analyze_many(["sess_1", "sess_2"], on_progress=told.append, **A)
+        assert told[-1].requests == emulator.journal.total == 7
 
 
 @virtual
@@ -178,6 +354,22 @@ async def test_a_set_of_components_is_sent_in_one_order(names):
         await client.analyses.create("sess_1", analyses=sorted(names), idempotency_key="one")
         statuses = [entry.status for entry in emulator.journal]
     assert statuses[0] == statuses[1] < 300
+
+
+@pytest.mark.parametrize(
+    "prompts",
+    [
+        {"topics": "Which?", "summary": "In a line."},
+        {"b": "1", "c": "2", "a": "3"},
+        MappingProxyType({"z": "2", "quality": "How?", "é": "4"}),
+    ],
+    ids=["two", "three", "a proxy"],
+)
+def test_prompts_are_sent_in_one_order(prompts):
+    """An idempotency key stands for one body, whoever wrote the prompts down in another order."""
+    turned = dict(reversed(prompts.items()))
+    one, other = (create_analysis("sess_1", idempotency_key="k", custom_prompts=it, **A) for it in (prompts, turned))
+    assert one.body == other.body
 
 
 @virtual

@@ -10,16 +10,20 @@ import msgspec
 from kallglot_async import errors
 from kallglot_async._checks import check_text, check_texts
 from kallglot_async._core.api.ids import Revision, check_analysis_id, check_session_id
-from kallglot_async._core.api.lenient_json import (
-    UNREADABLE,
-    Reader,
-    WrongShapeError,
-    decode_json_object,
-)
+from kallglot_async._core.api.lenient_json import UNREADABLE, Reader, WrongShapeError, decode_json_object
 from kallglot_async._core.api.operation import Operation, WrongResourceError
 from kallglot_async.errors import ConfigurationError
-from kallglot_async.models import Analysis, AnalysisStatus, Compliance, PartySentiment, Performance, Report
+from kallglot_async.models import (
+    Analysis,
+    AnalysisStatus,
+    Compliance,
+    FailureDetail,
+    PartySentiment,
+    Performance,
+    Report,
+)
 from kallglot_async.models._base import JSONValue, Timestamp
+from kallglot_async.models.meta import read_extra
 
 __all__ = ["check_request", "create_analysis", "decode_analysis", "retrieve_analysis"]
 
@@ -124,7 +128,7 @@ def _decode_created(body: bytes, session_id: str) -> Analysis:
     try:
         check_analysis_id(analysis.id)
     except errors.InvalidIdError:
-        raise WrongShapeError("Expected the id of an analysis - at `$.id`") from None
+        raise WrongShapeError("Expected the id of an analysis", "$.id") from None
     if analysis.session_id not in {None, session_id}:
         raise WrongResourceError("another analysis than the one asked for")
     return analysis
@@ -141,7 +145,8 @@ def _check_prompts(prompts: Mapping[str, str]) -> dict[str, str]:
         raise ConfigurationError(
             f"custom_prompts maps components to prompts, it is not {type(prompts).__name__}: write {{'summary': '...'}}"
         )
-    return {check_text("custom_prompts", key): check_text("custom_prompts", text) for key, text in prompts.items()}
+    texts = {check_text("custom_prompts", key): check_text("custom_prompts", text) for key, text in prompts.items()}
+    return dict(sorted(texts.items()))  # in one order, whoever wrote it: an idempotency key stands for one body
 
 
 class _AnalysisB(msgspec.Struct, frozen=True):
@@ -158,14 +163,13 @@ class _AnalysisB(msgspec.Struct, frozen=True):
     compliance: Compliance | None = None
     performance: Performance | None = None
     keywords: JSONValue = None
-    error: str | dict[str, Any] | None = None
+    error: FailureDetail | str | None = None
     created_at: Timestamp | None = None
     completed_at: Timestamp | None = None
 
 
 def _lift(flat: _AnalysisB) -> Analysis:
     """Give revision B's flat fields their place in the one public value."""
-    message = flat.error.get("message") if isinstance(flat.error, dict) else flat.error
     parts = Report(
         call_id=flat.call_id,
         profile=flat.profile,
@@ -181,34 +185,16 @@ def _lift(flat: _AnalysisB) -> Analysis:
         status=flat.status,
         session_id=flat.session_id,
         report=parts if parts != _NO_PARTS else None,
-        error=message if isinstance(message, str) else None,
+        error=flat.error.message if isinstance(flat.error, FailureDetail) else flat.error,
         created_at=flat.created_at,
         completed_at=flat.completed_at,
     )
 
 
-def _mend(plain: dict[str, Any]) -> None:
-    """Free an analysis of what must not cost its verdict."""
-    # A field of our own value that no revision sends: if one ever arrives, it is an unknown field.
-    plain.pop("report", None)
-    explanation = plain.get("error")
-    if isinstance(explanation, dict) and not isinstance(explanation.get("message"), str | None):
-        explanation.pop("message")  # an explanation we cannot read must not cost the verdict
-    elif not isinstance(explanation, str | dict):
-        plain.pop("error", None)
-
-
 _NO_PARTS = Report()
-
+_reader_a: Reader[Analysis] = Reader(Analysis, ours=frozenset({"report"}))
+_reader_b = Reader(_AnalysisB, _lift)
 _A = Revision.A
-
-_MOMENTS = frozenset({"created_at", "completed_at", "estimated_completion"})
-
-_DATES = frozenset({"due_date"})
-
-_reader_a = Reader(Analysis, moments=_MOMENTS, dates=_DATES, kept=frozenset({"compliance", "error"}), mend=_mend)
-
-_reader_b = Reader(_AnalysisB, moments=_MOMENTS, dates=_DATES, kept=frozenset({"keywords", "flags"}), mend=_mend)
 
 
 def decode_analysis(body: bytes, revision: Revision) -> Analysis:
@@ -216,16 +202,22 @@ def decode_analysis(body: bytes, revision: Revision) -> Analysis:
 
     Raises:
         MalformedBodyError: It is not JSON.
-        WrongShapeError: A required field is missing, or a field has a type it never has.
+        WrongShapeError: Its `id`, `object` or `status` is missing or cannot be read.
     """
+    if revision is not _A:
+        return _reader_b.read(body)
+    # As `Reader.read`, which would be one call more for each of millions of bodies.
     try:
-        if revision is _A:
-            analysis = _reader_a.strictly(body)
-            if analysis.report is None:
-                return analysis
-            return msgspec.structs.replace(analysis, report=None)  # ours alone: from a server, an unknown field
-        return _lift(_reader_b.strictly(body))
+        analysis: Analysis | None = _reader_a.strictly(body)
     except UNREADABLE:
-        pass
-    # Outside the handler: what msgspec raised may quote the body, and is no context of ours.
-    return _reader_a.leniently(body) if revision is _A else _lift(_reader_b.leniently(body))
+        analysis = None
+    if analysis is None:
+        return _reader_a.leniently(body)
+    # A field of our own value that no revision sends: if one ever arrives, it is an unknown field.
+    return analysis if analysis.report is None else msgspec.structs.replace(analysis, report=None)
+
+
+read_extra(
+    Analysis,
+    lambda analysis, body: (_reader_b if analysis.id.startswith(Revision.B.value) else _reader_a).unknown(body),
+)

@@ -33,20 +33,24 @@ def interpret(operation: Operation[T], response: Response, *, key: Secret, wall_
         raise _refusal(operation, response, key, wall_now)
     name = operation.name
     kind: type[errors.InvalidResponseError]
+    path: str | None = None
     try:
         return operation.decode(response.body)
     except MalformedBodyError as malformed:
         kind, what = errors.ResponseBodyError, f"{response.status}, but {malformed}"
     except WrongShapeError as shape:
-        kind, what = errors.ResponseSchemaError, f"in another shape: {shape}"
+        kind, what, path = errors.ResponseSchemaError, f"in another shape: {shape}", shape.path
     except WrongResourceError as wrong:
         kind, what = errors.ResponseMismatchError, f"with {wrong}"
     unusable = kind(
-        f"{name} was answered {what}",
+        f"{name} was answered {what} (a body of {len(response.body)} bytes)",
         operation=name,
         status=response.status,
         request_id=safe_request_id(response, key),
+        size=len(response.body),
     )
+    if isinstance(unusable, errors.ResponseSchemaError):
+        unusable.path = path
     if not response.body:
         unusable.is_empty, unusable.retry_after = True, parse_retry_after(response.headers, wall_now=wall_now)
     raise unusable

@@ -30,7 +30,7 @@ import msgspec
 
 from kallglot_async import errors
 
-__all__ = ["Meaning", "Suspicion", "Whom", "Whose", "has_passing_status", "is_still_running", "meaning_of"]
+__all__ = ["Meaning", "Suspicion", "Whom", "Whose", "has_passing_status", "is_answer", "is_still_running", "meaning_of"]
 
 
 class Whose(Enum):
@@ -109,6 +109,11 @@ def has_passing_status(error: errors.KallglotError) -> bool:
     if not isinstance(error, errors.APIError):
         return False
     return error.status in _PASSING_4XX or (error.status >= 500 and error.status not in _LASTING_5XX)
+
+
+def is_answer(error: errors.KallglotError) -> bool:
+    """Whether an attempt that ended with this error was answered, by whomever."""
+    return isinstance(error, errors.APIError | errors.InvalidResponseError)
 
 
 def is_still_running(error: errors.KallglotError) -> bool:

@@ -8,17 +8,17 @@ from kallglot_async._core.api.lenient_json import Reader
 from kallglot_async._core.api.operation import Operation, checked, with_query
 from kallglot_async.errors import ConfigurationError
 from kallglot_async.models import Recording, RecordingPage
+from kallglot_async.models.meta import read_extra
 
 __all__ = ["decode_recording", "decode_recording_page", "list_recordings", "retrieve_recording"]
 
 _LONGEST_PAGE = 100  # documented
 
 
-_KEPT_UNTIL = frozenset({"created_at", "expires_at"})
-
-_read_recording = Reader(Recording, moments=_KEPT_UNTIL).read
-
-_read_page = Reader(RecordingPage, moments=_KEPT_UNTIL).read
+_recording_reader: Reader[Recording] = Reader(Recording)
+_page_reader: Reader[RecordingPage] = Reader(RecordingPage)
+read_extra(Recording, lambda _, body: _recording_reader.unknown(body))
+read_extra(RecordingPage, lambda _, body: _page_reader.unknown(body))
 
 
 def list_recordings(
@@ -83,9 +83,9 @@ def _is_of(page: RecordingPage, session_id: str) -> bool:
 
 def decode_recording(body: bytes) -> Recording:
     """Return the recording in `body`; raises as `decode_session` does."""
-    return _read_recording(body)
+    return _recording_reader.read(body)
 
 
 def decode_recording_page(body: bytes) -> RecordingPage:
     """Return the page in `body`; raises as `decode_session` does."""
-    return _read_page(body)
+    return _page_reader.read(body)

@@ -27,6 +27,7 @@ from kallglot_async.models import (
     Turn,
 )
 from kallglot_async.models._base import JSONValue, Timestamp
+from kallglot_async.models.meta import read_extra
 
 __all__ = [
     "TEXT_FORMATS",
@@ -183,23 +184,10 @@ class _Transcript(msgspec.Struct, frozen=True):
     metadata: _Measures | None = None
 
 
-_read_session = Reader(
-    _Session, moments=frozenset({"created_at", "started_at", "ended_at", "expires_at"}), kept=frozenset({"metadata"})
-).read
-
-_read_transcript = Reader(_Transcript, moments=frozenset({"timestamp"})).read
-
 _NO_MEASURES = _Measures()
 
 
-def decode_session(body: bytes) -> Session:
-    """Return the session in `body`, which may be B's short summary of an ended one.
-
-    Raises:
-        MalformedBodyError: It is not JSON.
-        WrongShapeError: A required field is missing, or a field has a type it never has.
-    """
-    sent = _read_session(body)
+def _lift_session(sent: _Session) -> Session:
     provider = Provider(type=sent.provider) if isinstance(sent.provider, str) else None
     phone_number = sent.phone_number
     if isinstance(sent.provider, _Provider):
@@ -227,9 +215,7 @@ def decode_session(body: bytes) -> Session:
     )
 
 
-def decode_transcript(body: bytes) -> Transcript:
-    """Return the transcript in `body`; raises as `decode_session` does."""
-    sent = _read_transcript(body)
+def _lift_transcript(sent: _Transcript) -> Transcript:
     measures = sent.metadata or _NO_MEASURES
     return Transcript(
         session_id=sent.session_id,
@@ -244,6 +230,27 @@ def decode_transcript(body: bytes) -> Transcript:
         word_count=sent.word_count,
         total_turns=measures.total_turns,
     )
+
+
+_session_reader = Reader(_Session, _lift_session)
+_transcript_reader = Reader(_Transcript, _lift_transcript)
+read_extra(Session, lambda _, body: _session_reader.unknown(body))
+read_extra(Transcript, lambda _, body: _transcript_reader.unknown(body))
+
+
+def decode_session(body: bytes) -> Session:
+    """Return the session in `body`, which may be B's short summary of an ended one.
+
+    Raises:
+        MalformedBodyError: It is not JSON.
+        WrongShapeError: What identifies it is missing or cannot be read.
+    """
+    return _session_reader.read(body)
+
+
+def decode_transcript(body: bytes) -> Transcript:
+    """Return the transcript in `body`; raises as `decode_session` does."""
+    return _transcript_reader.read(body)
 
 
 def decode_text(body: bytes, format: str) -> str:

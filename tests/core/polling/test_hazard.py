@@ -132,3 +132,124 @@ def test_first_looks_start_even_and_follow_the_last_ten() -> None:
     for _ in range(3):
         looks.on_look(1.0)
     assert -math.expm1(-looks.growth) > 0.25
+
+
+class Written:
+    """The law as the waiting rules have it, by the book: no fit that waits, and no sums kept."""
+
+    DOUBT, HALF_LIFE = 0.2, 5_000
+    EDGES = (0.0, *(0.5 * 2.0 ** (i / 4.0) for i in range(71)))
+
+    def __init__(self) -> None:
+        self.events, self.exposure = [0.0] * len(self.EDGES), [0.0] * len(self.EDGES)
+        for age in (22.5, 23.5, 24.5, 25.5, 26.5, 27.5, 28.5, 29.5):  # three analyses in all, between 22 and 30 s
+            self.took(0.0, age, 3.0 / 8.0)
+
+    def bin(self, age: float) -> int:
+        return max(i for i, edge in enumerate(self.EDGES) if edge <= age)
+
+    def width(self, i: int) -> float:
+        return (self.EDGES[i + 1] if i + 1 < len(self.EDGES) else self.EDGES[i] * 2.0**0.25) - self.EDGES[i]
+
+    def running(self, start: float, end: float, weight: float = 1.0) -> None:
+        for i, edge in enumerate(self.EDGES):
+            upper = self.EDGES[i + 1] if i + 1 < len(self.EDGES) else math.inf
+            self.exposure[i] += weight * max(0.0, min(end, upper) - max(start, edge))
+
+    def took(self, start: float, took: float, weight: float = 1.0) -> None:
+        self.running(start, took, weight)
+        self.events[self.bin(took)] += weight
+
+    def settled(self, start: float, end: float) -> None:
+        """One death in several bins, in the middle of each, as likely as the law says."""
+        alive, ways = 1.0, []
+        for i, edge in enumerate(self.EDGES):
+            upper = self.EDGES[i + 1] if i + 1 < len(self.EDGES) else math.inf
+            low, high = max(start, edge), min(end, upper)
+            if low < high:
+                dies = alive * -math.expm1(-self.rate(i) * (high - low))
+                ways.append(((low + high) / 2.0, dies))
+                alive -= dies
+        for middle, dies in ways:
+            self.took(start, middle, dies / (1.0 - alive))
+
+    def fade(self, answers: int) -> None:
+        kept = 0.5 ** (answers / self.HALF_LIFE)
+        self.events, self.exposure = ([value * kept for value in values] for values in (self.events, self.exposure))
+
+    def rate(self, i: int, doubt: float = DOUBT) -> float:
+        middle = self.EDGES[i] + self.width(i) / 2.0
+        return (self.events[i] + doubt) / (self.exposure[i] + self.DOUBT * middle)
+
+    def agrees(self, model: PollModel) -> bool:
+        """Whether each bin has the hazard that the rules give it, with the doubt and without."""
+        for i, edge in enumerate(self.EDGES[:-1]):
+            upper = self.EDGES[i + 1]
+            assert model.growth("a", edge, upper) == pytest.approx(self.rate(i) * self.width(i), rel=1e-9)
+            observed = self.rate(i, 0.0) * self.width(i)
+            assert model.observed_growth("a", edge, upper) == pytest.approx(observed, rel=1e-9, abs=1e-9)
+        return True
+
+
+def test_a_law_begins_with_three_analyses_of_the_documented_latency() -> None:
+    assert Written().agrees(PollModel())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_told_counts_in_the_bins_that_it_lies_in(seed: int) -> None:
+    """Eight answers make a fit; they have faded by then as the half-life says."""
+    model, rules, draw = PollModel(), Written(), random.Random(seed)
+    for n in range(8):
+        start = draw.choice([0.0, draw.uniform(0.0, 60.0)])
+        end = start + draw.choice([0.01, draw.expovariate(0.05)])
+        if n % 2:
+            model.on_running("a", start, end)
+            rules.running(start, end)
+        else:
+            model.on_took("a", start, end)
+            rules.took(start, end)
+    rules.fade(8)
+    assert rules.agrees(model)
+
+
+@pytest.mark.parametrize(("start", "end"), [(0.0, 3.0), (0.7, 0.8), (20.0, 31.0), (24.0, 90.0)])
+def test_an_event_between_two_looks_is_spread_as_the_law_has_it(start: float, end: float) -> None:
+    """It counts as one event in all, and with the time that it is expected to have lived."""
+    model, rules = PollModel(), Written()
+    grown = Written()
+    for _ in range(8):
+        model.on_settled("a", start, end)
+    grown.settled(start, end)
+    for values, before, after in (
+        (rules.events, Written().events, grown.events),
+        (rules.exposure, Written().exposure, grown.exposure),
+    ):
+        for i in range(len(values)):
+            values[i] = before[i] + 8.0 * (after[i] - before[i])
+    rules.fade(8)
+    assert rules.agrees(model)
+
+
+def test_half_of_what_was_told_is_forgotten_after_five_thousand_answers() -> None:
+    model, rules = PollModel(), Written()
+    for _ in range(1_000):
+        model.on_took("a", 0.0, 60.0)
+    for _ in range(1_000 // 8):
+        for _ in range(8):
+            rules.took(0.0, 60.0)
+        rules.fade(8)
+    for _ in range(5_000):
+        model.on_running("a", 0.0, 0.25)  # of the first bin, which is not compared
+    rules.fade(5_000)
+    at = rules.bin(60.0)
+    edge, width = rules.EDGES[at], rules.width(at)
+    assert model.growth("a", edge, edge + width) == pytest.approx(rules.rate(at) * width, rel=1e-6)
+
+
+def test_the_age_before_birth_is_birth_and_no_later() -> None:
+    """An age that a clock puts before birth starts the exposure there, and not a second on."""
+    model, same = PollModel(), PollModel()
+    for _ in range(8):
+        model.on_running("a", -2.0, 0.9)
+        same.on_running("a", 0.0, 0.9)
+    assert model.growth("a", 0.0, 0.5) == same.growth("a", 0.0, 0.5) != PollModel().growth("a", 0.0, 0.5)

@@ -6,6 +6,7 @@ from kallglot_async._core.polling.hazard import PollModel
 from kallglot_async._core.polling.pending import Entry, Trouble
 from kallglot_async._core.polling.queue import PollQueue
 from kallglot_async._core.polling.schedule import PollSchedule, Slot, Supply
+from kallglot_async._core.polling.trust import InboxTrust
 
 PACED = Supply(rate=10.0)
 FULL_WINDOW = Supply(rate=10.0, remaining=600.0, resets_in=60.0)
@@ -81,6 +82,13 @@ class TestFixedAndExponential:
             assert poll(queue, now) is entry
             queue.on_pending(entry, now, hint_in=hint)
             assert queue.next_slot(now, PACED) == Slot(due, ahead=False)
+
+    def test_behind_webhooks_the_first_look_comes_a_delay_after_the_creation(self) -> None:
+        """Not after the wait began, and not in the past."""
+        for age, due in ((0.0, 160.0), (45.0, 115.0), (100.0, 100.0)):
+            queue = make(PollSchedule.behind_webhooks())
+            queue.add("ana_1", "a", 100.0, age=age)
+            assert queue.next_slot(100.0, PACED) == Slot(due, ahead=False)
 
 
 class TestLearned:
@@ -203,6 +211,31 @@ class TestLearned:
         assert queue.take(due + 0.1, Supply(rate=0.01)) is not None
         assert sum(entry.key > 10.0 for entry in entries) == 100
 
+    def test_what_is_put_back_does_not_hold_up_what_is_due(self) -> None:
+        """The law now says that the first is not worth it yet; the second is due by a hint."""
+        model = knowing(low=2.0, high=3.0)
+        queue = make(model=model)
+        early, hinted = queue.add("ana_1", "a", 0.0), queue.add("ana_2", "b", 0.0)
+        queue.on_pending(poll(queue, 0.0), 0.0, age=0.0)
+        queue.on_pending(poll(queue, 0.0), 0.0, hint_in=5.0)
+        was_due = early.key
+        for _ in range(4_000):
+            model.on_took("a", 0.0, 60.0)
+        assert was_due < 5.0
+        assert queue.take(was_due, Supply(rate=0.001)) is None
+        assert early.key > 10.0
+        assert poll(queue, 5.0, Supply(rate=0.001)) is hinted
+
+    def test_an_age_told_with_the_result_dates_what_was_never_seen(self) -> None:
+        """It was running from its creation on: the model learns from birth to now."""
+        dated, told = PollModel(), PollModel()
+        for _ in range(8):
+            queue = make(model=dated)
+            queue.add("ana_1", "a", 100.0)
+            queue.on_settled(poll(queue, 100.0), 100.0, age=40.0)
+            told.on_settled("a", 0.0, 40.0)
+        assert dated.growth("a", 0.0, 40.0) == pytest.approx(told.growth("a", 0.0, 40.0))
+
 
 class TestFirstLooks:
     def test_a_new_id_is_due_at_once(self) -> None:
@@ -305,6 +338,53 @@ class TestSpendingAWindow:
         queue.on_pending(poll(queue, 0.0), 0.0)
         slot = queue.next_slot(300.0, supply)
         assert slot == Slot(300.0, ahead=False)
+
+    @pytest.mark.parametrize("supply", [PACED, FULL_WINDOW, Supply(rate=2.5, remaining=22.0, resets_in=30.0)])
+    def test_where_the_clock_has_its_zero_does_not_matter(self, supply: Supply) -> None:
+        """The same story an hour later is the same story: first looks, looks ahead, fresh looks and last ones."""
+        stories = []
+        for zero in (0.0, 4096.0):
+            story, queue = [], make(model=knowing(), timeout=40.0)
+            queue.add("ana_created", "a", zero, age=0.0)
+            queue.add("ana_hinted", "a", zero, age=8.0, due_in=64.0)
+            for i in range(6):
+                queue.add(f"ana_{i}", "a", zero + i / 8.0)
+            for tick in range(400):
+                now = zero + tick / 8.0
+                while queue.pop_expired(now) is not None:
+                    story.append((tick, "over", False))
+                slot = queue.next_slot(now, supply)
+                if slot is None or slot.at > now or (entry := queue.take(now, supply)) is None:
+                    continue
+                story.append((tick, entry.id, slot.ahead))
+                if tick >= 200 and entry.id.endswith(("1", "3")):
+                    queue.on_settled(entry, now)
+                else:
+                    queue.on_pending(entry, now)
+            stories.append(story)
+        assert stories[0] == stories[1]
+        assert len({id for _, id, _ in stories[0]}) == 9
+
+
+class TestAnnounced:
+    def test_what_was_never_looked_at_leaves_the_line_for_first_looks(self) -> None:
+        """It is polled once for its announcement, and the next look is another's first."""
+        queue = make()
+        first, second = queue.add("ana_1", "a", 0.0), queue.add("ana_2", "a", 0.0)
+        queue.on_announced(second, 1.0)
+        assert {poll(queue, 1.0).id, poll(queue, 1.0).id} == {"ana_1", "ana_2"}
+        assert (first.polls, second.polls) == (1, 1)
+        assert queue.take(1.0, PACED) is None
+
+    def test_what_sleeps_behind_an_inbox_wakes_as_soon_as_events_are_not_to_be_trusted(self) -> None:
+        trust = InboxTrust(has_inbox=True)
+        trust.on_event(0.0)
+        queue = PollQueue(knowing(), schedule=PollSchedule.learned(), timeout=None, trust=trust)
+        entry = queue.add("ana_1", "a", 0.0, age=0.0)
+        assert queue.take(40.0, PACED) is None
+        assert queue.next_slot(40.0, PACED) == Slot(60.0, ahead=False)
+        assert trust.on_silence(40.0)
+        assert poll(queue, 41.0) is entry
 
 
 class TestDeadlines:
@@ -437,6 +517,28 @@ class TestRefusedAndFailed:
         queue.on_pending(poll(queue, 1.5), 1.6)
         assert entry.failures == 0
 
+    def test_ten_refusals_stop_the_clock_of_an_id_and_no_more(self) -> None:
+        """A server that only refuses does not stop it for good: the eleventh leaves the time running."""
+        queue = make(timeout=10.0)
+        entry = queue.add("ana_1", "a", 0.0)
+        for n in range(11):
+            queue.on_refused(poll(queue, float(n)), n + 0.5)
+        assert (entry.refusals, entry.first_poll_at, queue.next_deadline()) == (11, 10.0, 20.0)
+
+    def test_a_refusal_does_not_stop_a_clock_that_runs_from_the_call(self) -> None:
+        queue = PollQueue(PollModel(), schedule=PollSchedule.learned(), timeout=10.0, from_add=True)
+        entry = queue.add("ana_1", "a", 0.0)
+        queue.on_refused(poll(queue, 1.0), 1.5)
+        assert (entry.first_poll_at, queue.next_deadline()) == (0.0, 10.0)
+
+    def test_a_refused_late_look_is_over_in_its_second(self) -> None:
+        queue = make(timeout=10.0)
+        entry = queue.add("ana_1", "a", 0.0)
+        queue.on_failed(poll(queue, 0.0), 0.0, 50.0)
+        assert queue.pop_expired(100.0) is None
+        queue.on_refused(poll(queue, 100.0), 100.1)
+        assert queue.pop_expired(101.0) is entry
+
 
 class TestLettingGo:
     def test_a_settled_id_is_gone(self) -> None:
@@ -568,10 +670,12 @@ class TestLateLooks:
         assert by_failure.pop_expired(101.0) is entry
 
     def test_who_is_a_little_late_is_over(self) -> None:
-        queue = make(timeout=10.0)
-        entry = queue.add("ana_1", "a", 0.0)
-        queue.on_pending(poll(queue, 0.0), 0.0, hint_in=50.0)
-        assert queue.pop_expired(10.2) is entry
+        """By a quarter of a second: no event loop that runs is later than that."""
+        for now, is_over in ((10.2, True), (10.25, True), (10.375, False)):
+            queue = make(timeout=10.0)
+            entry = queue.add("ana_1", "a", 0.0)
+            queue.on_pending(poll(queue, 0.0), 0.0, hint_in=50.0)
+            assert (queue.pop_expired(now) is entry) is is_over
 
     def test_what_a_pause_outlasts_has_none(self) -> None:
         queue = make(timeout=10.0)
@@ -591,6 +695,28 @@ class TestAdopted:
         other.on_pending(queue_poll, at)
         other.discard(entry)
         return entry
+
+    def test_it_counts_as_pending_here(self) -> None:
+        model = PollModel()
+        queue = make(model=model, timeout=60.0)
+        entry = queue.adopt(self.seen(4.0), 5.0, ends_at=70.0)
+        assert (len(queue), model.pending) == (1, 1)
+        queue.discard(entry)
+        assert (len(queue), model.pending) == (0, 0)
+
+    def test_its_next_look_is_due_by_the_law_that_is_known_here(self) -> None:
+        queue = make(model=knowing(), timeout=60.0)
+        queue.adopt(self.seen(4.0), 5.0, ends_at=70.0)
+        slot = queue.next_slot(5.0, Supply(rate=0.001))
+        assert slot is not None
+        assert slot.at == pytest.approx(24.0, abs=1.0)
+
+    def test_a_look_of_long_before_was_not_its_last(self) -> None:
+        """Two leads before, and it is looked at once more before its time is over."""
+        queue = make(timeout=10.0)
+        entry = queue.adopt(self.seen(9.0), 9.6, ends_at=10.0)
+        assert queue.pop_expired(9.6) is None
+        assert poll(queue, 9.75) is entry
 
     def test_it_goes_on_where_the_other_was(self) -> None:
         """Its age and what was seen count; its time is this queue's own."""

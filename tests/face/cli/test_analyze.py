@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -111,6 +112,9 @@ class TestAnalyze:
             (["sess_1", "--language", "de"], "--language needs --analyses"),
             (["sess_1", "--analyses", " ,"], "--analyses names nothing"),
             (["sess_1", "--include", ""], "--include names nothing"),
+            (["sess_1", "--batch", ""], "batch is a text that is not empty"),
+            (["sess_1", "--batch="], "batch is a text that is not empty"),
+            (["sess_1", "--batch", " "], "batch is a text that is not empty"),
         ],
     )
     async def test_a_mistake_of_usage_is_one_line_and_no_request(self, kallglot, argv, message):
@@ -264,6 +268,33 @@ class TestCompletion:
             ask = f"\nCOMP_WORDS=({' '.join(words)} i); COMP_CWORD={len(words)}; _kallglot; echo ${{COMPREPLY[@]}}\n"
             ran = subprocess.run([BASH], input=script + ask.encode(), capture_output=True, check=True, cwd=tmp_path)
             assert ran.stdout.split() == [b"ids.txt"], line
+
+    @pytest.mark.skipif(BASH is None, reason="needs bash")
+    @pytest.mark.parametrize(
+        ("typed", "found"),
+        [
+            ("my", ["my ids.txt", "my other  ids.txt"]),
+            ('"my o', ["my other  ids.txt"]),
+            ("my\\ i", ["my ids.txt"]),
+            ("'it", ["it's *.txt"]),
+            ("a\\ b/", ["a b/c d"]),
+            ("none", []),
+        ],
+    )
+    def test_bash_completes_a_path_with_blanks(self, typed, found, tmp_path):
+        """Whole, as quotes and backslashes of the one who types are none of its name."""
+        (tmp_path / "a b").mkdir()
+        for name in ("my ids.txt", "my other  ids.txt", "it's *.txt", "a b/c d"):
+            (tmp_path / name).touch()
+        script = subprocess.run(
+            [sys.executable, "-c", RUN, "completion", "bash"], capture_output=True, check=True
+        ).stdout
+        for option in ("get --file", "wait -f", "webhook verify", "recording download --to"):
+            words = [*f"kallglot {option}".split(), shlex.quote(typed)]
+            ask = f"\nCOMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _kallglot"
+            ask += "; printf '%s\\n' \"${COMPREPLY[@]}\""
+            ran = subprocess.run([BASH], input=script + ask.encode(), capture_output=True, check=True, cwd=tmp_path)
+            assert sorted(filter(None, ran.stdout.decode().split("\n"))) == found, option
 
 
 @pytest.mark.parametrize("argv", beyond(1, [["analyze", "--help"], ["show", "--help"], ["completion", "bash"]]))

@@ -89,7 +89,24 @@ async def test_demo_in_json_is_one_object(capsysbinary):
         "polls_per_analysis": 1.0,
         "speed": 20.0,
         "errors": {},
+        "page": None,
     }
+
+
+async def test_demo_ends_with_a_report_and_says_where(capsys, tmp_path):
+    """A page of everything that was delivered."""
+    page = tmp_path / "demo.html"
+    assert await run_demo(fast(), analyses=20, speed=20.0, as_json=False, quiet=True, report=page) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"A report of all 20, for a browser: {page}"
+    assert "<dt>Analysed<dd>20<small>of 20</small>" in page.read_text(encoding="utf-8")
+
+
+async def test_a_report_that_cannot_be_written_costs_the_demo_nothing(capsys, tmp_path):
+    """The exit code is that of what was delivered."""
+    assert await run_demo(fast(), analyses=1, speed=20.0, as_json=False, quiet=True, report=tmp_path / "no" / "x") == 0
+    out, err = capsys.readouterr()
+    assert "A report" not in out
+    assert err == f"kallglot: no report: cannot write {tmp_path / 'no' / 'x'}: No such file or directory\n"
 
 
 async def test_demo_counts_refusals_from_the_journal(capsysbinary):

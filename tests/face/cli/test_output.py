@@ -1,85 +1,12 @@
-"""JSON lines and progress: what programs read on standard output, and what people see on standard error."""
+"""Progress: what people see on standard error."""
 
 import io
-import json
 import sys
 
 import pytest
 
-from kallglot_async import errors
-from kallglot_async.cli.output import outcome_line
 from kallglot_async.cli.progress import Display, LiveDisplay, PlainDisplay, open_display, show_progress
-from kallglot_async.models import Analysis, AnalysisStatus, Outcome, Progress, RateLimitState
-
-
-def read(outcome):
-    line = outcome_line(outcome)
-    assert line.endswith(b"\n")
-    assert line.count(b"\n") == 1
-    return json.loads(line)
-
-
-def test_an_analysis_is_shown_as_the_api_spells_it():
-    """The line has the id, the analysis without what is absent, and what it took."""
-    analysis = Analysis(id="ana_1", object="analysis", status=AnalysisStatus("paused"), session_id="sess_1")
-    assert read(Outcome(id="ana_1", analysis=analysis, polls=3, elapsed=1.23456)) == {
-        "id": "ana_1",
-        "analysis": {"id": "ana_1", "object": "analysis", "status": "paused", "session_id": "sess_1"},
-        "polls": 3,
-        "elapsed": 1.235,
-    }
-
-
-def test_an_error_is_shown_with_its_plain_fields():
-    """The class is `type`; what the API calls `type` is `api_type`; what is not set is left out."""
-    error = errors.NotFoundError("no such analysis", status=404, code="not_found", type="client", request_id="req_1")
-    error.attempts = 2
-    error.history = ("first", "second")
-    assert read(Outcome(id="ana_1", error=error)) == {
-        "id": "ana_1",
-        "error": {
-            "type": "NotFoundError",
-            "message": "no such analysis",
-            "operation": "",
-            "attempts": 2,
-            "history": ["first", "second"],
-            "status": 404,
-            "code": "not_found",
-            "api_type": "client",
-            "request_id": "req_1",
-        },
-        "polls": 0,
-        "elapsed": 0.0,
-    }
-
-
-def test_errors_that_hold_values_show_them():
-    """A failed analysis is on its error, and a batch's reason is named without its own history."""
-    failed = Analysis(id="ana_1", object="analysis", status=AnalysisStatus.FAILED)
-    shown = read(Outcome(id="ana_1", error=errors.AnalysisFailedError("it failed", analysis=failed)))
-    assert shown["error"]["analysis"]["status"] == "failed"
-    reason = errors.AuthenticationError("bad key", status=401)
-    shown = read(Outcome(id="ana_1", error=errors.NotAttemptedError("not attempted", id="ana_1", reason=reason)))
-    assert shown["error"]["reason"] == {"type": "AuthenticationError", "message": "bad key"}
-
-
-def test_every_error_of_the_library_can_be_shown():
-    """No error class has a field that JSON cannot carry."""
-    for name in errors.__all__:
-        error = getattr(errors, name)("why")
-        assert read(Outcome(id="ana_1", error=error))["error"]["type"] == name
-
-
-@pytest.mark.parametrize("umlaut", ["a", "ä"])
-@pytest.mark.parametrize("mark", ["\x1b[2J", "\x7f", "\x9b31m", "\u2028", "\x85", "\u202e", "\n"])
-def test_lines_hold_nothing_that_a_terminal_obeys_or_a_reader_splits_at(mark, umlaut):
-    """Controls and separators are escaped, and a reader of the JSON gets them back whole."""
-    line = outcome_line(Outcome(id="ana_1", error=errors.ServerError(f"before{mark}after {umlaut}")))
-    text = line.decode()
-    assert text.rstrip("\n").isprintable()
-    assert len(text.splitlines()) == 1
-    assert umlaut in text
-    assert json.loads(text)["error"]["message"] == f"before{mark}after {umlaut}"
+from kallglot_async.models import Progress, RateLimitState
 
 
 class Terminal(io.StringIO):

@@ -1,10 +1,13 @@
 """Standard streams that are closed, broken or odd: data goes where it can, exit codes stay, nothing is a traceback."""
 
 import asyncio
+import fcntl
 import json
 import os
+import struct
 import subprocess
 import sys
+import termios
 
 import pytest
 from support.processes import ROOT, RUN, finish, posix, process
@@ -126,9 +129,12 @@ def test_help_for_a_reader_that_has_gone(argv, options):
     ("name", "value"),
     [
         ("COLUMNS", "0"),
+        ("COLUMNS", "99999999"),
         *(
-            pytest.param(*pair, marks=slow)
-            for pair in (("COLUMNS", "00"), ("LINES", "0"), ("COLUMNS", "1"), ("COLUMNS", "-1"), ("COLUMNS", ""))
+            pytest.param(name, value, marks=slow)
+            for name in ("COLUMNS", "LINES")
+            for value in ("00", "0", "1", "-1", "", "abc", "²", "99999999", "9" * 5000, "5 ", "1e9")
+            if (name, value) not in {("COLUMNS", "0"), ("COLUMNS", "99999999")}
         ),
     ],
 )
@@ -139,6 +145,22 @@ def test_a_terminal_of_odd_size_is_served(name, value):
         assert (status, err) == (0, "")
         assert "w" in out
         assert "Usage: kallglot" in out
+
+
+@pytest.mark.parametrize("width", [1, *(pytest.param(width, marks=slow) for width in (0, 2, 3, 7, 9, 65535))])
+async def test_help_on_a_terminal_that_is_hardly_one(width):
+    """It is whole, and it ends."""
+    leader, follower = os.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+    streams = {"stdin": follower, "stdout": follower, "stderr": follower}
+    code = f"import os; os.environ['TERM'] = 'xterm'; os.environ.pop('COLUMNS', None); {RUN}"
+    async with process("wait", "--help", code=code, **streams) as child:
+        os.close(follower)
+        shown = await asyncio.to_thread(_everything, leader)
+        assert await child.wait() == 0
+    os.close(leader)
+    assert b"Traceback" not in shown
+    assert b"Usage" in shown
 
 
 @pytest.mark.parametrize("term", ["dumb", pytest.param("unknown", marks=slow), pytest.param("DUMB", marks=slow)])

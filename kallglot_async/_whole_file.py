@@ -1,0 +1,50 @@
+"""A file that is there whole or not at all: written beside its place, and put there once it is complete."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+__all__ = ["whole_file"]
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Give a file to write to, which takes the place of `path` when the block ends, and is removed when it raises.
+
+    A file that is replaced keeps its permissions, and one that is a link stays one. What is no regular file, a pipe or
+    a device, is written to as it is.
+
+    Raises:
+        OSError: It cannot be written there.
+    """
+    target = Path(os.path.realpath(path))
+    mode = _mode(target)
+    if mode is not None and not stat.S_ISREG(mode):
+        with target.open("wb") as file:
+            yield file
+        return
+    beside = target.with_name(f".{target.name[:80]}.{secrets.token_hex(6)}.part")
+    try:
+        with beside.open("xb") as file:
+            if mode is not None:
+                os.chmod(beside, stat.S_IMODE(mode))
+            yield file
+            file.flush()
+            os.fsync(file.fileno())  # else a crash may leave an empty file under the new name
+        beside.replace(target)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def _mode(path: Path) -> int | None:
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return None

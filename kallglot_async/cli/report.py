@@ -1,0 +1,24 @@
+"""`kallglot report`: stored outcomes as a page for people."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+
+from kallglot_async.cli.stored import open_stored
+from kallglot_async.cli.streams import tell
+from kallglot_async.cli.text import clean
+from kallglot_async.report import write_report
+
+__all__ = ["report"]
+
+
+def report(file: Path, to: Path, *, title: str, show: bool, quiet: bool) -> int:
+    """Write the page, say where it is, and return the exit code."""
+    with open_stored(file) as outcomes:
+        page = write_report(outcomes, to, title=title)
+    if not quiet:
+        tell(f"report: {clean(page)}")
+    if show and not webbrowser.open(page.as_uri()):
+        tell("kallglot: there is no browser to open it with")
+    return 0

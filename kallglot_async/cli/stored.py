@@ -1,0 +1,43 @@
+"""Outcomes that were stored as JSON lines, as `kallglot get`, `wait` and `analyze` print them, read back."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from kallglot_async import Outcome, RecordError, read_jsonl
+from kallglot_async.cli.signals import signals_interrupt
+from kallglot_async.errors import ConfigurationError
+
+__all__ = ["open_stored"]
+
+
+@contextmanager
+def open_stored(file: Path) -> Iterator[Iterable[Outcome]]:
+    """Give the outcomes of a file (`-` is standard input) one by one; a signal to end interrupts what is made of them.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or a line of it is no outcome.
+    """
+    name = "standard input" if str(file) == "-" else str(file)
+    with signals_interrupt():
+        try:
+            if str(file) != "-":
+                with _open(file) as lines:
+                    yield read_jsonl(lines)
+            elif sys.stdin is None:
+                raise ConfigurationError("standard input is closed: there are no outcomes to read")
+            else:
+                yield read_jsonl(sys.stdin.buffer)
+        except RecordError as error:
+            raise ConfigurationError(f"{name}: {error}") from None
+
+
+def _open(path: Path) -> IO[bytes]:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None

@@ -1,0 +1,249 @@
+"""Values as JSON, and outcomes as records: what is stored in a file of lines, and how it is read back.
+
+An outcome's record is {"id": ..., "analysis": {...}, "polls": ..., "elapsed": ...}, or has "error" instead of
+"analysis": {"type": "WaitTimeoutError", "message": ..., ...} with the error's own plain fields. An API error's
+category, which the API calls `type` too, is "api_type" there. What is None or empty is left out. A file of lines has
+one record in each; the `kallglot` command writes such files, and so does `Outcomes.to_jsonl`.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any, TypeAlias, TypeVar
+
+import msgspec
+
+from kallglot_async import errors
+from kallglot_async.errors import ConfigurationError, KallglotError, RecordError
+from kallglot_async.models._base import JSONValue
+from kallglot_async.models.analysis import Analysis
+from kallglot_async.models.outcome import Outcome
+
+__all__ = [
+    "Lines", "decode", "encode", "encode_line", "encode_outcome", "error_record", "outcome_of", "read_jsonl",
+    "write_jsonl",
+]  # fmt: skip
+
+T = TypeVar("T")
+OutcomeT = TypeVar("OutcomeT", bound=Outcome)
+Lines: TypeAlias = str | Path | IO[bytes] | IO[str]
+"""A file of lines: its path, or a file object."""
+
+# JSON allows these as they are, but a terminal obeys the controls and some readers of lines split at the rest.
+_ESCAPED = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_HALF = re.compile(r"[\ud800-\udfff]")
+_OF_CLASSES = frozenset(
+    {"is_enveloped", "is_empty", "path", "retry_after"}
+)  # fields of errors whose default stands at a class
+# The fields of errors that are None where they are not known, and a number where they are. All others hold texts.
+_NUMBERS = frozenset({"retry_after", "timeout", "limit", "line", "reset", "status"})
+
+
+def encode(value: object) -> bytes:
+    """Return any value as JSON in one line, of which no terminal and no reader of lines misunderstands anything."""
+    try:
+        line = msgspec.json.encode(value, enc_hook=_plain)
+    except UnicodeEncodeError:  # half a character, in a text that never was UTF-8
+        line = msgspec.json.encode(_whole(msgspec.to_builtins(value, enc_hook=_plain)))
+    if not line.isascii():
+        line = _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", line.decode()).encode()
+    return line.replace(b"\x7f", b"\\u007f")
+
+
+def encode_line(value: object) -> bytes:
+    """Return what `encode` does, with a line end."""
+    return encode(value) + b"\n"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, KallglotError):
+        return error_record(value)
+    if isinstance(value, Iterable):  # `Outcomes`
+        return list(value)
+    raise TypeError(f"{type(value).__name__} cannot be encoded")
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        return _HALF.sub("?", value)
+    if isinstance(value, dict):
+        return {_whole(name): _whole(part) for name, part in value.items()}
+    return [_whole(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def decode(data: bytes | str, kind: type[T]) -> T:
+    """Return the value in `data`.
+
+    Raises:
+        RecordError: It is not JSON, or of something else; the text quotes nothing of it.
+    """
+    if not isinstance(data, bytes | bytearray | memoryview | str):
+        raise RecordError(f"JSON is bytes or text, not {type(data).__name__}")
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.ValidationError as error:
+        # Its one message that quotes a value is that of an enumeration.
+        what = re.sub(r"^Invalid enum value .*?(?= - at `[^`]*`$|$)", "Invalid value", str(error), flags=re.DOTALL)
+    except (msgspec.DecodeError, UnicodeError):
+        what = "it is not JSON in UTF-8"
+    except RecursionError:
+        what = "it is nested too deeply"
+    # Outside the handler: what was raised there may quote the text, and is no context of ours.
+    raise RecordError(f"no stored {kind.__name__}: {what}")
+
+
+# -- errors
+
+
+def error_record(error: KallglotError) -> dict[str, JSONValue]:
+    """Return the error as plain data: its class, its message, and every field that is set."""
+    fields: dict[str, JSONValue] = {"type": type(error).__name__, "message": error.message}
+    for name, value in vars(error).items():
+        if name.startswith("_") or value is None or value == ():
+            continue
+        if isinstance(value, KallglotError):
+            value = {"type": type(value).__name__, "message": value.message}
+        elif isinstance(value, Analysis):
+            value = value.to_dict()
+        elif isinstance(value, tuple):
+            value = list(value)
+        elif not isinstance(value, str | int | float):
+            continue
+        fields["api_type" if name == "type" else name] = value
+    return fields
+
+
+def _error_of(record: dict[str, JSONValue]) -> KallglotError:
+    """Return the error of a record; of a class that this version does not know, one of the root's."""
+    name, message = record.get("type"), record.get("message", "")
+    if not isinstance(name, str) or not isinstance(message, str):
+        raise RecordError("an error has a `type` and a `message`, which are texts")
+    if name not in errors.__all__:
+        return KallglotError(f"{name}: {message}" if message else name)
+    kind: type[KallglotError] = getattr(errors, name)
+    error = kind(message)
+    for key, value in record.items():
+        field = "type" if key == "api_type" else key
+        is_known = field in vars(error) or (field in _OF_CLASSES and hasattr(kind, field))
+        if is_known and key not in {"type", "message"}:  # else it is of a later version
+            setattr(error, field, _field_of(field, value, getattr(error, field)))
+    return error
+
+
+def _field_of(name: str, value: JSONValue, default: object) -> object:
+    """Return an error's field as the error has it."""
+    if name == "analysis":
+        return Analysis.from_json(msgspec.json.encode(value))
+    if name == "reason" and isinstance(value, dict):
+        return _error_of(value)
+    if name == "history" and isinstance(value, list) and all(isinstance(line, str) for line in value):
+        return tuple(value)
+    kind: type = type(default)
+    if default is None:
+        kind = float if name in _NUMBERS else str
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if type(value) is kind or (kind is float and is_number):
+        return value
+    raise RecordError(f"an error's `{name}` cannot be of type {type(value).__name__}")
+
+
+# -- outcomes
+
+
+class _Record(msgspec.Struct):
+    """An outcome as it is stored."""
+
+    id: str
+    analysis: Analysis | None = None
+    error: dict[str, JSONValue] | None = None
+    polls: int = 0
+    elapsed: float = 0.0
+
+
+def encode_outcome(outcome: Outcome) -> bytes:
+    """Return the outcome's record as JSON in one line."""
+    ending: dict[str, object] = {} if outcome.analysis is None else {"analysis": outcome.analysis}
+    if outcome.error is not None:
+        ending["error"] = error_record(outcome.error)
+    return encode({"id": outcome.id, **ending, "polls": outcome.polls, "elapsed": outcome.elapsed})
+
+
+def outcome_of(data: bytes | str, kind: type[OutcomeT]) -> OutcomeT:
+    """Return the outcome of a record.
+
+    Raises:
+        RecordError: It is none.
+    """
+    record = decode(data, _Record)
+    if (record.analysis is None) == (record.error is None):
+        raise RecordError("no stored Outcome: it has neither an analysis nor an error, or both")
+    error = None if record.error is None else _error_of(record.error)
+    return kind(id=record.id, analysis=record.analysis, error=error, polls=record.polls, elapsed=record.elapsed)
+
+
+# -- files of lines
+
+
+def write_jsonl(outcomes: Iterable[Outcome], to: Lines) -> None:
+    """Write one line for each outcome, as they come; an existing file is replaced."""
+    if isinstance(to, str | Path):
+        with Path(to).open("wb") as file:
+            file.writelines(encode_outcome(outcome) + b"\n" for outcome in outcomes)
+    elif isinstance(to, io.TextIOBase):
+        to.writelines(encode_outcome(outcome).decode() + "\n" for outcome in outcomes)
+    else:
+        write = _method(to, "write")
+        for outcome in outcomes:
+            write(encode_outcome(outcome) + b"\n")
+
+
+def read_jsonl(source: Lines) -> Iterator[Outcome]:
+    """Return the outcomes in a file of lines, one after the other, in bounded memory.
+
+        outcomes = Outcomes(read_jsonl("outcomes.jsonl"))
+
+    Reads what `Outcomes.to_jsonl` and the `kallglot` command write. Empty lines are skipped. A path is opened when the
+    first outcome is asked for, and closed behind the last one.
+
+    Args:
+        source: A path, or a file object of bytes or text, which is read from where it stands and not closed.
+
+    Raises:
+        RecordError: A line is no outcome; `line` is its number, counted from 1.
+        OSError: The file cannot be read.
+    """
+    if isinstance(source, str | Path):
+        return _read_path(Path(source))
+    _method(source, "readline")
+    return _read_lines(source)
+
+
+def _read_path(path: Path) -> Iterator[Outcome]:
+    with path.open("rb") as file:
+        yield from _read_lines(file)
+
+
+def _read_lines(lines: Iterable[bytes | str]) -> Iterator[Outcome]:
+    for number, line in enumerate(lines, 1):
+        line = line.strip()
+        if number == 1:  # a byte-order mark, as some editors leave it
+            line = line.removeprefix("\ufeff") if isinstance(line, str) else line.removeprefix(b"\xef\xbb\xbf")
+        if not line:
+            continue
+        try:
+            outcome, what = outcome_of(line, Outcome), ""
+        except RecordError as error:
+            outcome, what = None, error.message
+        if outcome is None:
+            raise RecordError(f"line {number} cannot be read: {what}", line=number)
+        yield outcome
+
+
+def _method(file: object, name: str) -> Any:
+    method = getattr(file, name, None)
+    if not callable(method):
+        raise ConfigurationError(f"a file of lines is a path or a file object, not {type(file).__name__}")
+    return method

@@ -1,0 +1,89 @@
+"""`kallglot report`: what get, wait and analyze printed, as a page."""
+
+import io
+import os
+import signal
+import sys
+import webbrowser
+
+import pytest
+from support import batches
+from support.processes import posix, process
+
+from kallglot_async.cli import main
+from kallglot_async.models import Outcomes
+
+OUTCOMES = Outcomes(batches.outcomes(40, revisions="ab"))
+
+
+@pytest.fixture
+def stored(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    OUTCOMES.to_jsonl(tmp_path / "outcomes.jsonl")
+    return tmp_path
+
+
+def test_stored_outcomes_become_the_page_of_the_library(stored, capsys):
+    """Byte for byte; where it is, is said to people and not to programs."""
+    assert main(["report", "outcomes.jsonl", "-o", "page.html", "--title", "Last <week>"]) == 0
+    assert (stored / "page.html").read_text(encoding="utf-8") == OUTCOMES.to_html(title="Last <week>")
+    assert capsys.readouterr() == ("", f"report: {stored / 'page.html'}\n")
+
+
+def test_without_a_name_it_is_report_html(stored, capsys):
+    """In this directory; and the quiet hear nothing."""
+    assert main(["report", "outcomes.jsonl", "--quiet"]) == 0
+    assert (stored / "report.html").is_file()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_outcomes_come_from_standard_input(stored, monkeypatch):
+    """As the end of a pipe."""
+    data = io.TextIOWrapper(io.BytesIO((stored / "outcomes.jsonl").read_bytes()))
+    monkeypatch.setattr(sys, "stdin", data)
+    assert main(["report", "-", "-o", "page.html"]) == 0
+    assert (stored / "page.html").read_text(encoding="utf-8") == OUTCOMES.to_html()
+
+
+@pytest.mark.parametrize(
+    ("has_browser", "words"), [(True, []), (False, ["kallglot: there is no browser to open it with"])]
+)
+def test_a_browser_shows_it(stored, capsys, monkeypatch, has_browser, words):
+    """By its address; that there is none is no failure."""
+    shown = []
+    monkeypatch.setattr(webbrowser, "open", lambda address: shown.append(address) or has_browser)
+    assert main(["report", "outcomes.jsonl", "--open"]) == 0
+    assert shown == [(stored / "report.html").as_uri()]
+    assert capsys.readouterr().err.splitlines()[1:] == words
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["missing.jsonl"], "cannot read missing.jsonl: No such file"),
+        (["broken.jsonl"], "broken.jsonl: line 2 cannot be read: "),
+        (["outcomes.jsonl", "-o", "no/page.html"], "cannot write the output: No such file"),
+        ([], "requires an argument"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(stored, capsys, argv, words):
+    """Exit code 2; and there is no page, nor half of one."""
+    (stored / "broken.jsonl").write_bytes(OUTCOMES[0].to_json() + b'\n{"id": "ana_1"\n')
+    assert main(["report", *argv]) == 2
+    err = capsys.readouterr().err
+    assert words in err
+    assert err.count("\n") == 1
+    assert sorted(os.listdir(stored)) == ["broken.jsonl", "outcomes.jsonl"]
+
+
+@posix
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_leaves_nothing_behind(stored, number):
+    """While it reads: the exit code is the signal's, and there is no file and no traceback."""
+    async with process("report", "-", cwd=stored) as child:
+        child.stdin.write((OUTCOMES[0].to_json() + b"\n") * 2000)  # more than a pipe holds: it has begun to read
+        await child.stdin.drain()
+        child.send_signal(number)
+        out, err = await child.communicate()
+    assert (child.returncode, out, err) == (128 + number, b"", b"")
+    assert os.listdir(stored) == ["outcomes.jsonl"]

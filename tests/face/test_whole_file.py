@@ -1,0 +1,77 @@
+"""A file that is there whole or not at all."""
+
+import os
+import stat
+import threading
+
+import pytest
+from support.processes import posix
+
+from kallglot_async._whole_file import whole_file
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path):
+    """Not before, and nothing else stays."""
+    target = tmp_path / "out"
+    with whole_file(target) as file:
+        file.write(b"half")
+        file.flush()
+        assert not target.exists()
+    assert target.read_bytes() == b"half"
+    assert os.listdir(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_what_fails_leaves_what_was_there(tmp_path, error):
+    """The old file as it was, or no file; and nothing beside it."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_bytes(b"old")
+    for target in (old, new):
+        with pytest.raises(error), whole_file(target) as file:
+            file.write(b"half")
+            raise error
+    assert old.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["old"]
+
+
+def test_a_name_of_the_longest_kind_can_be_written(tmp_path):
+    """The file beside has a name of its own length."""
+    target = tmp_path / ("x" * 255)
+    with whole_file(target) as file:
+        file.write(b"1")
+    assert target.read_bytes() == b"1"
+
+
+def test_a_directory_that_is_not_there_is_named(tmp_path):
+    """Before anything is written."""
+    with pytest.raises(FileNotFoundError), whole_file(tmp_path / "no" / "out"):
+        pytest.fail("there is no file to write to")
+
+
+@posix
+def test_who_may_read_a_file_stays_as_it_was(tmp_path):
+    """Calls are in it: replacing it shows it to nobody else. A link stays a link."""
+    target, link = tmp_path / "out", tmp_path / "link"
+    target.write_bytes(b"")
+    target.chmod(0o600)
+    link.symlink_to(target)
+    with whole_file(link) as file:
+        file.write(b"1")
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert link.is_symlink()
+    assert target.read_bytes() == b"1"
+
+
+@posix
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
+    """As `--output /dev/stdout` is, and any device."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    with whole_file(pipe) as file:
+        file.write(b"1")
+    reader.join()
+    assert read == [b"1"]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
