@@ -1,6 +1,6 @@
 """`Unannounced`: a limit of which no figure tells, found by its refusals.
 
-The folder's docstring has its rules, 9 to 11.
+The folder's docstring has its rules, 10 to 12.
 """
 
 from __future__ import annotations

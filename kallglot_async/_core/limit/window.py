@@ -1,6 +1,6 @@
 """`Window`: the limit of one endpoint group under one key, as the server announces it (`X-RateLimit-*`).
 
-The folder's docstring has its rules, 4 to 8.
+The folder's docstring has its rules, 4 to 9.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import math
 from collections import deque
 
 from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.limit.drift import Drift
 from kallglot_async._core.limit.supply import Supply
 from kallglot_async._core.limit.ticket import Pace, Ticket, Urgency
 
@@ -31,6 +32,7 @@ class Window:
     """The limit of one endpoint group under one key, as the server announces it."""
 
     __slots__ = (
+        "_drift",
         "_event",
         "_figure_event",
         "_longest_rest",
@@ -64,6 +66,7 @@ class Window:
         self._lost: deque[int] = deque(maxlen=MOST_LOST)  # the events of losses that no figure covers yet
         self._probe_out = False
         self._pace = Pace()
+        self._drift = Drift()
         # A sliding window or a token bucket: its reset moves by less than the longest rest that was seen.
         self.is_rolling = False
 
@@ -107,13 +110,20 @@ class Window:
             left -= ROUNDING if self.period < SHORT_PERIOD else 0.0
         elif left <= 0:  # nothing of its length is known, and what was known of its end is over
             return self.period / self.limit
-        return max(shortest, left / max(1, self.available - spare))
+        freed = 0.0 if self.is_rolling else self._drift.freed(self.period) * max(0.0, left)
+        return max(shortest, left / (max(1, self.available - spare) + freed))
 
     def next_at(self, now: float, urgency: Urgency) -> float:
         """Return when a request may go: `now` or before for at once, infinity for "when an answer comes"."""
         if self.available < 1:
             return math.inf if self._probe_out else self._reopens_at
-        return self._pace.theoretical + self.interval(now) if self._is_paced(urgency) else now
+        if not self._is_paced(urgency):
+            return now
+        at = self._pace.theoretical + self.interval(now)
+        # What neighbours have taken since the newest figure is not there any more, and they will take the rest.
+        if urgency is not Urgency.PACED or self.is_rolling or self.available - self._drift.taken(now, self.period) >= 1:
+            return at
+        return max(at, self._reopens_at)
 
     def supply(self, now: float) -> Supply:
         """Return the pace, and what is left until the window renews."""
@@ -128,6 +138,7 @@ class Window:
     def on_sent(self, ticket: Ticket, now: float, urgency: Urgency) -> None:
         """A request goes out now; one that went by another rule is no probe of this one."""
         ticket.event = self._event
+        self._drift.on_sent()
         if self._is_paced(urgency):
             ticket.window_pace = self._pace.on_sent(now, self.interval(now))
         if self.is_ruling and self.available < 1:
@@ -137,6 +148,7 @@ class Window:
     def on_unsent(self, ticket: Ticket) -> None:
         """A granted request was not sent after all: everything is as before."""
         self._land(ticket)
+        self._drift.on_sent(-1)
         if ticket.window_pace is not None:
             self._pace.on_unsent(ticket.window_pace)
 
@@ -151,6 +163,7 @@ class Window:
     def on_answer(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:
         """A request was answered, and not refused."""
         self._land(ticket)
+        self._drift.on_accepted()
         if figures is not None:
             self._adopt(ticket, now, figures)
             return
@@ -204,9 +217,12 @@ class Window:
         if not (is_newer or is_later):
             if figures.reset > self._reset - SAME_RESET and figures.remaining < self._remaining:
                 self._remaining = figures.remaining
+                self._drift.on_figure(now, figures.remaining, self.period, is_renewed=False)
                 self._on_figure()
             return
         resets_at = now + figures.resets_in
+        step = figures.reset - self._reset
+        self._drift.on_figure(now, figures.remaining, self.period, is_renewed=step >= max(1.0, self._at_least))
         if is_newer or figures.reset < self._reset - SAME_RESET:
             self._learn_period(figures)
             self._resets_at = resets_at

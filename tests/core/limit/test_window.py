@@ -291,3 +291,24 @@ def test_a_reset_that_is_over_is_not_in_the_past():
 def test_without_an_announced_limit_there_is_no_pace():
     """Nothing is known that it could be derived from."""
     assert Window().interval(0.0) == 0.0
+
+
+def test_a_paced_poll_that_neighbours_have_probably_left_nothing_waits_for_the_reset():
+    """They took two a second of a fixed window: of the six that the newest figure had, nothing is left after 3 s."""
+    window = described(limit=60, remaining=46, resets_in=60.0)
+    for second in range(1, 21):
+        window.on_answer(send(window, second - 0.1), float(second), figures(remaining=46 - 2 * second))
+    assert window.available == 6
+    assert window.next_at(20.5, PACED) < 60.0
+    assert window.next_at(30.0, PACED) == pytest.approx(61.2)
+    assert window.next_at(30.0, DIRECT) == 30.0
+
+
+def test_what_comes_free_before_a_reset_that_stands_still_is_paced_too():
+    """A sliding counter's figure stays where it is although a request goes each second: one comes free as often."""
+    window = described(limit=120, remaining=10, resets_in=60.0)
+    lone = window.interval(20.0)
+    for second in range(1, 21):
+        window.on_answer(send(window, second - 0.1), float(second), figures(limit=120, remaining=10))
+    assert lone == pytest.approx(40.0 / 8)
+    assert window.interval(20.0) == pytest.approx(40.0 / (8 + 40.0), rel=0.02)

@@ -1,0 +1,71 @@
+"""`Drift`: how a figure moves beyond what our own requests take.
+
+The folder's docstring has its rule, 9.
+"""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["Drift"]
+
+MEMORY = 6  # one in so many of a period is the time after which what was seen counts for a third
+SHORTEST_MEMORY = 2.0  # seconds
+NOISE = 2.0  # requests; fewer that were taken may be our own, answered in another order
+
+
+class Drift:
+    """How fast `Remaining` moves beyond what our own requests take: up where places come free, down for neighbours.
+
+    A request in flight may be in a figure already, or not. It is taken to be in it where that shows fewer
+    neighbours, and not to be in it where that shows fewer free places.
+    """
+
+    __slots__ = ("_accepted", "_at", "_freed", "_remaining", "_seconds", "_sent", "_taken")
+
+    def __init__(self) -> None:
+        self._at = -math.inf  # when the newest figure came
+        self._remaining = 0
+        self._sent = 0  # requests of ours that went out since, ...
+        self._accepted = 0  # ... and those of which that was heard
+        self._taken = 0.0  # what the figure has fallen by beyond those sent, ...
+        self._freed = 0.0  # ... what it has risen by beyond those accepted, ...
+        self._seconds = 0.0  # ... and in which time; all three fade
+
+    def on_sent(self, number: int = 1) -> None:
+        """A request of ours goes out; -1: it did not after all."""
+        self._sent += number
+
+    def on_accepted(self) -> None:
+        """A request of ours was answered and not refused."""
+        self._accepted += 1
+
+    def on_figure(self, now: float, remaining: int, period: float, *, is_renewed: bool) -> None:
+        """A newer figure came; the first of a window tells nothing of the one before."""
+        if not is_renewed:
+            fade = math.exp((self._at - now) / _memory(period))
+            change = remaining - self._remaining
+            self._taken = self._taken * fade - change - self._sent
+            self._freed = self._freed * fade + change + self._accepted
+            self._seconds = self._seconds * fade + now - self._at
+        self._at, self._remaining = now, remaining
+        self._sent = self._accepted = 0
+
+    def freed(self, period: float) -> float:
+        """Places that come free a second, 0.0 where none are seen to."""
+        return max(0.0, self._freed / self._seconds) if self._is_known(period) else 0.0
+
+    def taken(self, now: float, period: float) -> float:
+        """Requests that neighbours have probably sent since the newest figure: fewer, the less there is to take."""
+        if self._taken <= NOISE or not self._remaining or not self._is_known(period):
+            return 0.0
+        rate = self._taken / self._seconds
+        expected = self._remaining * -math.expm1(-rate * (now - self._at) / self._remaining)
+        return expected + math.sqrt(expected)
+
+    def _is_known(self, period: float) -> bool:
+        return self._seconds > _memory(period) / 3
+
+
+def _memory(period: float) -> float:
+    return max(SHORTEST_MEMORY, period / MEMORY)
