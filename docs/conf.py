@@ -38,7 +38,7 @@ default_role = "code"  # docstrings mark code as Markdown does
 nitpicky = True
 # Names without a page: of rooms that are not public, whose types a docstring explains in its own words; bare ones, for
 # the same reason; and those of other projects, as a build asks nobody for their pages.
-_OWN = r"kallglot_async\._.*|[A-Z]\w*|Callable.*"
+_OWN = r"kallglot_async\.(\w+\.)*_.*|[A-Z]\w*|Callable.*"
 _OTHERS = (
     r"(abc|aiohttp|asyncio|collections|contextlib|datetime|enum|msgspec|opentelemetry|os|pathlib|pyarrow|pytest)\..*"
 )
