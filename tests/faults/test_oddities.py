@@ -304,7 +304,6 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "a limit of 0": _figures(0, 0, SOON),
     "more remaining than the limit": _figures(5, 10, SOON),
     "negative figures": _figures(-5, -1, -1),
-    "a reset in milliseconds": _figures(5, 0, SOON * 1000),
     "a reset in ISO form": _figures(5, 0, "2026-01-01T00:00:00Z"),
     "a reset in the past": _figures(5, 0, SOON - 7200),
     "a reset in a century": _figures(5, 0, SOON + 3_000_000_000),
@@ -352,6 +351,7 @@ for _name, _headers in FIGURES.items():
 THEN = formatdate(time.time() - 3600, usegmt=True)
 REFUSED: dict[str, tuple[tuple[str, ...], float, float]] = {
     "a reset in seconds from now": (_figures(5, 0, 12), 12.0, 14.0),
+    "a reset in milliseconds": (_figures(5, 0, (SOON + 3600) * 1000), 1800.0, 3640.0),
     "Retry-After twice": (("Retry-After: 5", "Retry-After: 9"), 5.0, 15.0),
     "Retry-After in the past": ((f"Retry-After: {THEN}",), 0.0, 2.0),
     "Retry-After of 2**70": (("Retry-After: 1180591620717411303424",), 29.9, 40.0),
