@@ -84,7 +84,7 @@ async def test_a_fork_leaves_the_parents_connection_alone() -> None:
 LOOPS = """
 async def once(client, number):
     # The limit leaves one of these in the queue, and the loop ends on it.
-    asyncio.ensure_future(client.wait(f"ana_{number}"))
+    asyncio.ensure_future(client.wait(f"ana_running_{number}"))
     task = asyncio.ensure_future(client.analyses.retrieve("ana_hang_on", timeout=None))
     await asyncio.sleep(0.05)
     assert client.stats.waiting_for == 1
