@@ -127,14 +127,14 @@ async def test_without_date_the_local_clock_serves(window, monkeypatch):
 
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("budget", [DOCUMENTED, SHORT])
-async def test_without_headers_at_most_two_percent_are_refused(window, budget):
-    """Additive increase and multiplicative decrease around what was refused, in the long run."""
+async def test_without_headers_at_most_three_percent_are_refused(window, budget):
+    """In the long run: cut at each refusal, grown by a factor in each clean period."""
     seconds = 10 * budget[1] if budget[1] > 1.0 else 60.0
     async with running(budget, window, rate_headers=False) as (emulator, client):
         await load(emulator, client, budget, seconds)
         late = [entry for entry in emulator.journal if entry.at > 0.4 * seconds]
         refused = sum(entry.status == 429 for entry in late)
-        assert refused <= 0.02 * len(late)
+        assert refused <= 0.03 * len(late)
         assert len(late) >= 0.6 * 0.6 * seconds * budget[0] / budget[1]
 
 
@@ -184,7 +184,7 @@ async def everybody_waits_at_a_refusal(emulator, client, *, seconds):
 @pytest.mark.parametrize("has_headers", [True, False], ids=["headers", "no headers"])
 @pytest.mark.parametrize("retry_after", [30, None], ids=["Retry-After", "no advice"])
 async def test_after_a_refusal_everybody_waits_and_one_tests_the_water(retry_after, has_headers):
-    """A 429 out of the blue: nobody sends before the time is over, and then one request of two hundred does."""
+    """A 429 out of the blue: nobody sends before its time, then one of two hundred does, and all in a minute."""
     storm = Fault(kind="throttle", retry_after=retry_after)
     async with running((100_000, 60.0), rate_headers=has_headers) as (emulator, client):
         ids = emulator.seed_analyses(100)
@@ -197,7 +197,7 @@ async def test_after_a_refusal_everybody_waits_and_one_tests_the_water(retry_aft
         async with cancelled_at_the_end(client.wait_many(ids, timeout=None), *direct):
             await asyncio.sleep(45.0)
             emulator.clear_faults()
-            await asyncio.sleep(45.0)
+            await asyncio.sleep(80.0)
         sent = [entry.at - started for entry in emulator.journal][100:]
     refused = [entry.at - started for entry in emulator.journal if entry.status == 429]
     assert refused == [0.0, pytest.approx(32.5, abs=2.5)]  # rounding, and what spreads clients apart
