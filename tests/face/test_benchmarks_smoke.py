@@ -47,6 +47,7 @@ def test_the_storm_is_delivered_whole_and_names_what_is_missing():
     assert rows["not-a-package"]["lost_to"] == "not installed"
 
 
+@pytest.mark.slow
 def test_an_outage_costs_ours_nothing_but_time():
     """All is delivered, cold and warm, with and without an announced limit; a missing peer has a row."""
     rows = {row["candidate"]: row for row in patience.run(quick=True)}
@@ -206,6 +207,7 @@ def test_the_figures_of_a_file_are_taken():
     assert all(value > 0.0 for value in rows.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", pictures.PICTURES)
 def test_a_picture_shows_its_lines_to_those_who_do_not_see_it(name):
     """What stands at the lines is in the description, in a quick run and in the one that the documentation shows."""
