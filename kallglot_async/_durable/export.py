@@ -8,6 +8,7 @@ from pathlib import Path
 from kallglot_async._durable.schema import translated
 from kallglot_async.errors import ConfigurationError
 from kallglot_async.models import Outcome
+from kallglot_async.models.records import write_jsonl
 
 __all__ = ["export"]
 
@@ -32,11 +33,7 @@ def export(outcomes: Iterable[Outcome], to: Path) -> int:
     # Rooms above us: they load what only some need, as `Outcomes.to_csv` and its like do.
     with translated(to):
         if to.suffix == ".jsonl":
-            from kallglot_async._whole_file import whole_file
-            from kallglot_async.models.records import write_jsonl
-
-            with whole_file(to) as file:
-                write_jsonl(counted(), file)
+            write_jsonl(counted(), to)
         elif to.suffix in _TABLES:
             from kallglot_async.tables import export as export_tables
 
