@@ -31,14 +31,15 @@ def export(outcomes: Iterable[Outcome], to: Path) -> int:
             yield outcome
 
     # Rooms above us: they load what only some need, as `Outcomes.to_csv` and its like do.
+    form = to.suffix.lower()
     with translated(to):
-        if to.suffix == ".jsonl":
+        if form == ".jsonl":
             write_jsonl(counted(), to)
-        elif to.suffix in _TABLES:
+        elif form in _TABLES:
             from kallglot_async.tables import export as export_tables
 
             export_tables(counted(), to)
-        elif to.suffix == ".html":
+        elif form == ".html":
             from kallglot_async.report import write_report
 
             write_report(counted(), to)

@@ -89,6 +89,14 @@ def test_a_file_that_is_not_there_is_not_made_by_reading(path):
     assert list(path.parent.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["OUT.JSONL", "Out.Csv", "out.HTML"])
+def test_case_makes_no_difference_to_the_form(path, name):
+    """As in `kallglot export`."""
+    made(path)
+    assert BatchFile(path).export(path.with_name(name)) == 0
+    assert path.with_name(name).is_file()
+
+
 def test_a_batch_is_not_exported_onto_itself(tmp_path):
     """Its file would be lost; neither under its own name nor by a link."""
     path, link = tmp_path / "nightly.csv", tmp_path / "link.html"
