@@ -8,6 +8,7 @@ from pathlib import Path
 from kallglot_async._durable.schema import translated
 from kallglot_async.errors import ConfigurationError
 from kallglot_async.models import Outcome
+from kallglot_async.models.records import write_jsonl
 
 __all__ = ["export"]
 
@@ -30,18 +31,15 @@ def export(outcomes: Iterable[Outcome], to: Path) -> int:
             yield outcome
 
     # Rooms above us: they load what only some need, as `Outcomes.to_csv` and its like do.
+    form = to.suffix.lower()
     with translated(to):
-        if to.suffix == ".jsonl":
-            from kallglot_async._whole_file import whole_file
-            from kallglot_async.models.records import write_jsonl
-
-            with whole_file(to) as file:
-                write_jsonl(counted(), file)
-        elif to.suffix in _TABLES:
+        if form == ".jsonl":
+            write_jsonl(counted(), to)
+        elif form in _TABLES:
             from kallglot_async.tables import export as export_tables
 
             export_tables(counted(), to)
-        elif to.suffix == ".html":
+        elif form == ".html":
             from kallglot_async.report import write_report
 
             write_report(counted(), to)

@@ -121,10 +121,14 @@ class BatchFile:
             state: As for `outcomes`.
 
         Raises:
-            ConfigurationError: The name does not say how, or there is no such state.
+            ConfigurationError: The name does not say how, or is that of the batch, or there is no such state.
             BatchFileError: Either file cannot be used. What stood under that name before is intact.
         """
-        return export(self.outcomes(state), path_of(to))
+        target = path_of(to)
+        with translated(target):
+            if self.path.exists() and target.exists() and target.samefile(self.path):
+                raise ConfigurationError(f"{target} is the file of the batch, which would be lost: name another file")
+        return export(self.outcomes(state), target)
 
 
 def path_of(path: str | os.PathLike[str]) -> Path:

@@ -184,7 +184,7 @@ def report(
     from kallglot_async import BatchFile
     from kallglot_async.cli.signals import signals_interrupt
 
-    if to.suffix != ".html":
+    if to.suffix.lower() != ".html":
         raise ConfigurationError(f"a report is a page, and {to} does not end with .html: name another file")
     with signals_interrupt():
         BatchFile(path).export(to)

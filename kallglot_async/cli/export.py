@@ -26,7 +26,7 @@ def export(
 ) -> int:
     """Write the tables, say where they are, and return the exit code."""
     names = TABLES if "all" in tables else [table for table in tables if table != "all"]
-    with open_stored(file) as outcomes:
+    with open_stored(file, to) as outcomes:
         paths = export_tables(outcomes, to, tables=names, format=format, exact=exact)
     for name, path in paths.items():
         if not quiet:

@@ -15,7 +15,7 @@ __all__ = ["report"]
 
 def report(file: Path, to: Path, *, title: str, show: bool, quiet: bool) -> int:
     """Write the page, say where it is, and return the exit code."""
-    with open_stored(file) as outcomes:
+    with open_stored(file, to) as outcomes:
         page = write_report(outcomes, to, title=title)
     if not quiet:
         tell(f"report: {clean(page)}")

@@ -16,12 +16,15 @@ __all__ = ["open_stored"]
 
 
 @contextmanager
-def open_stored(file: Path) -> Iterator[Iterable[Outcome]]:
+def open_stored(file: Path, to: Path) -> Iterator[Iterable[Outcome]]:
     """Give the outcomes of a file (`-` is standard input) one by one; a signal to end interrupts what is made of them.
 
     Raises:
-        ConfigurationError: The file cannot be read, or a line of it is no outcome.
+        ConfigurationError: The file cannot be read, or a line of it is no outcome, or `to`, where what is made of them
+            goes, is the file itself.
     """
+    if file.is_file() and to.exists() and to.samefile(file):
+        raise ConfigurationError(f"{to} is the file of the outcomes, which would be lost: name another file")
     name = "standard input" if str(file) == "-" else str(file)
     with signals_interrupt():
         try:

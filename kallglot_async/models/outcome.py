@@ -177,10 +177,11 @@ class Outcomes(Sequence[Outcome]):
         """Write one line of JSON for each outcome; `read_jsonl` reads them back.
 
         Args:
-            to: A path, whose file is replaced, or a file object of bytes or text, which is not closed.
+            to: A path, whose file is replaced once the new one is whole, or a file object of bytes or text, which is
+                not closed.
 
         Raises:
-            OSError: The file cannot be written.
+            OSError: The file cannot be written; what stood under that path is intact.
         """
         from kallglot_async.models.records import write_jsonl
 

@@ -194,9 +194,11 @@ def outcome_of(data: bytes | str, kind: type[OutcomeT]) -> OutcomeT:
 
 
 def write_jsonl(outcomes: Iterable[Outcome], to: Lines) -> None:
-    """Write one line for each outcome, as they come; an existing file is replaced."""
+    """Write one line for each outcome, as they come; a path's file is there whole or as it was before."""
     if isinstance(to, str | Path):
-        with Path(to).open("wb") as file:
+        from kallglot_async._whole_file import whole_file  # a room above us, for those who write files
+
+        with whole_file(Path(to)) as file:
             file.writelines(encode_outcome(outcome) + b"\n" for outcome in outcomes)
     elif isinstance(to, io.TextIOBase):
         to.writelines(encode_outcome(outcome).decode() + "\n" for outcome in outcomes)

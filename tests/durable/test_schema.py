@@ -11,7 +11,7 @@ import pytest
 from support.durable import change, rows, served
 from support.processes import finish, posix
 
-from kallglot_async import BatchFile, BatchFileError
+from kallglot_async import BatchFile, BatchFileError, ConfigurationError
 from kallglot_async._durable.schema import MIGRATIONS, open_to_read, open_to_write
 
 
@@ -87,6 +87,26 @@ def test_a_file_that_is_not_there_is_not_made_by_reading(path):
         with pytest.raises(BatchFileError, match=r"there is no file .*: begin with a run"):
             call()
     assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["OUT.JSONL", "Out.Csv", "out.HTML"])
+def test_case_makes_no_difference_to_the_form(path, name):
+    """As in `kallglot export`."""
+    made(path)
+    assert BatchFile(path).export(path.with_name(name)) == 0
+    assert path.with_name(name).is_file()
+
+
+def test_a_batch_is_not_exported_onto_itself(tmp_path):
+    """Its file would be lost; neither under its own name nor by a link."""
+    path, link = tmp_path / "nightly.csv", tmp_path / "link.html"
+    made(path)
+    link.symlink_to(path)
+    content = path.read_bytes()
+    for to in (path, link):
+        with pytest.raises(ConfigurationError, match="is the file of the batch, which would be lost"):
+            BatchFile(path).export(to)
+    assert path.read_bytes() == content
 
 
 async def test_a_directory_that_cannot_be_written_to(tmp_path):

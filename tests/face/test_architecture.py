@@ -41,7 +41,8 @@ IMPURE = {
 # What a value offers of a higher floor: a method of it imports the room when it is called, and not before.
 DOORS = {
     "kallglot_async.models.outcome": {"report", "tables"},
-    "kallglot_async._durable.export": {"report", "tables", "_whole_file"},
+    "kallglot_async.models.records": {"_whole_file"},
+    "kallglot_async._durable.export": {"report", "tables"},
 }
 CROSSING = {f"kallglot_async._core.limit.{name}" for name in ("supply", "retry")}  # what one room gives to another
 PORTS = {"aiohttp", "yarl", "ssl", "socket"}  # who may speak to the network

@@ -313,6 +313,17 @@ def test_lines_are_read_back(tmp_path, kind):
     assert found == ALL
 
 
+@pytest.mark.parametrize("old", [None, b"older"], ids=["new", "replaced"])
+def test_lines_that_end_early_leave_what_was_there(tmp_path, old):
+    """An outcome that cannot be encoded, as a full disk, takes neither the older file nor leaves half of another."""
+    path = tmp_path / "outcomes.jsonl"
+    if old is not None:
+        path.write_bytes(old)
+    with pytest.raises(TypeError):
+        Outcomes([GOOD, Outcome(id="ana_x", error=errors.NotAttemptedError("x"), elapsed=object())]).to_jsonl(path)
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == ([] if old is None else [old])
+
+
 def test_lines_are_read_one_by_one():
     """Nothing behind the line that is asked for, so that a file of millions is no matter of memory."""
 
