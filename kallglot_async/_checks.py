@@ -14,6 +14,9 @@ __all__ = [
     "check_timeout", "is_finite", "shown",
 ]  # fmt: skip
 
+# Characters. Servers take 4 to 8 kB of headers in all; the name of a batch is in the key of each of its sessions.
+_LONGEST = {"idempotency_key": 4_000, "batch": 2_000}
+
 
 def is_finite(value: float) -> bool:
     """Return whether it is a number that a float can hold; an `int` can be too large for that."""
@@ -128,6 +131,8 @@ def check_text(name: str, value: object) -> str:
     """
     if not isinstance(value, str) or not value.strip():
         raise ConfigurationError(f"{name} is a text that is not empty, not {type(value).__name__} {shown(value, 40)}")
+    if len(value) > (most := _LONGEST.get(name, len(value))):
+        raise ConfigurationError(f"{name} is {len(value):,} characters long: give one of {most:,} at most")
     # Anything else is either refused by the transport or changed on its way, and then it is another key.
     if name == "idempotency_key" and not (value.isascii() and value.isprintable()):
         raise ConfigurationError("idempotency_key is visible ASCII, which a header can carry: use a UUID")

@@ -205,7 +205,8 @@ class KallglotClient(BaseClient):
             session_id: The session, `sess_...`.
             timeout: Seconds for the wait, which begins once the request was accepted; None for ever. Default 120.
             schedule: How polls follow each other. Default: learned from earlier analyses.
-            idempotency_key: Default: a new UUID. With a key of your own the call can be repeated, after a crash too.
+            idempotency_key: Default: a new UUID; 4,000 characters at most. With a key of your own the call can be
+                repeated, after a crash too.
             extra_headers: Headers besides those of the client, for the request and the wait.
             request: What is asked for, as in `analyses.create`.
 
@@ -279,7 +280,8 @@ class KallglotClient(BaseClient):
 
         Args:
             session_ids: Any iterable or asynchronous iterable, pulled as there is room. Repetitions are one.
-            batch: A name for this batch, from which each session's idempotency key is made. Default: new keys.
+            batch: A name for this batch (2,000 characters at most), from which each session's idempotency key
+                is made. Default: new keys.
             timeout: Seconds for each analysis, from its first poll, and for the request of one with its retries, which
                 has no less than the client's timeout; None for ever. Default 120.
             total_timeout: Seconds for the whole call; None (the default) for ever. What is being told then, or is in
