@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from kallglot_async import _clock, errors
@@ -20,12 +20,18 @@ __all__ = ["RetrieveCall"]
 class RetrieveCall:
     """One `retrieve_many`: workers that pull ids from one source and fetch them."""
 
-    __slots__ = ("_batch", "_pipeline", "_timeout", "_turn")
+    __slots__ = ("_batch", "_headers", "_pipeline", "_timeout", "_turn")
 
     def __init__(
-        self, pipeline: Pipeline, source: IdSource, timeout: float | None, on_outcome: OnOutcome | None
+        self,
+        pipeline: Pipeline,
+        source: IdSource,
+        timeout: float | None,
+        on_outcome: OnOutcome | None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self._pipeline = pipeline
+        self._headers = headers  # the caller's
         self._batch = Batch(pipeline, source, on_outcome)
         self._timeout = timeout
         self._turn = Turn()
@@ -47,7 +53,7 @@ class RetrieveCall:
         return id, lane.try_acquire(Urgency.AHEAD) or await lane.acquire(Urgency.AHEAD)
 
     async def _fetch(self, id: str, ticket: Ticket) -> Outcome:
-        operation, started = retrieve_analysis(id), _clock.now()
+        operation, started = retrieve_analysis(id).with_headers(self._headers), _clock.now()
 
         def send(ticket: Ticket) -> Coroutine[Any, Any, Analysis]:
             return self._pipeline.run(operation, timeout=self._timeout, ticket=ticket)

@@ -9,6 +9,7 @@ from typing import Unpack, overload
 from kallglot_async._checks import check_callback, check_count
 from kallglot_async._config import AS_CLIENT, Timeout, seconds_of
 from kallglot_async._core.api.analyses import create_analysis, retrieve_analysis
+from kallglot_async._extra_headers import check_headers
 from kallglot_async._waiting.batch import OnOutcome
 from kallglot_async._waiting.source import Ids, IdSource
 from kallglot_async._waiting.waits import Waits
@@ -62,6 +63,7 @@ class Analyses:
         timeout: Timeout = AS_CLIENT,
         max_in_flight: int | None = None,
         on_outcome: OnOutcome | None = None,
+        extra_headers: Mapping[str, str] | None = None,
     ) -> Outcomes:
         """Fetch many analyses as they stand now, concurrently, without waiting for any to settle.
 
@@ -74,21 +76,24 @@ class Analyses:
             max_in_flight: Requests at once; default: the client's.
             on_outcome: Called with each outcome the moment it is known, one at a time; a coroutine function is awaited,
                 and so is room: no worker fetches on before its outcome was taken. What it raises ends the call.
+            extra_headers: Headers besides those of the client, for each of the requests; as for `retrieve`.
 
         Returns:
             One outcome for each distinct id, in the order of the input. An impossible id has an `InvalidIdError`.
 
         Raises:
+            ConfigurationError: An argument cannot be used; nothing was sent.
             IdSourceError: The iterable raised; the outcomes so far are on the error.
         """
         check_callback("on_outcome", on_outcome)
         workers = self._max_in_flight
         if max_in_flight is not None:
             workers = check_count("max_in_flight", max_in_flight)
+        headers = None if extra_headers is None else check_headers("extra_headers", extra_headers)
         from kallglot_async._waiting.retrieve_many import RetrieveCall  # loaded when it is first used
 
         batch = RetrieveCall(
-            self._pipeline, IdSource(ids, remember=True), seconds_of(timeout, self._timeout), on_outcome
+            self._pipeline, IdSource(ids, remember=True), seconds_of(timeout, self._timeout), on_outcome, headers
         )
         return await batch.run(workers)
 

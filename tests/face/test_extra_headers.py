@@ -93,6 +93,7 @@ async def outcomes_of(client: KallglotClient, **given: Any) -> list[Any]:
 
 WAITS: dict[str, Callable[..., Awaitable[Any]]] = {
     "wait": lambda client, **given: client.wait("ana_1", **given),
+    "retrieve_many": lambda client, **given: client.analyses.retrieve_many(["ana_1", "ana_2"], **given),
     "wait_many": lambda client, **given: client.wait_many(["ana_1"], **given),
     "as_completed": outcomes_of,
     "analyze": lambda client, **given: client.analyze("sess_1", analyses=["summary"], **given),
@@ -101,7 +102,7 @@ WAITS: dict[str, Callable[..., Awaitable[Any]]] = {
 
 
 @pytest.mark.parametrize("call", WAITS)
-async def test_every_wait_takes_headers(call: str) -> None:
+async def test_every_call_for_outcomes_takes_headers(call: str) -> None:
     """For each of its requests; what cannot be sent is refused before a connection is made."""
     async with RawServer() as server, client_of(server) as client:
         with pytest.raises(ConfigurationError, match="extra_headers: Authorization"):
