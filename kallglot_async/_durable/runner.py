@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
@@ -21,6 +20,7 @@ from kallglot_async._durable.report import BatchReport, State, state_of
 from kallglot_async._durable.rows import KEEP, row_of
 from kallglot_async._durable.source import Selection, items
 from kallglot_async._durable.writer import Writer
+from kallglot_async._events import PlainCallback
 from kallglot_async.models import Outcome
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["OnReport", "Run", "RunOptions"]
 
 OnReport = Callable[[BatchReport], object]
-
-_log = logging.getLogger("kallglot_async.durable")
 
 _FETCHED_AT_ONCE = 1_000  # ids of one call, which remembers its outcomes: what bounds the memory of a run
 _INSTANT = 1e-3  # seconds: less is no timeout that a call could be given
@@ -67,7 +65,7 @@ class Run:
         self._began_at = _clock.now()
         self._opened_at = time.time()
         self._refused = self.client.rate_limit.refused
-        self._on_progress = self.options.on_progress  # until it raises
+        self._on_progress = PlainCallback("on_progress", self.options.on_progress, "kallglot_async.durable")
         self._suspect: errors.KallglotError | None = None  # that the key was refused for the last id that was heard of
         self._so_far: BatchReport | None = None  # counted once somebody wants to hear of it
 
@@ -143,7 +141,7 @@ class Run:
 
     async def keep(self, outcome: Outcome) -> None:
         """Have an outcome written, and wait where too many are not on the disk yet."""
-        if self._on_progress is not None and self._so_far is None:
+        if self._on_progress.is_on and self._so_far is None:
             counted = await self.writer.call(partial(count, only_listed=self.options.only_listed))
             # What was given up before counts as left until this run gives it up, too.
             self._so_far = msgspec.structs.replace(counted, left=counted.left + counted.given_up, given_up=0)
@@ -173,18 +171,10 @@ class Run:
 
     def _tell(self, state: State) -> None:
         """Tell how far the run has come."""
-        if self._on_progress is None or self._so_far is None:
-            return
-        known = self._so_far
-        self._so_far = msgspec.structs.replace(
-            known, **{state: getattr(known, state) + 1}, left=known.left - 1, **self._figures()
-        )
-        try:
-            self._on_progress(self._so_far)
-        except (Exception, asyncio.CancelledError):
-            # The caller's own code must not cost the batch.
-            self._on_progress = None
-            _log.exception("on_progress raised and is not called again")
+        if self._so_far is not None:
+            one = {state: getattr(self._so_far, state) + 1, "left": self._so_far.left - 1}
+            so_far = self._so_far = msgspec.structs.replace(self._so_far, **one, **self._figures())
+            self._on_progress.tell(lambda: so_far)
 
     def _figures(self) -> dict[str, float]:
         return {"refused": self.client.rate_limit.refused - self._refused, "elapsed": _clock.now() - self._began_at}

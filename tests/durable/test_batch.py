@@ -209,6 +209,20 @@ async def test_progress_is_told_with_every_outcome(path):
         assert calls == []
 
 
+async def test_a_progress_callback_whose_body_nobody_runs_costs_no_id(path, caplog):
+    """As for every other call: it is said once in the log, and no coroutine is left behind."""
+    ran = []
+
+    async def later(report):
+        ran.append(report)
+
+    async with served() as (server, client), client.open_batch(path) as batch:
+        await batch.add(server.seed_analyses(3))
+        assert (await batch.run(on_progress=lambda report: later(report))).done == 3
+    assert ran == []
+    assert [record.name for record in caplog.records if "on_progress" in record.message] == ["kallglot_async.durable"]
+
+
 async def test_nobody_else_reads_the_file(path):
     """Call text lies in it, and in what SQLite keeps beside it: mode 0600. Nothing but the file stays."""
     async with served() as (server, client), client.open_batch(path) as batch:
