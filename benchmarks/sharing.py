@@ -5,10 +5,11 @@
 A server allows 600 requests in each window of 10 s; so many processes fetch 2,000 settled analyses under one key
 (`retrieve_many`), and one of them makes a direct call every 250 ms beside. `paced` waits for them (`wait_many`), which
 keeps an even pace where the others spend ahead of it. They start together. `least_used` is of the emptiest window in
-which all were at work, `share` the largest by the smallest number of requests of a process in one, `commands` what
-Redis counted for each request that was granted, a script's own commands included, `queued` the 95th percentile of what
-a direct call takes beyond its request. `faults` do what `paced` does while Redis is stopped, hung (SIGSTOP), restarted
-empty, or restarted with what it had written earlier; `silence` is the longest time in which the server heard nothing.
+which all were at work; `share` the largest by the smallest number of requests in one, of the processes that make no
+direct calls; `commands` what Redis counted for each request that was granted, a script's own commands included;
+`queued` the 95th percentile of what a direct call takes beyond its request. `faults` do what `paced` does while Redis
+is stopped, hung (SIGSTOP), restarted empty, or restarted with what it had written earlier; `silence` is the longest
+time in which the server heard nothing.
 
 Real time, real sockets, a real `redis-server`. Exit code 1 where a bar is missed.
 """
@@ -191,7 +192,9 @@ def row(
     first = max((entries[0].window or 0 for entries in by_process.values() if entries), default=0)
     last = min((entries[-1].window or 0 for entries in by_process.values() if entries), default=0)
     full = range(first + 1, last)  # windows in which every process was at work from beginning to end
-    shares = [[sum(entry.window == window for entry in entries) for entries in by_process.values()] for window in full]
+    # Direct calls of the first process take what its polls would have had.
+    others = [entries for name, entries in by_process.items() if name != "p0"]
+    shares = [[sum(entry.window == window for entry in entries) for entries in others] for window in full]
     requests = len(server.journal)
     refused = sum(entry.status == 429 for entry in server.journal)
     ends = min((entries[-1].at for entries in by_process.values() if entries), default=0.0)

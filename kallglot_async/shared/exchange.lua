@@ -24,6 +24,7 @@ local LIVE = 10.0                -- s: who has told nothing for longer shares no
 local FORGOTTEN = 60.0           -- s: of that one nothing is kept
 local ARRIVED = 1.0              -- s after which a request has arrived, however slow its way
 local SETTLING = 1.5             -- s after somebody was alone, in which not everybody has told yet
+local FEW = 3                    -- slots at a time, where they last as many horizons
 local LOOK_AGAIN = 2.0           -- s at most until who got too little asks again
 local KEPT_FOR = 3600            -- s that all this is kept for after the last exchange
 
@@ -195,7 +196,9 @@ else
         open_with_probe(state.ends + guard_of(state))
       else
         local most = left > 0 and math.max(1, math.floor(left / interval + 0.5)) or POLLS
-        paced = math.floor(math.min(room, math.max(1, math.min(POLLS, part + 0.5, most))))
+        -- Of a slow pace, a few slots at a time: one for each exchange would be mostly exchanges.
+        local few = math.min(FEW, FEW * HORIZON / interval)
+        paced = math.floor(math.min(room, math.max(1, math.min(POLLS, math.max(part + 0.5, few), most))))
       end
     end
   end

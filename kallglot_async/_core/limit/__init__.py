@@ -94,6 +94,7 @@ What the numbers are, and why:
               MOST_ACCEPTED         10,000   moments remembered, so that a fast server costs no memory
     lease     RETRY                 1 s      in which the others may be away again
               LAPSE                 1 in 2   of a horizon: slots to be spent at once are for those who wait already
+              STALE, STALE_FOR      8, 0.1 s  requests that have ended and are held against all: after a burst
               MOST_WANTED           1,000    slots for polls at once, where nothing limits them
     ticket    burst of a pace       2        one loses a slot to a timer that fires late, a whole limit is refused
     retry     BASE_DELAY            0.5 s    doubled with each failure, full jitter: "Exponential Backoff And Jitter"

@@ -19,6 +19,8 @@ __all__ = ["Ask", "Lease", "Reply"]
 RETRY = 1.0  # seconds after which a process that goes on alone asks again
 MOST_WANTED = 1000  # slots that polls ask for at once
 LAPSE = 0.5  # of the horizon: after so long, slots that were to be spent at once are given back
+STALE = 8  # requests that have ended, and that the others take to be under way: they should hear of it, ...
+STALE_FOR = 0.1  # ... but no more often, in seconds
 SAME_RESET = 0.5  # seconds by which two resets of one window may differ, as in `window`
 
 
@@ -268,9 +270,13 @@ class Lease:
             return self._again_at if self._has_sent or self._in_flight or any(waiting) else math.inf
         if self._is_urgent:
             return now
+        is_stale = self._is_stale()
         if any(waiting) and math.isinf(at := self.next_at(now, Urgency.DIRECT)) and at > 0:  # nothing is held
             again_at = self._direct_again_at if waiting[Urgency.DIRECT] else self._again_at
+            again_at = min(again_at, self._replied_at + STALE_FOR) if is_stale else again_at
             return max(now, again_at, self._paused_until)
+        if is_stale:
+            return max(now, self._replied_at + STALE_FOR)
         if self._told != self._in_flight or self._free or self._paced:
             return self._touched_at + self._horizon if not any(waiting) else max(now, self._lapses_at())
         return math.inf
@@ -350,6 +356,11 @@ class Lease:
         self.is_alone = True
         self._again_at = now + RETRY
 
+    def _is_stale(self) -> bool:
+        """Whether the others take most of what has ended here for under way, and that is much."""
+        ended = self._told - self._in_flight - self._free - self._paced
+        return ended >= STALE and 4 * ended >= 3 * self._told
+
     def _held(self, now: float) -> int:
         return (self._free if now < self._free_until else 0) + (self._paced if now < self._paced_until else 0)
 
@@ -367,7 +378,7 @@ class Lease:
         self._touched_at = now
         if self._probe is ticket:
             self._probe, self._landed, self._is_urgent = False, True, True
-        if self._is_urgent or (self._told and not self._in_flight):
+        if self._is_urgent or (self._told and not self._in_flight) or self._is_stale():
             self._on_news()
 
     def _adopt(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:

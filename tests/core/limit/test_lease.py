@@ -136,6 +136,19 @@ class TestWhatLapses:
         assert ours.ask(1.3, NOBODY).flying == 0
         assert ours.next_ask(1.3, NOBODY) == math.inf
 
+    def test_after_a_burst_the_others_hear_that_it_has_ended(self):
+        """Much that has landed is held against them until then."""
+        ours, news = lease()
+        exchange(ours, direct=20)
+        tickets = [send(ours, 0.0) for _ in range(20)]
+        for ticket in tickets[:15]:
+            ours.on_answer(ticket, 0.05, None)
+            if ticket is not tickets[14]:
+                assert ours.next_ask(0.05, NOBODY) > 0.2
+        assert news
+        assert ours.next_ask(0.05, NOBODY) == pytest.approx(0.1)
+        assert ours.ask(0.1, NOBODY).flying == 5
+
     def test_who_leaves_holds_nothing(self):
         """And says so."""
         ours, _ = lease()
