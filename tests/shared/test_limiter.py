@@ -35,6 +35,8 @@ asyncio.run(main(*sys.argv[1:]))
         (("redis://",), {}),
         (("redis://host:port",), {}),
         ((None,), {}),
+        ((f"{NOWHERE}?socket_timeout=soon",), {}),
+        ((f"{NOWHERE}?no_such_option=1",), {}),
         ((NOWHERE,), {"limit": 600}),
         ((NOWHERE,), {"name": " "}),
         ((NOWHERE,), {"horizon": 0.0}),
