@@ -170,7 +170,7 @@ elseif not state.limit then
   open_with_probe(0)
 elseif available < 1 then
   open_with_probe(state.ends + guard_of(state))
-  if left > 0 and state.remaining >= 1 then again = DIRECT > 0 and 0.05 or 0.25 end  -- somebody holds it, and may give it back
+  if left > 0 and state.remaining >= 1 then again = DIRECT > 0 and 0.05 or 0.25 end  -- somebody holds it
 else
   direct = math.min(DIRECT, math.ceil(available / math.max(1, askers)))
   local rest = available - direct
@@ -211,7 +211,7 @@ again = math.min(again, LOOK_AGAIN)
 
 if CEILING then
   local most = math.max(1, math.floor(CEILING / 5))
-  local refill = math.max(1, CEILING - most) / (PER + HORIZON)
+  local refill = math.max(1, CEILING - most) / (PER + 4 * HORIZON)  -- for so long a slot may lie before it is used
   local bucket = redis.call('HMGET', KEYS[2], 'tokens', 'at')
   local tokens = math.min(most, (tonumber(bucket[1]) or most) + math.max(0, now - (tonumber(bucket[2]) or now)) * refill)
   local wanted = direct + paced
