@@ -269,6 +269,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if shutil.which("redis-server") is None:
         raise SystemExit("redis-server is not installed")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it ends its servers, too
     chosen = arguments.candidates or [*CANDIDATES, "faults"]
     rows = asyncio.run(run(chosen, arguments.processes, ids=700 if arguments.quick else IDS))
     print(table(rows))
