@@ -27,7 +27,8 @@ TableFormat = Literal["parquet", "csv", "arrow"]
 _EPILOGUE = """Exit codes: 0 all fine, 1 some ids gave nothing, 2 usage or configuration, 130 Ctrl-C, 143 SIGTERM,
 129 SIGHUP.
 
-Environment: KALLGLOT_API_KEY, KALLGLOT_BASE_URL. Without an account: kallglot demo, kallglot emulator."""
+Environment: KALLGLOT_API_KEY, KALLGLOT_BASE_URL, KALLGLOT_RATE_LIMIT_URL.
+Without an account: kallglot demo, kallglot emulator."""
 
 app = App(
     name="kallglot",

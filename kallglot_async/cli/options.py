@@ -66,6 +66,9 @@ class Connection:
     rate_limit: Annotated[int | None, Parameter(metavar="N")] = None
     """Requests a minute at most, on top of what the server allows, which is learned."""
 
+    rate_limit_url: Annotated[str | None, Parameter(metavar="URL")] = None
+    """A Redis server over which processes share the limit. Default: the environment's KALLGLOT_RATE_LIMIT_URL."""
+
     max_in_flight: Annotated[int, Parameter(metavar="N")] = 64
     """Requests at once at most."""
 
@@ -80,10 +83,15 @@ class Connection:
         if self.api_key is None and not os.environ.get("KALLGLOT_API_KEY"):
             # The client's own words name an argument of Python's.
             raise ConfigurationError("there is no API key: set KALLGLOT_API_KEY, or pass --api-key")
+        limit = None if self.rate_limit is None else RateLimit(self.rate_limit)
+        if self.rate_limit_url is not None:
+            from kallglot_async.shared import SharedRateLimiter
+
+            limiter = SharedRateLimiter(self.rate_limit_url, limit=limit)
         return KallglotClient(
             self.api_key,
             base_url=self.base_url,
-            rate_limit=None if self.rate_limit is None else RateLimit(self.rate_limit),
+            rate_limit=limit if self.rate_limit_url is None else limiter,
             max_in_flight=self.max_in_flight,
             max_connections=max(100, self.max_in_flight),
             on_event=on_event,

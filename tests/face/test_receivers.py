@@ -21,7 +21,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from starlette.applications import Starlette
 from starlette.routing import Route
-from support.redis_server import redis_server
+from support.redis_server import needs_redis, redis_server
 
 from kallglot_async import ConfigurationError, WebhookInbox, receivers
 from kallglot_async.receivers import WebhookApp, aiohttp_handler
@@ -559,11 +559,14 @@ async def redis_stand_in(directory):
 
 @contextlib.asynccontextmanager
 async def real_redis(directory):
-    async with redis_server(directory) as socket:
-        yield {"unix_socket_path": socket}
+    async with redis_server(directory) as server:
+        yield {"port": server.port}
 
 
-@pytest.mark.parametrize("server", [redis_stand_in, real_redis], ids=["stand-in", "redis-server"])
+SERVERS = [pytest.param(redis_stand_in, id="stand-in"), pytest.param(real_redis, id="redis-server", marks=needs_redis)]
+
+
+@pytest.mark.parametrize("server", SERVERS)
 async def test_the_example_shares_events_by_redis(server, tmp_path):
     """The code in the docstring, with the client of the `redis` package, as two workers have it."""
     documented = inspect.cleandoc(receivers.__doc__)

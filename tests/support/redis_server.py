@@ -1,26 +1,73 @@
-"""A Redis of a test's own, at a socket in a directory of the test's; skips where there is none."""
+"""A real `redis-server` on a free port of this machine, to be stopped, hung, and started again."""
 
 import asyncio
 import contextlib
+import os
 import shutil
+import signal
+import socket
+import subprocess
 
 import pytest
 
+needs_redis = pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class RedisServer:
+    """One server; it keeps nothing but what `save` writes."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._process = None
+
+    async def start(self):
+        """Start it, with what is on the disk, and wait until it listens."""
+        options = {"port": self.port, "bind": "127.0.0.1", "save": "", "dir": self.folder, "daemonize": "no"}
+        argv = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+        self._process = await asyncio.create_subprocess_exec("redis-server", *argv, stdout=subprocess.DEVNULL)
+        async with asyncio.timeout(20):
+            while True:
+                with contextlib.suppress(OSError):
+                    _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                    writer.close()
+                    await writer.wait_closed()
+                    return
+                await asyncio.sleep(0.01)
+
+    def hang(self):
+        """Stop it where it stands: connections stay open, and nothing is answered."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def wake(self):
+        """Go on, with everything that has piled up."""
+        self._process.send_signal(signal.SIGCONT)
+
+    async def stop(self):
+        """End it at once; what it had in memory is gone."""
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGCONT)
+                self._process.kill()
+            await self._process.wait()
+
+    async def restart(self):
+        await self.stop()
+        await self.start()
+
 
 @contextlib.asynccontextmanager
-async def redis_server(directory):
-    """Yield the path of its socket."""
-    program = shutil.which("redis-server") or shutil.which("valkey-server")
-    if program is None:
-        pytest.skip("there is no redis-server here")
-    socket = str(directory / "redis.sock")
-    options = ["--port", "0", "--unixsocket", socket, "--save", "", "--dir", str(directory)]
-    server = await asyncio.create_subprocess_exec(program, *options, stdout=asyncio.subprocess.PIPE)
+async def redis_server(folder):
+    server = RedisServer(str(folder))
+    await server.start()
     try:
-        async with asyncio.timeout(20):
-            while b"ready to accept connections" not in (await server.stdout.readline()).lower():
-                assert server.returncode is None
-        yield socket
+        yield server
     finally:
-        server.terminate()
-        await server.communicate()
+        await server.stop()
