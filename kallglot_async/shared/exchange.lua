@@ -9,8 +9,8 @@ local LIMIT, REMAINING = tonumber(ARGV[10]), tonumber(ARGV[11])
 local RESET, RESETS_IN = tonumber(ARGV[12]), tonumber(ARGV[13])
 local FRESH, SENT_AGO = ARGV[14] == '1', tonumber(ARGV[15])
 local LOST, PAUSE, LANDED = tonumber(ARGV[16]), tonumber(ARGV[17]), ARGV[18] == '1'
-local QUIET, BACK, PROCESSES = ARGV[19] == '1', ARGV[20] == '1', tonumber(ARGV[21])
-local CEILING, PER = tonumber(ARGV[22]), tonumber(ARGV[23])
+local QUIET, BACK, LEAVING, PROCESSES = ARGV[19] == '1', ARGV[20] == '1', ARGV[21] == '1', tonumber(ARGV[22])
+local CEILING, PER = tonumber(ARGV[23]), tonumber(ARGV[24])
 
 local SAME_RESET = 0.5           -- s: as in `window`
 local GUARD, GUARD_SHARE = 1.2, 5 -- s past a reset, at most one in so many of a window: as in `window`
@@ -31,13 +31,17 @@ local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 if DEADLINE > 0 and now > DEADLINE then return {} end
 
 local state, others = {}, {}
+local own = {ahead = 0, window = 0}  -- what it has had ahead of the pace, and in which window
 local flat = redis.call('HGETALL', KEYS[1])
 for place = 1, #flat, 2 do
   local id = string.match(flat[place], '^p:(.*)$')
   if id then
-    local held, direct, polls, seen = string.match(flat[place + 1], '(%S+) (%S+) (%S+) (%S+)')
-    if id ~= ID then
-      others[id] = {held = tonumber(held), direct = tonumber(direct), polls = tonumber(polls), seen = tonumber(seen)}
+    local held, direct, polls, seen, ahead, window = string.match(flat[place + 1], '(%S+) (%S+) (%S+) (%S+) (%S+) (%S+)')
+    if id == ID then
+      own.ahead, own.window = tonumber(ahead), tonumber(window)
+    else
+      others[id] = {held = tonumber(held), direct = tonumber(direct), polls = tonumber(polls), seen = tonumber(seen),
+                    ahead = ahead, window = window}
     end
   else
     local value = flat[place + 1]
@@ -155,14 +159,17 @@ elseif not state.limit then
 elseif available < 1 then
   local guard = math.min(GUARD, (state.rest or 0) / GUARD_SHARE)
   open_with_probe(state.ends + guard)
-  if left > 0 and state.remaining >= 1 then again = 0.05 end  -- somebody holds it, and may give it back
+  if left > 0 and state.remaining >= 1 then again = 0.25 end  -- somebody holds it, and may give it back
 else
   direct = math.min(DIRECT, math.ceil(available / math.max(1, askers)))
   local rest = available - direct
   local kept = math.floor(state.limit / KEPT)
   if POLLS > 0 and rest >= 1 then
-    if AHEAD and rest > kept then
-      direct = direct + math.min(POLLS, math.max(1, math.floor((rest - kept) / math.max(1, sharers))))
+    if own.window ~= state.reset then own.ahead, own.window = 0, state.reset end
+    local most = math.floor((state.limit - kept) / math.max(1, sharers)) - own.ahead
+    local ahead = AHEAD and math.floor(math.min(POLLS, most, rest - kept)) or 0
+    if ahead >= 1 then
+      direct, own.ahead = direct + ahead, own.ahead + ahead
     else
       local part = share_of(rate * HORIZON)
       interval = HORIZON / part
@@ -171,7 +178,7 @@ else
         again = math.min(due, math.max(left, 0.05))
       else
         local most = left > 0 and math.max(1, math.floor(left / interval + 0.5)) or POLLS
-        paced = math.floor(math.max(1, math.min(POLLS, part, most, rest)))
+        paced = math.floor(math.min(rest, math.max(1, math.min(POLLS, part + 0.5, most))))
       end
     end
   end
@@ -204,12 +211,15 @@ local function text(number)
   return type(number) == 'number' and string.format('%.6f', number) or number
 end
 
-local record = string.format('%d %d %d %.3f', FLYING + UNSPENT + direct + paced, DIRECT, POLLS, now)
-local fields = {'p:' .. ID, record}
+local function record(held, direct, polls, seen, ahead, window)
+  return string.format('%d %d %d %.3f %d %.3f', held, direct, polls, seen, ahead, window)
+end
+
+local fields = {'p:' .. ID, record(FLYING + UNSPENT + direct + paced, DIRECT, POLLS, now, own.ahead, own.window)}
 for id, other in pairs(others) do
   if other.is_changed then
     fields[#fields + 1] = 'p:' .. id
-    fields[#fields + 1] = string.format('%d %d %d %.3f', other.held, other.direct, other.polls, other.seen)
+    fields[#fields + 1] = record(other.held, other.direct, other.polls, other.seen, other.ahead, other.window)
   end
 end
 local is_expiring = (state.expires or 0) < now + KEPT_FOR / 2
@@ -221,6 +231,7 @@ for _, name in ipairs({'limit', 'remaining', 'reset', 'ends', 'rest', 'heard', '
 end
 redis.call('HSET', KEYS[1], unpack(fields))
 if is_expiring then redis.call('EXPIRE', KEYS[1], KEPT_FOR) end
+if LEAVING then gone[#gone + 1] = 'p:' .. ID end
 if #gone > 0 then redis.call('HDEL', KEYS[1], unpack(gone)) end
 
 return {

@@ -89,11 +89,16 @@ class Fetcher:
             self._task = loop.create_task(self._run(), name=f"kallglot shared rate limit: {self._group}")
 
     async def aclose(self) -> None:
-        """Ask no more, in this loop."""
+        """Give back what is held, and ask no more, in this loop."""
         task, self._task = self._task, None
-        if task is not None and self._loop is asyncio.get_running_loop():
+        if self._loop is not asyncio.get_running_loop():
+            return
+        if task is not None:
             task.cancel()
             await asyncio.wait({task})
+        if self._lease.can_leave():
+            await self._exchange(is_leaving=True)
+        self._loop = None
 
     def _next_ask(self) -> float:
         return self._lease.next_ask(_clock.now(), self._lane.waiting_by_urgency)
@@ -106,10 +111,10 @@ class Fetcher:
             else:
                 await self._exchange()
 
-    async def _exchange(self) -> None:
+    async def _exchange(self, *, is_leaving: bool = False) -> None:
         is_known = await self._knows_key()
         asked_at = _clock.now()
-        asked = self._lease.ask(asked_at, self._lane.waiting_by_urgency)
+        asked = self._lease.ask(asked_at, self._lane.waiting_by_urgency, is_leaving=is_leaving)
         shares = self._shares
         try:
             if not is_known:
@@ -145,7 +150,8 @@ def arguments_of(asked: Ask, shares: Shares, deadline: str) -> list[str]:
     values = (
         shares.process, deadline, shares.horizon, asked.flying, asked.unspent, asked.direct, asked.polls,
         int(asked.is_ahead), f"{asked.idle_for:.6f}", *told, int(asked.is_fresh), f"{asked.sent_ago:.6f}", asked.lost,
-        f"{asked.pause:.6f}", int(asked.landed), int(asked.is_quiet), int(asked.is_back), asked.processes, *ceiling,
+        f"{asked.pause:.6f}", int(asked.landed), int(asked.is_quiet), int(asked.is_back),
+        int(asked.is_leaving), asked.processes, *ceiling,
     )  # fmt: skip
     return [str(value) for value in values]
 

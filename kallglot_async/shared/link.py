@@ -22,8 +22,9 @@ except ModuleNotFoundError as _error:
 
 __all__ = ["Link"]
 
-PATIENCE = 0.2  # seconds that an exchange may take
-STEPS = 4  # turns of the loop, at least, in which its answer could have been read
+PATIENCE = 0.3  # seconds that an exchange may take, ...
+FIRST = 0.45  # ... and the first, which connects; a process that goes on alone meanwhile has time
+STEP = 0.05  # seconds in each of which the loop has a turn, at least, to read the answer
 SLACK = 0.05  # seconds after our patience is over that the server may still begin
 
 _SCRIPT = Path(__file__).with_name("exchange.lua").read_text()
@@ -60,10 +61,10 @@ class Link:
             Unreachable: No answer came in time, whatever the reason. The script will not run later.
         """
         try:
-            answer = await _soon(self._run(keys, arguments))
+            answer = await _soon(self._run(keys, arguments), FIRST if self._ahead is None else PATIENCE)
             if not answer:  # its deadline is over: the server's clock is not what it was
                 self._ahead = None
-                answer = await _soon(self._run(keys, arguments))
+                answer = await _soon(self._run(keys, arguments), FIRST)
         except (RedisError, OSError, TimeoutError) as error:
             # Whoever comes next may have another clock.
             self._ahead = None
@@ -111,8 +112,8 @@ class Link:
         return self._redis
 
 
-async def _soon(work: Awaitable[T]) -> T:
-    """Wait for it as long as an exchange may take.
+async def _soon(work: Awaitable[T], patience: float) -> T:
+    """Wait for it for so many seconds.
 
     Time is counted in turns of the loop: one that was blocked for long would take its own absence for the server's.
 
@@ -121,8 +122,8 @@ async def _soon(work: Awaitable[T]) -> T:
     """
     task = asyncio.ensure_future(work)
     try:
-        for _ in range(STEPS):
-            await asyncio.wait({task}, timeout=PATIENCE / STEPS)
+        for _ in range(round(patience / STEP)):
+            await asyncio.wait({task}, timeout=STEP)
             if task.done():
                 return task.result()
     finally:

@@ -19,8 +19,6 @@ __all__ = ["Ask", "Lease", "Reply"]
 RETRY = 1.0  # seconds after which a process that goes on alone asks again
 MOST_WANTED = 1000  # slots that polls ask for at once
 LAPSE = 0.25  # of the horizon: after so long, slots that were to be spent at once are given back
-LOOK_AGAIN = 5.0  # seconds: nobody relies for longer on what was said, however slow the pace
-RUN_LOW = 4  # one request in so many of a window is kept from polls that would run it low, as in `window`
 SAME_RESET = 0.5  # seconds by which two resets of one window may differ, as in `window`
 
 
@@ -42,6 +40,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
         landed: Whether a probe has ended.
         is_quiet: Whether the newest answer told of no limit.
         is_back: Whether it went on alone until now.
+        is_leaving: Whether it has nothing in flight, and takes its leave.
         processes: How many shared the limit when it was last told.
     """
 
@@ -59,6 +58,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     landed: bool
     is_quiet: bool
     is_back: bool
+    is_leaving: bool
     processes: int
 
 
@@ -177,7 +177,7 @@ class Lease:
         return math.inf
 
     def supply(self, now: float) -> Supply:
-        """Return this process' part of what there is."""
+        """Return this process' part of what there is. It may not run low: how many ids the others wait for is unknown."""
         reply = self._reply
         if self.is_alone:
             interval = self._alone_interval()
@@ -189,7 +189,6 @@ class Lease:
             rate=reply.rate / reply.sharers,
             remaining=self._held(now) + max(0.0, reply.available) // reply.sharers,
             resets_in=resets_in,
-            can_run_low=resets_in > 0 and reply.available > reply.limit / RUN_LOW,
         )
 
     def on_sent(self, ticket: Ticket, now: float, urgency: Urgency) -> None:
@@ -269,14 +268,18 @@ class Lease:
             return self._touched_at + self._horizon if not any(waiting) else max(now, self._lapses_at())
         return math.inf
 
-    def ask(self, now: float, waiting: Sequence[int]) -> Ask:
+    def can_leave(self) -> bool:
+        """Whether there are others to hear that this process has no more use for its part."""
+        return not self.is_alone and self._reply is not None
+
+    def ask(self, now: float, waiting: Sequence[int], *, is_leaving: bool = False) -> Ask:
         """Return what to tell the others, and what to ask for. What was not spent in time is given back."""
         if self._free and now >= self._free_until:
-            self._free = 0
+            self._want, self._free = max(1, self._want - self._free), 0
         if self._paced and now >= self._paced_until:
             self._want, self._paced = max(1, self._want - self._paced), 0
         direct, ahead, paced = waiting
-        if not any(waiting) and self._touched_at + self._horizon <= now:
+        if is_leaving or (not any(waiting) and self._touched_at + self._horizon <= now):
             self._free = self._paced = 0
         figures = self._figures
         if figures is not None:
@@ -296,6 +299,7 @@ class Lease:
             landed=self._landed,
             is_quiet=self._is_quiet,
             is_back=self.is_alone,
+            is_leaving=is_leaving and not self._in_flight,
             processes=self._reply.processes if self._reply is not None else 1,
         )
         self._told = asked.flying + asked.unspent
@@ -316,7 +320,7 @@ class Lease:
             self._interval = reply.interval
             self._paced += reply.paced
             self._paced_until = asked_at + self._horizon + reply.paced * reply.interval
-            if reply.paced >= asked.polls:
+            if reply.direct + reply.paced >= asked.direct + asked.polls:
                 self._want = min(MOST_WANTED, 2 * self._want + 1)
         if reply.is_probe:
             self._probe = True
