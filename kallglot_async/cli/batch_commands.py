@@ -78,8 +78,11 @@ def run(
     if any(option is not None for option in (analyses, language, include, profile)):
         options |= wish(analyses, language, include, profile)
     limits = {"timeout": timeout, "total_timeout": total_timeout, "pay_again": pay_again}
-    if only_listed and not ids and file is None:
-        raise ConfigurationError("--only-listed needs a list: give IDs, or --file FILE, or - for standard input")
+    if not ids and file is None:
+        if only_listed:
+            raise ConfigurationError("--only-listed needs a list: give IDs, or --file FILE, or - for standard input")
+        if not path.exists():  # a slip in its name must not look like a batch that is done
+            raise ConfigurationError(f"there is no file {path}: give IDs, or --file FILE, or - for standard input")
     listed = open_source(ids or [], file) if ids or file is not None else nullcontext(())
     with listed as source:
         return run_until_signal(

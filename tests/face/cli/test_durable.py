@@ -143,8 +143,12 @@ async def test_a_damaged_file_is_told(kallglot, tmp_path):
         (["export", "b", "--to", "out.txt"], "cannot tell from its name how to write out.txt"),
         (["report", "b", "--to", "out.csv"], "a report is a page"),
         (["run", "b", "--only-listed", "--api-key", "sk_test_1"], "--only-listed needs a list"),
-        (["run", "b"], "there is no API key"),
-        (["run", "nowhere/b", "--api-key", "sk_test_1"], "cannot write to nowhere/b: No such file or directory"),
+        (["run", "b"], "there is no file b: give IDs, or --file FILE"),
+        (["run", "b", "ana_1"], "there is no API key"),
+        (
+            ["run", "nowhere/b", "ana_1", "--api-key", "sk_test_1"],
+            "cannot write to nowhere/b: No such file or directory",
+        ),
     ],
 )
 async def test_a_mistake_is_one_line(kallglot, tmp_path, argv, message):
