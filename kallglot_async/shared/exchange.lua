@@ -3,8 +3,9 @@
 --   KEYS[1]  the limit of one group under one key     KEYS[2]  the configured ceiling, over all of them
 
 local ID, DEADLINE, HORIZON = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local FLYING, UNSPENT = tonumber(ARGV[4]), tonumber(ARGV[5])
+local FLYING, UNSPENT, LAPSES = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[25])
 local DIRECT, POLLS, AHEAD, IDLE_FOR = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8] == '1', tonumber(ARGV[9])
+local LAPSED = tonumber(ARGV[26])
 local LIMIT, REMAINING = tonumber(ARGV[10]), tonumber(ARGV[11])
 local RESET, RESETS_IN = tonumber(ARGV[12]), tonumber(ARGV[13])
 local FRESH, SENT_AGO = ARGV[14] == '1', tonumber(ARGV[15])
@@ -21,7 +22,9 @@ local DOCUMENTED_PERIOD = 60.0   -- s: "requests per minute"
 local PROBE = 2.0                -- s after which a probe that nobody hears of is given up
 local LIVE = 10.0                -- s: who has told nothing for longer shares no limit
 local FORGOTTEN = 60.0           -- s: of that one nothing is kept
+local ARRIVED = 1.0              -- s after which a request has arrived, however slow its way
 local SETTLING = 1.5             -- s after somebody was alone, in which not everybody has told yet
+local FEW = 3                    -- slots at a time, where they last as many horizons
 local LOOK_AGAIN = 2.0           -- s at most until who got too little asks again
 local KEPT_FOR = 3600            -- s that all this is kept for after the last exchange
 
@@ -36,12 +39,13 @@ local flat = redis.call('HGETALL', KEYS[1])
 for place = 1, #flat, 2 do
   local id = string.match(flat[place], '^p:(.*)$')
   if id then
-    local held, direct, polls, seen, ahead, window = string.match(flat[place + 1], '(%S+) (%S+) (%S+) (%S+) (%S+) (%S+)')
+    local flying, slots, lapses, direct, polls, seen, ahead, window =
+      string.match(flat[place + 1], '(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)')
     if id == ID then
       own.ahead, own.window = tonumber(ahead), tonumber(window)
     else
-      others[id] = {held = tonumber(held), direct = tonumber(direct), polls = tonumber(polls), seen = tonumber(seen),
-                    ahead = ahead, window = window}
+      others[id] = {flying = tonumber(flying), slots = tonumber(slots), lapses = tonumber(lapses),
+                    direct = tonumber(direct), polls = tonumber(polls), seen = tonumber(seen)}
     end
   else
     local value = flat[place + 1]
@@ -60,14 +64,14 @@ end
 
 local gone = {}
 for id, other in pairs(others) do
-  if other.held > 0 and now - other.seen > 3 * HORIZON + 2 then
-    spend(other.held)  -- it fell silent, and has sent all that, as far as anybody knows
-    other.held, other.is_changed = 0, true
+  if now - other.seen > FORGOTTEN then
+    spend(other.flying + other.slots)  -- it fell silent, and has sent all that, as far as anybody knows
+    gone[#gone + 1], others[id] = 'p:' .. id, nil
   end
-  if now - other.seen > FORGOTTEN then gone[#gone + 1] = 'p:' .. id end
 end
 spend(LOST)
 
+if LIMIT and FRESH then state.sent = math.max(state.sent or 0, now - SENT_AGO) end
 if LIMIT and (FRESH or not state.limit) then
   local is_newer = not state.reset or RESET > state.reset + SAME_RESET
   local is_later = FRESH and now - SENT_AGO - 0.005 > (state.heard or 0)
@@ -94,10 +98,13 @@ end
 -- Who else is there.
 
 local held, live, sharers, askers, wants = FLYING + UNSPENT, 1, POLLS > 0 and 1 or 0, DIRECT > 0 and 1 or 0, {}
+local sent = state.sent or 0
 for _, other in pairs(others) do
-  held = held + other.held
+  -- A figure has what was under way a second before its own request: it would be counted twice.
+  if sent < other.seen + ARRIVED then held = held + other.flying end
+  if sent < other.lapses + ARRIVED then held = held + other.slots end
   if now - other.seen < LIVE then live = live + 1 end
-  if now - other.seen < 2 * HORIZON + 0.5 then
+  if now - other.seen < 2 * HORIZON + 3 then
     if other.polls > 0 then
       sharers = sharers + 1
       wants[#wants + 1] = other.polls
@@ -139,6 +146,10 @@ local function share_of(total)
   return part
 end
 
+local function guard_of(window)
+  return math.min(GUARD, (window.rest or 0) / GUARD_SHARE)
+end
+
 local function open_with_probe(reopens)
   if now < reopens then
     again = reopens - now
@@ -157,15 +168,15 @@ elseif state.quiet then
 elseif not state.limit then
   open_with_probe(0)
 elseif available < 1 then
-  local guard = math.min(GUARD, (state.rest or 0) / GUARD_SHARE)
-  open_with_probe(state.ends + guard)
-  if left > 0 and state.remaining >= 1 then again = 0.25 end  -- somebody holds it, and may give it back
+  open_with_probe(state.ends + guard_of(state))
+  if left > 0 and state.remaining >= 1 then again = DIRECT > 0 and 0.05 or 0.25 end  -- somebody holds it, and may give it back
 else
   direct = math.min(DIRECT, math.ceil(available / math.max(1, askers)))
   local rest = available - direct
   local kept = math.floor(state.limit / KEPT)
   if POLLS > 0 and rest >= 1 then
-    if own.window ~= state.reset then own.ahead, own.window = 0, state.reset end
+    if own.window ~= math.floor(state.reset) then own.ahead, own.window = 0, math.floor(state.reset) end
+    own.ahead = math.max(0, own.ahead - LAPSED)
     local most = math.floor((state.limit - kept) / math.max(1, sharers)) - own.ahead
     local ahead = AHEAD and math.floor(math.min(POLLS, most, rest - kept)) or 0
     if ahead >= 1 then
@@ -174,11 +185,20 @@ else
       local part = share_of(rate * HORIZON)
       interval = HORIZON / part
       local due = interval - IDLE_FOR
+      -- The last of a window are for people, and half of them lead into the next one, so that no probe has to.
+      local spare = math.floor(state.limit / HEADROOM)
+      local room = rest - (left > 0 and spare or math.floor(spare / 2))
       if due > HORIZON then
         again = math.min(due, math.max(left, 0.05))
+      elseif room < 1 and left > 0 then
+        again = math.max(0.02, left)
+      elseif room < 1 then
+        open_with_probe(state.ends + guard_of(state))
       else
         local most = left > 0 and math.max(1, math.floor(left / interval + 0.5)) or POLLS
-        paced = math.floor(math.min(rest, math.max(1, math.min(POLLS, part + 0.5, most))))
+        -- Of a slow pace, a few slots at a time: one for each exchange would be mostly exchanges.
+        local few = math.min(FEW, FEW * HORIZON / interval)
+        paced = math.floor(math.min(room, math.max(1, math.min(POLLS, math.max(part + 0.5, few), most))))
       end
     end
   end
@@ -211,20 +231,13 @@ local function text(number)
   return type(number) == 'number' and string.format('%.6f', number) or number
 end
 
-local function record(held, direct, polls, seen, ahead, window)
-  return string.format('%d %d %d %.3f %d %.3f', held, direct, polls, seen, ahead, window)
-end
-
-local fields = {'p:' .. ID, record(FLYING + UNSPENT + direct + paced, DIRECT, POLLS, now, own.ahead, own.window)}
-for id, other in pairs(others) do
-  if other.is_changed then
-    fields[#fields + 1] = 'p:' .. id
-    fields[#fields + 1] = record(other.held, other.direct, other.polls, other.seen, other.ahead, other.window)
-  end
-end
+local lapses = now + math.max(direct > 0 and HORIZON or 0, paced > 0 and HORIZON + paced * interval or 0, LAPSES)
+local record = string.format('%d %d %.3f %d %d %.3f %d %.3f', FLYING, UNSPENT + direct + paced, lapses, DIRECT, POLLS,
+                             now, own.ahead, own.window)
+local fields = {'p:' .. ID, record}
 local is_expiring = (state.expires or 0) < now + KEPT_FOR / 2
 if is_expiring then state.expires = now + KEPT_FOR end
-for _, name in ipairs({'limit', 'remaining', 'reset', 'ends', 'rest', 'heard', 'pause', 'probe', 'probed', 'probe_until',
+for _, name in ipairs({'limit', 'remaining', 'reset', 'ends', 'rest', 'heard', 'sent', 'pause', 'probe', 'probed', 'probe_until',
                        'round', 'quiet', 'settled', 'expires'}) do
   fields[#fields + 1] = name
   fields[#fields + 1] = text(state[name]) or ''

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
+import os
 from collections.abc import Callable
 from typing import Protocol
 
@@ -36,20 +37,25 @@ class Shares:
 
     Args:
         link: To the server.
-        process: What this process is known by.
+        token: What the limiter is known by, in whichever process a fork takes it to.
         horizon: Seconds that slots are taken for in advance.
         limit: A ceiling over all processes.
         name: Who shares; None: everybody with the same key.
     """
 
-    __slots__ = ("horizon", "limit", "link", "name", "process")
+    __slots__ = ("horizon", "limit", "link", "name", "token")
 
-    def __init__(self, link: Port, process: str, horizon: float, limit: RateLimit | None, name: str | None) -> None:
+    def __init__(self, link: Port, token: str, horizon: float, limit: RateLimit | None, name: str | None) -> None:
         self.link = link
-        self.process = process
+        self.token = token
         self.horizon = horizon
         self.limit = limit
         self.name = name
+
+    @property
+    def process(self) -> str:
+        """What this process is known by; never a number, which the script would read as one."""
+        return f"p{self.token}-{os.getpid()}"
 
     def keys(self, key: Secret, group: str) -> list[str]:
         """Return the names of the hashes of one group, and of the ceiling. The API key is in neither."""
@@ -151,7 +157,7 @@ def arguments_of(asked: Ask, shares: Shares, deadline: str) -> list[str]:
         shares.process, deadline, shares.horizon, asked.flying, asked.unspent, asked.direct, asked.polls,
         int(asked.is_ahead), f"{asked.idle_for:.6f}", *told, int(asked.is_fresh), f"{asked.sent_ago:.6f}", asked.lost,
         f"{asked.pause:.6f}", int(asked.landed), int(asked.is_quiet), int(asked.is_back),
-        int(asked.is_leaving), asked.processes, *ceiling,
+        int(asked.is_leaving), asked.processes, *ceiling, f"{asked.lapses_in:.6f}", asked.lapsed,
     )  # fmt: skip
     return [str(value) for value in values]
 

@@ -66,7 +66,7 @@ class SharedRateLimiter(RateLimiter):
         super().__init__()
         self.limit = limit
         self._link = Link(url)
-        self._shares = Shares(self._link, f"p{secrets.token_hex(8)}", float(horizon), limit, name)
+        self._shares = Shares(self._link, secrets.token_hex(8), float(horizon), limit, name)
         self._fetchers: list[Fetcher] = []
 
     async def aclose(self) -> None:

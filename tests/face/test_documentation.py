@@ -34,6 +34,7 @@ PUBLIC = [
     ".webhooks",
     ".receivers",
     ".telemetry",
+    ".shared",
     ".emulator",
     ".pytest_plugin",
     ".report",

@@ -50,7 +50,8 @@ The ceiling
 The lease (one process' part; what all of them together have is counted where they meet, by `shared/exchange.lua`)
 14. `available` is the least figure of a window that any process has heard, less what all of them hold: requests in
     flight and slots that are not spent. A process tells of its answers and of what it no longer holds in one
-    exchange, so that nothing is missing from both. What a silent process held is taken to be spent.
+    exchange, so that nothing is missing from both. What it held counts until it tells something else, or until a
+    figure must have it: one of a request that was sent a second after that could last have gone.
 15. Rules 5 to 7 hold for all together: the newest window wins, a spent or unknown one is opened by one probe of one
     process, people spend what is available, and polls of processes that have any share an even pace, or, where they are
     worth it, what is available but for a tenth. Who wants less than its part leaves the rest to the others.
@@ -92,7 +93,8 @@ What the numbers are, and why:
               SILENT                600 s    a limit that nobody has met for so long may be gone
               MOST_ACCEPTED         10,000   moments remembered, so that a fast server costs no memory
     lease     RETRY                 1 s      in which the others may be away again
-              LAPSE                 1 in 4   of a horizon: slots to be spent at once are for those who wait already
+              LAPSE                 1 in 2   of a horizon: slots to be spent at once are for those who wait already
+              STALE, STALE_FOR      8, 0.1 s  requests that have ended and are held against all: after a burst
               MOST_WANTED           1,000    slots for polls at once, where nothing limits them
     ticket    burst of a pace       2        one loses a slot to a timer that fires late, a whole limit is refused
     retry     BASE_DELAY            0.5 s    doubled with each failure, full jitter: "Exponential Backoff And Jitter"

@@ -18,7 +18,9 @@ __all__ = ["Ask", "Lease", "Reply"]
 
 RETRY = 1.0  # seconds after which a process that goes on alone asks again
 MOST_WANTED = 1000  # slots that polls ask for at once
-LAPSE = 0.25  # of the horizon: after so long, slots that were to be spent at once are given back
+LAPSE = 0.5  # of the horizon: after so long, slots that were to be spent at once are given back
+STALE = 8  # requests that have ended, and that the others take to be under way: they should hear of it, ...
+STALE_FOR = 0.1  # ... but no more often, in seconds
 SAME_RESET = 0.5  # seconds by which two resets of one window may differ, as in `window`
 
 
@@ -28,6 +30,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         flying: Requests in flight.
         unspent: Slots that it holds besides.
+        lapses_in: Seconds until the last of those lapses.
+        lapsed: Slots to be spent at once that it has just let lapse.
         direct: Slots for people who wait for them.
         polls: Slots for polls.
         is_ahead: Whether those would spend ahead of the pace.
@@ -46,6 +50,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
     flying: int
     unspent: int
+    lapses_in: float
+    lapsed: int
     direct: int
     polls: int
     is_ahead: bool
@@ -101,13 +107,14 @@ class Lease:
 
     Args:
         horizon: Seconds that slots are taken for in advance.
-        on_news: Called when something was learned that the others should know at once.
+        on_news: Called when `next_ask` may have come nearer though nobody waits.
         ceiling: Requests/s of a configured ceiling over all processes.
     """
 
     __slots__ = (
         "_again_at",
         "_ceiling",
+        "_direct_again_at",
         "_figures",
         "_figures_at",
         "_figures_sent_at",
@@ -144,7 +151,7 @@ class Lease:
         self.is_alone = False
         self._reply: Reply | None = None
         self._replied_at = -math.inf
-        self._again_at = -math.inf
+        self._again_at = self._direct_again_at = -math.inf
         self._in_flight = 0
         self._told = 0  # the requests in flight and slots that were told of last
         self._touched_at = -math.inf  # when something was last sent or ended
@@ -177,7 +184,7 @@ class Lease:
         return math.inf
 
     def supply(self, now: float) -> Supply:
-        """Return this process' part of what there is. It may not run low: how many ids the others wait for is unknown."""
+        """Return this process' part; it may not run low, as nobody knows how many ids the others wait for."""
         reply = self._reply
         if self.is_alone:
             interval = self._alone_interval()
@@ -199,6 +206,7 @@ class Lease:
             self._probe = ticket
         if self.is_alone:
             ticket.lease_pace = self._pace.on_sent(now, self._alone_interval())
+            self._on_news()  # nobody may ever have to wait, and somebody has to ask again
         elif self._free and now < self._free_until:
             self._free -= 1
         elif self._paced:
@@ -262,8 +270,13 @@ class Lease:
             return self._again_at if self._has_sent or self._in_flight or any(waiting) else math.inf
         if self._is_urgent:
             return now
+        is_stale = self._is_stale()
         if any(waiting) and math.isinf(at := self.next_at(now, Urgency.DIRECT)) and at > 0:  # nothing is held
-            return max(now, self._again_at, self._paused_until)
+            again_at = self._direct_again_at if waiting[Urgency.DIRECT] else self._again_at
+            again_at = min(again_at, self._replied_at + STALE_FOR) if is_stale else again_at
+            return max(now, again_at, self._paused_until)
+        if is_stale:
+            return max(now, self._replied_at + STALE_FOR)
         if self._told != self._in_flight or self._free or self._paced:
             return self._touched_at + self._horizon if not any(waiting) else max(now, self._lapses_at())
         return math.inf
@@ -274,8 +287,10 @@ class Lease:
 
     def ask(self, now: float, waiting: Sequence[int], *, is_leaving: bool = False) -> Ask:
         """Return what to tell the others, and what to ask for. What was not spent in time is given back."""
+        lapsed = 0
         if self._free and now >= self._free_until:
-            self._want, self._free = max(1, self._want - self._free), 0
+            lapsed, self._free = self._free, 0
+            self._want = max(1, self._want - lapsed)
         if self._paced and now >= self._paced_until:
             self._want, self._paced = max(1, self._want - self._paced), 0
         direct, ahead, paced = waiting
@@ -287,6 +302,8 @@ class Lease:
         asked = Ask(
             flying=self._in_flight,
             unspent=self._free + self._paced,
+            lapses_in=max(0.0, self._lapses_at() - now),
+            lapsed=lapsed,
             direct=direct,
             polls=self._want if (ahead or paced) and not self._paced else 0,
             is_ahead=ahead > 0,
@@ -312,6 +329,8 @@ class Lease:
         self.is_alone = False
         self._reply, self._replied_at = reply, now
         self._again_at = now + reply.again_in
+        # What polls have to wait for, a person who comes meanwhile may have at once.
+        self._direct_again_at = self._again_at if reply.direct < asked.direct else -math.inf
         self._told += reply.direct + reply.paced
         if reply.direct:
             self._free += reply.direct
@@ -337,6 +356,11 @@ class Lease:
         self.is_alone = True
         self._again_at = now + RETRY
 
+    def _is_stale(self) -> bool:
+        """Whether the others take most of what has ended here for under way, and that is much."""
+        ended = self._told - self._in_flight - self._free - self._paced
+        return ended >= STALE and 4 * ended >= 3 * self._told
+
     def _held(self, now: float) -> int:
         return (self._free if now < self._free_until else 0) + (self._paced if now < self._paced_until else 0)
 
@@ -354,7 +378,7 @@ class Lease:
         self._touched_at = now
         if self._probe is ticket:
             self._probe, self._landed, self._is_urgent = False, True, True
-        if self._is_urgent or (self._told and not self._in_flight):
+        if self._is_urgent or (self._told and not self._in_flight) or self._is_stale():
             self._on_news()
 
     def _adopt(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:
