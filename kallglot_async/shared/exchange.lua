@@ -62,15 +62,7 @@ local function spend(number)
   if state.remaining then state.remaining = math.max(0, state.remaining - number) end
 end
 
-local gone = {}
-for id, other in pairs(others) do
-  if now - other.seen > FORGOTTEN then
-    spend(other.flying + other.slots)  -- it fell silent, and has sent all that, as far as anybody knows
-    gone[#gone + 1], others[id] = 'p:' .. id, nil
-  end
-end
 spend(LOST)
-
 if LIMIT and FRESH then state.sent = math.max(state.sent or 0, now - SENT_AGO) end
 if LIMIT and (FRESH or not state.limit) then
   local is_newer = not state.reset or RESET > state.reset + SAME_RESET
@@ -88,6 +80,18 @@ if LIMIT and (FRESH or not state.limit) then
     if REMAINING < state.remaining then state.remaining, state.heard = REMAINING, now end
   end
 end
+
+local sent, gone = state.sent or 0, {}
+for id, other in pairs(others) do
+  -- A figure has what was under way a second before its own request: it would be counted twice.
+  if sent >= other.seen + ARRIVED then other.flying = 0 end
+  if sent >= other.lapses + ARRIVED then other.slots = 0 end
+  if now - other.seen > FORGOTTEN then
+    spend(other.flying + other.slots)  -- it fell silent, and has sent all that, as far as anybody knows
+    gone[#gone + 1], others[id] = 'p:' .. id, nil
+  end
+end
+
 if PAUSE > 0 then state.pause = math.max(state.pause or 0, now + PAUSE) end
 if LANDED and state.probe == ID then
   state.round = now - state.probed
@@ -98,11 +102,8 @@ end
 -- Who else is there.
 
 local held, live, sharers, askers, wants = FLYING + UNSPENT, 1, POLLS > 0 and 1 or 0, DIRECT > 0 and 1 or 0, {}
-local sent = state.sent or 0
 for _, other in pairs(others) do
-  -- A figure has what was under way a second before its own request: it would be counted twice.
-  if sent < other.seen + ARRIVED then held = held + other.flying end
-  if sent < other.lapses + ARRIVED then held = held + other.slots end
+  held = held + other.flying + other.slots
   if now - other.seen < LIVE then live = live + 1 end
   if now - other.seen < 2 * HORIZON + 3 then
     if other.polls > 0 then

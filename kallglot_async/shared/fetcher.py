@@ -20,6 +20,8 @@ from kallglot_async.models import RateLimit
 
 __all__ = ["Fetcher", "Port", "Shares", "Unreachable"]
 
+_PREFIX = "kallglot:limit:1"  # of hashes; another layout of theirs has another number
+
 
 class Unreachable(Exception):  # nobody raises it out of this folder
     """The server did not answer, or not in time."""
@@ -61,7 +63,7 @@ class Shares:
         """Return the names of the hashes of one group, and of the ceiling. The API key is in neither."""
         named = f"key {key.reveal()}" if self.name is None else f"name {self.name}"
         digest = hashlib.sha256(f"kallglot_async {named}".encode()).hexdigest()[:32]
-        return [f"kallglot:limit:{{{digest}}}:{group}", f"kallglot:limit:{{{digest}}}:ceiling"]
+        return [f"{_PREFIX}:{{{digest}}}:{group}", f"{_PREFIX}:{{{digest}}}:ceiling"]
 
 
 class Fetcher:
@@ -130,6 +132,11 @@ class Fetcher:
             )
         except Unreachable:
             self._lease.on_silence(asked, _clock.now())
+        except Exception:
+            # A mistake of ours: the loop will report it, and nobody waits for ever.
+            self._lease.on_silence(asked, _clock.now())
+            self._lane.look_again()
+            raise
         else:
             now, reply = _clock.now(), reply_of(told)
             self._lease.on_reply(asked, reply, asked_at, now)

@@ -38,12 +38,22 @@ class Link:
 
     Args:
         url: The server's address.
+
+    Raises:
+        ConfigurationError: An option of it cannot be used.
     """
 
     __slots__ = ("_ahead", "_is_told", "_loop", "_redis", "_sha", "_url")
 
     def __init__(self, url: str) -> None:
         self._url = url
+        try:
+            pool: Any = Redis.from_url(url).connection_pool
+            pool.make_connection()  # an object: it connects when it is used
+        except (TypeError, ValueError):
+            raise ConfigurationError(
+                "the URL of a shared rate limit has an option that redis-py does not know, or cannot use"
+            ) from None
         self._redis: Any = None  # its own types differ from release to release
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sha: str | None = None
@@ -65,7 +75,7 @@ class Link:
             if not answer:  # its deadline is over: the server's clock is not what it was
                 self._ahead = None
                 answer = await _soon(self._run(keys, arguments), FIRST)
-        except (RedisError, OSError, TimeoutError) as error:
+        except (RedisError, OSError, EOFError) as error:  # `TimeoutError` is an `OSError`
             # Whoever comes next may have another clock.
             self._ahead = None
             if not self._is_told:

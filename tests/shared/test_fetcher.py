@@ -186,12 +186,21 @@ async def test_a_refusal_is_told_at_once():
     await fetcher.aclose()
 
 
+async def test_a_mistake_of_ours_is_loud_and_keeps_nobody_waiting():
+    """What an exchange raises that nobody expects ends the task, and not the waiting."""
+    lane, fetcher = shared(Table(lambda arguments: 1 / 0))
+    async with asyncio.timeout(1):
+        lane.answered(await lane.acquire(DIRECT), None)
+    with pytest.raises(ZeroDivisionError):
+        await fetcher._task
+
+
 def test_the_key_is_in_nothing_that_is_sent():
     """Hashes are named by a digest, in one slot of a cluster."""
     shares = Shares(None, "token", 1.0, RateLimit(5), None)
     one, other = (shares.keys(Secret(key), "analysis") for key in ("sk_test_secret", "sk_test_other"))
     assert one != other
-    assert one[0].startswith("kallglot:limit:{")
+    assert one[0].startswith("kallglot:limit:1:{")
     assert one[0].endswith("}:analysis")
     assert "secret" not in "".join(one)
     assert Shares(None, "token", 1.0, None, "a").keys(Secret("sk_test_1"), "x") == Shares(

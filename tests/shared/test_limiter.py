@@ -6,10 +6,12 @@ import sys
 from collections import Counter
 
 import pytest
+from redis.asyncio import Redis
 from support.processes import process
 from support.redis_server import needs_redis, redis_server
 
 from kallglot_async import ConfigurationError, KallglotClient, RateLimit
+from kallglot_async.cli.options import Connection
 from kallglot_async.emulator import Emulator, Latency
 from kallglot_async.shared import SharedRateLimiter
 
@@ -35,6 +37,8 @@ asyncio.run(main(*sys.argv[1:]))
         (("redis://",), {}),
         (("redis://host:port",), {}),
         ((None,), {}),
+        ((f"{NOWHERE}?socket_timeout=soon",), {}),
+        ((f"{NOWHERE}?no_such_option=1",), {}),
         ((NOWHERE,), {"limit": 600}),
         ((NOWHERE,), {"name": " "}),
         ((NOWHERE,), {"horizon": 0.0}),
@@ -104,3 +108,47 @@ async def test_four_processes_share_a_window_without_a_refusal(tmp_path):
         windows = Counter(entry.window for entry in server.journal)
     assert told == [[60, 60, 0]] * 4
     assert max(windows.values()) <= 60
+
+
+def test_the_command_line_names_one():
+    """With `--rate-limit` as its ceiling."""
+    limiter = Connection(api_key=KEY, rate_limit=30, rate_limit_url=NOWHERE).client()._limiter
+    assert isinstance(limiter, SharedRateLimiter)
+    assert limiter.limit == RateLimit(30)
+
+
+@needs_redis
+async def test_it_serves_one_event_loop_after_another(tmp_path):
+    """Each has connections of its own, and leaves none behind."""
+    async with (
+        redis_server(tmp_path) as redis,
+        Emulator(rate_limit=(60, 60.0), adopt_unknown=True, latency=Latency.immediate()) as server,
+    ):
+        limiter = SharedRateLimiter(redis.url)
+
+        async def fetch(id):
+            async with KallglotClient(KEY, base_url=server.base_url, rate_limit=limiter) as client:
+                await client.analyses.retrieve(id)
+                return client.stats.refused, client.rate_limit.limit
+
+        for number in range(3):
+            told = await asyncio.to_thread(lambda number=number: asyncio.run(fetch(f"ana_{number}")))
+            assert told == (0, 60)
+
+
+@needs_redis
+async def test_redis_sees_no_key(tmp_path):
+    """Neither in a name nor in a value, and nothing that lasts for ever."""
+    async with (
+        redis_server(tmp_path) as redis,
+        Emulator(rate_limit=(60, 60.0), adopt_unknown=True, latency=Latency.immediate()) as server,
+        SharedRateLimiter(redis.url, limit=RateLimit(60)) as limiter,
+        KallglotClient(KEY, base_url=server.base_url, rate_limit=limiter) as client,
+    ):
+        await client.analyses.retrieve_many([f"ana_{number}" for number in range(5)])
+        async with Redis.from_url(redis.url) as plain:
+            names = await plain.keys()
+            everything = [names, [await plain.hgetall(name) for name in names]]
+            assert len(names) == 2
+            assert "sk_test" not in str(everything)
+            assert min([await plain.ttl(name) for name in names]) > 0

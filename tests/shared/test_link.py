@@ -116,6 +116,16 @@ class TestWhatItDecides:
         reply = await ask(link, "b")
         assert (reply.available, reply.processes) == (50, 2)  # the teller is the other
 
+    async def test_what_a_process_held_that_fell_silent_counts_until_a_figure_has_it(self, link):
+        """One of a request that was sent a second after the last of that could have gone."""
+        await announce(link, remaining=50)
+        await ask(link, "killed", flying=10)
+        assert (await ask(link, "b")).available == 40
+        told = {"figures": figures(600, 35, EPOCH, 8.0), "is_fresh": True}
+        assert (await ask(link, "b", **told, sent_ago=0.1)).available == 25
+        await asyncio.sleep(1.1)
+        assert (await ask(link, "b", **told, sent_ago=0.0)).available == 35
+
     async def test_where_nothing_is_announced_everybody_goes(self, link):
         """Until a figure comes."""
         await ask(link, "a", direct=1)

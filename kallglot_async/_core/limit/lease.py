@@ -113,6 +113,7 @@ class Lease:
 
     __slots__ = (
         "_again_at",
+        "_burst",
         "_ceiling",
         "_direct_again_at",
         "_figures",
@@ -153,7 +154,8 @@ class Lease:
         self._replied_at = -math.inf
         self._again_at = self._direct_again_at = -math.inf
         self._in_flight = 0
-        self._told = 0  # the requests in flight and slots that were told of last
+        self._told = 0  # the requests in flight and slots that were told of last, ...
+        self._burst = 0  # ... and those of them that are no paced slots
         self._touched_at = -math.inf  # when something was last sent or ended
         self._has_sent = False  # since it was last asked
         self._free = 0
@@ -332,6 +334,7 @@ class Lease:
         # What polls have to wait for, a person who comes meanwhile may have at once.
         self._direct_again_at = self._again_at if reply.direct < asked.direct else -math.inf
         self._told += reply.direct + reply.paced
+        self._burst = asked.flying + reply.direct
         if reply.direct:
             self._free += reply.direct
             self._free_until = asked_at + LAPSE * self._horizon
@@ -357,9 +360,9 @@ class Lease:
         self._again_at = now + RETRY
 
     def _is_stale(self) -> bool:
-        """Whether the others take most of what has ended here for under way, and that is much."""
+        """Whether the others take a burst for under way that has ended. What is paced they hear of soon enough."""
         ended = self._told - self._in_flight - self._free - self._paced
-        return ended >= STALE and 4 * ended >= 3 * self._told
+        return self._burst >= STALE and ended >= STALE and 4 * ended >= 3 * self._told
 
     def _held(self, now: float) -> int:
         return (self._free if now < self._free_until else 0) + (self._paced if now < self._paced_until else 0)
