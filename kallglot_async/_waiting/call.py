@@ -21,8 +21,7 @@ import anyio
 from kallglot_async import _clock, errors
 from kallglot_async._alarm import Alarm, Watch
 from kallglot_async._checks import shown
-from kallglot_async._core.polling.pending import LATE, Entry
-from kallglot_async._core.polling.queue import LATE_LOOK
+from kallglot_async._core.polling.pending import LATE, LATE_LOOK, Entry
 from kallglot_async._events import PlainCallback
 from kallglot_async._waiting.claims import Claims, WaitOptions
 from kallglot_async._waiting.endings import elapsed_of, polls_of, timed_out

@@ -21,8 +21,8 @@ from kallglot_async._core.api.ids import check_analysis_id
 from kallglot_async._core.api.meaning import is_answer, is_still_running
 from kallglot_async._core.api.operation import Response
 from kallglot_async._core.limit.ticket import Ticket, Urgency
-from kallglot_async._core.polling.pending import LATE, Entry
-from kallglot_async._core.polling.queue import LATE_LOOK, PollQueue
+from kallglot_async._core.polling.pending import LATE, LATE_LOOK, Entry
+from kallglot_async._core.polling.queue import PollQueue
 from kallglot_async._core.polling.schedule import Slot, Supply
 from kallglot_async._core.polling.sight import Sight
 from kallglot_async._core.polling.trouble import End, Patience, stranded_at
@@ -186,11 +186,13 @@ class Poller:
                 await self._due.sleep_until(self._look_again_at(now, slot, supply))
                 continue
             urgency = Urgency.AHEAD if slot.ahead else Urgency.PACED
-            ticket = self._lane.try_acquire(urgency) or await self._queue_for_slot(urgency)
-            if ticket is None:
+            if (ticket := self._lane.try_acquire(urgency)) is not None:
+                entry: Entry | None = self._queue.spend(slot, now)
+            elif (ticket := await self._queue_for_slot(urgency)) is None:
                 continue
-            now = _clock.now()
-            entry = self._queue.take(now, self._lane.supply(now))
+            else:
+                now = _clock.now()
+                entry = self._queue.take(now, self._lane.supply(now))
             if entry is not None:
                 self._in_flight += 1
                 if entry.polls == 1:

@@ -190,22 +190,20 @@ class FirstLooks:
     The last ten looks or so count, and one imagined hit in two from before them.
     """
 
-    __slots__ = ("_hits", "_looks")
+    __slots__ = ("_hits", "_looks", "growth")
 
     _MEMORY = 0.9
 
     def __init__(self) -> None:
         self._hits, self._looks = 1.0, 2.0
-
-    @property
-    def growth(self) -> float:
-        """What an id never looked at has behind it, as a growth of hazard: it may have settled long ago."""
-        return -log1p(-self._hits / self._looks)
+        # What an id never looked at has behind it, as a growth of hazard: it may have settled long ago.
+        self.growth: float = -log1p(-self._hits / self._looks)
 
     def on_look(self, hit: float) -> None:
         """One more; `hit`: the probability that it had settled before its id was added, 0.0 if still running."""
         self._hits = 1.0 + self._MEMORY * (self._hits - 1.0) + hit
         self._looks = 2.0 + self._MEMORY * (self._looks - 2.0) + 1.0
+        self.growth = -log1p(-self._hits / self._looks)
 
 
 def _pieces(start: float, end: float) -> list[tuple[int, float, float]]:

@@ -29,40 +29,40 @@ class ByKey:
 
     Args:
         is_held: Whether these are the ones that are held after a failure, or the others.
+
+    Attributes:
+        places: The heap; empty where there are none.
     """
 
-    __slots__ = ("_heap", "_is_held")
+    __slots__ = ("_is_held", "places")
 
     def __init__(self, *, is_held: bool = False) -> None:
-        self._heap: list[_Place] = []
+        self.places: list[_Place] = []
         self._is_held = is_held
 
-    def __len__(self) -> int:
-        return len(self._heap)
-
     def push(self, entry: Entry) -> None:
-        heappush(self._heap, _Place(entry.key, entry))
+        heappush(self.places, _Place(entry.key, entry))
 
     def put_back(self, entry: Entry) -> None:
         """Give the first a new place, by the key that it has now."""
-        heapreplace(self._heap, _Place(entry.key, entry))
+        heapreplace(self.places, _Place(entry.key, entry))
 
     def first(self) -> Entry | None:
         """The one due first, once those that have moved on are dropped."""
-        while self._heap:
-            place = self._heap[0]
+        while self.places:
+            place = self.places[0]
             if self._is_current(place):
                 return place.entry
-            heappop(self._heap)
+            heappop(self.places)
         return None
 
     def pop(self) -> None:
-        heappop(self._heap)
+        heappop(self.places)
 
     def trim(self, room: int) -> None:
-        if len(self._heap) > room:
-            self._heap[:] = [place for place in self._heap if self._is_current(place)]
-            heapify(self._heap)
+        if len(self.places) > room:
+            self.places[:] = [place for place in self.places if self._is_current(place)]
+            heapify(self.places)
 
     def _is_current(self, place: _Place) -> bool:
         entry = place.entry
