@@ -24,45 +24,40 @@ class _Place(msgspec.Struct, gc=False, order=True):
     entry: Entry
 
 
-class ByKey:
-    """Entries that wait, by key.
+class ByKey(list[_Place]):
+    """Entries that wait, by key: a heap of their places.
 
     Args:
         is_held: Whether these are the ones that are held after a failure, or the others.
-
-    Attributes:
-        places: The heap; empty where there are none.
     """
 
-    __slots__ = ("_is_held", "places")
+    __slots__ = ("_is_held",)
 
     def __init__(self, *, is_held: bool = False) -> None:
-        self.places: list[_Place] = []
         self._is_held = is_held
 
     def push(self, entry: Entry) -> None:
-        heappush(self.places, _Place(entry.key, entry))
+        heappush(self, _Place(entry.key, entry))
 
     def put_back(self, entry: Entry) -> None:
         """Give the first a new place, by the key that it has now."""
-        heapreplace(self.places, _Place(entry.key, entry))
+        heapreplace(self, _Place(entry.key, entry))
 
     def first(self) -> Entry | None:
         """The one due first, once those that have moved on are dropped."""
-        while self.places:
-            place = self.places[0]
-            if self._is_current(place):
+        while self:
+            if self._is_current(place := self[0]):
                 return place.entry
-            heappop(self.places)
+            heappop(self)
         return None
 
-    def pop(self) -> None:
-        heappop(self.places)
+    def drop_first(self) -> None:
+        heappop(self)
 
     def trim(self, room: int) -> None:
-        if len(self.places) > room:
-            self.places[:] = [place for place in self.places if self._is_current(place)]
-            heapify(self.places)
+        if len(self) > room:
+            self[:] = [place for place in self if self._is_current(place)]
+            heapify(self)
 
     def _is_current(self, place: _Place) -> bool:
         entry = place.entry

@@ -51,6 +51,10 @@ class Entry(msgspec.Struct, gc=False, eq=False):
             return None
         return self.first_poll_at + self.timeout
 
+    def elapsed(self, now: float) -> float:
+        """Seconds since its first poll; 0.0 where there was none."""
+        return 0.0 if self.first_poll_at is None else max(0.0, now - self.first_poll_at)
+
     def is_late(self, now: float) -> bool:
         """Whether its deadline was missed by so much that nothing can have run at it, and it had no late look yet."""
         return not self.is_last and (deadline := self.deadline) is not None and now > deadline + LATE

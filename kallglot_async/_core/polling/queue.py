@@ -255,9 +255,9 @@ class PollQueue:
             self._worth.first_look_at = now
         elif entry.state == HELD:
             self._budget.on_look(now)
-            self._held.pop()
+            self._held.drop_first()
         else:
-            self._heap.pop()
+            self._heap.drop_first()
         return self._fly(entry, now)
 
     def next_deadline(self) -> float | None:
@@ -357,19 +357,19 @@ class PollQueue:
     # -- what is due
 
     def _next_due(self, now: float, supply: Supply) -> tuple[float, Entry | None]:
-        if self._asleep.places:
+        if self._asleep:
             self._wake(now)
-        if self._heap.places:
+        if self._heap:
             self._put_back(now)
         while self._new and self._new[0].state == GONE:
             self._new.popleft()
         due, entry = inf, None
         for line in (self._heap, self._asleep):
-            if line.places and (first := line.first()) is not None and first.key < due:
+            if line and (first := line.first()) is not None and first.key < due:
                 due, entry = first.key, first
         if self._new and (look := self._worth.first_look_due(self._new[0], supply)) <= due:
             due, entry = look, self._new[0]
-        held = self._held.first() if self._held.places else None
+        held = self._held.first() if self._held else None
         if held is not None and (next_held := self._budget.next_look(held.key)) < due:
             return next_held, held
         return due, entry
@@ -377,7 +377,7 @@ class PollQueue:
     def _wake(self, now: float) -> None:
         """Let go those that have slept long enough without their event; or all, where events are not to be trusted."""
         while (entry := self._asleep.first()) is not None and (entry.key <= now or not self._trust.is_trusted):
-            self._asleep.pop()
+            self._asleep.drop_first()
             self._wait(entry, min(entry.key, now), entry.state)
 
     def _put_back(self, now: float) -> None:
@@ -390,7 +390,7 @@ class PollQueue:
                 entry.key = self._worth.key(entry)
                 self._heap.put_back(entry)
             elif (slow := self._trust.next_look(entry)) > now:
-                self._heap.pop()
+                self._heap.drop_first()
                 entry.key = slow
                 self._asleep.push(entry)
             else:

@@ -573,7 +573,7 @@ class TestLettingGo:
                 queue.on_pending(taken, 1.1 + i)
         for entry in entries[:1_990]:
             queue.discard(entry)
-        lines = (queue._heap.places, queue._new, queue._by_sight._entries, queue._deadlines._ahead)
+        lines = (queue._heap, queue._new, queue._by_sight._entries, queue._deadlines._ahead)
         assert len(queue) == 10
         assert max(len(line) for line in lines) <= 80
 

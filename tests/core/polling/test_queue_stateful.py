@@ -194,8 +194,8 @@ class Queues(RuleBasedStateMachine):
         if hasattr(self, "queue"):
             room = 1.25 * len(self.queue) + 64
             for line in (
-                self.queue._heap.places,
-                self.queue._held.places,
+                self.queue._heap,
+                self.queue._held,
                 self.queue._new,
                 self.queue._by_sight._entries,
             ):
