@@ -186,7 +186,7 @@ class WaitCall:
 
     @property
     def _is_over(self) -> bool:
-        return self._is_fed and not self._pending
+        return self._is_fed and not self._poller.entries and not self._followed
 
     # -- ids in
 

@@ -146,7 +146,7 @@ class Poller:
     def on_unreached(self, error: errors.RequestError) -> None:
         """This client has never had an answer, and the one request that tried for all is given up: so is the call."""
         for entry in list(self.entries.values()):
-            self._fail(entry, copy.copy(error))
+            self._fail(entry, copy.copy(error), _clock.now())
         self._on_over(lambda _: copy.copy(error))
 
     # -- workers
@@ -163,7 +163,7 @@ class Poller:
 
     async def work(self) -> None:
         """Poll what is worth it, until there is nothing more to come."""
-        while True:
+        while not self.is_stopped:
             job = await self._turn.run(self._next_job)
             if job is None:
                 return
@@ -246,8 +246,7 @@ class Poller:
     async def _poll(self, entry: Entry, ticket: Ticket) -> None:
         """Send one poll and report its answer to the queue."""
         operation = retrieve_analysis(entry.id)
-        sent_at = _clock.now()
-        patience = self._seconds_for(entry, sent_at)
+        patience = self._seconds_for(entry, ticket.sent_at)
         try:
             async with self._pipeline.deadline(patience):
                 analysis, response = await self._pipeline.send(
@@ -266,13 +265,13 @@ class Poller:
             else:
                 self._on_failure(entry, error)
         except errors.KallglotError as error:
-            self._fail(entry, error)  # not this request's: a session that is closed, say
+            self._fail(entry, error, _clock.now())  # not this request's: a session that is closed, say
         except TimeoutError:
             text = f"a poll was not answered within {patience or 0.0:g} s"
             self._on_failure(entry, errors.RequestTimeoutError(text, operation=operation.name, timeout=patience))
         else:
             self.requests += 1
-            self._on_analysis(entry, analysis, response, sent_at)
+            self._on_analysis(entry, analysis, response, ticket.sent_at)
         finally:
             self._in_flight -= 1
             if self._hub.contact.prober is not None and self._pipeline.budget.is_reached:
@@ -305,9 +304,9 @@ class Poller:
             self._hub.on_silence(sent_at)
         self._queue.on_settled(entry, now, age=sight.age, took=sight.took)
         if analysis.is_failed:
-            self._end(entry, error=analysis_failed(analysis, self._pipeline.key))
+            self._end(entry, now, error=analysis_failed(analysis, self._pipeline.key))
         else:
-            self._end(entry, analysis=analysis)
+            self._end(entry, now, analysis=analysis)
 
     def _on_failure(self, entry: Entry, error: errors.RequestError) -> None:
         now = _clock.now()
@@ -327,7 +326,7 @@ class Poller:
         elif verdict.end is End.TIME:
             self._queue.on_given_up(entry, now)  # the watch over deadlines reports it as what it is
         else:
-            self._fail(entry, error)
+            self._fail(entry, error, now)
         if verdict.end is End.CALL:
             self._on_over(lambda id: not_attempted(id, error))
 
@@ -336,7 +335,7 @@ class Poller:
     def next_end(self, now: float) -> float:
         """Report every id whose time is over, and return the moment at which to come back for the next."""
         while (entry := self._queue.pop_expired(now)) is not None:
-            self._end(entry, error=timed_out(entry.id, entry))
+            self._end(entry, now, error=timed_out(entry.id, entry))
         timeout = self._options.timeout
         next_at = math.inf if timeout is None else now + timeout  # others' refusals come unannounced
         if pause := self._lane.paused_for(now):
@@ -362,7 +361,7 @@ class Poller:
             When to come back for what it keeps from a first poll.
         """
         while (entry := self._queue.pop_hopeless(now + pause)) is not None:
-            self._end(entry, error=timed_out(entry.id, entry, retry_after=pause))
+            self._end(entry, now, error=timed_out(entry.id, entry, retry_after=pause))
         next_at, paused_at = math.inf, self._lane.gate.paused_at
         if self._options.timeout is None or now + pause <= paused_at + self._options.timeout:
             return next_at
@@ -370,21 +369,21 @@ class Poller:
             if (at := stranded_at(entry, paused_at, now + pause)) is not None and at > now:
                 next_at = min(next_at, at)
             elif at is not None:
-                self._fail(entry, timed_out(entry.id, entry, retry_after=pause))
+                self._fail(entry, timed_out(entry.id, entry, retry_after=pause), now)
         return next_at
 
-    def _fail(self, entry: Entry, error: errors.KallglotError) -> None:
+    def _fail(self, entry: Entry, error: errors.KallglotError, now: float) -> None:
         """Give up an id that is still in the queue."""
         self._queue.discard(entry)
-        self._end(entry, error=error)
+        self._end(entry, now, error=error)
 
     def _end(
-        self, entry: Entry, *, analysis: Analysis | None = None, error: errors.KallglotError | None = None
+        self, entry: Entry, now: float, *, analysis: Analysis | None = None, error: errors.KallglotError | None = None
     ) -> None:
         """Report the end of an id, unless it was discarded meanwhile."""
         if self.entries.get(entry.id) is not entry:
             return
         del self.entries[entry.id]
-        elapsed = entry.elapsed(_clock.now())
+        elapsed = entry.elapsed(now)
         outcome = Outcome(id=entry.id, analysis=analysis, error=error, polls=entry.polls, elapsed=elapsed)
         self._on_end(outcome, entry)

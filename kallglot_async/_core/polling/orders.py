@@ -158,8 +158,9 @@ class Endings:
                 line.popleft()
         if self._over:
             return self._over[0].seen_at  # past: at once
-        firsts = [line[0].deadline for line in (self._ending, self._ahead) if line]
-        return min((at for at in firsts if at is not None), default=None)
+        ending = self._ending[0].deadline if self._ending else None
+        ahead = self._ahead[0].deadline if self._ahead else None
+        return ahead if ending is None or (ahead is not None and ahead < ending) else ending
 
     def pop_expired(self, now: float) -> Entry | None:
         at = self.next_deadline()
