@@ -14,7 +14,7 @@ import msgspec
 
 from kallglot_async._core.polling.pending import GONE, HELD, LEARNED, Entry
 
-__all__ = ["ByKey", "BySight", "Endings", "remove_latest", "trim"]
+__all__ = ["ByKey", "BySight", "Endings", "Held", "remove_latest", "trim"]
 
 
 class _Place(msgspec.Struct, gc=False, order=True):
@@ -25,16 +25,10 @@ class _Place(msgspec.Struct, gc=False, order=True):
 
 
 class ByKey(list[_Place]):
-    """Entries that wait, by key: a heap of their places.
+    """Entries that wait, by key: a heap of their places."""
 
-    Args:
-        is_held: Whether these are the ones that are held after a failure, or the others.
-    """
-
-    __slots__ = ("_is_held",)
-
-    def __init__(self, *, is_held: bool = False) -> None:
-        self._is_held = is_held
+    __slots__ = ()
+    _is_held = False
 
     def push(self, entry: Entry) -> None:
         heappush(self, _Place(entry.key, entry))
@@ -62,6 +56,13 @@ class ByKey(list[_Place]):
     def _is_current(self, place: _Place) -> bool:
         entry = place.entry
         return entry.key == place.key and entry.state <= LEARNED and (entry.state == HELD) == self._is_held
+
+
+class Held(ByKey):
+    """Entries that are held after a failure, by key; the others have a `ByKey`."""
+
+    __slots__ = ()
+    _is_held = True
 
 
 class BySight:

@@ -26,7 +26,7 @@ from math import inf
 
 from kallglot_async._core.limit.retry import RetryBudget
 from kallglot_async._core.polling.hazard import PollModel
-from kallglot_async._core.polling.orders import ByKey, BySight, Endings, remove_latest, trim
+from kallglot_async._core.polling.orders import ByKey, BySight, Endings, Held, remove_latest, trim
 from kallglot_async._core.polling.pending import ANNOUNCED, FIRM, FLYING, GONE, HELD, LATE_LOOK, LEARNED, OVER, Entry
 from kallglot_async._core.polling.schedule import PollSchedule, Slot, Supply
 from kallglot_async._core.polling.trust import InboxTrust, next_echo
@@ -83,7 +83,7 @@ class PollQueue:
         self._new: deque[Entry] = deque()  # of unknown age and never polled: first come, first looked at
         self._heap = ByKey()  # all others that wait ...
         self._asleep = ByKey()  # ... but those that are due, and whose event will come first, ...
-        self._held = ByKey(is_held=True)  # ... and those whose poll failed, and which the budget has to let go
+        self._held = Held()  # ... and those whose poll failed, and which the budget has to let go
         self._by_sight = BySight()
         self._deadlines = Endings()
 
