@@ -34,11 +34,14 @@ _EDGES = (0.0, *(0.5 * _RATIO**i for i in range(_BINS_TO_A_DAY)))
 _WIDTHS = (*(high - low for low, high in pairwise(_EDGES)), _EDGES[-1] * (_RATIO - 1.0))
 _MIDDLES = tuple(edge + width / 2.0 for edge, width in zip(_EDGES, _WIDTHS, strict=True))
 
+_GUESSES = [1.0 / middle for middle in _MIDDLES]  # chances per second where nothing was seen: doubt alone, ...
+_NOTHING = [0.0] * len(_MIDDLES)  # ... which is no observation
+
 DOUBT = 0.2
 PRIOR = 3.0
 _PRIOR_AGES = (22.5, 23.5, 24.5, 25.5, 26.5, 27.5, 28.5, 29.5)
 _FADE = 0.5 ** (1.0 / 5_000)
-_REFIT = 8  # answers that a fit waits for, as it takes about 30 us ...
+_REFIT = 8  # answers that a fit waits for, as it takes about 20 us ...
 _LITTLE = 64  # ... or for this part of all that are remembered: more would be hardly any news
 
 
@@ -71,9 +74,10 @@ class _Law:
     __slots__ = ("_answers", "_crossed", "_events", "_exposure", "_unfitted", "hazard", "observed")
 
     def __init__(self) -> None:
-        self._events = [0.0] * len(_EDGES)
-        self._exposure = [0.0] * len(_EDGES)
-        self._crossed = [0.0] * len(_EDGES)  # lives that were seen in a whole bin, more or less than in the one before
+        # By bin, up to the oldest age that was ever seen: beyond it, there is nothing but doubt.
+        self._events: list[float] = []
+        self._exposure: list[float] = []
+        self._crossed: list[float] = []  # lives that were seen in a whole bin, more or less than in the one before
         self._answers, self._unfitted = 0.0, 0
         for age in _PRIOR_AGES:
             self._add_life(0.0, age, PRIOR / len(_PRIOR_AGES))
@@ -94,6 +98,7 @@ class _Law:
         if total <= 0.0:
             return
         rates, alive, dies_later = hazard.rates, 1.0, total
+        self._reach(bisect_right(_EDGES, end) - 1)
         for i, low, high in _pieces(start, end):
             dies = -alive * expm1(-rates[i] * (high - low))
             alive -= dies
@@ -109,6 +114,7 @@ class _Law:
     def _expose(self, start: float, end: float, weight: float) -> None:
         """Add the seconds from one age to another to the exposure of the bins that they lie in."""
         first, last = bisect_right(_EDGES, start) - 1, bisect_right(_EDGES, end) - 1
+        self._reach(last)
         if first == last:
             self._exposure[first] += (end - start) * weight
             return
@@ -116,6 +122,12 @@ class _Law:
         self._crossed[first + 1] += weight  # a fit adds the bins between them, which are many, to the exposure
         self._crossed[last] -= weight
         self._exposure[last] += (end - _EDGES[last]) * weight
+
+    def _reach(self, bin: int) -> None:
+        """Make room for what is seen in this bin."""
+        if (new := bin + 1 - len(self._events)) > 0:
+            for by_bin in (self._events, self._exposure, self._crossed):
+                by_bin += [0.0] * new
 
     def _count(self) -> None:
         self._unfitted += 1
@@ -127,13 +139,13 @@ class _Law:
         self._answers = (self._answers + self._unfitted) * fade
         self._unfitted = 0
         self._events = [value * fade for value in self._events]
-        lives = zip(self._exposure, accumulate(self._crossed), _WIDTHS, strict=True)
+        lives = zip(self._exposure, accumulate(self._crossed), _WIDTHS, strict=False)
         self._exposure = [(seconds + crossed * width) * fade for seconds, crossed, width in lives]
-        self._crossed = [0.0] * len(_EDGES)
-        at_risk = [exposure + DOUBT * middle for exposure, middle in zip(self._exposure, _MIDDLES, strict=True)]
+        self._crossed = [0.0] * len(self._events)
+        at_risk = [exposure + DOUBT * middle for exposure, middle in zip(self._exposure, _MIDDLES, strict=False)]
         by_bin = list(zip(self._events, at_risk, strict=True))
-        self.hazard = _Integral([(events + DOUBT) / seconds for events, seconds in by_bin])
-        self.observed = _Integral([events / seconds for events, seconds in by_bin])
+        self.hazard = _Integral([(events + DOUBT) / seconds for events, seconds in by_bin] + _GUESSES[len(by_bin) :])
+        self.observed = _Integral([events / seconds for events, seconds in by_bin] + _NOTHING[len(by_bin) :])
 
 
 class PollModel:
