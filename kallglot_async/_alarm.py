@@ -113,15 +113,13 @@ class Watch:
         """Look in the next turn of the loop: something has changed."""
         if self._is_stopped or (self._timer is not None and not isinstance(self._timer, asyncio.TimerHandle)):
             return
-        self._cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_soon(self._on_timer)
 
     def stop(self) -> None:
         """Look no more."""
         self._is_stopped = True
-        self._cancel()
-
-    def _cancel(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

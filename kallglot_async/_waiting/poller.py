@@ -276,8 +276,9 @@ class Poller:
             self._in_flight -= 1
             if self._hub.contact.prober is not None and self._pipeline.budget.is_reached:
                 self._hub.contact.on_reached()
-            self._due.ring()
-            self._watch.ring()
+            if not self.is_stopped:
+                self._due.ring()
+                self._watch.ring()
             self._on_answer()
 
     def _seconds_for(self, entry: Entry, now: float) -> float | None:
