@@ -246,7 +246,7 @@ class Poller:
         sent_at = _clock.now()
         patience = self._seconds_for(entry, sent_at)
         try:
-            async with self._pipeline.deadline(patience):
+            with self._pipeline.deadline(patience):
                 analysis, response = await self._pipeline.send(
                     operation, self._lane, ticket, attempt=entry.failures + 1
                 )
