@@ -248,7 +248,7 @@ class Poller:
         operation = retrieve_analysis(entry.id)
         patience = self._seconds_for(entry, ticket.sent_at)
         try:
-            async with self._pipeline.deadline(patience):
+            with self._pipeline.deadline(patience):
                 analysis, response = await self._pipeline.send(
                     operation, self._lane, ticket, attempt=entry.failures + 1
                 )
