@@ -71,14 +71,17 @@ What the numbers are, and why:
               EVIDENCE, ENOUGH      3 and 8  fewer accepted are a few requests refused for reasons of their own
               RESTART               25/s     the hundred that wait for the end of a pause need not all come at once
               MEASURED              5 s      of 10/s, so that one more or less is 2 % of a rate
-              CUT                   0.95     of a limit; 0.9 leaves 5 % more unused, 0.97 is refused by bad luck alone
+              CUT                   0.97     of a limit; 0.9 leaves 7 % more unused, 0.98 is refused by bad luck alone
+              SLACK                 0.5      of an interval; with a whole one, two at once after a pause are the one too
+                                             many of a second, and a limit of 10/s was taken for one of 7
               CUT_AGAIN             0.8      where the refusal before is not a clean period ago: a window longer than
                                              the pause was spent in one go, and the rate measured is far too high
               GROWTH, CLEAN         1.005, 6 s: past a limit again after half a minute (of 10/s, 0.4 % are refused) ...
               MOST_GROWTH           2        ... and tenfold within a minute, where the limit is gone
               SILENT                600 s    a limit that nobody has met for so long may be gone
               MOST_ACCEPTED         10,000   moments remembered, so that a fast server costs no memory
-    ticket    burst of a pace       2        one loses a slot to a timer that fires late, a whole limit is refused
+    ticket    slack of a pace       1        interval, so that two go at once after a rest: with none, a slot is lost to
+                                             a timer that fires late; with a whole limit, requests are refused
     retry     BASE_DELAY            0.5 s    doubled with each failure, full jitter: "Exponential Backoff And Jitter"
               LONGEST_DELAY         8 s      (AWS Architecture Blog, 2015)
               RetryBudget           50       retries, a tenth back for an answer: 1.1 requests for one in an outage
