@@ -28,6 +28,8 @@ The window
 8. The length of a window is in no header. It is at least the longest time to a reset that was seen, and at most the
    distance of two resets between which the figure recovered. A reset that moves by less than the longest rest shows a
    sliding window or a token bucket; rules 4 and 7 hold for those too: time left / available is what they can sustain.
+   Without a `Date` the server's clock is ours until a reset is over that should not be, or is further off than the
+   documented minute; one that was seen to stand still for longer is of a longer window.
 9. The figure drifts beyond what our own requests take. What comes free before a reset that stands still (a sliding
    counter) is added to what may be paced until then. What neighbours have probably taken since the newest figure is
    taken off it: a paced poll that would find nothing waits for the reset.
@@ -63,6 +65,7 @@ What the numbers are, and why:
               RUN_LOW_REST          5 s      a nearer reset is not known well enough to run low towards it
               GUARD, GUARD_SHARE    1.2 s    past a reset, at most 1/5 of a window: a second of rounding, and skew
               MOST_LOST             1,000    losses are told apart, so that an outage costs no memory
+    undated   LONGEST               60 s     a minute, as documented: more of a reset without `Date` is another clock
     drift     MEMORY                1 in 6   of a period: ten seconds of a minute
               SHORTEST_MEMORY       2 s      of short windows two, or a burst of our own passes for a neighbour's
               NOISE                 2        of 30 a minute, spent at once, every tenth was left unused for one request
