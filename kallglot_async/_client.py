@@ -221,10 +221,11 @@ class KallglotClient(BaseClient):
         check_request("analyze", request)
         client = self if extra_headers is None else self.with_options(extra_headers=extra_headers)
         created = await client.analyses.create(session_id, idempotency_key=idempotency_key, **request)
-        outcomes = await client._waits.collect(IdSource([created.id], remember=True), options)
-        if isinstance(error := outcomes[0].error, RequestError):
-            error.id = created.id
-        return outcomes[0].unwrap()
+        check_analysis_id(created.id)
+        outcome = await client._waits.of_one(created.id, options)
+        if isinstance(outcome.error, RequestError):
+            outcome.error.id = created.id
+        return outcome.unwrap()
 
     @overload
     async def analyze_many(

@@ -158,7 +158,8 @@ class SessionPool:
         lease.in_flight += 1
         failure: errors.KallglotError
         try:
-            async with lease.session.request(
+            # Awaited, not entered: `_read` leaves the connection free or closed, and leaving costs as much as sending.
+            response = await lease.session.request(
                 operation.method,
                 self._url(operation.path),
                 # Bound to no name: a traceback may show locals. `headers` are the client's, and hold no key.
@@ -170,17 +171,16 @@ class SessionPool:
                 raise_for_status=False,
                 timeout=self._timeout,
                 middlewares=lease.middlewares,
-            ) as response:
-                content = await _read(response, self._max_response_bytes)
-                if content is not None:
-                    return Response(response.status, response.headers, content)
-                response.close()
-                failure = errors.ResponseTooLargeError(
-                    f"{operation.name} was answered with more than {self._max_response_bytes} bytes",
-                    operation=operation.name,
-                    status=response.status,
-                    limit=self._max_response_bytes,
-                )
+            )
+            content = await _read(response, self._max_response_bytes)
+            if content is not None:
+                return Response(response.status, response.headers, content)
+            failure = errors.ResponseTooLargeError(
+                f"{operation.name} was answered with more than {self._max_response_bytes} bytes",
+                operation=operation.name,
+                status=response.status,
+                limit=self._max_response_bytes,
+            )
         except asyncio.CancelledError as error:
             raise error.with_traceback(None) from None  # its frames hold the request's headers
         except (LostError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -367,20 +367,23 @@ class _Lease:
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
-    """Return the body, or None where it is larger than `limit` bytes after decompression."""
-    length = response.content_length
-    if length is not None and length > limit:
-        return None
+    """Return the body, or None where it is larger than `limit` bytes after decompression.
+
+    A connection whose answer was read to its end is free for the next request; any other is closed.
+    """
     try:
+        length = response.content_length
         # Only a body that is not compressed is as long as it says, and can be read without counting.
-        if length is not None and "Content-Encoding" not in response.headers:
-            return await response.read()
-        return await _read_chunks(response, limit)
+        if length is None or "Content-Encoding" in response.headers:
+            return await _read_chunks(response, limit)
+        return await response.read() if length <= limit else None
     except (aiohttp.ClientError, OSError):
         if response.status < 400:
             raise
+    finally:
+        if not response.closed:
+            response.close()
     # Status and headers say what has to be done, a pause above all; only the explanation is lost.
-    response.close()
     return b""
 
 

@@ -20,7 +20,8 @@ __all__ = [
     "Connection", "File", "Flag", "Ids", "Limits", "Name", "Names", "Plan", "Quiet", "Seconds", "Window",
 ]  # fmt: skip
 
-Ids = Annotated[list[str] | None, Parameter(name="IDS", negative=(), show_default=False)]
+# Annotates `*ids`: of a list only those would be taken that stand together, with no option between them.
+Ids = Annotated[str, Parameter(name="IDS", show_default=False)]
 File = Annotated[Path | None, Parameter(name=["--file", "-f"], metavar="FILE")]  # by a path's type, shells complete it
 Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 Quiet = Annotated[bool, Parameter(name=["--quiet", "-q"], negative=(), show_default=False)]

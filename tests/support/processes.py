@@ -54,6 +54,15 @@ async def finish(*argv, **options):
         return child.returncode, (out or b"").decode(), err.decode()
 
 
+def read_terminal(leader):
+    """Return all that is written to a pseudo-terminal, once its last process has closed it."""
+    shown = b""
+    with contextlib.suppress(OSError):  # EIO: the last process has closed its side
+        while piece := os.read(leader, 65536):
+            shown += piece
+    return shown
+
+
 async def until(condition):
     """Wait for what an emulator shows."""
     async with asyncio.timeout(60):

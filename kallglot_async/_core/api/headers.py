@@ -83,6 +83,8 @@ class RateFigures(msgspec.Struct, frozen=True, gc=False):
             `Date` has whole seconds, so this is up to 1 s too long, never too short by more than rounding.
         spread: Seconds by which the resets of two responses from one window may differ as told: 1 where they are
             told in whole seconds from now, because the moment those are counted from is rounded too.
+        by_our_clock: The seconds until the reset if both clocks were right, maybe less than none; only where the
+            response had no `Date`, and None elsewhere.
     """
 
     limit: int
@@ -90,6 +92,7 @@ class RateFigures(msgspec.Struct, frozen=True, gc=False):
     reset: float
     resets_in: float
     spread: float = 0.0
+    by_our_clock: float | None = None
 
 
 def parse_rate_figures(headers: Mapping[str, str], *, wall_now: float) -> RateFigures | None:
@@ -115,15 +118,20 @@ def parse_rate_figures(headers: Mapping[str, str], *, wall_now: float) -> RateFi
     # More left than there is of it: the headers are not of one window.
     if limit is None or remaining is None or remaining > limit:
         return None
-    date = parse_date(headers.get("Date", "")) or wall_now
+    dated = parse_date(headers.get("Date", ""))
+    date = dated or wall_now
+    # Of a window that renews within the second of `Date`, rounding can leave less than nothing; clocks differ by more.
+    least = -LONGEST_WAIT if dated is None else -1.0
     found: RateFigures | None = None
     for number, is_relative, is_whole in told:
         resets_in = number if is_relative else number - date
-        # Of a window that renews within the second of `Date`, rounding can leave less than nothing.
-        if not -1.0 <= resets_in <= LONGEST_WAIT or (found is not None and found.resets_in >= resets_in):
+        if not (-1.0 if is_relative else least) <= resets_in <= LONGEST_WAIT or (
+            found is not None and found.resets_in >= resets_in
+        ):
             continue
         if not is_relative:
-            found = RateFigures(limit, remaining, number, resets_in if resets_in > 0.0 else 0.0)
+            by_our_clock = resets_in if dated is None else None
+            found = RateFigures(limit, remaining, number, resets_in if resets_in > 0.0 else 0.0, 0.0, by_our_clock)
         elif is_whole:  # added to a `Date` in whole seconds: one moment, for every window that ends on a whole one
             found = RateFigures(limit, remaining, date + number, resets_in, 1.0)
         else:

@@ -29,6 +29,8 @@ The window
 8. The length of a window is in no header. It is at least the longest time to a reset that was seen, and at most the
    distance of two resets between which the figure recovered. A reset that moves by less than the longest rest shows a
    sliding window or a token bucket; rules 4 and 7 hold for those too: time left / available is what they can sustain.
+   Without a `Date` the server's clock is ours until a reset is over that should not be, or is further off than the
+   documented minute; one that was seen to stand still for longer is of a longer window.
 9. The figure drifts beyond what our own requests take. What comes free before a reset that stands still (a sliding
    counter) is added to what may be paced until then. What neighbours have probably taken since the newest figure is
    taken off it: a paced poll that would find nothing waits for the reset.
@@ -77,6 +79,7 @@ What the numbers are, and why:
               RUN_LOW_REST          5 s      a nearer reset is not known well enough to run low towards it
               GUARD, GUARD_SHARE    1.2 s    past a reset, at most 1/5 of a window: a second of rounding, and skew
               MOST_LOST             1,000    losses are told apart, so that an outage costs no memory
+    undated   LONGEST               60 s     a minute, as documented: more of a reset without `Date` is another clock
     drift     MEMORY                1 in 6   of a period: ten seconds of a minute
               SHORTEST_MEMORY       2 s      of short windows two, or a burst of our own passes for a neighbour's
               NOISE                 2        of 30 a minute, spent at once, every tenth was left unused for one request
@@ -85,7 +88,9 @@ What the numbers are, and why:
               EVIDENCE, ENOUGH      3 and 8  fewer accepted are a few requests refused for reasons of their own
               RESTART               25/s     the hundred that wait for the end of a pause need not all come at once
               MEASURED              5 s      of 10/s, so that one more or less is 2 % of a rate
-              CUT                   0.95     of a limit; 0.9 leaves 5 % more unused, 0.97 is refused by bad luck alone
+              CUT                   0.97     of a limit; 0.9 leaves 7 % more unused, 0.98 is refused by bad luck alone
+              SLACK                 0.5      of an interval; with a whole one, two at once after a pause are the one too
+                                             many of a second, and a limit of 10/s was taken for one of 7
               CUT_AGAIN             0.8      where the refusal before is not a clean period ago: a window longer than
                                              the pause was spent in one go, and the rate measured is far too high
               GROWTH, CLEAN         1.005, 6 s: past a limit again after half a minute (of 10/s, 0.4 % are refused) ...
@@ -96,7 +101,8 @@ What the numbers are, and why:
               LAPSE                 1 in 2   of a horizon: slots to be spent at once are for those who wait already
               STALE, STALE_FOR      8, 0.1 s  requests that have ended and are held against all: after a burst
               MOST_WANTED           1,000    slots for polls at once, where nothing limits them
-    ticket    burst of a pace       2        one loses a slot to a timer that fires late, a whole limit is refused
+    ticket    slack of a pace       1        interval, so that two go at once after a rest: with none, a slot is lost to
+                                             a timer that fires late; with a whole limit, requests are refused
     retry     BASE_DELAY            0.5 s    doubled with each failure, full jitter: "Exponential Backoff And Jitter"
               LONGEST_DELAY         8 s      (AWS Architecture Blog, 2015)
               RetryBudget           50       retries, a tenth back for an answer: 1.1 requests for one in an outage

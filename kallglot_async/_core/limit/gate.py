@@ -167,7 +167,7 @@ class Gate:
         # A request before the window renews would be refused again, whatever was advised; but the reset of a limit
         # that has something left is none of this refusal's.
         if figures is not None and figures.remaining == 0 and (retry_after is None or self._is_explained(figures)):
-            pause = max(retry_after or 0.0, figures.resets_in + self._window.guard())
+            pause = max(retry_after or 0.0, self._window.undated.resets_in(figures) + self._window.guard())
         return pause + luck * min(LONGEST_SPREAD, SPREAD * pause)
 
     def _is_explained(self, figures: RateFigures | None) -> bool:
