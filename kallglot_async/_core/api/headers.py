@@ -83,6 +83,8 @@ class RateFigures(msgspec.Struct, frozen=True, gc=False):
             `Date` has whole seconds, so this is up to 1 s too long, never too short by more than rounding.
         spread: Seconds by which the resets of two responses from one window may differ as told: 1 where they are
             told in whole seconds from now, because the moment those are counted from is rounded too.
+        by_our_clock: The seconds until the reset if both clocks were right, maybe less than none; only where the
+            response had no `Date`, and None elsewhere.
     """
 
     limit: int
@@ -90,6 +92,7 @@ class RateFigures(msgspec.Struct, frozen=True, gc=False):
     reset: float
     resets_in: float
     spread: float = 0.0
+    by_our_clock: float | None = None
 
 
 def parse_rate_figures(headers: Mapping[str, str], *, wall_now: float) -> RateFigures | None:
@@ -106,8 +109,9 @@ def parse_rate_figures(headers: Mapping[str, str], *, wall_now: float) -> RateFi
     limits, remainings, resets = _lines(headers)
     if not limits or not remainings or not resets:
         return None
-    date = parse_date(headers.get("Date", "")) or wall_now
-    limit, told, latest, is_one = _parse_window(", ".join(limits), ", ".join(resets), date)
+    dated = parse_date(headers.get("Date", ""))
+    now = dated or wall_now
+    limit, told, latest, is_one = _parse_window(", ".join(limits), ", ".join(resets), now, is_dated=dated is not None)
     text = ", ".join(remainings)
     if is_one and "," not in text:
         remaining = _whole(text)
@@ -117,8 +121,9 @@ def parse_rate_figures(headers: Mapping[str, str], *, wall_now: float) -> RateFi
     # More left than there is of it: the headers are not of one window.
     if limit is None or latest is None or remaining is None or remaining > limit:
         return None
-    reset, resets_in, spread = latest
-    return RateFigures(limit, remaining, wall_now + resets_in if reset is None else reset, resets_in, spread)
+    moment, resets_in, spread, by_our_clock = latest
+    reset = wall_now + resets_in if moment is None else moment
+    return RateFigures(limit, remaining, reset, resets_in, spread, by_our_clock)
 
 
 class _Reset(NamedTuple):
@@ -130,20 +135,23 @@ class _Reset(NamedTuple):
     moment: float | None
     resets_in: float
     spread: float = 0.0
+    by_our_clock: float | None = None
 
 
 @lru_cache(maxsize=8)
-def _parse_window(limits: str, resets: str, date: float) -> tuple[int | None, list[_Reset | None], _Reset | None, bool]:
+def _parse_window(
+    limits: str, resets: str, now: float, *, is_dated: bool
+) -> tuple[int | None, list[_Reset | None], _Reset | None, bool]:
     """Return the smallest limit, every reset in its place, the latest of those, and whether there is one of each.
 
     A hundred answers in a row carry the same.
     """
     found = [limit for text in limits.split(",") if (limit := _whole(text)) and limit <= _LARGEST_LIMIT]
-    told = [_parse_reset(text, date) for text in resets.split(",")]
+    told = [_parse_reset(text, now, is_dated=is_dated) for text in resets.split(",")]
     return min(found, default=None), told, _latest(told), "," not in limits + resets
 
 
-def _parse_reset(text: str, date: float) -> _Reset | None:
+def _parse_reset(text: str, now: float, *, is_dated: bool) -> _Reset | None:
     """Read Unix seconds or milliseconds, or seconds from now; the ranges in which each can be do not meet."""
     number = _number(text)
     if number is None:
@@ -152,14 +160,15 @@ def _parse_reset(text: str, date: float) -> _Reset | None:
         if "." in text:
             return _Reset(None, number)
         # Added to a `Date` in whole seconds: one moment, for every window that ends on a whole one.
-        return _Reset(date + number, number, 1.0)
+        return _Reset(now + number, number, 1.0)
     if number >= _PLAUSIBLE_UNIX_TIME * 100:
         number /= 1000
     if number < _PLAUSIBLE_UNIX_TIME:
         return None
-    # Of a window that renews within the second of `Date`, rounding can leave less than nothing.
-    is_possible = -1.0 <= number - date <= LONGEST_WAIT
-    return _Reset(number, max(0.0, number - date) if is_possible else math.nan)
+    # Of a window that renews within the second of `Date`, rounding can leave less than nothing; clocks differ by more.
+    left, least = number - now, -1.0 if is_dated else -LONGEST_WAIT
+    resets_in = max(0.0, left) if least <= left <= LONGEST_WAIT else math.nan
+    return _Reset(number, resets_in, 0.0, None if is_dated else left)
 
 
 def _latest(resets: list[_Reset | None]) -> _Reset | None:

@@ -2,7 +2,8 @@
 
 `gate` asks whatever is in force and says whose turn it is; a `Rule` (`ticket`) is one reason to wait. There are three:
 `window`, the limit that a server announces for one endpoint group under one key (`X-RateLimit-*`); `unannounced`, a
-limit that no figure tells of, behind an announced one or alone; `ceiling`, the limit that a user configured. `supply`
+limit that no figure tells of, behind an announced one or alone; `ceiling`, the limit that a user configured. Where
+several processes share one limit, a `lease` stands for the window. `supply`
 is what a scheduler of polls may count on. `retry` judges failures that are no refusals; polls ask it too.
 
 The gate
@@ -28,6 +29,8 @@ The window
 8. The length of a window is in no header. It is at least the longest time to a reset that was seen, and at most the
    distance of two resets between which the figure recovered. A reset that moves by less than the longest rest shows a
    sliding window or a token bucket; rules 4 and 7 hold for those too: time left / available is what they can sustain.
+   Without a `Date` the server's clock is ours until a reset is over that should not be, or is further off than the
+   documented minute; one that was seen to stand still for longer is of a longer window.
 9. The figure drifts beyond what our own requests take. What comes free before a reset that stands still (a sliding
    counter) is added to what may be paced until then. What neighbours have probably taken since the newest figure is
    taken off it: a paced poll that would find nothing waits for the reset.
@@ -46,6 +49,19 @@ The ceiling
 13. Never more than `requests` arrive in any `per` seconds, over all groups and keys that share it: each counts from the
    moment it is sent until `per` after it has ended, as late as it may have arrived.
 
+The lease (one process' part; what all of them together have is counted where they meet, by `shared/exchange.lua`)
+14. `available` is the least figure of a window that any process has heard, less what all of them hold: requests in
+    flight and slots that are not spent. A process tells of its answers and of what it no longer holds in one
+    exchange, so that nothing is missing from both. What it held counts until it tells something else, or until a
+    figure must have it: one of a request that was sent a second after that could last have gone.
+15. Rules 5 to 7 hold for all together: the newest window wins, a spent or unknown one is opened by one probe of one
+    process, people spend what is available, and polls of processes that have any share an even pace, or, where they are
+    worth it, what is available but for a tenth. Who wants less than its part leaves the rest to the others.
+16. Slots are taken for a horizon in advance, lapse, and are given back before a process falls idle. More are asked for
+    while they are used up. Direct requests take whatever is held.
+17. Where nobody can be asked, a process keeps to the even rate divided by the processes last known, people and polls
+    alike, beside the window of its own answers, and asks again every second, waited for or not.
+
 What the numbers are, and why:
 
     gate      SHORTEST_PAUSE        1 s      `Retry-After: 0` is no invitation to ask again at the speed of the network
@@ -63,6 +79,7 @@ What the numbers are, and why:
               RUN_LOW_REST          5 s      a nearer reset is not known well enough to run low towards it
               GUARD, GUARD_SHARE    1.2 s    past a reset, at most 1/5 of a window: a second of rounding, and skew
               MOST_LOST             1,000    losses are told apart, so that an outage costs no memory
+    undated   LONGEST               60 s     a minute, as documented: more of a reset without `Date` is another clock
     drift     MEMORY                1 in 6   of a period: ten seconds of a minute
               SHORTEST_MEMORY       2 s      of short windows two, or a burst of our own passes for a neighbour's
               NOISE                 2        of 30 a minute, spent at once, every tenth was left unused for one request
@@ -71,14 +88,21 @@ What the numbers are, and why:
               EVIDENCE, ENOUGH      3 and 8  fewer accepted are a few requests refused for reasons of their own
               RESTART               25/s     the hundred that wait for the end of a pause need not all come at once
               MEASURED              5 s      of 10/s, so that one more or less is 2 % of a rate
-              CUT                   0.95     of a limit; 0.9 leaves 5 % more unused, 0.97 is refused by bad luck alone
+              CUT                   0.97     of a limit; 0.9 leaves 7 % more unused, 0.98 is refused by bad luck alone
+              SLACK                 0.5      of an interval; with a whole one, two at once after a pause are the one too
+                                             many of a second, and a limit of 10/s was taken for one of 7
               CUT_AGAIN             0.8      where the refusal before is not a clean period ago: a window longer than
                                              the pause was spent in one go, and the rate measured is far too high
               GROWTH, CLEAN         1.005, 6 s: past a limit again after half a minute (of 10/s, 0.4 % are refused) ...
               MOST_GROWTH           2        ... and tenfold within a minute, where the limit is gone
               SILENT                600 s    a limit that nobody has met for so long may be gone
               MOST_ACCEPTED         10,000   moments remembered, so that a fast server costs no memory
-    ticket    burst of a pace       2        one loses a slot to a timer that fires late, a whole limit is refused
+    lease     RETRY                 1 s      in which the others may be away again
+              LAPSE                 1 in 2   of a horizon: slots to be spent at once are for those who wait already
+              STALE, STALE_FOR      8, 0.1 s  requests that have ended and are held against all: after a burst
+              MOST_WANTED           1,000    slots for polls at once, where nothing limits them
+    ticket    slack of a pace       1        interval, so that two go at once after a rest: with none, a slot is lost to
+                                             a timer that fires late; with a whole limit, requests are refused
     retry     BASE_DELAY            0.5 s    doubled with each failure, full jitter: "Exponential Backoff And Jitter"
               LONGEST_DELAY         8 s      (AWS Architecture Blog, 2015)
               RetryBudget           50       retries, a tenth back for an answer: 1.1 requests for one in an outage

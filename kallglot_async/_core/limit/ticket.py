@@ -40,6 +40,7 @@ class Ticket(msgspec.Struct, eq=False):
     window_pace: PaceStep | None = None
     unannounced_pace: PaceStep | None = None
     ceiling_pace: PaceStep | None = None
+    lease_pace: PaceStep | None = None
 
 
 class Rule(Protocol):
@@ -71,9 +72,10 @@ class Rule(Protocol):
 
 
 class Pace:
-    """GCRA with a burst of two: `theoretical` is the moment the last paced request was due at the latest.
+    """GCRA: `theoretical` is the moment the last paced request was due at the latest.
 
-    A burst of one would lose a slot whenever a timer fires late; one of a whole limit would be refused.
+    The slack is how many intervals one that went late leaves to those after it: 1.0 lets two go at once after a rest.
+    With none, a slot is lost whenever a timer fires late; with those of a whole limit, requests are refused.
     """
 
     __slots__ = ("theoretical",)
@@ -81,9 +83,9 @@ class Pace:
     def __init__(self) -> None:
         self.theoretical = -math.inf
 
-    def on_sent(self, now: float, interval: float) -> PaceStep:
+    def on_sent(self, now: float, interval: float, slack: float = 1.0) -> PaceStep:
         before = self.theoretical
-        self.theoretical = max(before + interval, now - interval)
+        self.theoretical = max(before + interval, now - slack * interval)
         return before, self.theoretical
 
     def on_unsent(self, step: PaceStep) -> None:

@@ -18,8 +18,9 @@ EVIDENCE = 3  # requests accepted between two refusals, from which the later is 
 ENOUGH = 8  # ... or so many since the first, however few between any two
 RESTART = 25.0  # requests/s after a refusal that shows no rate
 MEASURED = 5.0  # seconds before a refusal in which accepted requests are counted, at most
-CUT = 0.95  # of the measured rate: what is kept to after a refusal, ...
+CUT = 0.97  # of the measured rate: what is kept to after a refusal, ...
 CUT_AGAIN = 0.8  # ... and after one that no clean period separates from the refusal before
+SLACK = 0.5  # of an interval, by which the next request may make up for one that went late
 GROWTH = 1.005  # the factor of the first clean period after a refusal; each further period squares it, ...
 MOST_GROWTH = 2.0  # ... up to this
 CLEAN = 6.0  # seconds of requests at its rate, all of them accepted: a clean period
@@ -88,7 +89,7 @@ class Unannounced:
         self._in_flight += 1
         self._since = min(self._since, now)
         if self.rate:
-            ticket.unannounced_pace = self._pace.on_sent(now, 1.0 / self.rate)
+            ticket.unannounced_pace = self._pace.on_sent(now, 1.0 / self.rate, SLACK)
 
     def on_unsent(self, ticket: Ticket) -> None:
         """A granted request was not sent after all."""

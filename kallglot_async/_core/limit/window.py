@@ -12,6 +12,7 @@ from kallglot_async._core.api.headers import RateFigures
 from kallglot_async._core.limit.drift import Drift
 from kallglot_async._core.limit.supply import Supply
 from kallglot_async._core.limit.ticket import Pace, Ticket, Urgency
+from kallglot_async._core.limit.undated import Undated
 
 __all__ = ["Window"]
 
@@ -48,6 +49,7 @@ class Window:
         "is_rolling",
         "is_ruling",
         "limit",
+        "undated",
     )
 
     def __init__(self) -> None:
@@ -67,6 +69,7 @@ class Window:
         self._probe_out = False
         self._pace = Pace()
         self._drift = Drift()
+        self.undated = Undated()
         # A sliding window or a token bucket: its reset moves by less than the longest rest that was seen.
         self.is_rolling = False
 
@@ -211,6 +214,8 @@ class Window:
             self._probe_out = False
 
     def _adopt(self, ticket: Ticket, now: float, figures: RateFigures) -> None:
+        if figures.by_our_clock is not None:
+            figures = self.undated.learn(figures, now - ticket.sent_at)
         # Resets are compared on the server's own clock, as sent: our estimates of one moment differ by a second.
         is_newer = figures.reset > self._reset + SAME_RESET
         is_later = ticket.event >= self._figure_event

@@ -1,5 +1,6 @@
 """The limit of which no figure tells, asked and told at literal times."""
 
+import itertools
 import math
 
 import pytest
@@ -9,7 +10,7 @@ from support.limits import DIRECT, Server, kinds, offsets, send
 
 from kallglot_async._core.api.headers import parse_retry_after
 from kallglot_async._core.limit.supply import Supply
-from kallglot_async._core.limit.unannounced import Unannounced
+from kallglot_async._core.limit.unannounced import CUT, RESTART, SLACK, Unannounced
 
 
 def accept(limit, now, number=1):
@@ -44,7 +45,20 @@ def test_unannounced_limits_are_unrestricted_until_refused():
 
 def test_a_refusal_sets_the_rate_to_most_of_what_was_accepted_just_before():
     """Of the last five seconds, however long it had gone well."""
-    assert learned().rate == pytest.approx(0.95 * 10.0, rel=0.03)
+    assert learned().rate == pytest.approx(CUT * 10.0, rel=0.03)
+
+
+def test_a_found_rate_is_kept_between_any_two_requests():
+    """After a rest, too: the two at once of another pace would be one too many for a limit of a second."""
+    limit = learned()
+    before = limit.rate
+    now, sent = 20.0, []
+    while len(sent) < 5:
+        now = max(now, limit.next_at(now, DIRECT))
+        accept(limit, now)
+        sent.append(now)
+    shortest = min(later - earlier for earlier, later in itertools.pairwise(sent))
+    assert shortest == pytest.approx((1 - SLACK) / before, rel=0.01)
 
 
 def test_what_was_accepted_in_one_go_was_accepted_for_the_time_of_the_pause():
@@ -52,7 +66,7 @@ def test_what_was_accepted_in_one_go_was_accepted_for_the_time_of_the_pause():
     limit = Unannounced()
     accept(limit, 0.0, 5)
     refuse(limit, 0.0, 1.0)
-    assert limit.rate == pytest.approx(0.95 * 5)
+    assert limit.rate == pytest.approx(CUT * 5)
 
 
 def test_pauses_are_not_time_in_which_nothing_was_accepted():
@@ -77,7 +91,7 @@ def test_answers_that_were_under_way_complete_what_was_measured():
     limit.on_refused(tickets[10], 0.1, None, 1.1)
     for ticket in tickets[4:10]:
         limit.on_answer(ticket, 0.2, None)
-    assert limit.rate == pytest.approx(0.95 * 10)
+    assert limit.rate == pytest.approx(CUT * 10)
 
 
 def test_a_few_requests_refused_for_reasons_of_their_own_show_no_rate():
@@ -121,7 +135,7 @@ def test_a_test_of_the_water_that_ends_without_an_answer_blocks_nobody(end):
     until = refuse(limit, 0.0, 5.0)
     test = send(limit, until)
     limit.on_lost(test, until) if end == "lost" else limit.on_unsent(test)
-    assert limit.next_at(until, DIRECT) <= until
+    assert limit.next_at(until, DIRECT) < until + 1.0 / RESTART
 
 
 def test_refusals_of_one_burst_count_once():
