@@ -57,7 +57,7 @@ class Secret:
 
     def redact(self, text: str) -> str:
         """Return `text` with every occurrence of the key masked."""
-        return text.replace(self._value, str(self))
+        return text.replace(self._value, str(self)) if self._value in text else text
 
     def __repr__(self) -> str:
         prefix = _KEY_PREFIX.match(self._value) if isinstance(self._value, str) else None
