@@ -124,7 +124,9 @@ class Window:
             return now
         at = self._pace.theoretical + self.interval(now)
         # What neighbours have taken since the newest figure is not there any more, and they will take the rest.
-        if urgency is not Urgency.PACED or self.is_rolling or self.available - self._drift.taken(now, self.period) >= 1:
+        if self.is_rolling or (urgency is Urgency.AHEAD and not self._is_shared()):
+            return at
+        if self.available - self._drift.taken(now, self.period) >= 1:
             return at
         return max(at, self._reopens_at)
 
@@ -203,10 +205,17 @@ class Window:
         return min(GUARD, self.period / GUARD_SHARE)
 
     def _is_paced(self, urgency: Urgency) -> bool:
-        """Whether it keeps the even pace: a poll that would go ahead does so too, in the last tenth of a window."""
+        """Whether it keeps the even pace.
+
+        A poll that would go ahead does so too, in the last tenth of a window, and where others take of it.
+        """
         if urgency is Urgency.AHEAD:
-            return self.available <= (self.limit or 0) // KEPT
+            return self._is_shared() or self.available <= (self.limit or 0) // KEPT
         return urgency is Urgency.PACED
+
+    def _is_shared(self) -> bool:
+        """Whether others take of it; not of a short one, where our own in another order would pass for them."""
+        return self.period >= SHORT_PERIOD and self._drift.sees_neighbours(self.period)
 
     def _land(self, ticket: Ticket) -> None:
         self.in_flight -= 1
@@ -222,12 +231,17 @@ class Window:
         if not (is_newer or is_later):
             if figures.reset > self._reset - SAME_RESET and figures.remaining < self._remaining:
                 self._remaining = figures.remaining
-                self._drift.on_figure(now, figures.remaining, self.period, is_renewed=False)
+                self._drift.on_figure(now, figures.remaining, self.period)
                 self._on_figure()
             return
         resets_at = now + figures.resets_in
         step = figures.reset - self._reset
-        self._drift.on_figure(now, figures.remaining, self.period, is_renewed=step >= max(1.0, self._at_least))
+        if step >= max(1.0, self._at_least):
+            is_known = self.limit == figures.limit and not self.is_rolling and self.period >= SHORT_PERIOD
+            gone = figures.limit - figures.remaining if is_known else 0
+            self._drift.on_renewed(now, figures.remaining, self.period, in_flight=self.in_flight, gone=gone)
+        else:
+            self._drift.on_figure(now, figures.remaining, self.period)
         if is_newer or figures.reset < self._reset - SAME_RESET:
             self._learn_period(figures)
             self._resets_at = resets_at

@@ -304,6 +304,27 @@ def test_a_paced_poll_that_neighbours_have_probably_left_nothing_waits_for_the_r
     assert window.next_at(30.0, DIRECT) == 30.0
 
 
+def test_no_poll_goes_ahead_of_the_pace_while_others_take_of_the_window():
+    """What nobody else takes may be spent at once; what others are about to take is left to them."""
+    alone, shared = described(limit=60, remaining=59, resets_in=60.0), described(limit=60, remaining=59, resets_in=60.0)
+    for second in range(1, 11):
+        alone.on_answer(send(alone, second - 0.1), float(second), figures(remaining=59 - second))
+        shared.on_answer(send(shared, second - 0.1), float(second), figures(remaining=59 - 3 * second))
+    for window in (alone, shared):
+        send(window, 10.0, AHEAD), send(window, 10.0, AHEAD)
+    assert alone.next_at(10.0, AHEAD) == 10.0
+    assert shared.next_at(10.0, AHEAD) > 10.5
+
+
+def test_a_window_of_which_others_have_taken_before_its_first_answer_is_not_spent_ahead():
+    """It renewed a second ago, and ten requests of it are gone that are not ours."""
+    window = described(remaining=0)
+    window.on_answer(send(window, 61.2), 61.3, figures(remaining=49, reset=EPOCH + 120.0, resets_in=58.7))
+    for _ in range(2):
+        send(window, 61.3, AHEAD)
+    assert window.next_at(61.3, AHEAD) > 61.5
+
+
 def test_what_comes_free_before_a_reset_that_stands_still_is_paced_too():
     """A sliding counter's figure stays where it is although a request goes each second: one comes free as often."""
     window = described(limit=120, remaining=10, resets_in=60.0)
