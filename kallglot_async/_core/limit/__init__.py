@@ -28,9 +28,15 @@ The window
 8. The length of a window is in no header. It is at least the longest time to a reset that was seen, and at most the
    distance of two resets between which the figure recovered. A reset that moves by less than the longest rest shows a
    sliding window or a token bucket; rules 4 and 7 hold for those too: time left / available is what they can sustain.
-9. The figure drifts beyond what our own requests take. What comes free before a reset that stands still (a sliding
-   counter) is added to what may be paced until then. What neighbours have probably taken since the newest figure is
-   taken off it: a paced poll that would find nothing waits for the reset.
+9. What neighbours have probably taken of a fixed window since the newest figure is taken off it: a paced poll that
+   would find nothing waits for the reset. What comes free before a reset that stands still is added to what may be
+   paced. How a server counts is in no header either. Three explanations predict what comes free between two figures:
+   all of it at the reset; each of our requests one period after it arrived (a log); so much a second (a bucket, a
+   sliding counter). A window is fixed until that was WORSE times as wrong as the best of the others, and by NOISE.
+   A log's period is what was seen to have left at most; it is none whose reset lies beyond its oldest request.
+   What has surely left a log may go at once. A spent limit that does not renew is probed when the ruling explanation
+   has one come free, and a refusal pauses for what it says itself; each refusal halves what is counted on. Of a log
+   that others use as well, polls leave HEADROOM to them.
 
 The unannounced limit
 10. Nobody waits until the first refusal that no figure explains. After its pause one request goes alone; then as many
@@ -63,6 +69,13 @@ What the numbers are, and why:
               RUN_LOW_REST          5 s      a nearer reset is not known well enough to run low towards it
               GUARD, GUARD_SHARE    1.2 s    past a reset, at most 1/5 of a window: a second of rounding, and skew
               MOST_LOST             1,000    losses are told apart, so that an outage costs no memory
+    explanations: `python -m benchmarks.limits --only sliding` has what these bring
+              SPAN                  1 in 30  of a period: what comes free in two seconds is more than rounding
+              TELLING               1 in 4   of a limit; of a bucket that is nearly full, anything could be said
+              WORSE, NOISE          3 and 4  even requests leave a log as evenly as a bucket fills: not to and fro
+              CERTAIN, ALONE        0.98, 0.5 of a rate; half of what documents name, or others take the rest
+              MEMORY, REFILL_MEMORY, REFILL_EVENTS  half a period, 10 s, 15 places: one more or less is 7 % of a rate
+              REGAINED, LEAST_TRUST, DOUBT          1.1, 0.05, 0.2: after three refusals in a row the reset counts
     drift     MEMORY                1 in 6   of a period: ten seconds of a minute
               SHORTEST_MEMORY       2 s      of short windows two, or a burst of our own passes for a neighbour's
               NOISE                 2        of 30 a minute, spent at once, every tenth was left unused for one request
