@@ -36,6 +36,7 @@ __all__ = [
 
 LONGEST_WAIT = 86_400.0  # a longer Retry-After or window than a day is taken as a day
 _PLAUSIBLE_UNIX_TIME = 1_000_000_000.0  # 2001: anything below is not a moment but something else
+_MOST_SKEW = 300.0  # seconds by which the clock of a server that sends no `Date` may be behind ours; more is no clock
 _LARGEST_LIMIT = 10**9
 _MOST_DIGITS = 18
 _LIMIT, _REMAINING, _RESET = "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"
@@ -166,7 +167,7 @@ def _parse_reset(text: str, now: float, *, is_dated: bool) -> _Reset | None:
     if number < _PLAUSIBLE_UNIX_TIME:
         return None
     # Of a window that renews within the second of `Date`, rounding can leave less than nothing; clocks differ by more.
-    left, least = number - now, -1.0 if is_dated else -LONGEST_WAIT
+    left, least = number - now, -1.0 if is_dated else -_MOST_SKEW
     resets_in = max(0.0, left) if least <= left <= LONGEST_WAIT else math.nan
     return _Reset(number, resets_in, 0.0, None if is_dated else left)
 

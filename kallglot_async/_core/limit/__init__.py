@@ -31,37 +31,43 @@ The window
    sliding window or a token bucket; rules 4 and 7 hold for those too: time left / available is what they can sustain.
    Without a `Date` the server's clock is ours until a reset is over that should not be, or is further off than the
    documented minute; one that was seen to stand still for longer is of a longer window.
-9. The figure drifts beyond what our own requests take. What comes free before a reset that stands still (a sliding
-   counter) is added to what may be paced until then. What neighbours have probably taken since the newest figure is
-   taken off it: a poll that would find nothing waits for the reset. While they are seen (in the first figure of a
-   window: by what is gone beyond what we sent in the one before), no poll goes ahead of the pace: nobody spends what
-   others are about to take.
+9. What neighbours have probably taken of a fixed window since the newest figure is taken off it: a poll that would find
+   nothing waits for the reset. While they are seen (in the first figure of a window: by what is gone beyond what we
+   sent in the one before), no poll goes ahead of the pace: nobody spends what others are about to take. What comes
+   free before a reset that stands still is added to what may be paced.
+10. How a server counts is in no header either. Three explanations predict what comes free between two figures: all of
+    it at the reset; each of our requests one period after it arrived (a log); so much a second (a bucket, a sliding
+    counter). A window is fixed until that was WORSE times as wrong as the best of the others, and by NOISE. A log's
+    period is what was seen to have left at most; it is none whose reset lies beyond its oldest request. What has surely
+    left a log may go at once. A spent limit that does not renew is probed when the ruling explanation has one come
+    free, and a refusal pauses for what it says itself; each refusal halves what is counted on. Of a log that others use
+    as well, polls leave HEADROOM to them.
 
 The unannounced limit
-10. Nobody waits until the first refusal that no figure explains. After its pause one request goes alone; then as many
+11. Nobody waits until the first refusal that no figure explains. After its pause one request goes alone; then as many
    may be in flight as were accepted since, and one more.
-11. A refusal shows a rate if EVIDENCE requests were accepted since the one before, or ENOUGH since the first: those
+12. A refusal shows a rate if EVIDENCE requests were accepted since the one before, or ENOUGH since the first: those
    of the last MEASURED seconds, or of as many as its pause has; pauses are not counted. Everybody keeps to CUT of that,
    but at least to one request per pause; where no rate is shown, to RESTART. A refusal with nothing accepted in between
    is the same one still.
-12. Each clean period, in which CLEAN seconds' worth of requests at that rate was accepted, multiplies it by a factor
+13. Each clean period, in which CLEAN seconds' worth of requests at that rate was accepted, multiplies it by a factor
    that squares itself: hardly at first, near what was refused, then fast. After SILENT seconds all is forgotten.
 
 The ceiling
-13. Never more than `requests` arrive in any `per` seconds, over all groups and keys that share it: each counts from the
+14. Never more than `requests` arrive in any `per` seconds, over all groups and keys that share it: each counts from the
    moment it is sent until `per` after it has ended, as late as it may have arrived.
 
 The lease (one process' part; what all of them together have is counted where they meet, by `shared/exchange.lua`)
-14. `available` is the least figure of a window that any process has heard, less what all of them hold: requests in
+15. `available` is the least figure of a window that any process has heard, less what all of them hold: requests in
     flight and slots that are not spent. A process tells of its answers and of what it no longer holds in one
     exchange, so that nothing is missing from both. What it held counts until it tells something else, or until a
     figure must have it: one of a request that was sent a second after that could last have gone.
-15. Rules 5 to 7 hold for all together: the newest window wins, a spent or unknown one is opened by one probe of one
+16. Rules 5 to 7 hold for all together: the newest window wins, a spent or unknown one is opened by one probe of one
     process, people spend what is available, and polls of processes that have any share an even pace, or, where they are
     worth it, what is available but for a tenth. Who wants less than its part leaves the rest to the others.
-16. Slots are taken for a horizon in advance, lapse, and are given back before a process falls idle. More are asked for
+17. Slots are taken for a horizon in advance, lapse, and are given back before a process falls idle. More are asked for
     while they are used up. Direct requests take whatever is held.
-17. Where nobody can be asked, a process keeps to the even rate divided by the processes last known, people and polls
+18. Where nobody can be asked, a process keeps to the even rate divided by the processes last known, people and polls
     alike, beside the window of its own answers, and asks again every second, waited for or not.
 
 What the numbers are, and why:
@@ -82,6 +88,13 @@ What the numbers are, and why:
               GUARD, GUARD_SHARE    1.2 s    past a reset, at most 1/5 of a window: a second of rounding, and skew
               MOST_LOST             1,000    losses are told apart, so that an outage costs no memory
     undated   LONGEST               60 s     a minute, as documented: more of a reset without `Date` is another clock
+    explanations: `python -m benchmarks.limits --only sliding` has what these bring
+              SPAN                  1 in 30  of a period: what comes free in two seconds is more than rounding
+              TELLING               1 in 4   of a limit; of a bucket that is nearly full, anything could be said
+              WORSE, NOISE          3 and 4  even requests leave a log as evenly as a bucket fills: not to and fro
+              CERTAIN, ALONE        0.98, 0.5 of a rate; half of what documents name, or others take the rest
+              MEMORY, REFILL_MEMORY, REFILL_EVENTS  half a period, 10 s, 15 places: one more or less is 7 % of a rate
+              REGAINED, LEAST_TRUST, DOUBT          1.1, 0.05, 0.2: after three refusals in a row the reset counts
     drift     MEMORY                1 in 6   of a period: ten seconds of a minute
               SHORTEST_MEMORY       2 s      of short windows two, or a burst of our own passes for a neighbour's
               MARGIN                0.5      deviations are left to neighbours beside the mean; with a whole one 20

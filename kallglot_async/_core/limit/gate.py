@@ -164,10 +164,10 @@ class Gate:
         `luck`, uniform in [0, 1), spreads the wake-ups of clients that know nothing of each other.
         """
         pause = PAUSE_WITHOUT_ADVICE if retry_after is None else max(SHORTEST_PAUSE, retry_after)
-        # A request before the window renews would be refused again, whatever was advised; but the reset of a limit
-        # that has something left is none of this refusal's.
+        # The reset of a limit that has something left is none of this refusal's.
         if figures is not None and figures.remaining == 0 and (retry_after is None or self._is_explained(figures)):
-            pause = max(retry_after or 0.0, self._window.undated.resets_in(figures) + self._window.guard())
+            closed_for = self._window.closed_for(figures, is_advised=retry_after is not None)
+            pause = closed_for if retry_after is None else max(pause, closed_for)
         return pause + luck * min(LONGEST_SPREAD, SPREAD * pause)
 
     def _is_explained(self, figures: RateFigures | None) -> bool:

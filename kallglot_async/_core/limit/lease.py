@@ -1,6 +1,6 @@
 """`Lease`: what one process may send of a limit that several share.
 
-The folder's docstring has its rules, 14 to 17.
+The folder's docstring has its rules, 15 to 18.
 """
 
 from __future__ import annotations

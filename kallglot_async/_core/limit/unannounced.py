@@ -1,6 +1,6 @@
 """`Unannounced`: a limit of which no figure tells, found by its refusals.
 
-The folder's docstring has its rules, 10 to 12.
+The folder's docstring has its rules, 11 to 13.
 """
 
 from __future__ import annotations

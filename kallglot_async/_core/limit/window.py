@@ -1,6 +1,6 @@
 """`Window`: the limit of one endpoint group under one key, as the server announces it (`X-RateLimit-*`).
 
-The folder's docstring has its rules, 4 to 9.
+The folder's docstring has its rules, 4 to 10.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from collections import deque
 
 from kallglot_async._core.api.headers import RateFigures
 from kallglot_async._core.limit.drift import Drift
+from kallglot_async._core.limit.explanations import DOCUMENTED_PERIOD, Explanations, Way
 from kallglot_async._core.limit.supply import Supply
 from kallglot_async._core.limit.ticket import Pace, Ticket, Urgency
 from kallglot_async._core.limit.undated import Undated
 
 __all__ = ["Window"]
 
-DOCUMENTED_PERIOD = 60.0  # seconds; "requests per minute" in every table of the documentation
 ROUNDING = 1.0  # seconds by which whole-second headers can overstate the time left
 SHORT_PERIOD = 10.0  # seconds; of a shorter window, a second of rounding is too much to be left in an interval
 SAME_RESET = 0.5  # seconds by which two resets of one window may differ: half the unit they are told in
@@ -35,6 +35,7 @@ class Window:
     __slots__ = (
         "_drift",
         "_event",
+        "_explanations",
         "_figure_event",
         "_longest_rest",
         "_lost",
@@ -45,11 +46,11 @@ class Window:
         "_reopens_at",
         "_reset",
         "_resets_at",
+        "_undated",
         "in_flight",
         "is_rolling",
         "is_ruling",
         "limit",
-        "undated",
     )
 
     def __init__(self) -> None:
@@ -69,7 +70,8 @@ class Window:
         self._probe_out = False
         self._pace = Pace()
         self._drift = Drift()
-        self.undated = Undated()
+        self._undated = Undated()
+        self._explanations = Explanations()
         # A sliding window or a token bucket: its reset moves by less than the longest rest that was seen.
         self.is_rolling = False
 
@@ -77,6 +79,12 @@ class Window:
     def available(self) -> int:
         """Requests that the newest figure covers beyond those in flight; below 0 where more fly than it covers."""
         return self._remaining - self.in_flight
+
+    def _free(self, now: float) -> int:
+        """Requests that may go: those that the newest figure covers, and those that have come free since."""
+        if self._explanations.way is Way.FIXED or self.limit is None:
+            return self.available
+        return min(self.limit - self.in_flight, self.available + self._explanations.came_free(now))
 
     @property
     def period(self) -> float:
@@ -97,7 +105,7 @@ class Window:
 
         Not its last quarter, and not where no moment of renewal is known: rounding hides it, or it is rolling.
         """
-        if self.limit is None or self.is_rolling or self.resets_in(now) < RUN_LOW_REST:
+        if self.limit is None or self.is_rolling or self.resets_in(now) < RUN_LOW_REST or self._explanations.way:
             return False
         return self.available > self.limit / RUN_LOW
 
@@ -113,22 +121,39 @@ class Window:
             left -= ROUNDING if self.period < SHORT_PERIOD else 0.0
         elif left <= 0:  # nothing of its length is known, and what was known of its end is over
             return self.period / self.limit
+        way = self._explanations.way
+        if way is Way.LOG or (way is Way.REFILL and not (self.is_rolling or self._explanations.moves)):
+            period = min(self._explanations.log.period, self.period) if way is Way.LOG else self.period
+            return period / max(1, self.limit - spare)
         freed = 0.0 if self.is_rolling else self._drift.freed(self.period) * max(0.0, left)
-        return max(shortest, left / (max(1, self.available - spare) + freed))
+        interval = left / (max(1, self.available - spare) + freed)
+        if way is Way.REFILL and (refill := self._explanations.refill()):
+            interval = min(interval, 1.0 / refill)  # however little is left
+        return max(shortest, interval)
 
     def next_at(self, now: float, urgency: Urgency) -> float:
         """Return when a request may go: `now` or before for at once, infinity for "when an answer comes"."""
-        if self.available < 1:
-            return math.inf if self._probe_out else self._reopens_at
-        if not self._is_paced(urgency):
+        left_to_others = 0 if urgency is Urgency.DIRECT else self._left_to_others()
+        if self._free(now) - left_to_others < 1:
+            if self._probe_out:
+                return math.inf
+            return min(self._reopens_at, self._explanations.comes_free_at(1 - self.available + left_to_others))
+        if not self._is_paced(urgency, now):
             return now
         at = self._pace.theoretical + self.interval(now)
         # What neighbours have taken since the newest figure is not there any more, and they will take the rest.
-        if self.is_rolling or (urgency is Urgency.AHEAD and not self._is_shared()):
+        does_renew = self._explanations.way is Way.FIXED and not self.is_rolling
+        if not does_renew or (urgency is Urgency.AHEAD and not self._is_shared()):
             return at
         if self.available - self._drift.taken(now, self.period) >= 1:
             return at
         return max(at, self._reopens_at)
+
+    def _left_to_others(self) -> int:
+        """Places of a log that polls leave to the neighbours whose requests are in it, too."""
+        spare = (self.limit or 0) // HEADROOM
+        is_shared = self._explanations.way is Way.LOG and self._explanations.others > spare
+        return spare if is_shared else 0
 
     def supply(self, now: float) -> Supply:
         """Return the pace, and what is left until the window renews."""
@@ -138,15 +163,15 @@ class Window:
         rate = 1.0 / interval if interval > 0 else math.inf
         if resets_in == 0.0:  # a new window has begun that no answer has described yet
             return Supply(rate, float(self.limit - self.in_flight), self.period, can_run_low=False)
-        return Supply(rate, float(max(0, self.available)), resets_in, self.can_run_low(now))
+        return Supply(rate, float(max(0, self._free(now))), resets_in, self.can_run_low(now))
 
     def on_sent(self, ticket: Ticket, now: float, urgency: Urgency) -> None:
         """A request goes out now; one that went by another rule is no probe of this one."""
         ticket.event = self._event
         self._drift.on_sent()
-        if self._is_paced(urgency):
+        if self._is_paced(urgency, now):
             ticket.window_pace = self._pace.on_sent(now, self.interval(now))
-        if self.is_ruling and self.available < 1:
+        if self.is_ruling and self._free(now) < 1:
             ticket.is_probe = self._probe_out = True
         self.in_flight += 1
 
@@ -169,11 +194,13 @@ class Window:
         """A request was answered, and not refused."""
         self._land(ticket)
         self._drift.on_accepted()
+        self._explanations.on_accepted(ticket.sent_at, now)
         if figures is not None:
-            self._adopt(ticket, now, figures)
+            self._adopt(ticket, now, figures, 1)
             return
+        was_spent = self._explanations.way and not self._remaining
         self._remaining = max(0, self._remaining - 1)
-        if ticket.is_probe:
+        if ticket.is_probe or was_spent:
             self.limit = None  # the server has stopped announcing: the next figure brings the limit back
         self.is_ruling = self.limit is not None
 
@@ -181,17 +208,18 @@ class Window:
         """A request was answered 429: nothing goes out before `until`, then one probe."""
         self._land(ticket)
         if figures is not None:
-            self._adopt(ticket, now, figures)
+            self._adopt(ticket, now, figures, 0)
         self._remaining = 0
+        self._explanations.on_refused()
         self._on_figure()  # what was sent before the refusal may not raise it again
-        self._reopens_at = max(self._reopens_at, until)
+        self._reopens_at = until if self._explanations.way else max(self._reopens_at, until)
         self.is_ruling = self.limit is not None
 
     def on_refused_elsewhere(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:
         """A request was answered 429 by another limit than this: it has cost nothing here."""
         self._land(ticket)
         if figures is not None and figures.limit == self.limit:
-            self._adopt(ticket, now, figures)
+            self._adopt(ticket, now, figures, 0)
         self.is_ruling = self.limit is not None
 
     def forget_in_flight(self) -> None:
@@ -200,17 +228,33 @@ class Window:
         self.in_flight = 0
         self._probe_out = False
 
-    def guard(self) -> float:
+    def closed_for(self, figures: RateFigures, *, is_advised: bool) -> float:
+        """Seconds for which a refusal with such figures closes it; 0.0 where the server's advice is better.
+
+        A request before a window renews would be refused again, whatever was advised. But a window that is spent as it
+        begins has not renewed, and of what does not renew the reset tells little.
+        """
+        is_spent_at_once = self.limit is not None and self._has_renewed(figures)
+        does_renew = self._explanations.way is Way.FIXED and not is_spent_at_once
+        if is_advised and self._explanations.is_trusted and not does_renew:
+            return 0.0
+        return self._undated.resets_in(figures) + self._guard()
+
+    def _guard(self) -> float:
         """Seconds past the announced reset before a spent window is probed: rounding and skew."""
         return min(GUARD, self.period / GUARD_SHARE)
 
-    def _is_paced(self, urgency: Urgency) -> bool:
+    def _has_renewed(self, figures: RateFigures) -> bool:
+        """Whether the figures are those of a window that began since the newest ones."""
+        return figures.reset - self._reset >= max(1.0, self._at_least)
+
+    def _is_paced(self, urgency: Urgency, now: float) -> bool:
         """Whether it keeps the even pace.
 
         A poll that would go ahead does so too, in the last tenth of a window, and where others take of it.
         """
         if urgency is Urgency.AHEAD:
-            return self._is_shared() or self.available <= (self.limit or 0) // KEPT
+            return self._is_shared() or self._free(now) <= (self.limit or 0) // KEPT
         return urgency is Urgency.PACED
 
     def _is_shared(self) -> bool:
@@ -222,9 +266,9 @@ class Window:
         if ticket.is_probe:
             self._probe_out = False
 
-    def _adopt(self, ticket: Ticket, now: float, figures: RateFigures) -> None:
+    def _adopt(self, ticket: Ticket, now: float, figures: RateFigures, itself: int) -> None:
         if figures.by_our_clock is not None:
-            figures = self.undated.learn(figures, now - ticket.sent_at)
+            figures = self._undated.learn(figures, now - ticket.sent_at)
         # Resets are compared on the server's own clock, as sent: our estimates of one moment differ by a second.
         is_newer = figures.reset > self._reset + SAME_RESET
         is_later = ticket.event >= self._figure_event
@@ -232,18 +276,21 @@ class Window:
             if figures.reset > self._reset - SAME_RESET and figures.remaining < self._remaining:
                 self._remaining = figures.remaining
                 self._drift.on_figure(now, figures.remaining, self.period)
+                self._explain(ticket, now, figures, itself)
                 self._on_figure()
             return
         resets_at = now + figures.resets_in
-        step = figures.reset - self._reset
-        if step >= max(1.0, self._at_least):
+        if self._has_renewed(figures):
             is_known = self.limit == figures.limit and not self.is_rolling and self.period >= SHORT_PERIOD
             gone = figures.limit - figures.remaining if is_known else 0
             self._drift.on_renewed(now, figures.remaining, self.period, in_flight=self.in_flight, gone=gone)
         else:
             self._drift.on_figure(now, figures.remaining, self.period)
+        self._explain(ticket, now, figures, itself)
         if is_newer or figures.reset < self._reset - SAME_RESET:
             self._learn_period(figures)
+            self._resets_at = resets_at
+        elif self.is_rolling or self._explanations.moves:  # by less than would show at each step
             self._resets_at = resets_at
         else:
             # `Date` is rounded down, so each estimate is late by up to a second: the earliest is the best.
@@ -255,7 +302,13 @@ class Window:
         self._remaining = max(0, figures.remaining - len(self._lost))
         self._reset = figures.reset
         self._on_figure()
-        self._reopens_at = self._resets_at + self.guard()
+        self._reopens_at = self._resets_at + self._guard()
+
+    def _explain(self, ticket: Ticket, now: float, figures: RateFigures, itself: int) -> None:
+        found = max(0, figures.limit - figures.remaining - itself)
+        self._explanations.on_figure(
+            ticket.sent_at, now, figures, found=found, flying=self.in_flight, period=self.period
+        )
 
     def _on_figure(self) -> None:
         self._event += 1

@@ -332,4 +332,4 @@ def test_what_comes_free_before_a_reset_that_stands_still_is_paced_too():
     for second in range(1, 21):
         window.on_answer(send(window, second - 0.1), float(second), figures(limit=120, remaining=10))
     assert lone == pytest.approx(40.0 / 8)
-    assert window.interval(20.0) == pytest.approx(40.0 / (8 + 40.0), rel=0.02)
+    assert window.interval(20.0) == pytest.approx(60.0 / 118)

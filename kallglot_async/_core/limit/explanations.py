@@ -1,0 +1,231 @@
+"""`Explanations`: how a server may count whose figures are known, and which way explains them best.
+
+The folder's docstring has its rule, 10.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from enum import IntEnum
+
+from kallglot_async._core.api.headers import RateFigures
+
+__all__ = ["Explanations", "Way"]
+
+DOCUMENTED_PERIOD = 60.0  # seconds; "requests per minute" in every table of the documentation
+ROUNDING = 1.0  # seconds by which whole-second headers can overstate the time left
+MOST_LOGGED = 10_000  # requests; the oldest beyond leave unseen
+TELLING = 4  # one in so many of a limit has to be used until what is out of it shows a period
+SPAN = 30  # one in so many of a period is the least time over which explanations are compared
+SHORTEST_SPAN = 0.25  # seconds
+MEMORY = 2  # one in so many of a period is the time after which an error counts for a third
+SHORTEST_MEMORY = 2.0  # seconds
+REFILL_MEMORY = 10.0  # seconds in which what came free makes a rate
+REFILL_EVENTS = 15
+REGAINED = 1.1
+LEAST_TRUST = 0.05
+DOUBT = 0.2
+CERTAIN = 0.98  # of that rate is counted on
+WORSE = 3.0  # times as wrong as the best, ...
+NOISE = 4.0  # ... and by so many requests, has to be what ruled so far, or it goes on to
+ALONE = 0.8  # of the documented rate comes free, or somebody else takes it
+
+
+class Way(IntEnum):
+    """How a server may count. Of two that were wrong by as much the earlier is believed."""
+
+    FIXED = 0  # all comes back at the reset
+    LOG = 1  # each request leaves one period after it arrived
+    REFILL = 2  # places come free evenly
+
+
+class Log:
+    """Our own accepted requests, each of which leaves one period after it arrived.
+
+    A request arrived between its sending and its answer. It is taken to leave as late as it may, and to have been in
+    a figure no longer than it must. The period is only ever overstated: it is what figures have shown to be out.
+    """
+
+    __slots__ = ("_inside", "_longest_rest", "_upper")
+
+    def __init__(self) -> None:
+        self._inside: deque[tuple[float, float]] = deque(maxlen=MOST_LOGGED)  # (sent, answered), in order of answers
+        self._upper = math.inf  # the shortest time in which one of ours was seen to have left
+        self._longest_rest = 0.0
+
+    @property
+    def period(self) -> float:
+        """Seconds after which a request leaves; until one was seen to, the longest that anything names."""
+        return min(self._upper, max(self._longest_rest, DOCUMENTED_PERIOD))
+
+    def on_accepted(self, sent_at: float, now: float) -> None:
+        """A request of ours was accepted."""
+        self._inside.append((sent_at, now))
+
+    def fits(self, now: float, rest: float) -> bool:
+        """Whether it may be a log: its reset is the moment at which the oldest request leaves, ours or another."""
+        if self._upper < max(0.5 * self._longest_rest, self._longest_rest - 2 * ROUNDING):
+            self._upper = math.inf
+            return False
+        margin = 2 * ROUNDING + self.period / 10
+        return not self._inside or rest <= self._inside[0][1] + self.period - now + margin
+
+    def on_figure(self, sent_at: float, now: float, used: int, limit: int, rest: float) -> int:
+        """Take note of a request that found so many places taken; returns how many of ours have left before it."""
+        self._longest_rest = max(self._longest_rest, rest)
+        inside = self._inside
+        # Of those that had surely arrived by then, at most `used` can still be inside.
+        sure = len(inside)
+        while sure and inside[sure - 1][1] > sent_at:
+            sure -= 1
+        if sure > used >= limit // TELLING:
+            self._upper = min(self._upper, now - inside[sure - used - 1][0])
+        gone, number = now - self.period, 0
+        while inside and inside[0][0] <= gone:
+            inside.popleft()
+            number += 1
+        return number
+
+    def __len__(self) -> int:
+        """How many of ours it held when the newest figure came."""
+        return len(self._inside)
+
+    def learn_anew(self) -> None:
+        """The period that was found does not hold."""
+        self._upper = math.inf
+
+    def returned(self, now: float) -> int:
+        """How many of ours have left since the newest figure."""
+        gone, number = now - self.period, 0
+        for _, answered_at in self._inside:
+            if answered_at > gone:
+                break
+            number += 1
+        return number
+
+    def returns_at(self, number: int) -> float:
+        """When so many will have left since the newest figure; infinity where there are not so many."""
+        return self._inside[number - 1][1] + self.period if 0 < number <= len(self._inside) else math.inf
+
+
+class Explanations:
+    """Each predicts what comes free between two figures; the one that was least wrong lately rules."""
+
+    __slots__ = (
+        "_accepted",
+        "_at",
+        "_documented",
+        "_errors",
+        "_figure_at",
+        "_flying",
+        "_freed",
+        "_is_new",
+        "_left",
+        "_remaining",
+        "_reset",
+        "_seconds",
+        "_trust",
+        "log",
+        "moves",
+        "others",
+        "way",
+    )
+
+    def __init__(self) -> None:
+        self.way = Way.FIXED
+        self.log = Log()
+        self.others = 0  # places in the newest figure that are not ours, if it is a log
+        self.moves = False  # whether the reset moves by less than a period
+        self._documented = 0.0
+        self._errors = [0.0, 0.0, 0.0]
+        # Since when the explanations are compared, and what was so then; and what happened since.
+        self._at = -math.inf
+        self._remaining = 0
+        self._reset = 0.0
+        self._flying = 0
+        self._accepted = 0
+        self._left = 0
+        self._figure_at = -math.inf
+        self._is_new = True  # whether it was ever taken for anything but a fixed window
+        self._freed = 0.0  # what has come free lately, ...
+        self._trust = 1.0  # halved by each refusal
+        self._seconds = 0.0  # ... and in which time; both fade
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether the latest requests were accepted rather than refused, and not many others take of it."""
+        return self._trust > DOUBT and (self.way is not Way.REFILL or self.refill() > 0.0)
+
+    def on_accepted(self, sent_at: float, now: float) -> None:
+        """A request of ours was accepted."""
+        self._accepted += 1
+        self._trust = min(1.0, REGAINED * self._trust)
+        self.log.on_accepted(sent_at, now)
+
+    def on_refused(self) -> None:
+        """A request of ours was refused, where nothing was left."""
+        self._trust = max(LEAST_TRUST, self._trust / 2)
+
+    def on_figure(
+        self, sent_at: float, now: float, figures: RateFigures, *, found: int, flying: int, period: float
+    ) -> None:
+        """A newer figure came, of a request that found so many places taken; so many others are under way."""
+        self._left += self.log.on_figure(sent_at, now, found, figures.limit, figures.resets_in)
+        if not self.log.fits(now, figures.resets_in):
+            self._errors[Way.LOG] = float(figures.limit)
+        self.others = found - len(self.log)
+        self._figure_at = now
+        self._documented = figures.limit / max(DOCUMENTED_PERIOD, period)
+        is_renewed = figures.reset - self._reset >= max(1.0, period - 2)
+        if now - self._at < max(SHORTEST_SPAN, period / SPAN) and not is_renewed:
+            return
+        if self._at > -math.inf:
+            self._compare(now, figures, flying, period, is_renewed)
+        self._at, self._remaining, self._reset, self._flying = now, figures.remaining, figures.reset, flying
+        self._accepted = self._left = 0
+
+    def came_free(self, now: float) -> int:
+        """Places that have surely come free since the newest figure."""
+        return self.log.returned(now) if self.way is Way.LOG else 0
+
+    def comes_free_at(self, number: int) -> float:
+        """When so many places will have come free since the newest figure; infinity where that is not known."""
+        if self.way is Way.LOG:
+            return self.log.returns_at(number)
+        refill = self.refill() if self.way is Way.REFILL else 0.0
+        return self._figure_at + (number + 1e-6) / refill if refill else math.inf
+
+    def refill(self) -> float:
+        """Places that come free a second and can be counted on."""
+        rate = self._freed / self._seconds if self._seconds > SHORTEST_MEMORY else self._documented
+        return self._trust * CERTAIN * rate if rate >= ALONE * self._documented else 0.0
+
+    def _compare(self, now: float, figures: RateFigures, flying: int, period: float, is_renewed: bool) -> None:
+        elapsed = now - self._at
+        freed = figures.remaining - self._remaining + self._accepted
+        rate = max(0.0, self._freed / self._seconds) if self._seconds else 0.0
+        unsure = self._flying + flying  # in a figure already, or not
+        fixed = max(0.0, abs(freed) - unsure)
+        if is_renewed and self._freed < -NOISE:
+            fixed = 0.0  # others take of it as well: who knows what they left
+        elif is_renewed:
+            fixed = max(0.0, figures.limit - self._accepted - flying - figures.remaining)
+        log = max(0.0, abs(freed - self._left) - unsure)
+        if log > 2 and log > 0.5 * max(freed, self._left):
+            self.log.learn_anew()
+        fade = math.exp(-elapsed / max(SHORTEST_MEMORY, period / MEMORY))
+        now_wrong = (fixed, log, max(0.0, abs(freed - rate * elapsed) - unsure))
+        self._errors = [before * fade + wrong for before, wrong in zip(self._errors, now_wrong, strict=True)]
+        fade = math.exp(-elapsed / max(REFILL_MEMORY, REFILL_EVENTS / max(rate, self._documented)))
+        self._freed = self._freed * fade + freed
+        self._seconds = self._seconds * fade + elapsed
+        self.moves = not is_renewed and abs(figures.reset - self._reset) > 0.5
+        if self.way is Way.REFILL and self._freed <= 0.0 and self._seconds > REFILL_MEMORY / 3:
+            self.way, self._errors = Way.FIXED, [0.0, 0.0, 0.0]
+        least = min(self._errors)
+        if self._errors[self.way] > WORSE * least + NOISE:
+            if self._is_new:  # nothing came free so far
+                self._is_new = False
+                self._freed = self._seconds = 0.0
+            self.way = Way(self._errors.index(least))

@@ -1,0 +1,102 @@
+"""What figures say of how a server counts, told at literal times."""
+
+import math
+from collections import deque
+
+import pytest
+from support.limits import EPOCH, figures
+
+from kallglot_async._core.limit.explanations import Explanations, Log, Way
+
+PERIOD = 60.0
+
+
+def follow(explanations, seconds, remaining, reset, *, limit=60, every=1.0):
+    """One accepted request each second, with the figures that a server of some kind answers."""
+    for number in range(1, int(seconds / every) + 1):
+        now = number * every
+        left, resets_at = remaining(now), reset(now)
+        told = figures(limit, left, EPOCH + resets_at, max(0.0, resets_at - now))
+        explanations.on_accepted(now - 0.1, now)
+        explanations.on_figure(now - 0.1, now, told, found=limit - left - 1, flying=0, period=PERIOD)
+
+
+def test_a_window_that_renews_is_fixed():
+    """Nothing comes free before the reset, and then all of it."""
+    explanations = Explanations()
+    follow(explanations, 200, lambda now: 60 - int(now % 60) - 1, lambda now: (now // 60 + 1) * 60)
+    assert explanations.way is Way.FIXED
+    assert explanations.came_free(300.0) == 0
+    assert explanations.comes_free_at(1) == math.inf
+
+
+def test_a_log_is_told_by_what_leaves_it():
+    """Each request leaves a minute after it arrived, and so does the moment that is announced."""
+    explanations, log = Explanations(), deque()
+
+    def remaining(now):
+        while log and log[0] <= now - 60.0:
+            log.popleft()
+        log.append(now)
+        return 100 - len(log)
+
+    follow(explanations, 150, remaining, lambda now: log[0] + 60.0, limit=100)
+    assert explanations.way is Way.LOG
+    assert explanations.log.period == pytest.approx(60.1, abs=1.1)
+    assert explanations.came_free(150.0) == 0
+    assert explanations.came_free(155.0) in (4, 5)
+    assert explanations.comes_free_at(1) == pytest.approx(151.0, abs=1.2)
+    assert explanations.others <= 1
+
+
+def test_what_fills_evenly_is_counted_by_its_rate():
+    """A bucket of ten that gets one a second: it never has less, whatever its reset says."""
+    explanations = Explanations()
+    follow(explanations, 60, lambda now: 5, lambda now: now + 5.0)
+    assert explanations.way is Way.REFILL
+    assert explanations.refill() == pytest.approx(0.98, rel=0.01)
+    assert explanations.comes_free_at(1) == pytest.approx(60.0 + 1 / 0.98, abs=0.05)
+    assert explanations.came_free(70.0) == 0
+
+
+def test_a_refusal_halves_what_is_counted_on():
+    """And acceptance brings it back, step by step."""
+    explanations = Explanations()
+    follow(explanations, 60, lambda now: 5, lambda now: now + 5.0)
+    before = explanations.refill()
+    explanations.on_refused()
+    assert explanations.refill() == pytest.approx(before / 2)
+    explanations.on_accepted(60.9, 61.0)
+    assert explanations.refill() == pytest.approx(before / 2 * 1.1)
+    for _ in range(3):
+        explanations.on_refused()
+    assert not explanations.is_trusted
+
+
+def test_of_a_request_it_is_not_known_when_it_arrived():
+    """It is out a period after its answer at the latest, and was in a figure no longer than it must."""
+    log = Log()
+    log.on_accepted(0.0, 2.0)
+    assert log.returned(61.9) == 0
+    assert log.returned(62.0) == 1
+    assert log.returns_at(1) == 62.0
+    assert log.returns_at(2) == math.inf
+
+
+def test_what_is_out_shows_a_period_at_most():
+    """Of three requests two are in: the oldest has left, no later than now."""
+    log = Log()
+    for second in (0.0, 1.0, 2.0):
+        log.on_accepted(second, second + 0.1)
+    log.on_figure(11.0, 11.1, 2, 4, 10.0)
+    assert log.period == pytest.approx(11.1)
+    log.learn_anew()
+    assert log.period == 60.0
+
+
+def test_a_log_whose_reset_lies_beyond_its_oldest_request_is_none():
+    """The oldest of ours has to leave before."""
+    log = Log()
+    log.on_accepted(0.0, 0.1)
+    assert log.fits(50.0, 10.0)
+    assert not log.fits(50.0, 30.0)
