@@ -72,6 +72,7 @@ CONSTANTS = {
     "_FADE": Constant(_HAZARD, "weight", (0.5 ** (1 / 500), 0.5 ** (1 / 50_000), 1.0), (_scenes.drift,)),
     "_MEMORY": Constant(f"{_HAZARD}:FirstLooks", "weight", (0.0, 0.5, 0.97, 1.0), _FIRST),
     "_REFIT": Constant(_HAZARD, "answers", (1, 4, 64, 256), (*_LEARNING, _scenes.answers)),
+    "_LITTLE": Constant(_HAZARD, "part of all", (2, 16, 256, math.inf), (*_LEARNING, _scenes.drift, _scenes.answers)),
     "GUARD": Constant(_WINDOW, "s", (0.0, 0.4, 0.8, 2.0), (_lane_scenes.spent,)),
     "GUARD_SHARE": Constant(_WINDOW, "part of a window", (2, 10, 50), (_lane_scenes.spent,)),
     "RUN_LOW": Constant(_WINDOW, "part of a window", (1, 2, 10, 1000), _BUDGET),

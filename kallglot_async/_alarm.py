@@ -1,14 +1,21 @@
-"""Timers: `Alarm` for whoever sleeps until a moment or until something happens, `Watch` for what is to be done then."""
+"""Who sleeps, and what wakes them.
+
+`Alarm`: for whoever sleeps until a moment or until something happens. `Turn`: for workers of whom one at a time does
+what they all would. `Watch`: for what is to be done at a moment, with nobody asleep until then.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from kallglot_async import _clock
 
-__all__ = ["Alarm", "Watch"]
+__all__ = ["Alarm", "Turn", "Watch"]
+
+T = TypeVar("T")
 
 
 class Alarm:
@@ -17,7 +24,7 @@ class Alarm:
     __slots__ = ("_is_rung", "_sleepers")
 
     def __init__(self) -> None:
-        self._sleepers: set[asyncio.Future[None]] = set()
+        self._sleepers: tuple[asyncio.Future[None], ...] = ()  # one, nearly always
         self._is_rung = False
 
     def ring(self) -> None:
@@ -31,12 +38,12 @@ class Alarm:
         """Sleep until `moment` on the library's clock, or until it is rung."""
         if not self._is_rung:
             sleeper = asyncio.get_running_loop().create_future()
-            self._sleepers.add(sleeper)
+            self._sleepers += (sleeper,)
             timer = _clock.call_at(moment, _wake, sleeper) if moment < math.inf else None
             try:
                 await sleeper
             finally:  # also where the sleeper is cancelled
-                self._sleepers.discard(sleeper)
+                self._sleepers = tuple(one for one in self._sleepers if one is not sleeper)
                 if timer is not None:
                     timer.cancel()
         self._is_rung = False
@@ -45,6 +52,45 @@ class Alarm:
 def _wake(sleeper: asyncio.Future[None]) -> None:
     if not sleeper.done():
         sleeper.set_result(None)
+
+
+class Turn:
+    """Taken by one worker at a time.
+
+    It is for whoever comes first when it is free, and not handed to who has waited longest, as a lock does it: while
+    that one has yet to wake up, all others would line up behind it, and a request a turn of the loop would be sent.
+    """
+
+    __slots__ = ("_is_taken", "_waiting")
+
+    def __init__(self) -> None:
+        self._is_taken = False
+        self._waiting: list[asyncio.Future[None]] = []
+
+    async def run(self, act: Callable[[], Awaitable[T]]) -> T:
+        """Do it once nobody else does."""
+        while self._is_taken:
+            woken = asyncio.get_running_loop().create_future()
+            self._waiting.append(woken)
+            try:
+                await woken
+            except asyncio.CancelledError:
+                if not woken.cancelled():
+                    self._wake()  # it was for nothing: that was somebody else's chance
+                raise
+        self._is_taken = True
+        try:
+            return await act()
+        finally:
+            self._is_taken = False
+            self._wake()
+
+    def _wake(self) -> None:
+        while self._waiting:
+            woken = self._waiting.pop(0)
+            if not woken.done():
+                woken.set_result(None)
+                return
 
 
 class Watch:
@@ -67,15 +113,13 @@ class Watch:
         """Look in the next turn of the loop: something has changed."""
         if self._is_stopped or (self._timer is not None and not isinstance(self._timer, asyncio.TimerHandle)):
             return
-        self._cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_soon(self._on_timer)
 
     def stop(self) -> None:
         """Look no more."""
         self._is_stopped = True
-        self._cancel()
-
-    def _cancel(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -15,6 +15,7 @@ from kallglot_async import _clock
 from kallglot_async._checks import check_plain_callback
 from kallglot_async._config import (
     AS_CLIENT,
+    RATE_LIMIT_URL_VARIABLE,
     ApiKey,
     AsClient,
     ClientConfig,
@@ -95,7 +96,7 @@ class BaseClient:
         has_inbox = inbox is not None
         inbox = WebhookInbox() if inbox is None else inbox  # `settle` needs one in any case
         shared = Shared(pool_of(config, session, download_session), random, Observer(on_event), inbox, has_inbox)
-        self._assemble(config, shared, limiter_of(rate_limit))
+        self._assemble(config, shared, _limiter_of(rate_limit, os.environ.get(RATE_LIMIT_URL_VARIABLE, "")))
 
     def _assemble(self, config: ClientConfig, shared: Shared, limiter: RateLimiter) -> None:
         self._config, self._shared, self._limiter, self._pool = config, shared, limiter, shared.pool
@@ -238,7 +239,7 @@ class BaseClient:
         _clock.running_loop()
         if not self._is_view:
             await self._pool.aclose()
-            self._limiter.leave()
+            await self._limiter.aleave()
 
     async def __aenter__(self) -> Self:
         _clock.running_loop()
@@ -251,3 +252,17 @@ class BaseClient:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._config.base_url} key={self._config.api_key} {self._limiter}>"
+
+
+def _limiter_of(rate_limit: RateLimit | RateLimiter | None, url: str) -> RateLimiter:
+    """Return the limiter of a client: its argument wins, and a `RateLimit` is a ceiling on what the environment names.
+
+    Raises:
+        ConfigurationError: The argument is neither, the URL cannot be used, or its extra is not installed.
+    """
+    limiter = limiter_of(rate_limit)
+    if not url or limiter is rate_limit:
+        return limiter
+    from kallglot_async.shared import SharedRateLimiter  # with its transport: only where one is named
+
+    return SharedRateLimiter(url, limit=limiter.limit)

@@ -76,7 +76,9 @@ def check_callback(name: str, value: object) -> None:
     Raises:
         ConfigurationError: It cannot be called, or it is a generator function.
     """
-    if value is not None and not callable(value):
+    if value is None:
+        return
+    if not callable(value):
         raise ConfigurationError(f"{name} is a function, not {type(value).__name__}")
     if _is_any(value, inspect.isgeneratorfunction, inspect.isasyncgenfunction):
         raise ConfigurationError(f"{name} is a function that yields, which would never run: put no yield into it")

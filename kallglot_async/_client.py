@@ -55,7 +55,9 @@ class KallglotClient(BaseClient):
             failures, 408, 425, 499, 5xx but 501, 505 and 511, `idempotency_conflict`, answers cut short, and a 400,
             401, 403 or 404 that does not look like the API's; if the request is a GET or carries an idempotency key. A
             429 is waited out and not counted. In a wait, time and not attempts is the measure.
-        rate_limit: A ceiling on top of what the server allows, or a `RateLimiter` to share with other clients.
+        rate_limit: A ceiling on top of what the server allows, or a `RateLimiter` to share with other clients, or a
+            `shared.SharedRateLimiter` to share with other processes. Where the environment's `KALLGLOT_RATE_LIMIT_URL`
+            names a Redis server, the client has one of those unless it is given a limiter.
         max_connections: Open connections at most, for each event loop. Default 100.
         max_in_flight: Requests of one batch at once. Default 64.
         max_response_bytes: A larger body, after decompression, is an error; audio is not meant. Default 16 MiB.
@@ -219,10 +221,11 @@ class KallglotClient(BaseClient):
         check_request("analyze", request)
         client = self if extra_headers is None else self.with_options(extra_headers=extra_headers)
         created = await client.analyses.create(session_id, idempotency_key=idempotency_key, **request)
-        outcomes = await client._waits.collect(IdSource([created.id], remember=True), options)
-        if isinstance(error := outcomes[0].error, RequestError):
-            error.id = created.id
-        return outcomes[0].unwrap()
+        check_analysis_id(created.id)
+        outcome = await client._waits.of_one(created.id, options)
+        if isinstance(outcome.error, RequestError):
+            outcome.error.id = created.id
+        return outcome.unwrap()
 
     @overload
     async def analyze_many(

@@ -53,13 +53,13 @@ def running_loop() -> asyncio.AbstractEventLoop:
     Raises:
         ConfigurationError: There is none: the caller runs on another library's loop, such as trio's.
     """
-    loop = _running()
-    if loop is None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
         raise ConfigurationError(
             "there is no asyncio event loop here: kallglot_async runs on asyncio and not on trio; start the program "
             "with asyncio.run, or with anyio.run on its asyncio backend"
-        )
-    return loop
+        ) from None
 
 
 def _running() -> asyncio.AbstractEventLoop | None:

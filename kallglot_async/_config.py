@@ -18,6 +18,7 @@ from kallglot_async.errors import ConfigurationError
 
 __all__ = [
     "AS_CLIENT",
+    "RATE_LIMIT_URL_VARIABLE",
     "ApiKey",
     "AsClient",
     "AskedKey",
@@ -34,6 +35,7 @@ __all__ = [
 DEFAULT_BASE_URL = "https://api.kallglot.com/v1"
 API_KEY_VARIABLE = "KALLGLOT_API_KEY"
 BASE_URL_VARIABLE = "KALLGLOT_BASE_URL"
+RATE_LIMIT_URL_VARIABLE = "KALLGLOT_RATE_LIMIT_URL"
 
 # Documented prefixes are sk_live_ and sk_test_; alphabet and length are not documented, so any visible
 # ASCII goes, which is also what an HTTP header can carry.
@@ -55,7 +57,7 @@ class Secret:
 
     def redact(self, text: str) -> str:
         """Return `text` with every occurrence of the key masked."""
-        return text.replace(self._value, str(self))
+        return text.replace(self._value, str(self)) if self._value in text else text
 
     def __repr__(self) -> str:
         prefix = _KEY_PREFIX.match(self._value) if isinstance(self._value, str) else None

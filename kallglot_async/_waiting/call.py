@@ -17,12 +17,12 @@ from types import TracebackType
 from typing import Self
 
 import anyio
+from anyio.abc import TaskGroup
 
 from kallglot_async import _clock, errors
 from kallglot_async._alarm import Alarm, Watch
 from kallglot_async._checks import shown
-from kallglot_async._core.polling.pending import LATE, Entry
-from kallglot_async._core.polling.queue import LATE_LOOK
+from kallglot_async._core.polling.pending import LATE, LATE_LOOK, Entry
 from kallglot_async._events import PlainCallback
 from kallglot_async._waiting.claims import Claims, WaitOptions
 from kallglot_async._waiting.endings import elapsed_of, polls_of, timed_out
@@ -53,30 +53,29 @@ class WaitCall:
         self._puller = Puller(source)
         self._options = options
         self._on_progress = PlainCallback("on_progress", options.on_progress, "kallglot_async.waiting")
-        self._group = anyio.create_task_group()
+        self._group: TaskGroup | None = None  # None: the caller's own task does everything
+        self._ready: deque[Outcome] = deque()
         self._watch = Watch(self._on_time, self._on_broken)
         self._poller = Poller(
             hub,
             pipeline,
             options,
-            self._group,
+            watch=self._watch,
+            undelivered=self._ready,
             on_end=self._on_end,
             on_over=self._abandon,
             on_answer=self._report_progress,
-            on_time=self._watch.ring,
             on_stalled=self._hand_over,
-            count_ready=lambda: len(self._ready),
         )
         self._followed: dict[str, float] = {}  # ids that another call polls, and when we joined it
         self._follow_deadlines: deque[tuple[float, str]] = deque()
         self._follow_ends: dict[str, float] = {}  # of ids that are, or were at first, another call's
-        self._ready: deque[Outcome] = deque()
         self._is_fed = False  # the source has given all it will give
         self._is_entered = self._is_left = False
         self._ending: Callable[[str], errors.KallglotError] | None = None  # why the rest is not waited for
         self._taken = self._settled = self._failed = 0
         self._broken: Exception | None = None  # what the watch raised, until the caller has heard of it
-        self._alone: tuple[asyncio.Task[object] | None, anyio.CancelScope] | None = None  # who polls in `of_one`
+        self._alone: tuple[asyncio.Task[object] | None, asyncio.Timeout] | None = None  # who polls in `of_one`
         self._room = Alarm()  # the sleeper is the feeder
         self._delivery = Alarm()  # the sleepers are the consumers
 
@@ -92,15 +91,25 @@ class WaitCall:
                 if self._broken is not None:
                     raise self._broken
                 if self._poller.entries:
-                    with anyio.CancelScope() as scope:
-                        self._alone = asyncio.current_task(), scope
-                        await self._poller.work()
-                    self._alone = None
+                    await self._poll_alone()
                 else:  # another call polls it
                     await self._delivery.sleep_until()
             return self._ready.popleft()
         finally:
             self._let_go()
+
+    async def _poll_alone(self) -> None:
+        """Poll in the caller's own task, until there is an outcome, from here or from elsewhere."""
+        scope = asyncio.timeout(None)  # as a scope that others can cancel, it costs a quarter of anyio's
+        try:
+            async with scope:
+                self._alone = asyncio.current_task(), scope
+                await self._poller.work()
+        except TimeoutError:
+            if not scope.expired():
+                raise
+        finally:
+            self._alone = None
 
     def _enter(self) -> None:
         self.loop: asyncio.AbstractEventLoop = _clock.running_loop()
@@ -114,22 +123,23 @@ class WaitCall:
         self._enter()
         if self._options.total_timeout is not None:
             self._poller.ends_at = _clock.now() + self._options.total_timeout
-        await self._group.__aenter__()
-        self._poller.start_worker()
+        self._group = group = await anyio.create_task_group().__aenter__()
+        self._poller.start(group)
         self._watch.ring()
         if (self._source.total or _AT_ONCE) < _AT_ONCE:
             await self._feed()
         else:
-            self._group.start_soon(self._feed)
+            group.start_soon(self._feed)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         self._let_go()
-        self._group.cancel_scope.cancel()
-        # The body's own exception is not the group's business: it passes as it is, not inside a group.
-        await self._group.__aexit__(None, None, None)
+        if self._group is not None:
+            self._group.cancel_scope.cancel()
+            # The body's own exception is not the group's business: it passes as it is, not inside a group.
+            await self._group.__aexit__(None, None, None)
         return False
 
     def __aiter__(self) -> Self:
@@ -176,7 +186,7 @@ class WaitCall:
 
     @property
     def _is_over(self) -> bool:
-        return self._is_fed and not self._pending
+        return self._is_fed and not self._poller.entries and not self._followed
 
     # -- ids in
 
@@ -325,8 +335,8 @@ class WaitCall:
         self._delivery.ring()
         if self._alone is not None:
             task, scope = self._alone
-            if asyncio.current_task() is not task:
-                scope.cancel()
+            if task is not None and asyncio.current_task() is not task:
+                scope.reschedule(task.get_loop().time())
 
     def _abandon(self, explain: Callable[[str], errors.KallglotError]) -> None:
         """End every id that is left, and every one still to come, with the error that `explain` gives for it."""

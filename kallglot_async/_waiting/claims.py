@@ -140,7 +140,7 @@ class Claims:
     Args:
         model: How long analyses take, as far as learned.
         random: Uniform in [0, 1), for jitter.
-        inbox: Where webhooks announce what has settled. It is listened to while anybody waits.
+        inbox: Where webhooks announce what has settled. One of the caller's is listened to while anybody waits.
         has_inbox: Whether it is the caller's, so that webhooks can be expected.
     """
 
@@ -168,6 +168,8 @@ class Claims:
         self._followers: dict[str, list[Claimant]] = {}  # others that wait for it too, in order of arrival
         self.contact: FirstContact = FirstContact()
         self._created: OrderedDict[str, tuple[float, float | None]] = OrderedDict()
+        if not has_inbox:
+            inbox.listen(self._on_announced)  # the client's own: it lives as long, and nobody else's wait is in it
 
     def __len__(self) -> int:
         """How many ids are waited for."""
@@ -220,19 +222,21 @@ class Claims:
         Raises:
             ConfigurationError: Another loop, which runs, has waits here.
         """
-        self.enter(call.loop)
+        if self._home.loop is not call.loop:
+            self.enter(call.loop)
         owner = self._owners.get(id)
         if owner is not None and owner.loop is call.loop:
             self._followers.setdefault(id, []).append(call)
             owner.on_followed()
             return False
-        self._inbox.listen(self._on_announced)
+        if not self._owners and self.trust.has_inbox:
+            self._inbox.listen(self._on_announced)
         self._owners[id] = call
         return True
 
     def take_announcement(self, id: str) -> bool:
         """Whether a webhook has said, before anybody waited for it, that an id has settled."""
-        is_announced = self._inbox.has_announced(id)
+        is_announced = self._inbox.is_heard and self._inbox.has_announced(id)
         if is_announced and id in self._created:  # else the event may be an old one
             self.trust.on_event(_clock.now())
         return is_announced
@@ -256,7 +260,7 @@ class Claims:
 
     def _disown(self, id: str) -> None:
         self._owners.pop(id, None)
-        if not self._owners:
+        if not self._owners and self.trust.has_inbox:
             self._inbox.forget(self._on_announced)
 
     def owner_of(self, id: str) -> Claimant | None:

@@ -27,9 +27,7 @@ def polls_of(entry: Entry | None) -> int:
 
 def elapsed_of(entry: Entry | None) -> float:
     """Return the seconds since the first poll of an id; 0.0 where there was none."""
-    if entry is None or entry.first_poll_at is None:
-        return 0.0
-    return max(0.0, _clock.now() - entry.first_poll_at)
+    return 0.0 if entry is None else entry.elapsed(_clock.now())
 
 
 def timed_out(id: str, entry: Entry | None, *, retry_after: float | None = None) -> errors.WaitTimeoutError:

@@ -58,12 +58,13 @@ class WebhookInbox:
         ConfigurationError: `remembered` is less than 1.
     """
 
-    __slots__ = ("_announced", "_listeners", "_seen")
+    __slots__ = ("_announced", "_listeners", "_seen", "is_heard")
 
     def __init__(self, *, remembered: int = 100_000) -> None:
         self._seen = RecentKeys(remembered)
         self._announced = RecentKeys(remembered)
         self._listeners: list[Callable[[str], object]] = []
+        self.is_heard: bool = False  # whether anything was ever announced
 
     def __repr__(self) -> str:
         counts = f"events={len(self._seen)} announced={len(self._announced)} listeners={len(self._listeners)}"
@@ -84,6 +85,7 @@ class WebhookInbox:
             return False
         if event.is_analysis_settled and (id := event.analysis_id) is not None:
             self._announced.add(id)
+            self.is_heard = True
             for callback in tuple(self._listeners):
                 if callback in self._listeners:  # one before it may have made it forget
                     callback(id)

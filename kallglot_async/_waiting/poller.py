@@ -9,28 +9,27 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 
 import anyio
 from anyio.abc import TaskGroup
 
 from kallglot_async import _clock, errors
-from kallglot_async._alarm import Alarm
+from kallglot_async._alarm import Alarm, Turn, Watch
 from kallglot_async._core.api.analyses import retrieve_analysis
 from kallglot_async._core.api.ids import check_analysis_id
 from kallglot_async._core.api.meaning import is_answer, is_still_running
 from kallglot_async._core.api.operation import Response
 from kallglot_async._core.limit.ticket import Ticket, Urgency
-from kallglot_async._core.polling.pending import LATE, Entry
-from kallglot_async._core.polling.queue import LATE_LOOK, PollQueue
+from kallglot_async._core.polling.pending import LATE, LATE_LOOK, Entry
+from kallglot_async._core.polling.queue import PollQueue
 from kallglot_async._core.polling.schedule import Slot, Supply
 from kallglot_async._core.polling.sight import Sight
 from kallglot_async._core.polling.trouble import End, Patience, stranded_at
 from kallglot_async._core.polling.worth import FRESH
 from kallglot_async._waiting.claims import Claims, WaitOptions
-from kallglot_async._waiting.endings import analysis_failed, elapsed_of, timed_out
+from kallglot_async._waiting.endings import analysis_failed, timed_out
 from kallglot_async._waiting.source import not_attempted
-from kallglot_async._waiting.turn import Turn
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Analysis, Outcome, PollEvent
 
@@ -48,13 +47,12 @@ class Poller:
         hub: What all wait calls under one key share.
         pipeline: How requests are sent.
         options: How this call waits.
-        group: Where its workers run.
+        watch: Rung whenever `next_end` may have moved.
+        undelivered: The outcomes that the caller has not taken yet.
         on_end: Called with the outcome of an id that has its end, and what is known of it.
         on_over: Called where the call is over for all that is left of it, with what makes each id's error.
         on_answer: Called after every answer or failure.
-        on_time: Called whenever `next_end` may have moved.
         on_stalled: Called where polling pauses because the caller is behind.
-        count_ready: Returns how many outcomes the caller has not taken yet.
     """
 
     def __init__(
@@ -62,24 +60,23 @@ class Poller:
         hub: Claims,
         pipeline: Pipeline,
         options: WaitOptions,
-        group: TaskGroup,
         *,
+        watch: Watch,
+        undelivered: Sized,
         on_end: Callable[[Outcome, Entry], None],
         on_over: Callable[[Callable[[str], errors.KallglotError]], None],
         on_answer: Callable[[], None],
-        on_time: Callable[[], None],
         on_stalled: Callable[[], None],
-        count_ready: Callable[[], int],
     ) -> None:
         self._hub = hub
         self._pipeline = pipeline
         self._lane = pipeline.lane("analysis")
-        self._group = group
+        self._group: TaskGroup | None = None  # where its workers run; None: in the task of the caller
         self._options = options
+        self._watch = watch
+        self._undelivered = undelivered
         self._on_end, self._on_over = on_end, on_over
-        self._on_answer, self._on_time = on_answer, on_time
-        self._on_stalled = on_stalled
-        self._count_ready = count_ready
+        self._on_answer, self._on_stalled = on_answer, on_stalled
         self._queue = PollQueue(
             hub.model,
             schedule=options.schedule,
@@ -113,13 +110,13 @@ class Poller:
         if self._hub.take_announcement(id):
             self.on_announced(id)
         self._due.ring()
-        self._on_time()
+        self._watch.ring()
 
     def adopt(self, known: Entry, *, ends_at: float | None) -> None:
         """Poll an id from now on that another call has polled; `ends_at`: when the wait for it is over here."""
         self.entries[known.id] = self._queue.adopt(known, _clock.now(), ends_at=ends_at)
         self._due.ring()
-        self._on_time()
+        self._watch.ring()
 
     def on_announced(self, id: str) -> None:
         """A webhook says that it has settled: one request confirms it, at once."""
@@ -149,27 +146,31 @@ class Poller:
     def on_unreached(self, error: errors.RequestError) -> None:
         """This client has never had an answer, and the one request that tried for all is given up: so is the call."""
         for entry in list(self.entries.values()):
-            self._queue.discard(entry)
-            self._end(entry, error=copy.copy(error))
+            self._fail(entry, copy.copy(error), _clock.now())
         self._on_over(lambda _: copy.copy(error))
 
     # -- workers
 
-    def start_worker(self) -> None:
-        """Start one more worker; the call starts the first, and each that is busy the next."""
+    def start(self, group: TaskGroup) -> None:
+        """Poll in this group: with one worker, and each that is busy starts the next."""
+        self._group = group
+        self._start_worker(group)
+
+    def _start_worker(self, group: TaskGroup) -> None:
         self._workers += 1
         self._idle += 1
-        self._group.start_soon(self.work)
+        group.start_soon(self.work)
 
     async def work(self) -> None:
         """Poll what is worth it, until there is nothing more to come."""
-        while True:
+        while not self.is_stopped:
             job = await self._turn.run(self._next_job)
             if job is None:
                 return
             self._idle -= 1
-            if not self._idle and len(self._queue) > self._in_flight and self._workers < self._options.max_in_flight:
-                self.start_worker()
+            is_short = not self._idle and self._workers < self._options.max_in_flight
+            if self._group is not None and is_short and len(self._queue) > self._in_flight:
+                self._start_worker(self._group)
             await self._poll(*job)
             self._idle += 1
 
@@ -186,15 +187,17 @@ class Poller:
                 await self._due.sleep_until(self._look_again_at(now, slot, supply))
                 continue
             urgency = Urgency.AHEAD if slot.ahead else Urgency.PACED
-            ticket = self._lane.try_acquire(urgency) or await self._queue_for_slot(urgency)
-            if ticket is None:
+            if (ticket := self._lane.try_acquire(urgency)) is not None:
+                entry: Entry | None = self._queue.spend(slot, now)
+            elif (ticket := await self._queue_for_slot(urgency)) is None:
                 continue
-            now = _clock.now()
-            entry = self._queue.take(now, self._lane.supply(now))
+            else:
+                now = _clock.now()
+                entry = self._queue.take(now, self._lane.supply(now))
             if entry is not None:
                 self._in_flight += 1
                 if entry.polls == 1:
-                    self._on_time()  # a first poll starts a deadline
+                    self._watch.ring()  # a first poll starts a deadline
                 return entry, ticket
             self._lane.unsent(ticket)
             await self._due.sleep_until(now + _RE_ASK)
@@ -214,7 +217,7 @@ class Poller:
     @property
     def is_ahead_of_caller(self) -> bool:
         """Whether what is undelivered, and what is in flight, is as much as the caller wants to have before it."""
-        return self._count_ready() + self._in_flight >= self._options.max_ready
+        return len(self._undelivered) + self._in_flight >= self._options.max_ready
 
     def _last_look_at(self) -> float:
         deadline = self._queue.next_deadline()
@@ -243,10 +246,9 @@ class Poller:
     async def _poll(self, entry: Entry, ticket: Ticket) -> None:
         """Send one poll and report its answer to the queue."""
         operation = retrieve_analysis(entry.id)
-        sent_at = _clock.now()
-        patience = self._seconds_for(entry, sent_at)
+        patience = self._seconds_for(entry, ticket.sent_at)
         try:
-            async with self._pipeline.deadline(patience):
+            with self._pipeline.deadline(patience):
                 analysis, response = await self._pipeline.send(
                     operation, self._lane, ticket, attempt=entry.failures + 1
                 )
@@ -263,20 +265,20 @@ class Poller:
             else:
                 self._on_failure(entry, error)
         except errors.KallglotError as error:
-            self._queue.discard(entry)
-            self._end(entry, error=error)  # not this request's: a session that is closed, say
+            self._fail(entry, error, _clock.now())  # not this request's: a session that is closed, say
         except TimeoutError:
             text = f"a poll was not answered within {patience or 0.0:g} s"
             self._on_failure(entry, errors.RequestTimeoutError(text, operation=operation.name, timeout=patience))
         else:
             self.requests += 1
-            self._on_analysis(entry, analysis, response, sent_at)
+            self._on_analysis(entry, analysis, response, ticket.sent_at)
         finally:
             self._in_flight -= 1
             if self._hub.contact.prober is not None and self._pipeline.budget.is_reached:
                 self._hub.contact.on_reached()
-            self._due.ring()
-            self._on_time()
+            if not self.is_stopped:
+                self._due.ring()
+                self._watch.ring()
             self._on_answer()
 
     def _seconds_for(self, entry: Entry, now: float) -> float | None:
@@ -292,7 +294,7 @@ class Poller:
         entry.last_status = analysis.status.value
         if self._pipeline.observer.is_on:
             self._pipeline.observer.emit(
-                PollEvent, id=entry.id, status=entry.last_status, polls=entry.polls, elapsed=elapsed_of(entry)
+                PollEvent, id=entry.id, status=entry.last_status, polls=entry.polls, elapsed=entry.elapsed(now)
             )
         self._queue.lead = max(_SHORTEST_LEAD, self._pipeline.round_trip)
         sight = Sight.of(analysis, response.headers, server_now=self._pipeline.server_now())
@@ -303,9 +305,9 @@ class Poller:
             self._hub.on_silence(sent_at)
         self._queue.on_settled(entry, now, age=sight.age, took=sight.took)
         if analysis.is_failed:
-            self._end(entry, error=analysis_failed(analysis, self._pipeline.key))
+            self._end(entry, now, error=analysis_failed(analysis, self._pipeline.key))
         else:
-            self._end(entry, analysis=analysis)
+            self._end(entry, now, analysis=analysis)
 
     def _on_failure(self, entry: Entry, error: errors.RequestError) -> None:
         now = _clock.now()
@@ -325,8 +327,7 @@ class Poller:
         elif verdict.end is End.TIME:
             self._queue.on_given_up(entry, now)  # the watch over deadlines reports it as what it is
         else:
-            self._queue.discard(entry)
-            self._end(entry, error=error)
+            self._fail(entry, error, now)
         if verdict.end is End.CALL:
             self._on_over(lambda id: not_attempted(id, error))
 
@@ -335,7 +336,7 @@ class Poller:
     def next_end(self, now: float) -> float:
         """Report every id whose time is over, and return the moment at which to come back for the next."""
         while (entry := self._queue.pop_expired(now)) is not None:
-            self._end(entry, error=timed_out(entry.id, entry))
+            self._end(entry, now, error=timed_out(entry.id, entry))
         timeout = self._options.timeout
         next_at = math.inf if timeout is None else now + timeout  # others' refusals come unannounced
         if pause := self._lane.paused_for(now):
@@ -361,7 +362,7 @@ class Poller:
             When to come back for what it keeps from a first poll.
         """
         while (entry := self._queue.pop_hopeless(now + pause)) is not None:
-            self._end(entry, error=timed_out(entry.id, entry, retry_after=pause))
+            self._end(entry, now, error=timed_out(entry.id, entry, retry_after=pause))
         next_at, paused_at = math.inf, self._lane.gate.paused_at
         if self._options.timeout is None or now + pause <= paused_at + self._options.timeout:
             return next_at
@@ -369,16 +370,21 @@ class Poller:
             if (at := stranded_at(entry, paused_at, now + pause)) is not None and at > now:
                 next_at = min(next_at, at)
             elif at is not None:
-                self._queue.discard(entry)
-                self._end(entry, error=timed_out(entry.id, entry, retry_after=pause))
+                self._fail(entry, timed_out(entry.id, entry, retry_after=pause), now)
         return next_at
 
+    def _fail(self, entry: Entry, error: errors.KallglotError, now: float) -> None:
+        """Give up an id that is still in the queue."""
+        self._queue.discard(entry)
+        self._end(entry, now, error=error)
+
     def _end(
-        self, entry: Entry, *, analysis: Analysis | None = None, error: errors.KallglotError | None = None
+        self, entry: Entry, now: float, *, analysis: Analysis | None = None, error: errors.KallglotError | None = None
     ) -> None:
         """Report the end of an id, unless it was discarded meanwhile."""
         if self.entries.get(entry.id) is not entry:
             return
         del self.entries[entry.id]
-        outcome = Outcome(id=entry.id, analysis=analysis, error=error, polls=entry.polls, elapsed=elapsed_of(entry))
+        elapsed = entry.elapsed(now)
+        outcome = Outcome(id=entry.id, analysis=analysis, error=error, polls=entry.polls, elapsed=elapsed)
         self._on_end(outcome, entry)

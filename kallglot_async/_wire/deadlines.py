@@ -3,42 +3,46 @@
 Requests of a client nearly all have the same timeout, so their deadlines come in the order in which they began and
 need no heap: a line and one timer for the first of it. A timer and an `asyncio.Timeout` of its own for each request
 cost about a tenth of the request (`python -m benchmarks request`). Expiry means what it means there: a cancellation of
-the caller's own wins over a deadline that has passed.
+the caller's own wins over a deadline that has passed. Nothing is awaited at either end, so `with` does.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from types import TracebackType
 
-__all__ = ["Deadlines"]
+__all__ = ["Deadline", "Deadlines"]
 
 _EARLY = 0.002  # seconds by which a loop may fire a timer before its moment (uvloop counts in milliseconds)
 
 
-class _Deadline:
-    """One block of code that ends at a moment: an async context manager that raises `TimeoutError`."""
+class Deadline:
+    """One block of code that ends at a moment: a context manager that raises `TimeoutError`."""
 
-    __slots__ = ("_cancelling", "_is_over", "at", "task")
+    __slots__ = ("_cancelling", "_is_over", "at", "task", "timer")
 
     def __init__(self, at: float) -> None:
         self.at = at
         self.task: asyncio.Task[object] | None = None  # while it is entered
+        self.timer: asyncio.TimerHandle | None = None  # of its own
         self._is_over = False
 
-    async def __aenter__(self) -> None:
+    def __enter__(self) -> None:
         self.task = task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a deadline is entered outside of a task")
         self._cancelling = task.cancelling()
 
-    async def __aexit__(
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         task, self.task = self.task, None
         if task is None:
             raise RuntimeError("a deadline is left that was not entered")
+        if self.timer is not None:
+            self.timer.cancel()
         # Who is cancelled once more than by us is cancelled by the caller too, and that is what the block ends with.
         if self._is_over and task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
@@ -51,19 +55,30 @@ class _Deadline:
 
 
 class Deadlines:
-    """Gives timeouts of `seconds`, in whichever event loop runs."""
+    """Gives timeouts in whichever event loop runs.
 
-    __slots__ = ("_line", "_loop", "_seconds", "_timer")
+    Args:
+        usual: The length in seconds of those that share a timer. Any other length has a timer of its own; None stands
+            for ever, and needs none.
+    """
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    __slots__ = ("_line", "_loop", "_timer", "_usual")
+
+    def __init__(self, usual: float | None) -> None:
+        self._usual = usual
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._line: deque[_Deadline] = deque()
+        self._line: deque[Deadline] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
-    def start(self) -> _Deadline:
+    def start(self, seconds: float | None) -> Deadline:
         """Return a timeout that counts from now; enter it at once."""
+        if seconds is None:
+            return Deadline(math.inf)
         loop = asyncio.get_running_loop()
+        deadline = Deadline(loop.time() + seconds)
+        if seconds != self._usual:
+            deadline.timer = loop.call_at(deadline.at, deadline.expire)
+            return deadline
         if loop is not self._loop:
             # The loop before this one has ended, or its timer finds that it is not the one that is served.
             self._loop, self._line, self._timer = loop, deque(), None
@@ -71,7 +86,6 @@ class Deadlines:
         # Requests end about in the order in which they began: so the line stays about as long as what is in flight.
         while line and line[0].task is None:
             line.popleft()
-        deadline = _Deadline(loop.time() + self._seconds)
         line.append(deadline)
         if self._timer is None:
             self._timer = loop.call_at(deadline.at, self._on_timer, loop)

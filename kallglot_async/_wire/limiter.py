@@ -11,7 +11,7 @@ import asyncio
 import math
 import os
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from itertools import count
 
 from kallglot_async import _clock
@@ -38,7 +38,11 @@ class _Place:
 
 
 class Lane:
-    """Everything that waits for one budget: one endpoint group under one key."""
+    """Everything that waits for one budget: one endpoint group under one key.
+
+    Attributes:
+        on_dry: Called when somebody waits and nothing is to be had at the moment.
+    """
 
     __slots__ = (
         "_home",
@@ -51,6 +55,7 @@ class Lane:
         "_timer_at",
         "gate",
         "lost_count",
+        "on_dry",
         "refused",
         "sent",
     )
@@ -65,6 +70,7 @@ class Lane:
         self._process = 0  # a child process that a fork made has the loop, but not what runs in it
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
+        self.on_dry: Callable[[], object] | None = None
         self.sent: int = 0
         self.refused: int = 0
         self.lost_count: int = 0
@@ -196,6 +202,17 @@ class Lane:
         """How many wait for a slot."""
         return sum(not waiter.future.done() for queue in self._queues for waiter in queue)
 
+    @property
+    def waiting_by_urgency(self) -> list[int]:
+        """How many wait for a slot, by urgency."""
+        return [sum(not waiter.future.done() for waiter in queue) for queue in self._queues]
+
+    def look_again(self) -> None:
+        """Something has changed that the gate decides by, and no answer tells of it."""
+        now = _clock.now()
+        self._dismiss_hopeless(now)
+        self._pump(now)
+
     def _enter(self, loop: asyncio.AbstractEventLoop) -> None:
         """Serve another event loop: what a loop that is gone left behind concerns nobody any more."""
         self._home.enter(loop)
@@ -260,6 +277,8 @@ class Lane:
             self.sent += 1
             self._queues[urgency].popleft().future.set_result(self.gate.on_sent(now, urgency))
         self._arm(at, now)
+        if self.on_dry is not None and any(self._queues):
+            self.on_dry()
 
     def _arm(self, at: float, now: float) -> None:
         """Ask again at `at`, with one timer for all."""
@@ -314,13 +333,20 @@ class RateLimiter:
         """Return the lane of one endpoint group under one key."""
         found = self._lanes.get((key, group))
         if found is None:
-            found = self._lanes[key, group] = Lane(Gate(self._beside), self._home)
+            found = self._lanes[key, group] = self._new_lane(key, group)
         return found
+
+    def _new_lane(self, key: Hashable, group: str) -> Lane:
+        return Lane(Gate(self._beside), self._home)
+
+    async def aleave(self) -> None:
+        """Leave the running loop, and close what this limiter has opened there."""
+        self.leave()
 
     def __repr__(self) -> str:
         lanes = self._lanes.values()
         return (
-            f"<RateLimiter ceiling={self.limit} sent={sum(lane.sent for lane in lanes)} "
+            f"<{type(self).__name__} ceiling={self.limit} sent={sum(lane.sent for lane in lanes)} "
             f"refused={sum(lane.refused for lane in lanes)} waiting={sum(lane.waiting for lane in lanes)}>"
         )
 

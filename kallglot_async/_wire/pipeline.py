@@ -11,7 +11,6 @@ import logging
 import math
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, TypeVar
 
 import anyio
@@ -30,7 +29,7 @@ from kallglot_async._core.api.operation import Operation, Response
 from kallglot_async._core.limit.retry import STRANGER, RetryBudget, RetryPolicy, is_transient, may_have_acted
 from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async._events import Observer
-from kallglot_async._wire.deadlines import Deadlines
+from kallglot_async._wire.deadlines import Deadline, Deadlines
 from kallglot_async._wire.keys import send_renewing
 from kallglot_async._wire.limiter import Lane, RateLimiter
 from kallglot_async._wire.pool import SessionPool
@@ -77,7 +76,7 @@ class Pipeline:
         self._limiter = limiter
         self._random = random
         self._lanes: dict[str, Lane] = {}
-        self._deadlines = Deadlines(config.timeout) if config.timeout is not None else None
+        self._deadlines = Deadlines(config.timeout)
         self.observer: Observer = observer
         self.budget: RetryBudget = budget
         self.policy: RetryPolicy = RetryPolicy(config.max_attempts, self.budget, random)
@@ -100,11 +99,9 @@ class Pipeline:
         """Seconds that one request of a wait may take."""
         return self._config.timeout
 
-    def deadline(self, seconds: float | None) -> AbstractAsyncContextManager[object, bool | None]:
+    def deadline(self, seconds: float | None) -> Deadline:
         """Return a context that ends with `TimeoutError` so many seconds from now; None: never. Enter it at once."""
-        if self._deadlines is not None and seconds == self._config.timeout:
-            return self._deadlines.start()
-        return asyncio.timeout(seconds)
+        return self._deadlines.start(seconds)
 
     def server_now(self) -> float:
         """Return the server's wall clock in Unix seconds, by the `Date` of its last answer."""
@@ -157,10 +154,23 @@ class Pipeline:
         Raises:
             KallglotError: How the last attempt ended, with the history of all.
         """
-        call = _Call(operation, _clock.running_loop().time(), timeout, is_patient=is_patient, on_answer=on_answer)
+        call = _Call(operation, _clock.running_loop().time(), timeout, is_patient, on_answer)
+        lane = self.lane(operation.group)
         try:
-            async with self.deadline(timeout):
-                return await self._run(call, ticket)
+            with self._deadlines.start(timeout):
+                while True:
+                    ticket = (
+                        ticket or lane.try_acquire(Urgency.DIRECT) or await self.acquire(lane, operation, call.left())
+                    )
+                    call.is_sending = True
+                    try:
+                        value, _ = await self.send(operation, lane, ticket, attempt=len(call.history) + 1)
+                        call.on_answered()
+                        return value
+                    except errors.RequestError as error:
+                        if not await self._may_go_on(call, error):
+                            raise
+                    ticket = None
         except errors.RequestError as error:
             raise call.tell(error) from error.__cause__
         except TimeoutError:
@@ -169,43 +179,28 @@ class Pipeline:
             call.on_failure(failure)
         raise call.tell(failure)
 
-    async def _run(self, call: _Call[T], ticket: Ticket | None) -> T:
-        operation = call.operation
-        lane = self.lane(operation.group)
-        loop = asyncio.get_running_loop()
-        while True:
-            ticket = (
-                ticket
-                or lane.try_acquire(Urgency.DIRECT)
-                or await self.acquire(lane, operation, call.deadline - loop.time())
-            )
-            call.is_sending = True
-            try:
-                value, _ = await self.send(operation, lane, ticket, attempt=len(call.history) + 1)
-                call.on_answer()
-                return value
-            except errors.RateLimitedError as refused:
-                call.is_sending = False
-                call.on_answer()
-                if (refused.retry_after or 0.0) > call.deadline - loop.time():
-                    raise
-            except errors.RequestError as error:
-                call.on_failure(error)
-                within, is_patient = call.deadline - loop.time(), self._is_patient(call, error, loop.time())
-                failures = len(call.history)
-                delay = self.policy.next_delay(operation, error, failures, within=within, is_patient=is_patient)
-                if delay is not None:
-                    self.on_retry(operation, error, failures, delay)
-                    await anyio.sleep(delay)
-                elif is_patient:
-                    await self._be_let_go(call)
-                else:
-                    raise
-            ticket = None
+    async def _may_go_on(self, call: _Call[Any], error: errors.RequestError) -> bool:
+        """Return whether there is another attempt after this error, once it may go; the limiter's slot apart.
 
-    def _is_patient(self, call: _Call[Any], error: errors.RequestError, now: float) -> bool:
+        What was refused for rate waits for that slot alone, unless it would come after the call's deadline.
+        """
+        if isinstance(error, errors.RateLimitedError):
+            call.on_answered()
+            return (error.retry_after or 0.0) <= call.left()
+        call.on_failure(error)
+        operation, failures = call.operation, len(call.history)
+        is_patient = self._is_patient(call, error)
+        delay = self.policy.next_delay(operation, error, failures, within=call.left(), is_patient=is_patient)
+        if delay is not None:
+            self.on_retry(operation, error, failures, delay)
+            await anyio.sleep(delay)
+        elif is_patient:
+            await self._be_let_go(call)
+        return delay is not None or is_patient
+
+    def _is_patient(self, call: _Call[Any], error: errors.RequestError) -> bool:
         """Whether time is the measure: for who asked for that, once the API was heard, or something before it."""
-        is_believed = self.budget.is_reached or (has_passing_status(error) and now < call.started + STRANGER)
+        is_believed = self.budget.is_reached or (has_passing_status(error) and call.age() < STRANGER)
         return call.is_patient and is_believed and call.operation.is_repeatable and is_transient(error)
 
     async def _be_let_go(self, call: _Call[Any]) -> None:
@@ -331,49 +326,58 @@ class Pipeline:
         )
 
 
-def _ignore() -> None:
-    """Hear of an answer that nobody counts."""
-
-
 class _Call(Generic[T]):
     """One direct call: what its attempts have shown so far."""
 
     __slots__ = (
-        "deadline", "history", "is_patient", "is_sending", "is_uncertain", "on_answer", "operation", "slow_delays",
-        "started",
+        "_deadline", "_on_answer", "_started", "history", "is_patient", "is_sending", "is_uncertain", "operation",
+        "slow_delays",
     )  # fmt: skip
 
     def __init__(
         self,
         operation: Operation[T],
-        started: float,
+        started: float,  # on the loop's clock
         timeout: float | None,
-        *,
         is_patient: bool,
         on_answer: Callable[[], object] | None,
     ) -> None:
         self.operation = operation
-        self.on_answer = on_answer or _ignore
         self.is_patient = is_patient
-        self.started = started  # on the loop's clock
-        self.slow_delays = 0
-        self.deadline = math.inf if timeout is None else started + timeout
-        self.history: list[str] = []
         self.is_sending = False
         self.is_uncertain = False  # whether an attempt may have been acted upon
+        self.history: tuple[str, ...] = ()
+        self.slow_delays = 0
+        self._on_answer = on_answer
+        self._started = started
+        self._deadline = math.inf if timeout is None else started + timeout
+
+    def age(self) -> float:
+        """Seconds since it began."""
+        return asyncio.get_running_loop().time() - self._started
+
+    def left(self) -> float:
+        """Seconds until its deadline."""
+        return self._deadline - asyncio.get_running_loop().time()
+
+    def on_answered(self) -> None:
+        """An attempt was answered."""
+        self.is_sending = False
+        if self._on_answer is not None:
+            self._on_answer()
 
     def on_failure(self, error: errors.RequestError) -> None:
         """An attempt ended with an error."""
         self.is_sending = False
         if is_answer(error):
-            self.on_answer()
+            self.on_answered()
         self.is_uncertain = self.is_uncertain or may_have_acted(error)
-        self.history.append(str(error))
+        self.history += (str(error),)
 
     def tell(self, error: errors.RequestError) -> errors.RequestError:
         """Write the attempts on the error that ends the call."""
         error.attempts = len(self.history)
-        error.history = tuple(self.history)
+        error.history = self.history
         if self.is_uncertain:
             error.idempotency_key = self.operation.idempotency_key
         return error

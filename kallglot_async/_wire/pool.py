@@ -24,7 +24,7 @@ from yarl import URL
 
 from kallglot_async import errors
 from kallglot_async._config import ClientConfig, Secret
-from kallglot_async._core.api.headers import request_headers
+from kallglot_async._core.api.headers import COMMON_HEADERS, request_headers
 from kallglot_async._core.api.operation import Operation, Response
 from kallglot_async._wire.failures import LostError, translate
 from kallglot_async._wire.stream import AnswerStream
@@ -132,7 +132,7 @@ class SessionPool:
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=None, sock_connect=connect_timeout, sock_read=read_timeout
         )
-        self._borrowed = _Lease(session) if session is not None else None
+        self._borrowed = _Lease(session, COMMON_HEADERS) if session is not None else None
         self._for_storage = _Lease(download_session) if download_session is not None else None
         self._sessions: dict[asyncio.AbstractEventLoop, _Lease] = {}
 
@@ -158,11 +158,12 @@ class SessionPool:
         lease.in_flight += 1
         failure: errors.KallglotError
         try:
-            async with lease.session.request(
+            # Awaited, not entered: `_read` leaves the connection free or closed, and leaving costs as much as sending.
+            response = await lease.session.request(
                 operation.method,
                 self._url(operation.path),
                 # Bound to no name: a traceback may show locals. `headers` are the client's, and hold no key.
-                headers={**request_headers(operation, key), **headers, **operation.headers},
+                headers={**lease.headers, **request_headers(operation, key), **headers, **operation.headers},
                 data=operation.body,
                 # The API redirects no such request: whoever does is not the one that the key is meant for.
                 allow_redirects=False,
@@ -170,17 +171,16 @@ class SessionPool:
                 raise_for_status=False,
                 timeout=self._timeout,
                 middlewares=lease.middlewares,
-            ) as response:
-                content = await _read(response, self._max_response_bytes)
-                if content is not None:
-                    return Response(response.status, response.headers, content)
-                response.close()
-                failure = errors.ResponseTooLargeError(
-                    f"{operation.name} was answered with more than {self._max_response_bytes} bytes",
-                    operation=operation.name,
-                    status=response.status,
-                    limit=self._max_response_bytes,
-                )
+            )
+            content = await _read(response, self._max_response_bytes)
+            if content is not None:
+                return Response(response.status, response.headers, content)
+            failure = errors.ResponseTooLargeError(
+                f"{operation.name} was answered with more than {self._max_response_bytes} bytes",
+                operation=operation.name,
+                status=response.status,
+                limit=self._max_response_bytes,
+            )
         except asyncio.CancelledError as error:
             raise error.with_traceback(None) from None  # its frames hold the request's headers
         except (LostError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -298,6 +298,7 @@ class SessionPool:
             # Views of other organizations share this session: no cookie may come from one and go out for another.
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=self._trust_env,
+            headers=COMMON_HEADERS,
             request_class=_Request,
         )
 
@@ -325,18 +326,23 @@ class _Resolver(aiohttp.ThreadedResolver):
 class _Lease:
     """A session in use, and how to close it if it is ours.
 
+    Attributes:
+        headers: The common ones that it does not send by itself.
+        middlewares: What each of its requests goes through.
+
     Once guarded, it is closed by its event loop on the way out: `asyncio.run` and its relatives close every
     started asynchronous generator before they close the loop. That is the only public moment at which a
     client that nobody closed can still close its connections.
     """
 
-    __slots__ = ("_guard", "in_flight", "is_closed", "is_retired", "middlewares", "session")
+    __slots__ = ("_guard", "headers", "in_flight", "is_closed", "is_retired", "middlewares", "session")
 
     # Loops know their generators only weakly, so what is open is held here until it is closed.
     _open: ClassVar[set[_Lease]] = set()
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, headers: Mapping[str, str] = {}) -> None:
         self.session = session
+        self.headers = headers
         # A session's own, which those of a request take the place of, stay around ours. aiohttp has no public name for
         # them; a session that was made otherwise has none.
         own: Sequence[ClientMiddlewareType] = getattr(session, "_middlewares", ())
@@ -367,20 +373,23 @@ class _Lease:
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
-    """Return the body, or None where it is larger than `limit` bytes after decompression."""
-    length = response.content_length
-    if length is not None and length > limit:
-        return None
+    """Return the body, or None where it is larger than `limit` bytes after decompression.
+
+    A connection whose answer was read to its end is free for the next request; any other is closed.
+    """
     try:
+        length = response.content_length
         # Only a body that is not compressed is as long as it says, and can be read without counting.
-        if length is not None and "Content-Encoding" not in response.headers:
-            return await response.read()
-        return await _read_chunks(response, limit)
+        if length is None or "Content-Encoding" in response.headers:
+            return await _read_chunks(response, limit)
+        return await response.read() if length <= limit else None
     except (aiohttp.ClientError, OSError):
         if response.status < 400:
             raise
+    finally:
+        if not response.closed:
+            response.close()
     # Status and headers say what has to be done, a pause above all; only the explanation is lost.
-    response.close()
     return b""
 
 

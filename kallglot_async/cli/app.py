@@ -27,7 +27,8 @@ TableFormat = Literal["parquet", "csv", "arrow"]
 _EPILOGUE = """Exit codes: 0 all fine, 1 some ids gave nothing, 2 usage or configuration, 130 Ctrl-C, 143 SIGTERM,
 129 SIGHUP.
 
-Environment: KALLGLOT_API_KEY, KALLGLOT_BASE_URL. Without an account: kallglot demo, kallglot emulator."""
+Environment: KALLGLOT_API_KEY, KALLGLOT_BASE_URL, KALLGLOT_RATE_LIMIT_URL.
+Without an account: kallglot demo, kallglot emulator."""
 
 app = App(
     name="kallglot",
@@ -53,9 +54,7 @@ Stored = Annotated[Path, Parameter(name=["--file", "-f"], show_default=False)]
 
 @app.command(usage=f"Usage: kallglot get {_SOURCES}")
 def get(
-    ids: Ids = None,
-    /,
-    *,
+    *ids: Ids,
     file: File = None,
     timeout: Seconds = 30.0,
     quiet: Quiet = False,
@@ -75,15 +74,13 @@ def get(
     from kallglot_async.cli import batch
     from kallglot_async.cli.ids import open_source
 
-    with open_source(ids or [], file) as source:
+    with open_source(ids, file) as source:
         return _run(batch.get(source, connection, timeout=timeout, quiet=quiet))
 
 
 @app.command(usage=f"Usage: kallglot wait {_SOURCES}")
 def wait(
-    ids: Ids = None,
-    /,
-    *,
+    *ids: Ids,
     file: File = None,
     timeout: Seconds = 120.0,
     total_timeout: Seconds = None,
@@ -106,15 +103,13 @@ def wait(
     from kallglot_async.cli import batch
     from kallglot_async.cli.ids import open_source
 
-    with open_source(ids or [], file) as source:
+    with open_source(ids, file) as source:
         return _run(batch.wait(source, connection, timeout=timeout, total_timeout=total_timeout, quiet=quiet))
 
 
 @app.command(usage=f"Usage: kallglot analyze {_SESSIONS}")
 def analyze(
-    sessions: Annotated[list[str] | None, Parameter(name="SESSIONS", negative=(), show_default=False)] = None,
-    /,
-    *,
+    *sessions: Annotated[str, Parameter(name="SESSIONS", show_default=False)],
     file: File = None,
     analyses: Names = None,
     language: Name = None,
@@ -151,7 +146,7 @@ def analyze(
     from kallglot_async.cli.ids import open_source
 
     request = command.wish(analyses, language, include, profile)
-    with open_source(sessions or [], file) as source:
+    with open_source(sessions, file) as source:
         return _run(
             command.analyze(
                 source,
@@ -217,9 +212,7 @@ app.command(recording)
 
 @recording.command(usage="Usage: kallglot recording download [OPTIONS] IDS...")
 def download(
-    ids: Annotated[list[str], Parameter(name="IDS", negative=())],
-    /,
-    *,
+    *ids: Annotated[str, Parameter(name="IDS", required=True)],
     to: Annotated[Path, Parameter(metavar="DIR")] = Path(),
     format: Literal["mp3", "wav", "ogg"] | None = None,
     overwrite: Flag = False,

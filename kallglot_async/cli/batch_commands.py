@@ -29,9 +29,8 @@ Batch = Annotated[Path, Parameter(name="BATCH", show_default=False)]
 @batch.command(usage=f"Usage: kallglot batch run [OPTIONS] BATCH [{_ALL}]")
 def run(
     path: Batch,
-    ids: Ids = None,
     /,
-    *,
+    *ids: Ids,
     file: File = None,
     kind: Annotated[Kind | None, Parameter(show_default=False)] = None,
     analyses: Names = None,
@@ -78,9 +77,12 @@ def run(
     if any(option is not None for option in (analyses, language, include, profile)):
         options |= wish(analyses, language, include, profile)
     limits = {"timeout": timeout, "total_timeout": total_timeout, "pay_again": pay_again}
-    if only_listed and not ids and file is None:
-        raise ConfigurationError("--only-listed needs a list: give IDs, or --file FILE, or - for standard input")
-    listed = open_source(ids or [], file) if ids or file is not None else nullcontext(())
+    if not ids and file is None:
+        if only_listed:
+            raise ConfigurationError("--only-listed needs a list: give IDs, or --file FILE, or - for standard input")
+        if not path.exists():  # a slip in its name must not look like a batch that is done
+            raise ConfigurationError(f"there is no file {path}: give IDs, or --file FILE, or - for standard input")
+    listed = open_source(ids, file) if ids or file is not None else nullcontext(())
     with listed as source:
         return run_until_signal(
             run_batch(path, source, connection, options, limits, only_listed=only_listed, as_json=json, quiet=quiet)

@@ -36,6 +36,9 @@ async def run_batch(
                 if source != ():
                     new = await opened.add(source, only_listed=only_listed)
                     display.say(f"{new} new ids")
+                if not only_listed:  # else the file has more than what this run is for
+                    before = opened.status()
+                    display.update(before.done + before.failed + before.uncertain, before.total, "")
                 report = await opened.run(
                     max_in_flight=connection.max_in_flight, on_progress=lambda told: _show(told, display), **limits
                 )

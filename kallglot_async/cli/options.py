@@ -20,7 +20,8 @@ __all__ = [
     "Connection", "File", "Flag", "Ids", "Limits", "Name", "Names", "Plan", "Quiet", "Seconds", "Window",
 ]  # fmt: skip
 
-Ids = Annotated[list[str] | None, Parameter(name="IDS", negative=(), show_default=False)]
+# Annotates `*ids`: of a list only those would be taken that stand together, with no option between them.
+Ids = Annotated[str, Parameter(name="IDS", show_default=False)]
 File = Annotated[Path | None, Parameter(name=["--file", "-f"], metavar="FILE")]  # by a path's type, shells complete it
 Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 Quiet = Annotated[bool, Parameter(name=["--quiet", "-q"], negative=(), show_default=False)]
@@ -66,6 +67,9 @@ class Connection:
     rate_limit: Annotated[int | None, Parameter(metavar="N")] = None
     """Requests a minute at most, on top of what the server allows, which is learned."""
 
+    rate_limit_url: Annotated[str | None, Parameter(metavar="URL")] = None
+    """A Redis server over which processes share the limit. Default: the environment's KALLGLOT_RATE_LIMIT_URL."""
+
     max_in_flight: Annotated[int, Parameter(metavar="N")] = 64
     """Requests at once at most."""
 
@@ -80,10 +84,15 @@ class Connection:
         if self.api_key is None and not os.environ.get("KALLGLOT_API_KEY"):
             # The client's own words name an argument of Python's.
             raise ConfigurationError("there is no API key: set KALLGLOT_API_KEY, or pass --api-key")
+        limit = None if self.rate_limit is None else RateLimit(self.rate_limit)
+        if self.rate_limit_url is not None:
+            from kallglot_async.shared import SharedRateLimiter
+
+            limiter = SharedRateLimiter(self.rate_limit_url, limit=limit)
         return KallglotClient(
             self.api_key,
             base_url=self.base_url,
-            rate_limit=None if self.rate_limit is None else RateLimit(self.rate_limit),
+            rate_limit=limit if self.rate_limit_url is None else limiter,
             max_in_flight=self.max_in_flight,
             max_connections=max(100, self.max_in_flight),
             on_event=on_event,

@@ -208,7 +208,7 @@ def test_command_line_uses_the_public_face_only(path):
     """What the command line can do, a user of the library can do."""
     public = {f"kallglot_async.{name}" for name in kallglot_async.__all__} | {"kallglot_async._version.__version__"}
     own = {name for name in imports(path) if name.split(".")[0] == "kallglot_async"}
-    allowed = ("cli", "emulator", "models", "errors", "report", "tables", "webhooks")
+    allowed = ("cli", "emulator", "models", "errors", "report", "shared", "tables", "webhooks")
     assert {name for name in own - public if home(name) not in allowed} == set()
 
 

@@ -6,7 +6,6 @@ import gzip
 import inspect
 import json
 import logging
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -22,6 +21,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from starlette.applications import Starlette
 from starlette.routing import Route
+from support.redis_server import needs_redis, redis_server
 
 from kallglot_async import ConfigurationError, WebhookInbox, receivers
 from kallglot_async.receivers import WebhookApp, aiohttp_handler
@@ -558,24 +558,15 @@ async def redis_stand_in(directory):
 
 
 @contextlib.asynccontextmanager
-async def redis_server(directory):
-    program = shutil.which("redis-server") or shutil.which("valkey-server")
-    if program is None:
-        pytest.skip("there is no redis-server here")
-    socket = str(directory / "redis.sock")
-    options = ["--port", "0", "--unixsocket", socket, "--save", "", "--dir", str(directory)]
-    server = await asyncio.create_subprocess_exec(program, *options, stdout=asyncio.subprocess.PIPE)
-    try:
-        async with asyncio.timeout(20):
-            while b"ready to accept connections" not in (await server.stdout.readline()).lower():
-                assert server.returncode is None
-        yield {"unix_socket_path": socket}
-    finally:
-        server.terminate()
-        await server.communicate()
+async def real_redis(directory):
+    async with redis_server(directory) as server:
+        yield {"port": server.port}
 
 
-@pytest.mark.parametrize("server", [redis_stand_in, redis_server], ids=["stand-in", "redis-server"])
+SERVERS = [pytest.param(redis_stand_in, id="stand-in"), pytest.param(real_redis, id="redis-server", marks=needs_redis)]
+
+
+@pytest.mark.parametrize("server", SERVERS)
 async def test_the_example_shares_events_by_redis(server, tmp_path):
     """The code in the docstring, with the client of the `redis` package, as two workers have it."""
     documented = inspect.cleandoc(receivers.__doc__)

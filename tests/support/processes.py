@@ -26,7 +26,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="signals and terminals of 
 
 
 @contextlib.asynccontextmanager
-async def process(*argv, server=None, code=RUN, **options):
+async def process(*argv, server=None, code=RUN, more_env=None, **options):
     """Start a command in a process that treats every warning as an error, and end it if the test does not.
 
     It hears Ctrl-C and a terminal that is closed, whatever these tests were told to ignore.
@@ -35,6 +35,7 @@ async def process(*argv, server=None, code=RUN, **options):
     env |= {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", "TERM": "xterm"}
     if server is not None:
         env |= {"KALLGLOT_API_KEY": server.api_key, "KALLGLOT_BASE_URL": server.base_url}
+    env |= more_env or {}
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), asyncio.subprocess.PIPE)
     limits = {"limit": 2**20}
     code = HEARD + code if os.name == "posix" else code
@@ -51,6 +52,15 @@ async def finish(*argv, **options):
     async with process(*argv, **options) as child:
         out, err = await child.communicate()
         return child.returncode, (out or b"").decode(), err.decode()
+
+
+def read_terminal(leader):
+    """Return all that is written to a pseudo-terminal, once its last process has closed it."""
+    shown = b""
+    with contextlib.suppress(OSError):  # EIO: the last process has closed its side
+        while piece := os.read(leader, 65536):
+            shown += piece
+    return shown
 
 
 async def until(condition):

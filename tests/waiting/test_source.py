@@ -7,8 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kallglot_async import _clock
-from kallglot_async._alarm import Alarm
 from kallglot_async._waiting.source import IdSource
 from kallglot_async.errors import ConfigurationError, InvalidIdError
 from kallglot_async.models import Outcome, Outcomes
@@ -213,89 +211,3 @@ class TestIdSource:
         await pulled(source)
         found = {"ana_2": Outcome(id="ana_2"), "ana_3": Outcome(id="ana_3")}
         assert [outcome.id for outcome in source.in_order(found)] == ["ana_2", "ana_3"]
-
-
-def virtual_time():
-    return round(asyncio.get_running_loop().time(), 3)
-
-
-@pytest.mark.looptime
-class TestAlarm:
-    """Under a virtual clock, which begins at zero with each test."""
-
-    async def test_wakes_at_its_moment(self):
-        """A sleeper wakes when its moment comes."""
-        await Alarm().sleep_until(_clock.now() + 5.0)
-        assert virtual_time() == 5.0
-
-    async def test_moment_that_is_past_does_not_sleep(self):
-        """A moment that has passed lets others run once, and is over."""
-        await Alarm().sleep_until(_clock.now() - 5.0)
-        assert virtual_time() == 0.0
-
-    async def test_ring_wakes_the_sleeper_early(self):
-        """A ring ends the sleep at once."""
-        alarm = Alarm()
-        asyncio.get_running_loop().call_later(2.0, alarm.ring)
-        await alarm.sleep_until(_clock.now() + 5.0)
-        assert virtual_time() == 2.0
-
-    async def test_without_a_moment_only_a_ring_wakes(self):
-        """No moment is for ever."""
-        alarm = Alarm()
-        asyncio.get_running_loop().call_later(100_000.0, alarm.ring)
-        await alarm.sleep_until()
-        assert virtual_time() == 100_000.0
-
-    async def test_ring_with_nobody_asleep_is_kept(self):
-        """What happened between two sleeps is not slept through."""
-        alarm = Alarm()
-        alarm.ring()
-        await alarm.sleep_until()
-        assert virtual_time() == 0.0
-
-    async def test_rings_are_kept_as_one(self):
-        """Many rings before a sleep wake it once; the next sleep is a whole one."""
-        alarm = Alarm()
-        alarm.ring()
-        alarm.ring()
-        await alarm.sleep_until()
-        await alarm.sleep_until(_clock.now() + 3.0)
-        assert virtual_time() == 3.0
-
-    async def test_rings_in_the_turn_of_waking_are_one(self):
-        """A ring for a sleeper that is being woken already does not cut the next sleep short."""
-        alarm = Alarm()
-        asyncio.get_running_loop().call_later(1.0, lambda: (alarm.ring(), alarm.ring()))
-        await alarm.sleep_until()
-        await alarm.sleep_until(_clock.now() + 3.0)
-        assert virtual_time() == 4.0
-
-    async def test_timer_of_an_earlier_sleep_wakes_nobody(self):
-        """A sleep that was cut short leaves no timer behind."""
-        alarm = Alarm()
-        asyncio.get_running_loop().call_later(1.0, alarm.ring)
-        await alarm.sleep_until(_clock.now() + 2.0)
-        await alarm.sleep_until(_clock.now() + 10.0)
-        assert virtual_time() == 11.0
-
-    async def test_cancelled_sleep_leaves_the_alarm_usable(self):
-        """A cancellation ends the sleep and nothing else."""
-        alarm = Alarm()
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(1.0):
-                await alarm.sleep_until(_clock.now() + 5.0)
-        await alarm.sleep_until(_clock.now() + 2.0)
-        assert virtual_time() == 3.0
-
-    async def test_ring_in_the_turn_of_a_cancellation_is_kept(self):
-        """A ring that came together with a cancellation is there for the next sleep."""
-        alarm = Alarm()
-        sleeper = asyncio.ensure_future(alarm.sleep_until())
-        await asyncio.sleep(1.0)
-        alarm.ring()
-        sleeper.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await sleeper
-        await alarm.sleep_until()
-        assert virtual_time() == 1.0

@@ -21,12 +21,14 @@ class Hasty(looptime.make_event_loop_class(asyncio.SelectorEventLoop)):
         return super().call_at(when - early, callback, *args, context=context)
 
 
-async def ended_at(deadlines: Deadlines, *, after: float = 0.0, works_for: float = 1_000.0) -> float:
+async def ended_at(
+    deadlines: Deadlines, *, after: float = 0.0, works_for: float = 1_000.0, seconds: float | None = 10.0
+) -> float:
     """Start after some seconds, work for some under a deadline, and return the moment that is over."""
     loop = asyncio.get_running_loop()
     await asyncio.sleep(after)
     try:
-        async with deadlines.start():
+        with deadlines.start(seconds):
             await asyncio.sleep(works_for)
     except TimeoutError:
         return loop.time()
@@ -70,6 +72,19 @@ async def test_a_line_that_ran_empty_starts_again():
     assert await ended_at(deadlines, after=20.0) == pytest.approx(31.0, abs=0.01)
 
 
+async def test_another_length_has_a_timer_of_its_own():
+    """A shorter one that begins later ends first, one that is over in time ends nobody, and None never ends."""
+    deadlines = Deadlines(10.0)
+    moments = await asyncio.gather(
+        ended_at(deadlines),
+        ended_at(deadlines, after=2.0, seconds=3.0),
+        ended_at(deadlines, works_for=4.0, seconds=5.0),
+        ended_at(deadlines, works_for=40.0, seconds=None),
+    )
+    assert moments == pytest.approx([10.0, 5.0, -4.0, -40.0], abs=0.01)
+    assert await ended_at(deadlines, seconds=0.0) == pytest.approx(40.0, abs=0.01)
+
+
 async def test_a_cancellation_from_outside_wins_over_a_deadline_that_has_passed():
     """Both come in one turn of the loop: the block ends cancelled, as the caller asked."""
     task = asyncio.create_task(ended_at(Deadlines(10.0)))
@@ -81,16 +96,15 @@ async def test_a_cancellation_from_outside_wins_over_a_deadline_that_has_passed(
 
 async def test_an_error_of_the_block_comes_out_as_it_is():
     """Only a cancellation by the deadline itself becomes a timeout."""
-    with pytest.raises(ZeroDivisionError):
-        async with Deadlines(10.0).start():
-            raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError), Deadlines(10.0).start(10.0):
+        raise ZeroDivisionError
 
 
 async def test_what_is_over_is_not_kept():
     """A million requests in turn leave one entry in the line, not a million."""
     deadlines = Deadlines(10.0)
     for _ in range(1_000):
-        async with deadlines.start():
+        with deadlines.start(10.0):
             pass
     assert len(deadlines._line) == 1
 
@@ -102,8 +116,8 @@ def test_another_event_loop_starts_with_an_empty_line():
 
     async def abandon() -> None:
         task = asyncio.create_task(asyncio.Event().wait())
-        await deadlines.start().__aenter__()
+        deadlines.start(0.02).__enter__()
         task.cancel()
 
     asyncio.run(abandon())
-    assert asyncio.run(ended_at(deadlines)) > 0.0
+    assert asyncio.run(ended_at(deadlines, seconds=0.02)) > 0.0

@@ -23,6 +23,7 @@ from kallglot_async._core.api.operation import Operation
 from kallglot_async._extra_headers import user_agent
 
 __all__ = [
+    "COMMON_HEADERS",
     "RateFigures",
     "parse_credits",
     "parse_date",
@@ -41,14 +42,13 @@ _LIMIT, _REMAINING, _RESET = "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-Ra
 _REQUEST_ID = re.compile(r"[!-~]{1,200}", re.ASCII)
 _USER_AGENT = user_agent(None)
 
+COMMON_HEADERS: Mapping[str, str] = {"Accept": "application/json", "User-Agent": _USER_AGENT}
+"""What every request sends besides its own headers, and which those win over."""
+
 
 def request_headers(operation: Operation[Any], key: Secret) -> dict[str, str]:
     """Return the headers of one attempt. The key goes into these and those below, and nowhere else."""
-    headers = {
-        "Authorization": f"Bearer {key.reveal()}",
-        "Accept": "application/json",
-        "User-Agent": _USER_AGENT,
-    }
+    headers = {"Authorization": f"Bearer {key.reveal()}"}
     if operation.method == "GET":
         headers["Cache-Control"] = "no-cache"  # a cache in between would show an analysis as it was
     if operation.body is not None:
@@ -109,76 +109,81 @@ def parse_rate_figures(headers: Mapping[str, str], *, wall_now: float) -> RateFi
     limits, remainings, resets = _lines(headers)
     if not limits or not remainings or not resets:
         return None
-    limit, told, is_one = _parse_window(", ".join(limits), ", ".join(resets))
+    dated = parse_date(headers.get("Date", ""))
+    now = dated or wall_now
+    limit, told, latest, is_one = _parse_window(", ".join(limits), ", ".join(resets), now, is_dated=dated is not None)
     text = ", ".join(remainings)
     if is_one and "," not in text:
         remaining = _whole(text)
     else:
         remaining, told = _strictest(text, limit, told)
+        latest = _latest(told)
     # More left than there is of it: the headers are not of one window.
-    if limit is None or remaining is None or remaining > limit:
+    if limit is None or latest is None or remaining is None or remaining > limit:
         return None
-    dated = parse_date(headers.get("Date", ""))
-    date = dated or wall_now
-    # Of a window that renews within the second of `Date`, rounding can leave less than nothing; clocks differ by more.
-    least = -LONGEST_WAIT if dated is None else -1.0
-    found: RateFigures | None = None
-    for number, is_relative, is_whole in told:
-        resets_in = number if is_relative else number - date
-        if not (-1.0 if is_relative else least) <= resets_in <= LONGEST_WAIT or (
-            found is not None and found.resets_in >= resets_in
-        ):
-            continue
-        if not is_relative:
-            by_our_clock = resets_in if dated is None else None
-            found = RateFigures(limit, remaining, number, resets_in if resets_in > 0.0 else 0.0, 0.0, by_our_clock)
-        elif is_whole:  # added to a `Date` in whole seconds: one moment, for every window that ends on a whole one
-            found = RateFigures(limit, remaining, date + number, resets_in, 1.0)
-        else:
-            found = RateFigures(limit, remaining, wall_now + number, resets_in)
-    return found
+    moment, resets_in, spread, by_our_clock = latest
+    reset = wall_now + resets_in if moment is None else moment
+    return RateFigures(limit, remaining, reset, resets_in, spread, by_our_clock)
 
 
 class _Reset(NamedTuple):
-    """A reset as it was told: a moment, or seconds from now."""
+    """A reset as it was told: a moment, by the server's clock, and the seconds until then.
 
-    number: float
-    is_relative: bool = False
-    is_whole: bool = True
+    The moment is None where a fraction of a second from now was told, which no clock but ours is as exact as.
+    """
 
-
-_NO_RESET = _Reset(math.nan)  # what cannot be read: no moment compares with it
+    moment: float | None
+    resets_in: float
+    spread: float = 0.0
+    by_our_clock: float | None = None
 
 
 @lru_cache(maxsize=8)
-def _parse_window(limits: str, resets: str) -> tuple[int | None, list[_Reset], bool]:
-    """Return the smallest limit, every reset in its place, and whether there is one of each.
+def _parse_window(
+    limits: str, resets: str, now: float, *, is_dated: bool
+) -> tuple[int | None, list[_Reset | None], _Reset | None, bool]:
+    """Return the smallest limit, every reset in its place, the latest of those, and whether there is one of each.
 
     A hundred answers in a row carry the same.
     """
     found = [limit for text in limits.split(",") if (limit := _whole(text)) and limit <= _LARGEST_LIMIT]
-    return min(found, default=None), [_parse_reset(text) for text in resets.split(",")], "," not in limits + resets
+    told = [_parse_reset(text, now, is_dated=is_dated) for text in resets.split(",")]
+    return min(found, default=None), told, _latest(told), "," not in limits + resets
 
 
-def _parse_reset(text: str) -> _Reset:
+def _parse_reset(text: str, now: float, *, is_dated: bool) -> _Reset | None:
     """Read Unix seconds or milliseconds, or seconds from now; the ranges in which each can be do not meet."""
     number = _number(text)
     if number is None:
-        return _NO_RESET
+        return None
     if number <= LONGEST_WAIT:
-        return _Reset(number, is_relative=True, is_whole="." not in text)
+        if "." in text:
+            return _Reset(None, number)
+        # Added to a `Date` in whole seconds: one moment, for every window that ends on a whole one.
+        return _Reset(now + number, number, 1.0)
     if number >= _PLAUSIBLE_UNIX_TIME * 100:
         number /= 1000
-    return _Reset(number) if number >= _PLAUSIBLE_UNIX_TIME else _NO_RESET
+    if number < _PLAUSIBLE_UNIX_TIME:
+        return None
+    # Of a window that renews within the second of `Date`, rounding can leave less than nothing; clocks differ by more.
+    left, least = number - now, -1.0 if is_dated else -LONGEST_WAIT
+    resets_in = max(0.0, left) if least <= left <= LONGEST_WAIT else math.nan
+    return _Reset(number, resets_in, 0.0, None if is_dated else left)
 
 
-def _strictest(text: str, limit: int | None, resets: list[_Reset]) -> tuple[int | None, list[_Reset]]:
+def _latest(resets: list[_Reset | None]) -> _Reset | None:
+    """Return the reset that is farthest away; None where none is possible."""
+    possible = [reset for reset in resets if reset is not None and not math.isnan(reset.resets_in)]
+    return max(possible, key=lambda reset: reset.resets_in, default=None)
+
+
+def _strictest(text: str, limit: int | None, resets: list[_Reset | None]) -> tuple[int | None, list[_Reset | None]]:
     """Return the smallest of several remaining, and the resets beside it; all, where it is not told which those are."""
     figures = [_whole(part) for part in text.split(",")]
     least = min((figure for figure in figures if figure is not None), default=None)
     if len(figures) == len(resets):
         beside = [reset for figure, reset in zip(figures, resets, strict=True) if figure == least]
-        resets = [reset for reset in beside if reset is not _NO_RESET] or resets
+        resets = [reset for reset in beside if reset is not None] or resets
     return least if least is None or limit is None else min(least, limit), resets
 
 

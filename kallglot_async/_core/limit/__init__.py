@@ -2,7 +2,8 @@
 
 `gate` asks whatever is in force and says whose turn it is; a `Rule` (`ticket`) is one reason to wait. There are three:
 `window`, the limit that a server announces for one endpoint group under one key (`X-RateLimit-*`); `unannounced`, a
-limit that no figure tells of, behind an announced one or alone; `ceiling`, the limit that a user configured. `supply`
+limit that no figure tells of, behind an announced one or alone; `ceiling`, the limit that a user configured. Where
+several processes share one limit, a `lease` stands for the window. `supply`
 is what a scheduler of polls may count on. `retry` judges failures that are no refusals; polls ask it too.
 
 The gate
@@ -50,6 +51,19 @@ The ceiling
 13. Never more than `requests` arrive in any `per` seconds, over all groups and keys that share it: each counts from the
    moment it is sent until `per` after it has ended, as late as it may have arrived.
 
+The lease (one process' part; what all of them together have is counted where they meet, by `shared/exchange.lua`)
+14. `available` is the least figure of a window that any process has heard, less what all of them hold: requests in
+    flight and slots that are not spent. A process tells of its answers and of what it no longer holds in one
+    exchange, so that nothing is missing from both. What it held counts until it tells something else, or until a
+    figure must have it: one of a request that was sent a second after that could last have gone.
+15. Rules 5 to 7 hold for all together: the newest window wins, a spent or unknown one is opened by one probe of one
+    process, people spend what is available, and polls of processes that have any share an even pace, or, where they are
+    worth it, what is available but for a tenth. Who wants less than its part leaves the rest to the others.
+16. Slots are taken for a horizon in advance, lapse, and are given back before a process falls idle. More are asked for
+    while they are used up. Direct requests take whatever is held.
+17. Where nobody can be asked, a process keeps to the even rate divided by the processes last known, people and polls
+    alike, beside the window of its own answers, and asks again every second, waited for or not.
+
 What the numbers are, and why:
 
     gate      SHORTEST_PAUSE        1 s      `Retry-After: 0` is no invitation to ask again at the speed of the network
@@ -89,6 +103,10 @@ What the numbers are, and why:
               MOST_GROWTH           2        ... and tenfold within a minute, where the limit is gone
               SILENT                600 s    a limit that nobody has met for so long may be gone
               MOST_ACCEPTED         10,000   moments remembered, so that a fast server costs no memory
+    lease     RETRY                 1 s      in which the others may be away again
+              LAPSE                 1 in 2   of a horizon: slots to be spent at once are for those who wait already
+              STALE, STALE_FOR      8, 0.1 s  requests that have ended and are held against all: after a burst
+              MOST_WANTED           1,000    slots for polls at once, where nothing limits them
     ticket    slack of a pace       1        interval, so that two go at once after a rest: with none, a slot is lost to
                                              a timer that fires late; with a whole limit, requests are refused
     retry     BASE_DELAY            0.5 s    doubled with each failure, full jitter: "Exponential Backoff And Jitter"

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 
 from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.limit.lease import Lease
 from kallglot_async._core.limit.supply import Supply
 from kallglot_async._core.limit.ticket import Rule, Ticket, Urgency
 from kallglot_async._core.limit.unannounced import Unannounced
@@ -37,16 +38,20 @@ class Gate:
 
     Args:
         beside: Rules that hold whatever the server announces. Several gates may share one.
+        lease: What this process may send of a limit that several share. While the others can be asked, it stands
+            for the window, which knows of this process' requests alone.
 
     Facts are told of tickets of the present `epoch` only.
     """
 
-    __slots__ = ("_beside", "_everyone", "_paused_until", "_unannounced", "_window", "epoch", "paused_at")
+    __slots__ = ("_beside", "_everyone", "_lease", "_paused_until", "_unannounced", "_window", "epoch", "paused_at")
 
-    def __init__(self, beside: Sequence[Rule] = ()) -> None:
+    def __init__(self, beside: Sequence[Rule] = (), lease: Lease | None = None) -> None:
         self._window = Window()
         self._unannounced = Unannounced()
-        self._beside = tuple(beside)
+        self._lease = lease
+        beside = (*beside, lease) if lease is not None else tuple(beside)
+        self._beside: tuple[Rule, ...] = beside
         self._everyone: tuple[Rule, ...] = (self._window, self._unannounced, *beside)
         self._paused_until = -math.inf
         self.paused_at: float = -math.inf  # when the latest pause began
@@ -73,7 +78,7 @@ class Gate:
     def next_at(self, now: float, urgency: Urgency) -> float:
         """Return when a request could go if nobody else were waiting; infinity: once an answer has come."""
         at = max(self._unannounced.next_at(now, urgency), self._paused_until)
-        if self._window.is_ruling:
+        if self._window.is_ruling and (self._lease is None or self._lease.is_alone):
             at = max(at, self._window.next_at(now, urgency))
         for rule in self._beside:
             at = max(at, rule.next_at(now, urgency))
@@ -104,7 +109,9 @@ class Gate:
     def supply(self, now: float) -> Supply:
         """Return what a scheduler may count on."""
         supply = self._unannounced.supply(now)
-        if self._window.is_ruling:
+        if self._lease is not None and not self._lease.is_alone:
+            supply = self._lease.supply(now).within(supply)
+        elif self._window.is_ruling:
             supply = self._window.supply(now).within(supply)
         for rule in self._beside:
             supply = supply.within(rule.supply(now))
@@ -142,9 +149,14 @@ class Gate:
             self._unannounced.on_refused(ticket, now, figures, until)
         for rule in self._beside:
             rule.on_refused(ticket, now, figures, until)
-        if now >= self._paused_until:
-            self.paused_at = now
-        self._paused_until = max(self._paused_until, until)
+        self.pause(now, until)
+
+    def pause(self, now: float, until: float) -> None:
+        """Somebody who shares the limit was refused: nobody sends before `until`."""
+        if until > self._paused_until:
+            if now >= self._paused_until:
+                self.paused_at = now
+            self._paused_until = until
 
     def next_pause(self, figures: RateFigures | None, retry_after: float | None, *, luck: float = 0.0) -> float:
         """Return the seconds for which a refusal pauses everybody.

@@ -40,6 +40,7 @@ class Ticket(msgspec.Struct, eq=False):
     window_pace: PaceStep | None = None
     unannounced_pace: PaceStep | None = None
     ceiling_pace: PaceStep | None = None
+    lease_pace: PaceStep | None = None
 
 
 class Rule(Protocol):

@@ -21,6 +21,7 @@ Pure: no clock, no randomness, no I/O.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import defaultdict
 from itertools import accumulate, pairwise
 from math import expm1, inf, log1p
 from operator import mul
@@ -33,11 +34,15 @@ _EDGES = (0.0, *(0.5 * _RATIO**i for i in range(_BINS_TO_A_DAY)))
 _WIDTHS = (*(high - low for low, high in pairwise(_EDGES)), _EDGES[-1] * (_RATIO - 1.0))
 _MIDDLES = tuple(edge + width / 2.0 for edge, width in zip(_EDGES, _WIDTHS, strict=True))
 
+_GUESSES = [1.0 / middle for middle in _MIDDLES]  # chances per second where nothing was seen: doubt alone, ...
+_NOTHING = [0.0] * len(_MIDDLES)  # ... which is no observation
+
 DOUBT = 0.2
 PRIOR = 3.0
 _PRIOR_AGES = (22.5, 23.5, 24.5, 25.5, 26.5, 27.5, 28.5, 29.5)
 _FADE = 0.5 ** (1.0 / 5_000)
-_REFIT = 8  # answers that a fit waits for, as it takes about 30 us
+_REFIT = 8  # answers that a fit waits for, as it takes about 20 us ...
+_LITTLE = 64  # ... or for this part of all that are remembered: more would be hardly any news
 
 
 class _Integral:
@@ -50,6 +55,8 @@ class _Integral:
         self._sums: list[float] = [0.0, *accumulate(map(mul, rates, _WIDTHS))][:-1]
 
     def at(self, age: float) -> float:
+        if age <= 0.0:
+            return 0.0
         i = bisect_right(_EDGES, age) - 1
         return self._sums[i] + self.rates[i] * (age - _EDGES[i])
 
@@ -64,12 +71,14 @@ class _Law:
     `hazard` is the chance per second of settling, doubts included; `observed` is the same as it was seen.
     """
 
-    __slots__ = ("_events", "_exposure", "_unfitted", "hazard", "observed")
+    __slots__ = ("_answers", "_crossed", "_events", "_exposure", "_unfitted", "hazard", "observed")
 
     def __init__(self) -> None:
-        self._events = [0.0] * len(_EDGES)
-        self._exposure = [0.0] * len(_EDGES)
-        self._unfitted = 0
+        # By bin, up to the oldest age that was ever seen: beyond it, there is nothing but doubt.
+        self._events: list[float] = []
+        self._exposure: list[float] = []
+        self._crossed: list[float] = []  # lives that were seen in a whole bin, more or less than in the one before
+        self._answers, self._unfitted = 0.0, 0
         for age in _PRIOR_AGES:
             self._add_life(0.0, age, PRIOR / len(_PRIOR_AGES))
         self._fit()
@@ -89,6 +98,7 @@ class _Law:
         if total <= 0.0:
             return
         rates, alive, dies_later = hazard.rates, 1.0, total
+        self._reach(bisect_right(_EDGES, end) - 1)
         for i, low, high in _pieces(start, end):
             dies = -alive * expm1(-rates[i] * (high - low))
             alive -= dies
@@ -104,28 +114,38 @@ class _Law:
     def _expose(self, start: float, end: float, weight: float) -> None:
         """Add the seconds from one age to another to the exposure of the bins that they lie in."""
         first, last = bisect_right(_EDGES, start) - 1, bisect_right(_EDGES, end) - 1
+        self._reach(last)
         if first == last:
             self._exposure[first] += (end - start) * weight
             return
         self._exposure[first] += (_EDGES[first + 1] - start) * weight
-        for i in range(first + 1, last):
-            self._exposure[i] += _WIDTHS[i] * weight
+        self._crossed[first + 1] += weight  # a fit adds the bins between them, which are many, to the exposure
+        self._crossed[last] -= weight
         self._exposure[last] += (end - _EDGES[last]) * weight
+
+    def _reach(self, bin: int) -> None:
+        """Make room for what is seen in this bin."""
+        if (new := bin + 1 - len(self._events)) > 0:
+            for by_bin in (self._events, self._exposure, self._crossed):
+                by_bin += [0.0] * new
 
     def _count(self) -> None:
         self._unfitted += 1
-        if self._unfitted == _REFIT:
+        if self._unfitted >= max(_REFIT, self._answers / _LITTLE):
             self._fit()
 
     def _fit(self) -> None:
         fade = _FADE**self._unfitted
+        self._answers = (self._answers + self._unfitted) * fade
         self._unfitted = 0
         self._events = [value * fade for value in self._events]
-        self._exposure = [value * fade for value in self._exposure]
-        at_risk = [exposure + DOUBT * middle for exposure, middle in zip(self._exposure, _MIDDLES, strict=True)]
+        lives = zip(self._exposure, accumulate(self._crossed), _WIDTHS, strict=False)
+        self._exposure = [(seconds + crossed * width) * fade for seconds, crossed, width in lives]
+        self._crossed = [0.0] * len(self._events)
+        at_risk = [exposure + DOUBT * middle for exposure, middle in zip(self._exposure, _MIDDLES, strict=False)]
         by_bin = list(zip(self._events, at_risk, strict=True))
-        self.hazard = _Integral([(events + DOUBT) / seconds for events, seconds in by_bin])
-        self.observed = _Integral([events / seconds for events, seconds in by_bin])
+        self.hazard = _Integral([(events + DOUBT) / seconds for events, seconds in by_bin] + _GUESSES[len(by_bin) :])
+        self.observed = _Integral([events / seconds for events, seconds in by_bin] + _NOTHING[len(by_bin) :])
 
 
 class PollModel:
@@ -138,50 +158,44 @@ class PollModel:
 
     def __init__(self) -> None:
         self.pending: int = 0  # ids over all queues of the client; the queues keep it
-        self._laws: dict[str, _Law] = {}
+        self._laws: defaultdict[str, _Law] = defaultdict(_Law)
 
     def growth(self, kind: str, start: float, end: float) -> float:
         """The hazard summed from the age `start` to the age `end`: settled in between with 1 - exp(-growth)."""
-        hazard = self._law(kind).hazard
-        return hazard.at(max(0.0, end)) - hazard.at(max(0.0, start))
+        hazard = self._laws[kind].hazard
+        return hazard.at(end) - hazard.at(start)
 
     def observed_growth(self, kind: str, start: float, end: float) -> float:
         """As `growth`, but only what has been observed: nothing where there is no data."""
-        observed = self._law(kind).observed
-        return observed.at(max(0.0, end)) - observed.at(max(0.0, start))
+        observed = self._laws[kind].observed
+        return observed.at(end) - observed.at(start)
 
     def age_after(self, kind: str, start: float, growth: float) -> float:
         """The age at which the hazard summed from the age `start` reaches `growth`."""
-        hazard = self._law(kind).hazard
-        return hazard.age_at(hazard.at(max(0.0, start)) + growth)
+        hazard = self._laws[kind].hazard
+        return hazard.age_at(hazard.at(start) + growth)
 
     def observed_age_after(self, kind: str, start: float, growth: float) -> float:
         """As `age_after`, but only what has been observed; infinity where nothing was seen to last that long."""
-        observed = self._law(kind).observed
-        return observed.age_at(observed.at(max(0.0, start)) + growth)
+        observed = self._laws[kind].observed
+        return observed.age_at(observed.at(start) + growth)
 
     def on_running(self, kind: str, start: float, end: float) -> None:
         """One was seen running at the ages `start` and `end`."""
         start = max(0.0, start)
         if start < end:
-            self._law(kind).on_running(start, end)
+            self._laws[kind].on_running(start, end)
 
     def on_settled(self, kind: str, start: float, end: float) -> None:
         """One settled after the age `start` and by the age `end`."""
         start = max(0.0, start)
         if start < end:
-            self._law(kind).on_settled(start, end)
+            self._laws[kind].on_settled(start, end)
 
     def on_took(self, kind: str, start: float, took: float) -> None:
         """One that was seen running at the age `start` settled at the age `took`, as the server tells."""
         start = max(0.0, start)
-        self._law(kind).on_took(start, max(start, took))
-
-    def _law(self, kind: str) -> _Law:
-        law = self._laws.get(kind)
-        if law is None:
-            law = self._laws[kind] = _Law()
-        return law
+        self._laws[kind].on_took(start, max(start, took))
 
 
 class FirstLooks:
@@ -190,22 +204,20 @@ class FirstLooks:
     The last ten looks or so count, and one imagined hit in two from before them.
     """
 
-    __slots__ = ("_hits", "_looks")
+    __slots__ = ("_hits", "_looks", "growth")
 
     _MEMORY = 0.9
 
     def __init__(self) -> None:
         self._hits, self._looks = 1.0, 2.0
-
-    @property
-    def growth(self) -> float:
-        """What an id never looked at has behind it, as a growth of hazard: it may have settled long ago."""
-        return -log1p(-self._hits / self._looks)
+        # What an id never looked at has behind it, as a growth of hazard: it may have settled long ago.
+        self.growth: float = -log1p(-self._hits / self._looks)
 
     def on_look(self, hit: float) -> None:
         """One more; `hit`: the probability that it had settled before its id was added, 0.0 if still running."""
         self._hits = 1.0 + self._MEMORY * (self._hits - 1.0) + hit
         self._looks = 2.0 + self._MEMORY * (self._looks - 2.0) + 1.0
+        self.growth = -log1p(-self._hits / self._looks)
 
 
 def _pieces(start: float, end: float) -> list[tuple[int, float, float]]:

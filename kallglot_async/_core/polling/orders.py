@@ -14,7 +14,7 @@ import msgspec
 
 from kallglot_async._core.polling.pending import GONE, HELD, LEARNED, Entry
 
-__all__ = ["ByKey", "BySight", "Endings", "remove_latest", "trim"]
+__all__ = ["ByKey", "BySight", "Endings", "Held", "remove_latest", "trim"]
 
 
 class _Place(msgspec.Struct, gc=False, order=True):
@@ -24,49 +24,45 @@ class _Place(msgspec.Struct, gc=False, order=True):
     entry: Entry
 
 
-class ByKey:
-    """Entries that wait, by key.
+class ByKey(list[_Place]):
+    """Entries that wait, by key: a heap of their places."""
 
-    Args:
-        is_held: Whether these are the ones that are held after a failure, or the others.
-    """
-
-    __slots__ = ("_heap", "_is_held")
-
-    def __init__(self, *, is_held: bool = False) -> None:
-        self._heap: list[_Place] = []
-        self._is_held = is_held
-
-    def __len__(self) -> int:
-        return len(self._heap)
+    __slots__ = ()
+    _is_held = False
 
     def push(self, entry: Entry) -> None:
-        heappush(self._heap, _Place(entry.key, entry))
+        heappush(self, _Place(entry.key, entry))
 
     def put_back(self, entry: Entry) -> None:
         """Give the first a new place, by the key that it has now."""
-        heapreplace(self._heap, _Place(entry.key, entry))
+        heapreplace(self, _Place(entry.key, entry))
 
     def first(self) -> Entry | None:
         """The one due first, once those that have moved on are dropped."""
-        while self._heap:
-            place = self._heap[0]
-            if self._is_current(place):
+        while self:
+            if self._is_current(place := self[0]):
                 return place.entry
-            heappop(self._heap)
+            heappop(self)
         return None
 
-    def pop(self) -> None:
-        heappop(self._heap)
+    def drop_first(self) -> None:
+        heappop(self)
 
     def trim(self, room: int) -> None:
-        if len(self._heap) > room:
-            self._heap[:] = [place for place in self._heap if self._is_current(place)]
-            heapify(self._heap)
+        if len(self) > room:
+            self[:] = [place for place in self if self._is_current(place)]
+            heapify(self)
 
     def _is_current(self, place: _Place) -> bool:
         entry = place.entry
         return entry.key == place.key and entry.state <= LEARNED and (entry.state == HELD) == self._is_held
+
+
+class Held(ByKey):
+    """Entries that are held after a failure, by key; the others have a `ByKey`."""
+
+    __slots__ = ()
+    _is_held = True
 
 
 class BySight:
@@ -163,8 +159,9 @@ class Endings:
                 line.popleft()
         if self._over:
             return self._over[0].seen_at  # past: at once
-        firsts = [line[0].deadline for line in (self._ending, self._ahead) if line]
-        return min((at for at in firsts if at is not None), default=None)
+        ending = self._ending[0].deadline if self._ending else None
+        ahead = self._ahead[0].deadline if self._ahead else None
+        return ahead if ending is None or (ahead is not None and ahead < ending) else ending
 
     def pop_expired(self, now: float) -> Entry | None:
         at = self.next_deadline()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["ANNOUNCED", "FIRM", "FLYING", "GONE", "HELD", "LATE", "LEARNED", "OVER", "Entry", "Trouble"]
+__all__ = ["ANNOUNCED", "FIRM", "FLYING", "GONE", "HELD", "LATE", "LATE_LOOK", "LEARNED", "OVER", "Entry", "Trouble"]
 
 # The states of an entry, the four that wait for a poll first. What is announced by the server goes at once. What is
 # firm (a hint, a retry, a refused poll) is due at its key whatever the model says. What is held failed, and is due at
@@ -12,6 +12,7 @@ __all__ = ["ANNOUNCED", "FIRM", "FLYING", "GONE", "HELD", "LATE", "LEARNED", "OV
 ANNOUNCED, FIRM, HELD, LEARNED, FLYING, OVER, GONE = range(7)
 
 LATE = 0.25  # seconds after a deadline from which it was missed because the event loop stood still
+LATE_LOOK = 1.0  # seconds that the last look may take that follows then
 
 
 class Trouble(msgspec.Struct, gc=False):
@@ -50,6 +51,10 @@ class Entry(msgspec.Struct, gc=False, eq=False):
             return None
         return self.first_poll_at + self.timeout
 
+    def elapsed(self, now: float) -> float:
+        """Seconds since its first poll; 0.0 where there was none."""
+        return 0.0 if self.first_poll_at is None else max(0.0, now - self.first_poll_at)
+
     def is_late(self, now: float) -> bool:
         """Whether its deadline was missed by so much that nothing can have run at it, and it had no late look yet."""
         return not self.is_last and (deadline := self.deadline) is not None and now > deadline + LATE
@@ -58,6 +63,10 @@ class Entry(msgspec.Struct, gc=False, eq=False):
     def is_announced(self) -> bool:
         """Whether a webhook has said that it has settled."""
         return self.unconfirmed is not None
+
+    def for_another(self, timeout: float | None, first_poll_at: float | None) -> Entry:
+        """Return it as it goes on in another queue, where its time counts by that queue's timeout."""
+        return msgspec.structs.replace(self, timeout=timeout, first_poll_at=first_poll_at, state=FIRM, is_last=False)
 
     def date(self, now: float, age: float | None) -> None:
         """Count its age from its creation, if the answer told; it has been running from then on."""

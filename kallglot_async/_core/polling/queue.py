@@ -24,21 +24,18 @@ from __future__ import annotations
 from collections import deque
 from math import inf
 
-import msgspec
-
 from kallglot_async._core.limit.retry import RetryBudget
 from kallglot_async._core.polling.hazard import PollModel
-from kallglot_async._core.polling.orders import ByKey, BySight, Endings, remove_latest, trim
-from kallglot_async._core.polling.pending import ANNOUNCED, FIRM, FLYING, GONE, HELD, LEARNED, OVER, Entry
+from kallglot_async._core.polling.orders import ByKey, BySight, Endings, Held, remove_latest, trim
+from kallglot_async._core.polling.pending import ANNOUNCED, FIRM, FLYING, GONE, HELD, LATE_LOOK, LEARNED, OVER, Entry
 from kallglot_async._core.polling.schedule import PollSchedule, Slot, Supply
 from kallglot_async._core.polling.trust import InboxTrust, next_echo
 from kallglot_async._core.polling.worth import MIN_GAP, Worth
 
-__all__ = ["LATE_LOOK", "Entry", "PollModel", "PollQueue", "PollSchedule", "Slot", "Supply"]
+__all__ = ["Entry", "PollModel", "PollQueue", "PollSchedule", "Slot", "Supply"]
 
 # "The waiting rules" (docstring of the package) have reasons and figures.
 PATIENCE = 10  # refusals of one id in a row that stop its clock; a server that only refuses must not stop it for good
-LATE_LOOK = 1.0  # s that a last look may take whose deadline passed while the event loop stood still
 TRIM_EVERY = 16  # entries that leave or move between two looks at how long the lines have become
 MAX_PUT_BACKS = 100  # per question, so that it never takes more than a millisecond
 
@@ -86,7 +83,7 @@ class PollQueue:
         self._new: deque[Entry] = deque()  # of unknown age and never polled: first come, first looked at
         self._heap = ByKey()  # all others that wait ...
         self._asleep = ByKey()  # ... but those that are due, and whose event will come first, ...
-        self._held = ByKey(is_held=True)  # ... and those whose poll failed, and which the budget has to let go
+        self._held = Held()  # ... and those whose poll failed, and which the budget has to let go
         self._by_sight = BySight()
         self._deadlines = Endings()
 
@@ -108,16 +105,13 @@ class PollQueue:
         if self._from_add and self._timeout is not None:
             entry.first_poll_at = now
             self._deadlines.start(entry)
-        if not self._is_learned:
-            if age is not None and self._schedule.delay:
-                self._wait(entry, now + max(0.0, self._schedule.delay - age), FIRM)
-            else:
-                self._new.append(entry)
-        elif due_in is not None:
+        if self._is_learned and due_in is not None:
             hinted = now + max(0.0, due_in)
             self._wait(entry, hinted if age is None else max(now, min(hinted, self._worth.observed_key(entry))), FIRM)
-        elif age is not None:
+        elif self._is_learned and age is not None:
             self._wait_by_law(entry, now)
+        elif self._schedule.delay and age is not None:
+            self._wait(entry, now + max(0.0, self._schedule.delay - age), FIRM)
         else:
             self._new.append(entry)
         return entry
@@ -125,7 +119,7 @@ class PollQueue:
     def adopt(self, known: Entry, now: float, *, ends_at: float | None) -> Entry:
         """Go on with an id that another queue has polled until now; `ends_at`: when its time here is over."""
         first = known.first_poll_at if ends_at is None or self._timeout is None else ends_at - self._timeout
-        entry = msgspec.structs.replace(known, timeout=self._timeout, first_poll_at=first, state=FIRM, is_last=False)
+        entry = known.for_another(self._timeout, first)
         self._live += 1
         self._model.pending += 1
         if (deadline := entry.deadline) is not None:
@@ -226,43 +220,45 @@ class PollQueue:
         """When to ask the limiter for a slot; None: nothing waits for a poll. Ask again when facts have come in."""
         if self._live == self._flying:
             return None
-        last, _ = self._deadlines.next_last_look(now, self.lead)
-        if last <= now:
-            return Slot(now, ahead=True)
-        due, entry = self._next_due(now, supply)
-        at = max(now, min(last, due, self._next_fresh(supply)[0]))
-        if at == inf:
+        last, entry = self._deadlines.next_last_look(now, self.lead)
+        if entry is not None and last <= now:
+            return Slot(now, True, entry, "last look")
+        due, first = self._next_due(now, supply)
+        fresh, oldest = (inf, None) if due <= now else self._next_fresh(supply)
+        if oldest is not None and fresh < min(last, due):
+            return Slot(max(now, fresh), False, oldest, "fresh")
+        if entry is not None and last <= due:
+            return Slot(last, True, entry, "last look")
+        if first is None or due == inf:
             return None
-        return Slot(
-            at, ahead=at == last or (entry is not None and due <= at and self._worth.can_spend(entry, at, supply))
-        )
+        at = max(now, due)
+        return Slot(at, self._worth.can_spend(first, at, supply), first, "due")
 
     def take(self, now: float, supply: Supply) -> Entry | None:
-        """The id to spend a granted slot on, in flight from now on; None: nothing is worth it, give it back."""
-        at, entry = self._deadlines.next_last_look(now, self.lead)
-        if entry is not None and at <= now:
+        """The id to spend a slot on that was waited for, in flight from now on; None: nothing is worth it any more."""
+        slot = self.next_slot(now, supply)
+        return None if slot is None or slot.at > now else self.spend(slot, now)
+
+    def spend(self, slot: Slot, now: float) -> Entry:
+        """Spend a slot that was granted in the very moment it was asked for: its id is in flight from now on."""
+        entry = slot.entry
+        if slot.why == "last look":
             self._deadlines.take_last_look()
             if entry.polls == 0:
                 remove_latest(self._new, entry)
             if entry.is_late(now):
                 self._grant_late_look(entry, now)
-            return self._fly(entry, now)
-        at, entry = self._next_due(now, supply)
-        if entry is not None and at <= now:
-            if self._new and entry is self._new[0]:
-                self._new.popleft()
-                self._worth.first_look_at = now
-            elif entry.state == HELD:
-                self._budget.on_look(now)
-                self._held.pop()
-            else:
-                self._heap.pop()
-            return self._fly(entry, now)
-        at, entry = self._next_fresh(supply)
-        if entry is not None and at <= now:
+        elif slot.why == "fresh":
             self._by_sight.pop()
-            return self._fly(entry, now)
-        return None
+        elif self._new and entry is self._new[0]:
+            self._new.popleft()
+            self._worth.first_look_at = now
+        elif entry.state == HELD:
+            self._budget.on_look(now)
+            self._held.drop_first()
+        else:
+            self._heap.drop_first()
+        return self._fly(entry, now)
 
     def next_deadline(self) -> float | None:
         """The moment from which `pop_expired` has something to give, as things stand."""
@@ -361,17 +357,19 @@ class PollQueue:
     # -- what is due
 
     def _next_due(self, now: float, supply: Supply) -> tuple[float, Entry | None]:
-        self._wake(now)
-        self._put_back(now)
+        if self._asleep:
+            self._wake(now)
+        if self._heap:
+            self._put_back(now)
         while self._new and self._new[0].state == GONE:
             self._new.popleft()
         due, entry = inf, None
         for line in (self._heap, self._asleep):
-            if (first := line.first()) is not None and first.key < due:
+            if line and (first := line.first()) is not None and first.key < due:
                 due, entry = first.key, first
         if self._new and (look := self._worth.first_look_due(self._new[0], supply)) <= due:
             due, entry = look, self._new[0]
-        held = self._held.first()
+        held = self._held.first() if self._held else None
         if held is not None and (next_held := self._budget.next_look(held.key)) < due:
             return next_held, held
         return due, entry
@@ -379,7 +377,7 @@ class PollQueue:
     def _wake(self, now: float) -> None:
         """Let go those that have slept long enough without their event; or all, where events are not to be trusted."""
         while (entry := self._asleep.first()) is not None and (entry.key <= now or not self._trust.is_trusted):
-            self._asleep.pop()
+            self._asleep.drop_first()
             self._wait(entry, min(entry.key, now), entry.state)
 
     def _put_back(self, now: float) -> None:
@@ -392,7 +390,7 @@ class PollQueue:
                 entry.key = self._worth.key(entry)
                 self._heap.put_back(entry)
             elif (slow := self._trust.next_look(entry)) > now:
-                self._heap.pop()
+                self._heap.drop_first()
                 entry.key = slow
                 self._asleep.push(entry)
             else:

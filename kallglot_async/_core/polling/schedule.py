@@ -9,6 +9,7 @@ import msgspec
 
 from kallglot_async._checks import check_seconds, shown
 from kallglot_async._core.limit.supply import Supply
+from kallglot_async._core.polling.pending import Entry
 from kallglot_async.errors import ConfigurationError
 
 __all__ = ["PollSchedule", "Slot", "Supply"]
@@ -81,7 +82,16 @@ class PollSchedule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Slot(msgspec.Struct, frozen=True):
-    """Ask the limiter for one slot at the time `at`; `ahead`: it may go ahead of the even pace."""
+    """Ask the limiter for one slot at the time `at`.
+
+    Attributes:
+        at: The moment.
+        ahead: Whether it may go ahead of the even pace.
+        entry: What it is for, as things stand: where the slot is granted in the moment it is asked for, this one.
+        why: Why that one.
+    """
 
     at: float
     ahead: bool
+    entry: Entry
+    why: Literal["last look", "due", "fresh"]

@@ -30,10 +30,10 @@ class InboxTrust:
         has_inbox: Whether events can be expected at all; if not, polls never rely on them.
     """
 
-    __slots__ = ("_has_inbox", "_since")
+    __slots__ = ("_since", "has_inbox")
 
     def __init__(self, *, has_inbox: bool = False) -> None:
-        self._has_inbox = has_inbox
+        self.has_inbox: bool = has_inbox
         self._since = inf
 
     @property
@@ -43,7 +43,7 @@ class InboxTrust:
 
     def on_event(self, now: float) -> None:
         """An event has come for something that is waited for."""
-        if self._has_inbox:
+        if self.has_inbox:
             self._since = min(self._since, now)
 
     def on_silence(self, sent_at: float) -> bool:

@@ -105,13 +105,12 @@ class Worth:
         spare = supply.spare(self._model.pending)
         if spare <= 0.0 and not supply.can_run_low:
             return False
-        if entry.seen_at is None:
-            growth = self.first_looks.growth
-            growth += self._model.observed_growth(entry.kind, 0.0, now - entry.born_at)
-        else:
-            seen_age = entry.seen_at - entry.born_at
-            growth = self._model.observed_growth(entry.kind, seen_age, now - entry.born_at)
-        chance = -expm1(-growth)
-        if spare <= 0.0:  # a hit takes a pending id with it, so a near-certain one leaves no open id without a look
-            return chance >= SURE
-        return chance >= min(DEAREST, max(WORTH, self._model.pending / spare))
+        # With nothing to spare: a hit takes a pending id with it, so a near-certain one leaves no id without a look.
+        price = SURE if spare <= 0.0 else min(DEAREST, max(WORTH, self._model.pending / spare))
+        least = -log1p(-price)
+        seen_age, growth = 0.0, self.first_looks.growth
+        if entry.seen_at is not None:
+            seen_age, growth = entry.seen_at - entry.born_at, 0.0
+        if growth >= least:
+            return True
+        return growth + self._model.observed_growth(entry.kind, seen_age, now - entry.born_at) >= least

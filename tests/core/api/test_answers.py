@@ -11,7 +11,7 @@ from kallglot_async import __version__
 from kallglot_async._config import Secret
 from kallglot_async._core.api.analyses import create_analysis, retrieve_analysis
 from kallglot_async._core.api.answers import interpret
-from kallglot_async._core.api.headers import request_headers
+from kallglot_async._core.api.headers import COMMON_HEADERS, request_headers
 from kallglot_async._core.api.operation import Response
 from kallglot_async.errors import (
     APIError,
@@ -86,7 +86,7 @@ class TestRetrieve:
 
     def test_headers_of_a_get(self):
         """The key, what we accept, who we are, and no cache's answer; no content type and no idempotency key."""
-        assert request_headers(RETRIEVE_A, KEY) == {
+        assert {**COMMON_HEADERS, **request_headers(RETRIEVE_A, KEY)} == {
             "Authorization": "Bearer sk_live_c4n4ryc4n4ry",
             "Accept": "application/json",
             "User-Agent": f"kallglot-async/{__version__}",

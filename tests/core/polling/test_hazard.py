@@ -232,18 +232,33 @@ def test_an_event_between_two_looks_is_spread_as_the_law_has_it(start: float, en
 
 def test_half_of_what_was_told_is_forgotten_after_five_thousand_answers() -> None:
     model, rules = PollModel(), Written()
-    for _ in range(1_000):
+    for _ in range(8):
         model.on_took("a", 0.0, 60.0)
-    for _ in range(1_000 // 8):
-        for _ in range(8):
-            rules.took(0.0, 60.0)
-        rules.fade(8)
+        rules.took(0.0, 60.0)
+    rules.fade(8)
     for _ in range(5_000):
         model.on_running("a", 0.0, 0.25)  # of the first bin, which is not compared
     rules.fade(5_000)
     at = rules.bin(60.0)
     edge, width = rules.EDGES[at], rules.width(at)
-    assert model.growth("a", edge, edge + width) == pytest.approx(rules.rate(at) * width, rel=1e-6)
+    # A 64th of what is remembered may not be in the law yet, and nothing is forgotten for it until it is.
+    assert model.growth("a", edge, edge + width) == pytest.approx(rules.rate(at) * width, rel=0.02)
+
+
+def test_the_more_is_known_the_rarer_is_a_fit() -> None:
+    """The ninth answer of a young law is not in it before the sixteenth; of an old one, only with dozens more."""
+    model, waited = PollModel(), []
+    law = model.growth("a", 20.0, 40.0)
+    since = 0
+    for _ in range(4_000):
+        model.on_took("a", 0.0, 30.0)
+        since += 1
+        if (new := model.growth("a", 20.0, 40.0)) != law:
+            waited.append(since)
+            law, since = new, 0
+    assert waited[:8] == [8] * 8
+    assert waited == sorted(waited)
+    assert 40 < waited[-1] < 60
 
 
 def test_the_age_before_birth_is_birth_and_no_later() -> None:

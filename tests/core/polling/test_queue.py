@@ -5,8 +5,9 @@ import pytest
 from kallglot_async._core.polling.hazard import PollModel
 from kallglot_async._core.polling.pending import Entry, Trouble
 from kallglot_async._core.polling.queue import PollQueue
-from kallglot_async._core.polling.schedule import PollSchedule, Slot, Supply
+from kallglot_async._core.polling.schedule import PollSchedule, Supply
 from kallglot_async._core.polling.trust import InboxTrust
+from tests.support.queues import plan
 
 PACED = Supply(rate=10.0)
 FULL_WINDOW = Supply(rate=10.0, remaining=600.0, resets_in=60.0)
@@ -47,11 +48,11 @@ class TestFixedAndExponential:
     def test_fixed_polls_every_interval(self) -> None:
         queue = make(PollSchedule.fixed(2.0))
         queue.add("ana_1", "a", 1.0)
-        assert queue.next_slot(1.0, PACED) == Slot(1.0, ahead=False)
+        assert plan(queue, 1.0, PACED) == (1.0, False)
         entry = poll(queue, 1.0)
         assert queue.next_slot(1.1, PACED) is None  # in flight
         queue.on_pending(entry, 1.2)
-        assert queue.next_slot(1.3, PACED) == Slot(3.2, ahead=False)
+        assert plan(queue, 1.3, PACED) == (3.2, False)
         assert queue.take(3.1, PACED) is None
         assert queue.take(3.2, PACED) is entry
         assert (entry.polls, entry.first_poll_at, entry.seen_at) == (2, 1.0, 1.2)
@@ -81,14 +82,14 @@ class TestFixedAndExponential:
             now = due - max(2.0, hint)
             assert poll(queue, now) is entry
             queue.on_pending(entry, now, hint_in=hint)
-            assert queue.next_slot(now, PACED) == Slot(due, ahead=False)
+            assert plan(queue, now, PACED) == (due, False)
 
     def test_behind_webhooks_the_first_look_comes_a_delay_after_the_creation(self) -> None:
         """Not after the wait began, and not in the past."""
         for age, due in ((0.0, 160.0), (45.0, 115.0), (100.0, 100.0)):
             queue = make(PollSchedule.behind_webhooks())
             queue.add("ana_1", "a", 100.0, age=age)
-            assert queue.next_slot(100.0, PACED) == Slot(due, ahead=False)
+            assert plan(queue, 100.0, PACED) == (due, False)
 
 
 class TestLearned:
@@ -110,10 +111,10 @@ class TestLearned:
     def test_a_hint_stands_whatever_the_law_says(self) -> None:
         queue = make(model=knowing())
         entry = queue.add("ana_1", "a", 0.0, due_in=3.0)
-        assert queue.next_slot(0.0, PACED) == Slot(3.0, ahead=False)
+        assert plan(queue, 0.0, PACED) == (3.0, False)
         assert poll(queue, 3.0) is entry
         queue.on_pending(entry, 3.0, age=3.0, hint_in=4.5)
-        assert queue.next_slot(3.0, PACED) == Slot(7.5, ahead=False)
+        assert plan(queue, 3.0, PACED) == (7.5, False)
         assert queue.take(7.4, PACED) is None
         assert queue.take(7.5, PACED) is entry
 
@@ -136,7 +137,7 @@ class TestLearned:
         queue = make(model=knowing(low=500.0, high=600.0))
         entry = queue.add("ana_1", "a", 0.0)
         queue.on_pending(poll(queue, 0.0), 0.0, age=0.0)
-        assert queue.next_slot(0.0, Supply(rate=2.5)) == Slot(2.0, ahead=False)
+        assert plan(queue, 0.0, Supply(rate=2.5)) == (2.0, False)
         assert queue.take(1.9, Supply(rate=2.5)) is None
         assert queue.take(2.0, Supply(rate=2.5)) is entry
 
@@ -144,7 +145,7 @@ class TestLearned:
         queue = make(model=knowing(low=500.0, high=600.0))
         queue.add("ana_1", "a", 0.0)
         queue.on_pending(poll(queue, 0.0), 0.0, age=0.0)
-        assert queue.next_slot(0.0, Supply()) == Slot(2.0, ahead=False)
+        assert plan(queue, 0.0, Supply()) == (2.0, False)
 
     def test_no_rate_at_all_is_survived(self) -> None:
         queue = make(model=knowing())
@@ -158,7 +159,7 @@ class TestLearned:
         for i in range(3):
             queue.add(f"ana_{i}", "a", 0.0, age=0.0)
         # 3 pending at a fifth of 0.5/s: each every 30 s
-        assert queue.next_slot(0.0, Supply(rate=0.5)) == Slot(30.0, ahead=False)
+        assert plan(queue, 0.0, Supply(rate=0.5)) == (30.0, False)
         first = poll(queue, 30.0, Supply(rate=0.5))
         queue.on_pending(first, 30.0)
         assert first.id == "ana_0"
@@ -241,7 +242,7 @@ class TestFirstLooks:
     def test_a_new_id_is_due_at_once(self) -> None:
         queue = make(model=knowing())
         queue.add("ana_1", "a", 7.0)
-        assert queue.next_slot(7.0, PACED) == Slot(7.0, ahead=False)
+        assert plan(queue, 7.0, PACED) == (7.0, False)
 
     def test_first_looks_in_vain_put_off_the_rest_of_the_batch(self) -> None:
         queue = make(model=knowing())
@@ -250,21 +251,21 @@ class TestFirstLooks:
         for i in range(3):
             queue.on_pending(poll(queue, 0.1 * i, FULL_WINDOW), 0.1 * i, age=0.1 * i)
         # a tenth of 10/s goes on looking, in case that changes
-        assert queue.next_slot(0.3, FULL_WINDOW) == Slot(1.2, ahead=False)
+        assert plan(queue, 0.3, FULL_WINDOW) == (1.2, False)
         assert poll(queue, 1.2, FULL_WINDOW).id == "ana_3"
         # and a half where nothing can be saved for later
-        assert queue.next_slot(1.2, PACED) == Slot(1.4, ahead=False)
+        assert plan(queue, 1.2, PACED) == (1.4, False)
 
     def test_first_looks_that_hit_send_the_rest_ahead(self) -> None:
         """A batch that settled long ago is fetched as fast as the window allows."""
         queue = make()
         for i in range(60):
             queue.add(f"ana_{i}", "a", 0.0)
-        assert queue.next_slot(0.0, FULL_WINDOW) == Slot(0.0, ahead=True)
+        assert plan(queue, 0.0, FULL_WINDOW) == (0.0, True)
         for _ in range(5):
             queue.on_settled(poll(queue, 0.0), 0.1, age=3600.0)
         tight = Supply(rate=2.5, remaining=120.0, resets_in=60.0)
-        assert queue.next_slot(0.1, tight) == Slot(0.1, ahead=True)
+        assert plan(queue, 0.1, tight) == (0.1, True)
 
     def test_a_hit_that_the_law_explains_says_little_about_the_rest(self) -> None:
         """Settled 29 s after it was added, under a law of 22 to 30 s: that does not make it an old batch."""
@@ -288,7 +289,7 @@ class TestSpendingAWindow:
         for i in range(10):
             queue.add(f"ana_{i}", "a", 0.0, age=0.0)
         window = Supply(rate=2.5, remaining=100.0, resets_in=30.0)
-        assert queue.next_slot(28.0, window) == Slot(28.0, ahead=True)
+        assert plan(queue, 28.0, window) == (28.0, True)
 
     def test_the_scarcer_requests_are_the_more_a_poll_must_be_worth(self) -> None:
         """At 25 s three in eight are settled: enough at 10 pending and 40 left, not at 10 and 22."""
@@ -297,7 +298,7 @@ class TestSpendingAWindow:
             for i in range(10):
                 queue.add(f"ana_{i}", "a", 0.0, age=0.0)
             supply = Supply(rate=2.5, remaining=remaining, resets_in=30.0)
-            assert queue.next_slot(25.0, supply) == Slot(25.0, ahead=ahead)
+            assert plan(queue, 25.0, supply) == (25.0, ahead)
 
     def test_a_look_at_every_open_id_is_kept(self) -> None:
         model = knowing()
@@ -305,7 +306,7 @@ class TestSpendingAWindow:
         for i in range(10):
             queue.add(f"ana_{i}", "a", 0.0, age=0.0)
         supply = Supply(rate=2.5, remaining=10.0, resets_in=30.0)
-        assert queue.next_slot(31.0, supply) == Slot(31.0, ahead=False)
+        assert plan(queue, 31.0, supply) == (31.0, False)
 
     def test_what_is_as_good_as_sure_goes_ahead_all_the_same(self) -> None:
         """A hit takes a pending id with it; a toss-up does not, and a window that may not run low is not touched."""
@@ -314,17 +315,17 @@ class TestSpendingAWindow:
             for i in range(10):
                 queue.add(f"ana_{i}", "a", 0.0, age=0.0)
             supply = Supply(rate=2.5, remaining=10.0, resets_in=30.0, can_run_low=can_run_low)
-            assert queue.next_slot(age, supply) == Slot(age, ahead=ahead)
+            assert plan(queue, age, supply) == (age, ahead)
 
     def test_the_ids_of_other_waits_count(self) -> None:
         model = knowing()
         queue, other = make(model=model), make(model=model)
         queue.add("ana_1", "a", 0.0, age=0.0)
         supply = Supply(rate=2.5, remaining=30.0, resets_in=30.0)
-        assert queue.next_slot(29.0, supply) == Slot(29.0, ahead=True)
+        assert plan(queue, 29.0, supply) == (29.0, True)
         for i in range(29):
             other.add(f"ana_o{i}", "a", 0.0)
-        assert queue.next_slot(29.0, supply) == Slot(29.0, ahead=False)
+        assert plan(queue, 29.0, supply) == (29.0, False)
 
     def test_nothing_goes_ahead_on_a_guess(self) -> None:
         """Without data the hazard is 1/age; a window is not spent on that."""
@@ -336,8 +337,7 @@ class TestSpendingAWindow:
         queue = make()
         queue.add("ana_1", "b", 0.0, age=100.0)
         queue.on_pending(poll(queue, 0.0), 0.0)
-        slot = queue.next_slot(300.0, supply)
-        assert slot == Slot(300.0, ahead=False)
+        assert plan(queue, 300.0, supply) == (300.0, False)
 
     @pytest.mark.parametrize("supply", [PACED, FULL_WINDOW, Supply(rate=2.5, remaining=22.0, resets_in=30.0)])
     def test_where_the_clock_has_its_zero_does_not_matter(self, supply: Supply) -> None:
@@ -382,7 +382,7 @@ class TestAnnounced:
         queue = PollQueue(knowing(), schedule=PollSchedule.learned(), timeout=None, trust=trust)
         entry = queue.add("ana_1", "a", 0.0, age=0.0)
         assert queue.take(40.0, PACED) is None
-        assert queue.next_slot(40.0, PACED) == Slot(60.0, ahead=False)
+        assert plan(queue, 40.0, PACED) == (60.0, False)
         assert trust.on_silence(40.0)
         assert poll(queue, 41.0) is entry
 
@@ -394,8 +394,8 @@ class TestDeadlines:
         queue.on_pending(poll(queue, 1.0), 1.2)
         queue.add("ana_2", "a", 5.0)
         assert first.deadline == 11.0
-        assert queue.next_slot(10.74, PACED) == Slot(10.74, ahead=False)  # ana_2, never polled
-        assert queue.next_slot(10.75, PACED) == Slot(10.75, ahead=True)
+        assert plan(queue, 10.74, PACED) == (10.74, False)  # ana_2, never polled
+        assert plan(queue, 10.75, PACED) == (10.75, True)
         assert queue.take(10.75, PACED) is first
         assert poll(queue, 10.75).id == "ana_2"
 
@@ -447,7 +447,7 @@ class TestDeadlines:
         queue.add("ana_1", "a", 0.0)
         queue.on_pending(poll(queue, 0.0), 0.0)
         queue.lead = 2.0
-        assert queue.next_slot(0.0, PACED) == Slot(8.0, ahead=True)
+        assert plan(queue, 0.0, PACED) == (8.0, True)
 
     def test_without_a_timeout_there_is_no_deadline(self) -> None:
         queue = make()
@@ -503,7 +503,7 @@ class TestRefusedAndFailed:
         queue.on_pending(poll(queue, 0.0), 0.0)
         poll(queue, 9.75)
         queue.on_refused(entry, 9.8)
-        assert queue.next_slot(9.8, PACED) == Slot(9.8, ahead=True)
+        assert plan(queue, 9.8, PACED) == (9.8, True)
         assert poll(queue, 9.9) is entry
         assert queue.pop_expired(10.0) is entry
         assert queue.pop_expired(10.0) is None
@@ -513,7 +513,7 @@ class TestRefusedAndFailed:
         entry = queue.add("ana_1", "a", 0.0)
         queue.on_failed(poll(queue, 0.0), 0.2, retry_at=1.5)
         assert (entry.failures, entry.polls) == (1, 1)
-        assert queue.next_slot(0.2, PACED) == Slot(1.5, ahead=False)
+        assert plan(queue, 0.2, PACED) == (1.5, False)
         queue.on_pending(poll(queue, 1.5), 1.6)
         assert entry.failures == 0
 
@@ -602,7 +602,7 @@ class TestHeld:
         """As the budget lets them, those first whose own pace comes first."""
         queue = make()
         first, second = self.held(queue, "ana_1", 10.0), self.held(queue, "ana_2", 9.0)
-        assert queue.next_slot(0.0, PACED) == Slot(9.0, ahead=False)
+        assert plan(queue, 0.0, PACED) == (9.0, False)
         assert queue.take(8.9, PACED) is None
         assert poll(queue, 10.0) is second
         assert queue.take(10.0, PACED) is None
@@ -652,7 +652,7 @@ class TestLateLooks:
         queue.on_pending(poll(queue, 0.0), 0.0)
         assert queue.pop_expired(100.0) is None
         assert queue.next_deadline() == 101.0
-        assert queue.next_slot(100.0, PACED) == Slot(100.0, ahead=True)
+        assert plan(queue, 100.0, PACED) == (100.0, True)
         assert poll(queue, 100.0) is entry
         queue.on_pending(entry, 100.2)
         assert queue.pop_expired(100.2) is entry
@@ -738,7 +738,7 @@ class TestAdopted:
         known.trouble, known.key = Trouble(since=5.0), 30.0
         queue = make(timeout=60.0)
         entry = queue.adopt(known, 6.0, ends_at=70.0)
-        assert queue.next_slot(6.0, PACED) == Slot(30.0, ahead=False)
+        assert plan(queue, 6.0, PACED) == (30.0, False)
         assert poll(queue, 30.0) is entry
 
     def test_deadlines_keep_their_order(self) -> None:

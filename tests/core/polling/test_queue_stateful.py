@@ -68,17 +68,21 @@ class Queues(RuleBasedStateMachine):
         for i in range(number):
             self.other.add(f"ana_other{i}", "a", self.now)
 
-    @rule(target=flying, supply=st.sampled_from(SUPPLIES), patient=st.booleans())
-    def poll(self, supply: Supply, patient: bool) -> Entry | None:
+    @rule(target=flying, supply=st.sampled_from(SUPPLIES), patient=st.booleans(), at_once=st.booleans())
+    def poll(self, supply: Supply, patient: bool, at_once: bool) -> Entry | None:
         slot = self.queue.next_slot(self.now, supply)
         if slot is not None:
             assert slot.at >= self.now
             if patient and slot.at < self.now + 1e5:
                 self.now = slot.at
                 slot = self.queue.next_slot(self.now, supply)  # its event may be worth waiting for
-        entry = self.queue.take(self.now, supply)
+        if at_once and slot is not None and slot.at <= self.now:
+            entry: Entry | None = self.queue.spend(slot, self.now)
+            assert entry is slot.entry
+        else:
+            entry = self.queue.take(self.now, supply)
         if slot is not None and slot.at <= self.now:
-            assert entry is not None, "a slot was asked for, and then not used"
+            assert entry is slot.entry, "a slot was asked for, and then not used for what it was to be"
         if entry is not None:
             assert entry in self.waiting
             self.waiting.remove(entry)
@@ -189,7 +193,12 @@ class Queues(RuleBasedStateMachine):
     def what_has_left_is_not_kept(self) -> None:
         if hasattr(self, "queue"):
             room = 1.25 * len(self.queue) + 64
-            for line in (self.queue._heap, self.queue._held, self.queue._new, self.queue._by_sight._entries):
+            for line in (
+                self.queue._heap,
+                self.queue._held,
+                self.queue._new,
+                self.queue._by_sight._entries,
+            ):
                 assert len(line) <= room
 
     def teardown(self) -> None:

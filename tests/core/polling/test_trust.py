@@ -7,8 +7,9 @@ import pytest
 from kallglot_async._core.polling.hazard import PollModel
 from kallglot_async._core.polling.pending import ANNOUNCED, FIRM, LEARNED, Entry, Trouble
 from kallglot_async._core.polling.queue import PollQueue
-from kallglot_async._core.polling.schedule import PollSchedule, Slot, Supply
+from kallglot_async._core.polling.schedule import PollSchedule, Supply
 from kallglot_async._core.polling.trust import InboxTrust, next_echo
+from tests.support.queues import plan
 
 PACED = Supply(rate=10.0)
 
@@ -113,7 +114,7 @@ class TestQueue:
         assert due is not None
         assert 22.0 < due.at < 30.0
         assert queue.take(due.at, PACED) is None
-        assert queue.next_slot(due.at, PACED) == Slot(60.0, ahead=False)
+        assert plan(queue, due.at, PACED) == (60.0, False)
         assert queue.take(59.9, PACED) is None
         assert queue.take(60.0, PACED) in entries
 
@@ -135,7 +136,7 @@ class TestQueue:
         assert queue.take(3.0, PACED) is first
         assert queue.take(31.0, PACED) is None
         queue.on_announced(second, 32.0)
-        assert queue.next_slot(32.0, PACED) == Slot(32.0, ahead=True)
+        assert plan(queue, 32.0, PACED) == (32.0, True)
         assert queue.take(32.0, PACED) is second
         assert queue.take(33.0, PACED) is None
 

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import os
+import re
 import signal
 
 import pytest
 from support.durable import change
-from support.processes import posix, process, until
+from support.processes import posix, process, read_terminal, until
 
 from kallglot_async import BatchFile, BatchFileError, read_jsonl
 from kallglot_async.cli import main
@@ -141,8 +143,12 @@ async def test_a_damaged_file_is_told(kallglot, tmp_path):
         (["export", "b", "--to", "out.txt"], "cannot tell from its name how to write out.txt"),
         (["report", "b", "--to", "out.csv"], "a report is a page"),
         (["run", "b", "--only-listed", "--api-key", "sk_test_1"], "--only-listed needs a list"),
-        (["run", "b"], "there is no API key"),
-        (["run", "nowhere/b", "--api-key", "sk_test_1"], "cannot write to nowhere/b: No such file or directory"),
+        (["run", "b"], "there is no file b: give IDs, or --file FILE"),
+        (["run", "b", "ana_1"], "there is no API key"),
+        (
+            ["run", "nowhere/b", "ana_1", "--api-key", "sk_test_1"],
+            "cannot write to nowhere/b: No such file or directory",
+        ),
     ],
 )
 async def test_a_mistake_is_one_line(kallglot, tmp_path, argv, message):
@@ -172,6 +178,24 @@ async def test_ctrl_c_and_a_kill_lose_nothing(kallglot, tmp_path):
             assert b"Traceback" not in err
         assert (await kallglot(*argv, "--quiet", server=server)) == (0, "", "")
         assert [outcome.id for outcome in BatchFile(path).outcomes("done")] == ids
+
+
+@posix
+async def test_a_terminal_shows_how_many_there_are_before_anything_has_settled(kallglot, tmp_path):
+    """The bar of a run that goes on begins with what is done already."""
+    path = tmp_path / "b"
+    async with Emulator(plan="unlimited", latency=Latency.immediate()) as server:
+        await kallglot("batch", "run", str(path), *server.seed_analyses(2), server=server)
+    async with Emulator(plan="unlimited", latency=Latency.uniform(3600.0, 3600.0), seed=1) as server:
+        leader, follower = os.openpty()
+        options = {"stdin": follower, "stdout": follower, "stderr": follower}
+        argv = ["batch", "run", str(path), *server.seed_analyses(3), "--total-timeout", "1"]
+        async with process(*argv, server=server, **options) as child:
+            os.close(follower)
+            shown = await asyncio.to_thread(read_terminal, leader)
+            assert await child.wait() == 1
+        os.close(leader)
+    assert b"2/5" in re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", shown)
 
 
 def done_in(path):

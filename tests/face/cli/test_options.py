@@ -42,3 +42,19 @@ def test_limits_on_the_command_line(argv, name, value):
     options = parsed(*argv.split())
     assert options[name] == value
     Emulator(**options)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["get", "one", "--timeout", "1", "two"],
+        ["wait", "one", "--timeout", "1", "two"],
+        ["analyze", "one", "--analyses", "summary", "two"],
+        ["batch", "run", "nightly.kallglot", "--analyses", "summary", "one", "two"],
+        ["recording", "download", "one", "--to", ".", "two"],
+    ],
+)
+def test_ids_may_stand_on_both_sides_of_an_option(argv):
+    """All of them are taken, wherever they stand."""
+    _, bound, _ = app.parse_args(argv, print_error=False, exit_on_error=False)
+    assert bound.args[-2:] == ("one", "two")

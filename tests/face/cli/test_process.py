@@ -1,7 +1,6 @@
 """`kallglot` as a process: exit codes, signals, closed pipes, terminals, and what it imports."""
 
 import asyncio
-import contextlib
 import json
 import os
 import re
@@ -12,7 +11,7 @@ from typing import get_args
 from urllib.parse import urlsplit
 
 import pytest
-from support.processes import RUN, finish, half_ready, posix, process, ready
+from support.processes import RUN, finish, half_ready, posix, process, read_terminal, ready
 from support.slow import beyond
 
 import kallglot_async
@@ -122,7 +121,7 @@ async def test_on_a_terminal_lines_and_the_bar_do_not_mix():
         options = {"stdin": follower, "stdout": follower, "stderr": follower}
         async with process("wait", *ids, "--total-timeout", "1", server=server, **options) as child:
             os.close(follower)
-            shown = await asyncio.to_thread(_read_terminal, leader)
+            shown = await asyncio.to_thread(read_terminal, leader)
             assert await child.wait() == 1
         os.close(leader)
     plain = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", shown)
@@ -131,14 +130,6 @@ async def test_on_a_terminal_lines_and_the_bar_do_not_mix():
     assert {line["id"] for line in lines if "analysis" in line} == settled
     assert f"{len(settled)}/20".encode() in plain.replace(b" ", b"")
     assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")  # the cursor is given back
-
-
-def _read_terminal(leader):
-    shown = b""
-    with contextlib.suppress(OSError):  # EIO: the last process has closed its side
-        while piece := os.read(leader, 65536):
-            shown += piece
-    return shown
 
 
 @posix

@@ -1,0 +1,402 @@
+"""`Lease`: what one process may send of a limit that several share.
+
+The folder's docstring has its rules, 14 to 17.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.limit.supply import Supply
+from kallglot_async._core.limit.ticket import Pace, Ticket, Urgency
+
+__all__ = ["Ask", "Lease", "Reply"]
+
+RETRY = 1.0  # seconds after which a process that goes on alone asks again
+MOST_WANTED = 1000  # slots that polls ask for at once
+LAPSE = 0.5  # of the horizon: after so long, slots that were to be spent at once are given back
+STALE = 8  # requests that have ended, and that the others take to be under way: they should hear of it, ...
+STALE_FOR = 0.1  # ... but no more often, in seconds
+SAME_RESET = 0.5  # seconds by which two resets of one window may differ, as in `window`
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process tells the others, and what it wants. All times are durations, so that clocks do not matter.
+
+    Attributes:
+        flying: Requests in flight.
+        unspent: Slots that it holds besides.
+        lapses_in: Seconds until the last of those lapses.
+        lapsed: Slots to be spent at once that it has just let lapse.
+        direct: Slots for people who wait for them.
+        polls: Slots for polls.
+        is_ahead: Whether those would spend ahead of the pace.
+        idle_for: Seconds since the pace let one go.
+        figures: The newest, its `resets_in` counted from now; None where there is none.
+        is_fresh: Whether nobody was told of those yet.
+        sent_ago: Seconds since the request was sent that brought them.
+        lost: Requests that ended without an answer since it told last.
+        pause: Seconds that nobody is to send for.
+        landed: Whether a probe has ended.
+        is_quiet: Whether the newest answer told of no limit.
+        is_back: Whether it went on alone until now.
+        is_leaving: Whether it has nothing in flight, and takes its leave.
+        processes: How many shared the limit when it was last told.
+    """
+
+    flying: int
+    unspent: int
+    lapses_in: float
+    lapsed: int
+    direct: int
+    polls: int
+    is_ahead: bool
+    idle_for: float
+    figures: RateFigures | None
+    is_fresh: bool
+    sent_ago: float
+    lost: int
+    pause: float
+    landed: bool
+    is_quiet: bool
+    is_back: bool
+    is_leaving: bool
+    processes: int
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process may send.
+
+    Attributes:
+        direct: Slots to be spent at once.
+        paced: Slots of which one may go every `interval` seconds.
+        interval: Seconds.
+        is_probe: Whether the one slot opens a window, and everybody waits for its answer.
+        again_in: Seconds until it is worth asking again, where there was not enough.
+        processes: How many share the limit.
+        sharers: How many of them have polls.
+        pause: Seconds that nobody is to send for.
+        limit: Requests in a window, or None.
+        available: Requests that the window holds beyond what anybody holds.
+        ends_in: Seconds until it renews.
+        rate: Requests/s that all together may send evenly.
+        even: The same without regard to what has been sent of the present window.
+    """
+
+    direct: int = 0
+    paced: int = 0
+    interval: float = 0.0
+    is_probe: bool = False
+    again_in: float = 0.0
+    processes: int = 1
+    sharers: int = 1
+    pause: float = 0.0
+    limit: int | None = None
+    available: float = math.inf
+    ends_in: float = math.inf
+    rate: float = math.inf
+    even: float = math.inf
+
+
+class Lease:
+    """What one process may send of a limit that several share.
+
+    Args:
+        horizon: Seconds that slots are taken for in advance.
+        on_news: Called when `next_ask` may have come nearer though nobody waits.
+        ceiling: Requests/s of a configured ceiling over all processes.
+    """
+
+    __slots__ = (
+        "_again_at",
+        "_burst",
+        "_ceiling",
+        "_direct_again_at",
+        "_figures",
+        "_figures_at",
+        "_figures_sent_at",
+        "_free",
+        "_free_until",
+        "_has_sent",
+        "_horizon",
+        "_in_flight",
+        "_interval",
+        "_is_fresh",
+        "_is_quiet",
+        "_is_urgent",
+        "_landed",
+        "_lost",
+        "_on_news",
+        "_pace",
+        "_paced",
+        "_paced_until",
+        "_paused_until",
+        "_probe",
+        "_replied_at",
+        "_reply",
+        "_told",
+        "_touched_at",
+        "_want",
+        "is_alone",
+    )
+
+    def __init__(self, horizon: float, on_news: Callable[[], object], *, ceiling: float = math.inf) -> None:
+        self._horizon = horizon
+        self._on_news = on_news
+        self._ceiling = ceiling
+        # Whether nobody can be asked: then the process goes on with its part of what was known.
+        self.is_alone = False
+        self._reply: Reply | None = None
+        self._replied_at = -math.inf
+        self._again_at = self._direct_again_at = -math.inf
+        self._in_flight = 0
+        self._told = 0  # the requests in flight and slots that were told of last, ...
+        self._burst = 0  # ... and those of them that are no paced slots
+        self._touched_at = -math.inf  # when something was last sent or ended
+        self._has_sent = False  # since it was last asked
+        self._free = 0
+        self._free_until = -math.inf
+        self._paced = 0
+        self._paced_until = -math.inf
+        self._interval = 0.0
+        self._pace = Pace()
+        self._want = 1  # slots for polls: more, while they are used up
+        self._probe: Ticket | bool = False  # True: the next request is it
+        self._figures: RateFigures | None = None
+        self._figures_at = self._figures_sent_at = -math.inf
+        self._is_fresh = self._is_quiet = self._is_urgent = self._landed = False
+        self._lost = 0
+        self._paused_until = -math.inf
+
+    # -- a rule behind the gate
+
+    def next_at(self, now: float, urgency: Urgency) -> float:
+        """Return when a request may go; infinity: once the others were asked."""
+        if self.is_alone:
+            return self._pace.theoretical + self._alone_interval()
+        if self._free and now < self._free_until:
+            return -math.inf
+        due = self._pace.theoretical + self._interval
+        if self._paced and now < self._paced_until:
+            return -math.inf if urgency is Urgency.DIRECT else due
+        return math.inf
+
+    def supply(self, now: float) -> Supply:
+        """Return this process' part; it may not run low, as nobody knows how many ids the others wait for."""
+        reply = self._reply
+        if self.is_alone:
+            interval = self._alone_interval()
+            return Supply(rate=1.0 / interval if interval else math.inf)
+        if reply is None or reply.limit is None:
+            return Supply(rate=self._ceiling / reply.sharers if reply else math.inf)
+        resets_in = max(0.0, self._replied_at + reply.ends_in - now)
+        return Supply(
+            rate=reply.rate / reply.sharers,
+            remaining=self._held(now) + max(0.0, reply.available) // reply.sharers,
+            resets_in=resets_in,
+        )
+
+    def on_sent(self, ticket: Ticket, now: float, urgency: Urgency) -> None:
+        """A request goes out now."""
+        self._in_flight += 1
+        self._has_sent, self._touched_at = True, now
+        if self._probe is True:
+            self._probe = ticket
+        if self.is_alone:
+            ticket.lease_pace = self._pace.on_sent(now, self._alone_interval())
+            self._on_news()  # nobody may ever have to wait, and somebody has to ask again
+        elif self._free and now < self._free_until:
+            self._free -= 1
+        elif self._paced:
+            self._paced -= 1
+            if urgency is not Urgency.DIRECT:
+                ticket.lease_pace = self._pace.on_sent(now, self._interval)
+
+    def on_unsent(self, ticket: Ticket) -> None:
+        """A granted request was not sent after all: the slot is for whoever comes next, until it lapses."""
+        self._in_flight -= 1
+        self._free += 1
+        self._free_until = max(self._free_until, ticket.sent_at + LAPSE * self._horizon)
+        if ticket.lease_pace is not None:
+            self._pace.on_unsent(ticket.lease_pace)
+        if self._probe is ticket:
+            self._probe = True
+
+    def on_lost(self, ticket: Ticket, now: float) -> None:
+        """A request ended without an answer: the server may have counted it."""
+        self._lost += 1
+        self._land(ticket, now)
+
+    def on_answer(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:
+        """A request was answered, and not refused."""
+        self._adopt(ticket, now, figures)
+        self._land(ticket, now)
+
+    def on_refused(self, ticket: Ticket, now: float, figures: RateFigures | None, until: float) -> None:
+        """A request was answered 429: the others hear of it at once."""
+        if figures is not None and self.limit in (None, figures.limit):
+            self._adopt(ticket, now, figures)
+        self._free = self._paced = 0
+        self._paused_until = max(self._paused_until, until)
+        self._is_urgent = True
+        self._land(ticket, now)
+
+    def forget_in_flight(self) -> None:
+        """The event loop that sent them is gone: no answer will come."""
+        self._lost += self._in_flight
+        self._in_flight = self._free = self._paced = 0
+        self._landed = self._landed or self._probe is not False
+        self._probe = False
+
+    # -- what is exchanged with the other processes
+
+    @property
+    def limit(self) -> int | None:
+        """Requests in a window, as far as known."""
+        if self._reply is not None and self._reply.limit is not None:
+            return self._reply.limit
+        return self._figures.limit if self._figures is not None else None
+
+    def next_ask(self, now: float, waiting: Sequence[int]) -> float:
+        """Return when to ask the others; infinity: once somebody waits, or something was learned.
+
+        Args:
+            now: The present moment.
+            waiting: How many wait, by urgency.
+        """
+        if self.is_alone:  # also where nobody ever waits, because nobody has to
+            return self._again_at if self._has_sent or self._in_flight or any(waiting) else math.inf
+        if self._is_urgent:
+            return now
+        is_stale = self._is_stale()
+        if any(waiting) and math.isinf(at := self.next_at(now, Urgency.DIRECT)) and at > 0:  # nothing is held
+            again_at = self._direct_again_at if waiting[Urgency.DIRECT] else self._again_at
+            again_at = min(again_at, self._replied_at + STALE_FOR) if is_stale else again_at
+            return max(now, again_at, self._paused_until)
+        if is_stale:
+            return max(now, self._replied_at + STALE_FOR)
+        if self._told != self._in_flight or self._free or self._paced:
+            return self._touched_at + self._horizon if not any(waiting) else max(now, self._lapses_at())
+        return math.inf
+
+    def can_leave(self) -> bool:
+        """Whether there are others to hear that this process has no more use for its part."""
+        return not self.is_alone and self._reply is not None
+
+    def ask(self, now: float, waiting: Sequence[int], *, is_leaving: bool = False) -> Ask:
+        """Return what to tell the others, and what to ask for. What was not spent in time is given back."""
+        lapsed = 0
+        if self._free and now >= self._free_until:
+            lapsed, self._free = self._free, 0
+            self._want = max(1, self._want - lapsed)
+        if self._paced and now >= self._paced_until:
+            self._want, self._paced = max(1, self._want - self._paced), 0
+        direct, ahead, paced = waiting
+        if is_leaving or (not any(waiting) and self._touched_at + self._horizon <= now):
+            self._free = self._paced = 0
+        figures = self._figures
+        if figures is not None:
+            figures = msgspec.structs.replace(figures, resets_in=self._figures_at + figures.resets_in - now)
+        asked = Ask(
+            flying=self._in_flight,
+            unspent=self._free + self._paced,
+            lapses_in=max(0.0, self._lapses_at() - now),
+            lapsed=lapsed,
+            direct=direct,
+            polls=self._want if (ahead or paced) and not self._paced else 0,
+            is_ahead=ahead > 0,
+            idle_for=min(3600.0, max(0.0, now - self._pace.theoretical)),
+            figures=figures,
+            is_fresh=self._is_fresh,
+            sent_ago=min(3600.0, now - self._figures_sent_at),
+            lost=self._lost,
+            pause=max(0.0, self._paused_until - now),
+            landed=self._landed,
+            is_quiet=self._is_quiet,
+            is_back=self.is_alone,
+            is_leaving=is_leaving and not self._in_flight,
+            processes=self._reply.processes if self._reply is not None else 1,
+        )
+        self._told = asked.flying + asked.unspent
+        self._lost = 0
+        self._has_sent = self._is_fresh = self._is_urgent = self._landed = False
+        return asked
+
+    def on_reply(self, asked: Ask, reply: Reply, asked_at: float, now: float) -> None:
+        """The others have answered. What is granted lapses by the moment of asking, before they take it for spent."""
+        self.is_alone = False
+        self._reply, self._replied_at = reply, now
+        self._again_at = now + reply.again_in
+        # What polls have to wait for, a person who comes meanwhile may have at once.
+        self._direct_again_at = self._again_at if reply.direct < asked.direct else -math.inf
+        self._told += reply.direct + reply.paced
+        self._burst = asked.flying + reply.direct
+        if reply.direct:
+            self._free += reply.direct
+            self._free_until = asked_at + LAPSE * self._horizon
+        if asked.polls:
+            self._interval = reply.interval
+            self._paced += reply.paced
+            self._paced_until = asked_at + self._horizon + reply.paced * reply.interval
+            if reply.direct + reply.paced >= asked.direct + asked.polls:
+                self._want = min(MOST_WANTED, 2 * self._want + 1)
+        if reply.is_probe:
+            self._probe = True
+        if reply.pause:
+            self._paused_until = max(self._paused_until, now + reply.pause)
+
+    def on_silence(self, asked: Ask, now: float) -> None:
+        """Nobody has answered: go on with this process' part, and ask again later."""
+        self._lost += asked.lost
+        self._is_fresh = self._is_fresh or asked.is_fresh
+        self._landed = self._landed or asked.landed
+        self._free = self._paced = 0
+        self._probe = False
+        self.is_alone = True
+        self._again_at = now + RETRY
+
+    def _is_stale(self) -> bool:
+        """Whether the others take a burst for under way that has ended. What is paced they hear of soon enough."""
+        ended = self._told - self._in_flight - self._free - self._paced
+        return self._burst >= STALE and ended >= STALE and 4 * ended >= 3 * self._told
+
+    def _held(self, now: float) -> int:
+        return (self._free if now < self._free_until else 0) + (self._paced if now < self._paced_until else 0)
+
+    def _lapses_at(self) -> float:
+        return max(self._free_until if self._free else -math.inf, self._paced_until if self._paced else -math.inf)
+
+    def _alone_interval(self) -> float:
+        """Seconds between two requests of a process that goes on with its part of what was known."""
+        if self._reply is None:
+            return 1.0 / self._ceiling
+        return self._reply.processes / min(self._ceiling, self._reply.even)
+
+    def _land(self, ticket: Ticket, now: float) -> None:
+        self._in_flight -= 1
+        self._touched_at = now
+        if self._probe is ticket:
+            self._probe, self._landed, self._is_urgent = False, True, True
+        if self._is_urgent or (self._told and not self._in_flight) or self._is_stale():
+            self._on_news()
+
+    def _adopt(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:
+        self._is_quiet = figures is None
+        if figures is None:
+            return
+        known = self._figures
+        if known is not None and figures.reset < known.reset - SAME_RESET and ticket.sent_at <= self._figures_at:
+            return  # of a window that is over
+        if known is None or figures.reset > known.reset + SAME_RESET:
+            self._is_urgent = True  # a new window: everybody may go on
+        elif self._is_fresh and abs(figures.reset - known.reset) <= SAME_RESET:
+            # Of several that nobody was told of yet, the least counts; and the earliest end, as `Date` is rounded down.
+            least = min(known.remaining, figures.remaining)
+            ends_in = min(self._figures_at + known.resets_in - now, figures.resets_in)
+            figures = msgspec.structs.replace(figures, remaining=least, resets_in=ends_in)
+        self._figures, self._figures_at, self._figures_sent_at = figures, now, ticket.sent_at
+        self._is_fresh = True

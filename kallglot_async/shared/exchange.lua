@@ -1,0 +1,254 @@
+-- What one process tells the others, and what it may send: rules 14 to 17 of `_core/limit`.
+-- Everything counts on this server's clock; processes tell durations only.
+--   KEYS[1]  the limit of one group under one key     KEYS[2]  the configured ceiling, over all of them
+
+local ID, DEADLINE, HORIZON = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local FLYING, UNSPENT, LAPSES = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[25])
+local DIRECT, POLLS, AHEAD, IDLE_FOR = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8] == '1', tonumber(ARGV[9])
+local LAPSED = tonumber(ARGV[26])
+local LIMIT, REMAINING = tonumber(ARGV[10]), tonumber(ARGV[11])
+local RESET, RESETS_IN = tonumber(ARGV[12]), tonumber(ARGV[13])
+local FRESH, SENT_AGO = ARGV[14] == '1', tonumber(ARGV[15])
+local LOST, PAUSE, LANDED = tonumber(ARGV[16]), tonumber(ARGV[17]), ARGV[18] == '1'
+local QUIET, BACK, LEAVING, PROCESSES = ARGV[19] == '1', ARGV[20] == '1', ARGV[21] == '1', tonumber(ARGV[22])
+local CEILING, PER = tonumber(ARGV[23]), tonumber(ARGV[24])
+
+local SAME_RESET = 0.5           -- s: as in `window`
+local GUARD, GUARD_SHARE = 1.2, 5 -- s past a reset, at most one in so many of a window: as in `window`
+local HEADROOM = 50              -- one request in so many is left unused by paced polls
+local KEPT = 10                  -- one request in so many of a window is not spent ahead of the pace
+local ROUNDING = 1.0             -- s by which whole-second headers can overstate the time left
+local DOCUMENTED_PERIOD = 60.0   -- s: "requests per minute"
+local PROBE = 2.0                -- s after which a probe that nobody hears of is given up
+local LIVE = 10.0                -- s: who has told nothing for longer shares no limit
+local FORGOTTEN = 60.0           -- s: of that one nothing is kept
+local ARRIVED = 1.0              -- s after which a request has arrived, however slow its way
+local SETTLING = 1.5             -- s after somebody was alone, in which not everybody has told yet
+local FEW = 3                    -- slots at a time, where they last as many horizons
+local LOOK_AGAIN = 2.0           -- s at most until who got too little asks again
+local KEPT_FOR = 3600            -- s that all this is kept for after the last exchange
+
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+-- A server that hung runs what has piled up meanwhile: nobody waits for that any more.
+if DEADLINE > 0 and now > DEADLINE then return {} end
+
+local state, others = {}, {}
+local own = {ahead = 0, window = 0}  -- what it has had ahead of the pace, and in which window
+local flat = redis.call('HGETALL', KEYS[1])
+for place = 1, #flat, 2 do
+  local id = string.match(flat[place], '^p:(.*)$')
+  if id then
+    local flying, slots, lapses, direct, polls, seen, ahead, window =
+      string.match(flat[place + 1], '(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)')
+    if id == ID then
+      own.ahead, own.window = tonumber(ahead), tonumber(window)
+    else
+      others[id] = {flying = tonumber(flying), slots = tonumber(slots), lapses = tonumber(lapses),
+                    direct = tonumber(direct), polls = tonumber(polls), seen = tonumber(seen)}
+    end
+  else
+    local value = flat[place + 1]
+    if value ~= '' then state[flat[place]] = tonumber(value) or value end
+  end
+end
+if #flat == 0 then state.settled = now + SETTLING end
+if BACK then state.settled = math.max(state.settled or 0, now + SETTLING) end
+local is_settling = now < (state.settled or 0)
+
+-- What is known of the window.
+
+local function spend(number)
+  if state.remaining then state.remaining = math.max(0, state.remaining - number) end
+end
+
+spend(LOST)
+if LIMIT and FRESH then state.sent = math.max(state.sent or 0, now - SENT_AGO) end
+if LIMIT and (FRESH or not state.limit) then
+  local is_newer = not state.reset or RESET > state.reset + SAME_RESET
+  local is_later = FRESH and now - SENT_AGO - 0.005 > (state.heard or 0)
+  if is_newer or is_later then
+    if is_newer or RESET < state.reset - SAME_RESET then
+      state.ends = now + RESETS_IN
+      state.rest = math.max(state.rest or 0, RESETS_IN)
+    else
+      state.ends = math.min(state.ends, now + RESETS_IN)  -- `Date` is rounded down: the earliest is the best
+    end
+    state.limit, state.remaining, state.reset, state.heard, state.quiet = LIMIT, REMAINING, RESET, now, nil
+  elseif RESET > state.reset - SAME_RESET then
+    state.ends = math.min(state.ends, now + RESETS_IN)
+    if REMAINING < state.remaining then state.remaining, state.heard = REMAINING, now end
+  end
+end
+
+local sent, gone = state.sent or 0, {}
+for id, other in pairs(others) do
+  -- A figure has what was under way a second before its own request: it would be counted twice.
+  if sent >= other.seen + ARRIVED then other.flying = 0 end
+  if sent >= other.lapses + ARRIVED then other.slots = 0 end
+  if now - other.seen > FORGOTTEN then
+    spend(other.flying + other.slots)  -- it fell silent, and has sent all that, as far as anybody knows
+    gone[#gone + 1], others[id] = 'p:' .. id, nil
+  end
+end
+
+if PAUSE > 0 then state.pause = math.max(state.pause or 0, now + PAUSE) end
+if LANDED and state.probe == ID then
+  state.round = now - state.probed
+  state.probe = nil
+  if QUIET then state.quiet, state.limit = 1, nil end
+end
+
+-- Who else is there.
+
+local held, live, sharers, askers, wants = FLYING + UNSPENT, 1, POLLS > 0 and 1 or 0, DIRECT > 0 and 1 or 0, {}
+for _, other in pairs(others) do
+  held = held + other.flying + other.slots
+  if now - other.seen < LIVE then live = live + 1 end
+  if now - other.seen < 2 * HORIZON + 3 then
+    if other.polls > 0 then
+      sharers = sharers + 1
+      wants[#wants + 1] = other.polls
+    end
+    if other.direct > 0 then askers = askers + 1 end
+  end
+end
+if is_settling then
+  live = math.max(live, PROCESSES)
+  sharers = math.max(sharers, POLLS > 0 and PROCESSES or 0)
+  askers = math.max(askers, live)
+end
+
+-- What may be sent.
+
+local direct, paced, interval, again, is_probe = 0, 0, 0, 0, 0
+local rate, even, available, left = math.huge, math.huge, math.huge, math.huge
+local paused = math.max(0, (state.pause or 0) - now)
+
+if state.limit then
+  local limit, spare = state.limit, math.floor(state.limit / HEADROOM)
+  local period = state.rest > 0 and state.rest or DOCUMENTED_PERIOD
+  available, left = state.remaining - held, state.ends - now
+  even = math.max(1, limit - spare) / period
+  local shortest = math.max(0, state.rest - 2 * ROUNDING) / math.max(1, limit - spare)
+  local rest = left - ((shortest > 0 and period < 10) and ROUNDING or 0)
+  rate = 1 / math.max(shortest > 0 and shortest or (left <= 0 and period / limit or 0), rest / math.max(1, available - spare))
+end
+
+-- A fair part of what there is for polls: who wants less leaves the rest to the others.
+local function share_of(total)
+  local part, number = total / math.max(1, sharers), math.max(1, sharers)
+  table.sort(wants)
+  for _, want in ipairs(wants) do
+    if want >= part then break end
+    total, number = total - want, number - 1
+    part = total / math.max(1, number)
+  end
+  return part
+end
+
+local function guard_of(window)
+  return math.min(GUARD, (window.rest or 0) / GUARD_SHARE)
+end
+
+local function open_with_probe(reopens)
+  if now < reopens then
+    again = reopens - now
+  elseif state.probe and state.probe ~= ID and now < state.probe_until then
+    again = math.max(0.02, math.min(0.25, (state.round or 0.05) / 2))
+  elseif DIRECT + POLLS > 0 then
+    direct, is_probe = 1, 1
+    state.probe, state.probed, state.probe_until = ID, now, now + PROBE
+  end
+end
+
+if paused > 0 then
+  again = paused
+elseif state.quiet then
+  direct, paced = DIRECT, POLLS
+elseif not state.limit then
+  open_with_probe(0)
+elseif available < 1 then
+  open_with_probe(state.ends + guard_of(state))
+  if left > 0 and state.remaining >= 1 then again = DIRECT > 0 and 0.05 or 0.25 end  -- somebody holds it
+else
+  direct = math.min(DIRECT, math.ceil(available / math.max(1, askers)))
+  local rest = available - direct
+  local kept = math.floor(state.limit / KEPT)
+  if POLLS > 0 and rest >= 1 then
+    if own.window ~= math.floor(state.reset) then own.ahead, own.window = 0, math.floor(state.reset) end
+    own.ahead = math.max(0, own.ahead - LAPSED)
+    local most = math.floor((state.limit - kept) / math.max(1, sharers)) - own.ahead
+    local ahead = AHEAD and math.floor(math.min(POLLS, most, rest - kept)) or 0
+    if ahead >= 1 then
+      direct, own.ahead = direct + ahead, own.ahead + ahead
+    else
+      local part = share_of(rate * HORIZON)
+      interval = HORIZON / part
+      local due = interval - IDLE_FOR
+      -- The last of a window are for people, and half of them lead into the next one, so that no probe has to.
+      local spare = math.floor(state.limit / HEADROOM)
+      local room = rest - (left > 0 and spare or math.floor(spare / 2))
+      if due > HORIZON then
+        again = math.min(due, math.max(left, 0.05))
+      elseif room < 1 and left > 0 then
+        again = math.max(0.02, left)
+      elseif room < 1 then
+        open_with_probe(state.ends + guard_of(state))
+      else
+        local most = left > 0 and math.max(1, math.floor(left / interval + 0.5)) or POLLS
+        -- Of a slow pace, a few slots at a time: one for each exchange would be mostly exchanges.
+        local few = math.min(FEW, FEW * HORIZON / interval)
+        paced = math.floor(math.min(room, math.max(1, math.min(POLLS, math.max(part + 0.5, few), most))))
+      end
+    end
+  end
+  if direct + paced < DIRECT + math.min(1, POLLS) and again == 0 then again = 0.05 end
+end
+again = math.min(again, LOOK_AGAIN)
+
+-- The configured ceiling: a bucket that holds a fifth, so that no stretch of its seconds sees more than it names.
+
+if CEILING then
+  local most = math.max(1, math.floor(CEILING / 5))
+  local refill = math.max(1, CEILING - most) / (PER + 4 * HORIZON)  -- for so long a slot may lie before it is used
+  local bucket = redis.call('HMGET', KEYS[2], 'tokens', 'at')
+  local tokens = math.min(most, (tonumber(bucket[1]) or most) + math.max(0, now - (tonumber(bucket[2]) or now)) * refill)
+  local wanted = direct + paced
+  direct = math.min(direct, math.floor(tokens))
+  paced = math.min(paced, math.floor(tokens) - direct)
+  if direct + paced < wanted then again = math.max(again, 1 / refill) end
+  if is_probe == 1 and direct == 0 then is_probe, state.probe = 0, nil end
+  tokens = tokens - direct - paced
+  rate, even = math.min(rate, refill), math.min(even, refill)
+  interval = math.max(interval, math.max(1, sharers) / refill)
+  redis.call('HSET', KEYS[2], 'tokens', string.format('%.6f', tokens), 'at', string.format('%.6f', now))
+  redis.call('EXPIRE', KEYS[2], KEPT_FOR)
+end
+
+-- What is kept.
+
+local function text(number)
+  return type(number) == 'number' and string.format('%.6f', number) or number
+end
+
+local lapses = now + math.max(direct > 0 and HORIZON or 0, paced > 0 and HORIZON + paced * interval or 0, LAPSES)
+local record = string.format('%d %d %.3f %d %d %.3f %d %.3f', FLYING, UNSPENT + direct + paced, lapses, DIRECT, POLLS,
+                             now, own.ahead, own.window)
+local fields = {'p:' .. ID, record}
+local is_expiring = (state.expires or 0) < now + KEPT_FOR / 2
+if is_expiring then state.expires = now + KEPT_FOR end
+for _, name in ipairs({'limit', 'remaining', 'reset', 'ends', 'rest', 'heard', 'sent', 'pause', 'probe', 'probed', 'probe_until',
+                       'round', 'quiet', 'settled', 'expires'}) do
+  fields[#fields + 1] = name
+  fields[#fields + 1] = text(state[name]) or ''
+end
+redis.call('HSET', KEYS[1], unpack(fields))
+if is_expiring then redis.call('EXPIRE', KEYS[1], KEPT_FOR) end
+if LEAVING then gone[#gone + 1] = 'p:' .. ID end
+if #gone > 0 then redis.call('HDEL', KEYS[1], unpack(gone)) end
+
+return {
+  text(now), direct, paced, text(interval), is_probe, text(again), live, math.max(1, sharers), text(paused),
+  state.limit and text(state.limit) or '', text(available - direct - paced), text(left), text(rate), text(even),
+}

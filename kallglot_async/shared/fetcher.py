@@ -1,0 +1,191 @@
+"""`Fetcher`: asks the others for one lane, while somebody waits there or has something to tell."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+import os
+from collections.abc import Callable
+from typing import Protocol
+
+from kallglot_async import _clock
+from kallglot_async._alarm import Alarm
+from kallglot_async._config import Secret
+from kallglot_async._core.limit.lease import Ask, Lease, Reply
+from kallglot_async._wire.keys import load
+from kallglot_async._wire.limiter import Lane
+from kallglot_async.errors import ConfigurationError
+from kallglot_async.models import RateLimit
+
+__all__ = ["Fetcher", "Port", "Shares", "Unreachable"]
+
+_PREFIX = "kallglot:limit:1"  # of hashes; another layout of theirs has another number
+
+
+class Unreachable(Exception):  # nobody raises it out of this folder
+    """The server did not answer, or not in time."""
+
+
+class Port(Protocol):
+    """The way to where all processes agree: `Link`."""
+
+    async def exchange(self, keys: list[str], arguments: Callable[[str], list[str]]) -> list[bytes]:
+        """Return what the script has answered, or raise `Unreachable`."""
+
+
+class Shares:
+    """What all lanes of one shared limiter have in common.
+
+    Args:
+        link: To the server.
+        token: What the limiter is known by, in whichever process a fork takes it to.
+        horizon: Seconds that slots are taken for in advance.
+        limit: A ceiling over all processes.
+        name: Who shares; None: everybody with the same key.
+    """
+
+    __slots__ = ("horizon", "limit", "link", "name", "token")
+
+    def __init__(self, link: Port, token: str, horizon: float, limit: RateLimit | None, name: str | None) -> None:
+        self.link = link
+        self.token = token
+        self.horizon = horizon
+        self.limit = limit
+        self.name = name
+
+    @property
+    def process(self) -> str:
+        """What this process is known by; never a number, which the script would read as one."""
+        return f"p{self.token}-{os.getpid()}"
+
+    def keys(self, key: Secret, group: str) -> list[str]:
+        """Return the names of the hashes of one group, and of the ceiling. The API key is in neither."""
+        named = f"key {key.reveal()}" if self.name is None else f"name {self.name}"
+        digest = hashlib.sha256(f"kallglot_async {named}".encode()).hexdigest()[:32]
+        return [f"{_PREFIX}:{{{digest}}}:{group}", f"{_PREFIX}:{{{digest}}}:ceiling"]
+
+
+class Fetcher:
+    """Asks the others for one lane, and tells them of it.
+
+    There is a task while somebody waits there, while slots are held, or while the others cannot be reached; none else.
+
+    Args:
+        lane: Who waits.
+        lease: What they may have.
+        shares: How to ask.
+        key: Under which key.
+        group: For which endpoints.
+    """
+
+    __slots__ = ("_alarm", "_group", "_key", "_lane", "_lease", "_loop", "_shares", "_task")
+
+    def __init__(self, lane: Lane, lease: Lease, shares: Shares, key: Secret, group: str) -> None:
+        self._lane, self._lease, self._shares, self._key, self._group = lane, lease, shares, key, group
+        self._alarm = Alarm()
+        self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def ring(self) -> None:
+        """Somebody waits, or there is something to tell: look whether it is time to ask."""
+        loop = _clock.running_loop()
+        if self._task is not None and self._loop is loop and not self._task.done():
+            self._alarm.ring()
+        elif self._next_ask() < math.inf:
+            self._alarm, self._loop = Alarm(), loop
+            self._task = loop.create_task(self._run(), name=f"kallglot shared rate limit: {self._group}")
+
+    async def aclose(self) -> None:
+        """Give back what is held, and ask no more, in this loop."""
+        task, self._task = self._task, None
+        if self._loop is not asyncio.get_running_loop():
+            return
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+        if self._lease.can_leave():
+            await self._exchange(is_leaving=True)
+        self._loop = None
+
+    def _next_ask(self) -> float:
+        return self._lease.next_ask(_clock.now(), self._lane.waiting_by_urgency)
+
+    async def _run(self) -> None:
+        # Between the last look and the end there is no await: who comes then finds no task, and starts another.
+        while (at := self._next_ask()) < math.inf:
+            if at > _clock.now():
+                await self._alarm.sleep_until(at)
+            else:
+                await self._exchange()
+
+    async def _exchange(self, *, is_leaving: bool = False) -> None:
+        is_known = await self._knows_key()
+        asked_at = _clock.now()
+        asked = self._lease.ask(asked_at, self._lane.waiting_by_urgency, is_leaving=is_leaving)
+        shares = self._shares
+        try:
+            if not is_known:
+                raise Unreachable
+            told = await shares.link.exchange(
+                shares.keys(self._key, self._group), lambda deadline: arguments_of(asked, shares, deadline)
+            )
+        except Unreachable:
+            self._lease.on_silence(asked, _clock.now())
+        except Exception:
+            # A mistake of ours: the loop will report it, and nobody waits for ever.
+            self._lease.on_silence(asked, _clock.now())
+            self._lane.look_again()
+            raise
+        else:
+            now, reply = _clock.now(), reply_of(told)
+            self._lease.on_reply(asked, reply, asked_at, now)
+            if reply.pause > 0:
+                self._lane.gate.pause(now, now + reply.pause)
+        self._lane.look_again()
+
+    async def _knows_key(self) -> bool:
+        """Whether there is a key, where a function of the caller's is asked for it."""
+        try:
+            await load(self._key)
+        except ConfigurationError:
+            return False  # the request that waits will say so itself
+        return True
+
+
+def arguments_of(asked: Ask, shares: Shares, deadline: str) -> list[str]:
+    """Return what the script takes, in its order."""
+    figures, limit = asked.figures, shares.limit
+    told = ("", "", "", "") if figures is None else (
+        figures.limit, figures.remaining, f"{figures.reset:.3f}", f"{figures.resets_in:.6f}"
+    )  # fmt: skip
+    ceiling = ("", "") if limit is None else (limit.requests, limit.per)
+    values = (
+        shares.process, deadline, shares.horizon, asked.flying, asked.unspent, asked.direct, asked.polls,
+        int(asked.is_ahead), f"{asked.idle_for:.6f}", *told, int(asked.is_fresh), f"{asked.sent_ago:.6f}", asked.lost,
+        f"{asked.pause:.6f}", int(asked.landed), int(asked.is_quiet), int(asked.is_back),
+        int(asked.is_leaving), asked.processes, *ceiling, f"{asked.lapses_in:.6f}", asked.lapsed,
+    )  # fmt: skip
+    return [str(value) for value in values]
+
+
+def reply_of(told: list[bytes]) -> Reply:
+    """Return what the script has answered."""
+    _, direct, paced, interval, is_probe, again_in, processes, sharers, pause, limit, available, ends_in, rate, even = (
+        math.nan if value == b"" else float(value) for value in told
+    )
+    return Reply(
+        direct=int(direct),
+        paced=int(paced),
+        interval=interval,
+        is_probe=is_probe > 0,
+        again_in=again_in,
+        processes=int(processes),
+        sharers=int(sharers),
+        pause=pause,
+        limit=None if math.isnan(limit) else int(limit),
+        available=available,
+        ends_in=ends_in,
+        rate=rate,
+        even=even,
+    )

@@ -1,0 +1,143 @@
+"""`Link`: one script on a Redis server, answered soon or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kallglot_async import _clock
+from kallglot_async.errors import ConfigurationError
+from kallglot_async.shared.fetcher import Unreachable
+
+try:
+    from redis.asyncio import Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+    from redis.exceptions import NoScriptError, RedisError
+except ModuleNotFoundError as _error:
+    raise ConfigurationError("a shared rate limit needs its extra: pip install 'kallglot-async[redis]'") from _error
+
+__all__ = ["Link"]
+
+PATIENCE = 0.3  # seconds that an exchange may take, ...
+FIRST = 0.45  # ... and the first, which connects; a process that goes on alone meanwhile has time
+STEP = 0.05  # seconds in each of which the loop has a turn, at least, to read the answer
+SLACK = 0.05  # seconds after our patience is over that the server may still begin
+
+_SCRIPT = Path(__file__).with_name("exchange.lua").read_text()
+_log = logging.getLogger("kallglot_async.shared")
+
+T = TypeVar("T")
+
+
+class Link:
+    """One script on a Redis server, answered soon or not at all. It connects when it is first used.
+
+    Args:
+        url: The server's address.
+
+    Raises:
+        ConfigurationError: An option of it cannot be used.
+    """
+
+    __slots__ = ("_ahead", "_is_told", "_loop", "_redis", "_sha", "_url")
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        try:
+            pool: Any = Redis.from_url(url).connection_pool
+            pool.make_connection()  # an object: it connects when it is used
+        except (TypeError, ValueError):
+            raise ConfigurationError(
+                "the URL of a shared rate limit has an option that redis-py does not know, or cannot use"
+            ) from None
+        self._redis: Any = None  # its own types differ from release to release
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sha: str | None = None
+        self._ahead: float | None = None  # seconds by which the server's clock is ahead of ours, at most
+        self._is_told = False
+
+    async def exchange(self, keys: list[str], arguments: Callable[[str], list[str]]) -> list[bytes]:
+        """Run the script, and return its answer.
+
+        Args:
+            keys: Its keys.
+            arguments: Makes its arguments of its deadline, in seconds of the server's clock.
+
+        Raises:
+            Unreachable: No answer came in time, whatever the reason. The script will not run later.
+        """
+        try:
+            answer = await _soon(self._run(keys, arguments), FIRST if self._ahead is None else PATIENCE)
+            if not answer:  # its deadline is over: the server's clock is not what it was
+                self._ahead = None
+                answer = await _soon(self._run(keys, arguments), FIRST)
+        except (RedisError, OSError, EOFError) as error:  # `TimeoutError` is an `OSError`
+            # Whoever comes next may have another clock.
+            self._ahead = None
+            if not self._is_told:
+                self._is_told = True
+                _log.warning("the shared rate limit cannot be reached (%s): this process goes on with its part", error)
+            raise Unreachable from None
+        if not answer:
+            raise Unreachable
+        if self._is_told:
+            self._is_told = False
+            _log.info("the shared rate limit can be reached again")
+        return answer
+
+    async def aclose(self) -> None:
+        """Close the connections of the running loop."""
+        redis, self._redis = self._redis, None
+        if redis is not None and self._loop is asyncio.get_running_loop():
+            await redis.aclose()
+
+    async def _run(self, keys: list[str], arguments: Callable[[str], list[str]]) -> list[bytes]:
+        redis = self._connected()
+        if self._ahead is None:
+            seconds, microseconds = await redis.time()
+            self._ahead = seconds + microseconds / 1e6 - _clock.now()
+        deadline = f"{_clock.now() + self._ahead + PATIENCE + SLACK:.6f}"
+        rest: list[Any] = [len(keys), *keys, *arguments(deadline)]
+        if self._sha is not None:
+            try:
+                answer: list[bytes] = await redis.execute_command("EVALSHA", self._sha, *rest)
+            except NoScriptError:
+                self._sha = None
+            else:
+                return answer
+        self._sha = (await redis.script_load(_SCRIPT)) or None
+        return list(await redis.execute_command("EVALSHA", self._sha, *rest))
+
+    def _connected(self) -> Any:
+        loop = asyncio.get_running_loop()
+        if self._redis is None or self._loop is not loop:
+            # Retries are ours, and so is the time that anything may take.
+            retry = Retry(NoBackoff(), 0)
+            self._redis = Redis.from_url(self._url, retry=retry, socket_timeout=None, socket_connect_timeout=None)
+            self._loop, self._ahead = loop, None
+        return self._redis
+
+
+async def _soon(work: Awaitable[T], patience: float) -> T:
+    """Wait for it for so many seconds.
+
+    Time is counted in turns of the loop: one that was blocked for long would take its own absence for the server's.
+
+    Raises:
+        TimeoutError: It took longer.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        for _ in range(round(patience / STEP)):
+            await asyncio.wait({task}, timeout=STEP)
+            if task.done():
+                return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+    raise TimeoutError("no answer")

@@ -1,0 +1,215 @@
+"""When the others are asked, and for how long there is a task for it: a lane, a lease and a table that is not there."""
+
+import asyncio
+
+import pytest
+
+from kallglot_async import _clock
+from kallglot_async._config import Secret
+from kallglot_async._core.limit.gate import Gate
+from kallglot_async._core.limit.lease import Lease
+from kallglot_async._core.limit.ticket import Urgency
+from kallglot_async._wire.limiter import Lane
+from kallglot_async.models import RateLimit
+from kallglot_async.shared.fetcher import Fetcher, Shares, Unreachable, reply_of
+
+DIRECT, AHEAD, PACED = Urgency
+pytestmark = pytest.mark.looptime
+
+
+def told(*, direct=0, paced=0, interval=0.0, again=0.0, pause=0.0):
+    """Return what the script answers."""
+    return [
+        b"1.0",
+        direct,
+        paced,
+        b"%f" % interval,
+        0,
+        b"%f" % again,
+        4,
+        2,
+        b"%f" % pause,
+        b"",
+        b"inf",
+        b"inf",
+        b"inf",
+        b"80",
+    ]
+
+
+class Table:
+    """Answers as it is told to, after a while, and keeps what it was asked."""
+
+    def __init__(self, answer, takes=0.001):
+        self.answer, self.takes = answer, takes
+        self.asked = []
+
+    async def exchange(self, keys, arguments):
+        arguments = arguments("0")
+        self.asked.append((_clock.now(), keys, arguments))
+        await asyncio.sleep(self.takes)
+        answer = self.answer(arguments) if callable(self.answer) else self.answer
+        if answer is None:
+            raise Unreachable
+        return answer
+
+
+def granting(arguments):
+    """As many as are asked for."""
+    return told(direct=int(arguments[5]), paced=int(arguments[6]))
+
+
+def shared(table, *, limit=None, name=None, key="sk_test_1"):
+    """Return a lane behind that table, and its fetcher."""
+    fetchers = []
+    lease = Lease(1.0, lambda: fetchers[0].ring())
+    lane = Lane(Gate((), lease))
+    fetchers.append(Fetcher(lane, lease, Shares(table, "token", 1.0, limit, name), Secret(key), "analysis"))
+    lane.on_dry = fetchers[0].ring
+    return lane, fetchers[0]
+
+
+def is_running(fetcher):
+    return fetcher._task is not None and not fetcher._task.done()
+
+
+async def test_nobody_is_asked_before_somebody_waits():
+    """An idle limiter costs nothing."""
+    table = Table(granting)
+    lane, fetcher = shared(table)
+    assert lane.try_acquire(DIRECT) is None
+    await asyncio.sleep(10)
+    assert table.asked == []
+    assert not is_running(fetcher)
+
+
+async def test_a_hundred_who_wait_are_asked_for_in_one_exchange():
+    """And each gets a slot."""
+    table = Table(granting, takes=0.0)
+    lane, fetcher = shared(table)
+    tickets = await asyncio.gather(*(lane.acquire(DIRECT) for _ in range(100)))
+    assert len(tickets) == 100
+    assert len(table.asked) <= 2  # the first asked at once; the others came meanwhile
+    await fetcher.aclose()
+
+
+async def test_the_task_ends_once_nothing_is_held():
+    """It gives back what it has, and is started again by whoever waits next."""
+    table = Table(granting)
+    lane, fetcher = shared(table)
+    lane.answered(await lane.acquire(DIRECT), None)
+    assert is_running(fetcher)
+    await asyncio.sleep(3)
+    assert not is_running(fetcher)
+    assert [arguments[3:5] for _, _, arguments in table.asked] == [["0", "0"], ["0", "0"]]
+    lane.answered(await lane.acquire(DIRECT), None)
+    await fetcher.aclose()
+
+
+@pytest.mark.parametrize("late", [0.0, 0.01, 0.05, 0.1, 0.15])
+async def test_who_comes_while_slots_are_given_back_is_not_forgotten(late):
+    """The exchange that says good-bye takes 100 ms; a waiter that comes meanwhile starts no second task."""
+    table = Table(granting, takes=0.1)
+    lane, fetcher = shared(table)
+    lane.answered(await lane.acquire(DIRECT), None)
+    async with asyncio.timeout(5):
+        while len(table.asked) < 2:  # noqa: ASYNC110  # the table tells nobody
+            await asyncio.sleep(0.001)
+    await asyncio.sleep(late)
+    async with asyncio.timeout(1):
+        lane.answered(await lane.acquire(DIRECT), None)
+    await fetcher.aclose()
+
+
+async def test_a_waiter_that_gives_up_leaves_nothing_held():
+    """Its slot lapses, and the others hear of it."""
+    table = Table(granting, takes=0.1)
+    lane, fetcher = shared(table)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(lane.acquire(DIRECT), 0.05)
+    await asyncio.sleep(5)
+    assert not is_running(fetcher)
+    assert table.asked[-1][2][3:5] == ["0", "0"]
+
+
+async def test_away_each_goes_on_and_asks_every_second():
+    """Four processes and 80/s: twenty requests a second, whoever sends them, and one question."""
+    table = Table(granting)
+    lane, fetcher = shared(table)
+    lane.answered(await lane.acquire(DIRECT), None)
+    table.answer, began = None, len(table.asked)
+    started, sent = _clock.now(), 0
+    while _clock.now() < started + 5:
+        lane.answered(await lane.acquire(DIRECT), None)
+        sent += 1
+    assert sent == pytest.approx(100, abs=10)
+    assert len(table.asked) - began == pytest.approx(5, abs=1)
+    await fetcher.aclose()
+
+
+async def test_away_nobody_has_to_wait_for_the_others_to_be_asked_again():
+    """Direct calls every 300 ms find their slot free, and never queue."""
+    table = Table(granting)
+    lane, fetcher = shared(table)
+    lane.answered(await lane.acquire(DIRECT), None)
+    table.answer = None
+    lane.answered(await lane.acquire(PACED), None)
+    await asyncio.sleep(20)
+    assert not is_running(fetcher)
+    table.answer = granting
+    for _ in range(10):
+        ticket = lane.try_acquire(DIRECT)
+        if ticket is not None:
+            lane.answered(ticket, None)
+        await asyncio.sleep(0.3)
+    assert not lane.gate._lease.is_alone
+    await fetcher.aclose()
+
+
+async def test_a_pause_of_another_process_holds_here():
+    """Whoever was refused."""
+    lane, fetcher = shared(Table(lambda arguments: told(pause=4.0, again=4.0)))
+    waiting = asyncio.create_task(lane.acquire(DIRECT))
+    await asyncio.sleep(0.1)
+    assert lane.paused_for(_clock.now()) == pytest.approx(4.0, abs=0.2)
+    waiting.cancel()
+    await fetcher.aclose()
+
+
+async def test_a_refusal_is_told_at_once():
+    """With how long to pause, though nobody waits here."""
+    table = Table(granting)
+    lane, fetcher = shared(table)
+    lane.refused_for(await lane.acquire(DIRECT), None, 7.0)
+    await asyncio.sleep(0.01)
+    assert float(table.asked[-1][2][16]) == pytest.approx(7.0, abs=0.1)
+    await fetcher.aclose()
+
+
+async def test_a_mistake_of_ours_is_loud_and_keeps_nobody_waiting():
+    """What an exchange raises that nobody expects ends the task, and not the waiting."""
+    lane, fetcher = shared(Table(lambda arguments: 1 / 0))
+    async with asyncio.timeout(1):
+        lane.answered(await lane.acquire(DIRECT), None)
+    with pytest.raises(ZeroDivisionError):
+        await fetcher._task
+
+
+def test_the_key_is_in_nothing_that_is_sent():
+    """Hashes are named by a digest, in one slot of a cluster."""
+    shares = Shares(None, "token", 1.0, RateLimit(5), None)
+    one, other = (shares.keys(Secret(key), "analysis") for key in ("sk_test_secret", "sk_test_other"))
+    assert one != other
+    assert one[0].startswith("kallglot:limit:1:{")
+    assert one[0].endswith("}:analysis")
+    assert "secret" not in "".join(one)
+    assert Shares(None, "token", 1.0, None, "a").keys(Secret("sk_test_1"), "x") == Shares(
+        None, "other", 1.0, None, "a"
+    ).keys(Secret("sk_test_2"), "x")
+
+
+def test_an_answer_is_read_field_by_field():
+    """Empty: nothing is announced."""
+    reply = reply_of(told(direct=3, paced=2, interval=0.25, again=0.5))
+    assert (reply.direct, reply.paced, reply.interval, reply.again_in, reply.limit) == (3, 2, 0.25, 0.5, None)
+    assert (reply.processes, reply.sharers, reply.even) == (4, 2, 80.0)

@@ -1,0 +1,204 @@
+"""One script on a real `redis-server`: what it decides, and what becomes of it where the server hangs or is gone."""
+
+import asyncio
+import time
+
+import pytest
+from support.limits import EPOCH, figures
+from support.redis_server import free_port, needs_redis, redis_server
+
+from kallglot_async import RateLimit
+from kallglot_async._core.limit.lease import Ask
+from kallglot_async.shared.fetcher import Shares, Unreachable, arguments_of, reply_of
+from kallglot_async.shared.link import PATIENCE, Link
+
+pytestmark = needs_redis
+KEYS = ["kallglot:limit:{test}:analysis", "kallglot:limit:{test}:ceiling"]
+
+
+@pytest.fixture
+async def redis(tmp_path):
+    async with redis_server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+async def link(redis):
+    link = Link(redis.url)
+    yield link
+    await link.aclose()
+
+
+def asked(**told):
+    """Return what a process asks that has nothing to tell."""
+    nothing = {
+        "flying": 0, "unspent": 0, "lapses_in": 0.0, "lapsed": 0, "direct": 0, "polls": 0, "is_ahead": False,
+        "idle_for": 3600.0, "figures": None, "is_fresh": False, "sent_ago": 0.0, "lost": 0, "pause": 0.0,
+        "landed": False, "is_quiet": False, "is_back": False, "is_leaving": False, "processes": 1,
+    }  # fmt: skip
+    return Ask(**(nothing | told))
+
+
+async def ask(link, name="a", *, limit=None, **told):
+    """Let a process ask, and return what it is told."""
+    shares = Shares(link, name, 1.0, limit, None)
+    return reply_of(await link.exchange(KEYS, lambda deadline: arguments_of(asked(**told), shares, deadline)))
+
+
+async def announce(link, *, limit=600, remaining=599, resets_in=10.0, reset=EPOCH):
+    """Let a process tell of a window that it has heard of."""
+    told = figures(limit, remaining, reset, resets_in)
+    await ask(link, "teller", figures=told, is_fresh=True, landed=True)
+
+
+class TestWhatItDecides:
+    async def test_an_unknown_window_is_opened_by_one_probe_of_one_process(self, link):
+        """The others ask again, until it has landed."""
+        first = await ask(link, "a", direct=3)
+        assert (first.direct, first.is_probe) == (1, True)
+        other = await ask(link, "b", direct=3)
+        assert (other.direct, other.is_probe) == (0, False)
+        assert other.again_in > 0
+        await ask(link, "a", landed=True, figures=figures(60, 59, EPOCH, 30.0), is_fresh=True)
+        assert (await ask(link, "b", direct=3)).direct == 3
+
+    async def test_what_all_of_them_hold_is_never_more_than_the_window(self, link):
+        """Whoever asks, for people or polls, and however often."""
+        await announce(link, remaining=100)
+        held = dict.fromkeys("abcdef", 0)
+        for turn in range(60):
+            name = "abcdef"[turn % 6]
+            want = {"direct": 7} if turn % 2 else {"polls": 9, "is_ahead": turn % 3 == 0}
+            reply = await ask(link, name, unspent=held[name], lapses_in=100.0, **want)
+            held[name] += reply.direct + reply.paced
+        assert 80 <= sum(held.values()) <= 100
+
+    async def test_polls_leave_something_to_people_and_to_the_next_window(self, link):
+        """Two in a hundred."""
+        await announce(link, limit=100, remaining=3, resets_in=60.0)
+        assert (await ask(link, "a", polls=5)).paced <= 1
+        assert (await ask(link, "b", polls=5)).paced == 0
+        assert (await ask(link, "c", direct=1)).direct == 1
+
+    async def test_polls_of_two_processes_share_evenly(self, link):
+        """Each has half of the rate; who wants less leaves it to the other."""
+        await announce(link, resets_in=10.0)
+        await ask(link, "b", polls=100)
+        reply = await ask(link, "a", polls=100)
+        assert reply.paced == pytest.approx(29, abs=4)
+        assert reply.interval == pytest.approx(1 / 29, rel=0.2)
+        await ask(link, "b", polls=3)
+        assert (await ask(link, "a", polls=100)).paced == pytest.approx(55, abs=8)
+
+    async def test_a_pause_holds_for_everybody(self, link):
+        """As long as whoever was refused says."""
+        await announce(link)
+        await ask(link, "a", pause=5.0)
+        reply = await ask(link, "b", direct=1)
+        assert (reply.direct, reply.pause) == (0, pytest.approx(5.0, abs=0.2))
+
+    async def test_the_newest_window_wins_and_in_one_the_least_figure(self, link):
+        """Whatever order they come in."""
+        await announce(link, remaining=50, reset=EPOCH)
+        await ask(link, "a", figures=figures(600, 70, EPOCH, 10.0), is_fresh=True, sent_ago=5.0)
+        assert (await ask(link, "b")).available == 50
+        await ask(link, "a", figures=figures(600, 599, EPOCH + 10, 10.0), is_fresh=True)
+        assert (await ask(link, "b")).available == 599
+        await ask(link, "a", figures=figures(600, 3, EPOCH, 1.0), is_fresh=True, sent_ago=5.0)
+        assert (await ask(link, "b")).available == 599
+
+    async def test_who_leaves_is_counted_no_more(self, link):
+        """Not even among the living."""
+        await announce(link, remaining=50)
+        await ask(link, "a", direct=5)
+        assert (await ask(link, "b")).available == 45
+        await ask(link, "a", is_leaving=True)
+        reply = await ask(link, "b")
+        assert (reply.available, reply.processes) == (50, 2)  # the teller is the other
+
+    async def test_what_a_process_held_that_fell_silent_counts_until_a_figure_has_it(self, link):
+        """One of a request that was sent a second after the last of that could have gone."""
+        await announce(link, remaining=50)
+        await ask(link, "killed", flying=10)
+        assert (await ask(link, "b")).available == 40
+        told = {"figures": figures(600, 35, EPOCH, 8.0), "is_fresh": True}
+        assert (await ask(link, "b", **told, sent_ago=0.1)).available == 25
+        await asyncio.sleep(1.1)
+        assert (await ask(link, "b", **told, sent_ago=0.0)).available == 35
+
+    async def test_where_nothing_is_announced_everybody_goes(self, link):
+        """Until a figure comes."""
+        await ask(link, "a", direct=1)
+        await ask(link, "a", landed=True, is_quiet=True)
+        reply = await ask(link, "b", direct=5, polls=50)
+        assert (reply.direct, reply.paced, reply.interval) == (5, 50, 0.0)
+
+    async def test_a_ceiling_holds_over_all(self, link):
+        """A fifth at once, the rest at its pace, whatever the server would allow."""
+        await announce(link)
+        limit = RateLimit(100, per=10.0)
+        granted = [(await ask(link, name, limit=limit, direct=50)).direct for name in "abcd"]
+        assert sum(granted) == pytest.approx(20, abs=1)
+
+    async def test_after_a_restart_the_first_to_come_back_is_not_alone(self, redis, link):
+        """It says how many there were, and has its part only."""
+        await announce(link)
+        await redis.restart()
+        known = {"figures": figures(600, 400, EPOCH, 8.0), "is_back": True, "processes": 20}
+        reply = await ask_again(link, **known, polls=100)
+        assert reply.processes == 20
+        assert reply.paced <= 3
+
+
+async def ask_again(link, **told):
+    """Ask until somebody answers."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                return await ask(link, **told)
+            except Unreachable:
+                await asyncio.sleep(0.05)
+
+
+class TestWhereNobodyAnswers:
+    async def test_a_server_that_is_not_there_is_known_at_once(self):
+        """Nobody listens on that port."""
+        link, began = Link(f"redis://127.0.0.1:{free_port()}/0"), time.monotonic()
+        with pytest.raises(Unreachable):
+            await ask(link)
+        assert time.monotonic() - began < 0.5
+        await link.aclose()
+
+    async def test_a_server_that_hangs_is_known_in_time(self, redis, link):
+        """It takes the request, and says nothing."""
+        await ask(link)
+        redis.hang()
+        began = time.monotonic()
+        with pytest.raises(Unreachable):
+            await ask(link, direct=1)
+        assert PATIENCE <= time.monotonic() - began < 0.5 + PATIENCE
+        redis.wake()
+
+    async def test_what_piled_up_in_a_server_that_hung_is_not_run_later(self, redis, link):
+        """Slots would be granted to nobody."""
+        await announce(link, remaining=50)
+        redis.hang()
+        for _ in range(3):
+            with pytest.raises(Unreachable):
+                await ask(link, "a", direct=10)
+        redis.wake()
+        assert (await ask_again(link, name="b")).available == 50
+
+    async def test_a_loop_that_was_blocked_is_not_taken_for_a_server_that_hangs(self, link):
+        """The answer lies in the socket; the loop had no turn to read it."""
+        await ask(link)
+        asyncio.get_running_loop().call_soon(time.sleep, 2 * PATIENCE)
+        began = time.monotonic()
+        await ask(link)
+        assert time.monotonic() - began >= 2 * PATIENCE
+
+    async def test_a_server_that_has_lost_the_script_is_given_it_again(self, redis, link):
+        """A restart forgets scripts, too."""
+        await ask(link)
+        await redis.restart()
+        assert (await ask_again(link, direct=1)).direct == 1
