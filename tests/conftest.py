@@ -58,7 +58,6 @@ UNTRACED = {
     "faults",
     "test_architecture",  # walks the package's syntax tree, and none of its code
     "test_benchmarks_smoke",
-    "test_callers",
     "test_many_waits",
     "test_patience",
 }
