@@ -53,7 +53,14 @@ FAULT_ROW = "fault_row"
 """The user property of a row of the fault matrix: area, fault, call, what the client did, requests, attempts."""
 FAULT_TABLE = "build/fault-matrix.txt"
 
-UNTRACED = {"promises", "faults", "test_benchmarks_smoke"}
+UNTRACED = {
+    "promises",
+    "faults",
+    "test_architecture",  # walks the package's syntax tree, and none of its code
+    "test_benchmarks_smoke",
+    "test_many_waits",
+    "test_patience",
+}
 """Folders and files that go the same ways hundreds of times."""
 
 

@@ -53,15 +53,18 @@ class Asking:
     async def analyze(self, *, pay_again: bool) -> None:
         """Wait for what was created before, then request what is left, and wait for that."""
         writer = self._run.writer
+        # First of all: the API may have forgotten the keys of a day ago, so the same request would be paid for again.
         await writer.call(partial(_doubt, name=self._identity.name, before=time.time() - KEY_LIFE))
         if pay_again:
             await writer.call(partial(start_anew, state="uncertain"))
+        # What is paid for comes first: a run that ends early has then left behind what cost nothing.
         await self._run.wait(self._run.select("created", is_created=True))
         if self._run.is_over():
             return
         selections = self._run.select("asked", "left", is_created=False)
         async with aclosing(items(writer, selections, _CHUNK)) as chunks:
             async for chunk in chunks:
+                # Keys are made of the name and the number of tries, and one call has one name.
                 for tries, group in groupby(chunk, key=lambda item: item.tries):
                     await self._request(list(group), tries)
                     if self._run.is_over():
@@ -82,6 +85,7 @@ class Asking:
                 **self._identity.request,
             )
         finally:
+            # A broken one takes no more jobs. What stays marked is asked for under the same key, which costs nothing.
             if not self._run.writer.is_broken:
                 self._release(self._fresh - given)  # marked, and the call was over before it took them
             self._fresh.clear()

@@ -67,6 +67,7 @@ class DurableBatch:
         _clock.running_loop()
         if self._writer is not None:
             raise ConfigurationError(f"{self.file.path} is open already: leave its block first")
+        # Before the file is looked at: two that both found it free would both ask, and pay, for what is left.
         self._lock = WriterLock(self.file.path)
         self._writer = Writer(self.file.path, partial(open_to_write, self.file.path))
         try:
@@ -87,6 +88,7 @@ class DurableBatch:
         lock, self._lock = self._lock, None
         try:
             if writer is not None:
+                # Also where the block was cancelled: what it was told is in the file then. But a disk may hang.
                 with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSING):
                     await writer.aclose()
         finally:
@@ -215,4 +217,5 @@ class DurableBatch:
                 return
             for outcome in outcomes_in(rows):
                 yield outcome
+            # By the place of the last one, and not by a number of rows to skip, which a database would count each time.
             after = rows[-1][0]

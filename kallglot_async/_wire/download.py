@@ -118,6 +118,7 @@ class DownloadCall:
         await self._look_for_kept()
         location: Location | None = None
         while True:
+            # Kept over attempts: a link works for an hour, and another retrieve would cost a slot of the limit.
             location = location or await self._locate()
             used = await load(self._config.api_key) if location.is_api else None
             ticket = await self._acquire() if location.is_api else None
@@ -128,6 +129,7 @@ class DownloadCall:
                 if (throttled.refusal.retry_after or 0.0) > self._left():
                     raise self._told(throttled.refusal) from None
             except errors.RequestError as error:
+                # No failed attempt yet: a recording that was kept for hours has an old link.
                 if self._is_expired(location, error):
                     location = None
                     continue
@@ -139,6 +141,7 @@ class DownloadCall:
             else:
                 self._pipeline.policy.on_success()
                 return
+            # There was a pause: link and key may be old again.
             self._is_link_fresh = self._is_key_fresh = False
 
     async def _look_for_kept(self) -> None:
@@ -218,6 +221,7 @@ class DownloadCall:
                 DOWNLOAD,
                 location.url,
                 key=config.api_key if location.is_api else None,
+                # A storage is another host: neither the key nor the headers that the caller has for the API are for it.
                 ranges=Headers({**(config.headers if location.is_api else {}), **self._transfer.next_ranges()}),
                 idle=config.timeout or _SILENCE,
             ) as answer:
@@ -238,6 +242,7 @@ class DownloadCall:
 
     async def _take(self, location: Location, answer: AnswerStream) -> None:
         transfer = self._transfer
+        # All of it may be there already: a process can end between the last byte and the new name.
         if answer.status == 416 and transfer.received:
             if transfer.on_nothing_left(answer.headers):
                 return

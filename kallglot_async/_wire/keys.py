@@ -35,6 +35,7 @@ async def load(key: Secret) -> KeyInUse | None:
     if not isinstance(key, AskedKey):
         return None
     if not key.asks:
+        # Looked at again within: whoever waited for the turn finds the key that another one asked for.
         async with _turn(key):
             if not key.asks:
                 await _ask(key)
@@ -99,4 +100,5 @@ async def _ask(key: AskedKey) -> None:
         del answer  # no frame of ours holds the key as text
         key.renew(secret)
         return
+    # Not in the handler: there it would get the original as its context, and with that the frames that hold the key.
     raise failure

@@ -49,6 +49,7 @@ class PartFile:
         self._file = self._open()
         try:
             if mode is not None:
+                # Always writable by us, as the file that is replaced may not be.
                 os.chmod(self._path, stat.S_IMODE(mode) & 0o777 | 0o600)
             self.record = self._read_record()
         except BaseException:
@@ -69,6 +70,7 @@ class PartFile:
 
     def _open(self) -> io.FileIO:
         for _ in range(_TRIES):
+            # Between opening and locking, whoever had it may rename or remove it: then ours has no name.
             file = _open_regular(self._path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
                 if self._has_it(file):
@@ -132,6 +134,7 @@ class PartFile:
         """
         if mode is not None:
             os.chmod(self._path, stat.S_IMODE(mode))
+        # Windows renames nothing that is open. Elsewhere the lock is held until the name is taken.
         if not _HAS_LOCKS:
             self._file.close()
         if overwrite:

@@ -124,6 +124,7 @@ class FileSink:
         Raises:
             FileExistsError: Somebody made one of that name meanwhile.
         """
+        # Looked at again: within the minutes of a download somebody can make the file, or turn the link.
         target, mode = _target_of(self._path, overwrite=self._overwrite)
         if target != self._target:
             raise FileExistsError(17, "the link leads to another place than before", self.path)
@@ -189,6 +190,7 @@ class ObjectSink:
         return None
 
     def __enter__(self) -> Self:
+        # Not from 0: a caller may have something of its own in front.
         if isinstance(self._target, io.IOBase) and self._target.seekable():
             self._start = self._target.tell()
         return self
@@ -226,6 +228,7 @@ class ObjectSink:
 def _write_all(target: BinaryWriter, data: bytes) -> None:
     while data:
         written = target.write(data)
+        # A raw file may take less than it is given. Who returns no number, as many wrappers do, has taken all.
         if not isinstance(written, int) or written >= len(data):
             return
         data = data[written:]

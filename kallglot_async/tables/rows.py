@@ -39,6 +39,7 @@ TABLES: tuple[TableName, ...] = get_args(TableName)
 """Every table's name."""
 
 
+# No garbage collection: a row holds plain values, and there are hundreds of thousands of them.
 class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A row of some table."""
 
@@ -214,6 +215,7 @@ def rows_of(outcome: Outcome, table: TableName) -> Iterator[Row]:
 def _analyses(outcome: Outcome) -> Iterator[AnalysisRow]:
     analysis, error = _analysis(outcome), outcome.error
     id = _id(outcome, analysis)
+    # A part that is not there reads as an empty one, whose fields are None: no column needs a check of its own.
     results, report = (analysis and analysis.results) or Results(), (analysis and analysis.report) or Report()
     sentiment, quality = results.sentiment or Sentiment(), results.quality or Quality()
     talk, summary = quality.talk_ratio or TalkRatio(), results.summary or Summary()
@@ -242,6 +244,7 @@ def _analyses(outcome: Outcome) -> Iterator[AnalysisRow]:
         avg_response_s=quality.average_response_time,
         hold_s=quality.hold_time,
         dead_air=quality.dead_air_instances,
+        # Null without a summary, empty for one without points: the two are not the same.
         key_points=None if results.summary is None else tuple([_whole(point) for point in summary.key_points]),
         compliance=_json(results.compliance),
         call_id=_text(report.call_id),

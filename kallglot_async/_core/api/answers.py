@@ -95,6 +95,7 @@ def _refusal(
             status=status,
             request_id=safe_request_id(response, key),
         )
+    # By the status and not by the code: codes are documented for some failures only, and a gateway has none.
     kind, default = _BY_STATUS.get(status, (errors.APIError, f"the API answered {status}"))
     if status >= 500:
         kind, default = errors.ServerError, f"the API failed with {status}"

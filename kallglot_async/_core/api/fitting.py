@@ -32,6 +32,7 @@ class _Misfit:
     """Stands for what a part of an impossible type gives."""
 
 
+# Not None, which is what an absent part reads as, and no reason to name a problem.
 _MISFIT = _Misfit()
 
 

@@ -113,15 +113,18 @@ class Transfer:
         media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if media_type in _NO_AUDIO:
             raise self._unusable(status, f"a body of type {media_type}, which is no audio")
+        # A range counts the bytes of the body as it was encoded: nothing could go on with what is decoded.
         if headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
             raise self._unusable(status, "a compressed body, although that was not asked for")
         self._check_whole(status, headers)
         if status == 206:
+            # Who mixes up parts is not asked for one again.
             if not self._continues(headers):
                 self._validator = None
                 raise self._unusable(status, "another part than the one that was asked for")
             self.resumed += 1
         elif status == 200:
+            # The whole instead of a part: the recording has changed, or this server knows no ranges.
             self.restarted += self.received > 0
             self.received = 0
             self.total = _whole(headers.get("Content-Length", ""))

@@ -213,19 +213,19 @@ class TestDrift:
         plain, revision = sample(name)
         assert decode(dict(reversed(plain.items())), revision) == decode(plain, revision)
 
-    @pytest.mark.parametrize(("name", "path"), OPTIONAL)
-    def test_null_is_the_same_as_absent(self, name, path):
+    def test_null_is_the_same_as_absent(self):
         """Null for any optional part, list or element reads as if it had not been sent."""
-        plain, revision = sample(name)
-        assert decode(changed(plain, path, None), revision) == decode(changed(plain, path), revision)
+        for name, path in OPTIONAL:
+            plain, revision = sample(name)
+            assert decode(changed(plain, path, None), revision) == decode(changed(plain, path), revision), path
 
-    @pytest.mark.parametrize(("name", "path"), OPTIONAL)
-    def test_odd_timestamp_elsewhere_costs_nothing_else(self, name, path):
+    def test_odd_timestamp_elsewhere_costs_nothing_else(self):
         """The lenient reading gives the same value as the fast one, apart from the field that was odd."""
-        plain, revision = sample(name)
-        plain["completed_at"] = None
-        odd = changed(plain, ("completed_at",), "soon")
-        assert decode(changed(odd, path, None), revision) == decode(changed(plain, path, None), revision)
+        for name, path in OPTIONAL:
+            plain, revision = sample(name)
+            plain["completed_at"] = None
+            odd = changed(plain, ("completed_at",), "soon")
+            assert decode(changed(odd, path, None), revision) == decode(changed(plain, path, None), revision), path
 
     @pytest.mark.parametrize(
         ("path", "value"),

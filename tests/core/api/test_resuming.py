@@ -23,6 +23,7 @@ from kallglot_async import (
 from kallglot_async._config import Secret
 from kallglot_async._core.api.audio_link import Location, audio_location, moved_location
 from kallglot_async._core.api.headers import stream_headers
+from kallglot_async._core.api.kept_part import KeptPart
 from kallglot_async._core.api.recordings import decode_recording
 from kallglot_async._core.api.resuming import Transfer, size_of
 from kallglot_async.models import RecordingStatus
@@ -160,6 +161,8 @@ def test_an_early_end_is_a_lost_connection() -> None:
     """Fewer bytes than announced, and none at all."""
     with pytest.raises(ConnectionLostError, match="40 of 100"):
         begun().on_end()
+    with pytest.raises(ConnectionLostError, match="0 of 100"):
+        begun(0).on_end()
     transfer = Transfer(None)
     transfer.on_head(200, {})
     with pytest.raises(ResponseBodyError, match="empty"):
@@ -434,3 +437,22 @@ def test_only_bytes_that_stay_and_are_new_are_progress() -> None:
     transfer.on_bytes(1)
     assert transfer.has_advanced()
     assert not begun(40, ETag="").has_advanced()
+    assert begun(1).has_advanced()  # the very first byte is one
+
+
+def test_what_the_next_process_needs_is_told_while_it_can_go_on() -> None:
+    """Which recording and format, of which version, how long and of what type; nothing without a strong validator."""
+    part = begun().kept_part("rec_1", "wav")
+    assert part == KeptPart(recording="rec_1", format="wav", validator='"v1"', total=100, content_type="audio/mpeg")
+    assert begun(ETag="").kept_part("rec_1", "wav") is None
+
+
+def test_what_was_kept_is_gone_on_with_and_is_no_progress() -> None:
+    """The next process asks for the rest of the same version, and has to bring more than there is."""
+    transfer = Transfer(None)
+    transfer.on_kept(KeptPart(recording="rec_1", format=None, validator='"v1"', total=100, content_type=None), 40)
+    assert transfer.next_ranges() == {"Range": "bytes=40-", "If-Range": '"v1"'}
+    assert not transfer.has_advanced()
+    assert transfer.on_head(206, rest()) is True
+    transfer.on_bytes(1)
+    assert transfer.has_advanced()
