@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from kallglot_async._config import Secret
 from kallglot_async._core.api.headers import (
     LONGEST_WAIT,
     RateFigures,
@@ -16,7 +17,9 @@ from kallglot_async._core.api.headers import (
     parse_rate_figures,
     parse_request_id,
     parse_retry_after,
+    request_headers,
 )
+from kallglot_async._core.api.operation import Operation
 
 DATE = "Thu, 26 Mar 2026 11:10:00 GMT"
 MOMENT = 1_774_523_400.0  # the same in Unix seconds
@@ -352,3 +355,12 @@ def test_plausible_figures_are_read_exactly(limit, data, resets_in, wall_now):
     assert parse_rate_figures(headers, wall_now=wall_now) == RateFigures(
         limit, remaining, MOMENT + resets_in, float(resets_in)
     )
+
+
+def test_what_is_read_goes_past_every_cache():
+    """A cache in between would show an analysis as it was; what is sent is stored nowhere."""
+    told = {}
+    for method in ("GET", "POST"):
+        operation = Operation(name="analyses.retrieve", method=method, path="", group="analysis", decode=bytes)
+        told[method] = request_headers(operation, Secret("sk_test_canary9Zk4")).get("Cache-Control")
+    assert told == {"GET": "no-cache", "POST": None}
