@@ -94,7 +94,7 @@ What the numbers are, and why:
               WORSE, NOISE          3 and 4  even requests leave a log as evenly as a bucket fills: not to and fro
               CERTAIN, ALONE        0.98, 0.5 of a rate; half of what documents name, or others take the rest
               MEMORY, REFILL_MEMORY, REFILL_EVENTS  half a period, 10 s, 15 places: one more or less is 7 % of a rate
-              REGAINED, LEAST_TRUST, DOUBT          1.1, 0.05, 0.2: after three refusals in a row the reset counts
+              REGAINED, LEAST_TRUST, DISTRUST       1.1, 0.05, 0.2: after three refusals in a row the reset counts
     drift     MEMORY                1 in 6   of a period: ten seconds of a minute
               SHORTEST_MEMORY       2 s      of short windows two, or a burst of our own passes for a neighbour's
               MARGIN                0.5      deviations are left to neighbours beside the mean; with a whole one 20

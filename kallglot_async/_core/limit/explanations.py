@@ -22,10 +22,10 @@ SHORTEST_SPAN = 0.25  # seconds
 MEMORY = 2  # one in so many of a period is the time after which an error counts for a third
 SHORTEST_MEMORY = 2.0  # seconds
 REFILL_MEMORY = 10.0  # seconds in which what came free makes a rate
-REFILL_EVENTS = 15
-REGAINED = 1.1
-LEAST_TRUST = 0.05
-DOUBT = 0.2
+REFILL_EVENTS = 15  # places; of a slow limit it is the time that so many take
+REGAINED = 1.1  # by which each accepted request multiplies what is counted on, up to all of it ...
+LEAST_TRUST = 0.05  # ... from this at least, each refusal halving it; ...
+DISTRUST = 0.2  # ... at so little a refusal closes until the announced reset again
 CERTAIN = 0.98  # of that rate is counted on
 WORSE = 3.0  # times as wrong as the best, ...
 NOISE = 4.0  # ... and by so many requests, has to be what ruled so far, or it goes on to
@@ -149,13 +149,13 @@ class Explanations:
         self._figure_at = -math.inf
         self._is_new = True  # whether it was ever taken for anything but a fixed window
         self._freed = 0.0  # what has come free lately, ...
-        self._trust = 1.0  # halved by each refusal
         self._seconds = 0.0  # ... and in which time; both fade
+        self._trust = 1.0  # halved by each refusal
 
     @property
     def is_trusted(self) -> bool:
         """Whether the latest requests were accepted rather than refused, and not many others take of it."""
-        return self._trust > DOUBT and (self.way is not Way.REFILL or self.refill() > 0.0)
+        return self._trust > DISTRUST and (self.way is not Way.REFILL or self.refill() > 0.0)
 
     def on_accepted(self, sent_at: float, now: float) -> None:
         """A request of ours was accepted."""
