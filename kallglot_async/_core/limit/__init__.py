@@ -92,7 +92,7 @@ What the numbers are, and why:
               SPAN                  1 in 30  of a period: what comes free in two seconds is more than rounding
               TELLING               1 in 4   of a limit; of a bucket that is nearly full, anything could be said
               WORSE, NOISE          3 and 4  even requests leave a log as evenly as a bucket fills: not to and fro
-              CERTAIN, ALONE        0.98, 0.5 of a rate; half of what documents name, or others take the rest
+              CERTAIN, ALONE        0.98, 0.8 of a rate; less comes free than that of the documented one: others take it
               MEMORY, REFILL_MEMORY, REFILL_EVENTS  half a period, 10 s, 15 places: one more or less is 7 % of a rate
               REGAINED, LEAST_TRUST, DISTRUST       1.1, 0.05, 0.2: after three refusals in a row the reset counts
     drift     MEMORY                1 in 6   of a period: ten seconds of a minute
