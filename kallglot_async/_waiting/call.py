@@ -194,7 +194,9 @@ class WaitCall:
         """Pull ids while there is room for them."""
         try:
             async with aclosing(self._puller):
-                while not self._is_left and (item := await self._puller.next()) is not None:
+                while (item := await self._puller.next()) is not None:
+                    if self._is_left:  # it came in the very turn: nobody here would ever poll it, or let go of it
+                        break
                     self._take(item)
                     while self._pending + len(self._ready) >= _WINDOW:
                         await self._room.sleep_until()

@@ -66,6 +66,22 @@ async def test_leaving_a_block_at_once_lets_go_of_its_ids() -> None:
         assert (await client.wait(id)).is_complete
 
 
+async def test_an_id_that_comes_as_its_block_is_left_belongs_to_nobody() -> None:
+    """The source answers in the very turn of leaving: a later wait for that id is its own poller."""
+    async with running() as (emulator, client):
+        [id] = emulator.seed_analyses(1)
+        told = asyncio.get_running_loop().create_future()
+
+        async def ids() -> AsyncIterator[str]:
+            yield await told
+
+        async with client.as_completed(ids()):
+            await asyncio.sleep(0.1)
+            told.set_result(id)
+        assert client.stats.waiting_for == 0
+        assert (await client.wait(id, timeout=60.0)).is_complete
+
+
 async def test_a_stream_outside_its_block_says_how_it_is_used() -> None:
     """Neither hangs: before the block it is an error, after it there is nothing more."""
     async with running() as (emulator, client):
