@@ -75,9 +75,9 @@ class Log:
         """Take note of a request that found so many places taken; returns how many of ours have left before it."""
         self._longest_rest = max(self._longest_rest, rest)
         inside = self._inside
-        # Of those that had surely arrived by then, at most `used` can still be inside.
+        # Of those that had surely arrived by then, at most `used` can still be inside; a clock may stand still.
         sure = len(inside)
-        while sure and inside[sure - 1][1] > sent_at:
+        while sure and inside[sure - 1][1] >= sent_at:
             sure -= 1
         if sure > used >= limit // TELLING:
             self._upper = min(self._upper, now - inside[sure - used - 1][0])

@@ -94,6 +94,16 @@ def test_what_is_out_shows_a_period_at_most():
     assert log.period == 60.0
 
 
+def test_a_request_that_is_answered_in_no_time_does_not_count_itself_out():
+    """By a clock that stands still it is as old as its own figure, which tells of those before it only."""
+    log = Log()
+    for second in (0.0, 1.0, 2.0):
+        log.on_accepted(second, second)
+    log.on_accepted(10.5, 10.5)
+    log.on_figure(10.5, 10.5, 3, 4, 1.5)
+    assert log.period == 60.0
+
+
 def test_a_log_whose_reset_lies_beyond_its_oldest_request_is_none():
     """The oldest of ours has to leave before."""
     log = Log()
