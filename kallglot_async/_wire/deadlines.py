@@ -24,7 +24,7 @@ class Deadline:
     __slots__ = ("_cancelling", "_is_over", "at", "task", "timer")
 
     def __init__(self, at: float) -> None:
-        self.at = at
+        self.at: float = at
         self.task: asyncio.Task[object] | None = None  # while it is entered
         self.timer: asyncio.TimerHandle | None = None  # of its own
         self._is_over = False

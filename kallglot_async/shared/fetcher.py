@@ -48,11 +48,11 @@ class Shares:
     __slots__ = ("horizon", "limit", "link", "name", "token")
 
     def __init__(self, link: Port, token: str, horizon: float, limit: RateLimit | None, name: str | None) -> None:
-        self.link = link
-        self.token = token
-        self.horizon = horizon
-        self.limit = limit
-        self.name = name
+        self.link: Port = link
+        self.token: str = token
+        self.horizon: float = horizon
+        self.limit: RateLimit | None = limit
+        self.name: str | None = name
 
     @property
     def process(self) -> str:

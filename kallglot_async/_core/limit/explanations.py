@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from enum import IntEnum
+from itertools import islice
 
 from kallglot_async._core.api.headers import RateFigures
 
@@ -16,6 +17,8 @@ __all__ = ["Explanations", "Way"]
 DOCUMENTED_PERIOD = 60.0  # seconds; "requests per minute" in every table of the documentation
 ROUNDING = 1.0  # seconds by which whole-second headers can overstate the time left
 MOST_LOGGED = 10_000  # requests; the oldest beyond leave unseen
+SLACK = 0.005  # of a period, by which the one that was found may be too long, ...
+LEAST_SLACK = 0.02  # ... and seconds that are so at least
 TELLING = 4  # one in so many of a limit has to be used until what is out of it shows a period
 SPAN = 30  # one in so many of a period is the least time over which explanations are compared
 SHORTEST_SPAN = 0.25  # seconds
@@ -79,9 +82,12 @@ class Log:
         sure = len(inside)
         while sure and inside[sure - 1][1] >= sent_at:
             sure -= 1
-        if sure > used >= limit // TELLING:
-            self._upper = min(self._upper, now - inside[sure - used - 1][0])
-        gone, number = now - self.period, 0
+        if sure > used >= limit // TELLING and now - inside[sure - used - 1][0] < self._upper:
+            # They leave as they arrived, and not as they were answered: the first of them was sent no later than this.
+            first = min(sent for sent, _ in islice(inside, sure - used - 1, sure))
+            self._upper = min(self._upper, now - first)
+        # The period is overstated by a little: what may have left before the figure must not be counted after it.
+        gone, number = now - self.period + max(LEAST_SLACK, SLACK * self.period), 0
         while inside and inside[0][0] <= gone:
             inside.popleft()
             number += 1

@@ -149,7 +149,7 @@ class Lease:
         self._on_news = on_news
         self._ceiling = ceiling
         # Whether nobody can be asked: then the process goes on with its part of what was known.
-        self.is_alone = False
+        self.is_alone: bool = False
         self._reply: Reply | None = None
         self._replied_at = -math.inf
         self._again_at = self._direct_again_at = -math.inf
