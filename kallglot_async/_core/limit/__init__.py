@@ -90,7 +90,7 @@ What the numbers are, and why:
     undated   LONGEST               60 s     a minute, as documented: more of a reset without `Date` is another clock
     explanations: `python -m benchmarks.limits --only sliding` has what these bring
               SPAN                  1 in 30  of a period: what comes free in two seconds is more than rounding
-              SLACK, LEAST_SLACK    1 in 200, 20 ms: a request that had left before a figure must not be counted after it
+              SLACK, LEAST_SLACK    1 in 200, 20 ms: what left before a figure must not be counted after it
               TELLING               1 in 4   of a limit; of a bucket that is nearly full, anything could be said
               WORSE, NOISE          3 and 4  even requests leave a log as evenly as a bucket fills: not to and fro
               CERTAIN, ALONE        0.98, 0.8 of a rate; less comes free than that of the documented one: others take it
