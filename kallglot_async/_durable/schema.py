@@ -138,10 +138,10 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
 
 _REMEDIES = {
     sqlite3.SQLITE_FULL: "the disk is full: make room and go on with another run",
-    sqlite3.SQLITE_NOTADB: "it is no database: name another file",
+    sqlite3.SQLITE_NOTADB: "name another one",
     sqlite3.SQLITE_CORRUPT: "it is damaged: restore a copy of it",
     sqlite3.SQLITE_READONLY: "it may not be written to: change its permissions or those of its directory",
-    sqlite3.SQLITE_CANTOPEN: "it or its directory cannot be opened: look at their permissions",
+    sqlite3.SQLITE_CANTOPEN: "name a file, not a directory, that may be opened",
     sqlite3.SQLITE_BUSY: "something else keeps it locked: end that and go on with another run",
     sqlite3.SQLITE_IOERR: "reading or writing failed, as on a disk that is full or broken",
 }

@@ -62,12 +62,21 @@ def test_a_newer_file_is_refused(path):
 def test_what_is_not_ours_is_refused_and_untouched(path):
     """Another program's database, and what is no database at all."""
     change(path, "CREATE TABLE theirs (a)")
-    for content, message in ((path.read_bytes(), "another program's"), (b"id,name\n" * 400, "no database")):
+    for content, message in (
+        (path.read_bytes(), "another program's"),
+        (b"id,name\n" * 400, "not a database: name another one"),
+    ):
         path.write_bytes(content)
         for open_it in (open_to_write, open_to_read):
             with pytest.raises(BatchFileError, match=message):
                 open_it(path)
         assert path.read_bytes() == content
+
+
+def test_a_directory_is_no_file(tmp_path):
+    """Its permissions would be the wrong place to look."""
+    with pytest.raises(BatchFileError, match="name a file, not a directory"):
+        open_to_write(tmp_path)
 
 
 def test_an_empty_file_becomes_one(path):
