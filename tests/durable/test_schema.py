@@ -73,12 +73,6 @@ def test_what_is_not_ours_is_refused_and_untouched(path):
         assert path.read_bytes() == content
 
 
-def test_a_directory_is_no_file(tmp_path):
-    """Its permissions would be the wrong place to look."""
-    with pytest.raises(BatchFileError, match="name a file, not a directory"):
-        open_to_write(tmp_path)
-
-
 def test_an_empty_file_becomes_one(path):
     """A kill right after it was made leaves one."""
     path.touch()
@@ -137,7 +131,7 @@ async def test_a_directory_is_no_file(tmp_path):
     target = tmp_path / "batches"
     target.mkdir()
     async with served() as (_, client):
-        with pytest.raises(BatchFileError, match="batches"):
+        with pytest.raises(BatchFileError, match=r"batches.*name a file, not a directory"):
             async with client.open_batch(target):
                 pass
     assert os.listdir(tmp_path) == ["batches"]

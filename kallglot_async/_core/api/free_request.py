@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from json import dumps
 from typing import Any
 
 import msgspec
@@ -91,10 +92,13 @@ def _parameter(name: str, value: object) -> str:
 
 def _encode(json: Any) -> bytes:
     try:
-        return msgspec.json.encode(json)
+        # The standard library's is the one that can refuse NaN and infinity, which JSON has no words for.
+        return dumps(msgspec.to_builtins(json), allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         kind = type(error).__name__
-    raise ConfigurationError(f"json= cannot be sent as JSON ({kind}): give dictionaries, lists, texts and numbers")
+    raise ConfigurationError(
+        f"json= cannot be sent as JSON ({kind}): give dictionaries, lists, texts and finite numbers"
+    )
 
 
 def _group(method: str, path: str) -> str:

@@ -140,6 +140,8 @@ BAD: dict[str, dict[str, Any]] = {
     "path that is no text": {"path": 5},
     "body of a GET": {"method": "GET", "json": {}},
     "body that is no JSON": {"json": object()},
+    "body with a number that is none": {"json": {"score": [float("nan")]}},
+    "body with a number without end": {"json": float("inf")},
     "body with half a character": {"json": "\ud800"},
     "body without end": {"json": DEEP},
     "params that are a text": {"params": "a=1"},
