@@ -119,9 +119,9 @@ def shown(display: Display, tally: Tally, *, hint: str = "") -> Iterator[None]:
             yield
     except asyncio.CancelledError:
         pending = "" if tally.total is None else f", {tally.total - tally.written} pending"
-        display.say(f"interrupted: {tally}{pending}")
+        display.say(f"interrupted: {tally}{pending}", waits=False)
         if hint:
-            tell(hint)
+            tell(hint, waits=False)
         raise
     if tally.written != 1:  # one line speaks for itself
         display.say(f"done: {tally}")

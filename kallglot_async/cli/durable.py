@@ -43,7 +43,7 @@ async def run_batch(
                     max_in_flight=connection.max_in_flight, on_progress=lambda told: _show(told, display), **limits
                 )
         except asyncio.CancelledError:
-            display.say(f"interrupted: {_words(opened.status())}; the same command goes on with it")
+            display.say(f"interrupted: {_words(opened.status())}; the same command goes on with it", waits=False)
             raise
     if report.reason is not None:
         display.say(f"ended early: {type(report.reason).__name__}: {clean(report.reason)}")

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import IO, Self, cast
 
-from kallglot_async.cli.streams import drop, tell, write_line
+from kallglot_async.cli.streams import Unhurried, drop, is_clear, tell, write_line
 from kallglot_async.models import Progress
 
 __all__ = ["Display", "LiveDisplay", "PlainDisplay", "open_display", "show_progress"]
@@ -39,8 +39,13 @@ class Display:
         """Write a line to standard output without getting in its way."""
         write_line(line)
 
-    def say(self, text: str) -> None:
-        """Print a line for people to standard error."""
+    def say(self, text: str, *, waits: bool = True) -> None:
+        """Print a line for people to standard error.
+
+        Args:
+            text: The line.
+            waits: Whether to wait for a reader that takes nothing now, where no display is in the way.
+        """
 
     def close(self) -> None:
         """Take the display away."""
@@ -68,15 +73,15 @@ class PlainDisplay(Display):
         whole = "" if total is None else f" of {total}"
         self._unsaid = f"{self._label}: {done}{whole}{', ' if note else ''}{note}"
         now = self._clock()
-        if now >= self._due_at:
+        if now >= self._due_at and (sys.stderr is None or is_clear(sys.stderr)):
             self._interval = min(2.0 * self._interval, _LONGEST)
             self._due_at = now + self._interval
             self.say(self._unsaid)
             self._unsaid = ""
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, *, waits: bool = True) -> None:
         """Print a line for people to standard error."""
-        tell(text)
+        tell(text, waits=waits)
 
     def close(self) -> None:
         """Print the last state, where it is to stay."""
@@ -98,7 +103,9 @@ class LiveDisplay(Display):
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Bars
 
-        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        # Its thread draws under the lock that `update` takes: it may not wait for a terminal.
+        terminal = cast("IO[str]", Unhurried(sys.stderr))
+        self._console = Console(file=terminal, highlight=False, markup=False, emoji=False)
         self._bars = Bars(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -133,8 +140,11 @@ class LiveDisplay(Display):
         with _unheard():
             self._bars.start()
 
-    def say(self, text: str) -> None:
-        """Print a line for people above the bar."""
+    def say(self, text: str, *, waits: bool = True) -> None:
+        """Print a line for people, above the bar while there is one."""
+        if not self._bars.live.is_started:
+            tell(text, waits=waits)
+            return
         with _unheard():
             self._console.print(text, soft_wrap=True)
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import sys
-from typing import IO
+from typing import IO, TextIO
 
-__all__ = ["drop", "fill_closed", "has_output", "tell", "write_line"]
+__all__ = ["Unhurried", "drop", "fill_closed", "has_output", "is_clear", "tell", "write_line"]
 
 
 def fill_closed() -> None:
@@ -43,14 +44,57 @@ def write_line(line: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-def tell(text: str) -> None:
-    """Print a line for people to standard error; if nobody can hear it, it is not said."""
-    if sys.stderr is None:  # `print` would take standard output then
+def tell(text: str, *, waits: bool = True) -> None:
+    """Print a line for people to standard error; if nobody can hear it, it is not said.
+
+    Args:
+        text: The line.
+        waits: Whether to wait for a reader that takes nothing now; else the line is lost on that one.
+    """
+    if sys.stderr is None or not (waits or is_clear(sys.stderr)):  # `print` would take standard output for None
         return
     try:
         print(text, file=sys.stderr, flush=True)
     except (OSError, ValueError):
         drop(sys.stderr)
+
+
+def is_clear(stream: TextIO) -> bool:
+    """Whether a line can be written without waiting: for who has pressed Ctrl-S, or for the reader of a full pipe."""
+    try:
+        return bool(select.select([], [stream], [], 0.0)[1])
+    except (OSError, ValueError):  # a stand-in without a number, or Windows, where only sockets can be asked
+        return True
+
+
+class Unhurried:
+    """A text stream on which what its reader does not take at once is lost, so that no picture holds up the work.
+
+    Args:
+        stream: Where the rest goes.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.encoding: str = stream.encoding
+
+    def write(self, text: str) -> int:
+        """Write all of it, or nothing."""
+        if is_clear(self._stream):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is still held."""
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """Return the number of the stream."""
+        return self._stream.fileno()
 
 
 def drop(stream: IO[str] | None) -> None:

@@ -1,9 +1,13 @@
 """Progress: what people see on standard error."""
 
+import contextlib
 import io
+import os
+import select
 import sys
 
 import pytest
+from support.processes import posix
 
 from kallglot_async.cli.progress import Display, LiveDisplay, PlainDisplay, open_display, show_progress
 from kallglot_async.models import Progress, RateLimitState
@@ -72,6 +76,28 @@ def test_a_display_that_keeps_prints_the_last_state_at_the_end(capsys):
     with PlainDisplay("waiting") as display:
         display.update(3, 3, "")
     assert capsys.readouterr().err == ""
+
+
+@posix
+def test_plain_lines_wait_for_no_reader(monkeypatch):
+    """While a pipe is full nothing is said; then the newest state is."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    now = 0.0
+    with os.fdopen(reader, "rb", buffering=0) as read, os.fdopen(writer, "w") as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        display = PlainDisplay("waiting", clock=lambda: now)
+        now = 2.0
+        display.update(1, 3, "")
+        display.say("interrupted", waits=False)
+        while select.select([read], [], [], 0.0)[0]:
+            assert set(read.read(65536)) == {ord("x")}
+        display.update(2, 3, "")
+        assert read.read(100) == b"waiting: 2 of 3\n"
 
 
 def test_the_display_suits_standard_error(terminal, monkeypatch):

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import signal
+import termios
 
 import pytest
 from support.processes import RUN, finish, half_ready, posix, process, ready, until
@@ -167,3 +169,20 @@ def test_a_cancellation_that_no_signal_caused_is_passed_on():
 
     with pytest.raises(asyncio.CancelledError):
         signals.run_until_signal(give_up())
+
+
+async def test_a_stopped_terminal_holds_up_nothing():
+    """After Ctrl-S: data go on coming, the bar waits for nobody, and the command ends when it is asked to."""
+    leader, follower = os.openpty()
+    async with half_ready() as server:
+        ids = server.seed_analyses(20)
+        settled = ready(server, ids)
+        async with process("wait", *ids, server=server, stderr=follower) as child:
+            await asyncio.to_thread(os.read, leader, 1)  # the bar is there
+            termios.tcflow(follower, termios.TCOOFF)
+            for _ in settled:
+                await child.stdout.readline()
+            child.send_signal(signal.SIGTERM)
+            assert await child.wait() == 128 + signal.SIGTERM
+    os.close(follower)
+    os.close(leader)
