@@ -1,17 +1,13 @@
 -- What one process tells the others, and what it may send: rules 15 to 18 of `_core/limit`.
 -- Everything counts on this server's clock; processes tell durations only.
 --   KEYS[1]  the limit of one group under one key     KEYS[2]  the configured ceiling, over all of them
+--   ARGV     who asks, until when it waits for the answer, its horizon, the ceiling, its seconds, an `Ask`
+-- The answer is a `Reply`, or empty where its deadline is over. In both, what is None or infinite is left out.
 
 local ID, DEADLINE, HORIZON = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local FLYING, UNSPENT, LAPSES = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[25])
-local DIRECT, POLLS, AHEAD, IDLE_FOR = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8] == '1', tonumber(ARGV[9])
-local LAPSED = tonumber(ARGV[26])
-local LIMIT, REMAINING = tonumber(ARGV[10]), tonumber(ARGV[11])
-local RESET, RESETS_IN = tonumber(ARGV[12]), tonumber(ARGV[13])
-local FRESH, SENT_AGO = ARGV[14] == '1', tonumber(ARGV[15])
-local LOST, PAUSE, LANDED = tonumber(ARGV[16]), tonumber(ARGV[17]), ARGV[18] == '1'
-local QUIET, BACK, LEAVING, PROCESSES = ARGV[19] == '1', ARGV[20] == '1', ARGV[21] == '1', tonumber(ARGV[22])
-local CEILING, PER = tonumber(ARGV[23]), tonumber(ARGV[24])
+local CEILING, PER = tonumber(ARGV[4]), tonumber(ARGV[5])
+local ask = cjson.decode(ARGV[6])
+local figures = ask.figures
 
 local SAME_RESET = 0.5           -- s: as in `window`
 local GUARD, GUARD_SHARE = 1.2, 5 -- s past a reset, at most one in so many of a window: as in `window`
@@ -31,29 +27,23 @@ local KEPT_FOR = 3600            -- s that all this is kept for after the last e
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 -- A server that hung runs what has piled up meanwhile: nobody waits for that any more.
-if DEADLINE > 0 and now > DEADLINE then return {} end
+if DEADLINE > 0 and now > DEADLINE then return '' end
 
 local state, others = {}, {}
 local own = {ahead = 0, window = 0}  -- what it has had ahead of the pace, and in which window
 local flat = redis.call('HGETALL', KEYS[1])
 for place = 1, #flat, 2 do
-  local id = string.match(flat[place], '^p:(.*)$')
-  if id then
-    local flying, slots, lapses, direct, polls, seen, ahead, window =
-      string.match(flat[place + 1], '(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)')
-    if id == ID then
-      own.ahead, own.window = tonumber(ahead), tonumber(window)
-    else
-      others[id] = {flying = tonumber(flying), slots = tonumber(slots), lapses = tonumber(lapses),
-                    direct = tonumber(direct), polls = tonumber(polls), seen = tonumber(seen)}
-    end
-  else
-    local value = flat[place + 1]
-    if value ~= '' then state[flat[place]] = tonumber(value) or value end
+  local id, value = string.match(flat[place], '^p:(.*)$'), flat[place + 1]
+  if id == ID then
+    own = cjson.decode(value)
+  elseif id then
+    others[id] = cjson.decode(value)
+  elseif value ~= '' then
+    state[flat[place]] = tonumber(value) or value
   end
 end
 if #flat == 0 then state.settled = now + SETTLING end
-if BACK then state.settled = math.max(state.settled or 0, now + SETTLING) end
+if ask.is_back then state.settled = math.max(state.settled or 0, now + SETTLING) end
 local is_settling = now < (state.settled or 0)
 
 -- What is known of the window.
@@ -62,22 +52,23 @@ local function spend(number)
   if state.remaining then state.remaining = math.max(0, state.remaining - number) end
 end
 
-spend(LOST)
-if LIMIT and FRESH then state.sent = math.max(state.sent or 0, now - SENT_AGO) end
-if LIMIT and (FRESH or not state.limit) then
-  local is_newer = not state.reset or RESET > state.reset + SAME_RESET
-  local is_later = FRESH and now - SENT_AGO - 0.005 > (state.heard or 0)
+spend(ask.lost)
+if figures and ask.is_fresh then state.sent = math.max(state.sent or 0, now - ask.sent_ago) end
+if figures and (ask.is_fresh or not state.limit) then
+  local is_newer = not state.reset or figures.reset > state.reset + SAME_RESET
+  local is_later = ask.is_fresh and now - ask.sent_ago - 0.005 > (state.heard or 0)
   if is_newer or is_later then
-    if is_newer or RESET < state.reset - SAME_RESET then
-      state.ends = now + RESETS_IN
-      state.rest = math.max(state.rest or 0, RESETS_IN)
+    if is_newer or figures.reset < state.reset - SAME_RESET then
+      state.ends = now + figures.resets_in
+      state.rest = math.max(state.rest or 0, figures.resets_in)
     else
-      state.ends = math.min(state.ends, now + RESETS_IN)  -- `Date` is rounded down: the earliest is the best
+      state.ends = math.min(state.ends, now + figures.resets_in)  -- `Date` is rounded down: the earliest is the best
     end
-    state.limit, state.remaining, state.reset, state.heard, state.quiet = LIMIT, REMAINING, RESET, now, nil
-  elseif RESET > state.reset - SAME_RESET then
-    state.ends = math.min(state.ends, now + RESETS_IN)
-    if REMAINING < state.remaining then state.remaining, state.heard = REMAINING, now end
+    state.limit, state.remaining, state.reset = figures.limit, figures.remaining, figures.reset
+    state.heard, state.quiet = now, nil
+  elseif figures.reset > state.reset - SAME_RESET then
+    state.ends = math.min(state.ends, now + figures.resets_in)
+    if figures.remaining < state.remaining then state.remaining, state.heard = figures.remaining, now end
   end
 end
 
@@ -92,16 +83,17 @@ for id, other in pairs(others) do
   end
 end
 
-if PAUSE > 0 then state.pause = math.max(state.pause or 0, now + PAUSE) end
-if LANDED and state.probe == ID then
+if ask.pause > 0 then state.pause = math.max(state.pause or 0, now + ask.pause) end
+if ask.landed and state.probe == ID then
   state.round = now - state.probed
   state.probe = nil
-  if QUIET then state.quiet, state.limit = 1, nil end
+  if ask.is_quiet then state.quiet, state.limit = 1, nil end
 end
 
 -- Who else is there.
 
-local held, live, sharers, askers, wants = FLYING + UNSPENT, 1, POLLS > 0 and 1 or 0, DIRECT > 0 and 1 or 0, {}
+local held, live, wants = ask.flying + ask.unspent, 1, {}
+local sharers, askers = ask.polls > 0 and 1 or 0, ask.direct > 0 and 1 or 0
 for _, other in pairs(others) do
   held = held + other.flying + other.slots
   if now - other.seen < LIVE then live = live + 1 end
@@ -114,14 +106,14 @@ for _, other in pairs(others) do
   end
 end
 if is_settling then
-  live = math.max(live, PROCESSES)
-  sharers = math.max(sharers, POLLS > 0 and PROCESSES or 0)
+  live = math.max(live, ask.processes)
+  sharers = math.max(sharers, ask.polls > 0 and ask.processes or 0)
   askers = math.max(askers, live)
 end
 
 -- What may be sent.
 
-local direct, paced, interval, again, is_probe = 0, 0, 0, 0, 0
+local direct, paced, interval, again, is_probe = 0, 0, 0, 0, false
 local rate, even, available, left = math.huge, math.huge, math.huge, math.huge
 local paused = math.max(0, (state.pause or 0) - now)
 
@@ -156,8 +148,8 @@ local function open_with_probe(reopens)
     again = reopens - now
   elseif state.probe and state.probe ~= ID and now < state.probe_until then
     again = math.max(0.02, math.min(0.25, (state.round or 0.05) / 2))
-  elseif DIRECT + POLLS > 0 then
-    direct, is_probe = 1, 1
+  elseif ask.direct + ask.polls > 0 then
+    direct, is_probe = 1, true
     state.probe, state.probed, state.probe_until = ID, now, now + PROBE
   end
 end
@@ -165,27 +157,27 @@ end
 if paused > 0 then
   again = paused
 elseif state.quiet then
-  direct, paced = DIRECT, POLLS
+  direct, paced = ask.direct, ask.polls
 elseif not state.limit then
   open_with_probe(0)
 elseif available < 1 then
   open_with_probe(state.ends + guard_of(state))
-  if left > 0 and state.remaining >= 1 then again = DIRECT > 0 and 0.05 or 0.25 end  -- somebody holds it
+  if left > 0 and state.remaining >= 1 then again = ask.direct > 0 and 0.05 or 0.25 end  -- somebody holds it
 else
-  direct = math.min(DIRECT, math.ceil(available / math.max(1, askers)))
+  direct = math.min(ask.direct, math.ceil(available / math.max(1, askers)))
   local rest = available - direct
   local kept = math.floor(state.limit / KEPT)
-  if POLLS > 0 and rest >= 1 then
+  if ask.polls > 0 and rest >= 1 then
     if own.window ~= math.floor(state.reset) then own.ahead, own.window = 0, math.floor(state.reset) end
-    own.ahead = math.max(0, own.ahead - LAPSED)
+    own.ahead = math.max(0, own.ahead - ask.lapsed)
     local most = math.floor((state.limit - kept) / math.max(1, sharers)) - own.ahead
-    local ahead = AHEAD and math.floor(math.min(POLLS, most, rest - kept)) or 0
+    local ahead = ask.is_ahead and math.floor(math.min(ask.polls, most, rest - kept)) or 0
     if ahead >= 1 then
       direct, own.ahead = direct + ahead, own.ahead + ahead
     else
       local part = share_of(rate * HORIZON)
       interval = HORIZON / part
-      local due = interval - IDLE_FOR
+      local due = interval - ask.idle_for
       -- The last of a window are for people, and half of them lead into the next one, so that no probe has to.
       local spare = math.floor(state.limit / HEADROOM)
       local room = rest - (left > 0 and spare or math.floor(spare / 2))
@@ -196,14 +188,14 @@ else
       elseif room < 1 then
         open_with_probe(state.ends + guard_of(state))
       else
-        local most = left > 0 and math.max(1, math.floor(left / interval + 0.5)) or POLLS
+        local most = left > 0 and math.max(1, math.floor(left / interval + 0.5)) or ask.polls
         -- Of a slow pace, a few slots at a time: one for each exchange would be mostly exchanges.
         local few = math.min(FEW, FEW * HORIZON / interval)
-        paced = math.floor(math.min(room, math.max(1, math.min(POLLS, math.max(part + 0.5, few), most))))
+        paced = math.floor(math.min(room, math.max(1, math.min(ask.polls, math.max(part + 0.5, few), most))))
       end
     end
   end
-  if direct + paced < DIRECT + math.min(1, POLLS) and again == 0 then again = 0.05 end
+  if direct + paced < ask.direct + math.min(1, ask.polls) and again == 0 then again = 0.05 end
 end
 again = math.min(again, LOOK_AGAIN)
 
@@ -218,7 +210,7 @@ if CEILING then
   direct = math.min(direct, math.floor(tokens))
   paced = math.min(paced, math.floor(tokens) - direct)
   if direct + paced < wanted then again = math.max(again, 1 / refill) end
-  if is_probe == 1 and direct == 0 then is_probe, state.probe = 0, nil end
+  if is_probe and direct == 0 then is_probe, state.probe = false, nil end
   tokens = tokens - direct - paced
   rate, even = math.min(rate, refill), math.min(even, refill)
   interval = math.max(interval, math.max(1, sharers) / refill)
@@ -232,10 +224,10 @@ local function text(number)
   return type(number) == 'number' and string.format('%.6f', number) or number
 end
 
-local lapses = now + math.max(direct > 0 and HORIZON or 0, paced > 0 and HORIZON + paced * interval or 0, LAPSES)
-local record = string.format('%d %d %.3f %d %d %.3f %d %.3f', FLYING, UNSPENT + direct + paced, lapses, DIRECT, POLLS,
-                             now, own.ahead, own.window)
-local fields = {'p:' .. ID, record}
+local lapses = now + math.max(direct > 0 and HORIZON or 0, paced > 0 and HORIZON + paced * interval or 0, ask.lapses_in)
+own.flying, own.slots, own.lapses = ask.flying, ask.unspent + direct + paced, lapses
+own.direct, own.polls, own.seen = ask.direct, ask.polls, now
+local fields = {'p:' .. ID, cjson.encode(own)}
 local is_expiring = (state.expires or 0) < now + KEPT_FOR / 2
 if is_expiring then state.expires = now + KEPT_FOR end
 for _, name in ipairs({'limit', 'remaining', 'reset', 'ends', 'rest', 'heard', 'sent', 'pause', 'probe', 'probed', 'probe_until',
@@ -245,10 +237,16 @@ for _, name in ipairs({'limit', 'remaining', 'reset', 'ends', 'rest', 'heard', '
 end
 redis.call('HSET', KEYS[1], unpack(fields))
 if is_expiring then redis.call('EXPIRE', KEYS[1], KEPT_FOR) end
-if LEAVING then gone[#gone + 1] = 'p:' .. ID end
+if ask.is_leaving then gone[#gone + 1] = 'p:' .. ID end
 if #gone > 0 then redis.call('HDEL', KEYS[1], unpack(gone)) end
 
-return {
-  text(now), direct, paced, text(interval), is_probe, text(again), live, math.max(1, sharers), text(paused),
-  state.limit and text(state.limit) or '', text(available - direct - paced), text(left), text(rate), text(even),
-}
+-- JSON has no word for infinity.
+local function finite(number)
+  return number < math.huge and number or nil
+end
+
+return cjson.encode({
+  direct = direct, paced = paced, interval = interval, is_probe = is_probe, again_in = again,
+  processes = live, sharers = math.max(1, sharers), pause = paused, limit = state.limit,
+  available = finite(available - direct - paced), ends_in = finite(left), rate = finite(rate), even = finite(even),
+})

@@ -9,6 +9,8 @@ import os
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
+
 from kallglot_async import _clock
 from kallglot_async._alarm import Alarm
 from kallglot_async._config import Secret
@@ -30,7 +32,7 @@ class Unreachable(Exception):  # nobody raises it out of this folder
 class Port(Protocol):
     """The way to where all processes agree: `Link`."""
 
-    async def exchange(self, keys: list[str], arguments: Callable[[str], list[str]]) -> list[bytes]:
+    async def exchange(self, keys: list[str], arguments: Callable[[str], list[str]]) -> bytes:
         """Return what the script has answered, or raise `Unreachable`."""
 
 
@@ -138,7 +140,7 @@ class Fetcher:
             self._lane.look_again()
             raise
         else:
-            now, reply = _clock.now(), reply_of(told)
+            now, reply = _clock.now(), msgspec.json.decode(told, type=Reply)
             self._lease.on_reply(asked, reply, asked_at, now)
             if reply.pause > 0:
                 self._lane.gate.pause(now, now + reply.pause)
@@ -155,37 +157,6 @@ class Fetcher:
 
 def arguments_of(asked: Ask, shares: Shares, deadline: str) -> list[str]:
     """Return what the script takes, in its order."""
-    figures, limit = asked.figures, shares.limit
-    told = ("", "", "", "") if figures is None else (
-        figures.limit, figures.remaining, f"{figures.reset:.3f}", f"{figures.resets_in:.6f}"
-    )  # fmt: skip
-    ceiling = ("", "") if limit is None else (limit.requests, limit.per)
-    values = (
-        shares.process, deadline, shares.horizon, asked.flying, asked.unspent, asked.direct, asked.polls,
-        int(asked.is_ahead), f"{asked.idle_for:.6f}", *told, int(asked.is_fresh), f"{asked.sent_ago:.6f}", asked.lost,
-        f"{asked.pause:.6f}", int(asked.landed), int(asked.is_quiet), int(asked.is_back),
-        int(asked.is_leaving), asked.processes, *ceiling, f"{asked.lapses_in:.6f}", asked.lapsed,
-    )  # fmt: skip
-    return [str(value) for value in values]
-
-
-def reply_of(told: list[bytes]) -> Reply:
-    """Return what the script has answered."""
-    _, direct, paced, interval, is_probe, again_in, processes, sharers, pause, limit, available, ends_in, rate, even = (
-        math.nan if value == b"" else float(value) for value in told
-    )
-    return Reply(
-        direct=int(direct),
-        paced=int(paced),
-        interval=interval,
-        is_probe=is_probe > 0,
-        again_in=again_in,
-        processes=int(processes),
-        sharers=int(sharers),
-        pause=pause,
-        limit=None if math.isnan(limit) else int(limit),
-        available=available,
-        ends_in=ends_in,
-        rate=rate,
-        even=even,
-    )
+    limit = shares.limit
+    ceiling = ("", "") if limit is None else (str(limit.requests), str(limit.per))
+    return [shares.process, deadline, str(shares.horizon), *ceiling, msgspec.json.encode(asked).decode()]

@@ -60,7 +60,7 @@ class Link:
         self._ahead: float | None = None  # seconds by which the server's clock is ahead of ours, at most
         self._is_told = False
 
-    async def exchange(self, keys: list[str], arguments: Callable[[str], list[str]]) -> list[bytes]:
+    async def exchange(self, keys: list[str], arguments: Callable[[str], list[str]]) -> bytes:
         """Run the script, and return its answer.
 
         Args:
@@ -95,7 +95,7 @@ class Link:
         if redis is not None and self._loop is asyncio.get_running_loop():
             await redis.aclose()
 
-    async def _run(self, keys: list[str], arguments: Callable[[str], list[str]]) -> list[bytes]:
+    async def _run(self, keys: list[str], arguments: Callable[[str], list[str]]) -> bytes:
         redis = self._connected()
         if self._ahead is None:
             seconds, microseconds = await redis.time()
@@ -104,13 +104,13 @@ class Link:
         rest: list[Any] = [len(keys), *keys, *arguments(deadline)]
         if self._sha is not None:
             try:
-                answer: list[bytes] = await redis.execute_command("EVALSHA", self._sha, *rest)
+                answer: bytes = await redis.execute_command("EVALSHA", self._sha, *rest)
             except NoScriptError:
                 self._sha = None
             else:
                 return answer
         self._sha = (await redis.script_load(_SCRIPT)) or None
-        return list(await redis.execute_command("EVALSHA", self._sha, *rest))
+        return bytes(await redis.execute_command("EVALSHA", self._sha, *rest))
 
     def _connected(self) -> Any:
         loop = asyncio.get_running_loop()

@@ -2,39 +2,25 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from kallglot_async import _clock
 from kallglot_async._config import Secret
 from kallglot_async._core.limit.gate import Gate
-from kallglot_async._core.limit.lease import Lease
+from kallglot_async._core.limit.lease import Ask, Lease
 from kallglot_async._core.limit.ticket import Urgency
 from kallglot_async._wire.limiter import Lane
 from kallglot_async.models import RateLimit
-from kallglot_async.shared.fetcher import Fetcher, Shares, Unreachable, reply_of
+from kallglot_async.shared.fetcher import Fetcher, Shares, Unreachable
 
 DIRECT, AHEAD, PACED = Urgency
 pytestmark = pytest.mark.looptime
 
 
-def told(*, direct=0, paced=0, interval=0.0, again=0.0, pause=0.0):
+def told(**granted):
     """Return what the script answers."""
-    return [
-        b"1.0",
-        direct,
-        paced,
-        b"%f" % interval,
-        0,
-        b"%f" % again,
-        4,
-        2,
-        b"%f" % pause,
-        b"",
-        b"inf",
-        b"inf",
-        b"inf",
-        b"80",
-    ]
+    return msgspec.json.encode({"processes": 4, "sharers": 2, "even": 80.0} | granted)
 
 
 class Table:
@@ -46,17 +32,18 @@ class Table:
 
     async def exchange(self, keys, arguments):
         arguments = arguments("0")
-        self.asked.append((_clock.now(), keys, arguments))
+        asked = msgspec.json.decode(arguments[-1], type=Ask)
+        self.asked.append((_clock.now(), keys, asked))
         await asyncio.sleep(self.takes)
-        answer = self.answer(arguments) if callable(self.answer) else self.answer
+        answer = self.answer(asked) if callable(self.answer) else self.answer
         if answer is None:
             raise Unreachable
         return answer
 
 
-def granting(arguments):
+def granting(asked):
     """As many as are asked for."""
-    return told(direct=int(arguments[5]), paced=int(arguments[6]))
+    return told(direct=asked.direct, paced=asked.polls)
 
 
 def shared(table, *, limit=None, name=None, key="sk_test_1"):
@@ -101,7 +88,7 @@ async def test_the_task_ends_once_nothing_is_held():
     assert is_running(fetcher)
     await asyncio.sleep(3)
     assert not is_running(fetcher)
-    assert [arguments[3:5] for _, _, arguments in table.asked] == [["0", "0"], ["0", "0"]]
+    assert [(asked.flying, asked.unspent) for _, _, asked in table.asked] == [(0, 0), (0, 0)]
     lane.answered(await lane.acquire(DIRECT), None)
     await fetcher.aclose()
 
@@ -129,7 +116,8 @@ async def test_a_waiter_that_gives_up_leaves_nothing_held():
         await asyncio.wait_for(lane.acquire(DIRECT), 0.05)
     await asyncio.sleep(5)
     assert not is_running(fetcher)
-    assert table.asked[-1][2][3:5] == ["0", "0"]
+    asked = table.asked[-1][2]
+    assert (asked.flying, asked.unspent) == (0, 0)
 
 
 async def test_away_each_goes_on_and_asks_every_second():
@@ -168,7 +156,7 @@ async def test_away_nobody_has_to_wait_for_the_others_to_be_asked_again():
 
 async def test_a_pause_of_another_process_holds_here():
     """Whoever was refused."""
-    lane, fetcher = shared(Table(lambda arguments: told(pause=4.0, again=4.0)))
+    lane, fetcher = shared(Table(lambda asked: told(pause=4.0, again=4.0)))
     waiting = asyncio.create_task(lane.acquire(DIRECT))
     await asyncio.sleep(0.1)
     assert lane.paused_for(_clock.now()) == pytest.approx(4.0, abs=0.2)
@@ -182,13 +170,13 @@ async def test_a_refusal_is_told_at_once():
     lane, fetcher = shared(table)
     lane.refused_for(await lane.acquire(DIRECT), None, 7.0)
     await asyncio.sleep(0.01)
-    assert float(table.asked[-1][2][16]) == pytest.approx(7.0, abs=0.1)
+    assert table.asked[-1][2].pause == pytest.approx(7.0, abs=0.1)
     await fetcher.aclose()
 
 
 async def test_a_mistake_of_ours_is_loud_and_keeps_nobody_waiting():
     """What an exchange raises that nobody expects ends the task, and not the waiting."""
-    lane, fetcher = shared(Table(lambda arguments: 1 / 0))
+    lane, fetcher = shared(Table(lambda asked: 1 / 0))
     async with asyncio.timeout(1):
         lane.answered(await lane.acquire(DIRECT), None)
     with pytest.raises(ZeroDivisionError):
@@ -206,10 +194,3 @@ def test_the_key_is_in_nothing_that_is_sent():
     assert Shares(None, "token", 1.0, None, "a").keys(Secret("sk_test_1"), "x") == Shares(
         None, "other", 1.0, None, "a"
     ).keys(Secret("sk_test_2"), "x")
-
-
-def test_an_answer_is_read_field_by_field():
-    """Empty: nothing is announced."""
-    reply = reply_of(told(direct=3, paced=2, interval=0.25, again=0.5))
-    assert (reply.direct, reply.paced, reply.interval, reply.again_in, reply.limit) == (3, 2, 0.25, 0.5, None)
-    assert (reply.processes, reply.sharers, reply.even) == (4, 2, 80.0)

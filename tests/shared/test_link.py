@@ -3,13 +3,14 @@
 import asyncio
 import time
 
+import msgspec
 import pytest
 from support.limits import EPOCH, figures
 from support.redis_server import free_port, needs_redis, redis_server
 
 from kallglot_async import RateLimit
-from kallglot_async._core.limit.lease import Ask
-from kallglot_async.shared.fetcher import Shares, Unreachable, arguments_of, reply_of
+from kallglot_async._core.limit.lease import Ask, Reply
+from kallglot_async.shared.fetcher import Shares, Unreachable, arguments_of
 from kallglot_async.shared.link import PATIENCE, Link
 
 pytestmark = needs_redis
@@ -42,7 +43,8 @@ def asked(**told):
 async def ask(link, name="a", *, limit=None, **told):
     """Let a process ask, and return what it is told."""
     shares = Shares(link, name, 1.0, limit, None)
-    return reply_of(await link.exchange(KEYS, lambda deadline: arguments_of(asked(**told), shares, deadline)))
+    answer = await link.exchange(KEYS, lambda deadline: arguments_of(asked(**told), shares, deadline))
+    return msgspec.json.decode(answer, type=Reply)
 
 
 async def announce(link, *, limit=600, remaining=599, resets_in=10.0, reset=EPOCH):

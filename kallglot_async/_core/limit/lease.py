@@ -24,7 +24,7 @@ STALE_FOR = 0.1  # ... but no more often, in seconds
 SAME_RESET = 0.5  # seconds by which two resets of one window may differ, as in `window`
 
 
-class Ask(msgspec.Struct, frozen=True, kw_only=True):
+class Ask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a process tells the others, and what it wants. All times are durations, so that clocks do not matter.
 
     Attributes:
@@ -56,7 +56,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     polls: int
     is_ahead: bool
     idle_for: float
-    figures: RateFigures | None
+    figures: RateFigures | None = None
     is_fresh: bool
     sent_ago: float
     lost: int
