@@ -3,10 +3,11 @@
     python -m benchmarks.sharing [alone ours paced limits pyrate-limiter faults] [--processes 4 20] [--quick]
 
 A server allows 600 requests in each window of 10 s; so many processes fetch 2,000 settled analyses under one key
-(`retrieve_many`), and one of them makes a direct call every 250 ms beside. `paced` waits for them (`wait_many`), which
-keeps an even pace where the others spend ahead of it. They start together. `least_used` is of the emptiest window in
-which all were at work; `share` the largest by the smallest number of requests in one, of the processes that make no
-direct calls; `commands` what Redis counted for each request that was granted, a script's own commands included;
+(`retrieve_many`), and one of them makes a direct call every 250 ms beside. Twenty fetch 4,000, as with 100 each they
+end before two windows have seen all of them from beginning to end. `paced` waits for them (`wait_many`), which keeps
+an even pace where the others spend ahead of it. They start together. `least_used` is of the emptiest window in which
+all were at work; `share` the largest by the smallest number of requests in one, of the processes that make no direct
+calls; `commands` what Redis counted for each request that was granted, a script's own commands included;
 `queued` the 95th percentile of what a direct call takes beyond its request. `faults` do what `paced` does while Redis
 is stopped, hung (SIGSTOP), restarted empty, or restarted with what it had written earlier; `silence` is the longest
 time in which the server heard nothing.
@@ -40,7 +41,6 @@ from kallglot_async.emulator import Emulator, Latency
 CANDIDATES = {"alone": None, "ours": None, "paced": None, "limits": "limits", "pyrate-limiter": "pyrate_limiter"}
 MOST_COMMANDS = {4: 0.4, 20: 2.0}
 MOST_UNUSED, MOST_SHARE, MOST_QUEUED, MOST_SILENCE = 0.05, 1.2, 0.020, 0.5
-IDS = 2000
 FAULT_AT, FAULT_FOR = 6.0, 4.0  # seconds
 
 
@@ -152,7 +152,7 @@ async def children(
             await child.wait()
 
 
-async def measure(candidate: str, processes: int, *, ids: int = IDS, fault: str | None = None) -> Row:
+async def measure(candidate: str, processes: int, *, ids: int, fault: str | None = None) -> Row:
     """Return one line of the table."""
     with tempfile.TemporaryDirectory() as folder:
         redis = Redis(folder)
@@ -209,7 +209,7 @@ def row(
         "refused_%": round(100.0 * refused / max(1, requests), 2),
         "least_used": min((served[window] / LIMIT for window in full), default=None),
         "share": max((max(share) / max(1, min(share)) for share in shares), default=None),
-        "commands": None if commands is None else round(commands / max(1, len(polls)), 2),
+        "commands": None if commands is None else round(commands / max(1, requests - refused), 2),
         "queued_ms": round(1000 * statistics.quantiles(queued, n=20)[-1], 1) if len(queued) > 1 else None,
         "silence_s": round(silence, 2),
         "wall_s": round(polls[-1].at - polls[0].at, 1) if polls else None,
@@ -243,10 +243,11 @@ def bar(found: Row, candidate: str, processes: int, ids: int, *, is_fault: bool)
     return verdict(*checks)
 
 
-async def run(candidates: list[str], processes: list[int], *, ids: int = IDS) -> list[Row]:
+async def run(candidates: list[str], processes: list[int], *, is_quick: bool = False) -> list[Row]:
     """Return every line; a library that is not installed is said to be so."""
     rows: list[Row] = []
     for number in processes:
+        ids = 700 if is_quick else 200 * max(10, number)
         for candidate in candidates:
             if candidate == "faults":
                 rows += [await measure("paced", number, ids=ids, fault=fault) for fault in FAULTS]
@@ -265,13 +266,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("candidates", nargs="*", choices=[*CANDIDATES, "faults", []])
     parser.add_argument("--processes", nargs="+", type=int, default=[4, 20])
-    parser.add_argument("--quick", action="store_true", help="700 ids instead of 2,000: a look, not a figure")
+    parser.add_argument("--quick", action="store_true", help="700 ids instead of 2,000 or 4,000: a look, not a figure")
     arguments = parser.parse_args()
     if shutil.which("redis-server") is None:
         raise SystemExit("redis-server is not installed")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it ends its servers, too
     chosen = arguments.candidates or [*CANDIDATES, "faults"]
-    rows = asyncio.run(run(chosen, arguments.processes, ids=700 if arguments.quick else IDS))
+    rows = asyncio.run(run(chosen, arguments.processes, is_quick=arguments.quick))
     print(table(rows))
     print(", ".join(f"{key} {value}" for key, value in provenance().items()))
     if any(str(row.get("bar", "")).startswith("missed") for row in rows):

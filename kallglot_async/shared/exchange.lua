@@ -30,7 +30,7 @@ local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 if DEADLINE > 0 and now > DEADLINE then return '' end
 
 local state, others = {}, {}
-local own = {ahead = 0, window = 0}  -- what it has had ahead of the pace, and in which window
+local own = {had = 0, window = 0}  -- what its polls have had of which window
 local flat = redis.call('HGETALL', KEYS[1])
 for place = 1, #flat, 2 do
   local id, value = string.match(flat[place], '^p:(.*)$'), flat[place + 1]
@@ -92,22 +92,21 @@ end
 
 -- Who else is there.
 
-local held, live, wants = ask.flying + ask.unspent, 1, {}
-local sharers, askers = ask.polls > 0 and 1 or 0, ask.direct > 0 and 1 or 0
+local held, live, sharers, askers = ask.flying + ask.unspent, 1, 0, ask.direct > 0 and 1 or 0
+own.appetite, own.is_ahead = ask.appetite, ask.is_ahead
+local eaters = {}  -- the others that have polls
+if own.appetite > 0 then sharers = 1 end
 for _, other in pairs(others) do
   held = held + other.flying + other.slots
   if now - other.seen < LIVE then live = live + 1 end
   if now - other.seen < 2 * HORIZON + 3 then
-    if other.polls > 0 then
-      sharers = sharers + 1
-      wants[#wants + 1] = other.polls
-    end
+    if other.appetite > 0 then sharers, eaters[#eaters + 1] = sharers + 1, other end
     if other.direct > 0 then askers = askers + 1 end
   end
 end
 if is_settling then
   live = math.max(live, ask.processes)
-  sharers = math.max(sharers, ask.polls > 0 and ask.processes or 0)
+  sharers = math.max(sharers, ask.appetite > 0 and ask.processes or 0)
   askers = math.max(askers, live)
 end
 
@@ -117,26 +116,37 @@ local direct, paced, interval, again, is_probe = 0, 0, 0, 0, false
 local rate, even, available, left = math.huge, math.huge, math.huge, math.huge
 local paused = math.max(0, (state.pause or 0) - now)
 
+local period, spare, shortest, time_left = 0, 0, 0, math.huge
+
 if state.limit then
-  local limit, spare = state.limit, math.floor(state.limit / HEADROOM)
-  local period = state.rest > 0 and state.rest or DOCUMENTED_PERIOD
+  period, spare = state.rest > 0 and state.rest or DOCUMENTED_PERIOD, math.floor(state.limit / HEADROOM)
   available, left = state.remaining - held, state.ends - now
-  even = math.max(1, limit - spare) / period
-  local shortest = math.max(0, state.rest - 2 * ROUNDING) / math.max(1, limit - spare)
-  local rest = left - ((shortest > 0 and period < 10) and ROUNDING or 0)
-  rate = 1 / math.max(shortest > 0 and shortest or (left <= 0 and period / limit or 0), rest / math.max(1, available - spare))
+  local most = math.max(1, state.limit - spare)
+  even, shortest = most / period, math.max(0, state.rest - 2 * ROUNDING) / most
+  time_left = left - ((shortest > 0 and period < 10) and ROUNDING or 0)
+  rate = 1 / math.max(shortest > 0 and shortest or (left <= 0 and period / state.limit or 0), time_left / math.max(1, available - spare))
 end
 
--- A fair part of what there is for polls: who wants less leaves the rest to the others.
-local function share_of(total)
-  local part, number = total / math.max(1, sharers), math.max(1, sharers)
-  table.sort(wants)
-  for _, want in ipairs(wants) do
-    if want >= part then break end
-    total, number = total - want, number - 1
-    part = total / math.max(1, number)
+-- Each process with polls has an even part of a window. What it has not had of that it may claim, as far as its appetite
+-- and its pace go in the time left; what nobody claims is divided among those that are hungry.
+local function own_part(window)
+  local part = (state.limit - spare) / math.max(1, sharers)
+  local claimed, hungry = 0, 0
+
+  local function claim_of(process)
+    local claim = math.max(0, part - (process.window == window and process.had or 0))
+    if not process.is_ahead then claim = math.min(claim, part * left / period) end
+    local most = process.appetite * left / HORIZON
+    claimed, hungry = claimed + math.min(claim, most), hungry + (claim <= most and 1 or 0)
+    return math.min(claim, most), claim <= most
   end
-  return part
+
+  for _, other in ipairs(eaters) do claim_of(other) end
+  local mine, is_hungry = claim_of(own)
+  claimed = claimed + (sharers - 1 - #eaters) * part * math.min(1, left / period)  -- of those not heard of yet
+  local total = available - spare
+  if claimed > total then return mine * math.max(0, total) / claimed end
+  return is_hungry and mine + (total - claimed) / hungry or mine
 end
 
 local function guard_of(window)
@@ -168,31 +178,30 @@ else
   local rest = available - direct
   local kept = math.floor(state.limit / KEPT)
   if ask.polls > 0 and rest >= 1 then
-    if own.window ~= math.floor(state.reset) then own.ahead, own.window = 0, math.floor(state.reset) end
-    own.ahead = math.max(0, own.ahead - ask.lapsed)
-    local most = math.floor((state.limit - kept) / math.max(1, sharers)) - own.ahead
-    local ahead = ask.is_ahead and math.floor(math.min(ask.polls, most, rest - kept)) or 0
+    local window = math.floor(state.reset)
+    if own.window ~= window then own.had, own.window = 0, window end
+    own.had = math.max(0, own.had - ask.lapsed)
+    -- The last of a window are for people, and half of them lead into the next one, so that no probe has to.
+    local room = rest - (left > 0 and spare or math.floor(spare / 2))
+    local part = left > 0 and own_part(window) or room / math.max(1, sharers)
+    local ahead = ask.is_ahead and left > 0 and not is_settling
+      and math.floor(math.min(ask.polls, part - kept / math.max(1, sharers), rest - kept)) or 0
+    interval = time_left > 0 and math.max(shortest, time_left / math.max(0.1, part)) or math.max(1, sharers) / rate
+    local due = interval - ask.idle_for
     if ahead >= 1 then
-      direct, own.ahead = direct + ahead, own.ahead + ahead
+      direct, own.had = direct + ahead, own.had + ahead
+    elseif room < 1 and left <= 0 then
+      open_with_probe(state.ends + guard_of(state))
+    elseif left > 0 and (room < 1 or part < 0.5 or due > left) then
+      again = math.max(0.02, left)
+    elseif due > HORIZON then
+      again = math.min(due, math.max(left, 0.05))
     else
-      local part = share_of(rate * HORIZON)
-      interval = HORIZON / part
-      local due = interval - ask.idle_for
-      -- The last of a window are for people, and half of them lead into the next one, so that no probe has to.
-      local spare = math.floor(state.limit / HEADROOM)
-      local room = rest - (left > 0 and spare or math.floor(spare / 2))
-      if due > HORIZON then
-        again = math.min(due, math.max(left, 0.05))
-      elseif room < 1 and left > 0 then
-        again = math.max(0.02, left)
-      elseif room < 1 then
-        open_with_probe(state.ends + guard_of(state))
-      else
-        local most = left > 0 and math.max(1, math.floor(left / interval + 0.5)) or ask.polls
-        -- Of a slow pace, a few slots at a time: one for each exchange would be mostly exchanges.
-        local few = math.min(FEW, FEW * HORIZON / interval)
-        paced = math.floor(math.min(room, math.max(1, math.min(ask.polls, math.max(part + 0.5, few), most))))
-      end
+      local most = left > 0 and 1 + math.floor((left - math.max(0, due)) / interval) or ask.polls
+      -- Of a slow pace, a few slots at a time: one for each exchange would be mostly exchanges.
+      local few = math.max(HORIZON / interval + 0.5, math.min(FEW, FEW * HORIZON / interval))
+      paced = math.floor(math.min(room, most, math.max(1, math.min(ask.polls, few, part + 0.5))))
+      own.had = own.had + paced
     end
   end
   if direct + paced < ask.direct + math.min(1, ask.polls) and again == 0 then again = 0.05 end
@@ -226,7 +235,7 @@ end
 
 local lapses = now + math.max(direct > 0 and HORIZON or 0, paced > 0 and HORIZON + paced * interval or 0, ask.lapses_in)
 own.flying, own.slots, own.lapses = ask.flying, ask.unspent + direct + paced, lapses
-own.direct, own.polls, own.seen = ask.direct, ask.polls, now
+own.direct, own.appetite, own.seen = ask.direct, ask.appetite, now
 local fields = {'p:' .. ID, cjson.encode(own)}
 local is_expiring = (state.expires or 0) < now + KEPT_FOR / 2
 if is_expiring then state.expires = now + KEPT_FOR end
@@ -247,6 +256,6 @@ end
 
 return cjson.encode({
   direct = direct, paced = paced, interval = interval, is_probe = is_probe, again_in = again,
-  processes = live, sharers = math.max(1, sharers), pause = paused, limit = state.limit,
+  processes = live, sharers = math.max(1, sharers), pause = paused, limit = state.limit, reset = state.reset,
   available = finite(available - direct - paced), ends_in = finite(left), rate = finite(rate), even = finite(even),
 })

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import aiohttp
 import pytest
+from support.redis_server import needs_redis
 
 import kallglot_async
 from benchmarks import (
@@ -23,6 +24,7 @@ from benchmarks import (
     patience,
     pictures,
     policies,
+    sharing,
     storm,
 )
 from benchmarks._peer_server import DIALECTS, PeerServer
@@ -230,3 +232,12 @@ def test_a_picture_shows_its_lines_to_those_who_do_not_see_it(name):
         names = [text.text for text in picture.findall("{*}text") if "var(--l" in text.get("style")]
         assert len(names) >= 2
         assert all(name in description.text for name in names)
+
+
+@pytest.mark.slow
+@needs_redis
+async def test_processes_that_share_a_limit_are_measured():
+    """Two of them fetch all, one window and a bit, and nobody is refused."""
+    (row,) = await sharing.run(["ours"], [2], is_quick=True)
+    assert (row["delivered"], row["refused_%"]) == (700, 0.0)
+    assert row["commands"] is not None

@@ -33,9 +33,10 @@ async def link(redis):
 def asked(**told):
     """Return what a process asks that has nothing to tell."""
     nothing = {
-        "flying": 0, "unspent": 0, "lapses_in": 0.0, "lapsed": 0, "direct": 0, "polls": 0, "is_ahead": False,
-        "idle_for": 3600.0, "figures": None, "is_fresh": False, "sent_ago": 0.0, "lost": 0, "pause": 0.0,
-        "landed": False, "is_quiet": False, "is_back": False, "is_leaving": False, "processes": 1,
+        "flying": 0, "unspent": 0, "lapses_in": 0.0, "lapsed": 0, "direct": 0, "polls": 0,
+        "appetite": told.get("polls", 0), "is_ahead": False, "idle_for": 3600.0, "figures": None, "is_fresh": False,
+        "sent_ago": 0.0, "lost": 0, "pause": 0.0, "landed": False, "is_quiet": False, "is_back": False,
+        "is_leaving": False, "processes": 1,
     }  # fmt: skip
     return Ask(**(nothing | told))
 
@@ -91,6 +92,33 @@ class TestWhatItDecides:
         assert reply.interval == pytest.approx(1 / 29, rel=0.2)
         await ask(link, "b", polls=3)
         assert (await ask(link, "a", polls=100)).paced == pytest.approx(55, abs=8)
+
+    @pytest.mark.parametrize("is_ahead", [True, False])
+    async def test_a_window_is_divided_evenly_whoever_asks_first_and_most(self, link, is_ahead):
+        """Twenty, one after another, each until it is given nothing more; they had heard of one another before."""
+        names = [f"p{place}" for place in range(20)]
+        for name in names:
+            await ask(link, name, appetite=1000)
+        await asyncio.sleep(1.6)  # until everybody may have been heard of
+        await announce(link)
+        had = dict.fromkeys(names, 0)
+        for name in names:
+            while reply := await ask(
+                link, name, polls=100, appetite=1000, is_ahead=is_ahead, unspent=had[name], lapses_in=100.0
+            ):
+                if not (granted := reply.direct + reply.paced):
+                    break
+                had[name] += granted
+        assert 540 <= sum(had.values()) <= 600
+        assert max(had.values()) <= 1.2 * min(had.values())
+
+    async def test_what_one_has_no_appetite_for_is_the_others(self, link):
+        """Three that spend one in a second, and one that would take anything."""
+        for name in "abc":
+            await ask(link, name, appetite=1)
+        await announce(link)
+        reply = await ask(link, "d", polls=1000, appetite=1000)
+        assert reply.interval == pytest.approx(10 / (588 - 3 * 10), rel=0.05)
 
     async def test_a_pause_holds_for_everybody(self, link):
         """As long as whoever was refused says."""

@@ -63,10 +63,13 @@ The lease (one process' part; what all of them together have is counted where th
     exchange, so that nothing is missing from both. What it held counts until it tells something else, or until a
     figure must have it: one of a request that was sent a second after that could last have gone.
 16. Rules 5 to 7 hold for all together: the newest window wins, a spent or unknown one is opened by one probe of one
-    process, people spend what is available, and polls of processes that have any share an even pace, or, where they are
-    worth it, what is available but for a tenth. Who wants less than its part leaves the rest to the others.
+    process, people spend what is available. Of a window each process with polls has an even part; what it has not had
+    of that it may claim, as far as its appetite and its pace go in the time left, and what nobody claims is divided
+    among those that have shown no end of theirs. Polls that are worth it spend their part at once but for a tenth, once
+    everybody may have been heard of; the others at an even pace.
 17. Slots are taken for a horizon in advance, lapse, and are given back before a process falls idle. More are asked for
-    while they are used up. Direct requests take whatever is held.
+    while they are used up; what lapsed shows where an appetite ends. Direct requests take whatever is held; where they
+    come one after another, each brings the slot of the next.
 18. Where nobody can be asked, a process keeps to the even rate divided by the processes last known, people and polls
     alike, beside the window of its own answers, and asks again every second, waited for or not.
 

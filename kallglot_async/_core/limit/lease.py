@@ -31,9 +31,10 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         flying: Requests in flight.
         unspent: Slots that it holds besides.
         lapses_in: Seconds until the last of those lapses.
-        lapsed: Slots to be spent at once that it has just let lapse.
+        lapsed: Slots that it has just let lapse.
         direct: Slots for people who wait for them.
         polls: Slots for polls.
+        appetite: Slots for polls that it would spend in a horizon, as far as it has not shown less; 0: it has none.
         is_ahead: Whether those would spend ahead of the pace.
         idle_for: Seconds since the pace let one go.
         figures: The newest, its `resets_in` counted from now; None where there is none.
@@ -54,6 +55,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     lapsed: int
     direct: int
     polls: int
+    appetite: int
     is_ahead: bool
     idle_for: float
     figures: RateFigures | None = None
@@ -81,6 +83,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
         sharers: How many of them have polls.
         pause: Seconds that nobody is to send for.
         limit: Requests in a window, or None.
+        reset: When it renews, on the clock of the server that announces it.
         available: Requests that the window holds beyond what anybody holds.
         ends_in: Seconds until it renews.
         rate: Requests/s that all together may send evenly.
@@ -96,6 +99,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     sharers: int = 1
     pause: float = 0.0
     limit: int | None = None
+    reset: float = -math.inf
     available: float = math.inf
     ends_in: float = math.inf
     rate: float = math.inf
@@ -113,14 +117,17 @@ class Lease:
 
     __slots__ = (
         "_again_at",
+        "_appetite",
         "_burst",
         "_ceiling",
         "_direct_again_at",
+        "_direct_asked_at",
         "_figures",
         "_figures_at",
         "_figures_sent_at",
         "_free",
         "_free_until",
+        "_granted",
         "_has_sent",
         "_horizon",
         "_in_flight",
@@ -152,7 +159,7 @@ class Lease:
         self.is_alone: bool = False
         self._reply: Reply | None = None
         self._replied_at = -math.inf
-        self._again_at = self._direct_again_at = -math.inf
+        self._again_at = self._direct_again_at = self._direct_asked_at = -math.inf
         self._in_flight = 0
         self._told = 0  # the requests in flight and slots that were told of last, ...
         self._burst = 0  # ... and those of them that are no paced slots
@@ -165,6 +172,8 @@ class Lease:
         self._interval = 0.0
         self._pace = Pace()
         self._want = 1  # slots for polls: more, while they are used up
+        self._appetite = 0  # what polls would spend in a horizon
+        self._granted = 0  # slots that the newest answer brought
         self._probe: Ticket | bool = False  # True: the next request is it
         self._figures: RateFigures | None = None
         self._figures_at = self._figures_sent_at = -math.inf
@@ -289,15 +298,20 @@ class Lease:
 
     def ask(self, now: float, waiting: Sequence[int], *, is_leaving: bool = False) -> Ask:
         """Return what to tell the others, and what to ask for. What was not spent in time is given back."""
-        lapsed = 0
-        if self._free and now >= self._free_until:
-            lapsed, self._free = self._free, 0
-            self._want = max(1, self._want - lapsed)
-        if self._paced and now >= self._paced_until:
-            self._want, self._paced = max(1, self._want - self._paced), 0
         direct, ahead, paced = waiting
+        lapsed = self._lapse(now)
         if is_leaving or (not any(waiting) and self._touched_at + self._horizon <= now):
-            self._free = self._paced = 0
+            self._free = self._paced = self._appetite = 0
+        elif lapsed:
+            self._want = max(1, self._want - lapsed)
+            self._appetite = min(self._appetite, max(1, self._granted - lapsed))
+        elif (ahead or paced) and not self._paced:
+            # Who has not shown how little it needs may need anything.
+            self._appetite = min(MOST_WANTED, 2 * self._appetite + 1) if self._appetite else MOST_WANTED
+        if direct:
+            # Where people come one after another, the next one's slot comes with this one's.
+            direct += now - self._direct_asked_at < self._horizon
+            self._direct_asked_at = now
         figures = self._figures
         if figures is not None:
             figures = msgspec.structs.replace(figures, resets_in=self._figures_at + figures.resets_in - now)
@@ -307,7 +321,8 @@ class Lease:
             lapses_in=max(0.0, self._lapses_at() - now),
             lapsed=lapsed,
             direct=direct,
-            polls=self._want if (ahead or paced) and not self._paced else 0,
+            polls=max(self._want, min(ahead, MOST_WANTED)) if (ahead or paced) and not self._paced else 0,
+            appetite=self._appetite,
             is_ahead=ahead > 0,
             idle_for=min(3600.0, max(0.0, now - self._pace.theoretical)),
             figures=figures,
@@ -333,7 +348,8 @@ class Lease:
         self._again_at = now + reply.again_in
         # What polls have to wait for, a person who comes meanwhile may have at once.
         self._direct_again_at = self._again_at if reply.direct < asked.direct else -math.inf
-        self._told += reply.direct + reply.paced
+        self._granted = reply.direct + reply.paced
+        self._told += self._granted
         self._burst = asked.flying + reply.direct
         if reply.direct:
             self._free += reply.direct
@@ -342,7 +358,7 @@ class Lease:
             self._interval = reply.interval
             self._paced += reply.paced
             self._paced_until = asked_at + self._horizon + reply.paced * reply.interval
-            if reply.direct + reply.paced >= asked.direct + asked.polls:
+            if self._granted >= asked.direct + asked.polls:
                 self._want = min(MOST_WANTED, 2 * self._want + 1)
         if reply.is_probe:
             self._probe = True
@@ -358,6 +374,15 @@ class Lease:
         self._probe = False
         self.is_alone = True
         self._again_at = now + RETRY
+
+    def _lapse(self, now: float) -> int:
+        """Let go of slots that were not spent in time, and return how many they were."""
+        lapsed = 0
+        if now >= self._free_until:
+            lapsed, self._free = self._free, 0
+        if now >= self._paced_until:
+            lapsed, self._paced = lapsed + self._paced, 0
+        return lapsed
 
     def _is_stale(self) -> bool:
         """Whether the others take a burst for under way that has ended. What is paced they hear of soon enough."""
@@ -392,7 +417,8 @@ class Lease:
         if known is not None and figures.reset < known.reset - SAME_RESET and ticket.sent_at <= self._figures_at:
             return  # of a window that is over
         if known is None or figures.reset > known.reset + SAME_RESET:
-            self._is_urgent = True  # a new window: everybody may go on
+            # Of a new window that the others do not know of they hear at once: everybody may go on.
+            self._is_urgent = self._reply is None or figures.reset > self._reply.reset + SAME_RESET
         elif self._is_fresh and abs(figures.reset - known.reset) <= SAME_RESET:
             # Of several that nobody was told of yet, the least counts; and the earliest end, as `Date` is rounded down.
             least = min(known.remaining, figures.remaining)

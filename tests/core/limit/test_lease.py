@@ -8,7 +8,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from support.limits import AHEAD, DIRECT, PACED, figures, send, urgencies
 
 from kallglot_async._core.limit.gate import Gate
-from kallglot_async._core.limit.lease import Lease, Reply
+from kallglot_async._core.limit.lease import MOST_WANTED, Lease, Reply
 
 NOBODY = (0, 0, 0)
 PERSON = (1, 0, 0)
@@ -159,6 +159,35 @@ class TestWhatLapses:
         assert (asked.unspent, asked.is_leaving) == (0, True)
 
 
+class TestAppetite:
+    """What polls would spend, which the others leave to a process."""
+
+    def test_it_has_no_end_until_one_is_seen(self):
+        """Two of three slots lapse: it is one. Then what is granted is used up, and it may be more."""
+        ours, _ = lease()
+        assert ours.ask(0.0, POLL).appetite == MOST_WANTED
+        exchange(ours, waiting=POLL, paced=3, interval=0.5)
+        send(ours, 0.0, PACED)
+        assert ours.ask(2.5, POLL).appetite == 1
+        exchange(ours, 3.0, POLL, paced=1, interval=0.5)
+        send(ours, 3.0, PACED)
+        assert ours.ask(3.5, POLL).appetite > 1
+
+    def test_who_has_no_polls_has_none(self):
+        """People take nothing from the part of others."""
+        ours, _ = lease()
+        assert ours.ask(0.0, PERSON).appetite == 0
+
+    def test_it_ends_with_the_polls(self):
+        """A horizon after the last."""
+        ours, _ = lease()
+        exchange(ours, waiting=POLL, paced=1, interval=0.5)
+        ticket = send(ours, 0.0, PACED)
+        ours.on_answer(ticket, 0.1, None)
+        assert ours.ask(0.2, NOBODY).appetite > 0
+        assert ours.ask(1.2, NOBODY).appetite == 0
+
+
 class TestWhatItTells:
     def test_of_several_answers_the_least_figure(self):
         """They may have come in any order."""
@@ -185,6 +214,25 @@ class TestWhatItTells:
         assert ours.next_ask(0.3, NOBODY) == 0.3
         ours.on_answer(late, 0.4, figures(remaining=2, reset=1000.0))
         assert ours.ask(0.4, NOBODY).figures.remaining == 59
+
+    def test_a_new_window_that_the_others_know_of_is_no_news(self):
+        """They have told of it themselves."""
+        ours, _ = lease()
+        exchange(ours, direct=2, reset=1060.0, limit=60)
+        ticket = send(ours, 0.0)
+        send(ours, 0.0)
+        ours.on_answer(ticket, 0.3, figures(remaining=59, reset=1060.0))
+        assert ours.next_ask(0.3, NOBODY) > 0.3
+
+    def test_where_people_come_one_after_another_each_brings_the_slot_of_the_next(self):
+        """So that half of them find one; who comes alone does not."""
+        ours, _ = lease()
+        assert exchange(ours, 0.0, PERSON, direct=1).direct == 1
+        send(ours, 0.0)
+        assert exchange(ours, 0.3, PERSON, direct=2).direct == 2
+        for _ in range(2):
+            send(ours, 0.3)
+        assert ours.ask(5.0, PERSON).direct == 1
 
     def test_the_answer_of_a_probe_is_told_at_once(self):
         """Everybody waits for it, in every process; how it ended does not matter."""
