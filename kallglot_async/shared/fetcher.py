@@ -14,7 +14,8 @@ import msgspec
 from kallglot_async import _clock
 from kallglot_async._alarm import Alarm
 from kallglot_async._config import Secret
-from kallglot_async._core.limit.lease import Ask, Lease, Reply
+from kallglot_async._core.limit.exchange import Ask, Reply
+from kallglot_async._core.limit.lease import Lease
 from kallglot_async._wire.keys import load
 from kallglot_async._wire.limiter import Lane
 from kallglot_async.errors import ConfigurationError

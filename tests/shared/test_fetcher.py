@@ -7,8 +7,9 @@ import pytest
 
 from kallglot_async import _clock
 from kallglot_async._config import Secret
+from kallglot_async._core.limit.exchange import Ask
 from kallglot_async._core.limit.gate import Gate
-from kallglot_async._core.limit.lease import Ask, Lease
+from kallglot_async._core.limit.lease import Lease
 from kallglot_async._core.limit.ticket import Urgency
 from kallglot_async._wire.limiter import Lane
 from kallglot_async.models import RateLimit

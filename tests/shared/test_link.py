@@ -9,7 +9,7 @@ from support.limits import EPOCH, figures
 from support.redis_server import free_port, needs_redis, redis_server
 
 from kallglot_async import RateLimit
-from kallglot_async._core.limit.lease import Ask, Reply
+from kallglot_async._core.limit.exchange import Ask, Reply
 from kallglot_async.shared.fetcher import Shares, Unreachable, arguments_of
 from kallglot_async.shared.link import PATIENCE, Link
 

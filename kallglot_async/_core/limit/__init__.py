@@ -3,7 +3,7 @@
 `gate` asks whatever is in force and says whose turn it is; a `Rule` (`ticket`) is one reason to wait. There are three:
 `window`, the limit that a server announces for one endpoint group under one key (`X-RateLimit-*`); `unannounced`, a
 limit that no figure tells of, behind an announced one or alone; `ceiling`, the limit that a user configured. Where
-several processes share one limit, a `lease` stands for the window. `supply`
+several processes share one limit, a `lease` stands for the window; `exchange` is what they tell each other. `supply`
 is what a scheduler of polls may count on. `retry` judges failures that are no refusals; polls ask it too.
 
 The gate

@@ -7,8 +7,9 @@ import pytest
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 from support.limits import AHEAD, DIRECT, PACED, figures, send, urgencies
 
+from kallglot_async._core.limit.exchange import Reply
 from kallglot_async._core.limit.gate import Gate
-from kallglot_async._core.limit.lease import MOST_WANTED, Lease, Reply
+from kallglot_async._core.limit.lease import MOST_WANTED, Lease
 
 NOBODY = (0, 0, 0)
 PERSON = (1, 0, 0)
