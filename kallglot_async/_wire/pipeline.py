@@ -20,8 +20,8 @@ from kallglot_async._config import AskedKey, ClientConfig, Secret
 from kallglot_async._core.api.answers import interpret, named_wait, safe_request_id
 from kallglot_async._core.api.headers import (
     RateFigures,
+    date_of,
     parse_credits,
-    parse_date,
     parse_rate_figures,
 )
 from kallglot_async._core.api.meaning import has_passing_status, is_answer
@@ -303,7 +303,7 @@ class Pipeline:
 
     def report(self, lane: Lane, ticket: Ticket, response: Response, wall_now: float) -> RateFigures | None:
         """Tell the limiter what the answer says of the limit, and return its figures."""
-        date = parse_date(response.headers.get("Date", ""))
+        date = date_of(response.headers)
         if date is not None:
             self._server_ahead = date - wall_now
         figures = parse_rate_figures(response.headers, wall_now=wall_now)
