@@ -323,7 +323,7 @@ class WaitCall:
             self._failed += 1
         self._follow_ends.pop(outcome.id, None)
         self._ready.append(outcome)
-        if self._pipeline.observer.is_on:
+        if self._pipeline.observer.callback.is_on:
             error = None if outcome.error is None else type(outcome.error).__name__
             self._pipeline.observer.emit(
                 SettledEvent, id=outcome.id, error=error, polls=outcome.polls, elapsed=outcome.elapsed

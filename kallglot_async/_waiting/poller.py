@@ -296,7 +296,7 @@ class Poller:
         if self._patience is not None:
             self._patience.suspicion.on_accepted()
         entry.last_status = analysis.status.value
-        if self._pipeline.observer.is_on:
+        if self._pipeline.observer.callback.is_on:
             self._pipeline.observer.emit(
                 PollEvent, id=entry.id, status=entry.last_status, polls=entry.polls, elapsed=entry.elapsed(now)
             )

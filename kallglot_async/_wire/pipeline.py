@@ -287,10 +287,12 @@ class Pipeline:
         self.is_accepted = True
         self.budget.on_answer()
         if isinstance(value, Result):
-            window = (None, None, None) if figures is None else (figures.limit, figures.remaining, figures.resets_in)
+            limit = remaining = resets_in = None
+            if figures is not None:
+                limit, remaining, resets_in = figures.limit, figures.remaining, figures.resets_in
             request_id = safe_request_id(response, self._config.api_key)
-            credit = parse_credits(response.headers)
-            told = (response.status, request_id, attempt, elapsed, *window, *credit)
+            left, used = parse_credits(response.headers)
+            told = (response.status, request_id, attempt, elapsed, limit, remaining, resets_in, left, used)
             tell(value, told, response.body if self._config.keep_raw else None)
         return value, response
 
