@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from kallglot_async import _clock
-from kallglot_async._alarm import Alarm, Turn
+from kallglot_async._alarm import Alarm, Turn, Watch
 
 pytestmark = pytest.mark.looptime
 
@@ -167,3 +168,25 @@ class TestAlarm:
             await sleeper
         await alarm.sleep_until()
         assert virtual_time() == 1.0
+
+
+class TestWatch:
+    """One timer over deadlines."""
+
+    async def test_it_tells_when_it_looks_by_itself(self):
+        """Who has to be seen to before that rings it, and nobody else needs to."""
+        looked: list[float] = []
+
+        def look() -> float:
+            looked.append(virtual_time())
+            return _clock.now() + 5.0 if len(looked) < 3 else math.inf
+
+        watch = Watch(look, lambda _: None)
+        assert watch.at == math.inf
+        watch.ring()
+        assert watch.at == -math.inf
+        await asyncio.sleep(1.0)
+        assert round(watch.at - _clock.now(), 3) == 4.0
+        await asyncio.sleep(10.0)
+        assert looked == [0.0, 5.0, 10.0]
+        assert watch.at == math.inf
