@@ -23,12 +23,11 @@ from kallglot_async._core.limit.supply import Supply
 from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async._core.polling.pending import Entry
 from kallglot_async._core.polling.queue import PollModel, PollQueue, PollSchedule
-from kallglot_async._core.polling.worth import FRESH
+from kallglot_async._core.polling.worth import RE_ASK, look_again_at
 from kallglot_async.emulator.limits import Announcing, Limits, LimitSettings, Verdict, Window, make_window
 
 EPOCH = 1_800_000_000.0  # Unix seconds at 0.0 of a world; every window below begins a period there
 MOST_IN_FLIGHT = 64  # requests of one client
-LOOK_AGAIN = 0.5  # s between two looks at a poll that is not due, while no rate is known: as the shipped poller
 
 
 class World:
@@ -251,12 +250,11 @@ class Waits:
         slot = self._queue.next_slot(now, supply)
         if slot is None:
             return None
-        drained_in = supply.seconds_per_request(1.0 + FRESH) * self._model.pending
-        ask_again = now + (max(0.05, drained_in) if math.isfinite(supply.rate) else LOOK_AGAIN)
+        ask_again = look_again_at(now, supply, self._model.pending)
         if slot.ahead:
             return Wish(slot.at, Urgency.AHEAD, ask_again)
         deadline = self._queue.next_deadline()
-        last_look = math.inf if deadline is None else max(now + 0.05, deadline - self._queue.lead)
+        last_look = math.inf if deadline is None else max(now + RE_ASK, deadline - self._queue.lead)
         return Wish(slot.at, Urgency.PACED, min(ask_again, last_look), last_look)
 
     def take(self, now: float, supply: Supply) -> Entry | None:

@@ -59,9 +59,7 @@ CONSTANTS = {
         _POLLING,
         derived=(("_STEP", lambda worth: -math.log1p(-worth)),),
     ),
-    "FRESH": Constant(
-        _WORTH, "share of the rate", (0.05, 0.1, 0.3, 0.5), (*_POLLING, _scenes.crowded), also=("_waiting.poller",)
-    ),
+    "FRESH": Constant(_WORTH, "share of the rate", (0.05, 0.1, 0.3, 0.5), (*_POLLING, _scenes.crowded)),
     "SURE": Constant(_WORTH, "probability", (0.7, 0.8, 0.9, 0.98, 1.1), _BUDGET),
     "DEAREST": Constant(_WORTH, "probability", (0.25, 0.5, 0.65, 0.95, 1.1), _BUDGET),
     "FIRST_LOOKS": Constant(_WORTH, "share of the rate", (0.1, 0.25, 0.75, 1.0), _FIRST),

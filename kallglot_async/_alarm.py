@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Callable
 
 from kallglot_async import _clock
 
 __all__ = ["Alarm", "Turn", "Watch"]
-
-T = TypeVar("T")
 
 
 class Alarm:
@@ -55,21 +52,21 @@ def _wake(sleeper: asyncio.Future[None]) -> None:
 
 
 class Turn:
-    """Taken by one worker at a time.
+    """Taken by one worker at a time: who finds it taken waits, takes it, and passes it on in the end, whatever happens.
 
     It is for whoever comes first when it is free, and not handed to who has waited longest, as a lock does it: while
     that one has yet to wake up, all others would line up behind it, and a request a turn of the loop would be sent.
     """
 
-    __slots__ = ("_is_taken", "_waiting")
+    __slots__ = ("_waiting", "is_taken")
 
     def __init__(self) -> None:
-        self._is_taken = False
+        self.is_taken: bool = False
         self._waiting: list[asyncio.Future[None]] = []
 
-    async def run(self, act: Callable[[], Awaitable[T]]) -> T:
-        """Do it once nobody else does."""
-        while self._is_taken:
+    async def wait(self) -> None:
+        """Wait until nobody has it."""
+        while self.is_taken:
             woken = asyncio.get_running_loop().create_future()
             self._waiting.append(woken)
             try:
@@ -78,12 +75,11 @@ class Turn:
                 if not woken.cancelled():
                     self._wake()  # it was for nothing: that was somebody else's chance
                 raise
-        self._is_taken = True
-        try:
-            return await act()
-        finally:
-            self._is_taken = False
-            self._wake()
+
+    def pass_on(self) -> None:
+        """It is free again, for whoever comes first."""
+        self.is_taken = False
+        self._wake()
 
     def _wake(self) -> None:
         while self._waiting:
@@ -99,15 +95,19 @@ class Watch:
     Args:
         look: Does what is due, and returns the moment at which to look again.
         on_error: Told of what `look` raises: in a timer nobody else would hear of it but the event loop.
+
+    Attributes:
+        at: When it looks by itself; infinity: not before it is rung.
     """
 
-    __slots__ = ("_is_stopped", "_look", "_on_error", "_timer")
+    __slots__ = ("_is_stopped", "_look", "_on_error", "_timer", "at")
 
     def __init__(self, look: Callable[[], float], on_error: Callable[[Exception], None]) -> None:
         self._look = look
         self._on_error = on_error
         self._timer: asyncio.Handle | None = None  # an `asyncio.TimerHandle` where it is not about to look
         self._is_stopped = False
+        self.at: float = math.inf
 
     def ring(self) -> None:
         """Look in the next turn of the loop: something has changed."""
@@ -116,6 +116,7 @@ class Watch:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_soon(self._on_timer)
+        self.at = -math.inf
 
     def stop(self) -> None:
         """Look no more."""
@@ -125,11 +126,11 @@ class Watch:
             self._timer = None
 
     def _on_timer(self) -> None:
-        self._timer = None
+        self._timer, self.at = None, math.inf
         try:
             at = self._look()
         except Exception as error:
             self._on_error(error)
             return
         if at < math.inf and self._timer is None and not self._is_stopped:
-            self._timer = _clock.call_at(at, self._on_timer)
+            self._timer, self.at = _clock.call_at(at, self._on_timer), at

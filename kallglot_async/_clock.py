@@ -32,6 +32,7 @@ _TICK = 2e-6  # seconds
 _shift: WeakKeyDictionary[asyncio.AbstractEventLoop, float] = WeakKeyDictionary()
 _latest: Callable[[], asyncio.AbstractEventLoop | None] = type(None)
 _latest_shift = 0.0
+_MONOTONIC = asyncio.BaseEventLoop.time
 
 
 def now() -> float:
@@ -40,6 +41,8 @@ def now() -> float:
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
+        return time.monotonic()
+    if type(loop).time is _MONOTONIC:  # as that of every loop of asyncio's own: nothing is shifted
         return time.monotonic()
     if _latest() is not loop:
         _latest = ref(loop)

@@ -55,24 +55,27 @@ class Observer:
 
     Args:
         on_event: The caller's; if it raises, that is logged once and it is not called again.
+
+    Attributes:
+        callback: It, as it is told: what is no request is worth a record only where it is on.
     """
 
-    __slots__ = ("_callback",)
+    __slots__ = ("callback",)
 
     def __init__(self, on_event: OnEvent | None) -> None:
-        self._callback = PlainCallback("on_event", on_event, "kallglot_async.events")
+        self.callback: PlainCallback[ClientEvent] = PlainCallback("on_event", on_event, "kallglot_async.events")
 
     @property
     def is_on(self) -> bool:
         """Whether anybody listens, so that a record is worth making."""
-        return self._callback.is_on or _requests.isEnabledFor(logging.DEBUG)
+        return self.callback.is_on or _requests.isEnabledFor(logging.DEBUG)
 
     def emit(self, kind: Callable[..., ClientEvent], **fields: object) -> None:
         """Make a record of now and pass it on."""
         if kind is ResponseEvent and _requests.isEnabledFor(logging.DEBUG):
             _log_request(**fields)
-        if self._callback.is_on:
-            self._callback.tell(lambda: kind(at=time.time(), **fields))
+        if self.callback.is_on:
+            self.callback.tell(lambda: kind(at=time.time(), **fields))
 
 
 def _log_request(

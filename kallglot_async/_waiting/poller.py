@@ -23,10 +23,9 @@ from kallglot_async._core.api.operation import Response
 from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async._core.polling.pending import LATE, LATE_LOOK, Entry
 from kallglot_async._core.polling.queue import PollQueue
-from kallglot_async._core.polling.schedule import Slot, Supply
 from kallglot_async._core.polling.sight import Sight
 from kallglot_async._core.polling.trouble import End, Patience, stranded_at
-from kallglot_async._core.polling.worth import FRESH
+from kallglot_async._core.polling.worth import RE_ASK, look_again_at
 from kallglot_async._waiting.claims import Claims, WaitOptions
 from kallglot_async._waiting.endings import analysis_failed, timed_out
 from kallglot_async._waiting.source import not_attempted
@@ -36,8 +35,6 @@ from kallglot_async.models import Analysis, Outcome, PollEvent
 __all__ = ["Poller"]
 
 _SHORTEST_LEAD = 0.1  # seconds before a deadline at which the last look is sent, at least
-_LOOK_AGAIN = 0.5  # seconds between two looks at a poll that is not due, while no rate is known
-_RE_ASK = 0.05  # seconds after which a slot that nothing was worth is asked for again
 
 
 class Poller:
@@ -109,14 +106,18 @@ class Poller:
         self.entries[id] = self._queue.add(id, kind, now, age=age, due_in=due_in)
         if self._hub.take_announcement(id):
             self.on_announced(id)
-        self._due.ring()
-        self._watch.ring()
+        self._ring()
 
     def adopt(self, known: Entry, *, ends_at: float | None) -> None:
         """Poll an id from now on that another call has polled; `ends_at`: when the wait for it is over here."""
         self.entries[known.id] = self._queue.adopt(known, _clock.now(), ends_at=ends_at)
+        self._ring()
+
+    def _ring(self) -> None:
+        """There is one id more."""
         self._due.ring()
-        self._watch.ring()
+        if self._group is not None:  # else who polls it keeps the watch
+            self._watch.ring()
 
     def on_announced(self, id: str) -> None:
         """A webhook says that it has settled: one request confirms it, at once."""
@@ -152,11 +153,8 @@ class Poller:
     # -- workers
 
     def start(self, group: TaskGroup) -> None:
-        """Poll in this group: with one worker, and each that is busy starts the next."""
+        """Poll in this group with one worker more: at first with one, and each that is busy starts the next."""
         self._group = group
-        self._start_worker(group)
-
-    def _start_worker(self, group: TaskGroup) -> None:
         self._workers += 1
         self._idle += 1
         group.start_soon(self.work)
@@ -164,13 +162,20 @@ class Poller:
     async def work(self) -> None:
         """Poll what is worth it, until there is nothing more to come."""
         while not self.is_stopped:
-            job = await self._turn.run(self._next_job)
+            if self._turn.is_taken:
+                await self._turn.wait()
+            self._turn.is_taken = True
+            try:
+                job = await self._next_job()
+            finally:
+                self._turn.pass_on()
             if job is None:
                 return
             self._idle -= 1
+            self._in_flight += 1
             is_short = not self._idle and self._workers < self._options.max_in_flight
             if self._group is not None and is_short and len(self._queue) > self._in_flight:
-                self._start_worker(self._group)
+                self.start(self._group)
             await self._poll(*job)
             self._idle += 1
 
@@ -179,29 +184,39 @@ class Poller:
         while not self.is_stopped:
             now = _clock.now()
             if (at := self._paused_until(now)) > now:
-                await self._due.sleep_until(at)
+                await self._sleep_until(at, now)
                 continue
             supply = self._lane.supply(now)
             slot = self._queue.next_slot(now, supply)
             if slot is None or slot.at > now:
-                await self._due.sleep_until(self._look_again_at(now, slot, supply))
+                again_at = look_again_at(now, supply, self._hub.model.pending)
+                await self._sleep_until(math.inf if slot is None else min(slot.at, again_at), now)
                 continue
             urgency = Urgency.AHEAD if slot.ahead else Urgency.PACED
             if (ticket := self._lane.try_acquire(urgency)) is not None:
-                entry: Entry | None = self._queue.spend(slot, now)
-            elif (ticket := await self._queue_for_slot(urgency)) is None:
+                return self._queue.spend(slot, now), ticket
+            self._keep_watch(now)
+            if (ticket := await self._queue_for_slot(urgency)) is None:
                 continue
-            else:
-                now = _clock.now()
-                entry = self._queue.take(now, self._lane.supply(now))
-            if entry is not None:
-                self._in_flight += 1
-                if entry.polls == 1:
-                    self._watch.ring()  # a first poll starts a deadline
+            now = _clock.now()
+            if (entry := self._queue.take(now, self._lane.supply(now))) is not None:
                 return entry, ticket
             self._lane.unsent(ticket)
-            await self._due.sleep_until(now + _RE_ASK)
+            await self._sleep_until(now + RE_ASK, now)
         return None
+
+    async def _sleep_until(self, moment: float, now: float) -> None:
+        self._keep_watch(now)
+        await self._due.sleep_until(moment)
+
+    def _keep_watch(self, now: float) -> None:
+        """Have the watch look where a time is over before it would, or where a pause may be longer than what is left.
+
+        While a poll is out, its own deadline sees to that.
+        """
+        deadline = self._queue.next_deadline()
+        if (deadline is not None and deadline < self._watch.at) or self._lane.paused_for(now):
+            self._watch.ring()
 
     def _paused_until(self, now: float) -> float:
         """When to send again where the caller is behind, or where another poll asks for all."""
@@ -223,21 +238,10 @@ class Poller:
         deadline = self._queue.next_deadline()
         return math.inf if deadline is None else deadline - self._queue.lead
 
-    def _look_again_at(self, now: float, slot: Slot | None, supply: Supply) -> float:
-        """When to look again at a poll that is not due: other calls of the client may have changed that by then.
-
-        They settle ids at the limiter's rate at most, so that is how fast a poll for freshness can come nearer.
-        """
-        if slot is None:
-            return math.inf
-        drained_in = supply.seconds_per_request(1.0 + FRESH) * self._hub.model.pending
-        patience = max(_RE_ASK, drained_in) if math.isfinite(supply.rate) else _LOOK_AGAIN
-        return min(slot.at, now + patience)
-
     async def _queue_for_slot(self, urgency: Urgency) -> Ticket | None:
         """Wait in line; None where a last look falls due meanwhile, which may go ahead of the pace."""
         last_look_at = math.inf if urgency is Urgency.AHEAD else self._last_look_at()
-        with anyio.move_on_after(max(_RE_ASK, last_look_at - _clock.now())):
+        with anyio.move_on_after(max(RE_ASK, last_look_at - _clock.now())):
             return await self._lane.acquire(urgency)
         return None
 
@@ -278,7 +282,7 @@ class Poller:
                 self._hub.contact.on_reached()
             if not self.is_stopped:
                 self._due.ring()
-                self._watch.ring()
+                self._keep_watch(_clock.now())
             self._on_answer()
 
     def _seconds_for(self, entry: Entry, now: float) -> float | None:
@@ -292,7 +296,7 @@ class Poller:
         if self._patience is not None:
             self._patience.suspicion.on_accepted()
         entry.last_status = analysis.status.value
-        if self._pipeline.observer.is_on:
+        if self._pipeline.observer.callback.is_on:
             self._pipeline.observer.emit(
                 PollEvent, id=entry.id, status=entry.last_status, polls=entry.polls, elapsed=entry.elapsed(now)
             )
@@ -304,10 +308,8 @@ class Poller:
         if self._options.heeds_inbox and entry.seen_at is not None and not entry.is_announced:
             self._hub.on_silence(sent_at)
         self._queue.on_settled(entry, now, age=sight.age, took=sight.took)
-        if analysis.is_failed:
-            self._end(entry, now, error=analysis_failed(analysis, self._pipeline.key))
-        else:
-            self._end(entry, now, analysis=analysis)
+        failure = analysis_failed(analysis, self._pipeline.key) if analysis.is_failed else None
+        self._end(entry, now, analysis=None if failure else analysis, error=failure)
 
     def _on_failure(self, entry: Entry, error: errors.RequestError) -> None:
         now = _clock.now()

@@ -42,15 +42,18 @@ class RetrieveCall:
 
     async def _work(self) -> None:
         # One worker at a time, so that a batch stands in line once, as a wait does, however many workers it has.
-        while (job := await self._turn.run(self._next_job)) is not None:
-            await self._batch.keep(await self._fetch(*job))
-
-    async def _next_job(self) -> tuple[str, Ticket] | None:
-        id = await self._batch.next_id()
-        if id is None:
-            return None
-        lane = self._batch.lane
-        return id, lane.try_acquire(Urgency.AHEAD) or await lane.acquire(Urgency.AHEAD)
+        lane, turn = self._batch.lane, self._turn
+        while True:
+            if turn.is_taken:
+                await turn.wait()
+            turn.is_taken = True
+            try:
+                if (id := await self._batch.next_id()) is None:
+                    return
+                ticket = lane.try_acquire(Urgency.AHEAD) or await lane.acquire(Urgency.AHEAD)
+            finally:
+                turn.pass_on()
+            await self._batch.keep(await self._fetch(id, ticket))
 
     async def _fetch(self, id: str, ticket: Ticket) -> Outcome:
         operation, started = retrieve_analysis(id).with_headers(self._headers), _clock.now()

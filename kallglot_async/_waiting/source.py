@@ -108,7 +108,7 @@ class Puller:
 
     def __init__(self, source: IdSource) -> None:
         self._source = source
-        self._ids = aiter(source)
+        self._ids: AsyncGenerator[str | InvalidIdError, None] | None = None  # once anybody asks for one
         self._is_stopped = False
         self._pulled = 0
         self._scope: anyio.CancelScope | None = None
@@ -119,13 +119,14 @@ class Puller:
         if self._is_stopped or self.error is not None:
             return None
         self._pulled += 1
+        ids = self._ids = self._ids or aiter(self._source)
         if self._pulled % _BREATH == 0:
             await anyio.lowlevel.checkpoint()  # a source that never awaits must not hold up everybody else
         try:
             if not self._source.is_async:
-                return await anext(self._ids, None)
+                return await anext(ids, None)
             with anyio.CancelScope() as self._scope:
-                return await anext(self._ids, None)
+                return await anext(ids, None)
         except Exception as error:  # the caller's own code: raised at the end
             self.error = error
         except asyncio.CancelledError as error:
@@ -145,7 +146,8 @@ class Puller:
 
     async def aclose(self) -> None:
         """Let go of the iterable."""
-        await self._ids.aclose()
+        if self._ids is not None:
+            await self._ids.aclose()
 
 
 def not_attempted(id: str, reason: KallglotError) -> NotAttemptedError:

@@ -21,13 +21,13 @@ _EARLY = 0.002  # seconds by which a loop may fire a timer before its moment (uv
 class Deadline:
     """One block of code that ends at a moment: a context manager that raises `TimeoutError`."""
 
-    __slots__ = ("_cancelling", "_is_over", "at", "task", "timer")
+    __slots__ = ("_cancelling", "at", "is_over", "task", "timer")
 
     def __init__(self, at: float) -> None:
         self.at: float = at
         self.task: asyncio.Task[object] | None = None  # while it is entered
         self.timer: asyncio.TimerHandle | None = None  # of its own
-        self._is_over = False
+        self.is_over: bool = False  # whether it has ended the block
 
     def __enter__(self) -> None:
         self.task = task = asyncio.current_task()
@@ -44,13 +44,13 @@ class Deadline:
         if self.timer is not None:
             self.timer.cancel()
         # Who is cancelled once more than by us is cancelled by the caller too, and that is what the block ends with.
-        if self._is_over and task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+        if self.is_over and task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     def expire(self) -> None:
         """End the block, if it is not over."""
-        if self.task is not None:
-            self._is_over = True
+        if self.task is not None and not self.is_over:
+            self.is_over = True
             self.task.cancel()
 
 

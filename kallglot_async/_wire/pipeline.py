@@ -20,8 +20,8 @@ from kallglot_async._config import AskedKey, ClientConfig, Secret
 from kallglot_async._core.api.answers import interpret, named_wait, safe_request_id
 from kallglot_async._core.api.headers import (
     RateFigures,
+    date_of,
     parse_credits,
-    parse_date,
     parse_rate_figures,
 )
 from kallglot_async._core.api.meaning import has_passing_status, is_answer
@@ -287,10 +287,12 @@ class Pipeline:
         self.is_accepted = True
         self.budget.on_answer()
         if isinstance(value, Result):
-            window = (None, None, None) if figures is None else (figures.limit, figures.remaining, figures.resets_in)
+            limit = remaining = resets_in = None
+            if figures is not None:
+                limit, remaining, resets_in = figures.limit, figures.remaining, figures.resets_in
             request_id = safe_request_id(response, self._config.api_key)
-            credit = parse_credits(response.headers)
-            told = (response.status, request_id, attempt, elapsed, *window, *credit)
+            left, used = parse_credits(response.headers)
+            told = (response.status, request_id, attempt, elapsed, limit, remaining, resets_in, left, used)
             tell(value, told, response.body if self._config.keep_raw else None)
         return value, response
 
@@ -303,7 +305,7 @@ class Pipeline:
 
     def report(self, lane: Lane, ticket: Ticket, response: Response, wall_now: float) -> RateFigures | None:
         """Tell the limiter what the answer says of the limit, and return its figures."""
-        date = parse_date(response.headers.get("Date", ""))
+        date = date_of(response.headers)
         if date is not None:
             self._server_ahead = date - wall_now
         figures = parse_rate_figures(response.headers, wall_now=wall_now)

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from kallglot_async import _clock
-from kallglot_async._alarm import Alarm, Turn
+from kallglot_async._alarm import Alarm, Turn, Watch
 
 pytestmark = pytest.mark.looptime
+
+
+async def in_turn(turn: Turn, act: Callable[[], Awaitable[None]]) -> None:
+    """Do it as a worker does."""
+    await turn.wait()
+    turn.is_taken = True
+    try:
+        await act()
+    finally:
+        turn.pass_on()
 
 
 class Rig:
@@ -26,7 +38,7 @@ class Rig:
             if until_let_go:
                 await self.let_go.wait()
 
-        await self.turn.run(act)
+        await in_turn(self.turn, act)
 
 
 async def test_a_free_turn_is_for_whoever_comes_first() -> None:
@@ -68,7 +80,7 @@ async def test_a_turn_that_ends_with_an_error_is_free_again() -> None:
 
     it = Rig()
     with pytest.raises(ZeroDivisionError):
-        await it.turn.run(fail)
+        await in_turn(it.turn, fail)
     await it.take("next")
     assert it.taken == ["next"]
 
@@ -156,3 +168,25 @@ class TestAlarm:
             await sleeper
         await alarm.sleep_until()
         assert virtual_time() == 1.0
+
+
+class TestWatch:
+    """One timer over deadlines."""
+
+    async def test_it_tells_when_it_looks_by_itself(self):
+        """Who has to be seen to before that rings it, and nobody else needs to."""
+        looked: list[float] = []
+
+        def look() -> float:
+            looked.append(virtual_time())
+            return _clock.now() + 5.0 if len(looked) < 3 else math.inf
+
+        watch = Watch(look, lambda _: None)
+        assert watch.at == math.inf
+        watch.ring()
+        assert watch.at == -math.inf
+        await asyncio.sleep(1.0)
+        assert round(watch.at - _clock.now(), 3) == 4.0
+        await asyncio.sleep(10.0)
+        assert looked == [0.0, 5.0, 10.0]
+        assert watch.at == math.inf

@@ -41,6 +41,27 @@ def tls(ca: trustme.CA) -> ssl.SSLContext:
     return context
 
 
+# Traces
+
+
+async def test_a_borrowed_session_hears_in_its_traces_what_is_read() -> None:
+    """Also of an answer that is there as a whole, and need not be awaited."""
+    pieces: list[bytes] = []
+
+    async def hear(_: object, __: object, params: aiohttp.TraceResponseChunkReceivedParams) -> None:
+        pieces.append(params.chunk)
+
+    trace = aiohttp.TraceConfig()
+    trace.on_response_chunk_received.append(hear)
+    async with (
+        RawServer() as server,
+        aiohttp.ClientSession(trace_configs=[trace]) as session,
+        client_of(server, session=session) as client,
+    ):
+        found = await client.analyses.retrieve("ana_1")
+    assert b"".join(pieces) == found.raw
+
+
 # Middlewares
 
 

@@ -630,12 +630,13 @@ async def test_a_proxys_refusal_is_not_the_apis(environment: pytest.MonkeyPatch,
 
 
 async def test_a_proxy_that_hangs_up_on_connect_is_a_typed_error(environment: pytest.MonkeyPatch) -> None:
-    """A proxy that closes instead of answering CONNECT is a transport error like any other."""
+    """A proxy that closes instead of answering CONNECT is a transport error like any other, and is asked once."""
     async with RawServer(closing()) as proxy:
         environment.setenv("HTTPS_PROXY", proxy.origin)
         error = await failure_of("https://api.kallglot.invalid/v1", trust_env=True)
     assert isinstance(error, TransportError)
     assert_holds_nothing_foreign(error)
+    assert proxy.connections == 1
 
 
 @pytest.mark.parametrize("scheme", ["socks5", "ftp"])

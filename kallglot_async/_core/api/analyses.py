@@ -27,8 +27,6 @@ from kallglot_async.models.meta import read_extra
 
 __all__ = ["check_request", "create_analysis", "decode_analysis", "retrieve_analysis"]
 
-_PATHS = {Revision.A: "analysis/", Revision.B: "analyses/"}
-
 
 def retrieve_analysis(id: str) -> Operation[Analysis]:
     """Return the GET of one analysis; the id's prefix picks the path and the decoder.
@@ -44,9 +42,8 @@ def retrieve_analysis(id: str) -> Operation[Analysis]:
             raise WrongResourceError("another analysis than the one asked for")
         return analysis
 
-    return Operation(
-        name="analyses.retrieve", method="GET", path=_PATHS[revision] + id, group="analysis", decode=decode
-    )
+    path = f"analysis/{id}" if revision is _A else f"analyses/{id}"
+    return Operation(name="analyses.retrieve", method="GET", path=path, group="analysis", decode=decode)
 
 
 def create_analysis(

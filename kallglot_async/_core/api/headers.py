@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
+from multidict import istr
 
 from kallglot_async._config import Secret
 from kallglot_async._core.api.operation import Operation
@@ -25,6 +26,7 @@ from kallglot_async._extra_headers import user_agent
 __all__ = [
     "COMMON_HEADERS",
     "RateFigures",
+    "date_of",
     "parse_credits",
     "parse_date",
     "parse_rate_figures",
@@ -39,8 +41,11 @@ _PLAUSIBLE_UNIX_TIME = 1_000_000_000.0  # 2001: anything below is not a moment b
 _MOST_SKEW = 300.0  # seconds by which the clock of a server that sends no `Date` may be behind ours; more is no clock
 _LARGEST_LIMIT = 10**9
 _MOST_DIGITS = 18
-_LIMIT, _REMAINING, _RESET = "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"
-_REQUEST_ID = re.compile(r"[!-~]{1,200}", re.ASCII)
+# Folded once: a name that is a plain `str` is folded for each look into headers, which costs as much as the look.
+_LIMIT, _REMAINING, _RESET = istr("X-RateLimit-Limit"), istr("X-RateLimit-Remaining"), istr("X-RateLimit-Reset")
+_CREDITS_LEFT, _CREDITS_USED = istr("X-API-Credits-Remaining"), istr("X-API-Credits-Used")
+_DATE, _RETRY_AFTER, _ID = istr("Date"), istr("Retry-After"), istr("X-Request-ID")
+_POSSIBLE_ID = re.compile(r"[!-~]{1,200}", re.ASCII)
 _USER_AGENT = user_agent(None)
 
 COMMON_HEADERS: Mapping[str, str] = {"Accept": "application/json", "User-Agent": _USER_AGENT}
@@ -107,13 +112,12 @@ def parse_rate_figures(headers: Mapping[str, str], *, wall_now: float) -> RateFi
         headers: The response's headers.
         wall_now: The local wall clock in Unix seconds, used only where the response does not tell the moment.
     """
-    limits, remainings, resets = _lines(headers)
-    if not limits or not remainings or not resets:
+    limits, text, resets = _lines(headers)
+    if not limits or not text or not resets:
         return None
-    dated = parse_date(headers.get("Date", ""))
+    dated = date_of(headers)
     now = dated or wall_now
-    limit, told, latest, is_one = _parse_window(", ".join(limits), ", ".join(resets), now, is_dated=dated is not None)
-    text = ", ".join(remainings)
+    limit, told, latest, is_one = _parse_window(limits, resets, now, dated is not None)
     if is_one and "," not in text:
         remaining = _whole(text)
     else:
@@ -141,7 +145,7 @@ class _Reset(NamedTuple):
 
 @lru_cache(maxsize=8)
 def _parse_window(
-    limits: str, resets: str, now: float, *, is_dated: bool
+    limits: str, resets: str, now: float, is_dated: bool
 ) -> tuple[int | None, list[_Reset | None], _Reset | None, bool]:
     """Return the smallest limit, every reset in its place, the latest of those, and whether there is one of each.
 
@@ -188,12 +192,12 @@ def _strictest(text: str, limit: int | None, resets: list[_Reset | None]) -> tup
     return least if least is None or limit is None else min(least, limit), resets
 
 
-def _lines(headers: Mapping[str, str]) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
-    """Return every line of limit, remaining and reset."""
+def _lines(headers: Mapping[str, str]) -> tuple[str, str, str]:
+    """Return every line of limit, remaining and reset, joined as HTTP joins lines: with a comma."""
     getall = getattr(headers, "getall", None)
     if getall is None:
-        return _line(headers, _LIMIT), _line(headers, _REMAINING), _line(headers, _RESET)
-    return getall(_LIMIT, ()), getall(_REMAINING, ()), getall(_RESET, ())
+        return headers.get(_LIMIT, ""), headers.get(_REMAINING, ""), headers.get(_RESET, "")
+    return ", ".join(getall(_LIMIT, ())), ", ".join(getall(_REMAINING, ())), ", ".join(getall(_RESET, ()))
 
 
 def parse_retry_after(headers: Mapping[str, str], *, wall_now: float) -> float | None:
@@ -203,7 +207,7 @@ def parse_retry_after(headers: Mapping[str, str], *, wall_now: float) -> float |
     several values the longest counts.
     """
     getall: Callable[[str, Sequence[str]], Sequence[str]] | None = getattr(headers, "getall", None)
-    lines = _line(headers, "Retry-After") if getall is None else getall("Retry-After", ())
+    lines = _line(headers, _RETRY_AFTER) if getall is None else getall(_RETRY_AFTER, ())
     found = [_wait(text, headers, wall_now) for text in lines]
     return max((clamp_wait(seconds) for seconds in found if seconds is not None), default=None)
 
@@ -212,13 +216,18 @@ def _wait(text: str, headers: Mapping[str, str], wall_now: float) -> float | Non
     if (seconds := _number(text)) is not None:
         return seconds
     if (moment := parse_date(text)) is not None:  # before the list, as there is a comma in it
-        return moment - (parse_date(headers.get("Date", "")) or wall_now)
+        return moment - (date_of(headers) or wall_now)
     return max((seconds for part in text.split(",") if (seconds := _number(part)) is not None), default=None)
 
 
 def clamp_wait(seconds: float) -> float:
     """Return a wait between 0 and a day."""
     return float(min(max(0.0, seconds), LONGEST_WAIT))
+
+
+def date_of(headers: Mapping[str, str]) -> float | None:
+    """Return the Unix time at which an answer was made, by its `Date`; None where it does not tell."""
+    return parse_date(headers.get(_DATE, ""))
 
 
 @lru_cache(maxsize=8)
@@ -235,14 +244,14 @@ def parse_date(text: str) -> float | None:
 
 def parse_credits(headers: Mapping[str, str]) -> tuple[int | None, int | None]:
     """Return the API credits left and those used in this billing period; None for what was not told."""
-    left, used = headers.get("X-API-Credits-Remaining"), headers.get("X-API-Credits-Used")
+    left, used = headers.get(_CREDITS_LEFT), headers.get(_CREDITS_USED)
     return None if left is None else _whole(left), None if used is None else _whole(used)
 
 
 def parse_request_id(headers: Mapping[str, str]) -> str | None:
     """Return the server's id of the request, or None."""
-    text = headers.get("X-Request-ID")
-    return text if text is not None and _REQUEST_ID.fullmatch(text) else None
+    text = headers.get(_ID)
+    return text if text is not None and _POSSIBLE_ID.fullmatch(text) else None
 
 
 def _line(headers: Mapping[str, str], name: str) -> Sequence[str]:
@@ -250,8 +259,9 @@ def _line(headers: Mapping[str, str], name: str) -> Sequence[str]:
 
 
 def _whole(text: str) -> int | None:
-    text = text.strip()
-    return int(text) if _is_digits(text) else None
+    if not _is_digits(text) and not _is_digits(text := text.strip()):  # a header's own value has no space around it
+        return None
+    return int(text)
 
 
 def _number(text: str) -> float | None:

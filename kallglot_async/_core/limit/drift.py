@@ -66,7 +66,7 @@ class Drift:
 
     def freed(self, period: float) -> float:
         """Places that come free a second, 0.0 where none are seen to."""
-        return max(0.0, self._freed / self._seconds) if self._is_known(period) else 0.0
+        return self._freed / self._seconds if self._freed > 0.0 and self._is_known(period) else 0.0
 
     def sees_neighbours(self, period: float) -> bool:
         """Whether the figure falls by more than our own requests take."""

@@ -71,8 +71,8 @@ class Log:
         if self._upper < max(0.5 * self._longest_rest, self._longest_rest - 2 * ROUNDING):
             self._upper = math.inf
             return False
-        margin = 2 * ROUNDING + self.period / 10
-        return not self._inside or rest <= self._inside[0][1] + self.period - now + margin
+        period = self.period
+        return not self._inside or rest <= self._inside[0][1] + period - now + 2 * ROUNDING + period / 10
 
     def on_figure(self, sent_at: float, now: float, used: int, limit: int, rest: float) -> int:
         """Take note of a request that found so many places taken; returns how many of ours have left before it."""
@@ -87,7 +87,8 @@ class Log:
             first = min(sent for sent, _ in islice(inside, sure - used - 1, sure))
             self._upper = min(self._upper, now - first)
         # The period is overstated by a little: what may have left before the figure must not be counted after it.
-        gone, number = now - self.period + max(LEAST_SLACK, SLACK * self.period), 0
+        period, number = self.period, 0
+        gone = now - period + max(LEAST_SLACK, SLACK * period)
         while inside and inside[0][0] <= gone:
             inside.popleft()
             number += 1

@@ -6,7 +6,7 @@ from math import inf, isfinite
 
 import msgspec
 
-__all__ = ["Supply"]
+__all__ = ["UNLIMITED", "Supply"]
 
 
 class Supply(msgspec.Struct, frozen=True):
@@ -27,9 +27,14 @@ class Supply(msgspec.Struct, frozen=True):
 
     def within(self, other: Supply) -> Supply:
         """What is left of it where another limit holds as well; that one is not asked whether it may run low."""
+        if other is UNLIMITED:
+            return self
         return Supply(
             rate=min(self.rate, other.rate),
             remaining=min(self.remaining, other.remaining),
             resets_in=min(self.resets_in, other.resets_in),
             can_run_low=self.can_run_low,
         )
+
+
+UNLIMITED = Supply()  # of a limit that is not there

@@ -9,7 +9,7 @@ import math
 from collections import deque
 
 from kallglot_async._core.api.headers import RateFigures
-from kallglot_async._core.limit.supply import Supply
+from kallglot_async._core.limit.supply import UNLIMITED, Supply
 from kallglot_async._core.limit.ticket import Pace, Ticket, Urgency
 
 __all__ = ["Unannounced"]
@@ -82,7 +82,7 @@ class Unannounced:
 
     def supply(self, now: float) -> Supply:
         """Return the rate it has found; before the first refusal there is no limit to be seen."""
-        return Supply(rate=self.rate) if self.rate is not None else Supply()
+        return Supply(rate=self.rate) if self.rate is not None else UNLIMITED
 
     def on_sent(self, ticket: Ticket, now: float, urgency: Urgency) -> None:
         """A request goes out now."""

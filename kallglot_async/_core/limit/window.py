@@ -51,6 +51,7 @@ class Window:
         "is_rolling",
         "is_ruling",
         "limit",
+        "period",
     )
 
     def __init__(self) -> None:
@@ -65,6 +66,7 @@ class Window:
         self._event = 0  # counts figures and losses as they are heard of
         self._figure_event = 0  # the newest figure's
         self._period: float | None = None
+        self.period = DOCUMENTED_PERIOD  # the length of a window in seconds, as far as known
         self._longest_rest = 0.0  # the longest time to a reset that was seen
         self._lost: deque[int] = deque(maxlen=MOST_LOST)  # the events of losses that no figure covers yet
         self._probe_out = False
@@ -85,11 +87,6 @@ class Window:
         if self._explanations.way is Way.FIXED or self.limit is None:
             return self.available
         return min(self.limit - self.in_flight, self.available + self._explanations.came_free(now))
-
-    @property
-    def period(self) -> float:
-        """The length of a window in seconds, as far as known."""
-        return self._period or self._longest_rest or DOCUMENTED_PERIOD
 
     @property
     def _at_least(self) -> float:
@@ -325,3 +322,4 @@ class Window:
         # A step that was too short (a clock set back, two servers) must not let polls go faster than a rest allows.
         if self._period is not None and self._period < self._at_least:
             self._period = self._at_least
+        self.period = self._period or self._longest_rest or DOCUMENTED_PERIOD

@@ -7,13 +7,13 @@ Pure: no clock, no randomness, no I/O.
 
 from __future__ import annotations
 
-from math import expm1, inf, log1p
+from math import expm1, inf, isfinite, log1p
 
 from kallglot_async._core.limit.supply import Supply
 from kallglot_async._core.polling.hazard import FirstLooks, PollModel
 from kallglot_async._core.polling.pending import ANNOUNCED, FIRM, Entry
 
-__all__ = ["FRESH", "MIN_GAP", "Worth"]
+__all__ = ["FRESH", "MIN_GAP", "RE_ASK", "Worth", "look_again_at"]
 
 # Without a unit: a probability, or a share.
 WORTH = 0.25  # a poll is worth sending for this chance of finding its id settled
@@ -25,6 +25,8 @@ HINT_STEPS = 3.0  # a server's hint moves the next look so many of the law's own
 FRESH = 0.2  # share of the rate for looks at the id seen longest ago, whatever the law says of it
 MIN_GAP = 1.0  # s between two polls of one id
 UNKNOWN_GAP = 2.0  # s: the documented polling interval, for freshness while the rate is unknown
+RE_ASK = 0.05  # s after which a slot that nothing was worth is asked for again
+LOOK_AGAIN = 0.5  # s between two looks at a poll that is not due, while no rate is known
 
 _STEP = -log1p(-WORTH)
 
@@ -114,3 +116,12 @@ class Worth:
         if growth >= least:
             return True
         return growth + self._model.observed_growth(entry.kind, seen_age, now - entry.born_at) >= least
+
+
+def look_again_at(now: float, supply: Supply, pending: int) -> float:
+    """When to look again at a poll that is not due: other calls of the client may have changed that by then.
+
+    They settle ids at the limiter's rate at most, so that is how fast a poll for freshness can come nearer.
+    """
+    drained_in = supply.seconds_per_request(1.0 + FRESH) * pending
+    return now + (max(RE_ASK, drained_in) if isfinite(supply.rate) else LOOK_AGAIN)
