@@ -253,11 +253,12 @@ class Waits:
             return None
         drained_in = supply.seconds_per_request(1.0 + FRESH) * self._model.pending
         ask_again = now + (max(0.05, drained_in) if math.isfinite(supply.rate) else LOOK_AGAIN)
-        if slot.ahead:
-            return Wish(slot.at, Urgency.AHEAD, ask_again)
+        if slot.why == "last look":
+            return Wish(slot.at, Urgency.DIRECT, ask_again)
         deadline = self._queue.next_deadline()
         last_look = math.inf if deadline is None else max(now + 0.05, deadline - self._queue.lead)
-        return Wish(slot.at, Urgency.PACED, min(ask_again, last_look), last_look)
+        urgency = Urgency.AHEAD if slot.ahead else Urgency.PACED
+        return Wish(slot.at, urgency, min(ask_again, last_look), last_look)
 
     def take(self, now: float, supply: Supply) -> Entry | None:
         return self._queue.take(now, supply)

@@ -186,7 +186,8 @@ class Poller:
             if slot is None or slot.at > now:
                 await self._due.sleep_until(self._look_again_at(now, slot, supply))
                 continue
-            urgency = Urgency.AHEAD if slot.ahead else Urgency.PACED
+            # Who waits for a last look waits as for a direct request: after the deadline it is worth nothing.
+            urgency = Urgency.DIRECT if slot.why == "last look" else Urgency.AHEAD if slot.ahead else Urgency.PACED
             if (ticket := self._lane.try_acquire(urgency)) is not None:
                 entry: Entry | None = self._queue.spend(slot, now)
             elif (ticket := await self._queue_for_slot(urgency)) is None:
@@ -235,8 +236,8 @@ class Poller:
         return min(slot.at, now + patience)
 
     async def _queue_for_slot(self, urgency: Urgency) -> Ticket | None:
-        """Wait in line; None where a last look falls due meanwhile, which may go ahead of the pace."""
-        last_look_at = math.inf if urgency is Urgency.AHEAD else self._last_look_at()
+        """Wait in line; None where a last look falls due meanwhile, which goes before all polls."""
+        last_look_at = math.inf if urgency is Urgency.DIRECT else self._last_look_at()
         with anyio.move_on_after(max(_RE_ASK, last_look_at - _clock.now())):
             return await self._lane.acquire(urgency)
         return None
