@@ -251,11 +251,12 @@ class Waits:
         if slot is None:
             return None
         ask_again = look_again_at(now, supply, self._model.pending)
-        if slot.ahead:
-            return Wish(slot.at, Urgency.AHEAD, ask_again)
+        if slot.why == "last look":
+            return Wish(slot.at, Urgency.DIRECT, ask_again)
         deadline = self._queue.next_deadline()
         last_look = math.inf if deadline is None else max(now + RE_ASK, deadline - self._queue.lead)
-        return Wish(slot.at, Urgency.PACED, min(ask_again, last_look), last_look)
+        urgency = Urgency.AHEAD if slot.ahead else Urgency.PACED
+        return Wish(slot.at, urgency, min(ask_again, last_look), last_look)
 
     def take(self, now: float, supply: Supply) -> Entry | None:
         return self._queue.take(now, supply)

@@ -192,7 +192,8 @@ class Poller:
                 again_at = look_again_at(now, supply, self._hub.model.pending)
                 await self._sleep_until(math.inf if slot is None else min(slot.at, again_at), now)
                 continue
-            urgency = Urgency.AHEAD if slot.ahead else Urgency.PACED
+            # Who waits for a last look waits as for a direct request: after the deadline it is worth nothing.
+            urgency = Urgency.DIRECT if slot.why == "last look" else Urgency.AHEAD if slot.ahead else Urgency.PACED
             if (ticket := self._lane.try_acquire(urgency)) is not None:
                 return self._queue.spend(slot, now), ticket
             self._keep_watch(now)
@@ -239,8 +240,8 @@ class Poller:
         return math.inf if deadline is None else deadline - self._queue.lead
 
     async def _queue_for_slot(self, urgency: Urgency) -> Ticket | None:
-        """Wait in line; None where a last look falls due meanwhile, which may go ahead of the pace."""
-        last_look_at = math.inf if urgency is Urgency.AHEAD else self._last_look_at()
+        """Wait in line; None where a last look falls due meanwhile, which goes before all polls."""
+        last_look_at = math.inf if urgency is Urgency.DIRECT else self._last_look_at()
         with anyio.move_on_after(max(RE_ASK, last_look_at - _clock.now())):
             return await self._lane.acquire(urgency)
         return None

@@ -139,6 +139,13 @@ async def test_what_settles_just_before_the_deadline_is_delivered():
     assert len(outcomes.analyses) == 10
 
 
+async def test_last_looks_keep_no_pace_where_as_many_end_as_the_limit_allows():
+    """Sixty ids under a log of thirty a minute: each last look comes in time, though the pace has none to spare."""
+    async with running(plan="starter", rate_limit=(30, 60.0), window="sliding") as (emulator, client):
+        outcomes = await client.wait_many(emulator.seed_analyses(60), timeout=120.0)
+    assert len(outcomes.analyses) == 60
+
+
 async def test_a_single_wait_ends_in_time_though_nothing_may_be_sent():
     """Its timeout counts from the call: a limiter that is paused for minutes does not hold it."""
     async with running() as (emulator, client):

@@ -22,7 +22,7 @@ class Urgency(IntEnum):
     A poll that is held back by the pace keeps nobody else waiting who need not keep it.
     """
 
-    DIRECT = 0  # a person or a POST waits for it
+    DIRECT = 0  # a person or a POST waits for it; or it is the last look before a deadline
     AHEAD = 1  # a poll that will pay: spends the window, not the pace
     PACED = 2  # any other poll
 

@@ -158,6 +158,8 @@ class Window:
             return Supply()
         interval, resets_in = self.interval(now), self.resets_in(now)
         rate = 1.0 / interval if interval > 0 else math.inf
+        if self._explanations.way is Way.REFILL and (refill := self._explanations.refill()):
+            rate = min(rate, refill)  # what is left goes once, however near the reset is
         if resets_in == 0.0:  # a new window has begun that no answer has described yet
             return Supply(rate, float(self.limit - self.in_flight), self.period, can_run_low=False)
         return Supply(rate, float(max(0, self._free(now))), resets_in, self.can_run_low(now))

@@ -20,7 +20,9 @@ The waiting rules
    now. Otherwise it stays unused: a poll that is not worth a request is not sent, however many there are.
 4. First looks. An id of unknown age may have settled long ago, so it is due when it is added, as long as such looks
    found theirs settled. Where they found theirs running, it is taken to be as young as it can be; FIRST_LOOKS of the
-   rate, or SAVING of it while requests can be saved for later in the window, still go to such looks.
+   rate, or SAVING of it while requests can be saved for later in the window, still go to such looks. A first look
+   starts a deadline: while the rate does not cover each open id before the first deadline, what is due of those whose
+   time runs goes before them.
 5. Spending a window. A poll goes ahead of the even pace if, by what was observed alone, it finds its id settled with
    a chance of pending / (remaining - pending), but at least WORTH and at most DEAREST: an id then costs on average
    what the window holds for it. Where no more than one request for each pending id is left, only a chance of SURE
@@ -35,8 +37,9 @@ The waiting rules
    refusals in a row do not start the clock of an id that was never polled, but one pause that is longer than its
    timeout does. A poll that failed is due again as `trouble` says: time ends a wait, and not a number of attempts.
 8. Last looks. A deadline counts from an id's first poll, or from the moment it was added. One look is sent `lead`
-   seconds before it, ahead of everything; an id in flight then has had it. Running at its last look, its wait ends.
-   A deadline that is noticed LATE, as nothing here ran, is followed by a look all the same, of LATE_LOOK at most.
+   seconds before it, ahead of everything and by no pace; an id in flight then has had it. Running at its last look,
+   its wait ends. A deadline that is noticed LATE, as nothing here ran, is followed by a look all the same, of LATE_LOOK
+   at most.
 9. Webhooks. An inbox is trusted from an event for something that is waited for, until a poll that was sent meanwhile
    finds an id settled without one. While it is, an id that is due sleeps until SLOW_GAP s after it was last seen, or
    as long again as it is old, but SLOWEST_GAP s at most: its event will come first. When trust ends, all are awake.

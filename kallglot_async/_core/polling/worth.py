@@ -94,6 +94,10 @@ class Worth:
         least = UNKNOWN_GAP if supply.rate == inf else MIN_GAP
         return max(seen_at + least, min(seen_at + gap, self.key(entry)))
 
+    def covers(self, seconds: float, supply: Supply) -> bool:
+        """Whether the rate allows a look at each open id within so many seconds."""
+        return self._model.pending <= supply.rate * seconds
+
     def on_first_look(self, entry: Entry, now: float) -> None:
         """The first look at an id of unknown age found it settled, perhaps before it was added."""
         unseen = self.first_looks.growth

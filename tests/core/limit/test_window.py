@@ -333,3 +333,12 @@ def test_what_comes_free_before_a_reset_that_stands_still_is_paced_too():
         window.on_answer(send(window, second - 0.1), float(second), figures(limit=120, remaining=10))
     assert lone == pytest.approx(40.0 / 8)
     assert window.interval(20.0) == pytest.approx(60.0 / 118)
+
+
+def test_a_bucket_gives_no_more_than_it_fills_by_however_near_the_moment_it_names():
+    """Its reset is the next token, in 0.4 s; a scheduler may count on 2.5 requests/s."""
+    window = Window()
+    for number in range(150):
+        now = 0.4 * number
+        window.on_answer(send(window, now), now, figures(limit=150, remaining=1, resets_in=0.4, reset=EPOCH + now))
+    assert window.supply(60.0).rate == pytest.approx(0.98 * 2.5, rel=0.01)

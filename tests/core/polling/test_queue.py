@@ -267,6 +267,17 @@ class TestFirstLooks:
         tight = Supply(rate=2.5, remaining=120.0, resets_in=60.0)
         assert plan(queue, 0.1, tight) == (0.1, True)
 
+    def test_ids_whose_time_runs_go_first_where_not_all_can_be_looked_at_in_time(self) -> None:
+        """A first look starts a time. Of thirty ids the first has 18 s left, enough at 10/s and too few at 1/s."""
+        for rate, next_id in ((10.0, "ana_1"), (1.0, "ana_0")):
+            queue = make(PollSchedule.fixed(2.0), timeout=20.0)
+            for i in range(30):
+                queue.add(f"ana_{i}", "a", 0.0)
+            supply = Supply(rate=rate)
+            queue.on_pending(poll(queue, 0.0, supply), 0.1)
+            assert poll(queue, 2.1, supply).id == next_id
+            assert poll(queue, 2.1, supply).id == ("ana_2" if rate == 10.0 else "ana_1")
+
     def test_a_hit_that_the_law_explains_says_little_about_the_rest(self) -> None:
         """Settled 29 s after it was added, under a law of 22 to 30 s: that does not make it an old batch."""
         grown = {}
