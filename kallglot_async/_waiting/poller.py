@@ -121,8 +121,7 @@ class Poller:
 
     def on_announced(self, id: str) -> None:
         """A webhook says that it has settled: one request confirms it, at once."""
-        entry = self.entries.get(id)
-        if entry is not None:
+        if (entry := self.entries.get(id)) is not None:
             entry.unconfirmed = 0
             self._queue.on_announced(entry, _clock.now())
             self._due.ring()
@@ -354,6 +353,7 @@ class Poller:
         self._had_late_looks = True
         self.ends_at = now + LATE_LOOK
         for entry in self.entries.values():
+            entry.is_stale = entry.in_flight  # the answer on its way may be from before: another look follows it
             self._queue.on_announced(entry, now)
         self._due.ring()
         return True

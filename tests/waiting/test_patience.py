@@ -30,6 +30,7 @@ from kallglot_async import (
     ServerError,
     WaitTimeoutError,
 )
+from kallglot_async.models import ClientEvent, ResponseEvent
 
 pytestmark = pytest.mark.looptime
 GATEWAY = page(503)
@@ -634,6 +635,36 @@ class TestAfterAStandstill:
                 assert len(found.analyses) == 20
             else:
                 assert all(analysis.is_complete for analysis in (found if how == "followers" else [found]))
+
+    @pytest.mark.parametrize("moment", ["sent", "read"])
+    @pytest.mark.parametrize("how", ["wait", "wait_many", "total_timeout"])
+    async def test_an_answer_that_was_on_its_way_meanwhile_is_not_the_last_look(self, how: str, moment: str) -> None:
+        """It was made before everything stood still, as the answer is sent or read: it says nothing of now."""
+        still = Counter[str]()
+
+        def stand_still_once(here: str) -> None:
+            if here == moment and not still[here]:
+                time.sleep(0.6)  # beyond every deadline
+            still[here] += 1
+
+        def settles(request: Request) -> bytes:
+            was_asked = bool(still["sent"])
+            stand_still_once("sent")
+            return answer(analysis(request.id)) if was_asked else running(request.id)
+
+        def on_event(event: ClientEvent) -> None:
+            if isinstance(event, ResponseEvent):
+                stand_still_once("read")
+
+        async with client_of(settles, is_warm=False, on_event=on_event) as (server, client):
+            calls = {
+                "wait": lambda: client.wait("ana_1", timeout=0.2),
+                "wait_many": lambda: client.wait_many(["ana_1"], timeout=0.2),
+                "total_timeout": lambda: client.wait_many(["ana_1"], total_timeout=0.2),
+            }
+            found = await calls[how]()
+            assert len(server.requests) == 2
+            assert (found if how == "wait" else found[0].unwrap()).is_complete
 
     async def test_the_last_look_takes_a_second_at_most(self) -> None:
         """Nobody answers: then it is over."""

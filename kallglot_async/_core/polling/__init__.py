@@ -39,7 +39,7 @@ The waiting rules
 8. Last looks. A deadline counts from an id's first poll, or from the moment it was added. One look is sent `lead`
    seconds before it, ahead of everything and by no pace; an id in flight then has had it. Running at its last look,
    its wait ends. A deadline that is noticed LATE, as nothing here ran, is followed by a look all the same, of LATE_LOOK
-   at most.
+   at most; the answer to a poll that was out meanwhile may be from before, and does not stand for it.
 9. Webhooks. An inbox is trusted from an event for something that is waited for, until a poll that was sent meanwhile
    finds an id settled without one. While it is, an id that is due sleeps until SLOW_GAP s after it was last seen, or
    as long again as it is old, but SLOWEST_GAP s at most: its event will come first. When trust ends, all are awake.

@@ -43,6 +43,7 @@ class Entry(msgspec.Struct, gc=False, eq=False):
     trouble: Trouble | None = None  # None: its last poll was answered
     unconfirmed: int | None = None  # answers since a webhook announced it; each found it running. None: not announced
     is_last: bool = False  # its time is over, and one late look is granted
+    is_stale: bool = False  # its poll was out as that was granted: its answer may be from before
 
     @property
     def deadline(self) -> float | None:
@@ -59,6 +60,16 @@ class Entry(msgspec.Struct, gc=False, eq=False):
         """Whether its deadline was missed by so much that nothing can have run at it, and it had no late look yet."""
         return not self.is_last and (deadline := self.deadline) is not None and now > deadline + LATE
 
+    def is_owed_a_look(self, now: float) -> bool:
+        """Whether the poll that has just landed, and did not find it settled, leaves its late look still to come."""
+        return self.is_stale or self.is_late(now)
+
+    def grant_late_look(self, now: float) -> None:
+        """Have its time end anew, once a late look can have been answered."""
+        self.is_last = True
+        self.timeout = now + LATE_LOOK - (self.first_poll_at or 0.0)
+        self.is_stale = self.in_flight
+
     @property
     def is_announced(self) -> bool:
         """Whether a webhook has said that it has settled."""
@@ -66,7 +77,9 @@ class Entry(msgspec.Struct, gc=False, eq=False):
 
     def for_another(self, timeout: float | None, first_poll_at: float | None) -> Entry:
         """Return it as it goes on in another queue, where its time counts by that queue's timeout."""
-        return msgspec.structs.replace(self, timeout=timeout, first_poll_at=first_poll_at, state=FIRM, is_last=False)
+        return msgspec.structs.replace(
+            self, timeout=timeout, first_poll_at=first_poll_at, state=FIRM, is_last=False, is_stale=False
+        )
 
     def date(self, now: float, age: float | None) -> None:
         """Count its age from its creation, if the answer told; it has been running from then on."""

@@ -27,7 +27,7 @@ from math import inf
 from kallglot_async._core.limit.retry import RetryBudget
 from kallglot_async._core.polling.hazard import PollModel
 from kallglot_async._core.polling.orders import ByKey, BySight, Endings, Held, remove_latest, trim
-from kallglot_async._core.polling.pending import ANNOUNCED, FIRM, FLYING, GONE, HELD, LATE_LOOK, LEARNED, OVER, Entry
+from kallglot_async._core.polling.pending import ANNOUNCED, FIRM, FLYING, GONE, HELD, LEARNED, OVER, Entry
 from kallglot_async._core.polling.schedule import PollSchedule, Slot, Supply
 from kallglot_async._core.polling.trust import InboxTrust, next_echo
 from kallglot_async._core.polling.worth import MIN_GAP, Worth
@@ -146,7 +146,9 @@ class PollQueue:
             self._model.on_running(entry.kind, entry.seen_at - entry.born_at, now - entry.born_at)
         entry.seen_at = now
         deadline = entry.deadline
-        if entry.is_last or (deadline is not None and now >= deadline - self.lead):
+        if entry.is_owed_a_look(now):
+            self._grant_late_look(entry, now)
+        elif entry.is_last or (deadline is not None and now >= deadline - self.lead):
             self._await_end(entry)
         else:
             self._reschedule(entry, now, hint_in)
@@ -173,7 +175,7 @@ class PollQueue:
 
     def on_given_up(self, entry: Entry, now: float) -> None:
         """The poll failed, and no other follows: it waits to be popped, but for a late look if it is due one."""
-        if self._land(entry) and entry.is_late(now):
+        if self._land(entry) and entry.is_owed_a_look(now):
             self._grant_late_look(entry, now)
 
     def on_refused(self, entry: Entry, now: float) -> None:
@@ -268,7 +270,8 @@ class PollQueue:
         """The next entry whose wait has ended, removed: past its deadline, or its last look found it running.
 
         Past its deadline it may still be in flight; whatever answer comes is then ignored, except that the model
-        learns from a settled one. One whose deadline passed while nothing here ran has a last look first.
+        learns from a settled one. One whose deadline passed while nothing here ran has a last look first, sent after
+        that: a poll that was out meanwhile may bring an answer from before.
         """
         while (entry := self._deadlines.pop_expired(now)) is not None:
             if entry.state < OVER and entry.is_late(now):
@@ -306,16 +309,16 @@ class PollQueue:
 
     def _grant_late_look(self, entry: Entry, now: float) -> None:
         """Its time passed while nothing here ran: what may have settled meanwhile is worth a last look, at once."""
-        entry.is_last = True
-        entry.timeout = now + LATE_LOOK - (entry.first_poll_at or 0.0)
+        entry.grant_late_look(now)
         self._deadlines.restart(entry)
-        if entry.state != FLYING:
+        if not entry.is_stale:
             if entry.polls == 0:
                 remove_latest(self._new, entry)
             self._wait(entry, now, ANNOUNCED)
 
     def _fly(self, entry: Entry, now: float) -> Entry:
         entry.state = FLYING
+        entry.is_stale = False
         entry.polls += 1
         self._flying += 1
         if entry.first_poll_at is None:

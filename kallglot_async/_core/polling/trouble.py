@@ -42,7 +42,7 @@ class End(Enum):
     ID = auto()
     CALL = auto()
     UNREACHED = auto()  # every call of a client that has never had an answer
-    TIME = auto()  # its deadline is over too, so that it ends as a timeout
+    TIME = auto()  # its deadline is over too: it ends as a timeout, unless it is owed a late look
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
@@ -103,7 +103,7 @@ class Patience:
         meaning = meaning_of(error)
         if meaning.passes:
             is_over = entry.deadline is not None and now >= entry.deadline
-            if is_over:
+            if is_over or entry.is_stale:
                 return Verdict(End.TIME)
             if not self._policy.budget.is_reached:
                 return self._before_any_answer(probe, operation, error, now)

@@ -680,6 +680,42 @@ class TestLateLooks:
         assert poll(by_failure, 100.0) is entry
         assert by_failure.pop_expired(101.0) is entry
 
+    @pytest.mark.parametrize(
+        ("is_timer_first", "landing"),
+        [(False, "running"), (False, "given up"), (True, "running"), (True, "given up")],
+    )
+    def test_a_poll_that_was_out_meanwhile_does_not_stand_for_it(self, is_timer_first: bool, landing: str) -> None:
+        """Its answer may be from before: another is sent, and that one ends the wait."""
+        queue = make(timeout=10.0)
+        entry = queue.add("ana_1", "a", 0.0)
+        poll(queue, 0.0)
+        if is_timer_first:
+            assert queue.pop_expired(100.0) is None
+        if landing == "running":
+            queue.on_pending(entry, 100.0)
+        else:
+            queue.on_given_up(entry, 100.0)
+        assert queue.pop_expired(100.0) is None
+        assert poll(queue, 100.0) is entry
+        queue.on_pending(entry, 100.2)
+        assert queue.pop_expired(100.2) is entry
+
+    @pytest.mark.parametrize("is_out", [True, False])
+    def test_the_missed_end_of_a_call_is_followed_by_one_look_at_each(self, is_out: bool) -> None:
+        """They have no deadlines of their own; what is out then is looked at again when it has landed."""
+        queue = make()
+        entry = queue.add("ana_1", "a", 0.0)
+        poll(queue, 0.0)
+        if not is_out:
+            queue.on_pending(entry, 0.1, hint_in=3600.0)
+        entry.is_stale = entry.in_flight
+        queue.on_announced(entry, 100.0)
+        if is_out:
+            queue.on_pending(entry, 100.0, hint_in=3600.0)
+        assert poll(queue, 100.0) is entry
+        queue.on_pending(entry, 100.1, hint_in=3600.0)
+        assert queue.take(100.9, PACED) is None
+
     def test_who_is_a_little_late_is_over(self) -> None:
         """By a quarter of a second: no event loop that runs is later than that."""
         for now, is_over in ((10.2, True), (10.25, True), (10.375, False)):

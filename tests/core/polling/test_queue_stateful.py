@@ -96,11 +96,12 @@ class Queues(RuleBasedStateMachine):
         if entry is None:
             return
         self.now += seconds
+        is_owed, had_late_look = entry.is_owed_a_look(self.now), entry.is_last
         self.queue.on_pending(entry, self.now, age=age, hint_in=hint)
         if entry in self.in_flight:
             self.in_flight.remove(entry)
             is_over = entry.deadline is not None and self.now >= entry.deadline - self.queue.lead
-            is_over = is_over or entry.is_last
+            is_over = not is_owed and (is_over or had_late_look)
             (self.over if is_over else self.waiting).add(entry)
             assert entry.seen_at == self.now
 
@@ -131,10 +132,10 @@ class Queues(RuleBasedStateMachine):
     @rule(entry=consumes(flying))
     def given_up(self, entry: Entry | None) -> None:
         if entry is not None and entry in self.in_flight:
-            had_late_look = entry.is_last
+            is_owed = entry.is_owed_a_look(self.now)
             self.queue.on_given_up(entry, self.now)
             self.in_flight.remove(entry)
-            (self.waiting if entry.is_last and not had_late_look else self.over).add(entry)
+            (self.waiting if is_owed else self.over).add(entry)
 
     @rule(entry=st.runner().flatmap(lambda self: st.sampled_from(sorted(self.waiting, key=lambda it: it.id) or [None])))
     def announced(self, entry: Entry | None) -> None:

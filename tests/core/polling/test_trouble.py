@@ -68,6 +68,10 @@ class TestWhatPasses:
         assert Call().fails(entry(timeout=10.0), GATEWAY, 9.9).end is End.NOTHING
         assert Call().fails(entry(timeout=10.0), GATEWAY, 10.0) == Verdict(End.TIME)
 
+    def test_what_was_out_as_its_time_passed_unseen_gets_no_retry_but_its_late_look(self):
+        """Which is due at once; a retry could come after the second that it has."""
+        assert Call().fails(entry(timeout=10.0, is_stale=True), GATEWAY, 9.0) == Verdict(End.TIME)
+
     def test_failures_are_kept_on_the_entry(self):
         """The latest ten, and their number on the error."""
         call, it = Call(), entry(timeout=None)
