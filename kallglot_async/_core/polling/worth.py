@@ -94,9 +94,9 @@ class Worth:
         least = UNKNOWN_GAP if supply.rate == inf else MIN_GAP
         return max(seen_at + least, min(seen_at + gap, self.key(entry)))
 
-    def covers(self, seconds: float, supply: Supply) -> bool:
-        """Whether the rate allows a look at each open id within so many seconds."""
-        return self._model.pending <= supply.rate * seconds
+    def covers(self, deadline: float | None, now: float, supply: Supply) -> bool:
+        """Whether the rate allows a look at each open id before that moment; None: there is none."""
+        return deadline is None or self._model.pending <= supply.rate * (deadline - now)
 
     def on_first_look(self, entry: Entry, now: float) -> None:
         """The first look at an id of unknown age found it settled, perhaps before it was added."""
