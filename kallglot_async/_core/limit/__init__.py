@@ -29,8 +29,11 @@ The window
 8. The length of a window is in no header. It is at least the longest time to a reset that was seen, and at most the
    distance of two resets between which the figure recovered. A reset that moves by less than the longest rest shows a
    sliding window or a token bucket; rules 4 and 7 hold for those too: time left / available is what they can sustain.
-   Without a `Date` the server's clock is ours until a reset is over that should not be, or is further off than the
-   documented minute; one that was seen to stand still for longer is of a longer window.
+   A reset comes within one period of any answer that names it; and one that stands still until then, on our clock as
+   early as any answer's `Date` has shown the server's to be ahead: each is rounded down, and one answer says more of
+   it than the next. A refusal ends that: a clock may have been set. Without a `Date` the server's clock is ours until
+   a reset is over that should not be, or is further off than the documented minute; one that was seen to stand still
+   for longer is of a longer window.
 9. What neighbours have probably taken of a fixed window since the newest figure is taken off it: a poll that would find
    nothing waits for the reset. While they are seen (in the first figure of a window: by what is gone beyond what we
    sent in the one before), no poll goes ahead of the pace: nobody spends what others are about to take. What comes
@@ -90,6 +93,9 @@ What the numbers are, and why:
               RUN_LOW_REST          5 s      a nearer reset is not known well enough to run low towards it
               GUARD, GUARD_SHARE    1.2 s    past a reset, at most 1/5 of a window: a second of rounding, and skew
               MOST_LOST             1,000    losses are told apart, so that an outage costs no memory
+    dated     DRIFT                 1 in 1000  of a second: clocks keep to a twentieth of it. Where each window's first
+                                             answer told the reset anew, 0.83 was used of 50/s spent at once, now 1.0
+                                             (`python -m benchmarks.limits --only "fixed 50/1s"`)
     undated   LONGEST               60 s     a minute, as documented: more of a reset without `Date` is another clock
     explanations: `python -m benchmarks.limits --only sliding` has what these bring
               SPAN                  1 in 30  of a period: what comes free in two seconds is more than rounding

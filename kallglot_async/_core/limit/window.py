@@ -9,6 +9,7 @@ import math
 from collections import deque
 
 from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.limit.dated import Dated
 from kallglot_async._core.limit.drift import Drift
 from kallglot_async._core.limit.explanations import DOCUMENTED_PERIOD, Explanations, Way
 from kallglot_async._core.limit.supply import Supply
@@ -33,6 +34,7 @@ class Window:
     """The limit of one endpoint group under one key, as the server announces it."""
 
     __slots__ = (
+        "_dated",
         "_drift",
         "_event",
         "_explanations",
@@ -71,6 +73,7 @@ class Window:
         self._lost: deque[int] = deque(maxlen=MOST_LOST)  # the events of losses that no figure covers yet
         self._probe_out = False
         self._pace = Pace()
+        self._dated = Dated()
         self._drift = Drift()
         self._undated = Undated()
         self._explanations = Explanations()
@@ -210,6 +213,7 @@ class Window:
             self._adopt(ticket, now, figures, 0)
         self._remaining = 0
         self._explanations.on_refused()
+        self._dated.forget()
         self._on_figure()  # what was sent before the refusal may not raise it again
         self._reopens_at = until if self._explanations.way else max(self._reopens_at, until)
         self.is_ruling = self.limit is not None
@@ -278,7 +282,7 @@ class Window:
                 self._explain(ticket, now, figures, itself)
                 self._on_figure()
             return
-        resets_at = now + figures.resets_in
+        resets_at = self._resets_at_by(figures, now)
         if self._has_renewed(figures):
             is_known = self.limit == figures.limit and not self.is_rolling and self.period >= SHORT_PERIOD
             gone = figures.limit - figures.remaining if is_known else 0
@@ -302,6 +306,12 @@ class Window:
         self._reset = figures.reset
         self._on_figure()
         self._reopens_at = self._resets_at + self._guard()
+
+    def _resets_at_by(self, figures: RateFigures, now: float) -> float:
+        """Return when it resets on our clock: within one period, of which the request is that is counted now."""
+        does_move = self.is_rolling or self._explanations.moves
+        resets_at = now + figures.resets_in if does_move else self._dated.resets_at(figures, now)
+        return min(resets_at, now + (self._period or math.inf))
 
     def _explain(self, ticket: Ticket, now: float, figures: RateFigures, itself: int) -> None:
         found = max(0, figures.limit - figures.remaining - itself)

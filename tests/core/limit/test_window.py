@@ -342,3 +342,36 @@ def test_a_bucket_gives_no_more_than_it_fills_by_however_near_the_moment_it_name
         now = 0.4 * number
         window.on_answer(send(window, now), now, figures(limit=150, remaining=1, resets_in=0.4, reset=EPOCH + now))
     assert window.supply(60.0).rate == pytest.approx(0.98 * 2.5, rel=0.01)
+
+
+def test_a_reset_comes_within_one_period():
+    """Windows of a second, told in whole ones: what was counted now has left in a second."""
+    window = described(limit=50, remaining=0, reset=EPOCH + 1.0, resets_in=1.0)
+    window.on_answer(send(window, 1.2), 1.3, figures(50, 49, reset=EPOCH + 2.0, resets_in=1.0))
+    assert window.period == 1.0
+    window.on_answer(send(window, 2.2), 2.3, figures(50, 49, reset=EPOCH + 4.0, resets_in=2.0))
+    assert window.resets_in(2.3) == pytest.approx(1.0)
+
+
+def test_a_spent_window_is_probed_by_the_best_that_was_heard_of_the_servers_clock():
+    """The first answer came with a `Date` of just then, the next with one of almost a second before."""
+    window = described(limit=50, remaining=0, reset=EPOCH + 1.0, resets_in=1.0)
+    window.on_answer(send(window, 1.9), 1.95, figures(50, 0, reset=EPOCH + 2.0, resets_in=1.0))
+    assert window.next_at(1.95, DIRECT) == pytest.approx(2.2, abs=0.01)
+
+
+def test_a_refusal_shows_that_a_clock_was_set():
+    """Then the newest answer counts alone."""
+    window = described(limit=50, remaining=0, reset=EPOCH + 1.0, resets_in=1.0)
+    window.on_refused(send(window, 1.2), 1.3, figures(50, 0, reset=EPOCH + 2.0, resets_in=0.9), 2.4)
+    window.on_answer(send(window, 2.5), 2.6, figures(50, 0, reset=EPOCH + 4.0, resets_in=1.0))
+    assert window.resets_in(2.6) == pytest.approx(1.0)
+
+
+def test_of_a_reset_that_moves_each_answer_tells_its_own():
+    """What a log announces is when its oldest request leaves, as rounded: not one moment by two clocks."""
+    window = described(resets_in=60.0)
+    window.on_answer(send(window, 1.0), 1.0, figures(remaining=58, reset=EPOCH + 61.0, resets_in=60.0))
+    assert window.is_rolling
+    window.on_answer(send(window, 2.9), 2.9, figures(remaining=57, reset=EPOCH + 62.0, resets_in=60.0))
+    assert window.resets_in(2.9) == pytest.approx(60.0)
