@@ -91,7 +91,11 @@ def by_session(record):
     return record.session_id
 
 
-@pytest.mark.parametrize("limits", [{}, {"rate_limit": (2, 60.0), "speed": 6000.0}], ids=["at once", "in line"])
+@pytest.mark.parametrize(
+    "limits",
+    [{}, {"rate_limit": (2, 60.0), "speed": 6000.0, "retry_after": "fractional", "rate_headers": "fractional"}],
+    ids=["at once", "in line"],
+)
 async def test_a_session_that_was_not_sent_is_left_again(path, limits):
     """Credits that ran out leave nothing that says it was asked for, however many stood in line for their request."""
     async with (

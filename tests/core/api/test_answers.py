@@ -602,3 +602,17 @@ class TestHostile:
         assert error.status == status
         assert str(error).isprintable()
         assert 0.0 <= (getattr(error, "retry_after", None) or 0.0) <= 86_400.0
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 405, 409, 422, 429, 500, 503])
+def test_what_the_api_would_have_explained_is_told_apart_from_a_gateways(status):
+    """A page instead of the envelope, to a request that the API refuses with reasons; of any other it says nothing."""
+    message = str(refused(status, b"<html>No</html>"))
+    assert ("look for a gateway or firewall" in message) == (status in {400, 401, 403, 404})
+    assert "gateway or firewall" not in str(refused(status, envelope(message="No.")))
+
+
+def test_a_body_of_another_shape_says_where():
+    """As a path, so that a log can be searched for it."""
+    body = json.dumps({"id": "ana_01HDEF456789012", "object": "analysis", "status": 7}).encode()
+    assert refused(200, body).path == "$.status"

@@ -46,6 +46,12 @@ def in_tokyo(monkeypatch):
     time.tzset()
 
 
+def test_a_fraction_from_now_counts_by_our_clock():
+    """A `Date` in whole seconds would add up to a second of error to it."""
+    figures = parse_rate_figures(rate(reset="41.5"), wall_now=MOMENT + 1000.0)
+    assert (figures.reset, figures.resets_in) == (MOMENT + 1041.5, 41.5)
+
+
 def test_figures_of_the_documented_sample():
     """Limit, remaining and reset are read as numbers, the reset also as seconds from the answer's `Date`."""
     figures = parse_rate_figures(rate(), wall_now=MOMENT)

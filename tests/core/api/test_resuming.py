@@ -171,8 +171,10 @@ def test_an_early_end_is_a_lost_connection() -> None:
 
 def test_more_than_announced_is_refused() -> None:
     """Bytes behind the end belong to something else."""
+    transfer = begun(100)
     with pytest.raises(ResponseBodyError, match="more than"):
-        begun(100).on_bytes(1)
+        transfer.on_bytes(1)
+    assert transfer.next_ranges() == {}  # which bytes are too many cannot be told: all come again
 
 
 def test_the_cap_holds_before_and_while_bytes_arrive() -> None:
@@ -183,8 +185,9 @@ def test_the_cap_holds_before_and_while_bytes_arrive() -> None:
     transfer = Transfer(100)
     transfer.on_head(200, OFFERED | {"Content-Length": ""})
     transfer.on_bytes(100)
-    with pytest.raises(ResponseTooLargeError):
+    with pytest.raises(ResponseTooLargeError) as caught:
         transfer.on_bytes(1)
+    assert (caught.value.status, caught.value.limit) == (200, 100)
 
 
 @pytest.mark.parametrize(

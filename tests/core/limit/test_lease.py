@@ -86,6 +86,13 @@ class TestWhatItGrants:
         exchange(ours, waiting=POLL, paced=12)
         assert ours.ask(2.0, POLL).polls == 15 - 12
 
+    def test_polls_are_asked_for_where_some_wait_and_none_is_held(self):
+        """Not for a person, and no second time."""
+        ours, _ = lease()
+        assert ours.ask(0.0, PERSON).polls == 0
+        assert ours.ask(0.0, (0, 1, 0)).polls == exchange(ours, waiting=POLL, paced=2, interval=5.0).polls == 1
+        assert ours.ask(0.0, POLL).polls == 0
+
     def test_a_person_who_comes_while_polls_have_to_wait_is_asked_for_at_once(self):
         """`again_in` was said to the polls."""
         ours, _ = lease()
@@ -108,6 +115,12 @@ class TestWhatLapses:
         assert ours.next_ask(0.6, NOBODY) == pytest.approx(0.1 + 1.0)
         asked = ours.ask(1.1, NOBODY)
         assert (asked.flying, asked.unspent, asked.lapsed) == (1, 0, 4)
+
+    def test_one_poll_is_asked_for_however_many_slots_for_people_lapsed(self):
+        """Who asks for none would never be granted one again."""
+        ours, _ = lease()
+        exchange(ours, direct=5)
+        assert ours.ask(1.1, POLL).polls == 1
 
     def test_time_counts_from_the_asking(self):
         """The answer took 200 ms: the others count from when they gave it."""
@@ -190,6 +203,15 @@ class TestAppetite:
 
 
 class TestWhatItTells:
+    def test_for_how_long_it_has_sent_nothing_up_to_an_hour(self):
+        """A clock of the others' need not take more."""
+        ours, _ = lease()
+        assert ours.ask(0.0, NOBODY).idle_for == 3600.0
+        exchange(ours, waiting=POLL, paced=1)
+        send(ours, 0.0, PACED)
+        assert ours.ask(5.0, NOBODY).idle_for == pytest.approx(5.0)
+        assert ours.ask(5000.0, NOBODY).idle_for == 3600.0
+
     def test_of_several_answers_the_least_figure(self):
         """They may have come in any order."""
         ours, _ = lease()
@@ -364,6 +386,13 @@ class TestSupply:
         )
         supply = ours.supply(1.0)
         assert supply == type(supply)(rate=10.0, remaining=52.0, resets_in=4.0)
+
+    def test_what_has_lapsed_is_not_planned_with(self):
+        """Neither slots for people nor paced ones: the others have them by then."""
+        ours, _ = lease()
+        told = {"limit": 600, "available": 0.0, "ends_in": 60.0, "rate": 10.0}
+        exchange(ours, waiting=(1, 0, 1), direct=2, paced=3, interval=0.1, **told)
+        assert [ours.supply(now).remaining for now in (0.4, 1.2, 1.3)] == [5, 3, 0]
 
     def test_where_nothing_is_announced_there_is_nothing_to_plan_with(self):
         """As without the others."""
