@@ -370,11 +370,8 @@ class PollQueue:
         for line in (self._heap, self._asleep):
             if line and (first := line.first()) is not None and first.key < due:
                 due, entry = first.key, first
-        if (
-            self._new
-            and (look := self._worth.first_look_due(self._new[0], supply)) <= due
-            and (due > now or self._worth.covers(self._deadlines.next_deadline(), now, supply))
-        ):
+        look = self._worth.first_look_due(self._new[0], supply) if self._new else inf
+        if self._new and look <= due and (due > now or self._worth.covers(self.next_deadline(), now, supply)):
             due, entry = look, self._new[0]
         held = self._held.first() if self._held else None
         if held is not None and (next_held := self._budget.next_look(held.key)) < due:
