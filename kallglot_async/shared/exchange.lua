@@ -30,7 +30,7 @@ local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 if DEADLINE > 0 and now > DEADLINE then return '' end
 
 local state, others = {}, {}
-local own = {ahead = 0, window = 0}  -- what it has had ahead of the pace, and in which window
+local own = {had = 0, window = 0}  -- the slots that its polls have had, and in which window
 local flat = redis.call('HGETALL', KEYS[1])
 for place = 1, #flat, 2 do
   local id, value = string.match(flat[place], '^p:(.*)$'), flat[place + 1]
@@ -58,6 +58,7 @@ if figures and (ask.is_fresh or not state.limit) then
   local is_newer = not state.reset or figures.reset > state.reset + SAME_RESET
   local is_later = ask.is_fresh and now - ask.sent_ago - 0.005 > (state.heard or 0)
   if is_newer or is_later then
+    if is_newer then state.window = (state.window or 0) + 1 end
     if is_newer or figures.reset < state.reset - SAME_RESET then
       state.ends = now + figures.resets_in
       state.rest = math.max(state.rest or 0, figures.resets_in)
@@ -92,15 +93,18 @@ end
 
 -- Who else is there.
 
-local held, live, wants = ask.flying + ask.unspent, 1, {}
+local RECENT = 2 * HORIZON + 3  -- s in which who has polls asks again
+local held, gone_out, live, rivals = ask.flying + ask.unspent, 0, 1, {}
 local sharers, askers = ask.polls > 0 and 1 or 0, ask.direct > 0 and 1 or 0
 for _, other in pairs(others) do
   held = held + other.flying + other.slots
+  -- By its pace it has sent some of them since it told: the newest figure counts them, and so it counts them twice.
+  if (other.every or 0) > 0 then gone_out = gone_out + math.min(other.slots, math.max(0, sent - other.seen) / other.every) end
   if now - other.seen < LIVE then live = live + 1 end
-  if now - other.seen < 2 * HORIZON + 3 then
+  if now - other.seen < RECENT then
     if other.polls > 0 then
       sharers = sharers + 1
-      wants[#wants + 1] = other.polls
+      rivals[#rivals + 1] = {want = other.polls, had = other.window == state.window and other.had or 0}
     end
     if other.direct > 0 then askers = askers + 1 end
   end
@@ -109,6 +113,19 @@ if is_settling then
   live = math.max(live, ask.processes)
   sharers = math.max(sharers, ask.polls > 0 and ask.processes or 0)
   askers = math.max(askers, live)
+end
+
+-- What its polls have had of this window.
+
+if own.window ~= state.window then
+  own.had, own.led, own.window = math.max(own.led or 0, ask.flying + ask.unspent), 0, state.window
+end
+own.had = math.max(0, own.had - ask.lapsed)
+-- Polls that come anew begin with what the others have had on average: they have a part of what is left, and no more.
+if ask.polls > 0 and not ((own.polls or 0) > 0 and now - own.seen < RECENT) and #rivals > 0 then
+  local sum = 0
+  for _, rival in ipairs(rivals) do sum = sum + rival.had end
+  own.had = math.max(own.had, math.floor(sum / #rivals))
 end
 
 -- What may be sent.
@@ -124,19 +141,30 @@ if state.limit then
   even = math.max(1, limit - spare) / period
   local shortest = math.max(0, state.rest - 2 * ROUNDING) / math.max(1, limit - spare)
   local rest = left - ((shortest > 0 and period < 10) and ROUNDING or 0)
-  rate = 1 / math.max(shortest > 0 and shortest or (left <= 0 and period / limit or 0), rest / math.max(1, available - spare))
+  rate = 1 / math.max(shortest > 0 and shortest or (left <= 0 and period / limit or 0), rest / math.max(1, available + gone_out - spare))
 end
 
--- A fair part of what there is for polls: who wants less leaves the rest to the others.
-local function share_of(total)
-  local part, number = total / math.max(1, sharers), math.max(1, sharers)
-  table.sort(wants)
-  for _, want in ipairs(wants) do
-    if want >= part then break end
-    total, number = total - want, number - 1
-    part = total / math.max(1, number)
+-- What polls may have of `total` more slots in the next `span` seconds, so that at their end all have had alike: who was
+-- late catches up, and of a remainder whoever has had the least takes one. Who wants less leaves the rest to the others.
+local function owed_of(total, span)
+  local sum, number = total + own.had, math.max(1, sharers)
+  for _, rival in ipairs(rivals) do
+    rival.most = rival.had + rival.want * span / HORIZON
+    sum = sum + rival.had
   end
-  return part
+  table.sort(rivals, function(one, other) return one.most < other.most end)
+  for _, rival in ipairs(rivals) do
+    if rival.most >= sum / number or number == 1 then break end
+    sum, number = sum - rival.most, number - 1
+  end
+  local level, rest = sum / number, total
+  local owed = level - own.had
+  for _, rival in ipairs(rivals) do
+    rest = rest - math.max(0, math.min(rival.most, math.floor(level)) - rival.had)
+  end
+  if owed < 1 and rest >= 1 then return math.ceil(owed - 0.001) end
+  -- Who has had too much goes on at half of an even pace, where that is a slot or more.
+  return math.max(math.floor(total / math.max(1, sharers) / 2), owed)
 end
 
 local function guard_of(window)
@@ -168,30 +196,32 @@ else
   local rest = available - direct
   local kept = math.floor(state.limit / KEPT)
   if ask.polls > 0 and rest >= 1 then
-    if own.window ~= math.floor(state.reset) then own.ahead, own.window = 0, math.floor(state.reset) end
-    own.ahead = math.max(0, own.ahead - ask.lapsed)
-    local most = math.floor((state.limit - kept) / math.max(1, sharers)) - own.ahead
+    local most = math.floor((state.limit - kept) / math.max(1, sharers)) - own.had
     local ahead = ask.is_ahead and math.floor(math.min(ask.polls, most, rest - kept)) or 0
     if ahead >= 1 then
-      direct, own.ahead = direct + ahead, own.ahead + ahead
+      direct, own.had = direct + ahead, own.had + ahead
     else
-      local part = share_of(rate * HORIZON)
-      interval = HORIZON / part
-      local due = interval - ask.idle_for
       -- The last of a window are for people, and half of them lead into the next one, so that no probe has to.
       local spare = math.floor(state.limit / HEADROOM)
       local room = rest - (left > 0 and spare or math.floor(spare / 2))
-      if due > HORIZON then
+      local likely = math.max(0, room + gone_out)
+      local span = math.max(1, likely) / rate
+      local owed = math.max(left > 0 and 0 or 1, owed_of(likely, math.max(span, left)))
+      local part = owed * HORIZON / span
+      interval = span / owed
+      local due = interval - ask.idle_for
+      if owed >= 1 and due > HORIZON then
         again = math.min(due, math.max(left, 0.05))
-      elseif room < 1 and left > 0 then
-        again = math.max(0.02, left)
+      elseif (owed < 1 or room < 1) and left > 0 then
+        again = likely < 1 and left or math.min(left, math.max(0.25, left / 2))  -- somebody will give back what it holds
+        again = math.max(0.02, again)
       elseif room < 1 then
         open_with_probe(state.ends + guard_of(state))
       else
         local most = left > 0 and math.max(1, math.floor(left / interval + 0.5)) or ask.polls
         -- Of a slow pace, a few slots at a time: one for each exchange would be mostly exchanges.
         local few = math.min(FEW, FEW * HORIZON / interval)
-        paced = math.floor(math.min(room, math.max(1, math.min(ask.polls, math.max(part + 0.5, few), most))))
+        paced = math.floor(math.min(room, math.max(1, math.min(ask.polls, math.max(part + 0.5, few), most, owed))))
       end
     end
   end
@@ -226,12 +256,15 @@ end
 
 local lapses = now + math.max(direct > 0 and HORIZON or 0, paced > 0 and HORIZON + paced * interval or 0, ask.lapses_in)
 own.flying, own.slots, own.lapses = ask.flying, ask.unspent + direct + paced, lapses
-own.direct, own.polls, own.seen = ask.direct, ask.polls, now
+own.had, own.led = own.had + paced, left > 0 and 0 or (own.led or 0) + paced  -- what led into the next is had there
+own.every = paced > 0 and interval or ask.unspent > 0 and own.every or 0
+-- Who holds slots for its polls asks for none, and has polls all the same.
+own.direct, own.polls, own.seen = ask.direct, (ask.polls > 0 or ask.unspent == 0) and ask.polls or own.polls or 0, now
 local fields = {'p:' .. ID, cjson.encode(own)}
 local is_expiring = (state.expires or 0) < now + KEPT_FOR / 2
 if is_expiring then state.expires = now + KEPT_FOR end
 for _, name in ipairs({'limit', 'remaining', 'reset', 'ends', 'rest', 'heard', 'sent', 'pause', 'probe', 'probed', 'probe_until',
-                       'round', 'quiet', 'settled', 'expires'}) do
+                       'round', 'quiet', 'settled', 'expires', 'window'}) do
   fields[#fields + 1] = name
   fields[#fields + 1] = text(state[name]) or ''
 end
@@ -246,7 +279,7 @@ local function finite(number)
 end
 
 return cjson.encode({
-  direct = direct, paced = paced, interval = interval, is_probe = is_probe, again_in = again,
+  direct = direct, paced = paced, interval = paced > 0 and interval or 0, is_probe = is_probe, again_in = again,
   processes = live, sharers = math.max(1, sharers), pause = paused, limit = state.limit,
   available = finite(available - direct - paced), ends_in = finite(left), rate = finite(rate), even = finite(even),
 })

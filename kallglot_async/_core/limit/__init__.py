@@ -64,7 +64,9 @@ The lease (one process' part; what all of them together have is counted where th
     figure must have it: one of a request that was sent a second after that could last have gone.
 16. Rules 5 to 7 hold for all together: the newest window wins, a spent or unknown one is opened by one probe of one
     process, people spend what is available, and polls of processes that have any share an even pace, or, where they are
-    worth it, what is available but for a tenth. Who wants less than its part leaves the rest to the others.
+    worth it, what is available but for a tenth. Who wants less than its part leaves the rest to the others. What counts
+    is what each has had of the window: who was late catches up, of a remainder whoever has had the least takes one,
+    and who comes anew is taken to have had what the others had on average.
 17. Slots are taken for a horizon in advance, lapse, and are given back before a process falls idle. More are asked for
     while they are used up. Direct requests take whatever is held.
 18. Where nobody can be asked, a process keeps to the even rate divided by the processes last known, people and polls

@@ -31,7 +31,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         flying: Requests in flight.
         unspent: Slots that it holds besides.
         lapses_in: Seconds until the last of those lapses.
-        lapsed: Slots to be spent at once that it has just let lapse.
+        lapsed: Slots that it has just let lapse.
         direct: Slots for people who wait for them.
         polls: Slots for polls.
         is_ahead: Whether those would spend ahead of the pace.
@@ -294,6 +294,7 @@ class Lease:
             lapsed, self._free = self._free, 0
             self._want = max(1, self._want - lapsed)
         if self._paced and now >= self._paced_until:
+            lapsed += self._paced
             self._want, self._paced = max(1, self._want - self._paced), 0
         direct, ahead, paced = waiting
         if is_leaving or (not any(waiting) and self._touched_at + self._horizon <= now):
