@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import aiohttp
 import pytest
+from support.redis_server import needs_redis
 
 import kallglot_async
 from benchmarks import (
@@ -23,6 +24,7 @@ from benchmarks import (
     patience,
     pictures,
     policies,
+    sharing,
     storm,
 )
 from benchmarks._peer_server import DIALECTS, PeerServer
@@ -46,6 +48,31 @@ def test_the_storm_is_delivered_whole_and_names_what_is_missing():
         assert (rows[name]["delivered"], rows[name]["refused"]) == (40, 0)
     assert rows["documented loop, 429 raises"]["delivered"] == 10
     assert rows["not-a-package"]["lost_to"] == "not installed"
+
+
+@pytest.mark.slow
+@needs_redis
+async def test_processes_share_and_are_measured():
+    """Two of them deliver all without a refusal, also where Redis is restarted meanwhile."""
+    row = await sharing.measure("paced", 2, ids=200)
+    assert (row["delivered"], row["refused_%"]) == (200, 0.0)
+    assert row["commands"] > 0.0
+    row = await sharing.measure("paced", 2, ids=800, fault="restarted empty")
+    assert (row["delivered"], row["refused_%"], row["commands"]) == (800, 0.0, None)
+
+
+def test_uneven_shares_of_twenty_miss_their_bar():
+    """A figure beyond each bar is named."""
+    row = {
+        "delivered": 2000, "refused_%": 0.0, "least_used": 0.9, "share": 2.4, "commands": 1.9, "queued_ms": 5.0,
+        "silence_s": 0.1,
+    }  # fmt: skip
+    told = sharing.bar(row, "paced", 20, 2000, is_fault=False)
+    assert told.startswith("missed")
+    assert "share" in told
+    assert "unused" in told
+    assert "commands" not in told
+    assert sharing.bar(row | {"least_used": 0.96, "share": 1.1}, "paced", 20, 2000, is_fault=False) == "met"
 
 
 @pytest.mark.slow
