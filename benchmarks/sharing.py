@@ -238,7 +238,7 @@ def bar(found: Row, candidate: str, processes: int, ids: int, *, is_fault: bool)
     checks.append(("queued", found["queued_ms"], 1000 * MOST_QUEUED))
     if isinstance(used := found["least_used"], float):
         checks.append(("unused", round(1 - used, 3), MOST_UNUSED))
-    if candidate == "ours" and processes >= 20 and isinstance(share := found["share"], float):
+    if processes >= 20 and isinstance(share := found["share"], float):
         checks.append(("share", round(share, 2), MOST_SHARE))
     return verdict(*checks)
 

@@ -95,9 +95,11 @@ end
 local held, live, sharers, askers = ask.flying + ask.unspent, 1, 0, ask.direct > 0 and 1 or 0
 own.appetite, own.is_ahead = ask.appetite, ask.is_ahead
 local eaters = {}  -- the others that have polls
+local twice = 0  -- slots that are held, as far as was told, and that the newest figure counts already
 if own.appetite > 0 then sharers = 1 end
 for _, other in pairs(others) do
   held = held + other.flying + other.slots
+  if other.every > 0 then twice = twice + math.min(other.slots, math.max(0, sent - other.seen) / other.every) end
   if now - other.seen < LIVE then live = live + 1 end
   if now - other.seen < 2 * HORIZON + 3 then
     if other.appetite > 0 then sharers, eaters[#eaters + 1] = sharers + 1, other end
@@ -144,7 +146,7 @@ local function own_part(window)
   for _, other in ipairs(eaters) do claim_of(other) end
   local mine, is_hungry = claim_of(own)
   claimed = claimed + (sharers - 1 - #eaters) * part * math.min(1, left / period)  -- of those not heard of yet
-  local total = available - spare
+  local total = available + twice - spare
   if claimed > total then return mine * math.max(0, total) / claimed end
   return is_hungry and mine + (total - claimed) / hungry or mine
 end
@@ -193,7 +195,7 @@ else
     elseif room < 1 and left <= 0 then
       open_with_probe(state.ends + guard_of(state))
     elseif left > 0 and (room < 1 or part < 0.5 or due > left) then
-      again = math.max(0.02, left)
+      again = math.max(0.02, part < 0.5 and left or left / 2)  -- somebody may give back what it holds
     elseif due > HORIZON then
       again = math.min(due, math.max(left, 0.05))
     else
@@ -235,7 +237,7 @@ end
 
 local lapses = now + math.max(direct > 0 and HORIZON or 0, paced > 0 and HORIZON + paced * interval or 0, ask.lapses_in)
 own.flying, own.slots, own.lapses = ask.flying, ask.unspent + direct + paced, lapses
-own.direct, own.appetite, own.seen = ask.direct, ask.appetite, now
+own.direct, own.seen, own.every = ask.direct, now, paced > 0 and interval or 0
 local fields = {'p:' .. ID, cjson.encode(own)}
 local is_expiring = (state.expires or 0) < now + KEPT_FOR / 2
 if is_expiring then state.expires = now + KEPT_FOR end

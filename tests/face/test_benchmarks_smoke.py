@@ -51,6 +51,31 @@ def test_the_storm_is_delivered_whole_and_names_what_is_missing():
 
 
 @pytest.mark.slow
+@needs_redis
+async def test_processes_share_and_are_measured():
+    """Two of them deliver all without a refusal, also where Redis is restarted meanwhile."""
+    row = await sharing.measure("paced", 2, ids=200)
+    assert (row["delivered"], row["refused_%"]) == (200, 0.0)
+    assert row["commands"] > 0.0
+    row = await sharing.measure("paced", 2, ids=800, fault="restarted empty")
+    assert (row["delivered"], row["refused_%"], row["commands"]) == (800, 0.0, None)
+
+
+def test_uneven_shares_of_twenty_miss_their_bar():
+    """A figure beyond each bar is named."""
+    row = {
+        "delivered": 2000, "refused_%": 0.0, "least_used": 0.9, "share": 2.4, "commands": 1.9, "queued_ms": 5.0,
+        "silence_s": 0.1,
+    }  # fmt: skip
+    told = sharing.bar(row, "paced", 20, 2000, is_fault=False)
+    assert told.startswith("missed")
+    assert "share" in told
+    assert "unused" in told
+    assert "commands" not in told
+    assert sharing.bar(row | {"least_used": 0.96, "share": 1.1}, "paced", 20, 2000, is_fault=False) == "met"
+
+
+@pytest.mark.slow
 def test_an_outage_costs_ours_nothing_but_time():
     """All is delivered, cold and warm, with and without an announced limit; a missing peer has a row."""
     rows = {row["candidate"]: row for row in patience.run(quick=True)}
@@ -232,12 +257,3 @@ def test_a_picture_shows_its_lines_to_those_who_do_not_see_it(name):
         names = [text.text for text in picture.findall("{*}text") if "var(--l" in text.get("style")]
         assert len(names) >= 2
         assert all(name in description.text for name in names)
-
-
-@pytest.mark.slow
-@needs_redis
-async def test_processes_that_share_a_limit_are_measured():
-    """Two of them fetch all, one window and a bit, and nobody is refused."""
-    (row,) = await sharing.run(["ours"], [2], is_quick=True)
-    assert (row["delivered"], row["refused_%"]) == (700, 0.0)
-    assert row["commands"] is not None

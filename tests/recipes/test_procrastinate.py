@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from procrastinate import cli
 from recipes.procrastinate_fleet import app, fetch
+from redis.asyncio import Redis
 from support.postgres import postgres
 from support.redis_server import needs_redis, redis_server
 
@@ -101,7 +102,7 @@ async def test_a_fleet_loses_nothing_and_repeats_little(tmp_path):
             await fleet.run(*FLEET, "schema", "--apply")
             await fleet.run(sys.executable, "-c", ENQUEUE.format(str(ids_file), CHUNK))
             await leave_a_dead_rescue(fleet, database)
-            await work_through(fleet, database, emulator)
+            sharing = await work_through(fleet, database, emulator, redis.url)
 
         rows = await ask(database, "SELECT id, analysis->>'id', error FROM outcomes")
         [[retried]] = await ask(database, "SELECT count(*) FROM procrastinate_events WHERE type = 'deferred_for_retry'")
@@ -110,6 +111,7 @@ async def test_a_fleet_loses_nothing_and_repeats_little(tmp_path):
         print(f"{repeated} fetched again, {retried} chunks given to another worker or tried again, {emulator.journal}")
         assert sorted(rows) == sorted((id, id, None) for id in ids)
         assert emulator.journal.refused == 0
+        assert len(sharing) >= 3  # they did agree on one limit, and were not merely lucky
         assert repeated <= 0.02 * IDS
         assert fleet.codes.count(-signal.SIGKILL) == len(DEATHS) - 1
         assert 0 in fleet.codes  # what the page says of workers whose Postgres went away
@@ -124,14 +126,28 @@ async def leave_a_dead_rescue(fleet, database):
         assert changed.rowcount == 1
 
 
-async def work_through(fleet, database, emulator):
-    """Let the fleet do all its chunks, with a death after each of equal parts of the requests."""
+async def sharers(url):
+    """Return what the processes are called that Redis knows as users of one limit; nothing where there is none."""
+    async with Redis.from_url(url) as redis:
+        limits = [key async for key in redis.scan_iter("kallglot:limit:*:analysis")]
+        assert len(limits) <= 1
+        return {field for key in limits for field in await redis.hkeys(key) if field.startswith(b"p:")}
+
+
+async def work_through(fleet, database, emulator, redis):
+    """Let the fleet do all its chunks, with a death after each of equal parts of the requests.
+
+    Returns:
+        Who shared one limit meanwhile.
+    """
+    shared = set()
     victims = [f"worker-{number}" for number in range(3)]
     kept = [asyncio.create_task(fleet.keep(name, "chunks")) for name in victims]
     kept.append(asyncio.create_task(fleet.keep("rescuer", "rescue")))
     try:
         for number, death in enumerate(DEATHS, 1):
             await until(lambda number=number: emulator.journal.total > number * IDS / (len(DEATHS) + 1))
+            shared |= await sharers(redis)
             if death == "kill":
                 fleet.kill(victims[number % len(victims)])
             else:
@@ -144,3 +160,4 @@ async def work_through(fleet, database, emulator):
             task.cancel()
         ended = await asyncio.gather(*kept, return_exceptions=True)
         assert all(isinstance(end, asyncio.CancelledError) for end in ended), ended
+    return shared
