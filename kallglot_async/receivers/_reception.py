@@ -117,6 +117,7 @@ class Reception:
         # A length that is no number is the server's business; what arrives is counted anyway.
         if length is None or not (length.isascii() and length.isdigit()):
             return None
+        # Python reads no number of thousands of digits: it raises.
         return _TOO_LARGE if len(length) > 18 else self.refuse_size(int(length))
 
     def refuse_size(self, size: int) -> Reply | None:

@@ -106,6 +106,7 @@ class WebhookApp:
                 return None
             piece = message.get("body", b"")
             body += piece if isinstance(piece, bytes) else b""
+            # With every piece: what the head says of the length may be missing, or less.
             if (refusal := self._reception.refuse_size(len(body))) is not None:
                 return refusal
             if not message.get("more_body", False):

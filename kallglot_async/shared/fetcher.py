@@ -65,6 +65,7 @@ class Shares:
     def keys(self, key: Secret, group: str) -> list[str]:
         """Return the names of the hashes of one group, and of the ceiling. The API key is in neither."""
         named = f"key {key.reveal()}" if self.name is None else f"name {self.name}"
+        # One slot of a cluster, by the braces: a script may touch no keys of two.
         digest = hashlib.sha256(f"kallglot_async {named}".encode()).hexdigest()[:32]
         return [f"{_PREFIX}:{{{digest}}}:{group}", f"{_PREFIX}:{{{digest}}}:ceiling"]
 
@@ -96,12 +97,14 @@ class Fetcher:
         if self._task is not None and self._loop is loop and not self._task.done():
             self._alarm.ring()
         elif self._next_ask() < math.inf:
+            # Whoever slept at the old alarm did so in a loop that may be gone.
             self._alarm, self._loop = Alarm(), loop
             self._task = loop.create_task(self._run(), name=f"kallglot shared rate limit: {self._group}")
 
     async def aclose(self) -> None:
         """Give back what is held, and ask no more, in this loop."""
         task, self._task = self._task, None
+        # A task of another loop can be neither cancelled nor waited for from here.
         if self._loop is not asyncio.get_running_loop():
             return
         if task is not None:
@@ -123,6 +126,7 @@ class Fetcher:
                 await self._exchange()
 
     async def _exchange(self, *, is_leaving: bool = False) -> None:
+        # First, as it may take long: what is granted lapses by the moment of asking.
         is_known = await self._knows_key()
         asked_at = _clock.now()
         asked = self._lease.ask(asked_at, self._lane.waiting_by_urgency, is_leaving=is_leaving)

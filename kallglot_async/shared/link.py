@@ -100,12 +100,15 @@ class Link:
         if self._ahead is None:
             seconds, microseconds = await redis.time()
             self._ahead = seconds + microseconds / 1e6 - _clock.now()
+        # In the server's time, as no other is common to all. What it begins later it leaves undone: by then a process
+        # has given up on the answer, and goes on with its part.
         deadline = f"{_clock.now() + self._ahead + PATIENCE + SLACK:.6f}"
         rest: list[Any] = [len(keys), *keys, *arguments(deadline)]
         if self._sha is not None:
             try:
                 answer: bytes = await redis.execute_command("EVALSHA", self._sha, *rest)
             except NoScriptError:
+                # It was started anew, or its scripts were flushed. Nothing has been run: ask once more, with the text.
                 self._sha = None
             else:
                 return answer
@@ -138,6 +141,7 @@ async def _soon(work: Awaitable[T], patience: float) -> T:
                 return task.result()
     finally:
         if not task.done():
+            # Waited for and not awaited: its cancellation must not be taken for the caller's.
             task.cancel()
             await asyncio.wait({task})
     raise TimeoutError("no answer")
