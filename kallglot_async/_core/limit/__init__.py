@@ -44,7 +44,8 @@ The window
     period is what was seen to have left at most; it is none whose reset lies beyond its oldest request. What has surely
     left a log may go at once. A spent limit that does not renew is probed when the ruling explanation has one come
     free, and a refusal pauses for what it says itself; each refusal halves what is counted on. Of a log that others use
-    as well, polls leave HEADROOM to them.
+    as well, polls leave HEADROOM to them. Where both we and they hold a good part of it, polls keep to a part: what
+    we hold less YIELDED, so that who has more gives up more, and what is gained of the places that are left.
 
 The unannounced limit
 11. Nobody waits until the first refusal that no figure explains. After its pause one request goes alone; then as many
@@ -105,6 +106,12 @@ What the numbers are, and why:
               CERTAIN, ALONE        0.98, 0.8 of a rate; less comes free than that of the documented one: others take it
               MEMORY, REFILL_MEMORY, REFILL_EVENTS  half a period, 10 s, 15 places: one more or less is 7 % of a rate
               REGAINED, LEAST_TRUST, DISTRUST       1.1, 0.05, 0.2: after three refusals in a row the reset counts
+    neighbours: `python -m benchmarks.limits --only sliding` has what these bring
+              SEEN                  1 in 5   of a limit; where it is enough that others hold it, the smallest of 20
+                                             clients' shares falls from 0.54 of the largest to 0.32
+              LEFT                  2        places, so that what others send between two figures finds room
+              YIELDED, LEAST_GAINED 1 in 4, 3 a period: parts come nearer by a quarter each, and nobody has none
+              GAIN, MOST_GAINED     16, 8    a period: what one sees free others see free as well
     drift     MEMORY                1 in 6   of a period: ten seconds of a minute
               SHORTEST_MEMORY       2 s      of short windows two, or a burst of our own passes for a neighbour's
               MARGIN                0.5      deviations are left to neighbours beside the mean; with a whole one 20

@@ -11,6 +11,7 @@ from enum import IntEnum
 from itertools import islice
 
 from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.limit.neighbours import SEEN, part_of_log
 
 __all__ = ["Explanations", "Way"]
 
@@ -128,11 +129,13 @@ class Explanations:
         "_flying",
         "_freed",
         "_is_new",
+        "_leaving",
         "_left",
         "_remaining",
         "_reset",
         "_seconds",
         "_trust",
+        "is_shared",
         "log",
         "moves",
         "others",
@@ -143,6 +146,7 @@ class Explanations:
         self.way = Way.FIXED
         self.log = Log()
         self.others = 0  # places in the newest figure that are not ours, if it is a log
+        self.is_shared = False  # whether both we and others hold a good part of it, if it is a log
         self.moves = False  # whether the reset moves by less than a period
         self._documented = 0.0
         self._errors = [0.0, 0.0, 0.0]
@@ -154,6 +158,7 @@ class Explanations:
         self._accepted = 0
         self._left = 0
         self._figure_at = -math.inf
+        self._leaving = 0.0  # places of ours that have just left, or are about to; it fades
         self._is_new = True  # whether it was ever taken for anything but a fixed window
         self._freed = 0.0  # what has come free lately, ...
         self._seconds = 0.0  # ... and in which time; both fade
@@ -178,10 +183,14 @@ class Explanations:
         self, sent_at: float, now: float, figures: RateFigures, *, found: int, flying: int, period: float
     ) -> None:
         """A newer figure came, of a request that found so many places taken; so many others are under way."""
-        self._left += self.log.on_figure(sent_at, now, found, figures.limit, figures.resets_in)
+        left = self.log.on_figure(sent_at, now, found, figures.limit, figures.resets_in)
+        self._left += left
+        self._leaving = self._leaving * math.exp((self._figure_at - now) / (2 * ROUNDING)) + left
         if not self.log.fits(now, figures.resets_in):
             self._errors[Way.LOG] = float(figures.limit)
         self.others = found - len(self.log)
+        least = figures.limit // SEEN
+        self.is_shared = len(self.log) >= least and self.others - flying - self._leaving > least
         self._figure_at = now
         self._documented = figures.limit / max(DOCUMENTED_PERIOD, period)
         is_renewed = figures.reset - self._reset >= max(1.0, period - 2)
@@ -191,6 +200,10 @@ class Explanations:
             self._compare(now, figures, flying, period, is_renewed)
         self._at, self._remaining, self._reset, self._flying = now, figures.remaining, figures.reset, flying
         self._accepted = self._left = 0
+
+    def part(self, left: int, flying: int) -> float:
+        """Requests to send in a period of a log that others use as well, while so many places are left."""
+        return part_of_log(len(self.log) + flying, left)
 
     def came_free(self, now: float) -> int:
         """Places that have surely come free since the newest figure."""

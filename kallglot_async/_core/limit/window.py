@@ -12,6 +12,7 @@ from kallglot_async._core.api.headers import RateFigures
 from kallglot_async._core.limit.dated import Dated
 from kallglot_async._core.limit.drift import Drift
 from kallglot_async._core.limit.explanations import DOCUMENTED_PERIOD, Explanations, Way
+from kallglot_async._core.limit.neighbours import LEFT
 from kallglot_async._core.limit.supply import Supply
 from kallglot_async._core.limit.ticket import Pace, Ticket, Urgency
 from kallglot_async._core.limit.undated import Undated
@@ -113,6 +114,8 @@ class Window:
         """Seconds between two paced polls."""
         if self.limit is None:
             return 0.0
+        if self._is_contended():
+            return self._explanations.log.period / self._explanations.part(self._free(now), self.in_flight)
         spare = self.limit // HEADROOM
         shortest = (self._period or self._at_least) / max(1, self.limit - spare)
         left = self._resets_at - now
@@ -133,6 +136,8 @@ class Window:
 
     def next_at(self, now: float, urgency: Urgency) -> float:
         """Return when a request may go: `now` or before for at once, infinity for "when an answer comes"."""
+        if urgency is not Urgency.DIRECT and self._is_contended():
+            return self._next_among_others(now)
         left_to_others = 0 if urgency is Urgency.DIRECT else self._left_to_others()
         if self._free(now) - left_to_others < 1:
             if self._probe_out:
@@ -149,11 +154,26 @@ class Window:
             return at
         return max(at, self._reopens_at)
 
+    def _next_among_others(self, now: float) -> float:
+        """When a poll may go that keeps to our part of a log, and leaves room for what others send meanwhile."""
+        at = self._pace.theoretical + self.interval(now)
+        if self._free(now) > LEFT:
+            return at
+        if self._probe_out:
+            return math.inf
+        free_at = self._explanations.comes_free_at(1 + LEFT - self.available)
+        return max(at, free_at if math.isfinite(free_at) else self._reopens_at)
+
     def _left_to_others(self) -> int:
         """Places of a log that polls leave to the neighbours whose requests are in it, too."""
         spare = (self.limit or 0) // HEADROOM
         is_shared = self._explanations.way is Way.LOG and self._explanations.others > spare
         return spare if is_shared else 0
+
+    def _is_contended(self) -> bool:
+        """Whether it is a log of which both we and others hold a good part."""
+        explanations = self._explanations
+        return explanations.is_shared and explanations.way is Way.LOG and self.period >= SHORT_PERIOD
 
     def supply(self, now: float) -> Supply:
         """Return the pace, and what is left until the window renews."""
