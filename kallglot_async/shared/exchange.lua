@@ -182,7 +182,7 @@ else
   if ask.polls > 0 and rest >= 1 then
     local window = math.floor(state.reset)
     if own.window ~= window then own.had, own.window = 0, window end
-    own.had = math.max(0, own.had - ask.lapsed)
+    own.had = math.max(0, own.had - ask.foregone)
     -- The last of a window are for people, and half of them lead into the next one, so that no probe has to.
     local room = rest - (left > 0 and spare or math.floor(spare / 2))
     local part = left > 0 and own_part(window) or room / math.max(1, sharers)
@@ -194,8 +194,11 @@ else
       direct, own.had = direct + ahead, own.had + ahead
     elseif room < 1 and left <= 0 then
       open_with_probe(state.ends + guard_of(state))
-    elseif left > 0 and (room < 1 or part < 0.5 or due > left) then
-      again = math.max(0.02, part < 0.5 and left or left / 2)  -- somebody may give back what it holds
+    elseif left > 0 and part < 0.5 then
+      again = math.max(0.02, left)
+    elseif left > 0 and (room < 1 or due > left) then
+      -- Somebody may tell that it has sent what it holds, or leave a rest.
+      again = math.max(0.02, math.min(left, math.max(0.1, left / 2)))
     elseif due > HORIZON then
       again = math.min(due, math.max(left, 0.05))
     else

@@ -72,8 +72,8 @@ The lease (one process' part; what all of them together have is counted where th
     among those that have shown no end of theirs. Polls that are worth it spend their part at once but for a tenth, once
     everybody may have been heard of; the others at an even pace.
 17. Slots are taken for a horizon in advance, lapse, and are given back before a process falls idle. More are asked for
-    while they are used up; what lapsed shows where an appetite ends. Direct requests take whatever is held; where they
-    come one after another, each brings the slot of the next.
+    while they are used up; what lapsed shows where an appetite ends. Direct requests take whatever is held, which then
+    is not of the polls' part.
 18. Where nobody can be asked, a process keeps to the even rate divided by the processes last known, people and polls
     alike, beside the window of its own answers, and asks again every second, waited for or not.
 

@@ -18,7 +18,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         flying: Requests in flight.
         unspent: Slots that it holds besides.
         lapses_in: Seconds until the last of those lapses.
-        lapsed: Slots that it has just let lapse.
+        foregone: Slots that have gone to no poll since it told last: they lapsed, or people took them.
         direct: Slots for people who wait for them.
         polls: Slots for polls.
         appetite: Slots for polls that it would spend in a horizon, as far as it has not shown less; 0: it has none.
@@ -39,7 +39,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     flying: int
     unspent: int
     lapses_in: float
-    lapsed: int
+    foregone: int
     direct: int
     polls: int
     appetite: int

@@ -40,7 +40,6 @@ class Lease:
         "_burst",
         "_ceiling",
         "_direct_again_at",
-        "_direct_asked_at",
         "_figures",
         "_figures_at",
         "_figures_sent_at",
@@ -64,6 +63,7 @@ class Lease:
         "_probe",
         "_replied_at",
         "_reply",
+        "_taken",
         "_told",
         "_touched_at",
         "_want",
@@ -78,7 +78,7 @@ class Lease:
         self.is_alone: bool = False
         self._reply: Reply | None = None
         self._replied_at = -math.inf
-        self._again_at = self._direct_again_at = self._direct_asked_at = -math.inf
+        self._again_at = self._direct_again_at = -math.inf
         self._in_flight = 0
         self._told = 0  # the requests in flight and slots that were told of last, ...
         self._burst = 0  # ... and those of them that are no paced slots
@@ -88,6 +88,7 @@ class Lease:
         self._free_until = -math.inf
         self._paced = 0
         self._paced_until = -math.inf
+        self._taken = 0  # of those, by people since it was last asked
         self._interval = 0.0
         self._pace = Pace()
         self._want = 1  # slots for polls: more, while they are used up
@@ -141,7 +142,9 @@ class Lease:
             self._free -= 1
         elif self._paced:
             self._paced -= 1
-            if urgency is not Urgency.DIRECT:
+            if urgency is Urgency.DIRECT:
+                self._taken += 1
+            else:
                 ticket.lease_pace = self._pace.on_sent(now, self._interval)
 
     def on_unsent(self, ticket: Ticket) -> None:
@@ -227,10 +230,6 @@ class Lease:
         elif (ahead or paced) and not self._paced:
             # Who has not shown how little it needs may need anything.
             self._appetite = min(MOST_WANTED, 2 * self._appetite + 1) if self._appetite else MOST_WANTED
-        if direct:
-            # Where people come one after another, the next one's slot comes with this one's.
-            direct += now - self._direct_asked_at < self._horizon
-            self._direct_asked_at = now
         figures = self._figures
         if figures is not None:
             figures = msgspec.structs.replace(figures, resets_in=self._figures_at + figures.resets_in - now)
@@ -238,7 +237,7 @@ class Lease:
             flying=self._in_flight,
             unspent=self._free + self._paced,
             lapses_in=max(0.0, self._lapses_at() - now),
-            lapsed=lapsed,
+            foregone=lapsed + self._taken,
             direct=direct,
             polls=max(self._want, min(ahead, MOST_WANTED)) if (ahead or paced) and not self._paced else 0,
             appetite=self._appetite,
@@ -256,7 +255,7 @@ class Lease:
             processes=self._reply.processes if self._reply is not None else 1,
         )
         self._told = asked.flying + asked.unspent
-        self._lost = 0
+        self._lost = self._taken = 0
         self._has_sent = self._is_fresh = self._is_urgent = self._landed = False
         return asked
 

@@ -114,7 +114,7 @@ class TestWhatLapses:
         assert ours.next_at(0.5, DIRECT) == math.inf
         assert ours.next_ask(0.6, NOBODY) == pytest.approx(0.1 + 1.0)
         asked = ours.ask(1.1, NOBODY)
-        assert (asked.flying, asked.unspent, asked.lapsed) == (1, 0, 4)
+        assert (asked.flying, asked.unspent, asked.foregone) == (1, 0, 4)
 
     def test_one_poll_is_asked_for_however_many_slots_for_people_lapsed(self):
         """Who asks for none would never be granted one again."""
@@ -247,15 +247,14 @@ class TestWhatItTells:
         ours.on_answer(ticket, 0.3, figures(remaining=59, reset=1060.0))
         assert ours.next_ask(0.3, NOBODY) > 0.3
 
-    def test_where_people_come_one_after_another_each_brings_the_slot_of_the_next(self):
-        """So that half of them find one; who comes alone does not."""
+    def test_what_people_take_is_not_of_the_part_of_polls(self):
+        """Of three slots for polls one went to a poll."""
         ours, _ = lease()
-        assert exchange(ours, 0.0, PERSON, direct=1).direct == 1
-        send(ours, 0.0)
-        assert exchange(ours, 0.3, PERSON, direct=2).direct == 2
-        for _ in range(2):
-            send(ours, 0.3)
-        assert ours.ask(5.0, PERSON).direct == 1
+        exchange(ours, waiting=POLL, paced=3, interval=0.5)
+        for urgency in (DIRECT, PACED, DIRECT):
+            send(ours, 0.0, urgency)
+        assert ours.ask(0.5, POLL).foregone == 2
+        assert ours.ask(0.6, POLL).foregone == 0
 
     def test_the_answer_of_a_probe_is_told_at_once(self):
         """Everybody waits for it, in every process; how it ended does not matter."""
