@@ -34,7 +34,7 @@ class PlainCallback(Generic[T]):
         self._name = name
         self._function = function
         self._log = log
-        self.is_on = function is not None  # whether anybody listens, so that a fact is worth making
+        self.is_on: bool = function is not None  # whether anybody listens, so that a fact is worth making
 
     def tell(self, make: Callable[[], T]) -> None:
         """Tell what `make` returns."""
