@@ -205,7 +205,7 @@ else
       local most = left > 0 and 1 + math.floor((left - math.max(0, due)) / interval) or ask.polls
       -- Of a slow pace, a few slots at a time: one for each exchange would be mostly exchanges.
       local few = math.max(HORIZON / interval + 0.5, math.min(FEW, FEW * HORIZON / interval))
-      paced = math.floor(math.min(room, most, math.max(1, math.min(ask.polls, few, part + 0.5))))
+      paced = math.floor(math.min(room, most, math.max(1, math.min(ask.polls, few, part))))
       own.had = own.had + paced
     end
   end
