@@ -113,12 +113,12 @@ def fleet_of(url, urgency, lives):
 
 @pytest.mark.parametrize("urgency", [AHEAD, PACED])
 async def test_twenty_processes_have_alike_of_every_full_window(redis, urgency):
-    """Within 10 % of each other, 95 % of the windows used, nobody refused, at most two commands a request."""
+    """Within 20 % of each other, 95 % of the windows used, nobody refused, at most two commands a request."""
     fleet = await asyncio.to_thread(fleet_of, redis, urgency, [(0.01 * number, 38.0) for number in range(20)])
     full = sum(fleet.served[1:4], Counter())
     assert fleet.refused == 0
     assert full.total() >= 0.95 * 3 * LIMIT
-    assert max(full.values()) <= 1.1 * min(full.values())
+    assert max(full.values()) <= 1.2 * min(full.values())
     assert COMMANDS * fleet.table.exchanges <= 2.0 * sum(window.total() for window in fleet.served)
 
 
