@@ -28,7 +28,7 @@ class SharedRateLimiter(RateLimiter):
 
     It learns the limit as a `RateLimiter` does, and what one process learns holds for all: figures, pauses, and the
     one request that opens a window anew. Who waits, waits in its own process; slots are taken for `horizon` seconds in
-    advance, so that a request costs a third of an exchange with the server or less. People go before polls, and
+    advance, so that a request costs less than half of an exchange with the server. People go before polls, and
     processes with polls share evenly.
 
     A server that is away, hangs or has lost everything stops nobody: within half a second each process goes on with
