@@ -90,6 +90,8 @@ if ask.landed and state.probe == ID then
   if ask.is_quiet then state.quiet, state.limit = 1, nil end
 end
 
+if state.limit then state.rest = math.max(state.rest or 0, ask.rest) end
+
 -- Who else is there.
 
 local held, live, sharers, askers = ask.flying + ask.unspent, 1, 0, ask.direct > 0 and 1 or 0
@@ -114,7 +116,7 @@ end
 
 -- What may be sent.
 
-local direct, paced, interval, again, is_probe = 0, 0, 0, 0, false
+local direct, paced, interval, again, is_probe, own_left = 0, 0, 0, 0, false, 0
 local rate, even, available, left = math.huge, math.huge, math.huge, math.huge
 local paused = math.max(0, (state.pause or 0) - now)
 
@@ -179,13 +181,13 @@ else
   direct = math.min(ask.direct, math.ceil(available / math.max(1, askers)))
   local rest = available - direct
   local kept = math.floor(state.limit / KEPT)
+  local window = math.floor(state.reset)
+  if own.window ~= window then own.had, own.window = 0, window end
+  own.had = math.max(0, own.had - ask.foregone)
+  -- The last of a window are for people, and half of them lead into the next one, so that no probe has to.
+  local room = rest - (left > 0 and spare or math.floor(spare / 2))
+  local part = left > 0 and own_part(window) or room / math.max(1, sharers)
   if ask.polls > 0 and rest >= 1 then
-    local window = math.floor(state.reset)
-    if own.window ~= window then own.had, own.window = 0, window end
-    own.had = math.max(0, own.had - ask.foregone)
-    -- The last of a window are for people, and half of them lead into the next one, so that no probe has to.
-    local room = rest - (left > 0 and spare or math.floor(spare / 2))
-    local part = left > 0 and own_part(window) or room / math.max(1, sharers)
     local ahead = ask.is_ahead and left > 0 and not is_settling
       and math.floor(math.min(ask.polls, part - kept / math.max(1, sharers), rest - kept)) or 0
     interval = time_left > 0 and math.max(shortest, time_left / math.max(0.1, part)) or math.max(1, sharers) / rate
@@ -209,6 +211,7 @@ else
       own.had = own.had + paced
     end
   end
+  own_left = math.max(0, part - direct - paced)
   if direct + paced < ask.direct + math.min(1, ask.polls) and again == 0 then again = 0.05 end
 end
 again = math.min(again, LOOK_AGAIN)
@@ -263,4 +266,5 @@ return cjson.encode({
   direct = direct, paced = paced, interval = interval, is_probe = is_probe, again_in = again,
   processes = live, sharers = math.max(1, sharers), pause = paused, limit = state.limit, reset = state.reset,
   available = finite(available - direct - paced), ends_in = finite(left), rate = finite(rate), even = finite(even),
+  period = period, part = own_left,
 })

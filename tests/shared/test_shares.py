@@ -57,8 +57,8 @@ class Fleet:
     def _wall(self):
         return EPOCH + 3.0 + _clock.now() - self._began  # they start somewhere within a window
 
-    async def _request(self, name, lane):
-        ticket = await lane.acquire(self._urgency)
+    async def _request(self, name, lane, urgency):
+        ticket = await lane.acquire(urgency)
         await asyncio.sleep(LATENCY)
         wall = self._wall()
         if self._api.left(wall) < 1:
@@ -84,7 +84,7 @@ class Fleet:
 
         async def one():
             while True:
-                await self._request(name, lane)
+                await self._request(name, lane, self._urgency)
 
         tasks = [asyncio.create_task(one()) for _ in range(BUSY)]
         await asyncio.sleep(until - since)

@@ -26,6 +26,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         idle_for: Seconds since the pace let one go.
         figures: The newest, its `resets_in` counted from now; None where there is none.
         is_fresh: Whether nobody was told of those yet.
+        rest: The longest time to a reset that its answers have named, in seconds; a window is no shorter.
         sent_ago: Seconds since the request was sent that brought them.
         lost: Requests that ended without an answer since it told last.
         pause: Seconds that nobody is to send for.
@@ -47,6 +48,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     idle_for: float
     figures: RateFigures | None = None
     is_fresh: bool
+    rest: float
     sent_ago: float
     lost: int
     pause: float
@@ -75,6 +77,8 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
         ends_in: Seconds until it renews.
         rate: Requests/s that all together may send evenly.
         even: The same without regard to what has been sent of the present window.
+        period: Seconds that a window lasts, as far as known; 0.0: nothing is known of it.
+        part: Requests that the polls of this process may send of the present window beyond what it holds.
     """
 
     direct: int = 0
@@ -91,3 +95,5 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     ends_in: float = math.inf
     rate: float = math.inf
     even: float = math.inf
+    period: float = 0.0
+    part: float = 0.0

@@ -79,7 +79,9 @@ class Gate:
         """Return when a request could go if nobody else were waiting; infinity: once an answer has come."""
         at = max(self._unannounced.next_at(now, urgency), self._paused_until)
         if self._window.is_ruling and (self._lease is None or self._lease.is_alone):
-            at = max(at, self._window.next_at(now, urgency))
+            # Of processes that keep to their parts none is a stranger to the others, whose share has to be guessed.
+            is_paced_elsewhere = self._lease is not None and self._lease.keeps_pace
+            at = max(at, self._window.next_at(now, Urgency.DIRECT if is_paced_elsewhere else urgency))
         for rule in self._beside:
             at = max(at, rule.next_at(now, urgency))
         return at

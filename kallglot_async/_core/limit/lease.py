@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.limit.alone import Alone
 from kallglot_async._core.limit.exchange import Ask, Reply
 from kallglot_async._core.limit.supply import Supply
 from kallglot_async._core.limit.ticket import Pace, Ticket, Urgency
@@ -36,6 +37,7 @@ class Lease:
 
     __slots__ = (
         "_again_at",
+        "_alone",
         "_appetite",
         "_burst",
         "_ceiling",
@@ -74,6 +76,7 @@ class Lease:
         self._horizon = horizon
         self._on_news = on_news
         self._ceiling = ceiling
+        self._alone = Alone(ceiling)
         # Whether nobody can be asked: then the process goes on with its part of what was known.
         self.is_alone: bool = False
         self._reply: Reply | None = None
@@ -105,20 +108,17 @@ class Lease:
 
     def next_at(self, now: float, urgency: Urgency) -> float:
         """Return when a request may go; infinity: once the others were asked."""
-        if self.is_alone:
-            return self._pace.theoretical + self._alone_interval()
         if self._free and now < self._free_until:
             return -math.inf
-        due = self._pace.theoretical + self._interval
         if self._paced and now < self._paced_until:
-            return -math.inf if urgency is Urgency.DIRECT else due
-        return math.inf
+            return -math.inf if urgency is Urgency.DIRECT else self._pace.theoretical + self._interval
+        return self._alone.next_at(now, urgency, self._pace.theoretical) if self.is_alone else math.inf
 
     def supply(self, now: float) -> Supply:
         """Return this process' part; it may not run low, as nobody knows how many ids the others wait for."""
         reply = self._reply
         if self.is_alone:
-            interval = self._alone_interval()
+            interval = self._alone.interval(now, Urgency.PACED)
             return Supply(rate=1.0 / interval if interval else math.inf)
         if reply is None or reply.limit is None:
             return Supply(rate=self._ceiling / reply.sharers if reply else math.inf)
@@ -136,10 +136,11 @@ class Lease:
         if self._probe is True:
             self._probe = ticket
         if self.is_alone:
-            ticket.lease_pace = self._pace.on_sent(now, self._alone_interval())
             self._on_news()  # nobody may ever have to wait, and somebody has to ask again
-        elif self._free and now < self._free_until:
+        if self._free and now < self._free_until:
             self._free -= 1
+        elif self.is_alone and not self._held(now):
+            ticket.lease_pace = self._pace.on_sent(now, self._alone.interval(now, urgency))
         elif self._paced:
             self._paced -= 1
             if urgency is Urgency.DIRECT:
@@ -182,6 +183,11 @@ class Lease:
         self._in_flight = self._free = self._paced = 0
         self._landed = self._landed or self._probe is not False
         self._probe = False
+
+    @property
+    def keeps_pace(self) -> bool:
+        """Whether what it names is a pace, so that the window need not keep another."""
+        return self._alone.is_told
 
     # -- what is exchanged with the other processes
 
@@ -245,6 +251,7 @@ class Lease:
             idle_for=min(3600.0, max(0.0, now - self._pace.theoretical)),
             figures=figures,
             is_fresh=self._is_fresh,
+            rest=self._alone.rest,
             sent_ago=min(3600.0, now - self._figures_sent_at),
             lost=self._lost,
             pause=max(0.0, self._paused_until - now),
@@ -263,6 +270,7 @@ class Lease:
         """The others have answered. What is granted lapses by the moment of asking, before they take it for spent."""
         self.is_alone = False
         self._reply, self._replied_at = reply, now
+        self._alone.on_reply(reply, now)
         self._again_at = now + reply.again_in
         # What polls have to wait for, a person who comes meanwhile may have at once.
         self._direct_again_at = self._again_at if reply.direct < asked.direct else -math.inf
@@ -284,11 +292,10 @@ class Lease:
             self._paused_until = max(self._paused_until, now + reply.pause)
 
     def on_silence(self, asked: Ask, now: float) -> None:
-        """Nobody has answered: go on with this process' part, and ask again later."""
+        """Nobody has answered: go on with what is held, then with this process' part, and ask again later."""
         self._lost += asked.lost
         self._is_fresh = self._is_fresh or asked.is_fresh
         self._landed = self._landed or asked.landed
-        self._free = self._paced = 0
         self._probe = False
         self.is_alone = True
         self._again_at = now + RETRY
@@ -313,12 +320,6 @@ class Lease:
     def _lapses_at(self) -> float:
         return max(self._free_until if self._free else -math.inf, self._paced_until if self._paced else -math.inf)
 
-    def _alone_interval(self) -> float:
-        """Seconds between two requests of a process that goes on with its part of what was known."""
-        if self._reply is None:
-            return 1.0 / self._ceiling
-        return self._reply.processes / min(self._ceiling, self._reply.even)
-
     def _land(self, ticket: Ticket, now: float) -> None:
         self._in_flight -= 1
         self._touched_at = now
@@ -331,6 +332,7 @@ class Lease:
         self._is_quiet = figures is None
         if figures is None:
             return
+        self._alone.on_figures(figures)
         known = self._figures
         if known is not None and figures.reset < known.reset - SAME_RESET and ticket.sent_at <= self._figures_at:
             return  # of a window that is over
