@@ -21,6 +21,7 @@ local FORGOTTEN = 60.0           -- s: of that one nothing is kept
 local ARRIVED = 1.0              -- s after which a request has arrived, however slow its way
 local SETTLING = 1.5             -- s after somebody was alone, in which not everybody has told yet
 local FEW = 3                    -- slots at a time, where they last as many horizons
+local SOON = 0.1                 -- s until who waits for an answer of another looks for it
 local LOOK_AGAIN = 2.0           -- s at most until who got too little asks again
 local KEPT_FOR = 3600            -- s that all this is kept for after the last exchange
 
@@ -53,11 +54,15 @@ local function spend(number)
 end
 
 spend(ask.lost)
+state.people = (state.people or 0) + ask.people
 if figures and ask.is_fresh then state.sent = math.max(state.sent or 0, now - ask.sent_ago) end
 if figures and (ask.is_fresh or not state.limit) then
   local is_newer = not state.reset or figures.reset > state.reset + SAME_RESET
   local is_later = ask.is_fresh and now - ask.sent_ago - 0.005 > (state.heard or 0)
   if is_newer or is_later then
+    if is_newer then
+      state.usual, state.people = state.reset and state.people / math.max(1, state.rest), 0
+    end
     if is_newer or figures.reset < state.reset - SAME_RESET then
       state.ends = now + figures.resets_in
       state.rest = math.max(state.rest or 0, figures.resets_in)
@@ -131,10 +136,16 @@ if state.limit then
   rate = 1 / math.max(shortest > 0 and shortest or (left <= 0 and period / state.limit or 0), time_left / math.max(1, available - spare))
 end
 
--- Each process with polls has an even part of a window. What it has not had of that it may claim, as far as its appetite
+-- What people will have sent in so many seconds: as in the window before, and as they do in this one.
+local function people_in(seconds)
+  local rate = ((state.usual or 0) * period + state.people) / ((state.usual and period or 0) + math.max(1, period - left))
+  return math.max(spare, math.min(rate * seconds, state.limit / 2))
+end
+
+-- Each process with polls has an even part of a window, people apart. What it has not had of that it may claim, as far as its appetite
 -- and its pace go in the time left; what nobody claims is divided among those that are hungry.
 local function own_part(window)
-  local part = (state.limit - spare) / math.max(1, sharers)
+  local part = (state.limit - people_in(period)) / math.max(1, sharers)
   local claimed, hungry = 0, 0
 
   local function claim_of(process)
@@ -148,7 +159,7 @@ local function own_part(window)
   for _, other in ipairs(eaters) do claim_of(other) end
   local mine, is_hungry = claim_of(own)
   claimed = claimed + (sharers - 1 - #eaters) * part * math.min(1, left / period)  -- of those not heard of yet
-  local total = available + twice - spare
+  local total = available + twice - people_in(left)
   if claimed > total then return mine * math.max(0, total) / claimed end
   return is_hungry and mine + (total - claimed) / hungry or mine
 end
@@ -160,6 +171,7 @@ end
 local function open_with_probe(reopens)
   if now < reopens then
     again = reopens - now
+    if held > ask.flying then again = math.min(again, SOON) end  -- an answer to one of the others will open it
   elseif state.probe and state.probe ~= ID and now < state.probe_until then
     again = math.max(0.02, math.min(0.25, (state.round or 0.05) / 2))
   elseif ask.direct + ask.polls > 0 then
@@ -248,7 +260,7 @@ local fields = {'p:' .. ID, cjson.encode(own)}
 local is_expiring = (state.expires or 0) < now + KEPT_FOR / 2
 if is_expiring then state.expires = now + KEPT_FOR end
 for _, name in ipairs({'limit', 'remaining', 'reset', 'ends', 'rest', 'heard', 'sent', 'pause', 'probe', 'probed', 'probe_until',
-                       'round', 'quiet', 'settled', 'expires'}) do
+                       'round', 'quiet', 'settled', 'expires', 'people', 'usual'}) do
   fields[#fields + 1] = name
   fields[#fields + 1] = text(state[name]) or ''
 end

@@ -19,6 +19,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         unspent: Slots that it holds besides.
         lapses_in: Seconds until the last of those lapses.
         foregone: Slots that have gone to no poll since it told last: they lapsed, or people took them.
+        people: Requests of people that went out since it told last.
         direct: Slots for people who wait for them.
         polls: Slots for polls.
         appetite: Slots for polls that it would spend in a horizon, as far as it has not shown less; 0: it has none.
@@ -41,6 +42,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     unspent: int
     lapses_in: float
     foregone: int
+    people: int
     direct: int
     polls: int
     appetite: int

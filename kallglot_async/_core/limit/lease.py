@@ -62,6 +62,7 @@ class Lease:
         "_paced",
         "_paced_until",
         "_paused_until",
+        "_people",
         "_probe",
         "_replied_at",
         "_reply",
@@ -92,6 +93,7 @@ class Lease:
         self._paced = 0
         self._paced_until = -math.inf
         self._taken = 0  # of those, by people since it was last asked
+        self._people = 0  # requests of people since then
         self._interval = 0.0
         self._pace = Pace()
         self._want = 1  # slots for polls: more, while they are used up
@@ -133,6 +135,7 @@ class Lease:
         """A request goes out now."""
         self._in_flight += 1
         self._has_sent, self._touched_at = True, now
+        self._people += urgency is Urgency.DIRECT
         if self._probe is True:
             self._probe = ticket
         if self.is_alone:
@@ -244,6 +247,7 @@ class Lease:
             unspent=self._free + self._paced,
             lapses_in=max(0.0, self._lapses_at() - now),
             foregone=lapsed + self._taken,
+            people=self._people,
             direct=direct,
             polls=max(self._want, min(ahead, MOST_WANTED)) if (ahead or paced) and not self._paced else 0,
             appetite=self._appetite,
@@ -262,7 +266,7 @@ class Lease:
             processes=self._reply.processes if self._reply is not None else 1,
         )
         self._told = asked.flying + asked.unspent
-        self._lost = self._taken = 0
+        self._lost = self._taken = self._people = 0
         self._has_sent = self._is_fresh = self._is_urgent = self._landed = False
         return asked
 
@@ -294,6 +298,7 @@ class Lease:
     def on_silence(self, asked: Ask, now: float) -> None:
         """Nobody has answered: go on with what is held, then with this process' part, and ask again later."""
         self._lost += asked.lost
+        self._people += asked.people
         self._is_fresh = self._is_fresh or asked.is_fresh
         self._landed = self._landed or asked.landed
         self._probe = False
