@@ -208,7 +208,7 @@ else
       direct, own.had = direct + ahead, own.had + ahead
     elseif room < 1 and left <= 0 then
       open_with_probe(state.ends + guard_of(state))
-    elseif left > 0 and part < 0.5 then
+    elseif left > 0 and part < 0.25 then
       again = math.max(0.02, left)
     elseif left > 0 and (room < 1 or due > left) then
       -- Somebody may tell that it has sent what it holds, or leave a rest.
