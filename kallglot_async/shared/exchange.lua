@@ -18,7 +18,9 @@ local DOCUMENTED_PERIOD = 60.0   -- s: "requests per minute"
 local PROBE = 2.0                -- s after which a probe that nobody hears of is given up
 local LIVE = 10.0                -- s: who has told nothing for longer shares no limit
 local FORGOTTEN = 60.0           -- s: of that one nothing is kept
-local ARRIVED = 1.0              -- s after which a request has arrived, however slow its way
+local ARRIVED = 1.0              -- s after which a request has arrived, however slow its way, ...
+local TRIPS = 2                  -- ... or after so many times what the slowest answer has lately taken, ...
+local LEAST_TRIP = 0.05          -- ... which may be no less than so many s
 local SETTLING = 1.5             -- s after somebody was alone, in which not everybody has told yet
 local FEW = 3                    -- slots at a time, where they last as many horizons
 local SOON = 0.1                 -- s until who waits for an answer of another looks for it
@@ -43,8 +45,10 @@ for place = 1, #flat, 2 do
     state[flat[place]] = tonumber(value) or value
   end
 end
-if #flat == 0 then state.settled = now + SETTLING end
-if ask.is_back then state.settled = math.max(state.settled or 0, now + SETTLING) end
+if #flat == 0 or ask.is_back then
+  if now >= (state.settled or 0) then state.since = now end
+  state.settled = now + SETTLING
+end
 local is_settling = now < (state.settled or 0)
 
 -- What is known of the window.
@@ -79,9 +83,10 @@ end
 
 local sent, gone = state.sent or 0, {}
 for id, other in pairs(others) do
-  -- A figure has what was under way a second before its own request: it would be counted twice.
-  if sent >= other.seen + ARRIVED then other.flying = 0 end
-  if sent >= other.lapses + ARRIVED then other.slots = 0 end
+  -- A figure has what had arrived before its own request was sent: it would be counted twice.
+  local arrived = math.min(ARRIVED, math.max(LEAST_TRIP, TRIPS * other.trip))
+  if sent >= other.seen + arrived then other.flying = 0 end
+  if sent >= other.lapses + arrived then other.slots = 0 end
   if now - other.seen > FORGOTTEN then
     spend(other.flying + other.slots)  -- it fell silent, and has sent all that, as far as anybody knows
     gone[#gone + 1], others[id] = 'p:' .. id, nil
@@ -102,18 +107,23 @@ if state.limit then state.rest = math.max(state.rest or 0, ask.rest) end
 local held, live, sharers, askers = ask.flying + ask.unspent, 1, 0, ask.direct > 0 and 1 or 0
 own.appetite, own.is_ahead = ask.appetite, ask.is_ahead
 local eaters = {}  -- the others that have polls
+local unheard = 0  -- processes that have not told since it began to settle
 local twice = 0  -- slots that are held, as far as was told, and that the newest figure counts already
 if own.appetite > 0 then sharers = 1 end
 for _, other in pairs(others) do
   held = held + other.flying + other.slots
   if other.every > 0 then twice = twice + math.min(other.slots, math.max(0, sent - other.seen) / other.every) end
-  if now - other.seen < LIVE then live = live + 1 end
+  if now - other.seen < LIVE then
+    live = live + 1
+    if is_settling and other.appetite > 0 and other.seen < (state.since or 0) then unheard = unheard + 1 end
+  end
   if now - other.seen < 2 * HORIZON + 3 then
     if other.appetite > 0 then sharers, eaters[#eaters + 1] = sharers + 1, other end
     if other.direct > 0 then askers = askers + 1 end
   end
 end
 if is_settling then
+  unheard = unheard + math.max(0, ask.processes - live)
   live = math.max(live, ask.processes)
   sharers = math.max(sharers, ask.appetite > 0 and ask.processes or 0)
   askers = math.max(askers, live)
@@ -191,7 +201,7 @@ elseif available < 1 then
   if left > 0 and state.remaining >= 1 then again = ask.direct > 0 and 0.05 or 0.25 end  -- somebody holds it
 else
   direct = math.min(ask.direct, math.ceil(available / math.max(1, askers)))
-  local rest = available - direct
+  local rest = available - direct - math.ceil(unheard * even * HORIZON / live)  -- polls leave what those may hold
   local kept = math.floor(state.limit / KEPT)
   local window = math.floor(state.reset)
   if own.window ~= window then own.had, own.window = 0, window end
@@ -208,7 +218,7 @@ else
       direct, own.had = direct + ahead, own.had + ahead
     elseif room < 1 and left <= 0 then
       open_with_probe(state.ends + guard_of(state))
-    elseif left > 0 and part < 0.25 then
+    elseif left > 0 and part < (left < HORIZON and 0.25 or 0.5) then  -- what is left at the end is nobody's else
       again = math.max(0.02, left)
     elseif left > 0 and (room < 1 or due > left) then
       -- Somebody may tell that it has sent what it holds, or leave a rest.
@@ -255,12 +265,12 @@ end
 
 local lapses = now + math.max(direct > 0 and HORIZON or 0, paced > 0 and HORIZON + paced * interval or 0, ask.lapses_in)
 own.flying, own.slots, own.lapses = ask.flying, ask.unspent + direct + paced, lapses
-own.direct, own.seen, own.every = ask.direct, now, paced > 0 and interval or 0
+own.direct, own.seen, own.trip, own.every = ask.direct, now, ask.trip, paced > 0 and interval or 0
 local fields = {'p:' .. ID, cjson.encode(own)}
 local is_expiring = (state.expires or 0) < now + KEPT_FOR / 2
 if is_expiring then state.expires = now + KEPT_FOR end
 for _, name in ipairs({'limit', 'remaining', 'reset', 'ends', 'rest', 'heard', 'sent', 'pause', 'probe', 'probed', 'probe_until',
-                       'round', 'quiet', 'settled', 'expires', 'people', 'usual'}) do
+                       'round', 'quiet', 'settled', 'expires', 'people', 'usual', 'since'}) do
   fields[#fields + 1] = name
   fields[#fields + 1] = text(state[name]) or ''
 end

@@ -22,7 +22,7 @@ except ModuleNotFoundError as _error:
 
 __all__ = ["Link"]
 
-PATIENCE = 0.3  # seconds that an exchange may take, ...
+PATIENCE = 0.2  # seconds that an exchange may take, ...
 FIRST = 0.45  # ... and the first, which connects; a process that goes on alone meanwhile has time
 STEP = 0.05  # seconds in each of which the loop has a turn, at least, to read the answer
 SLACK = 0.05  # seconds after our patience is over that the server may still begin

@@ -33,10 +33,10 @@ async def link(redis):
 def asked(**told):
     """Return what a process asks that has nothing to tell."""
     nothing = {
-        "flying": 0, "unspent": 0, "lapses_in": 0.0, "foregone": 0, "direct": 0, "polls": 0,
+        "flying": 0, "unspent": 0, "lapses_in": 0.0, "foregone": 0, "people": 0, "direct": 0, "polls": 0,
         "appetite": told.get("polls", 0), "is_ahead": False, "idle_for": 3600.0, "figures": None, "is_fresh": False,
-        "sent_ago": 0.0, "lost": 0, "pause": 0.0, "landed": False, "is_quiet": False, "is_back": False,
-        "is_leaving": False, "processes": 1,
+        "rest": 0.0, "sent_ago": 0.0, "trip": 0.5, "lost": 0, "pause": 0.0, "landed": False, "is_quiet": False,
+        "is_back": False, "is_leaving": False, "processes": 1,
     }  # fmt: skip
     return Ask(**(nothing | told))
 

@@ -65,17 +65,22 @@ The lease (one process' part; what all of them together have is counted where th
 15. `available` is the least figure of a window that any process has heard, less what all of them hold: requests in
     flight and slots that are not spent. A process tells of its answers and of what it no longer holds in one
     exchange, so that nothing is missing from both. What it held counts until it tells something else, or until a
-    figure must have it: one of a request that was sent a second after that could last have gone.
+    figure must have it: one of a request that was sent after that has arrived, at most a second after it could last
+    have gone.
 16. Rules 5 to 7 hold for all together: the newest window wins, a spent or unknown one is opened by one probe of one
     process, people spend what is available. Of a window each process with polls has an even part; what it has not had
     of that it may claim, as far as its appetite and its pace go in the time left, and what nobody claims is divided
     among those that have shown no end of theirs. Polls that are worth it spend their part at once but for a tenth, once
-    everybody may have been heard of; the others at an even pace.
+    everybody may have been heard of; the others at an even pace. What people will send, by the window before and by
+    this one, is in nobody's part.
 17. Slots are taken for a horizon in advance, lapse, and are given back before a process falls idle. More are asked for
     while they are used up; what lapsed shows where an appetite ends. Direct requests take whatever is held, which then
     is not of the polls' part.
-18. Where nobody can be asked, a process keeps to the even rate divided by the processes last known, people and polls
-    alike, beside the window of its own answers, and asks again every second, waited for or not.
+18. Where nobody can be asked, a process spends what it holds, and then goes on by itself (`alone`): polls at the pace
+    of what is left of its part of the window, people, and after that window everybody, at the even rate divided by the
+    processes last known. It asks again every second, waited for or not. Of the window of its own answers it heeds
+    whether something is left, and no pace, as the others are no strangers. Once they are asked again, polls leave
+    what those may hold that have not told yet.
 
 What the numbers are, and why:
 
@@ -137,6 +142,7 @@ What the numbers are, and why:
               LAPSE                 1 in 2   of a horizon: slots to be spent at once are for those who wait already
               STALE, STALE_FOR      8, 0.1 s  requests that have ended and are held against all: after a burst
               MOST_WANTED           1,000    slots for polls at once, where nothing limits them
+              TRIP_KEPT             0.98     of the longest trip with each answer: forgotten after some 50
     ticket    slack of a pace       1        interval, so that two go at once after a rest: with none, a slot is lost to
                                              a timer that fires late; with a whole limit, requests are refused
     retry     BASE_DELAY            0.5 s    doubled with each failure, full jitter: "Exponential Backoff And Jitter"

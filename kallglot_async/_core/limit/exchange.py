@@ -29,6 +29,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         is_fresh: Whether nobody was told of those yet.
         rest: The longest time to a reset that its answers have named, in seconds; a window is no shorter.
         sent_ago: Seconds since the request was sent that brought them.
+        trip: The longest time that an answer has lately taken, in seconds.
         lost: Requests that ended without an answer since it told last.
         pause: Seconds that nobody is to send for.
         landed: Whether a probe has ended.
@@ -52,6 +53,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_fresh: bool
     rest: float
     sent_ago: float
+    trip: float
     lost: int
     pause: float
     landed: bool

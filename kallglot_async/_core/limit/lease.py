@@ -23,6 +23,7 @@ MOST_WANTED = 1000  # slots that polls ask for at once
 LAPSE = 0.5  # of the horizon: after so long, slots that were to be spent at once are given back
 STALE = 8  # requests that have ended, and that the others take to be under way: they should hear of it, ...
 STALE_FOR = 0.1  # ... but no more often, in seconds
+TRIP_KEPT = 0.98  # of the longest time that an answer took, with each that took less
 SAME_RESET = 0.5  # seconds by which two resets of one window may differ, as in `window`
 
 
@@ -69,6 +70,7 @@ class Lease:
         "_taken",
         "_told",
         "_touched_at",
+        "_trip",
         "_want",
         "is_alone",
     )
@@ -88,6 +90,7 @@ class Lease:
         self._burst = 0  # ... and those of them that are no paced slots
         self._touched_at = -math.inf  # when something was last sent or ended
         self._has_sent = False  # since it was last asked
+        self._trip = 0.0  # the longest time that an answer has lately taken
         self._free = 0
         self._free_until = -math.inf
         self._paced = 0
@@ -168,6 +171,7 @@ class Lease:
 
     def on_answer(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:
         """A request was answered, and not refused."""
+        self._trip = max(now - ticket.sent_at, TRIP_KEPT * self._trip)
         self._adopt(ticket, now, figures)
         self._land(ticket, now)
 
@@ -257,6 +261,7 @@ class Lease:
             is_fresh=self._is_fresh,
             rest=self._alone.rest,
             sent_ago=min(3600.0, now - self._figures_sent_at),
+            trip=self._trip,
             lost=self._lost,
             pause=max(0.0, self._paused_until - now),
             landed=self._landed,

@@ -341,8 +341,18 @@ class TestAlone:
         assert news
         assert ours.next_ask(5.0, NOBODY) == pytest.approx(2.0)
 
-    def test_it_drops_what_it_held(self):
-        """The others take it for spent, and it has its part."""
+    def test_it_spends_what_it_holds_first(self):
+        """Nobody else has that; then it has its part."""
+        ours, _ = self.known(paced=3, interval=0.01, part=60.0, ends_in=9.03)
+        silence(ours, 0.5)
+        assert ours.ask(0.5, POLL).unspent == 3
+        for moment in (0.5, 0.5, 0.51):
+            assert ours.next_at(moment, PACED) <= moment
+            send(ours, moment, PACED)
+        assert ours.next_at(0.6, PACED) == pytest.approx(0.51 + 0.15)
+
+    def test_what_it_holds_lapses_all_the_same(self):
+        """The others take it for spent by then."""
         ours, _ = self.known(paced=9, interval=0.01)
         silence(ours, 0.5)
         assert ours.ask(1.5, PERSON).unspent == 0
@@ -372,8 +382,29 @@ class TestAlone:
         exchange(ours, direct=2)
         gate.on_answer(gate.on_sent(0.0, DIRECT), 0.1, figures(remaining=0, resets_in=30.0))
         assert gate.next_at(0.1, DIRECT) <= 0.1
+        send(ours, 0.1)
         silence(ours, 0.1)
         assert gate.next_at(0.1, DIRECT) > 30.0
+
+    def test_its_window_keeps_no_second_pace(self):
+        """The others take of it what they were given, and are no strangers; what it does not cover may still not go."""
+        ours, _ = self.known()
+        gate = Gate((), ours)
+        gate.on_answer(gate.on_sent(0.0, PACED), 0.0, figures(limit=600, remaining=20, resets_in=10.0))
+        silence(ours, 1.0)
+        gate.on_sent(1.0, PACED)
+        assert gate.next_at(1.0, PACED) == pytest.approx(1.0)
+        gate.on_sent(1.0, PACED)
+        assert gate.next_at(1.0, PACED) == pytest.approx(1.0 + 4 / 60)
+
+    def test_its_window_keeps_the_pace_where_nobody_was_ever_heard_of(self):
+        """Then it is a process by itself."""
+        ours, _ = lease()
+        gate = Gate((), ours)
+        silence(ours, 0.0)
+        for _ in range(2):
+            gate.on_answer(gate.on_sent(0.0, PACED), 0.0, figures(limit=600, remaining=20, resets_in=10.0))
+        assert gate.next_at(0.0, PACED) > 0.5
 
 
 class TestSupply:
