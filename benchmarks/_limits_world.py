@@ -24,7 +24,10 @@ from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async._core.polling.pending import Entry
 from kallglot_async._core.polling.queue import PollModel, PollQueue, PollSchedule
 from kallglot_async._core.polling.worth import RE_ASK, look_again_at
-from kallglot_async.emulator.limits import Announcing, Limits, LimitSettings, Verdict, Window, make_window
+from kallglot_async.emulator.limits.announcing import Announcing
+from kallglot_async.emulator.limits.budget import Limits, Verdict
+from kallglot_async.emulator.limits.plans import LimitSettings
+from kallglot_async.emulator.limits.windows import Window, make_window
 
 EPOCH = 1_800_000_000.0  # Unix seconds at 0.0 of a world; every window below begins a period there
 MOST_IN_FLIGHT = 64  # requests of one client

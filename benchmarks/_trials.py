@@ -14,7 +14,8 @@ import looptime
 
 from benchmarks._peer_server import PeerServer
 from kallglot_async.emulator import WindowKind
-from kallglot_async.emulator.limits import Limits, LimitSettings
+from kallglot_async.emulator.limits.budget import Limits
+from kallglot_async.emulator.limits.plans import LimitSettings
 
 T = TypeVar("T")
 Row = dict[str, object]

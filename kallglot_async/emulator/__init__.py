@@ -24,7 +24,8 @@ from kallglot_async.emulator.api import EmulatorState
 from kallglot_async.emulator.calls.sessions import SessionRecord
 from kallglot_async.emulator.faults.plan import Fault, FaultKind
 from kallglot_async.emulator.journal import Journal, JournalEntry
-from kallglot_async.emulator.limits import Balancing, BucketReset, HeaderForm, PlanName, StrangerPace, WindowKind
+from kallglot_async.emulator.limits.plans import Balancing, HeaderForm, PlanName, StrangerPace
+from kallglot_async.emulator.limits.windows import BucketReset, WindowKind
 from kallglot_async.emulator.routes import Revision
 from kallglot_async.emulator.server import Emulator
 from kallglot_async.emulator.webhooks import Delivery, DeliveryLog, DeliveryState

@@ -28,7 +28,10 @@ from kallglot_async.emulator.faults.plan import Fault, FaultBook
 from kallglot_async.emulator.faults.wire import faulty_response, plain_response
 from kallglot_async.emulator.journal import Journal
 from kallglot_async.emulator.ledger import KEY_LIFE, Credits, IdempotencyStore, fingerprint
-from kallglot_async.emulator.limits import Announcing, Figures, Limits, PlanName, Verdict, WindowKind
+from kallglot_async.emulator.limits.announcing import Announcing
+from kallglot_async.emulator.limits.budget import Figures, Limits, Verdict
+from kallglot_async.emulator.limits.plans import PlanName
+from kallglot_async.emulator.limits.windows import WindowKind
 from kallglot_async.emulator.request import Exchange, read_body
 from kallglot_async.emulator.seeding import is_well_formed
 from kallglot_async.emulator.settings import Settings

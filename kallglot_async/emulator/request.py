@@ -12,7 +12,7 @@ from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.envelopes import Answer, Problem, invalid_request
 from kallglot_async.emulator.faults.plan import Fault
 from kallglot_async.emulator.journal import JournalEntry
-from kallglot_async.emulator.limits import Verdict
+from kallglot_async.emulator.limits.budget import Verdict
 from kallglot_async.emulator.routes import Operation, Revision, Route, match
 
 

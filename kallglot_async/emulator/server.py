@@ -17,7 +17,8 @@ from kallglot_async.emulator.calls.sessions import Sessions
 from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.faults.plan import Fault
 from kallglot_async.emulator.journal import Journal
-from kallglot_async.emulator.limits import Balancing, BucketReset, HeaderForm, PlanName, StrangerPace, WindowKind
+from kallglot_async.emulator.limits.plans import Balancing, HeaderForm, PlanName, StrangerPace
+from kallglot_async.emulator.limits.windows import BucketReset, WindowKind
 from kallglot_async.emulator.routes import BASE_PATH, Revision
 from kallglot_async.emulator.settings import Settings
 from kallglot_async.emulator.webhooks import DeliveryLog

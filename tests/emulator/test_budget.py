@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from kallglot_async.emulator.limits import GROUPS, PLANS, Limits, LimitSettings, Verdict, WindowKind
+from kallglot_async.emulator.limits.budget import Limits, Verdict
+from kallglot_async.emulator.limits.plans import GROUPS, PLANS, LimitSettings
+from kallglot_async.emulator.limits.windows import WindowKind
 
 
 def limits(**options: Any) -> Limits:
