@@ -93,15 +93,13 @@ class Server:
         """Return what becomes of a request that arrives now."""
         wall = self._ahead + now
         verdict = self.judge(wall, what)
-        self.record.append(Arrival(now, who, verdict is None or verdict.accepted))
+        self.record.append(Arrival(now, who, verdict.accepted))
         headers = CIMultiDict({"Date": formatdate(math.floor(wall), usegmt=True)} if self._has_date else {})
-        if verdict is None:
-            return Answer(True, headers)
         headers.extend(self._announcing.headers(verdict, wall))
         body = None if verdict.accepted else self._announcing.body_retry_after(verdict)
         return Answer(verdict.accepted, headers, body)
 
-    def judge(self, wall: float, what: str | None) -> Verdict | None:
+    def judge(self, wall: float, what: str | None) -> Verdict:
         """Decide on a request for an analysis."""
         return self._limits.admit("analysis", wall)
 
@@ -113,9 +111,9 @@ class Refuser(Server):
         super().__init__(LimitSettings(plan="unlimited", rate_headers="none"))
         self._left = dict.fromkeys(only, times)
 
-    def judge(self, wall: float, what: str | None) -> Verdict | None:
+    def judge(self, wall: float, what: str | None) -> Verdict:
         if not self._left.get(what or ""):
-            return None
+            return Verdict(accepted=True)
         self._left[what or ""] -= 1
         return Verdict(accepted=False, retry_in=1.0)
 

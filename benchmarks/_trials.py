@@ -105,7 +105,7 @@ def oracle_wall(
     now = start
     for at in sorted(ready_at):
         now = max(now, start + at)
-        while (verdict := limits.admit("analysis", now)) is not None and not verdict.accepted:
+        while not (verdict := limits.admit("analysis", now)).accepted:
             now += verdict.retry_in
     return now - start
 

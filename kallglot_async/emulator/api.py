@@ -227,8 +227,7 @@ class Api:
         if fault is not None:
             return self._throttled(exchange, fault)
         exchange.verdict = verdict = self._limits.admit(exchange.group, exchange.wall)
-        exchange.is_accepted = verdict is None or verdict.accepted
-        if verdict is None or verdict.accepted:
+        if verdict.accepted:
             return None
         told = self._announcing.retry_after(verdict, exchange.wall)
         seconds = math.ceil(max(1.0, verdict.retry_in))
@@ -256,8 +255,7 @@ class Api:
         )
         if not self.settings.date_header:
             del headers["Date"]
-        if exchange.verdict is not None:
-            headers.extend(self._announcing.rate_headers(exchange.verdict, exchange.wall))
+        headers.extend(self._announcing.rate_headers(exchange.verdict, exchange.wall))
         # Credit headers are documented for authenticated answers of revision B.
         if exchange.is_known and exchange.revision == "b":
             headers.update(self.credits.headers())

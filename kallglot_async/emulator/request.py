@@ -42,9 +42,8 @@ class Exchange:
         self.key: str | None = request.headers.get("Idempotency-Key") or None
         self.is_known = False
         """Whether the API key was accepted."""
-        self.is_accepted = False
-        """Whether the rate limit let it pass."""
-        self.verdict: Verdict | None = None
+        self.verdict = Verdict(accepted=False)
+        """What the limits say; a request that is not shown to them was not let pass."""
         self.fault: Fault | None = None
         self.genuine: Answer | None = None
         """What the operation answered, whatever a fault made of it; None if it was not asked."""
@@ -97,11 +96,11 @@ class Exchange:
             analysis_id=genuine.analysis_id if genuine else None,
             status=answer.status if answer else None,
             group=self.group,
-            accepted=self.is_accepted,
-            limit=verdict.limit if verdict else None,
-            remaining=verdict.remaining if verdict else None,
-            reset=verdict.reset if verdict else None,
-            window=verdict.window if verdict else None,
+            accepted=verdict.accepted,
+            limit=verdict.limit,
+            remaining=verdict.remaining,
+            reset=verdict.reset,
+            window=verdict.window,
             idempotency_key=self.key,
             is_replay=genuine is not None and genuine.is_replay,
             fault=self.fault.kind if self.fault else None,

@@ -32,7 +32,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     accepted: bool
     """Whether the request may be served."""
     figures: tuple[Figures, ...] = ()
-    """Of the limits that are announced, first the one that headers with one value tell of."""
+    """Of the limits that are announced and apply, first the one that headers with one value tell of."""
     second: Figures | None = None
     """Of the limit that is not."""
     retry_in: float = 0.0
@@ -77,16 +77,14 @@ class Budget:
             rate = settings.stranger * plan.groups["analysis"] / period
             self._stranger = Stranger(rate, settings.stranger_pace, memory=2 * period, random=draw.random)
 
-    def admit(self, group: str | None, now: float) -> Verdict | None:
-        """Charge one request if all its limits allow it; None when no limit applies to it."""
+    def admit(self, group: str | None, now: float) -> Verdict:
+        """Charge one request if all its limits allow it."""
         if self._stranger is not None:
             for moment in self._stranger.until(now):
                 self._charge("analysis", moment)
         refused_by, wait = self._charge(group, now)
         # Those of the group are told of, and the plan's only where that is what refuses.
         announced = sorted(self._announced(group), key=lambda window: window is not refused_by)
-        if not announced and self._second is None:
-            return None
         return Verdict(
             accepted=refused_by is None,
             figures=tuple(_figures(window, now) for window in announced),
@@ -133,15 +131,12 @@ class Limits:
         plan = self._settings.limits
         return plan.groups.get(group or "", plan.overall)  # a group without a limit of its own has the overall one
 
-    def admit(self, group: str | None, now: float) -> Verdict | None:
+    def admit(self, group: str | None, now: float) -> Verdict:
         """Charge one request, on the node whose turn it is, if all its limits allow it.
 
         Args:
             group: The endpoint group of the request.
             now: Unix seconds on the server's clock, never less than before.
-
-        Returns:
-            What came of it; None when no limit applies to it.
         """
         number = self._came
         if self._settings.balancing == "random":
