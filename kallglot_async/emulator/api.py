@@ -37,9 +37,6 @@ from kallglot_async.emulator.seeding import is_well_formed
 from kallglot_async.emulator.settings import Settings
 from kallglot_async.emulator.webhooks import DeliveryLog, WebhookSender
 
-# Faults that change what a JSON body says; audio and text have nothing that they could change.
-_OF_JSON = frozenset({"wrong_id", "unknown_status"})
-
 # What the message of a 429 and a storm without a numeric `Retry-After` say, as the documentation's sample
 # does.
 _DOCUMENTED_WAIT = 30
@@ -202,8 +199,6 @@ class Api:
             return None
         if (replacement := replaced(fault, exchange.request_id)) is not None or exchange.genuine is None:
             return replacement
-        if exchange.genuine.content_type != "application/json" and fault.kind in _OF_JSON:
-            return exchange.genuine
         return spoiled(fault, exchange.genuine, lambda: self._decoy(exchange))
 
     def _decoy(self, exchange: Exchange) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from contextlib import suppress
 
 from aiohttp import hdrs, web
@@ -116,51 +116,29 @@ async def faulty_response(
     """
     transport = request.transport
     if transport is not None:  # else the client has gone already
-        line = Line(transport, answer or Answer(status=200, body=b""), stop)
-        custom = fault.act(line) if isinstance(fault, CustomFault) else None
-        if custom is not None:
-            await custom
-        elif (act := _ACTS.get(fault.kind)) is not None:
-            await act(line, fault)
+        await _act(fault, Line(transport, answer or Answer(status=200, body=b""), stop))
     return plain_response(answer)
 
 
-async def _reset(line: Line, fault: Fault) -> None:
-    line.abort()
-
-
-async def _close(line: Line, fault: Fault) -> None:
-    line.close()
-
-
-async def _hang(line: Line, fault: Fault) -> None:
-    # Ends with the emulator, or by cancellation when the client goes.
-    await line.hold(None)
-    line.abort()
-
-
-async def _cut_body(line: Line, fault: Fault) -> None:
-    # One byte more than there is: a body that is empty, or has one byte, can be cut too.
-    body = line.answer.body
-    line.send(line.sized_head(missing=1) + body[: len(body) // 2])
-    line.close()
-
-
-async def _drip(line: Line, fault: Fault) -> None:
-    line.send(line.sized_head())  # at once, so that a client's time limit for the head does not help it
-    await line.drip(line.answer.body, fault.interval)
-
-
-async def _slow(line: Line, fault: Fault) -> None:
-    if await line.hold(fault.delay):
-        line.abort()
-
-
-_ACTS: dict[str, Callable[[Line, Fault], Awaitable[None]]] = {
-    "reset": _reset,
-    "close": _close,
-    "hang": _hang,
-    "cut_body": _cut_body,
-    "drip": _drip,
-    "slow": _slow,
-}
+async def _act(fault: Fault, line: Line) -> None:
+    if isinstance(fault, CustomFault) and (custom := fault.act(line)) is not None:
+        await custom
+        return
+    match fault.kind:
+        case "reset":
+            line.abort()
+        case "close":
+            line.close()
+        case "hang":  # ends with the emulator, or by cancellation when the client goes
+            await line.hold(None)
+            line.abort()
+        case "cut_body":
+            # One byte more than there is: a body that is empty, or has one byte, can be cut too.
+            line.send(line.sized_head(missing=1) + line.answer.body[: len(line.answer.body) // 2])
+            line.close()
+        case "drip":
+            line.send(line.sized_head())  # at once, so that a client's time limit for the head does not help it
+            await line.drip(line.answer.body, fault.interval)
+        case "slow":
+            if await line.hold(fault.delay):
+                line.abort()
