@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.emulated import settings
 
 from kallglot_async.emulator import Latency
 from kallglot_async.emulator.analyses.bodies import Bodies
@@ -15,8 +16,7 @@ from kallglot_async.emulator.clock import Clock
 
 
 def store(**changes: Any) -> AnalysisStore:
-    options: dict[str, Any] = {"seed": 0, "latency": Latency.log_normal(), "failure_rate": 0.0, "speed": 1.0}
-    return AnalysisStore(**(options | changes))
+    return AnalysisStore(settings(**changes))
 
 
 @pytest.mark.parametrize("revision", ["a", "b"])
@@ -27,7 +27,7 @@ def test_a_view_depends_on_seed_and_id_only(revision: Any) -> None:
         clock = Clock(lambda: 0.0, epoch=1_800_000_000.0)
         analyses = store(latency=Latency.immediate())
         analysis = analyses.adopt("ana_1" if revision == "a" else "anl_1", revision, 0.0)
-        bodies.append(Bodies(seed=seed, clock=clock).retrieved(analysis, 1.0))
+        bodies.append(Bodies(settings(seed=seed), clock).retrieved(analysis, 1.0))
     assert bodies[0] == bodies[1] != bodies[2]
 
 
@@ -37,7 +37,7 @@ def test_each_part_of_revision_b_can_be_had_alone(component: str) -> None:
     clock = Clock(lambda: 0.0, epoch=0.0)
     analyses = store(latency=Latency.immediate())
     analysis = analyses.create("sess_1", Order(revision="b", components=(component,)), 0.0)
-    body = Bodies(seed=0, clock=clock).retrieved(analysis, 1.0)
+    body = Bodies(settings(), clock).retrieved(analysis, 1.0)
     present = {name for name in COMPONENTS_B if body.get(name) is not None}
     assert present == ({component} - {"keywords"})
 
@@ -55,7 +55,7 @@ def complete_body(revision: Any) -> dict[str, Any]:
     clock = Clock(lambda: 0.0, epoch=1_774_523_400.0)
     id = "ana_01HDEF456789012" if revision == "a" else "anl_01HDEF456789012"
     analysis = store(latency=Latency.immediate()).adopt(id, revision, 0.0)
-    return Bodies(seed=0, clock=clock).retrieved(analysis, 0.0)
+    return Bodies(settings(), clock).retrieved(analysis, 0.0)
 
 
 def test_a_complete_analysis_of_revision_a_has_the_documented_shape() -> None:

@@ -8,19 +8,20 @@ from kallglot_async.emulator.analyses.results import components_a, failure_messa
 from kallglot_async.emulator.analyses.store import Analysis
 from kallglot_async.emulator.calls.story import Story
 from kallglot_async.emulator.clock import Clock
+from kallglot_async.emulator.settings import Settings
 
 _SETTLED = frozenset({"complete", "completed", "failed"})
 
 
 class Bodies:
-    """Renders analyses, with so many seconds from creation to the announced completion (30 in the sample)."""
+    """Renders analyses."""
 
     __slots__ = ("_clock", "_estimate", "_seed")
 
-    def __init__(self, *, seed: int, clock: Clock, estimate: float = 30.0) -> None:
-        self._seed = seed
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._seed = settings.seed
         self._clock = clock
-        self._estimate = estimate
+        self._estimate = settings.latency.estimate / settings.speed
 
     def created(self, analysis: Analysis) -> dict[str, Any]:
         """The body of a 202: `queued` in revision A, `processing` in B, whatever the latency."""

@@ -32,14 +32,8 @@ class AnalysisOperations:
         self._credits = credits
         self._webhooks = webhooks
         self._adopts = settings.adopt_unknown
-        self._bodies = Bodies(seed=settings.seed, clock=clock, estimate=settings.latency.estimate / settings.speed)
-        self.store = AnalysisStore(
-            seed=settings.seed,
-            latency=settings.latency,
-            failure_rate=settings.failure_rate,
-            speed=settings.speed,
-            on_added=self._watch,
-        )
+        self._bodies = Bodies(settings, clock)
+        self.store = AnalysisStore(settings, self._watch)
 
     def retrieve(self, exchange: Exchange) -> Answer:
         """Show an analysis as far as it is.

@@ -28,10 +28,9 @@ class CallOperations:
     def __init__(self, settings: Settings, clock: Clock, sessions: Sessions) -> None:
         self._settings = settings
         self._clock = clock
-        seed, revision, speed = settings.seed, settings.revision, settings.speed
         self._sessions = sessions
-        self.recordings = Recordings(seed=seed, revision=revision, clock=clock, speed=speed)
-        self._bodies = SessionBodies(seed=seed, revision=revision, clock=clock)
+        self.recordings = Recordings(settings, clock)
+        self._bodies = SessionBodies(settings, clock)
 
     def read(self, exchange: Exchange) -> Answer | None:
         """The answer to a GET; None for an operation that is none of these.

@@ -20,6 +20,7 @@ from kallglot_async.emulator.calls.sessions import Session
 from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.envelopes import Answer, Problem, invalid_field, json_answer
 from kallglot_async.emulator.routes import Revision
+from kallglot_async.emulator.settings import Settings
 
 CHANNELS = ("mixed", "agent", "customer")
 """The channel of a session's recordings, in this order and over again."""
@@ -90,12 +91,12 @@ class Recordings:
 
     __slots__ = ("_clock", "_making", "_revision", "_seed", "links")
 
-    def __init__(self, *, seed: int, clock: Clock, revision: Revision, speed: float) -> None:
-        self._seed = seed
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._seed = settings.seed
         self._clock = clock
-        self._revision: Revision = revision
-        self._making = _MAKING / speed
-        self.links = Links(LINK_LIFE / speed)
+        self._revision: Revision = settings.revision
+        self._making = _MAKING / settings.speed
+        self.links = Links(LINK_LIFE / settings.speed)
 
     def page(self, session: Session, query: Mapping[str, str], path: str) -> dict[str, Any]:
         """One page of a session's recordings.

@@ -10,7 +10,7 @@ Not emulated: creating sessions, audio streams, and that an idle session ends by
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import msgspec
@@ -20,6 +20,7 @@ from kallglot_async.emulator.calls.transcripts import Utterance, utterances, wor
 from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.routes import PREFIXES, Revision
 from kallglot_async.emulator.seeding import digest, make_id
+from kallglot_async.emulator.settings import Settings
 
 SessionStatus = Literal["created", "active", "ended"]
 """How a session can be seeded. Revision A's `connecting` is too short to be emulated."""
@@ -57,24 +58,23 @@ class Session:
     def __init__(
         self,
         id: str,
-        *,
-        seed: int,
+        settings: Settings,
         story: Callable[[], Story],
-        speed: float,
+        *,
         known_at: float,
         status: SessionStatus,
         recordings: int,
     ) -> None:
         self.id = id
-        self._seed = seed
+        self._seed = settings.seed
+        self._speed = settings.speed
         self._story = story
-        self._speed = speed
         self._known_at = known_at
         self._is_past = status == "ended"
         self._connected_at = known_at if status == "active" else None
         self.ended_at = known_at - _SINCE_THE_END if self._is_past else None
         self.reason = "completed" if self._is_past else None
-        self.recordings = tuple(make_id("rec", seed, id, number) for number in range(recordings))
+        self.recordings = tuple(make_id("rec", self._seed, id, number) for number in range(recordings))
 
     @property
     def status(self) -> str:
@@ -131,13 +131,12 @@ class Sessions:
     the clock, which is that of the run: there is none before the first.
     """
 
-    __slots__ = ("_clock", "_owners", "_revision", "_seed", "_seeded", "_sessions", "_speed")
+    __slots__ = ("_clock", "_owners", "_seed", "_seeded", "_sessions", "_settings")
 
-    def __init__(self, *, seed: int, revision: Revision, clock: Callable[[], Clock], speed: float) -> None:
-        self._seed = seed
-        self._revision = revision
+    def __init__(self, settings: Settings, clock: Callable[[], Clock]) -> None:
+        self._settings = settings
+        self._seed = settings.seed
         self._clock = clock
-        self._speed = speed
         self.clear()
 
     def clear(self) -> None:
@@ -196,23 +195,16 @@ class Sessions:
     def _add(self, id: str, now: float, status: SessionStatus, recordings: int | None) -> Session:
         if recordings is None:
             # As documented: A lists one for each channel, the sample of B holds one.
-            recordings = 3 if self._revision == "a" else 1
-        session = Session(
-            id,
-            seed=self._seed,
-            story=lambda: self._story(id, now),
-            speed=self._speed,
-            known_at=now,
-            status=status,
-            recordings=recordings,
-        )
+            recordings = 3 if self._settings.revision == "a" else 1
+        story = partial(self._story, id, now)
+        session = Session(id, self._settings, story, known_at=now, status=status, recordings=recordings)
         self._sessions[id] = session
         self._owners.update(dict.fromkeys(session.recordings, id))
         return session
 
     def _story(self, id: str, now: float) -> Story:
         """The story of the session's first analysis."""
-        analysis_id = make_id(PREFIXES[self._revision], self._seed, id, 0)
+        analysis_id = make_id(PREFIXES[self._settings.revision], self._seed, id, 0)
         return Story(self._seed, analysis_id, self._clock().moment(now).date())
 
 
@@ -221,9 +213,9 @@ class SessionBodies:
 
     __slots__ = ("_clock", "_revision", "_seed")
 
-    def __init__(self, *, seed: int, revision: Revision, clock: Clock) -> None:
-        self._seed = seed
-        self._revision = revision
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._seed = settings.seed
+        self._revision: Revision = settings.revision
         self._clock = clock
 
     def retrieved(self, session: Session) -> dict[str, Any]:
