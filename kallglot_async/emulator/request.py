@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
 
 from kallglot_async.emulator.clock import Clock
-from kallglot_async.emulator.envelopes import Answer, Problem, invalid_request
+from kallglot_async.emulator.envelopes import Answer, Problem, invalid_field, invalid_request
 from kallglot_async.emulator.faults.plan import Fault
 from kallglot_async.emulator.journal import JournalEntry
 from kallglot_async.emulator.limits.budget import Verdict
 from kallglot_async.emulator.routes import Operation, Revision, Route, match
+
+Form = TypeVar("Form", bound=msgspec.Struct)
+
+# Where msgspec names the member: "Invalid enum value 'x' - at `$.analyses[0]`".
+_MEMBER = re.compile(r"`\$\.(\w+)[^`]*`$")
 
 
 class Exchange:
@@ -105,6 +111,20 @@ class Exchange:
             is_replay=genuine is not None and genuine.is_replay,
             fault=self.fault.kind if self.fault else None,
         )
+
+
+def read_form(form: type[Form], members: Mapping[str, object], revision: Revision) -> Form:
+    """What a body, or a query string, asks for; members that the form has not are ignored.
+
+    Raises:
+        Problem: 422 with `param`, for a member that has a value it cannot have.
+    """
+    try:
+        return msgspec.convert(dict(members), form)
+    except msgspec.ValidationError as error:
+        found = _MEMBER.search(str(error))
+        param = found[1] if found else ""
+        raise invalid_field(param, f"The '{param}' field is invalid. {error}.", revision) from None
 
 
 async def read_body(request: web.BaseRequest) -> bytes | Problem:

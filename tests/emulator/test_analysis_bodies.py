@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from support.emulated import settings
@@ -10,7 +10,7 @@ from support.emulated import settings
 from kallglot_async.emulator import Latency
 from kallglot_async.emulator.analyses.bodies import Bodies
 from kallglot_async.emulator.analyses.create_request import Order
-from kallglot_async.emulator.analyses.results import COMPONENTS_B
+from kallglot_async.emulator.analyses.results import ComponentB
 from kallglot_async.emulator.analyses.store import AnalysisStore
 from kallglot_async.emulator.clock import Clock
 
@@ -31,14 +31,14 @@ def test_a_view_depends_on_seed_and_id_only(revision: Any) -> None:
     assert bodies[0] == bodies[1] != bodies[2]
 
 
-@pytest.mark.parametrize("component", COMPONENTS_B)
+@pytest.mark.parametrize("component", get_args(ComponentB))
 def test_each_part_of_revision_b_can_be_had_alone(component: str) -> None:
     """Only what was requested is there; keywords have no documented place and add nothing."""
     clock = Clock(lambda: 0.0, epoch=0.0)
     analyses = store(latency=Latency.immediate())
     analysis = analyses.create("sess_1", Order(revision="b", components=(component,)), 0.0)
     body = Bodies(settings(), clock).retrieved(analysis, 1.0)
-    present = {name for name in COMPONENTS_B if body.get(name) is not None}
+    present = {name for name in get_args(ComponentB) if body.get(name) is not None}
     assert present == ({component} - {"keywords"})
 
 

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
 
 from kallglot_async.emulator import envelopes
 from kallglot_async.emulator.calls import transcripts
 from kallglot_async.emulator.calls.recordings import Recordings, expired_link, leaked_key
-from kallglot_async.emulator.calls.sessions import REASONS, Session, SessionBodies, Sessions
+from kallglot_async.emulator.calls.sessions import Reason, Session, SessionBodies, Sessions
 from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.envelopes import Answer, json_answer
-from kallglot_async.emulator.request import Exchange
+from kallglot_async.emulator.request import Exchange, read_form
 from kallglot_async.emulator.routes import Operation
 from kallglot_async.emulator.seeding import is_well_formed, make_id
 from kallglot_async.emulator.settings import Settings
 
 # What a request to a pre-signed link must not carry.
 _CREDENTIALS = ("Authorization", "X-API-Key", "Cookie")
+
+
+class _EndForm(msgspec.Struct):
+    reason: Reason | None = None
+
+
+class _TranscriptQuery(msgspec.Struct):
+    format: Literal["json", "text", "srt", "vtt"] = "json"
+    include_translations: Literal["true", "false"] = "true"
 
 
 class CallOperations:
@@ -48,12 +59,8 @@ class CallOperations:
             Problem: There is no such session, or revision A's reason is none.
         """
         session = self._session(exchange)
-        reason = "completed"
-        if self._settings.revision == "a" and fields.get("reason") is not None:
-            reason = fields["reason"]
-            if reason not in REASONS:
-                raise envelopes.invalid_field("reason", "The 'reason' field has an unknown value.", "a")
-        session.end(reason, exchange.now)
+        form = read_form(_EndForm, fields if self._settings.revision == "a" else {}, "a")
+        session.end(form.reason or "completed", exchange.now)
         return json_answer(200, self._bodies.ended(session))
 
     def decoy(self, exchange: Exchange) -> dict[str, Any] | None:
@@ -91,16 +98,12 @@ class CallOperations:
 
     def _transcript(self, exchange: Exchange) -> Answer:
         session, revision = self._session(exchange), self._settings.revision
-        format, wanted = exchange.query.get("format", "json"), exchange.query.get("include_translations", "true")
         said = session.said(exchange.now)
-        if revision == "a":  # B documents no parameters
-            if format not in {"json", *transcripts.TEXT_FORMATS}:
-                raise envelopes.invalid_field("format", "The 'format' parameter is json, text, srt or vtt.", "a")
-            if wanted not in {"true", "false"}:
-                raise envelopes.invalid_field("include_translations", "'include_translations' is true or false.", "a")
-            if format != "json":
-                text = transcripts.as_text(said, format, with_translations=wanted == "true")
-                return Answer(status=200, body=text.encode(), content_type=transcripts.TEXT_FORMATS[format])
+        query = read_form(_TranscriptQuery, exchange.query if revision == "a" else {}, "a")  # B documents no parameters
+        with_translations = query.include_translations == "true"
+        if query.format != "json":
+            text = transcripts.as_text(said, query.format, with_translations=with_translations)
+            return Answer(status=200, body=text.encode(), content_type=transcripts.TEXT_FORMATS[query.format])
         body = transcripts.as_json(
             session.id,
             said,
@@ -108,7 +111,7 @@ class CallOperations:
             duration=session.duration(exchange.now),
             started_at=self._clock.moment(exchange.now if session.started_at is None else session.started_at),
             is_over=session.ended_at is not None,
-            with_translations=wanted != "false",
+            with_translations=with_translations,
         )
         return json_answer(200, body)
 

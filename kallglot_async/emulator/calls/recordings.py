@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Mapping
 from email.utils import formatdate
 from hashlib import blake2b
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -19,6 +19,7 @@ from kallglot_async.emulator.calls.audio import MEDIA_TYPES, SAMPLE_RATE, audio
 from kallglot_async.emulator.calls.sessions import Session
 from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.envelopes import Answer, Problem, invalid_field, json_answer
+from kallglot_async.emulator.request import read_form
 from kallglot_async.emulator.routes import Revision
 from kallglot_async.emulator.settings import Settings
 
@@ -28,15 +29,22 @@ CHANNELS = ("mixed", "agent", "customer")
 LINK_LIFE = 3600.0
 """Seconds for which a pre-signed link works (documented)."""
 
-SAMPLE_RATES = (8000, 16000, 22050, 44100, 48000)
-"""What `sample_rate` may ask for (documented)."""
-
-_FORMATS = ("mp3", "wav", "ogg")
 _MAKING = 2.0  # seconds
 _KEPT = 31 * 24 * 3600.0  # seconds; 31 days in every sample
-_PAGE, _LONGEST_PAGE = 20, 100  # documented
 
 _RANGE = re.compile(r"bytes=(\d{1,15})-(\d{0,15})", re.ASCII)
+
+
+class _PageQuery(msgspec.Struct):
+    channel: Literal["mixed", "agent", "customer"] | None = None  # in revision A
+    limit: Annotated[str, msgspec.Meta(pattern="^([1-9][0-9]?|100)$")] = "20"
+    starting_after: str | None = None
+    ending_before: str | None = None
+
+
+class _DownloadQuery(msgspec.Struct):
+    format: Literal["mp3", "wav", "ogg"] = "mp3"
+    sample_rate: Literal["8000", "16000", "22050", "44100", "48000"] = "8000"
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,20 +112,19 @@ class Recordings:
         Raises:
             Problem: 422 for a parameter with an impossible value.
         """
+        if self._revision == "b":
+            query = {name: value for name, value in query.items() if name != "channel"}  # documented in A only
+        wish = read_form(_PageQuery, query, self._revision)
+        limit = int(wish.limit)
         ids = list(session.recordings) if session.ended_at is not None else []
-        channel = query.get("channel")
-        if self._revision == "a" and channel is not None:
-            if channel not in CHANNELS:
-                raise invalid_field("channel", "The 'channel' parameter is agent, customer or mixed.", "a")
-            ids = [id for id in ids if self._channel(session, id) == channel]
-        limit = self._limit(query)
-        after, before = query.get("starting_after"), query.get("ending_before")
-        if before is not None:
-            ids = ids[: self._place(ids, before, "ending_before")]
+        if wish.channel is not None:
+            ids = [id for id in ids if self._channel(session, id) == wish.channel]
+        if wish.ending_before is not None:
+            ids = ids[: self._place(ids, wish.ending_before, "ending_before")]
             page, has_more = ids[-limit:], len(ids) > limit
         else:
-            if after is not None:
-                ids = ids[self._place(ids, after, "starting_after") + 1 :]
+            if wish.starting_after is not None:
+                ids = ids[self._place(ids, wish.starting_after, "starting_after") + 1 :]
             page, has_more = ids[:limit], len(ids) > limit
         body: dict[str, Any] = {"object": "list", "data": [self._item(session, id) for id in page]}
         if self._revision == "a":
@@ -148,14 +155,10 @@ class Recordings:
         Raises:
             Problem: 422 for a format or a rate that cannot be had.
         """
-        format, rate = query.get("format", "mp3"), query.get("sample_rate", str(SAMPLE_RATE))
-        if format not in _FORMATS:
-            raise invalid_field("format", "The 'format' parameter is mp3, wav or ogg.", "a")
-        if format not in MEDIA_TYPES:
+        wish = read_form(_DownloadQuery, query, "a")
+        if wish.format not in MEDIA_TYPES:
             raise invalid_field("format", "This emulator cannot encode ogg: ask for mp3 or wav.", "a")
-        if rate not in map(str, SAMPLE_RATES):
-            raise invalid_field("sample_rate", "The 'sample_rate' parameter is not one of those there are.", "a")
-        token = self.links.make(id, self._clock.now(), format=format, sample_rate=int(rate))
+        token = self.links.make(id, self._clock.now(), format=wish.format, sample_rate=int(wish.sample_rate))
         return Answer(status=302, body=b"", headers={"Location": f"{origin}/storage/{token}"})
 
     def is_ready(self, session: Session) -> bool:
@@ -197,12 +200,6 @@ class Recordings:
 
     def _channel(self, session: Session, id: str) -> str:
         return CHANNELS[session.recordings.index(id) % len(CHANNELS)]
-
-    def _limit(self, query: Mapping[str, str]) -> int:
-        text = query.get("limit", str(_PAGE))
-        if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _LONGEST_PAGE):
-            raise invalid_field("limit", f"The 'limit' parameter is 1 to {_LONGEST_PAGE}.", self._revision)
-        return int(text)
 
     def _place(self, ids: list[str], cursor: str, param: str) -> int:
         if cursor not in ids:

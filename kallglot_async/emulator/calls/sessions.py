@@ -25,7 +25,7 @@ from kallglot_async.emulator.settings import Settings
 SessionStatus = Literal["created", "active", "ended"]
 """How a session can be seeded. Revision A's `connecting` is too short to be emulated."""
 
-REASONS = ("completed", "customer_hangup", "agent_hangup", "error", "timeout")
+Reason = Literal["completed", "customer_hangup", "agent_hangup", "error", "timeout"]
 """Why a session may end (revision A)."""
 
 # Seconds between the end of a call and the request for its analysis, for calls that were over before.
