@@ -19,7 +19,8 @@ from multidict import CIMultiDict
 from kallglot_async.emulator import envelopes
 from kallglot_async.emulator.analyses.create_request import revision_of
 from kallglot_async.emulator.analyses.operations import AnalysisOperations
-from kallglot_async.emulator.calls.operations import CallOperations
+from kallglot_async.emulator.calls.operations import SessionOperations
+from kallglot_async.emulator.calls.recordings import RecordingOperations
 from kallglot_async.emulator.calls.sessions import Sessions
 from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.envelopes import Answer, Problem
@@ -33,13 +34,23 @@ from kallglot_async.emulator.limits.budget import Figures, Limits, Verdict
 from kallglot_async.emulator.limits.plans import PlanName
 from kallglot_async.emulator.limits.windows import WindowKind
 from kallglot_async.emulator.request import Exchange, read_body
-from kallglot_async.emulator.seeding import is_well_formed
+from kallglot_async.emulator.routes import Operation
+from kallglot_async.emulator.seeding import make_id
 from kallglot_async.emulator.settings import Settings
 from kallglot_async.emulator.webhooks import DeliveryLog, WebhookSender
 
 # What the message of a 429 and a storm without a numeric `Retry-After` say, as the documentation's sample
 # does.
 _DOCUMENTED_WAIT = 30
+
+# Which member of an answer says what it is about, and the prefix of the ids there; an analysis has more to swap.
+_DECOYS: dict[str | None, tuple[str, str]] = {
+    "sessions.retrieve": ("id", "sess"),
+    "sessions.end": ("id", "sess"),
+    "sessions.transcript": ("session_id", "sess"),
+    "sessions.recordings": ("session_id", "sess"),
+    "recordings.retrieve": ("id", "rec"),
+}
 
 
 class EmulatorState(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,10 +105,23 @@ class Api:
         self.webhooks.reset()
         self.credits = Credits(settings.credits)
         self._sessions.clear()
-        self.calls = CallOperations(settings, self.clock, self._sessions)
         self.analyses = AnalysisOperations(
             settings, self.clock, sessions=self._sessions, credits=self.credits, webhooks=self.webhooks
         )
+        sessions = SessionOperations(settings, self.clock, self._sessions)
+        self._recordings = recordings = RecordingOperations(settings, self.clock, self._sessions)
+        self._operations: dict[Operation, Callable[[Exchange], Answer]] = {
+            "analyses.create": self.analyses.create,
+            "analyses.retrieve": self.analyses.retrieve,
+            "sessions.retrieve": sessions.retrieve,
+            "sessions.end": sessions.end,
+            "sessions.transcript": sessions.transcript,
+            "sessions.recordings": recordings.page,
+            "recordings.retrieve": recordings.retrieve,
+            "recordings.download": recordings.download,
+            "recordings.audio": recordings.audio,
+            "storage.fetch": recordings.fetch,
+        }
         self._keys = IdempotencyStore(KEY_LIFE / settings.speed)
         self._limits = Limits(settings)
 
@@ -146,7 +170,7 @@ class Api:
         """The answer that will be sent; None when a fault sends nothing of one."""
         if exchange.is_public:
             # From here on it goes by the recording: that is what a fault selects.
-            exchange.id = self.calls.recordings.links.recording_of(exchange.id)
+            exchange.id = self._recordings.linked(exchange.id)
         else:
             try:
                 self._authenticate(exchange)
@@ -166,32 +190,22 @@ class Api:
                 raise envelopes.no_such_route(exchange.path)
             if exchange.operation is None:
                 raise envelopes.wrong_method(exchange.method, exchange.route.method)
-            if exchange.operation == "analyses.retrieve":
-                return self.analyses.retrieve(exchange)
+            act = self._operations[exchange.operation]
             # A GET has no use for its body, so one that cannot be read does no harm.
-            if (answer := self.calls.read(exchange)) is not None:
-                return answer
-            fields = exchange.fields()
-            if exchange.operation == "sessions.end":
-                return self._once(exchange, fields, self.calls.end)
-            exchange.revision = revision_of(fields, self.settings.revision)
-            # Every well-formed id is one of ours: a session that nobody knew has ended and has a transcript.
-            if not is_well_formed(exchange.id, "sess"):
-                raise envelopes.not_found("session", exchange.id)
-            return self._once(exchange, fields, self.analyses.create)
+            if exchange.method == "GET":
+                return act(exchange)
+            fields = exchange.fields  # also where nothing comes of them: what is no JSON is refused
+            if exchange.operation == "analyses.create":
+                exchange.revision = revision_of(fields, exchange.revision)
+            if exchange.key is None:
+                return act(exchange)
+            # A request whose answer a fault holds back is in flight for its key, as one that takes long would be.
+            fault = exchange.fault
+            delay = fault.delay if fault is not None and fault.kind == "slow" else 0.0
+            mark = fingerprint(exchange.path, fields)
+            return self._keys.once(exchange.key, mark, lambda: act(exchange), now=exchange.now, delay=delay)
         except Problem as problem:
             return problem.answer(exchange.revision, exchange.request_id)
-
-    def _once(
-        self, exchange: Exchange, fields: dict[str, Any], act: Callable[[Exchange, dict[str, Any]], Answer]
-    ) -> Answer:
-        if exchange.key is None:
-            return act(exchange, fields)
-        # A request whose answer a fault holds back is in flight for its key, as one that takes long would be.
-        fault = exchange.fault
-        delay = fault.delay if fault is not None and fault.kind == "slow" else 0.0
-        mark = fingerprint(exchange.path, fields)
-        return self._keys.once(exchange.key, mark, lambda: act(exchange, fields), now=exchange.now, delay=delay)
 
     def _faulty(self, exchange: Exchange, fault: Fault) -> Answer | None:
         """What a fault leaves of the answer; the operation was not asked where the request has no effect."""
@@ -203,8 +217,10 @@ class Api:
 
     def _decoy(self, exchange: Exchange) -> dict[str, Any]:
         """What makes an answer one about something else than was asked for."""
-        other = self.calls.decoy(exchange)
-        return self.analyses.decoy(exchange) if other is None else other
+        if exchange.operation in _DECOYS:
+            member, prefix = _DECOYS[exchange.operation]
+            return {member: make_id(prefix, self.settings.seed, "decoy", exchange.id)}
+        return self.analyses.decoy(exchange)
 
     def _authenticate(self, exchange: Exchange) -> None:
         headers = exchange.headers

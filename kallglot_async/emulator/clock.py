@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import formatdate
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
 
 
 class Clock:
@@ -53,3 +56,29 @@ class Clock:
     def moment(self, at: float) -> datetime:
         """The aware UTC datetime for a moment in seconds since the start."""
         return datetime.fromtimestamp(self._wall_origin + at, UTC)
+
+
+class Lasting(Generic[T]):
+    """Values by key, each kept for `life` seconds, then forgotten."""
+
+    __slots__ = ("_kept", "_life")
+
+    def __init__(self, life: float) -> None:
+        self._life = life
+        self._kept: dict[str, tuple[T, float]] = {}
+
+    def put(self, key: str, value: T, now: float) -> None:
+        """Keep a value from now on."""
+        # All live equally long, so the old ones are in front.
+        while self._kept and next(iter(self._kept.values()))[1] <= now:
+            del self._kept[next(iter(self._kept))]
+        self._kept[key] = (value, now + self._life)
+
+    def get(self, key: str, now: float) -> T | None:
+        """What is kept under a key, if its time is not over."""
+        value, until = self._kept.get(key, (None, now))
+        return value if now < until else None
+
+    def peek(self, key: str) -> T | None:
+        """What is kept under a key, or was and is not yet forgotten."""
+        return self._kept.get(key, (None, 0.0))[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, TypeVar
 
 import msgspec
@@ -69,6 +70,7 @@ class Exchange:
         """Whether it needs no key."""
         return self.route is not None and self.route.is_public
 
+    @cached_property
     def fields(self) -> dict[str, Any]:
         """The JSON object that the body is; an empty body counts as `{}`.
 

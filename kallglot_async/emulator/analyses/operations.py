@@ -55,13 +55,16 @@ class AnalysisOperations:
             self._watch(analysis)
         return json_answer(200, self._bodies.retrieved(analysis, exchange.now))
 
-    def create(self, exchange: Exchange, fields: dict[str, Any]) -> Answer:
+    def create(self, exchange: Exchange) -> Answer:
         """Begin an analysis.
 
         Raises:
-            Problem: A field cannot be used, or no credit is left.
+            Problem: The session or a field cannot be used, or no credit is left.
         """
-        order = read_order(fields, exchange.revision)
+        # Every well-formed id is one of ours: a session that nobody knew has ended and has a transcript.
+        if not is_well_formed(exchange.id, "sess"):
+            raise not_found("session", exchange.id)
+        order = read_order(exchange.fields, exchange.revision)
         # After the fields have been checked: what is refused costs nothing. Revision A knows no credits.
         if order.revision == "b":
             self._credits.charge()

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from kallglot_async.emulator.calls.story import Story
-from kallglot_async.emulator.calls.transcripts import Utterance, utterances, word_count
+from kallglot_async.emulator.calls.transcripts import Utterance, utterances
 from kallglot_async.emulator.clock import Clock
-from kallglot_async.emulator.routes import PREFIXES, Revision
-from kallglot_async.emulator.seeding import digest, make_id
+from kallglot_async.emulator.envelopes import not_found
+from kallglot_async.emulator.routes import PREFIXES
+from kallglot_async.emulator.seeding import is_well_formed, make_id
 from kallglot_async.emulator.settings import Settings
 
 SessionStatus = Literal["created", "active", "ended"]
@@ -32,8 +33,6 @@ Reason = Literal["completed", "customer_hangup", "agent_hangup", "error", "timeo
 _SINCE_THE_END = 10.0
 # Seconds from the creation of a session to the beginning of its call.
 _SET_UP = 3.0
-# Documented: one hour in A's reference, five minutes in B.
-_TOKEN_LIFE: dict[Revision, float] = {"a": 3600.0, "b": 300.0}
 
 
 class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,6 +182,19 @@ class Sessions:
         session = self._sessions.get(id)
         return self._add(id, session, "ended", None) if isinstance(session, float) else session
 
+    def find(self, id: str, now: float) -> Session:
+        """The session that somebody asks for; `adopt_unknown` makes one of an id that nobody knew.
+
+        Raises:
+            Problem: There is none with this id.
+        """
+        if self._settings.adopt_unknown and is_well_formed(id, "sess"):
+            self.know(id, now)
+        session = self.get(id)
+        if session is None:
+            raise not_found("session", id)
+        return session
+
     def owner(self, recording_id: str) -> Session | None:
         """The session that a recording is of, if it is one of a session that was asked for."""
         id = self._owners.get(recording_id)
@@ -206,99 +218,3 @@ class Sessions:
         """The story of the session's first analysis."""
         analysis_id = make_id(PREFIXES[self._settings.revision], self._seed, id, 0)
         return Story(self._seed, analysis_id, self._clock().moment(now).date())
-
-
-class SessionBodies:
-    """Sessions as the API shows them."""
-
-    __slots__ = ("_clock", "_revision", "_seed")
-
-    def __init__(self, settings: Settings, clock: Clock) -> None:
-        self._seed = settings.seed
-        self._revision: Revision = settings.revision
-        self._clock = clock
-
-    def retrieved(self, session: Session) -> dict[str, Any]:
-        """The body of a retrieve."""
-        return self._a(session) if self._revision == "a" else self._b(session)
-
-    def ended(self, session: Session) -> dict[str, Any]:
-        """The body that answers the end of a session: all of it in revision A, a summary in B."""
-        if self._revision == "a":
-            return self._a(session)
-        return {
-            "id": session.id,
-            "object": "session",
-            "status": session.status,
-            "duration_seconds": session.duration(self._clock.now()),
-            "ended_at": self._iso(session.ended_at),
-        }
-
-    def _a(self, session: Session) -> dict[str, Any]:
-        now, is_over = self._clock.now(), session.ended_at is not None
-        duration, words = session.duration(now), word_count(session.said(now))
-        link = {"created": "pending", "active": "connected", "ended": "disconnected"}[session.status]
-        body = {
-            **self._head(session),
-            "source_language": "de",
-            "target_language": "en",
-            "provider": {
-                "type": "twilio",
-                "phone_number": self._phone_number(session),
-                "status": link,
-                "call_sid": f"CA{digest(self._seed, 'call', session.id):032x}",
-            },
-            "duration": duration,
-            "recording": {"enabled": True},
-            "transcript": {"available": words > 0, "word_count": words},
-            "metadata": {},
-            **self._moments(session),
-        }
-        if is_over:
-            if session.recordings:
-                body["recording"] = {"enabled": True, "id": session.recordings[0], "duration": duration}
-            body["end_reason"] = session.reason
-        return body | self._stream(session)
-
-    def _b(self, session: Session) -> dict[str, Any]:
-        return {
-            **self._head(session),
-            "provider": "twilio",
-            "phone_number": self._phone_number(session),
-            "source_language": None,
-            "target_language": None,
-            "recording": {"enabled": True},
-            "metadata": None,
-            **self._moments(session),
-            **self._stream(session),
-        }
-
-    def _head(self, session: Session) -> dict[str, Any]:
-        return {"id": session.id, "object": "session", "status": session.status, "mode": "bidirectional_translation"}
-
-    def _moments(self, session: Session) -> dict[str, Any]:
-        return {
-            "created_at": self._clock.iso(session.created_at),
-            "started_at": self._iso(session.started_at),
-            "ended_at": self._iso(session.ended_at),
-        }
-
-    def _stream(self, session: Session) -> dict[str, Any]:
-        """How to connect, while it has not ended."""
-        if session.ended_at is not None:
-            return {}
-        return {
-            "stream": {
-                # Nothing is emulated there, so it is a name that never resolves.
-                "url": f"wss://stream.kallglot.invalid/v1/sessions/{session.id}/connect",
-                "token": f"kst_test_{digest(self._seed, 'token', session.id):016x}",
-                "expires_at": self._clock.iso(session.created_at + _TOKEN_LIFE[self._revision]),
-            }
-        }
-
-    def _phone_number(self, session: Session) -> str:
-        # The range that is kept free for fiction.
-        return f"+1415555{100 + digest(self._seed, 'phone', session.id) % 100:04d}"
-
-    def _iso(self, at: float | None) -> str | None:
-        return None if at is None else self._clock.iso(at)
