@@ -115,18 +115,10 @@ def rate_limited(retry_after: str | None, seconds: int, *, told_in_body: float |
 _BY_STATUS: dict[int, tuple[str, str, str]] = {
     400: ("validation_error", "invalid_request", "The request is invalid."),
     401: ("authentication_error", "invalid_api_key", "The API key provided is invalid or has been revoked."),
-    402: (
-        "permission_error",
-        "insufficient_api_credits",
-        "API credits exhausted. Purchase more credits to continue.",
-    ),
+    402: ("permission_error", "insufficient_api_credits", "API credits exhausted. Purchase more credits to continue."),
     403: ("authorization_error", "insufficient_permissions", "The API key lacks the permission for this request."),
     404: ("not_found_error", "analysis_not_found", "No such analysis."),
-    409: (
-        "invalid_request_error",
-        "idempotency_conflict",
-        "A request with this Idempotency-Key is still in progress.",
-    ),
+    409: ("invalid_request_error", "idempotency_conflict", "A request with this Idempotency-Key is still in progress."),
     422: ("validation_error", "invalid_field_value", "A field of the request is invalid."),
     500: ("api_error", "internal_error", "An internal error occurred."),
     502: ("api_error", "bad_gateway", "An upstream service failed."),

@@ -23,29 +23,12 @@ from kallglot_async.emulator.routes import Operation
 from kallglot_async.emulator.seeding import fraction
 
 _Replacing = Literal[
-    "status",
-    "throttle",
-    "reset",
-    "close",
-    "hang",
-    "html",
-    "empty",
-    "null",
-    "deep_json",
-    "gzip_bomb",
-    "redirect",
+    "status", "throttle", "reset", "close", "hang", "html", "empty", "null", "deep_json", "gzip_bomb", "redirect"
 ]
 
 # The request takes effect on the server, as there must be an answer that can be spoiled.
 _Spoiling = Literal[
-    "cut_body",
-    "slow",
-    "drip",
-    "broken_json",
-    "bad_utf8",
-    "wrong_id",
-    "unknown_status",
-    "missing_field",
+    "cut_body", "slow", "drip", "broken_json", "bad_utf8", "wrong_id", "unknown_status", "missing_field"
 ]
 
 FaultKind = Literal[_Replacing, _Spoiling]

@@ -31,12 +31,7 @@ def plain_response(answer: Answer | None) -> web.StreamResponse:
     """The answer as an ordinary response; None makes one for a connection on which nothing will be sent."""
     if answer is None:
         return web.Response()
-    return _AsDecided(
-        status=answer.status,
-        reason=phrase(answer.status),
-        body=answer.body,
-        headers=answer.headers,
-    )
+    return _AsDecided(status=answer.status, reason=phrase(answer.status), body=answer.body, headers=answer.headers)
 
 
 class Line:
