@@ -189,7 +189,8 @@ class Api:
             if exchange.route is None:
                 raise envelopes.no_such_route(exchange.path)
             if exchange.operation is None:
-                raise envelopes.wrong_method(exchange.method, exchange.route.method)
+                message, allow = f"Method {exchange.method} is not allowed here.", exchange.route.method
+                raise Problem(405, "invalid_request_error", "method_not_allowed", message, allow=allow)
             act = self._operations[exchange.operation]
             # A GET has no use for its body, so one that cannot be read does no harm.
             if exchange.method == "GET":
@@ -227,7 +228,8 @@ class Api:
         scheme, _, key = headers.get("Authorization", "").partition(" ")
         key = key.strip() if scheme.lower() == "bearer" else headers.get("X-API-Key", "")
         if key.startswith("sk_live_"):  # the secret of a real account: say that this is the wrong place for it
-            raise envelopes.live_key()
+            message = "This is an emulator: it accepts test keys (sk_test_...) only."
+            raise Problem(401, "authentication_error", "invalid_api_key", message)
         if not hmac.compare_digest(_bytes(key), _bytes(self.settings.api_key)):
             raise envelopes.problem_for(401)
         exchange.is_known = True

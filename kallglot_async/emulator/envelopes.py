@@ -133,12 +133,6 @@ def problem_for(status: int, *, retry_after: int | None = None) -> Problem:
     return Problem(status, type, code, message, retry_after=retry_after)
 
 
-def live_key() -> Problem:
-    """401 for a key of the wrong environment, and what is wrong with it."""
-    message = "This is an emulator: it accepts test keys (sk_test_...) only."
-    return Problem(401, "authentication_error", "invalid_api_key", message)
-
-
 def not_found(what: str, id: str) -> Problem:
     """404; the code is not documented and made in the style of the documented `agent_not_found`."""
     return Problem(404, "not_found_error", f"{what}_not_found", f"No such {what}: '{id}'.", param="id")
@@ -147,12 +141,6 @@ def not_found(what: str, id: str) -> Problem:
 def no_such_route(path: str) -> Problem:
     """404 for a path that the API does not have; the code is an assumption."""
     return Problem(404, "not_found_error", "route_not_found", f"Unknown path: '{path}'.")
-
-
-def wrong_method(method: str, allow: str) -> Problem:
-    """405; not documented at all."""
-    message = f"Method {method} is not allowed here."
-    return Problem(405, "invalid_request_error", "method_not_allowed", message, allow=allow)
 
 
 def invalid_request(message: str, status: int = 400) -> Problem:

@@ -63,12 +63,12 @@ class Exchange:
     @property
     def group(self) -> str | None:
         """Endpoint group whose budget pays."""
-        return (self.route.group or None) if self.route else None
+        return self.route.group if self.route else None
 
     @property
     def is_public(self) -> bool:
         """Whether it needs no key."""
-        return self.route is not None and self.route.is_public
+        return self.route is not None and self.route.group is None
 
     @cached_property
     def fields(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from kallglot_async.emulator.faults.plan import Fault
 from kallglot_async.emulator.journal import Journal
 from kallglot_async.emulator.limits.plans import Balancing, HeaderForm, PlanName, StrangerPace
 from kallglot_async.emulator.limits.windows import BucketReset, WindowKind
-from kallglot_async.emulator.routes import BASE_PATH, Revision
+from kallglot_async.emulator.routes import Revision
 from kallglot_async.emulator.settings import Settings
 from kallglot_async.emulator.webhooks import DeliveryLog
 
@@ -206,7 +206,7 @@ class Emulator:
     @property
     def base_url(self) -> str:
         """What a client takes as its base URL, `http://127.0.0.1:PORT/v1`; only while it is running."""
-        return self.origin + BASE_PATH
+        return self.origin + "/v1"
 
     @property
     def origin(self) -> str:

@@ -17,7 +17,6 @@ from contextlib import suppress
 from typing import Any, ClassVar, Self
 
 from kallglot_async.emulator.envelopes import phrase
-from kallglot_async.emulator.faults.plan import KINDS, SILENT, SPOILERS
 from kallglot_async.emulator.faults.wire import CustomFault, Line
 
 __all__ = [
@@ -344,9 +343,9 @@ class Fault(CustomFault, frozen=True, kw_only=True, forbid_unknown_fields=True):
     replaces what is sent beside the genuine answer.
     """
 
-    kinds: ClassVar[frozenset[str]] = KINDS | WIRE_KINDS
-    silent: ClassVar[frozenset[str]] = SILENT | {"garbage"}
-    spoilers: ClassVar[frozenset[str]] = SPOILERS | WIRE_KINDS - {"garbage"}
+    kinds: ClassVar[frozenset[str]] = CustomFault.kinds | WIRE_KINDS
+    silent: ClassVar[frozenset[str]] = CustomFault.silent | {"garbage"}
+    spoilers: ClassVar[frozenset[str]] = CustomFault.spoilers | WIRE_KINDS - {"garbage"}
 
     kind: str  # type: ignore[assignment]  # wider than the emulator's own
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from kallglot_async.emulator.faults.plan import KINDS, Fault
+from kallglot_async.emulator.faults.plan import Fault
 
 _FIELDS = tuple(name for name in Fault.__struct_fields__ if name not in {"kind", "headers"})
 
@@ -28,8 +28,8 @@ def parse_fault(text: str) -> Fault:
         except msgspec.DecodeError as error:
             raise ValueError(f"fault {text!r}: {error}") from None
     kind, _, rest = text.partition(":")
-    if kind not in KINDS:
-        raise ValueError(f"there is no fault {kind!r}; there are {', '.join(sorted(KINDS))}")
+    if kind not in Fault.kinds:
+        raise ValueError(f"there is no fault {kind!r}; there are {', '.join(sorted(Fault.kinds))}")
     fields: dict[str, str | None] = {"kind": kind}
     for part in rest.split(",") if rest else ():
         key, is_pair, value = part.partition("=")

@@ -34,12 +34,6 @@ _Spoiling = Literal[
 FaultKind = Literal[_Replacing, _Spoiling]
 """What can go wrong; `Fault` says what each of them does."""
 
-KINDS: frozenset[str] = frozenset(get_args(FaultKind))
-SPOILERS: frozenset[str] = frozenset(get_args(_Spoiling))
-
-# These send nothing of an answer, so none is made up and the journal has no status.
-SILENT = frozenset({"reset", "close", "hang"})
-
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One declared fault: a kind, selectors that say which requests it hits, and the kind's own figures.
@@ -60,9 +54,10 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """
 
     # What is true of kinds. A subclass that adds kinds (`faults.wire.CustomFault`) widens these.
-    kinds: ClassVar[frozenset[str]] = KINDS
-    spoilers: ClassVar[frozenset[str]] = SPOILERS
-    silent: ClassVar[frozenset[str]] = SILENT
+    kinds: ClassVar[frozenset[str]] = frozenset(get_args(FaultKind))
+    spoilers: ClassVar[frozenset[str]] = frozenset(get_args(_Spoiling))
+    # These send nothing of an answer, so none is made up and the journal has no status.
+    silent: ClassVar[frozenset[str]] = frozenset({"reset", "close", "hang"})
 
     kind: FaultKind
     rate: float = 1.0
