@@ -10,7 +10,6 @@ Not emulated: creating sessions, audio streams, and that an idle session ends by
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cached_property, partial
 from typing import Literal
 
 import msgspec
@@ -48,52 +47,26 @@ class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Ids, also of those that are not ready."""
 
 
-class Session:
-    """One call of the emulated server. What was said is made up when it is first asked for.
+class Session(msgspec.Struct, kw_only=True):
+    """One call of the emulated server; the fields are those of its record."""
 
-    `known_at` is when the server came to know it: a call that is over ended a little before.
-    """
-
-    def __init__(
-        self,
-        id: str,
-        settings: Settings,
-        story: Callable[[], Story],
-        *,
-        known_at: float,
-        status: SessionStatus,
-        recordings: int,
-    ) -> None:
-        self.id = id
-        self._seed = settings.seed
-        self._speed = settings.speed
-        self._story = story
-        self._known_at = known_at
-        self._is_past = status == "ended"
-        self._connected_at = known_at if status == "active" else None
-        self.ended_at = known_at - _SINCE_THE_END if self._is_past else None
-        self.reason = "completed" if self._is_past else None
-        self.recordings = tuple(make_id("rec", self._seed, id, number) for number in range(recordings))
+    id: str
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+    reason: str | None
+    recordings: tuple[str, ...]
+    spoken: tuple[Utterance, ...]
+    """All that is said in it, if it goes on for long enough."""
+    pace: float
+    """Seconds of the call in one second of the clock."""
 
     @property
-    def status(self) -> str:
+    def status(self) -> SessionStatus:
         """Where it stands."""
         if self.ended_at is not None:
             return "ended"
-        return "created" if self._connected_at is None else "active"
-
-    @property
-    def created_at(self) -> float:
-        """When it was created."""
-        started_at = self.started_at
-        return started_at - _SET_UP if self._is_past and started_at is not None else self._known_at
-
-    @property
-    def started_at(self) -> float | None:
-        """When the call began; None for one that was never connected."""
-        if self._is_past and self.ended_at is not None:
-            return self.ended_at - self.duration(self.ended_at)
-        return self._connected_at
+        return "created" if self.started_at is None else "active"
 
     def end(self, reason: str, now: float) -> None:
         """End the call; one that is over stays as it is."""
@@ -102,21 +75,15 @@ class Session:
 
     def duration(self, now: float) -> float:
         """Seconds of the call, up to now while it goes on."""
-        if self._is_past:  # as long as what was said in it; a call that is watched lasts as long as it is watched
-            return self._all_said[-1].end + 1.0
-        if self._connected_at is None:
+        if self.started_at is None:
             return 0.0
         until = now if self.ended_at is None else self.ended_at
-        return round((until - self._connected_at) * self._speed, 1)
+        return round((until - self.started_at) * self.pace, 1)
 
     def said(self, now: float) -> tuple[Utterance, ...]:
         """What was said until now."""
         heard = self.duration(now)
-        return tuple(utterance for utterance in self._all_said if utterance.end <= heard)
-
-    @cached_property
-    def _all_said(self) -> tuple[Utterance, ...]:
-        return utterances(self._story(), self._seed, self.id)
+        return tuple(utterance for utterance in self.spoken if utterance.end <= heard)
 
     def record(self) -> SessionRecord:
         """A frozen picture of this session."""
@@ -205,16 +172,27 @@ class Sessions:
         self._sessions.setdefault(id, float(now))
 
     def _add(self, id: str, now: float, status: SessionStatus, recordings: int | None) -> Session:
+        seed, revision = self._seed, self._settings.revision
         if recordings is None:
             # As documented: A lists one for each channel, the sample of B holds one.
-            recordings = 3 if self._settings.revision == "a" else 1
-        story = partial(self._story, id, now)
-        session = Session(id, self._settings, story, known_at=now, status=status, recordings=recordings)
-        self._sessions[id] = session
+            recordings = 3 if revision == "a" else 1
+        first_analysis = make_id(PREFIXES[revision], seed, id, 0)
+        spoken = utterances(Story(seed, first_analysis, self._clock().moment(now).date()), seed, id)
+        self._sessions[id] = session = Session(
+            id=id,
+            created_at=now,
+            started_at=now if status == "active" else None,
+            ended_at=None,
+            reason=None,
+            recordings=tuple(make_id("rec", seed, id, number) for number in range(recordings)),
+            spoken=spoken,
+            pace=self._settings.speed,
+        )
+        if status == "ended":
+            # As long as what was said in it; a call that is watched lasts as long as it is watched.
+            session.ended_at = now - _SINCE_THE_END
+            session.started_at = session.ended_at - spoken[-1].end - 1.0
+            session.created_at = session.started_at - _SET_UP
+            session.reason, session.pace = "completed", 1.0
         self._owners.update(dict.fromkeys(session.recordings, id))
         return session
-
-    def _story(self, id: str, now: float) -> Story:
-        """The story of the session's first analysis."""
-        analysis_id = make_id(PREFIXES[self._settings.revision], self._seed, id, 0)
-        return Story(self._seed, analysis_id, self._clock().moment(now).date())
