@@ -49,9 +49,9 @@ class Clock:
             self._date = formatdate(second, usegmt=True)
         return self._date
 
-    def iso(self, at: float) -> str:
-        """The API's timestamp text (UTC, whole seconds, `Z`) for a moment in seconds since the start."""
-        return self.moment(at).strftime("%Y-%m-%dT%H:%M:%SZ")
+    def iso(self, at: float | None) -> str | None:
+        """The API's timestamp text (UTC, whole seconds, `Z`) for a moment in seconds since the start, or None."""
+        return None if at is None else self.moment(at).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def moment(self, at: float) -> datetime:
         """The aware UTC datetime for a moment in seconds since the start."""

@@ -52,7 +52,7 @@ class Bodies:
             body["error"] = {"message": failure_message(self._seed, analysis.id)}
         body["created_at"] = self._clock.iso(analysis.created_at)
         if status in _SETTLED:
-            body["completed_at"] = self._completed_at(analysis)
+            body["completed_at"] = self._clock.iso(analysis.ready_at)
         return body
 
     def _b(self, analysis: Analysis, status: str) -> dict[str, Any]:
@@ -68,11 +68,8 @@ class Bodies:
             body |= parts_b(self._story(analysis), analysis.order.components)
         body["error"] = failure_message(self._seed, analysis.id) if status == "failed" else None
         body["created_at"] = self._clock.iso(analysis.created_at)
-        body["completed_at"] = self._completed_at(analysis) if status in _SETTLED else None
+        body["completed_at"] = self._clock.iso(analysis.ready_at) if status in _SETTLED else None
         return body
-
-    def _completed_at(self, analysis: Analysis) -> str | None:
-        return None if analysis.ready_at is None else self._clock.iso(analysis.ready_at)
 
     def _story(self, analysis: Analysis) -> Story:
         return Story(self._seed, analysis.id, self._clock.moment(analysis.created_at).date())

@@ -33,8 +33,8 @@ class SessionBodies:
             "status": session.status,
             "mode": "bidirectional_translation",
             "created_at": self._clock.iso(session.created_at),
-            "started_at": self._iso(session.started_at),
-            "ended_at": self._iso(session.ended_at),
+            "started_at": self._clock.iso(session.started_at),
+            "ended_at": self._clock.iso(session.ended_at),
             "recording": {"enabled": True},
         }
         # The range that is kept free for fiction.
@@ -83,7 +83,7 @@ class SessionBodies:
             "object": "session",
             "status": session.status,
             "duration_seconds": session.duration(now),
-            "ended_at": self._iso(session.ended_at),
+            "ended_at": self._clock.iso(session.ended_at),
         }
 
     def transcript(self, session: Session, now: float, *, with_translations: bool) -> dict[str, Any]:
@@ -110,9 +110,6 @@ class SessionBodies:
             },
         }
 
-    def _iso(self, at: float | None) -> str | None:
-        return None if at is None else self._clock.iso(at)
-
 
 def _segment(utterance: Utterance, *, with_translation: bool) -> dict[str, Any]:
     segment: dict[str, Any] = {
@@ -129,7 +126,7 @@ def _segment(utterance: Utterance, *, with_translation: bool) -> dict[str, Any]:
     return segment
 
 
-def _turn(utterance: Utterance, timestamp: str) -> dict[str, Any]:
+def _turn(utterance: Utterance, timestamp: str | None) -> dict[str, Any]:
     turn: dict[str, Any] = {
         "sequence": utterance.number,
         "speaker": utterance.speaker,

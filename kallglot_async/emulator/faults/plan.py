@@ -120,17 +120,14 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return self.kind in self.silent
 
 
-class _Declared:
+class _Declared(msgspec.Struct):
     """A fault with its counters."""
 
-    __slots__ = ("fault", "hits", "matches", "number", "per_id")
-
-    def __init__(self, fault: Fault, number: int) -> None:
-        self.fault = fault
-        self.number = number
-        self.matches = 0
-        self.hits = 0
-        self.per_id: Counter[str | None] = Counter()
+    fault: Fault
+    number: int
+    matches: int = 0
+    hits: int = 0
+    per_id: Counter[str | None] = msgspec.field(default_factory=Counter)
 
     def strikes(self, id: str | None, operation: str | None, seed: int) -> bool:
         """Whether it hits this request; counts the match."""

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Awaitable
 from contextlib import suppress
 
+import msgspec
 from aiohttp import hdrs, web
 
 from kallglot_async.emulator.envelopes import Answer, phrase
@@ -34,25 +35,20 @@ def plain_response(answer: Answer | None) -> web.StreamResponse:
     return _AsDecided(status=answer.status, reason=phrase(answer.status), body=answer.body, headers=answer.headers)
 
 
-class Line:
-    """One connection, past aiohttp (what a fault sends need not be HTTP), and the answer that would be sent on it.
+class Line(msgspec.Struct):
+    """One connection, past aiohttp (what a fault sends need not be HTTP), and the answer that would be sent on it."""
 
-    `stop` is set when the emulator closes, which lets go of whatever is held back.
-    """
-
-    __slots__ = ("_stop", "answer", "transport")
-
-    def __init__(self, transport: asyncio.Transport, answer: Answer, stop: asyncio.Event) -> None:
-        self.transport = transport
-        self.answer = answer
-        self._stop = stop
+    transport: asyncio.Transport
+    answer: Answer
+    stop: asyncio.Event
+    """Set when the emulator closes, which lets go of whatever is held back."""
 
     async def hold(self, seconds: float | None) -> bool:
         """Wait so many seconds (None: for ever); True if the emulator closes meanwhile."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._stop.wait()
-        return self._stop.is_set()
+                await self.stop.wait()
+        return self.stop.is_set()
 
     def send(self, data: bytes) -> None:
         """Put bytes on the wire as they are."""
