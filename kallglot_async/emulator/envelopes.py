@@ -39,14 +39,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 class Problem(Exception):
     """A request that is answered with an error envelope.
 
-    Args:
-        status: HTTP status.
-        type: Error category.
-        code: Machine-readable code.
-        message: Text for people.
-        param: The offending field, if one is to blame.
-        retry_after: Whole seconds, for the header and (revision B) the body.
-        allow: Methods of the path, for a 405.
+    `param` is the field to blame, `retry_after` whole seconds for the header and (revision B) the body, `allow` the
+    methods of the path, for a 405.
     """
 
     def __init__(
@@ -93,12 +87,9 @@ def json_answer(status: int, body: dict[str, Any], *, headers: dict[str, str] | 
 
 
 def rate_limited(retry_after: str | None, seconds: int, *, told_in_body: float | None = None) -> Answer:
-    """The documented 429: both revisions show the same three fields.
+    """The documented 429, whose three fields are the same in both revisions; `seconds` is what its message says.
 
-    Args:
-        retry_after: Value of the header; None: no such header.
-        seconds: What the message tells people to wait.
-        told_in_body: Value of the error's field; None: no such field, as in the documentation's sample.
+    `retry_after` is the header's value and `told_in_body` that of a fourth field; None leaves it out, as in the sample.
     """
     error: dict[str, Any] = {
         "code": "rate_limit_exceeded",

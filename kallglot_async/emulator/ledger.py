@@ -81,11 +81,7 @@ class Credits:
         return (_PLENTY if self._granted is None else self._granted) - self.used
 
     def charge(self) -> None:
-        """Take one credit.
-
-        Raises:
-            Problem: 402, if there is none left.
-        """
+        """Take one credit; 402 if there is none left."""
         if self._granted is not None and self.remaining <= 0:
             raise problem_for(402)
         self.used += 1

@@ -116,11 +116,7 @@ class Exchange:
 
 
 def read_form(form: type[Form], members: Mapping[str, object], revision: Revision) -> Form:
-    """What a body, or a query string, asks for; members that the form has not are ignored.
-
-    Raises:
-        Problem: 422 with `param`, for a member that has a value it cannot have.
-    """
+    """What a body, or a query string, asks for, or 422 with `param`; members that the form has not are ignored."""
     try:
         return msgspec.convert(dict(members), form)
     except msgspec.ValidationError as error:

@@ -58,11 +58,7 @@ class Settings(LimitSettings, frozen=True, kw_only=True):
 
 
 def check_key(api_key: str) -> None:
-    """Accept test keys only.
-
-    Raises:
-        ValueError: A live key, or no key at all; the key itself is not in the message.
-    """
+    """Accept test keys only; no key itself is in the message of the ValueError."""
     if api_key.startswith("sk_live_"):
         raise ValueError("the emulator refuses live keys: give it one that begins with 'sk_test_'")
     if not api_key.startswith("sk_test_"):
@@ -78,11 +74,7 @@ def is_loopback(host: str) -> bool:
 
 
 def check_target(url: str) -> None:
-    """Accept addresses of this machine only.
-
-    Raises:
-        ValueError: Webhooks are not sent to this URL.
-    """
+    """Accept addresses of this machine only: a ValueError for all others."""
     try:
         parts = urlsplit(url)
         is_fine = parts.scheme in ("http", "https") and is_loopback(parts.hostname or "") and parts.port != 0

@@ -57,11 +57,7 @@ class _FormB(msgspec.Struct):
 
 
 def read_order(fields: dict[str, Any], revision: Revision) -> Order:
-    """The order in a body.
-
-    Raises:
-        Problem: 422 with `param`, for a member that is missing or has a value it cannot have.
-    """
+    """The order in a body; one that cannot be used is a `Problem`, 422 with `param`."""
     if revision == "b":
         form_b = read_form(_FormB, fields, "b")
         components = DEFAULT_COMPONENTS["b"] if form_b.include is None else form_b.include

@@ -36,11 +36,7 @@ class AnalysisOperations:
         self.store = AnalysisStore(settings, self._watch)
 
     def retrieve(self, exchange: Exchange) -> Answer:
-        """Show an analysis as far as it is.
-
-        Raises:
-            Problem: There is none with this id.
-        """
+        """Show an analysis as far as it is."""
         id, revision = exchange.id, exchange.revision
         analysis = self.store.get(id)
         if analysis is None and self._adopts and is_well_formed(id, PREFIXES[revision]):
@@ -56,11 +52,7 @@ class AnalysisOperations:
         return json_answer(200, self._bodies.retrieved(analysis, exchange.now))
 
     def create(self, exchange: Exchange) -> Answer:
-        """Begin an analysis.
-
-        Raises:
-            Problem: The session or a field cannot be used, or no credit is left.
-        """
+        """Begin an analysis, if session and fields can be used and a credit is left."""
         # Every well-formed id is one of ours: a session that nobody knew has ended and has a transcript.
         if not is_well_formed(exchange.id, "sess"):
             raise not_found("session", exchange.id)

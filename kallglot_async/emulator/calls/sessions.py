@@ -150,11 +150,7 @@ class Sessions:
         return self._add(id, session, "ended", None) if isinstance(session, float) else session
 
     def find(self, id: str, now: float) -> Session:
-        """The session that somebody asks for; `adopt_unknown` makes one of an id that nobody knew.
-
-        Raises:
-            Problem: There is none with this id.
-        """
+        """The session that somebody asks for, or 404; `adopt_unknown` makes one of an id that nobody knew."""
         if self._settings.adopt_unknown and is_well_formed(id, "sess"):
             self.know(id, now)
         session = self.get(id)

@@ -111,13 +111,7 @@ _NAMES = ("Meier", "Rossi", "Favre", "Novak", "Keller", "Santos", "Yilmaz", "Bru
 
 
 class Story:
-    """What happened in one emulated call.
-
-    Args:
-        seed: The emulator's seed.
-        id: The analysis id; with the seed it decides everything.
-        day: The date of the call; due dates and promised days follow it.
-    """
+    """What happened in one emulated call: seed and id decide it, and `day` is the date of the call."""
 
     __slots__ = ("course", "due_date", "outcome", "scenario", "words")
 

@@ -185,13 +185,7 @@ class FaultBook:
         return [(declared.fault, declared.hits) for declared in self._declared]
 
     def draw(self, id: str | None, operation: str | None, *, throttle: bool) -> Fault | None:
-        """The fault that hits a request.
-
-        Args:
-            id: What the request is about: an analysis, a session or a recording.
-            operation: What it wants.
-            throttle: Ask for `throttle` faults only, or for all others only.
-        """
+        """The fault that hits a request: one of kind `throttle`, or one of all other kinds."""
         for declared in self._declared:
             if (declared.fault.kind == "throttle") is throttle and declared.strikes(id, operation, self._seed):
                 if declared.is_spent:

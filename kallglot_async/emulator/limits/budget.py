@@ -57,12 +57,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Budget:
-    """The limits that one node counts against, for every endpoint group and over all of them.
-
-    Args:
-        settings: Which limits there are, and who else takes of them.
-        draw: Randomness of the stranger.
-    """
+    """The limits that one node counts against, for every endpoint group and over all of them."""
 
     __slots__ = ("_groups", "_overall", "_second", "_stranger")
 
@@ -112,11 +107,7 @@ class Budget:
 
 
 class Limits:
-    """The limits of one organization, as a request meets them: on one of several nodes.
-
-    Args:
-        settings: Everything about them; the same settings decide the same way again.
-    """
+    """The limits of one organization, as a request meets them; the same settings decide the same way again."""
 
     __slots__ = ("_came", "_draw", "_nodes", "_settings")
 
@@ -132,12 +123,7 @@ class Limits:
         return plan.groups.get(group or "", plan.overall)  # a group without a limit of its own has the overall one
 
     def admit(self, group: str | None, now: float) -> Verdict:
-        """Charge one request, on the node whose turn it is, if all its limits allow it.
-
-        Args:
-            group: The endpoint group of the request.
-            now: Unix seconds on the server's clock, never less than before.
-        """
+        """Charge one request, on the node whose turn it is, if all its limits allow it; `now` must not go back."""
         number = self._came
         if self._settings.balancing == "random":
             number = self._draw.randrange(len(self._nodes))
@@ -146,13 +132,9 @@ class Limits:
 
 
 class Stranger:
-    """Somebody else's requests under the same key: when they come.
+    """Somebody else's requests under the same key: when they come, `rate` of them a second.
 
-    Args:
-        rate: Requests per second.
-        pace: How they come.
-        memory: Seconds after which what was charged is forgotten: no request from before is worth telling.
-        random: Uniform in [0, 1).
+    What was charged is forgotten after `memory` seconds: no request from before is worth telling.
     """
 
     __slots__ = ("_memory", "_next", "_pace", "_random", "_rate")

@@ -143,11 +143,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 
 
 def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Refuse a value that is none of those allowed.
-
-    Raises:
-        ValueError: With the values that there are.
-    """
+    """Refuse a value that is none of those allowed, with a ValueError that lists them."""
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
 

@@ -180,14 +180,7 @@ class SlidingCounter(_Aligned):
 
 
 class TokenBucket(Window):
-    """A bucket of tokens, refilled evenly with `limit` tokens per period; starts full.
-
-    Args:
-        limit: What is announced as the limit.
-        period: Seconds in which so many tokens come.
-        burst: Tokens that it holds; None: as many as the limit.
-        announces: What its reset names.
-    """
+    """A bucket of `burst` tokens (None: the limit), full at first, that gets `limit` of them in each period, evenly."""
 
     __slots__ = ("_announces", "_burst", "_filled_at", "_rate", "_tokens")
 
