@@ -24,14 +24,12 @@ class Clock:
         skew: Seconds that the server's wall clock is ahead of the true one (negative: behind).
     """
 
-    __slots__ = ("_date", "_date_second", "_origin", "_source", "_wall_origin")
+    __slots__ = ("_origin", "_source", "_wall_origin")
 
     def __init__(self, source: Callable[[], float], *, epoch: float, skew: float = 0.0) -> None:
         self._source = source
         self._origin = source()
         self._wall_origin = epoch + skew
-        self._date_second = -1
-        self._date = ""
 
     def now(self) -> float:
         """Seconds since the emulator started."""
@@ -42,12 +40,9 @@ class Clock:
         return self._wall_origin + self.now()
 
     def http_date(self) -> str:
-        """The value of a `Date` header for now; built once per second."""
-        second = int(self.wall())  # the header has no fractions; rounding up would be a moment that is yet to come
-        if second != self._date_second:
-            self._date_second = second
-            self._date = formatdate(second, usegmt=True)
-        return self._date
+        """The value of a `Date` header for now."""
+        # The header has no fractions; rounding up would be a moment that is yet to come.
+        return formatdate(int(self.wall()), usegmt=True)
 
     def iso(self, at: float | None) -> str | None:
         """The API's timestamp text (UTC, whole seconds, `Z`) for a moment in seconds since the start, or None."""

@@ -50,14 +50,6 @@ class Line(msgspec.Struct):
                 await self.stop.wait()
         return self.stop.is_set()
 
-    def send(self, data: bytes) -> None:
-        """Put bytes on the wire as they are."""
-        self.transport.write(data)
-
-    def close(self) -> None:
-        """Close in order: what was sent arrives first."""
-        self.transport.close()
-
     def abort(self) -> None:
         """Reset the connection."""
         # asyncio's own abort() closes in order where nothing is left unread: only the option makes it a reset.
@@ -71,8 +63,8 @@ class Line(msgspec.Struct):
         for place in range(len(data)):
             if self.transport.is_closing() or await self.hold(interval):
                 break
-            self.send(data[place : place + 1])
-        self.close()
+            self.transport.write(data[place : place + 1])
+        self.transport.close()
 
     def head(self, framing: str) -> bytes:
         """The answer's head as it would be on the wire, with the header that says where the body ends."""
@@ -119,16 +111,18 @@ async def _act(fault: Fault, line: Line) -> None:
         case "reset":
             line.abort()
         case "close":
-            line.close()
+            line.transport.close()
         case "hang":  # ends with the emulator, or by cancellation when the client goes
             await line.hold(None)
             line.abort()
         case "cut_body":
             # One byte more than there is: a body that is empty, or has one byte, can be cut too.
-            line.send(line.sized_head(missing=1) + line.answer.body[: len(line.answer.body) // 2])
-            line.close()
+            line.transport.write(line.sized_head(missing=1) + line.answer.body[: len(line.answer.body) // 2])
+            line.transport.close()
         case "drip":
-            line.send(line.sized_head())  # at once, so that a client's time limit for the head does not help it
+            line.transport.write(
+                line.sized_head()
+            )  # at once, so that a client's time limit for the head does not help it
             await line.drip(line.answer.body, fault.interval)
         case "slow":
             if await line.hold(fault.delay):
