@@ -76,5 +76,5 @@ def test_seeded_ids_differ_by_seed_and_continue() -> None:
     assert ids == seeded(again, 50)
     assert not set(ids) & set(seeded(other, 50))
     assert not set(ids) & set(seeded(first, 50))
-    assert len(first) == 100
+    assert len(list(first)) == 100
     assert all(is_well_formed(id, "ana") and len(id) == len("ana_01HDEF456789012") for id in ids)

@@ -92,9 +92,6 @@ class AnalysisStore:
         self._per_session: Counter[str] = Counter()
         self._seeded = 0
 
-    def __len__(self) -> int:
-        return len(self._analyses)
-
     def __iter__(self) -> Iterator[Analysis]:
         return iter(self._analyses.values())
 
