@@ -84,12 +84,9 @@ class Exchange:
         if self._content_type != "application/json":
             raise invalid_request("Content-Type must be application/json.")
         try:
-            value = msgspec.json.decode(self._body)
+            return msgspec.json.decode(self._body, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise invalid_request("The request body is not valid JSON.") from None
-        if not isinstance(value, dict):
-            raise invalid_request("The request body must be a JSON object.")
-        return value
+            raise invalid_request("The request body must be a JSON object.") from None
 
     def entry(self, answer: Answer | None) -> JournalEntry:
         """The journal entry, once the answer is decided; None is for a fault that sends nothing of one."""
