@@ -242,7 +242,7 @@ class Emulator:
             The ids, the same for the same seed.
         """
         api = self._running
-        return api.analyses.seed(count, revision, api.clock.now())
+        return [analysis.id for analysis in api.analyses.store.seed(count, revision, api.clock.now())]
 
     def analysis(self, id: str) -> AnalysisRecord:
         """The truth about one analysis.

@@ -24,7 +24,7 @@ class Bodies:
         self._estimate = settings.latency.estimate / settings.speed
 
     def created(self, analysis: Analysis) -> dict[str, Any]:
-        """The body of a 202: `queued` in revision A, `processing` in B, whatever the latency."""
+        """The body of a 202: `queued` in revision A, `processing` in B."""
         # Whatever the latency: the samples show no create that is settled at once.
         if analysis.order.revision == "b":
             return {**_head(analysis), "status": "processing"}
@@ -59,9 +59,9 @@ class Bodies:
         """Revision B. What is unfinished or was not asked for is left out, except the nullable members."""
         body = {
             **_head(analysis),
+            "status": status,
             "call_id": None,
             "profile": analysis.order.profile,
-            "status": status,
             "summary": None,
         }
         if status == "completed":

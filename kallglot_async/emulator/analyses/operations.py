@@ -13,14 +13,14 @@ from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.envelopes import Answer, json_answer, not_found
 from kallglot_async.emulator.ledger import Credits
 from kallglot_async.emulator.request import Exchange
-from kallglot_async.emulator.routes import PREFIXES, Revision
+from kallglot_async.emulator.routes import PREFIXES
 from kallglot_async.emulator.seeding import is_well_formed
 from kallglot_async.emulator.settings import Settings
 from kallglot_async.emulator.webhooks import WebhookSender
 
 
 class AnalysisOperations:
-    """Creates and retrieves analyses; the sessions are told of every one that an analysis refers to."""
+    """Creates and retrieves analyses."""
 
     __slots__ = ("_adopts", "_bodies", "_clock", "_credits", "_sessions", "_webhooks", "store")
 
@@ -33,7 +33,7 @@ class AnalysisOperations:
         self._webhooks = webhooks
         self._adopts = settings.adopt_unknown
         self._bodies = Bodies(settings, clock)
-        self.store = AnalysisStore(settings, self._watch)
+        self.store = AnalysisStore(settings, self._on_added)
 
     def retrieve(self, exchange: Exchange) -> Answer:
         """Show an analysis as far as it is."""
@@ -41,7 +41,6 @@ class AnalysisOperations:
         analysis = self.store.get(id)
         if analysis is None and self._adopts and is_well_formed(id, PREFIXES[revision]):
             analysis = self.store.adopt(id, revision, exchange.now)
-            self._sessions.know(analysis.session_id, exchange.now)
         # Whether one revision's path serves the other's ids is not documented: here it does not.
         if analysis is None or analysis.order.revision != revision:
             raise not_found("analysis", id)
@@ -60,15 +59,7 @@ class AnalysisOperations:
         # After the fields have been checked: what is refused costs nothing. Revision A knows no credits.
         if order.revision == "b":
             self._credits.charge()
-        self._sessions.know(exchange.id, exchange.now)
         return json_answer(202, self._bodies.created(self.store.create(exchange.id, order, exchange.now)))
-
-    def seed(self, count: int, revision: Revision, now: float) -> list[str]:
-        """Analyses of sessions of their own; returns the ids of the analyses."""
-        analyses = self.store.seed(count, revision, now)
-        for analysis in analyses:
-            self._sessions.know(analysis.session_id, now)
-        return [analysis.id for analysis in analyses]
 
     def decoy(self, exchange: Exchange) -> dict[str, Any]:
         """The body of an analysis that nobody asked for."""
@@ -76,6 +67,10 @@ class AnalysisOperations:
         if exchange.operation == "analyses.create":
             return self._bodies.created(analysis)
         return self._bodies.retrieved(analysis, exchange.now)
+
+    def _on_added(self, analysis: Analysis) -> None:
+        self._sessions.know(analysis.session_id, analysis.created_at)
+        self._watch(analysis)
 
     def _watch(self, analysis: Analysis) -> None:
         """Have the analysis announced when it settles, once it is known when that is."""
