@@ -72,11 +72,7 @@ class Exchange:
 
     @cached_property
     def fields(self) -> dict[str, Any]:
-        """The JSON object that the body is; an empty body counts as `{}`.
-
-        Raises:
-            Problem: It could not be read, or is anything else than a JSON object sent as `application/json`.
-        """
+        """The JSON object that the body is, sent as `application/json` (nothing is `{}`); 400 for anything else."""
         if isinstance(self._body, Problem):
             raise self._body
         if not self._body.strip():

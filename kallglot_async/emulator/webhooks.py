@@ -206,13 +206,11 @@ class WebhookSender:
             if parcel.run != self._run:
                 return
             headers = self._headers(parcel)
-            try:
+            with suppress(aiohttp.ClientError, OSError):  # TimeoutError is an OSError
                 # A redirect is no success, and its target need not be on this machine.
                 request = session.post(parcel.url, data=parcel.body, headers=headers, allow_redirects=False)
                 async with asyncio.timeout(ANSWER_LIMIT), request as response:
                     status = response.status
-            except (aiohttp.ClientError, OSError):  # TimeoutError is an OSError
-                status = None
         if parcel.run == self._run:  # else it was forgotten meanwhile
             self._on_answer(parcel, status)
 

@@ -92,11 +92,7 @@ class CustomFault(Fault, frozen=True, kw_only=True, forbid_unknown_fields=True):
 async def faulty_response(
     request: web.BaseRequest, answer: Answer | None, fault: Fault, stop: asyncio.Event
 ) -> web.StreamResponse:
-    """Deliver the way the fault wants it; None is for faults that send no answer.
-
-    Returns:
-        A response for aiohttp; on a connection that the fault has closed it is dropped silently.
-    """
+    """Deliver the way the fault wants it; a response on a connection that it has closed is dropped silently."""
     transport = request.transport
     if transport is not None:  # else the client has gone already
         await _act(fault, Line(transport, answer or Answer(status=200, body=b""), stop))
@@ -120,9 +116,8 @@ async def _act(fault: Fault, line: Line) -> None:
             line.transport.write(line.sized_head(missing=1) + line.answer.body[: len(line.answer.body) // 2])
             line.transport.close()
         case "drip":
-            line.transport.write(
-                line.sized_head()
-            )  # at once, so that a client's time limit for the head does not help it
+            # At once, so that a client's time limit for the head does not help it.
+            line.transport.write(line.sized_head())
             await line.drip(line.answer.body, fault.interval)
         case "slow":
             if await line.hold(fault.delay):
