@@ -1,4 +1,4 @@
-"""One clock for everything the emulator does.
+"""One clock for everything the emulator does, and what lasts for a while by it.
 
 Durations come from a single monotonic source, wall time is that source plus a fixed epoch. So a test that
 drives the source (a virtual event loop, a counter) moves windows, latencies, `Date` and `X-RateLimit-Reset`

@@ -113,8 +113,7 @@ def read_form(form: type[Form], members: Mapping[str, object], revision: Revisio
     try:
         return msgspec.convert(dict(members), form)
     except msgspec.ValidationError as error:
-        found = _MEMBER.search(str(error))
-        param = found[1] if found else ""
+        [param] = _MEMBER.findall(str(error))
         raise invalid_field(param, f"The '{param}' field is invalid. {error}.", revision) from None
 
 

@@ -26,7 +26,7 @@ import msgspec
 
 from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.seeding import fraction, make_id
-from kallglot_async.emulator.settings import Settings, check_target
+from kallglot_async.emulator.settings import Settings, is_target
 
 DeliveryState = Literal["pending", "delivered", "failed", "lost", "refused"]
 """Lost: dropped on purpose by `webhook_losses`. Refused: the request's `webhook_url` is not on this machine."""
@@ -174,9 +174,7 @@ class WebhookSender:
                     self.schedule(now + delay, _Parcel(id, target, body, int(self._clock.wall()), self._run))
 
     def _fate(self, id: str, url: str) -> DeliveryState:
-        try:
-            check_target(url)
-        except ValueError:
+        if not is_target(url):
             return "refused"
         is_lost = fraction(self._settings.seed, "lost", id) < self._settings.webhook_losses
         return "lost" if is_lost else "pending"

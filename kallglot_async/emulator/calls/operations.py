@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from kallglot_async.emulator.calls.sessions import Reason, Session, Sessions
+from kallglot_async.emulator.calls.story import segment_id
 from kallglot_async.emulator.calls.transcripts import TEXT_FORMATS, Utterance, as_text, word_count
 from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.envelopes import Answer, json_answer
@@ -141,7 +142,7 @@ class SessionOperations:
 
 def _segment(utterance: Utterance, *, with_translation: bool) -> dict[str, Any]:
     segment: dict[str, Any] = {
-        "id": f"seg_{utterance.number:03d}",
+        "id": segment_id(utterance.number - 1),
         "speaker": utterance.speaker,
         "language": utterance.language,
         "text": utterance.text,
