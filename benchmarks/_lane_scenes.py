@@ -20,7 +20,7 @@ from kallglot_async._core.api.headers import RateFigures
 from kallglot_async._core.limit.ticket import Urgency
 from kallglot_async._wire.limiter import Lane
 from kallglot_async.emulator import WindowKind
-from kallglot_async.emulator.limits import FixedWindow, SlidingWindow, TokenBucket
+from kallglot_async.emulator.limits.windows import FixedWindow, SlidingWindow, TokenBucket
 
 Figures = dict[str, float]
 Measure = Callable[[range], Figures]

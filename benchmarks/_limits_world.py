@@ -24,7 +24,10 @@ from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async._core.polling.pending import Entry
 from kallglot_async._core.polling.queue import PollModel, PollQueue, PollSchedule
 from kallglot_async._core.polling.worth import RE_ASK, look_again_at
-from kallglot_async.emulator.limits import Announcing, Limits, LimitSettings, Verdict, Window, make_window
+from kallglot_async.emulator.limits.announcing import Announcing
+from kallglot_async.emulator.limits.budget import Limits, Verdict
+from kallglot_async.emulator.limits.plans import LimitSettings
+from kallglot_async.emulator.limits.windows import Window, make_window
 
 EPOCH = 1_800_000_000.0  # Unix seconds at 0.0 of a world; every window below begins a period there
 MOST_IN_FLIGHT = 64  # requests of one client
@@ -90,15 +93,13 @@ class Server:
         """Return what becomes of a request that arrives now."""
         wall = self._ahead + now
         verdict = self.judge(wall, what)
-        self.record.append(Arrival(now, who, verdict is None or verdict.accepted))
+        self.record.append(Arrival(now, who, verdict.accepted))
         headers = CIMultiDict({"Date": formatdate(math.floor(wall), usegmt=True)} if self._has_date else {})
-        if verdict is None:
-            return Answer(True, headers)
         headers.extend(self._announcing.headers(verdict, wall))
         body = None if verdict.accepted else self._announcing.body_retry_after(verdict)
         return Answer(verdict.accepted, headers, body)
 
-    def judge(self, wall: float, what: str | None) -> Verdict | None:
+    def judge(self, wall: float, what: str | None) -> Verdict:
         """Decide on a request for an analysis."""
         return self._limits.admit("analysis", wall)
 
@@ -110,9 +111,9 @@ class Refuser(Server):
         super().__init__(LimitSettings(plan="unlimited", rate_headers="none"))
         self._left = dict.fromkeys(only, times)
 
-    def judge(self, wall: float, what: str | None) -> Verdict | None:
+    def judge(self, wall: float, what: str | None) -> Verdict:
         if not self._left.get(what or ""):
-            return None
+            return Verdict(accepted=True)
         self._left[what or ""] -= 1
         return Verdict(accepted=False, retry_in=1.0)
 

@@ -14,7 +14,8 @@ import looptime
 
 from benchmarks._peer_server import PeerServer
 from kallglot_async.emulator import WindowKind
-from kallglot_async.emulator.limits import Limits, LimitSettings
+from kallglot_async.emulator.limits.budget import Limits
+from kallglot_async.emulator.limits.plans import LimitSettings
 
 T = TypeVar("T")
 Row = dict[str, object]
@@ -104,7 +105,7 @@ def oracle_wall(
     now = start
     for at in sorted(ready_at):
         now = max(now, start + at)
-        while (verdict := limits.admit("analysis", now)) is not None and not verdict.accepted:
+        while not (verdict := limits.admit("analysis", now)).accepted:
             now += verdict.retry_in
     return now - start
 

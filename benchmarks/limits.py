@@ -32,7 +32,7 @@ from benchmarks._limits_world import (
 from kallglot_async._core.limit.ceiling import Ceiling
 from kallglot_async._core.limit.gate import Gate
 from kallglot_async._core.limit.ticket import Urgency
-from kallglot_async.emulator.limits import LimitSettings
+from kallglot_async.emulator.limits.plans import LimitSettings
 from kallglot_async.models import RateLimit
 
 Figures = dict[str, float]

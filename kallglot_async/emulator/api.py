@@ -19,7 +19,8 @@ from multidict import CIMultiDict
 from kallglot_async.emulator import envelopes
 from kallglot_async.emulator.analyses.create_request import revision_of
 from kallglot_async.emulator.analyses.operations import AnalysisOperations
-from kallglot_async.emulator.calls.operations import CallOperations
+from kallglot_async.emulator.calls.operations import SessionOperations
+from kallglot_async.emulator.calls.recordings import RecordingOperations
 from kallglot_async.emulator.calls.sessions import Sessions
 from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.envelopes import Answer, Problem
@@ -28,18 +29,28 @@ from kallglot_async.emulator.faults.plan import Fault, FaultBook
 from kallglot_async.emulator.faults.wire import faulty_response, plain_response
 from kallglot_async.emulator.journal import Journal
 from kallglot_async.emulator.ledger import KEY_LIFE, Credits, IdempotencyStore, fingerprint
-from kallglot_async.emulator.limits import Announcing, Figures, Limits, PlanName, Verdict, WindowKind
+from kallglot_async.emulator.limits.announcing import Announcing
+from kallglot_async.emulator.limits.budget import Figures, Limits, Verdict
+from kallglot_async.emulator.limits.plans import PlanName
+from kallglot_async.emulator.limits.windows import WindowKind
 from kallglot_async.emulator.request import Exchange, read_body
-from kallglot_async.emulator.seeding import is_well_formed
+from kallglot_async.emulator.routes import Operation
+from kallglot_async.emulator.seeding import make_id
 from kallglot_async.emulator.settings import Settings
 from kallglot_async.emulator.webhooks import DeliveryLog, WebhookSender
-
-# Faults that change what a JSON body says; audio and text have nothing that they could change.
-_OF_JSON = frozenset({"wrong_id", "unknown_status"})
 
 # What the message of a 429 and a storm without a numeric `Retry-After` say, as the documentation's sample
 # does.
 _DOCUMENTED_WAIT = 30
+
+# Which member of an answer says what it is about, and the prefix of the ids there; an analysis has more to swap.
+_DECOYS: dict[str | None, tuple[str, str]] = {
+    "sessions.retrieve": ("id", "sess"),
+    "sessions.end": ("id", "sess"),
+    "sessions.transcript": ("session_id", "sess"),
+    "sessions.recordings": ("session_id", "sess"),
+    "recordings.retrieve": ("id", "rec"),
+}
 
 
 class EmulatorState(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,10 +105,23 @@ class Api:
         self.webhooks.reset()
         self.credits = Credits(settings.credits)
         self._sessions.clear()
-        self.calls = CallOperations(settings, self.clock, self._sessions)
         self.analyses = AnalysisOperations(
             settings, self.clock, sessions=self._sessions, credits=self.credits, webhooks=self.webhooks
         )
+        sessions = SessionOperations(settings, self.clock, self._sessions)
+        self._recordings = recordings = RecordingOperations(settings, self.clock, self._sessions)
+        self._operations: dict[Operation, Callable[[Exchange], Answer]] = {
+            "analyses.create": self.analyses.create,
+            "analyses.retrieve": self.analyses.retrieve,
+            "sessions.retrieve": sessions.retrieve,
+            "sessions.end": sessions.end,
+            "sessions.transcript": sessions.transcript,
+            "sessions.recordings": recordings.page,
+            "recordings.retrieve": recordings.retrieve,
+            "recordings.download": recordings.download,
+            "recordings.audio": recordings.audio,
+            "storage.fetch": recordings.fetch,
+        }
         self._keys = IdempotencyStore(KEY_LIFE / settings.speed)
         self._limits = Limits(settings)
 
@@ -146,7 +170,7 @@ class Api:
         """The answer that will be sent; None when a fault sends nothing of one."""
         if exchange.is_public:
             # From here on it goes by the recording: that is what a fault selects.
-            exchange.id = self.calls.recordings.links.recording_of(exchange.id)
+            exchange.id = self._recordings.linked(exchange.id)
         else:
             try:
                 self._authenticate(exchange)
@@ -165,33 +189,24 @@ class Api:
             if exchange.route is None:
                 raise envelopes.no_such_route(exchange.path)
             if exchange.operation is None:
-                raise envelopes.wrong_method(exchange.method, exchange.route.method)
-            if exchange.operation == "analyses.retrieve":
-                return self.analyses.retrieve(exchange)
+                message, allow = f"Method {exchange.method} is not allowed here.", exchange.route.method
+                raise Problem(405, "invalid_request_error", "method_not_allowed", message, allow=allow)
+            act = self._operations[exchange.operation]
             # A GET has no use for its body, so one that cannot be read does no harm.
-            if (answer := self.calls.read(exchange)) is not None:
-                return answer
-            fields = exchange.fields()
-            if exchange.operation == "sessions.end":
-                return self._once(exchange, fields, self.calls.end)
-            exchange.revision = revision_of(fields, self.settings.revision)
-            # Every well-formed id is one of ours: a session that nobody knew has ended and has a transcript.
-            if not is_well_formed(exchange.id, "sess"):
-                raise envelopes.not_found("session", exchange.id)
-            return self._once(exchange, fields, self.analyses.create)
+            if exchange.method == "GET":
+                return act(exchange)
+            fields = exchange.fields  # also where nothing comes of them: what is no JSON is refused
+            if exchange.operation == "analyses.create":
+                exchange.revision = revision_of(fields, exchange.revision)
+            if exchange.key is None:
+                return act(exchange)
+            # A request whose answer a fault holds back is in flight for its key, as one that takes long would be.
+            fault = exchange.fault
+            delay = fault.delay if fault is not None and fault.kind == "slow" else 0.0
+            mark = fingerprint(exchange.path, fields)
+            return self._keys.once(exchange.key, mark, lambda: act(exchange), now=exchange.now, delay=delay)
         except Problem as problem:
             return problem.answer(exchange.revision, exchange.request_id)
-
-    def _once(
-        self, exchange: Exchange, fields: dict[str, Any], act: Callable[[Exchange, dict[str, Any]], Answer]
-    ) -> Answer:
-        if exchange.key is None:
-            return act(exchange, fields)
-        # A request whose answer a fault holds back is in flight for its key, as one that takes long would be.
-        fault = exchange.fault
-        delay = fault.delay if fault is not None and fault.kind == "slow" else 0.0
-        mark = fingerprint(exchange.path, fields)
-        return self._keys.once(exchange.key, mark, lambda: act(exchange, fields), now=exchange.now, delay=delay)
 
     def _faulty(self, exchange: Exchange, fault: Fault) -> Answer | None:
         """What a fault leaves of the answer; the operation was not asked where the request has no effect."""
@@ -199,21 +214,22 @@ class Api:
             return None
         if (replacement := replaced(fault, exchange.request_id)) is not None or exchange.genuine is None:
             return replacement
-        if exchange.genuine.content_type != "application/json" and fault.kind in _OF_JSON:
-            return exchange.genuine
         return spoiled(fault, exchange.genuine, lambda: self._decoy(exchange))
 
     def _decoy(self, exchange: Exchange) -> dict[str, Any]:
         """What makes an answer one about something else than was asked for."""
-        other = self.calls.decoy(exchange)
-        return self.analyses.decoy(exchange) if other is None else other
+        if exchange.operation in _DECOYS:
+            member, prefix = _DECOYS[exchange.operation]
+            return {member: make_id(prefix, self.settings.seed, "decoy", exchange.id)}
+        return self.analyses.decoy(exchange)
 
     def _authenticate(self, exchange: Exchange) -> None:
         headers = exchange.headers
         scheme, _, key = headers.get("Authorization", "").partition(" ")
         key = key.strip() if scheme.lower() == "bearer" else headers.get("X-API-Key", "")
         if key.startswith("sk_live_"):  # the secret of a real account: say that this is the wrong place for it
-            raise envelopes.live_key()
+            message = "This is an emulator: it accepts test keys (sk_test_...) only."
+            raise Problem(401, "authentication_error", "invalid_api_key", message)
         if not hmac.compare_digest(_bytes(key), _bytes(self.settings.api_key)):
             raise envelopes.problem_for(401)
         exchange.is_known = True
@@ -224,8 +240,7 @@ class Api:
         if fault is not None:
             return self._throttled(exchange, fault)
         exchange.verdict = verdict = self._limits.admit(exchange.group, exchange.wall)
-        exchange.is_accepted = verdict is None or verdict.accepted
-        if verdict is None or verdict.accepted:
+        if verdict.accepted:
             return None
         told = self._announcing.retry_after(verdict, exchange.wall)
         seconds = math.ceil(max(1.0, verdict.retry_in))
@@ -253,8 +268,7 @@ class Api:
         )
         if not self.settings.date_header:
             del headers["Date"]
-        if exchange.verdict is not None:
-            headers.extend(self._announcing.rate_headers(exchange.verdict, exchange.wall))
+        headers.extend(self._announcing.rate_headers(exchange.verdict, exchange.wall))
         # Credit headers are documented for authenticated answers of revision B.
         if exchange.is_known and exchange.revision == "b":
             headers.update(self.credits.headers())

@@ -39,14 +39,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 class Problem(Exception):
     """A request that is answered with an error envelope.
 
-    Args:
-        status: HTTP status.
-        type: Error category.
-        code: Machine-readable code.
-        message: Text for people.
-        param: The offending field, if one is to blame.
-        retry_after: Whole seconds, for the header and (revision B) the body.
-        allow: Methods of the path, for a 405.
+    `param` is the field to blame, `retry_after` whole seconds for the header and (revision B) the body, `allow` the
+    methods of the path, for a 405.
     """
 
     def __init__(
@@ -93,12 +87,9 @@ def json_answer(status: int, body: dict[str, Any], *, headers: dict[str, str] | 
 
 
 def rate_limited(retry_after: str | None, seconds: int, *, told_in_body: float | None = None) -> Answer:
-    """The documented 429: both revisions show the same three fields.
+    """The documented 429, whose three fields are the same in both revisions; `seconds` is what its message says.
 
-    Args:
-        retry_after: Value of the header; None: no such header.
-        seconds: What the message tells people to wait.
-        told_in_body: Value of the error's field; None: no such field, as in the documentation's sample.
+    `retry_after` is the header's value and `told_in_body` that of a fourth field; None leaves it out, as in the sample.
     """
     error: dict[str, Any] = {
         "code": "rate_limit_exceeded",
@@ -115,18 +106,10 @@ def rate_limited(retry_after: str | None, seconds: int, *, told_in_body: float |
 _BY_STATUS: dict[int, tuple[str, str, str]] = {
     400: ("validation_error", "invalid_request", "The request is invalid."),
     401: ("authentication_error", "invalid_api_key", "The API key provided is invalid or has been revoked."),
-    402: (
-        "permission_error",
-        "insufficient_api_credits",
-        "API credits exhausted. Purchase more credits to continue.",
-    ),
+    402: ("permission_error", "insufficient_api_credits", "API credits exhausted. Purchase more credits to continue."),
     403: ("authorization_error", "insufficient_permissions", "The API key lacks the permission for this request."),
     404: ("not_found_error", "analysis_not_found", "No such analysis."),
-    409: (
-        "invalid_request_error",
-        "idempotency_conflict",
-        "A request with this Idempotency-Key is still in progress.",
-    ),
+    409: ("invalid_request_error", "idempotency_conflict", "A request with this Idempotency-Key is still in progress."),
     422: ("validation_error", "invalid_field_value", "A field of the request is invalid."),
     500: ("api_error", "internal_error", "An internal error occurred."),
     502: ("api_error", "bad_gateway", "An upstream service failed."),
@@ -141,12 +124,6 @@ def problem_for(status: int, *, retry_after: int | None = None) -> Problem:
     return Problem(status, type, code, message, retry_after=retry_after)
 
 
-def live_key() -> Problem:
-    """401 for a key of the wrong environment, and what is wrong with it."""
-    message = "This is an emulator: it accepts test keys (sk_test_...) only."
-    return Problem(401, "authentication_error", "invalid_api_key", message)
-
-
 def not_found(what: str, id: str) -> Problem:
     """404; the code is not documented and made in the style of the documented `agent_not_found`."""
     return Problem(404, "not_found_error", f"{what}_not_found", f"No such {what}: '{id}'.", param="id")
@@ -155,12 +132,6 @@ def not_found(what: str, id: str) -> Problem:
 def no_such_route(path: str) -> Problem:
     """404 for a path that the API does not have; the code is an assumption."""
     return Problem(404, "not_found_error", "route_not_found", f"Unknown path: '{path}'.")
-
-
-def wrong_method(method: str, allow: str) -> Problem:
-    """405; not documented at all."""
-    message = f"Method {method} is not allowed here."
-    return Problem(405, "invalid_request_error", "method_not_allowed", message, allow=allow)
 
 
 def invalid_request(message: str, status: int = 400) -> Problem:

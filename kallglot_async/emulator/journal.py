@@ -91,14 +91,9 @@ class Journal(Sequence[JournalEntry]):
         fault: str | None = None,
     ) -> list[JournalEntry]:
         """The entries that match everything that is given."""
-        return [
-            entry
-            for entry in self._entries
-            if (operation is None or entry.operation == operation)
-            and (id is None or entry.id == id)
-            and (status is None or entry.status == status)
-            and (fault is None or entry.fault == fault)
-        ]
+        asked = {"operation": operation, "id": id, "status": status, "fault": fault}
+        wanted = {name: value for name, value in asked.items() if value is not None}
+        return [entry for entry in self if all(getattr(entry, name) == value for name, value in wanted.items())]
 
     def statuses(self) -> dict[int | None, int]:
         """How often each status was answered; None counts requests that got no status line."""

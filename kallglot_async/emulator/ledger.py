@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from kallglot_async.emulator.clock import Lasting
 from kallglot_async.emulator.envelopes import Answer, Problem, problem_for
 
 KEY_LIFE = 24 * 3600.0
@@ -27,17 +28,15 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: bytes
     answer: Answer
     answered_at: float
-    forgotten_at: float
 
 
 class IdempotencyStore:
     """First successful answers by key; after `life` seconds a key is fresh again."""
 
-    __slots__ = ("_kept", "_life")
+    __slots__ = ("_kept",)
 
     def __init__(self, life: float) -> None:
-        self._life = life
-        self._kept: dict[str, _Kept] = {}
+        self._kept: Lasting[_Kept] = Lasting(life)
 
     def once(self, key: str, fingerprint: bytes, act: Callable[[], Answer], *, now: float, delay: float) -> Answer:
         """The answer of `act`, or that of the first time under this key.
@@ -47,8 +46,7 @@ class IdempotencyStore:
         Raises:
             Problem: 400 for another fingerprint, 409 while the first request is in flight, or whatever `act` raises.
         """
-        self._forget(now)
-        if (kept := self._kept.get(key)) is not None:
+        if (kept := self._kept.get(key, now)) is not None:
             if kept.fingerprint != fingerprint:
                 message = "This Idempotency-Key was used with a different request body."
                 raise Problem(400, "invalid_request_error", "idempotency_mismatch", message)
@@ -57,21 +55,9 @@ class IdempotencyStore:
                 raise problem_for(409, retry_after=max(1, math.ceil(kept.answered_at - now)))
             return kept.answer
         answer = act()  # where it raises nothing is kept: the same key may be tried again
-        self._kept[key] = _Kept(
-            fingerprint=fingerprint,
-            answer=msgspec.structs.replace(answer, is_replay=True),
-            answered_at=now + delay,
-            forgotten_at=now + self._life,
-        )
+        replay = msgspec.structs.replace(answer, is_replay=True)
+        self._kept.put(key, _Kept(fingerprint=fingerprint, answer=replay, answered_at=now + delay), now)
         return answer
-
-    def _forget(self, now: float) -> None:
-        # Keys are kept in the order of their age and all live equally long, so the old ones are in front.
-        while self._kept:
-            oldest = next(iter(self._kept))
-            if self._kept[oldest].forgotten_at > now:
-                return
-            del self._kept[oldest]
 
 
 def fingerprint(path: str, fields: dict[str, Any]) -> bytes:
@@ -95,11 +81,7 @@ class Credits:
         return (_PLENTY if self._granted is None else self._granted) - self.used
 
     def charge(self) -> None:
-        """Take one credit.
-
-        Raises:
-            Problem: 402, if there is none left.
-        """
+        """Take one credit; 402 if there is none left."""
         if self._granted is not None and self.remaining <= 0:
             raise problem_for(402)
         self.used += 1

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
 
 from kallglot_async.emulator.clock import Clock
-from kallglot_async.emulator.envelopes import Answer, Problem, invalid_request
+from kallglot_async.emulator.envelopes import Answer, Problem, invalid_field, invalid_request
 from kallglot_async.emulator.faults.plan import Fault
 from kallglot_async.emulator.journal import JournalEntry
-from kallglot_async.emulator.limits import Verdict
+from kallglot_async.emulator.limits.budget import Verdict
 from kallglot_async.emulator.routes import Operation, Revision, Route, match
+
+Form = TypeVar("Form", bound=msgspec.Struct)
+
+# Where msgspec names the member: "Invalid enum value 'x' - at `$.analyses[0]`".
+_MEMBER = re.compile(r"`\$\.(\w+)[^`]*`$")
 
 
 class Exchange:
@@ -42,9 +49,8 @@ class Exchange:
         self.key: str | None = request.headers.get("Idempotency-Key") or None
         self.is_known = False
         """Whether the API key was accepted."""
-        self.is_accepted = False
-        """Whether the rate limit let it pass."""
-        self.verdict: Verdict | None = None
+        self.verdict = Verdict(accepted=False)
+        """What the limits say; a request that is not shown to them was not let pass."""
         self.fault: Fault | None = None
         self.genuine: Answer | None = None
         """What the operation answered, whatever a fault made of it; None if it was not asked."""
@@ -57,19 +63,16 @@ class Exchange:
     @property
     def group(self) -> str | None:
         """Endpoint group whose budget pays."""
-        return (self.route.group or None) if self.route else None
+        return self.route.group if self.route else None
 
     @property
     def is_public(self) -> bool:
         """Whether it needs no key."""
-        return self.route is not None and self.route.is_public
+        return self.route is not None and self.route.group is None
 
+    @cached_property
     def fields(self) -> dict[str, Any]:
-        """The JSON object that the body is; an empty body counts as `{}`.
-
-        Raises:
-            Problem: It could not be read, or is anything else than a JSON object sent as `application/json`.
-        """
+        """The JSON object that the body is, sent as `application/json` (nothing is `{}`); 400 for anything else."""
         if isinstance(self._body, Problem):
             raise self._body
         if not self._body.strip():
@@ -77,12 +80,9 @@ class Exchange:
         if self._content_type != "application/json":
             raise invalid_request("Content-Type must be application/json.")
         try:
-            value = msgspec.json.decode(self._body)
+            return msgspec.json.decode(self._body, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise invalid_request("The request body is not valid JSON.") from None
-        if not isinstance(value, dict):
-            raise invalid_request("The request body must be a JSON object.")
-        return value
+            raise invalid_request("The request body must be a JSON object.") from None
 
     def entry(self, answer: Answer | None) -> JournalEntry:
         """The journal entry, once the answer is decided; None is for a fault that sends nothing of one."""
@@ -97,15 +97,24 @@ class Exchange:
             analysis_id=genuine.analysis_id if genuine else None,
             status=answer.status if answer else None,
             group=self.group,
-            accepted=self.is_accepted,
-            limit=verdict.limit if verdict else None,
-            remaining=verdict.remaining if verdict else None,
-            reset=verdict.reset if verdict else None,
-            window=verdict.window if verdict else None,
+            accepted=verdict.accepted,
+            limit=verdict.limit,
+            remaining=verdict.remaining,
+            reset=verdict.reset,
+            window=verdict.window,
             idempotency_key=self.key,
             is_replay=genuine is not None and genuine.is_replay,
             fault=self.fault.kind if self.fault else None,
         )
+
+
+def read_form(form: type[Form], members: Mapping[str, object], revision: Revision) -> Form:
+    """What a body, or a query string, asks for, or 422 with `param`; members that the form has not are ignored."""
+    try:
+        return msgspec.convert(dict(members), form)
+    except msgspec.ValidationError as error:
+        [param] = _MEMBER.findall(str(error))
+        raise invalid_field(param, f"The '{param}' field is invalid. {error}.", revision) from None
 
 
 async def read_body(request: web.BaseRequest) -> bytes | Problem:

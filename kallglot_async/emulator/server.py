@@ -17,8 +17,9 @@ from kallglot_async.emulator.calls.sessions import Sessions
 from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.faults.plan import Fault
 from kallglot_async.emulator.journal import Journal
-from kallglot_async.emulator.limits import Balancing, BucketReset, HeaderForm, PlanName, StrangerPace, WindowKind
-from kallglot_async.emulator.routes import BASE_PATH, Revision
+from kallglot_async.emulator.limits.plans import Balancing, HeaderForm, PlanName, StrangerPace
+from kallglot_async.emulator.limits.windows import BucketReset, WindowKind
+from kallglot_async.emulator.routes import Revision
 from kallglot_async.emulator.settings import Settings
 from kallglot_async.emulator.webhooks import DeliveryLog
 
@@ -139,7 +140,7 @@ class Emulator:
         self._settings = Settings(**options)
         self.deliveries = DeliveryLog()
         """Every webhook delivery of this run, with its attempts; readable after closing too."""
-        self.sessions = Sessions(seed=seed, revision=revision, clock=lambda: self._running.clock, speed=speed)
+        self.sessions = Sessions(self._settings, lambda: self._running.clock)
         """The sessions of this run: seed more, look one up by its id, or go through all."""
         self._api: Api | None = None
         self._runner: web.ServerRunner | None = None
@@ -205,7 +206,7 @@ class Emulator:
     @property
     def base_url(self) -> str:
         """What a client takes as its base URL, `http://127.0.0.1:PORT/v1`; only while it is running."""
-        return self.origin + BASE_PATH
+        return self.origin + "/v1"
 
     @property
     def origin(self) -> str:
@@ -241,7 +242,7 @@ class Emulator:
             The ids, the same for the same seed.
         """
         api = self._running
-        return api.analyses.seed(count, revision, api.clock.now())
+        return [analysis.id for analysis in api.analyses.store.seed(count, revision, api.clock.now())]
 
     def analysis(self, id: str) -> AnalysisRecord:
         """The truth about one analysis.

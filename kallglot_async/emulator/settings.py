@@ -48,8 +48,9 @@ class Settings(LimitSettings, frozen=True, kw_only=True):
         one_of("revision", self.revision, get_args(Revision))
         if self.credits is not None and self.credits < 0:
             raise ValueError(f"credits cannot be negative: {self.credits}")
-        if self.webhook_url is not None:
-            check_target(self.webhook_url)
+        if self.webhook_url is not None and not is_target(self.webhook_url):
+            where = f"not to {self.webhook_url!r}; use http://127.0.0.1:PORT/PATH"
+            raise ValueError(f"the emulator sends webhooks to this machine only, {where}")
         if not self.webhook_secret:
             raise ValueError("webhook_secret cannot be empty")
         for name in ("failure_rate", "webhook_duplicates", "webhook_losses"):
@@ -58,11 +59,7 @@ class Settings(LimitSettings, frozen=True, kw_only=True):
 
 
 def check_key(api_key: str) -> None:
-    """Accept test keys only.
-
-    Raises:
-        ValueError: A live key, or no key at all; the key itself is not in the message.
-    """
+    """Accept test keys only; no key itself is in the message of the ValueError."""
     if api_key.startswith("sk_live_"):
         raise ValueError("the emulator refuses live keys: give it one that begins with 'sk_test_'")
     if not api_key.startswith("sk_test_"):
@@ -77,19 +74,12 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check_target(url: str) -> None:
-    """Accept addresses of this machine only.
-
-    Raises:
-        ValueError: Webhooks are not sent to this URL.
-    """
+def is_target(url: str) -> bool:
+    """Whether webhooks may go there: to addresses of this machine only."""
     try:
         parts = urlsplit(url)
-        is_fine = parts.scheme in ("http", "https") and is_loopback(parts.hostname or "") and parts.port != 0
-        # What two parsers could read as two different hosts is no address.
-        is_fine = is_fine and url.isascii() and url.isprintable() and not set(url) & set("\\ ")
+        is_local = parts.scheme in ("http", "https") and is_loopback(parts.hostname or "") and parts.port != 0
     except ValueError:
-        is_fine = False
-    if not is_fine:
-        where = "http://127.0.0.1:PORT/PATH"
-        raise ValueError(f"the emulator sends webhooks to this machine only, not to {url!r}; use {where}")
+        return False
+    # What two parsers could read as two different hosts is no address.
+    return is_local and url.isascii() and url.isprintable() and not set(url) & set("\\ ")

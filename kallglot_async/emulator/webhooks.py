@@ -26,7 +26,7 @@ import msgspec
 
 from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.seeding import fraction, make_id
-from kallglot_async.emulator.settings import Settings, check_target
+from kallglot_async.emulator.settings import Settings, is_target
 
 DeliveryState = Literal["pending", "delivered", "failed", "lost", "refused"]
 """Lost: dropped on purpose by `webhook_losses`. Refused: the request's `webhook_url` is not on this machine."""
@@ -161,29 +161,23 @@ class WebhookSender:
         for kind, target in (("account", self._settings.webhook_url), ("request", url)):
             if target is None:
                 continue
-            draft = Delivery(id="", event_id=event_id, type=type, subject_id=subject, url=target, state="pending")
             is_doubled = fraction(seed, "doubled", event_id, kind) < self._settings.webhook_duplicates
             for copy in range(1 + is_doubled):
-                self._deliver(
-                    msgspec.structs.replace(draft, id=make_id("wh_del", seed, event_id, kind, copy)), body, copy
+                id = make_id("wh_del", seed, event_id, kind, copy)
+                state = self._fate(id, target)
+                self._deliveries.put(
+                    Delivery(id=id, event_id=event_id, type=type, subject_id=subject, url=target, state=state)
                 )
+                if state == "pending":
+                    is_late = copy > 0 or self._settings.webhook_reorder
+                    delay = fraction(seed, "late", id) * _SPREAD / self._settings.speed if is_late else 0.0
+                    self.schedule(now + delay, _Parcel(id, target, body, int(self._clock.wall()), self._run))
 
-    def _deliver(self, delivery: Delivery, body: bytes, copy: int) -> None:
-        seed, speed, now = self._settings.seed, self._settings.speed, self._clock.now()
-        state: DeliveryState = "pending"
-        try:
-            check_target(delivery.url)
-        except ValueError:
-            state = "refused"
-        else:
-            if fraction(seed, "lost", delivery.id) < self._settings.webhook_losses:
-                state = "lost"
-        self._deliveries.put(msgspec.structs.replace(delivery, state=state))
-        if state == "pending":
-            is_late = copy > 0 or self._settings.webhook_reorder
-            delay = fraction(seed, "late", delivery.id) * _SPREAD / speed if is_late else 0.0
-            parcel = _Parcel(delivery.id, delivery.url, body, int(self._clock.wall()), self._run)
-            self.schedule(now + delay, parcel)
+    def _fate(self, id: str, url: str) -> DeliveryState:
+        if not is_target(url):
+            return "refused"
+        is_lost = fraction(self._settings.seed, "lost", id) < self._settings.webhook_losses
+        return "lost" if is_lost else "pending"
 
     async def run(self) -> None:
         """Deliver what is due, for ever; cancel it to stop."""
@@ -210,13 +204,11 @@ class WebhookSender:
             if parcel.run != self._run:
                 return
             headers = self._headers(parcel)
-            try:
+            with suppress(aiohttp.ClientError, OSError):  # TimeoutError is an OSError
                 # A redirect is no success, and its target need not be on this machine.
                 request = session.post(parcel.url, data=parcel.body, headers=headers, allow_redirects=False)
                 async with asyncio.timeout(ANSWER_LIMIT), request as response:
                     status = response.status
-            except (aiohttp.ClientError, OSError):  # TimeoutError is an OSError
-                status = None
         if parcel.run == self._run:  # else it was forgotten meanwhile
             self._on_answer(parcel, status)
 

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from kallglot_async.emulator.limits import Announcing, Figures, LimitSettings, Verdict
+from kallglot_async.emulator.limits.announcing import Announcing
+from kallglot_async.emulator.limits.budget import Figures, Verdict
+from kallglot_async.emulator.limits.plans import LimitSettings
 
 NOW = 1_800_000_000.25
 FIGURES = Figures(150, 149, NOW + 30.5)

@@ -243,7 +243,6 @@ async def test_faults_select_by_operation_and_by_recording() -> None:
     """A link's requests are selected by their recording; audio is left alone by faults that change JSON."""
     faults = [
         Fault(kind="status", status=503, operation="sessions.transcript"),
-        Fault(kind="wrong_id", operation="storage.fetch"),
     ]
     async with serving(faults=faults) as client:
         [session] = client.emulator.sessions.seed(1)
@@ -252,9 +251,11 @@ async def test_faults_select_by_operation_and_by_recording() -> None:
         assert (await client.get(f"/sessions/{session}"))[0] == 200
         assert (await client.get(f"/sessions/{session}/transcript"))[0] == 503
         url = (await client.get(f"/recordings/{other}"))[2]["download_url"]
-        status, headers, body = await client.fetch(url)
-        assert (status, headers["Content-Type"], body[:1]) == (200, "audio/mpeg", b"\xff")
-        client.emulator.clear_faults()
+        for kind in ("wrong_id", "unknown_status", "missing_field"):
+            client.emulator.add_fault(Fault(kind=kind, operation="storage.fetch"))
+            status, headers, body = await client.fetch(url)
+            assert (status, headers["Content-Type"], body[:1]) == (200, "audio/mpeg", b"\xff")
+            client.emulator.clear_faults()
         client.emulator.add_fault(Fault(kind="status", status=500, id=one))
         url = (await client.get(f"/recordings/{other}"))[2]["download_url"]
         assert (await client.fetch(url))[0] == 200

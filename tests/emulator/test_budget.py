@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from kallglot_async.emulator.limits import GROUPS, PLANS, Limits, LimitSettings, Verdict, WindowKind
+from kallglot_async.emulator.limits.budget import Limits, Verdict
+from kallglot_async.emulator.limits.plans import GROUPS, PLANS, LimitSettings
+from kallglot_async.emulator.limits.windows import WindowKind
 
 
 def limits(**options: Any) -> Limits:
@@ -14,9 +16,7 @@ def limits(**options: Any) -> Limits:
 
 
 def admitted(budget: Limits, now: float, group: str = "analysis") -> Verdict:
-    verdict = budget.admit(group, now)
-    assert verdict is not None
-    return verdict
+    return budget.admit(group, now)
 
 
 def accepted(budget: Limits, moments: list[float]) -> int:
@@ -70,17 +70,17 @@ def test_plans_follow_the_documented_tables() -> None:
     assert budget.limit(None) == 600
 
 
-def test_an_unlimited_plan_gives_no_verdict() -> None:
+def test_an_unlimited_plan_accepts_and_has_no_figures() -> None:
     """Without limits nothing is refused and there is nothing to put into headers."""
     budget = limits(plan="unlimited")
-    assert budget.admit("analysis", 0.0) is None
+    assert budget.admit("analysis", 0.0) == Verdict(accepted=True)
     assert budget.limit("analysis") is None
 
 
 def test_an_override_limits_the_analysis_group_only() -> None:
     """`rate_limit` replaces the plan: the analysis group has it, everything else is free."""
     budget = limits(plan="free", rate_limit=(1, 2.0), speed=2.0)
-    assert budget.admit("recordings", 0.0) is None
+    assert budget.admit("recordings", 0.0) == Verdict(accepted=True)
     first, second = admitted(budget, 0.0), admitted(budget, 0.5)
     assert (first.accepted, first.reset, second.accepted, second.retry_in) == (True, 1, False, 0.5)
 

@@ -10,6 +10,7 @@ import pytest
 from support.emulated import EPOCH, HEADERS, serving
 
 from kallglot_async.emulator import Emulator, Latency
+from kallglot_async.emulator.clock import Lasting
 
 pytestmark = pytest.mark.looptime
 
@@ -43,3 +44,16 @@ async def test_everything_runs_on_an_injected_clock() -> None:
         record = emulator.analysis(id)
         assert (record.created_at, record.ready_at, record.status, record.polls) == (0.0, 10.0, "complete", 2)
         assert emulator.analyses() == [record]
+
+
+def test_a_value_lasts_for_its_life_and_is_forgotten_with_the_next() -> None:
+    """It is there until its life is over, can be looked up a little longer, and makes room when another comes."""
+    values = Lasting[int](10.0)
+    values.put("one", 1, 0.0)
+    values.put("two", 2, 5.0)
+    assert [values.get("one", now) for now in (0.0, 9.9, 10.0)] == [1, 1, None]
+    assert (values.peek("one"), values.peek("none")) == (1, None)
+    values.put("three", 3, 10.0)
+    assert [values.peek(key) for key in ("one", "two", "three")] == [None, 2, 3]
+    values.put("two", 4, 20.0)
+    assert [values.get(key, 20.0) for key in ("two", "three")] == [4, None]

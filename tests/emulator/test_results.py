@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
+from typing import get_args
 
 import pytest
 
 from kallglot_async.emulator.analyses import results
-from kallglot_async.emulator.analyses.results import COMPONENTS_A, components_a
+from kallglot_async.emulator.analyses.results import ComponentA, components_a
 from kallglot_async.emulator.calls.story import Story
 
 DAY = datetime.date(2026, 3, 26)
@@ -56,7 +57,7 @@ def test_texts_are_filled_in() -> None:
         assert 0 < confidences[-1] <= confidences[0] < 1
 
 
-@pytest.mark.parametrize("component", COMPONENTS_A)
+@pytest.mark.parametrize("component", get_args(ComponentA))
 def test_each_component_of_revision_a_can_be_had_alone(component: str) -> None:
     """Only what was requested is in the results."""
     assert list(components_a(Story(0, "ana_1", DAY), (component,))) == [component]

@@ -7,6 +7,7 @@ import statistics
 from typing import Any
 
 import pytest
+from support.emulated import settings
 
 from kallglot_async.emulator import Latency
 from kallglot_async.emulator.analyses.create_request import Order
@@ -15,8 +16,7 @@ from kallglot_async.emulator.seeding import is_well_formed
 
 
 def store(**changes: Any) -> AnalysisStore:
-    options: dict[str, Any] = {"seed": 0, "latency": Latency.log_normal(), "failure_rate": 0.0, "speed": 1.0}
-    return AnalysisStore(**(options | changes))
+    return AnalysisStore(settings(**changes))
 
 
 def seeded(analyses: AnalysisStore, count: int) -> list[str]:
@@ -76,5 +76,5 @@ def test_seeded_ids_differ_by_seed_and_continue() -> None:
     assert ids == seeded(again, 50)
     assert not set(ids) & set(seeded(other, 50))
     assert not set(ids) & set(seeded(first, 50))
-    assert len(first) == 100
+    assert len(list(first)) == 100
     assert all(is_well_formed(id, "ana") and len(id) == len("ana_01HDEF456789012") for id in ids)

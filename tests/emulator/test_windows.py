@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kallglot_async.emulator.limits import (
+from kallglot_async.emulator.limits.windows import (
     FixedWindow,
     SlidingCounter,
     SlidingWindow,

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.limits import FAR, batch
-from kallglot_async.emulator.limits import LimitSettings
+from kallglot_async.emulator.limits.plans import LimitSettings
 
 MINUTE = 60.0
 

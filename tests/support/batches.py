@@ -2,11 +2,11 @@
 
 import datetime
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
-from kallglot_async.emulator.analyses.results import COMPONENTS_B, components_a, failure_message, parts_b
+from kallglot_async.emulator.analyses.results import ComponentB, components_a, failure_message, parts_b
 from kallglot_async.emulator.calls.story import Story
 from kallglot_async.errors import AnalysisFailedError, NotFoundError, WaitTimeoutError
 from kallglot_async.models import Analysis, Outcome
@@ -55,7 +55,7 @@ def outcome(number: int, *, moment: datetime.datetime, revision: str, fails: boo
         )
     else:
         analysis = msgspec.convert(
-            {**body, "status": "completed", "report": {"profile": "default", **parts_b(story, COMPONENTS_B)}},
+            {**body, "status": "completed", "report": {"profile": "default", **parts_b(story, get_args(ComponentB))}},
             Analysis,
         )
     return Outcome(id=id, analysis=analysis, polls=polls, elapsed=elapsed)

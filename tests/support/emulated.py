@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from kallglot_async.emulator import Emulator, Fault, Latency
+from kallglot_async.emulator.settings import Settings
 
 EPOCH = 1_800_000_000.0
 """2027-01-15T08:00:00Z, a multiple of a minute, so that windows begin with the emulator."""
@@ -68,6 +69,11 @@ async def faulty(*faults: Fault, **changes: Any) -> AsyncIterator[tuple[Emulator
     async with Emulator(faults=faults, **options) as emulator, aiohttp.ClientSession(headers=HEADERS) as session:
         [id] = emulator.seed_analyses(1)
         yield emulator, session, f"{emulator.base_url}/analysis/{id}"
+
+
+def settings(**options: Any) -> Settings:
+    """What an emulator is told by these options, for one part of it by itself."""
+    return Emulator(**options)._settings
 
 
 def port(emulator: Emulator) -> int:

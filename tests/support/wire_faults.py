@@ -17,7 +17,6 @@ from contextlib import suppress
 from typing import Any, ClassVar, Self
 
 from kallglot_async.emulator.envelopes import phrase
-from kallglot_async.emulator.faults.plan import KINDS, SILENT, SPOILERS
 from kallglot_async.emulator.faults.wire import CustomFault, Line
 
 __all__ = [
@@ -220,31 +219,33 @@ async def _read_request(reader: asyncio.StreamReader) -> bytes:
 
 async def _garbage(line: Line, fault: CustomFault) -> None:
     # The first bytes of a TLS record, then text.
-    line.send(b"\x15\x03\x01\x00\x02\x02\x50 this is not HTTP\r\n\r\n" if fault.body is None else fault.body.encode())
-    line.close()
+    line.transport.write(
+        b"\x15\x03\x01\x00\x02\x02\x50 this is not HTTP\r\n\r\n" if fault.body is None else fault.body.encode()
+    )
+    line.transport.close()
 
 
 async def _reset_in_head(line: Line, fault: CustomFault) -> None:
     head = line.sized_head()
-    line.send(head[: len(head) // 2])
+    line.transport.write(head[: len(head) // 2])
     await line.hold(_HEAD_START)
     line.abort()
 
 
 async def _reset_in_body(line: Line, fault: CustomFault) -> None:
-    line.send(line.sized_head(missing=1) + line.answer.body[: len(line.answer.body) // 2])
+    line.transport.write(line.sized_head(missing=1) + line.answer.body[: len(line.answer.body) // 2])
     await line.hold(_HEAD_START)
     line.abort()
 
 
 async def _cut_chunked(line: Line, fault: CustomFault) -> None:
-    line.send(_first_chunk(line))
-    line.close()
+    line.transport.write(_first_chunk(line))
+    line.transport.close()
 
 
 async def _bad_chunk(line: Line, fault: CustomFault) -> None:
-    line.send(_first_chunk(line) + b"size\r\n" + line.answer.body[len(line.answer.body) // 2 :])
-    line.close()
+    line.transport.write(_first_chunk(line) + b"size\r\n" + line.answer.body[len(line.answer.body) // 2 :])
+    line.transport.close()
 
 
 def _first_chunk(line: Line) -> bytes:
@@ -258,45 +259,45 @@ async def _drip_head(line: Line, fault: CustomFault) -> None:
 
 async def _bad_status_line(line: Line, fault: CustomFault) -> None:
     first = b"HTTP/1.1 2OO OK" if fault.body is None else fault.body.encode()
-    line.send(first + b"\r\n" + line.sized_head().partition(b"\r\n")[2] + line.answer.body)
-    line.close()
+    line.transport.write(first + b"\r\n" + line.sized_head().partition(b"\r\n")[2] + line.answer.body)
+    line.transport.close()
 
 
 async def _two_lengths(line: Line, fault: CustomFault) -> None:
     size = len(line.answer.body)
-    line.send(line.head(f"Content-Length: {size}\r\nContent-Length: {size + 1}") + line.answer.body)
-    line.close()
+    line.transport.write(line.head(f"Content-Length: {size}\r\nContent-Length: {size + 1}") + line.answer.body)
+    line.transport.close()
 
 
 async def _header_flood(line: Line, fault: CustomFault) -> None:
     count = 10_000 if fault.size is None else fault.size
     flood = "".join(f"X-Flood-{number}: {number}\r\n" for number in range(count))
-    line.send(line.head(f"{flood}Content-Length: {len(line.answer.body)}") + line.answer.body)
-    line.close()
+    line.transport.write(line.head(f"{flood}Content-Length: {len(line.answer.body)}") + line.answer.body)
+    line.transport.close()
 
 
 async def _trailing_bytes(line: Line, fault: CustomFault) -> None:
     more = b"\r\n<!-- served by node 7 -->" if fault.body is None else fault.body.encode()
-    line.send(line.sized_head() + line.answer.body + more)
-    line.close()
+    line.transport.write(line.sized_head() + line.answer.body + more)
+    line.transport.close()
 
 
 async def _bad_gzip(line: Line, fault: CustomFault) -> None:
     packed = gzip.compress(line.answer.body, mtime=0)
     # The last eight bytes are checksum and length.
     spoiled = packed[:-8] + bytes(byte ^ 0xFF for byte in packed[-8:-4]) + packed[-4:]
-    line.send(line.head(f"Content-Encoding: gzip\r\nContent-Length: {len(spoiled)}") + spoiled)
-    line.close()
+    line.transport.write(line.head(f"Content-Encoding: gzip\r\nContent-Length: {len(spoiled)}") + spoiled)
+    line.transport.close()
 
 
 async def _slow_close(line: Line, fault: CustomFault) -> None:
-    line.send(line.head("Connection: close") + line.answer.body)
+    line.transport.write(line.head("Connection: close") + line.answer.body)
     await line.hold(fault.delay)
-    line.close()
+    line.transport.close()
 
 
 async def _early_hints(line: Line, fault: CustomFault) -> None:
-    line.send(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n")
+    line.transport.write(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n")
 
 
 async def _unsolicited(line: Line, fault: CustomFault) -> None:
@@ -305,7 +306,7 @@ async def _unsolicited(line: Line, fault: CustomFault) -> None:
 
     def send() -> None:
         if not line.transport.is_closing():
-            line.send(data)
+            line.transport.write(data)
 
     # At the soonest when the genuine answer, which the emulator sends after this, has been read.
     asyncio.get_running_loop().call_later(max(fault.delay, _HEAD_START), send)
@@ -344,9 +345,9 @@ class Fault(CustomFault, frozen=True, kw_only=True, forbid_unknown_fields=True):
     replaces what is sent beside the genuine answer.
     """
 
-    kinds: ClassVar[frozenset[str]] = KINDS | WIRE_KINDS
-    silent: ClassVar[frozenset[str]] = SILENT | {"garbage"}
-    spoilers: ClassVar[frozenset[str]] = SPOILERS | WIRE_KINDS - {"garbage"}
+    kinds: ClassVar[frozenset[str]] = CustomFault.kinds | WIRE_KINDS
+    silent: ClassVar[frozenset[str]] = CustomFault.silent | {"garbage"}
+    spoilers: ClassVar[frozenset[str]] = CustomFault.spoilers | WIRE_KINDS - {"garbage"}
 
     kind: str  # type: ignore[assignment]  # wider than the emulator's own
 

@@ -5,12 +5,13 @@ Members that a revision does not name are ignored: whether they are rejected is 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from kallglot_async.emulator.analyses.results import COMPONENTS_A, COMPONENTS_B
+from kallglot_async.emulator.analyses.results import ComponentA, ComponentB
 from kallglot_async.emulator.envelopes import invalid_field
+from kallglot_async.emulator.request import read_form
 from kallglot_async.emulator.routes import Revision
 
 DEFAULT_COMPONENTS: dict[Revision, tuple[str, ...]] = {
@@ -43,43 +44,25 @@ def revision_of(fields: dict[str, Any], default: Revision) -> Revision:
     return "b" if "profile" in fields or "include" in fields else default
 
 
+class _FormA(msgspec.Struct):
+    analyses: tuple[ComponentA, ...] | None = None
+    language: str | None = None
+    custom_prompts: dict[str, Any] | None = None
+    webhook_url: Annotated[str, msgspec.Meta(pattern="^https?://")] | None = None
+
+
+class _FormB(msgspec.Struct):
+    include: tuple[ComponentB, ...] | None = None
+    profile: str | None = None
+
+
 def read_order(fields: dict[str, Any], revision: Revision) -> Order:
-    """The order in a body.
-
-    Raises:
-        Problem: 422 with `param`, for a member that is missing or has a value it cannot have.
-    """
+    """The order in a body; one that cannot be used is a `Problem`, 422 with `param`."""
     if revision == "b":
-        include = _names(fields, "include", COMPONENTS_B, revision)
-        components = DEFAULT_COMPONENTS["b"] if include is None else include
-        return Order(revision="b", components=components, profile=_text(fields, "profile", revision) or "default")
-    analyses = _names(fields, "analyses", COMPONENTS_A, revision)
-    if not analyses:
-        raise invalid_field("analyses", "The 'analyses' field is required.", revision, is_missing=True)
-    prompts = fields.get("custom_prompts")
-    if prompts is not None and not isinstance(prompts, dict):
-        raise invalid_field("custom_prompts", "The 'custom_prompts' field must be an object.", revision)
-    url = _text(fields, "webhook_url", revision)
-    if url is not None and not url.startswith(("https://", "http://")):
-        raise invalid_field("webhook_url", "The 'webhook_url' field must be a URL.", revision)
-    language = _text(fields, "language", revision) or "en"
-    return Order(revision="a", components=analyses, language=language, webhook_url=url)
-
-
-def _names(fields: dict[str, Any], param: str, allowed: tuple[str, ...], revision: Revision) -> tuple[str, ...] | None:
-    value = fields.get(param)
-    if value is None:
-        return None
-    if not isinstance(value, list):
-        raise invalid_field(param, f"The '{param}' field must be an array of strings.", revision)
-    for name in value:
-        if name not in allowed:
-            raise invalid_field(param, f"The '{param}' field has an unknown member: {name!r}.", revision)
-    return tuple(value)
-
-
-def _text(fields: dict[str, Any], param: str, revision: Revision) -> str | None:
-    value = fields.get(param)
-    if value is not None and not isinstance(value, str):
-        raise invalid_field(param, f"The '{param}' field must be a string.", revision)
-    return value
+        form_b = read_form(_FormB, fields, "b")
+        components = DEFAULT_COMPONENTS["b"] if form_b.include is None else form_b.include
+        return Order(revision="b", components=components, profile=form_b.profile or "default")
+    form = read_form(_FormA, fields, "a")
+    if not form.analyses:
+        raise invalid_field("analyses", "The 'analyses' field is required.", "a", is_missing=True)
+    return Order(revision="a", components=form.analyses, language=form.language or "en", webhook_url=form.webhook_url)

@@ -6,12 +6,15 @@ Value ranges and labels beyond the documented samples are assumptions, marked wh
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from kallglot_async.emulator.calls.story import Story, segment_id
 from kallglot_async.emulator.seeding import digest, generator
 
-COMPONENTS_B = ("summary", "sentiment", "compliance", "keywords", "performance")
+ComponentA = Literal["sentiment", "topics", "summary", "action_items", "quality", "compliance"]
+"""What a revision A request may ask for in `analyses`."""
+
+ComponentB = Literal["summary", "sentiment", "compliance", "keywords", "performance"]
 """What a revision B request may ask for in `include`."""
 
 # Labels switch at a quarter: the samples call 0.1 neutral, -0.3 negative and 0.8 positive.
@@ -157,7 +160,7 @@ def _sentiment_texts(story: Story) -> dict[str, str]:
     }
 
 
-_COMPONENTS_A: dict[str, Callable[[Story], Any]] = {
+_COMPONENTS_A: dict[ComponentA, Callable[[Story], Any]] = {
     "sentiment": sentiment,
     "topics": topics,
     "summary": summary,
@@ -165,9 +168,6 @@ _COMPONENTS_A: dict[str, Callable[[Story], Any]] = {
     "quality": quality,
     "compliance": _compliance,
 }
-
-COMPONENTS_A = tuple(_COMPONENTS_A)
-"""What a revision A request may ask for in `analyses`."""
 
 _PARTS_B: dict[str, Callable[[Story], Any]] = {
     "summary": lambda story: summary(story)["brief"],

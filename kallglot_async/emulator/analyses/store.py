@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from kallglot_async.emulator.analyses.create_request import Order
-from kallglot_async.emulator.analyses.latency import Latency
 from kallglot_async.emulator.routes import PREFIXES, Revision
 from kallglot_async.emulator.seeding import fraction, make_id
+from kallglot_async.emulator.settings import Settings
 
 # Share of the latency that an analysis of revision A spends as "queued"; not documented.
 _QUEUED_SHARE = 0.15
@@ -71,47 +71,26 @@ class Analysis(msgspec.Struct, kw_only=True):
 
     def record(self, now: float) -> AnalysisRecord:
         """A frozen picture of this analysis."""
-        return AnalysisRecord(
-            id=self.id,
-            session_id=self.session_id,
-            revision=self.order.revision,
-            status=self.status(now),
-            created_at=self.created_at,
-            ready_at=self.ready_at,
-            fails=self.fails,
-            polls=self.polls,
-        )
+        words = {"revision": self.order.revision, "status": self.status(now)}
+        return msgspec.convert(msgspec.structs.asdict(self) | words, AnalysisRecord)
 
 
 class AnalysisStore:
     """All analyses by id.
 
     Ids depend on the seed, the session and how many analyses that session has had, never on the order in
-    which sessions come: concurrent creations give the same ids in every run. `speed` divides every latency.
+    which sessions come: concurrent creations give the same ids in every run. `on_added` hears of every new one.
     """
 
-    __slots__ = ("_analyses", "_failure_rate", "_latency", "_on_added", "_per_session", "_seed", "_seeded", "_speed")
+    __slots__ = ("_analyses", "_on_added", "_per_session", "_seed", "_seeded", "_settings")
 
-    def __init__(
-        self,
-        *,
-        seed: int,
-        latency: Latency,
-        failure_rate: float,
-        speed: float,
-        on_added: Callable[[Analysis], None] = lambda analysis: None,
-    ) -> None:
+    def __init__(self, settings: Settings, on_added: Callable[[Analysis], None] = lambda analysis: None) -> None:
+        self._settings = settings
+        self._seed = settings.seed
         self._on_added = on_added
-        self._seed = seed
-        self._latency = latency
-        self._failure_rate = failure_rate
-        self._speed = speed
         self._analyses: dict[str, Analysis] = {}
         self._per_session: Counter[str] = Counter()
         self._seeded = 0
-
-    def __len__(self) -> int:
-        return len(self._analyses)
 
     def __iter__(self) -> Iterator[Analysis]:
         return iter(self._analyses.values())
@@ -139,27 +118,26 @@ class AnalysisStore:
 
     def decoy(self, id: str, revision: Revision, now: float) -> Analysis:
         """Another analysis than the one asked for: settled, plausible, and not in the store."""
-        return Analysis(
-            id=make_id(PREFIXES[revision], self._seed, "decoy", id),
-            session_id=make_id("sess", self._seed, "decoy", id),
-            order=Order.default(revision),
-            created_at=now,
-            ready_at=now,
-            fails=False,
-            polls_left=0,
-        )
+        other = make_id(PREFIXES[revision], self._seed, "decoy", id)
+        session_id = make_id("sess", self._seed, "decoy", id)
+        analysis = self._new(other, session_id, Order.default(revision), now)
+        return msgspec.structs.replace(analysis, ready_at=now, fails=False)
 
     def _add(self, id: str, session_id: str, order: Order, now: float) -> Analysis:
-        seconds = self._latency.seconds(fraction(self._seed, "latency", id))
-        self._analyses[id] = analysis = Analysis(
+        self._analyses[id] = analysis = self._new(id, session_id, order, now)
+        self._on_added(analysis)
+        return analysis
+
+    def _new(self, id: str, session_id: str, order: Order, now: float) -> Analysis:
+        latency = self._settings.latency
+        seconds = latency.seconds(fraction(self._seed, "latency", id))
+        return Analysis(
             id=id,
             session_id=session_id,
             order=order,
             created_at=now,
-            ready_at=None if seconds is None else now + seconds / self._speed,
+            ready_at=None if seconds is None else now + seconds / self._settings.speed,
             # By the id, so that the same ones fail at whatever rate, and more of them at a higher one.
-            fails=fraction(self._seed, "fails", id) < self._failure_rate,
-            polls_left=self._latency.polls,
+            fails=fraction(self._seed, "fails", id) < self._settings.failure_rate,
+            polls_left=latency.polls,
         )
-        self._on_added(analysis)
-        return analysis

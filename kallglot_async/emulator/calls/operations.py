@@ -1,156 +1,168 @@
-"""The operations on a call: its session, its transcript and its recordings."""
+"""The operations on sessions, and how sessions and transcripts are shown."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
-from kallglot_async.emulator import envelopes
-from kallglot_async.emulator.calls import transcripts
-from kallglot_async.emulator.calls.recordings import Recordings, expired_link, leaked_key
-from kallglot_async.emulator.calls.sessions import REASONS, Session, SessionBodies, Sessions
+import msgspec
+
+from kallglot_async.emulator.calls.sessions import Reason, Session, Sessions
+from kallglot_async.emulator.calls.story import segment_id
+from kallglot_async.emulator.calls.transcripts import TEXT_FORMATS, Utterance, as_text, word_count
 from kallglot_async.emulator.clock import Clock
 from kallglot_async.emulator.envelopes import Answer, json_answer
-from kallglot_async.emulator.request import Exchange
-from kallglot_async.emulator.routes import Operation
-from kallglot_async.emulator.seeding import is_well_formed, make_id
+from kallglot_async.emulator.request import Exchange, read_form
+from kallglot_async.emulator.routes import Revision
+from kallglot_async.emulator.seeding import digest
 from kallglot_async.emulator.settings import Settings
 
-# What a request to a pre-signed link must not carry.
-_CREDENTIALS = ("Authorization", "X-API-Key", "Cookie")
+# Documented: one hour in A's reference, five minutes in B.
+_TOKEN_LIFE: dict[Revision, float] = {"a": 3600.0, "b": 300.0}
 
 
-class CallOperations:
-    """Sessions and what belongs to them; all speak the emulator's `revision`."""
+class _EndForm(msgspec.Struct):
+    reason: Reason | None = None
 
-    __slots__ = ("_bodies", "_clock", "_sessions", "_settings", "recordings")
+
+class _TranscriptQuery(msgspec.Struct):
+    format: Literal["json", "text", "srt", "vtt"] = "json"
+    include_translations: Literal["true", "false"] = "true"
+
+
+class SessionOperations:
+    """Shows and ends sessions; all speak the emulator's `revision`."""
+
+    __slots__ = ("_clock", "_revision", "_seed", "_sessions")
 
     def __init__(self, settings: Settings, clock: Clock, sessions: Sessions) -> None:
-        self._settings = settings
+        self._seed = settings.seed
+        self._revision: Revision = settings.revision
         self._clock = clock
-        seed, revision, speed = settings.seed, settings.revision, settings.speed
         self._sessions = sessions
-        self.recordings = Recordings(seed=seed, revision=revision, clock=clock, speed=speed)
-        self._bodies = SessionBodies(seed=seed, revision=revision, clock=clock)
 
-    def read(self, exchange: Exchange) -> Answer | None:
-        """The answer to a GET; None for an operation that is none of these.
+    def retrieve(self, exchange: Exchange) -> Answer:
+        """Show a session."""
+        session = self._sessions.find(exchange.id, exchange.now)
+        return json_answer(200, self._body(session, exchange.now))
 
-        Raises:
-            Problem: There is no such thing, or a parameter is wrong.
-        """
-        act = _READS.get(exchange.operation) if exchange.operation is not None else None
-        return None if act is None else act(self, exchange)
-
-    def end(self, exchange: Exchange, fields: Mapping[str, Any]) -> Answer:
-        """End a session. Revision B documents no body: whatever comes is ignored.
-
-        Raises:
-            Problem: There is no such session, or revision A's reason is none.
-        """
-        session = self._session(exchange)
-        reason = "completed"
-        if self._settings.revision == "a" and fields.get("reason") is not None:
-            reason = fields["reason"]
-            if reason not in REASONS:
-                raise envelopes.invalid_field("reason", "The 'reason' field has an unknown value.", "a")
-        session.end(reason, exchange.now)
-        return json_answer(200, self._bodies.ended(session))
-
-    def decoy(self, exchange: Exchange) -> dict[str, Any] | None:
-        """What makes an answer one about something else; None for an operation of another module's."""
-        id, seed = exchange.id, self._settings.seed
-        if exchange.operation in {"sessions.retrieve", "sessions.end"}:
-            return {"id": make_id("sess", seed, "decoy", id)}
-        if exchange.operation in {"sessions.transcript", "sessions.recordings"}:
-            return {"session_id": make_id("sess", seed, "decoy", id)}
-        return {"id": make_id("rec", seed, "decoy", id)} if exchange.operation == "recordings.retrieve" else None
-
-    def _session(self, exchange: Exchange) -> Session:
-        if self._settings.adopt_unknown and is_well_formed(exchange.id, "sess"):
-            self._sessions.know(exchange.id, exchange.now)
-        session = self._sessions.get(exchange.id)
-        if session is None:
-            raise envelopes.not_found("session", exchange.id)
-        return session
-
-    def _recorded(self, exchange: Exchange) -> Session:
-        session = self._sessions.owner(exchange.id)
-        # Before the call is over there is nothing, not even an id that anybody could know.
-        if session is None or session.ended_at is None:
-            raise envelopes.not_found("recording", exchange.id)
-        return session
-
-    def _ready(self, exchange: Exchange) -> Session:
-        session = self._recorded(exchange)
-        if not self.recordings.is_ready(session):
-            raise envelopes.not_found("recording", exchange.id)
-        return session
-
-    def _retrieve(self, exchange: Exchange) -> Answer:
-        return json_answer(200, self._bodies.retrieved(self._session(exchange)))
-
-    def _transcript(self, exchange: Exchange) -> Answer:
-        session, revision = self._session(exchange), self._settings.revision
-        format, wanted = exchange.query.get("format", "json"), exchange.query.get("include_translations", "true")
-        said = session.said(exchange.now)
-        if revision == "a":  # B documents no parameters
-            if format not in {"json", *transcripts.TEXT_FORMATS}:
-                raise envelopes.invalid_field("format", "The 'format' parameter is json, text, srt or vtt.", "a")
-            if wanted not in {"true", "false"}:
-                raise envelopes.invalid_field("include_translations", "'include_translations' is true or false.", "a")
-            if format != "json":
-                text = transcripts.as_text(said, format, with_translations=wanted == "true")
-                return Answer(status=200, body=text.encode(), content_type=transcripts.TEXT_FORMATS[format])
-        body = transcripts.as_json(
-            session.id,
-            said,
-            revision=revision,
-            duration=session.duration(exchange.now),
-            started_at=self._clock.moment(exchange.now if session.started_at is None else session.started_at),
-            is_over=session.ended_at is not None,
-            with_translations=wanted != "false",
-        )
+    def end(self, exchange: Exchange) -> Answer:
+        """End a session and show it, in B as a summary; B documents no body of the request and ignores what comes."""
+        now = exchange.now
+        session = self._sessions.find(exchange.id, now)
+        form = read_form(_EndForm, exchange.fields, "a") if self._revision == "a" else _EndForm()
+        session.end(form.reason or "completed", now)
+        if self._revision == "a":
+            return json_answer(200, self._body(session, now))
+        body: dict[str, Any] = {"id": session.id, "object": "session", "status": session.status}
+        body |= {"duration_seconds": session.duration(now), "ended_at": self._clock.iso(session.ended_at)}
         return json_answer(200, body)
 
-    def _list(self, exchange: Exchange) -> Answer:
-        return json_answer(200, self.recordings.page(self._session(exchange), exchange.query, exchange.path))
+    def transcript(self, exchange: Exchange) -> Answer:
+        """Show what was said until now; revision B documents no parameters and ignores what comes."""
+        session = self._sessions.find(exchange.id, exchange.now)
+        query = read_form(_TranscriptQuery, exchange.query, "a") if self._revision == "a" else _TranscriptQuery()
+        with_translations = query.include_translations == "true"
+        if query.format != "json":
+            text = as_text(session.said(exchange.now), query.format, with_translations=with_translations)
+            return Answer(status=200, body=text.encode(), content_type=TEXT_FORMATS[query.format])
+        body = self._transcript(session, exchange.now, with_translations=with_translations)
+        return json_answer(200, body)
 
-    def _recording(self, exchange: Exchange) -> Answer:
-        return json_answer(200, self.recordings.one(self._recorded(exchange), exchange.id, exchange.origin))
+    def _body(self, session: Session, now: float) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "id": session.id,
+            "object": "session",
+            "status": session.status,
+            "mode": "bidirectional_translation",
+            "created_at": self._clock.iso(session.created_at),
+            "started_at": self._clock.iso(session.started_at),
+            "ended_at": self._clock.iso(session.ended_at),
+            "recording": {"enabled": True},
+        }
+        # The range that is kept free for fiction.
+        phone_number = f"+1415555{100 + digest(self._seed, 'phone', session.id) % 100:04d}"
+        if self._revision == "a":
+            body |= self._only_in_a(session, now, phone_number)
+        else:
+            body |= {"provider": "twilio", "phone_number": phone_number}
+            body |= {"source_language": None, "target_language": None, "metadata": None}
+        if session.ended_at is None:
+            body["stream"] = {
+                # Nothing is emulated there, so it is a name that never resolves.
+                "url": f"wss://stream.kallglot.invalid/v1/sessions/{session.id}/connect",
+                "token": f"kst_test_{digest(self._seed, 'token', session.id):016x}",
+                "expires_at": self._clock.iso(session.created_at + _TOKEN_LIFE[self._revision]),
+            }
+        return body
 
-    def _download(self, exchange: Exchange) -> Answer:
-        self._in_revision("a", exchange)
-        self._ready(exchange)
-        return self.recordings.redirect(exchange.id, exchange.origin, exchange.query)
+    def _only_in_a(self, session: Session, now: float, phone_number: str) -> dict[str, Any]:
+        duration, words = session.duration(now), word_count(session.said(now))
+        body: dict[str, Any] = {
+            "source_language": "de",
+            "target_language": "en",
+            "provider": {
+                "type": "twilio",
+                "phone_number": phone_number,
+                "status": {"created": "pending", "active": "connected", "ended": "disconnected"}[session.status],
+                "call_sid": f"CA{digest(self._seed, 'call', session.id):032x}",
+            },
+            "duration": duration,
+            "transcript": {"available": words > 0, "word_count": words},
+            "metadata": {},
+        }
+        if session.ended_at is not None:
+            body["end_reason"] = session.reason
+            if session.recordings:
+                body["recording"] = {"enabled": True, "id": session.recordings[0], "duration": duration}
+        return body
 
-    def _audio(self, exchange: Exchange) -> Answer:
-        self._in_revision("b", exchange)
-        # The documented header that makes a browser save it.
-        answer = self.recordings.served(self._ready(exchange), exchange.id, exchange.headers)
-        name = f'attachment; filename="{exchange.id}.mp3"'
-        return answer.with_headers({**answer.headers, "Content-Disposition": name})
+    def _transcript(self, session: Session, now: float, *, with_translations: bool) -> dict[str, Any]:
+        said, duration, is_over = session.said(now), session.duration(now), session.ended_at is not None
+        body = {"object": "transcript", "session_id": session.id}
+        if self._revision == "a":
+            return body | {
+                "status": "complete" if is_over else "in_progress",
+                "language": {"source": "de", "target": "en"},
+                "segments": [_segment(utterance, with_translation=with_translations) for utterance in said],
+                "duration": duration,
+                "word_count": word_count(said),
+            }
+        started_at = now if session.started_at is None else session.started_at
+        return body | {
+            "id": f"trn_{session.id}",
+            "status": "completed" if is_over else "in_progress",
+            "turns": [_turn(utterance, self._clock.iso(started_at + utterance.start)) for utterance in said],
+            "metadata": {
+                "total_turns": len(said),
+                "duration_seconds": duration,
+                "languages_detected": sorted({utterance.language for utterance in said}),
+            },
+        }
 
-    def _storage(self, exchange: Exchange) -> Answer:
-        if any(name in exchange.headers for name in _CREDENTIALS):
-            raise leaked_key()
-        link = self.recordings.links.find(exchange.path.rpartition("/")[2], exchange.now)
-        session = None if link is None else self._sessions.owner(link.recording_id)
-        if link is None or session is None:
-            raise expired_link()
-        return self.recordings.served(session, link.recording_id, exchange.headers, link.format, link.sample_rate)
 
-    def _in_revision(self, revision: str, exchange: Exchange) -> None:
-        if self._settings.revision != revision:
-            raise envelopes.no_such_route(exchange.path)
+def _segment(utterance: Utterance, *, with_translation: bool) -> dict[str, Any]:
+    segment: dict[str, Any] = {
+        "id": segment_id(utterance.number - 1),
+        "speaker": utterance.speaker,
+        "language": utterance.language,
+        "text": utterance.text,
+        "start_time": utterance.start,
+        "end_time": utterance.end,
+        "confidence": utterance.confidence,
+    }
+    if with_translation and utterance.translation is not None:
+        segment["translation"] = utterance.translation
+    return segment
 
 
-_READS: dict[Operation, Callable[[CallOperations, Exchange], Answer]] = {
-    "sessions.retrieve": CallOperations._retrieve,
-    "sessions.transcript": CallOperations._transcript,
-    "sessions.recordings": CallOperations._list,
-    "recordings.retrieve": CallOperations._recording,
-    "recordings.download": CallOperations._download,
-    "recordings.audio": CallOperations._audio,
-    "storage.fetch": CallOperations._storage,
-}
+def _turn(utterance: Utterance, timestamp: str | None) -> dict[str, Any]:
+    turn: dict[str, Any] = {
+        "sequence": utterance.number,
+        "speaker": utterance.speaker,
+        "language": utterance.language,
+        "text": utterance.text,
+        "timestamp": timestamp,
+    }
+    if utterance.translation is not None:
+        turn["translation"] = {"language": "en", "text": utterance.translation}
+    return turn

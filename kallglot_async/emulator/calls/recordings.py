@@ -1,4 +1,4 @@
-"""Recordings: lists in pages, single ones, pre-signed links, and audio in whole or in part.
+"""The operations on recordings: lists in pages, single ones, pre-signed links, and audio in whole or in part.
 
 Assumed, as it is not documented: a recording is ready two seconds after its call; a list is in the order of
 the recordings' making; a cursor that names no recording of the session is a 422.
@@ -11,15 +11,16 @@ import secrets
 from collections.abc import Mapping
 from email.utils import formatdate
 from hashlib import blake2b
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from kallglot_async.emulator.calls.audio import MEDIA_TYPES, SAMPLE_RATE, audio
-from kallglot_async.emulator.calls.sessions import Session
-from kallglot_async.emulator.clock import Clock
-from kallglot_async.emulator.envelopes import Answer, Problem, invalid_field, json_answer
-from kallglot_async.emulator.routes import Revision
+from kallglot_async.emulator.calls.sessions import Session, Sessions
+from kallglot_async.emulator.clock import Clock, Lasting
+from kallglot_async.emulator.envelopes import Answer, Problem, invalid_field, json_answer, no_such_route, not_found
+from kallglot_async.emulator.request import Exchange, read_form
+from kallglot_async.emulator.settings import Settings
 
 CHANNELS = ("mixed", "agent", "customer")
 """The channel of a session's recordings, in this order and over again."""
@@ -27,197 +28,197 @@ CHANNELS = ("mixed", "agent", "customer")
 LINK_LIFE = 3600.0
 """Seconds for which a pre-signed link works (documented)."""
 
-SAMPLE_RATES = (8000, 16000, 22050, 44100, 48000)
-"""What `sample_rate` may ask for (documented)."""
-
-_FORMATS = ("mp3", "wav", "ogg")
 _MAKING = 2.0  # seconds
 _KEPT = 31 * 24 * 3600.0  # seconds; 31 days in every sample
-_PAGE, _LONGEST_PAGE = 20, 100  # documented
+
+# What a request to a pre-signed link must not carry.
+_CREDENTIALS = ("Authorization", "X-API-Key", "Cookie")
 
 _RANGE = re.compile(r"bytes=(\d{1,15})-(\d{0,15})", re.ASCII)
 
 
+class _PageQuery(msgspec.Struct):
+    channel: Literal["mixed", "agent", "customer"] | None = None  # in revision A
+    limit: Annotated[str, msgspec.Meta(pattern="^([1-9][0-9]?|100)$")] = "20"
+    starting_after: str | None = None
+    ending_before: str | None = None
+
+
+class _DownloadQuery(msgspec.Struct):
+    format: Literal["mp3", "wav", "ogg"] = "mp3"
+    sample_rate: Literal["8000", "16000", "22050", "44100", "48000"] = "8000"
+
+
+class Recording(msgspec.Struct, frozen=True, kw_only=True):
+    """One recording of a call that is over."""
+
+    id: str
+    session_id: str
+    channel: str
+    duration: float
+    ready_at: float
+    """When it can be downloaded."""
+
+
 class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """A pre-signed link."""
+    """What a pre-signed link leads to."""
 
     recording_id: str
     format: str
     sample_rate: int
-    expires_at: float
 
 
-class Links:
-    """Pre-signed links by their token, which nobody can guess: the one thing here that no seed decides."""
+class RecordingOperations:
+    """Lists, shows and serves recordings; all speak the emulator's `revision`."""
 
-    __slots__ = ("_life", "_links")
+    __slots__ = ("_clock", "_is_a", "_links", "_making", "_seed", "_sessions")
 
-    def __init__(self, life: float) -> None:
-        self._life = life
-        self._links: dict[str, Link] = {}
+    def __init__(self, settings: Settings, clock: Clock, sessions: Sessions) -> None:
+        self._clock = clock
+        self._sessions = sessions
+        self._seed = settings.seed
+        self._is_a = settings.revision == "a"
+        self._making = _MAKING / settings.speed
+        self._links: Lasting[Link] = Lasting(LINK_LIFE / settings.speed)
 
-    def make(self, recording_id: str, now: float, *, format: str = "mp3", sample_rate: int = SAMPLE_RATE) -> str:
-        """A new link; returns its token."""
-        self._forget(now)
-        # No seed: a link that can be foretold would hide a client that makes its own.
-        token = secrets.token_urlsafe(24)
-        self._links[token] = Link(
-            recording_id=recording_id, format=format, sample_rate=sample_rate, expires_at=now + self._life
-        )
-        return token
+    def page(self, exchange: Exchange) -> Answer:
+        """One page of a session's recordings; which channel can be asked for in revision A only."""
+        session = self._sessions.find(exchange.id, exchange.now)
+        query = {name: value for name, value in exchange.query.items() if self._is_a or name != "channel"}
+        wish = read_form(_PageQuery, query, exchange.revision)
+        found = [recording for recording in self._of(session) if wish.channel in (None, recording.channel)]
+        limit = int(wish.limit)
+        if wish.ending_before is not None:
+            found = found[: _place(found, "ending_before", wish.ending_before, exchange)]
+            page = found[-limit:]
+        else:
+            if wish.starting_after is not None:
+                found = found[_place(found, "starting_after", wish.starting_after, exchange) + 1 :]
+            page = found[:limit]
+        has_more = len(found) > limit
+        body: dict[str, Any] = {"object": "list", "data": [self._item(recording, exchange.now) for recording in page]}
+        if self._is_a:
+            body["session_id"] = session.id
+        if self._is_a or has_more:  # the sample of B shows a short list, without these
+            body |= {"has_more": has_more, "url": exchange.path}
+        return json_answer(200, body)
 
-    def find(self, token: str, now: float) -> Link | None:
-        """The link of a token, if it works."""
-        link = self._links.get(token)
-        return link if link is not None and now < link.expires_at else None
+    def retrieve(self, exchange: Exchange) -> Answer:
+        """A single recording, with a way to its audio once it is ready."""
+        recording = self._finished(exchange.id)
+        body = self._item(recording, exchange.now) | self._details(recording)
+        body |= {"sample_rate": SAMPLE_RATE, "bit_depth": 16}
+        if exchange.now >= recording.ready_at:
+            link = Link(recording_id=recording.id, format="mp3", sample_rate=SAMPLE_RATE)
+            body["download_url"] = self._link(link, exchange) if self._is_a else f"/v1/recordings/{recording.id}/audio"
+        return json_answer(200, body)
 
-    def recording_of(self, token: str) -> str:
-        """The recording that a token is for; empty if there is none."""
-        link = self._links.get(token)
+    def download(self, exchange: Exchange) -> Answer:
+        """Revision A's way to the audio: a link that works without a key."""
+        if not self._is_a:
+            raise no_such_route(exchange.path)
+        recording = self._ready(exchange)
+        wish = read_form(_DownloadQuery, exchange.query, "a")
+        if wish.format not in MEDIA_TYPES:
+            raise invalid_field("format", "This emulator cannot encode ogg: ask for mp3 or wav.", "a")
+        link = Link(recording_id=recording.id, format=wish.format, sample_rate=int(wish.sample_rate))
+        return Answer(status=302, body=b"", headers={"Location": self._link(link, exchange)})
+
+    def audio(self, exchange: Exchange) -> Answer:
+        """Revision B's way to the audio: an MP3, with the documented header that makes a browser save it."""
+        if self._is_a:
+            raise no_such_route(exchange.path)
+        answer = self._served(self._ready(exchange), exchange)
+        name = f'attachment; filename="{exchange.id}.mp3"'
+        return answer.with_headers({**answer.headers, "Content-Disposition": name})
+
+    def fetch(self, exchange: Exchange) -> Answer:
+        """The audio that a pre-signed link leads to; 400 with credentials, as storages refuse two ways to sign in."""
+        if any(name in exchange.headers for name in _CREDENTIALS):
+            message = (
+                "A pre-signed link takes no credentials: this request leaks an API key or a cookie to another host."
+            )
+            raise Problem(400, "invalid_request_error", "credentials_leaked", message)
+        link = self._links.get(exchange.path.rpartition("/")[2], exchange.now)
+        if link is None:
+            raise Problem(403, "authorization_error", "link_expired", "This link has expired.")
+        return self._served(self._finished(link.recording_id), exchange, link.format, link.sample_rate)
+
+    def linked(self, token: str) -> str:
+        """The recording that a link is, or was, for; empty if there is none."""
+        link = self._links.peek(token)
         return "" if link is None else link.recording_id
 
-    def _forget(self, now: float) -> None:
-        # All live equally long, so the old ones are in front.
-        while self._links:
-            oldest = next(iter(self._links))
-            if self._links[oldest].expires_at > now:
-                return
-            del self._links[oldest]
+    def _link(self, link: Link, exchange: Exchange) -> str:
+        # No seed: a link that can be foretold would hide a client that makes its own.
+        token = secrets.token_urlsafe(24)
+        self._links.put(token, link, exchange.now)
+        return f"{exchange.origin}/storage/{token}"
 
+    def _of(self, session: Session) -> list[Recording]:
+        # Before the call is over there is nothing, not even an id that anybody could know.
+        if (ended_at := session.ended_at) is None:
+            return []
+        return [
+            Recording(
+                id=id,
+                session_id=session.id,
+                channel=CHANNELS[number % len(CHANNELS)],
+                duration=session.duration(ended_at),
+                ready_at=ended_at + self._making,
+            )
+            for number, id in enumerate(session.recordings)
+        ]
 
-class Recordings:
-    """The recordings of sessions; `speed` divides the life of links and the time until a recording is ready."""
+    def _finished(self, id: str) -> Recording:
+        session = self._sessions.owner(id)
+        for recording in [] if session is None else self._of(session):
+            if recording.id == id:
+                return recording
+        raise not_found("recording", id)
 
-    __slots__ = ("_clock", "_making", "_revision", "_seed", "links")
+    def _ready(self, exchange: Exchange) -> Recording:
+        recording = self._finished(exchange.id)
+        if exchange.now < recording.ready_at:
+            raise not_found("recording", exchange.id)
+        return recording
 
-    def __init__(self, *, seed: int, clock: Clock, revision: Revision, speed: float) -> None:
-        self._seed = seed
-        self._clock = clock
-        self._revision: Revision = revision
-        self._making = _MAKING / speed
-        self.links = Links(LINK_LIFE / speed)
-
-    def page(self, session: Session, query: Mapping[str, str], path: str) -> dict[str, Any]:
-        """One page of a session's recordings.
-
-        Raises:
-            Problem: 422 for a parameter with an impossible value.
-        """
-        ids = list(session.recordings) if session.ended_at is not None else []
-        channel = query.get("channel")
-        if self._revision == "a" and channel is not None:
-            if channel not in CHANNELS:
-                raise invalid_field("channel", "The 'channel' parameter is agent, customer or mixed.", "a")
-            ids = [id for id in ids if self._channel(session, id) == channel]
-        limit = self._limit(query)
-        after, before = query.get("starting_after"), query.get("ending_before")
-        if before is not None:
-            ids = ids[: self._place(ids, before, "ending_before")]
-            page, has_more = ids[-limit:], len(ids) > limit
-        else:
-            if after is not None:
-                ids = ids[self._place(ids, after, "starting_after") + 1 :]
-            page, has_more = ids[:limit], len(ids) > limit
-        body: dict[str, Any] = {"object": "list", "data": [self._item(session, id) for id in page]}
-        if self._revision == "a":
-            body["session_id"] = session.id
-        if self._revision == "a" or has_more:  # the sample of B shows a short list, without these
-            body |= {"has_more": has_more, "url": path}
-        return body
-
-    def one(self, session: Session, id: str, origin: str) -> dict[str, Any]:
-        """A single recording, with a way to its audio once it is ready."""
-        body = self._item(session, id) | {
-            "channel": self._channel(session, id),
-            "size": len(self.audio(session, id)),
-            "sample_rate": SAMPLE_RATE,
-            "bit_depth": 16,
-            "expires_at": self._clock.iso(self._made_at(session) + _KEPT),
-        }
-        if self.is_ready(session):
-            if self._revision == "a":
-                body["download_url"] = f"{origin}/storage/{self.links.make(id, self._clock.now())}"
-            else:
-                body["download_url"] = f"/v1/recordings/{id}/audio"
-        return body
-
-    def redirect(self, id: str, origin: str, query: Mapping[str, str]) -> Answer:
-        """Revision A's answer to a download: a link that works without a key.
-
-        Raises:
-            Problem: 422 for a format or a rate that cannot be had.
-        """
-        format, rate = query.get("format", "mp3"), query.get("sample_rate", str(SAMPLE_RATE))
-        if format not in _FORMATS:
-            raise invalid_field("format", "The 'format' parameter is mp3, wav or ogg.", "a")
-        if format not in MEDIA_TYPES:
-            raise invalid_field("format", "This emulator cannot encode ogg: ask for mp3 or wav.", "a")
-        if rate not in map(str, SAMPLE_RATES):
-            raise invalid_field("sample_rate", "The 'sample_rate' parameter is not one of those there are.", "a")
-        token = self.links.make(id, self._clock.now(), format=format, sample_rate=int(rate))
-        return Answer(status=302, body=b"", headers={"Location": f"{origin}/storage/{token}"})
-
-    def is_ready(self, session: Session) -> bool:
-        """Whether the recordings of a session can be downloaded."""
-        return session.ended_at is not None and self._clock.now() >= self._made_at(session)
-
-    def audio(self, session: Session, id: str, format: str = "mp3", sample_rate: int = SAMPLE_RATE) -> bytes:
-        """The bytes of a recording."""
-        return audio(format, self._seed, id, session.duration(self._clock.now()), sample_rate)
-
-    def served(
-        self, session: Session, id: str, headers: Mapping[str, str], format: str = "mp3", sample_rate: int = SAMPLE_RATE
-    ) -> Answer:
-        """The audio as an answer, in whole or the part that `headers` ask for."""
-        modified = formatdate(self._clock.moment(self._made_at(session)).timestamp(), usegmt=True)
-        return part(
-            self.audio(session, id, format, sample_rate), headers, media_type=MEDIA_TYPES[format], modified=modified
-        )
-
-    def _made_at(self, session: Session) -> float:
-        return (self._clock.now() if session.ended_at is None else session.ended_at) + self._making
-
-    def _item(self, session: Session, id: str) -> dict[str, Any]:
+    def _item(self, recording: Recording, now: float) -> dict[str, Any]:
         """What a list shows: more in A than in B."""
-        item: dict[str, Any] = {
-            "id": id,
+        item = {
+            "id": recording.id,
             "object": "recording",
-            "session_id": session.id,
-            "duration": session.duration(self._clock.now()),
+            "session_id": recording.session_id,
+            "duration": recording.duration,
             "format": "mp3",
-            "status": "ready" if self.is_ready(session) else "processing",
-            "created_at": self._clock.iso(self._made_at(session)),
+            "status": "ready" if now >= recording.ready_at else "processing",
+            "created_at": self._clock.iso(recording.ready_at),
         }
-        if self._revision == "a":
-            item["channel"] = self._channel(session, id)
-            item["size"] = len(self.audio(session, id))
-            item["expires_at"] = self._clock.iso(self._made_at(session) + _KEPT)
-        return item
+        return item | self._details(recording) if self._is_a else item
 
-    def _channel(self, session: Session, id: str) -> str:
-        return CHANNELS[session.recordings.index(id) % len(CHANNELS)]
+    def _details(self, recording: Recording) -> dict[str, Any]:
+        return {
+            "channel": recording.channel,
+            "size": len(self._bytes(recording)),
+            "expires_at": self._clock.iso(recording.ready_at + _KEPT),
+        }
 
-    def _limit(self, query: Mapping[str, str]) -> int:
-        text = query.get("limit", str(_PAGE))
-        if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _LONGEST_PAGE):
-            raise invalid_field("limit", f"The 'limit' parameter is 1 to {_LONGEST_PAGE}.", self._revision)
-        return int(text)
+    def _bytes(self, recording: Recording, format: str = "mp3", sample_rate: int = SAMPLE_RATE) -> bytes:
+        return audio(format, self._seed, recording.id, recording.duration, sample_rate)
 
-    def _place(self, ids: list[str], cursor: str, param: str) -> int:
-        if cursor not in ids:
-            raise invalid_field(param, f"The '{param}' parameter names no recording of this list.", self._revision)
-        return ids.index(cursor)
-
-
-def leaked_key() -> Problem:
-    """400 for a request to a pre-signed link that carries credentials, as storages refuse two ways to sign in."""
-    message = "A pre-signed link takes no credentials: this request leaks an API key or a cookie to another host."
-    return Problem(400, "invalid_request_error", "credentials_leaked", message)
+    def _served(
+        self, recording: Recording, exchange: Exchange, format: str = "mp3", sample_rate: int = SAMPLE_RATE
+    ) -> Answer:
+        modified = formatdate(self._clock.moment(recording.ready_at).timestamp(), usegmt=True)
+        body = self._bytes(recording, format, sample_rate)
+        return part(body, exchange.headers, media_type=MEDIA_TYPES[format], modified=modified)
 
 
-def expired_link() -> Problem:
-    """403 for a link that has expired or never was one."""
-    return Problem(403, "authorization_error", "link_expired", "This link has expired.")
+def _place(found: list[Recording], param: str, cursor: str, exchange: Exchange) -> int:
+    for place, recording in enumerate(found):
+        if recording.id == cursor:
+            return place
+    raise invalid_field(param, f"The '{param}' parameter names no recording of this list.", exchange.revision)
 
 
 def part(body: bytes, headers: Mapping[str, str], *, media_type: str, modified: str) -> Answer:

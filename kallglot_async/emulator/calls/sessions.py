@@ -10,29 +10,28 @@ Not emulated: creating sessions, audio streams, and that an idle session ends by
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from kallglot_async.emulator.calls.story import Story
-from kallglot_async.emulator.calls.transcripts import Utterance, utterances, word_count
+from kallglot_async.emulator.calls.transcripts import Utterance, utterances
 from kallglot_async.emulator.clock import Clock
-from kallglot_async.emulator.routes import PREFIXES, Revision
-from kallglot_async.emulator.seeding import digest, make_id
+from kallglot_async.emulator.envelopes import not_found
+from kallglot_async.emulator.routes import PREFIXES
+from kallglot_async.emulator.seeding import is_well_formed, make_id
+from kallglot_async.emulator.settings import Settings
 
 SessionStatus = Literal["created", "active", "ended"]
 """How a session can be seeded. Revision A's `connecting` is too short to be emulated."""
 
-REASONS = ("completed", "customer_hangup", "agent_hangup", "error", "timeout")
+Reason = Literal["completed", "customer_hangup", "agent_hangup", "error", "timeout"]
 """Why a session may end (revision A)."""
 
 # Seconds between the end of a call and the request for its analysis, for calls that were over before.
 _SINCE_THE_END = 10.0
 # Seconds from the creation of a session to the beginning of its call.
 _SET_UP = 3.0
-# Documented: one hour in A's reference, five minutes in B.
-_TOKEN_LIFE: dict[Revision, float] = {"a": 3600.0, "b": 300.0}
 
 
 class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,53 +47,26 @@ class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Ids, also of those that are not ready."""
 
 
-class Session:
-    """One call of the emulated server. What was said is made up when it is first asked for.
+class Session(msgspec.Struct, kw_only=True):
+    """One call of the emulated server; the fields are those of its record."""
 
-    `known_at` is when the server came to know it: a call that is over ended a little before.
-    """
-
-    def __init__(
-        self,
-        id: str,
-        *,
-        seed: int,
-        story: Callable[[], Story],
-        speed: float,
-        known_at: float,
-        status: SessionStatus,
-        recordings: int,
-    ) -> None:
-        self.id = id
-        self._seed = seed
-        self._story = story
-        self._speed = speed
-        self._known_at = known_at
-        self._is_past = status == "ended"
-        self._connected_at = known_at if status == "active" else None
-        self.ended_at = known_at - _SINCE_THE_END if self._is_past else None
-        self.reason = "completed" if self._is_past else None
-        self.recordings = tuple(make_id("rec", seed, id, number) for number in range(recordings))
+    id: str
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+    reason: str | None
+    recordings: tuple[str, ...]
+    spoken: tuple[Utterance, ...]
+    """All that is said in it, if it goes on for long enough."""
+    pace: float
+    """Seconds of the call in one second of the clock."""
 
     @property
-    def status(self) -> str:
+    def status(self) -> SessionStatus:
         """Where it stands."""
         if self.ended_at is not None:
             return "ended"
-        return "created" if self._connected_at is None else "active"
-
-    @property
-    def created_at(self) -> float:
-        """When it was created."""
-        started_at = self.started_at
-        return started_at - _SET_UP if self._is_past and started_at is not None else self._known_at
-
-    @property
-    def started_at(self) -> float | None:
-        """When the call began; None for one that was never connected."""
-        if self._is_past and self.ended_at is not None:
-            return self.ended_at - self.duration(self.ended_at)
-        return self._connected_at
+        return "created" if self.started_at is None else "active"
 
     def end(self, reason: str, now: float) -> None:
         """End the call; one that is over stays as it is."""
@@ -103,21 +75,15 @@ class Session:
 
     def duration(self, now: float) -> float:
         """Seconds of the call, up to now while it goes on."""
-        if self._is_past:  # as long as what was said in it; a call that is watched lasts as long as it is watched
-            return self._all_said[-1].end + 1.0
-        if self._connected_at is None:
+        if self.started_at is None:
             return 0.0
         until = now if self.ended_at is None else self.ended_at
-        return round((until - self._connected_at) * self._speed, 1)
+        return round((until - self.started_at) * self.pace, 1)
 
     def said(self, now: float) -> tuple[Utterance, ...]:
         """What was said until now."""
         heard = self.duration(now)
-        return tuple(utterance for utterance in self._all_said if utterance.end <= heard)
-
-    @cached_property
-    def _all_said(self) -> tuple[Utterance, ...]:
-        return utterances(self._story(), self._seed, self.id)
+        return tuple(utterance for utterance in self.spoken if utterance.end <= heard)
 
     def record(self) -> SessionRecord:
         """A frozen picture of this session."""
@@ -131,13 +97,12 @@ class Sessions:
     the clock, which is that of the run: there is none before the first.
     """
 
-    __slots__ = ("_clock", "_owners", "_revision", "_seed", "_seeded", "_sessions", "_speed")
+    __slots__ = ("_clock", "_owners", "_seed", "_seeded", "_sessions", "_settings")
 
-    def __init__(self, *, seed: int, revision: Revision, clock: Callable[[], Clock], speed: float) -> None:
-        self._seed = seed
-        self._revision = revision
+    def __init__(self, settings: Settings, clock: Callable[[], Clock]) -> None:
+        self._settings = settings
+        self._seed = settings.seed
         self._clock = clock
-        self._speed = speed
         self.clear()
 
     def clear(self) -> None:
@@ -184,6 +149,15 @@ class Sessions:
         session = self._sessions.get(id)
         return self._add(id, session, "ended", None) if isinstance(session, float) else session
 
+    def find(self, id: str, now: float) -> Session:
+        """The session that somebody asks for, or 404; `adopt_unknown` makes one of an id that nobody knew."""
+        if self._settings.adopt_unknown and is_well_formed(id, "sess"):
+            self.know(id, now)
+        session = self.get(id)
+        if session is None:
+            raise not_found("session", id)
+        return session
+
     def owner(self, recording_id: str) -> Session | None:
         """The session that a recording is of, if it is one of a session that was asked for."""
         id = self._owners.get(recording_id)
@@ -194,119 +168,27 @@ class Sessions:
         self._sessions.setdefault(id, float(now))
 
     def _add(self, id: str, now: float, status: SessionStatus, recordings: int | None) -> Session:
+        seed, revision = self._seed, self._settings.revision
         if recordings is None:
             # As documented: A lists one for each channel, the sample of B holds one.
-            recordings = 3 if self._revision == "a" else 1
-        session = Session(
-            id,
-            seed=self._seed,
-            story=lambda: self._story(id, now),
-            speed=self._speed,
-            known_at=now,
-            status=status,
-            recordings=recordings,
+            recordings = 3 if revision == "a" else 1
+        first_analysis = make_id(PREFIXES[revision], seed, id, 0)
+        spoken = utterances(Story(seed, first_analysis, self._clock().moment(now).date()), seed, id)
+        self._sessions[id] = session = Session(
+            id=id,
+            created_at=now,
+            started_at=now if status == "active" else None,
+            ended_at=None,
+            reason=None,
+            recordings=tuple(make_id("rec", seed, id, number) for number in range(recordings)),
+            spoken=spoken,
+            pace=self._settings.speed,
         )
-        self._sessions[id] = session
+        if status == "ended":
+            # As long as what was said in it; a call that is watched lasts as long as it is watched.
+            session.ended_at = now - _SINCE_THE_END
+            session.started_at = session.ended_at - spoken[-1].end - 1.0
+            session.created_at = session.started_at - _SET_UP
+            session.reason, session.pace = "completed", 1.0
         self._owners.update(dict.fromkeys(session.recordings, id))
         return session
-
-    def _story(self, id: str, now: float) -> Story:
-        """The story of the session's first analysis."""
-        analysis_id = make_id(PREFIXES[self._revision], self._seed, id, 0)
-        return Story(self._seed, analysis_id, self._clock().moment(now).date())
-
-
-class SessionBodies:
-    """Sessions as the API shows them."""
-
-    __slots__ = ("_clock", "_revision", "_seed")
-
-    def __init__(self, *, seed: int, revision: Revision, clock: Clock) -> None:
-        self._seed = seed
-        self._revision = revision
-        self._clock = clock
-
-    def retrieved(self, session: Session) -> dict[str, Any]:
-        """The body of a retrieve."""
-        return self._a(session) if self._revision == "a" else self._b(session)
-
-    def ended(self, session: Session) -> dict[str, Any]:
-        """The body that answers the end of a session: all of it in revision A, a summary in B."""
-        if self._revision == "a":
-            return self._a(session)
-        return {
-            "id": session.id,
-            "object": "session",
-            "status": session.status,
-            "duration_seconds": session.duration(self._clock.now()),
-            "ended_at": self._iso(session.ended_at),
-        }
-
-    def _a(self, session: Session) -> dict[str, Any]:
-        now, is_over = self._clock.now(), session.ended_at is not None
-        duration, words = session.duration(now), word_count(session.said(now))
-        link = {"created": "pending", "active": "connected", "ended": "disconnected"}[session.status]
-        body = {
-            **self._head(session),
-            "source_language": "de",
-            "target_language": "en",
-            "provider": {
-                "type": "twilio",
-                "phone_number": self._phone_number(session),
-                "status": link,
-                "call_sid": f"CA{digest(self._seed, 'call', session.id):032x}",
-            },
-            "duration": duration,
-            "recording": {"enabled": True},
-            "transcript": {"available": words > 0, "word_count": words},
-            "metadata": {},
-            **self._moments(session),
-        }
-        if is_over:
-            if session.recordings:
-                body["recording"] = {"enabled": True, "id": session.recordings[0], "duration": duration}
-            body["end_reason"] = session.reason
-        return body | self._stream(session)
-
-    def _b(self, session: Session) -> dict[str, Any]:
-        return {
-            **self._head(session),
-            "provider": "twilio",
-            "phone_number": self._phone_number(session),
-            "source_language": None,
-            "target_language": None,
-            "recording": {"enabled": True},
-            "metadata": None,
-            **self._moments(session),
-            **self._stream(session),
-        }
-
-    def _head(self, session: Session) -> dict[str, Any]:
-        return {"id": session.id, "object": "session", "status": session.status, "mode": "bidirectional_translation"}
-
-    def _moments(self, session: Session) -> dict[str, Any]:
-        return {
-            "created_at": self._clock.iso(session.created_at),
-            "started_at": self._iso(session.started_at),
-            "ended_at": self._iso(session.ended_at),
-        }
-
-    def _stream(self, session: Session) -> dict[str, Any]:
-        """How to connect, while it has not ended."""
-        if session.ended_at is not None:
-            return {}
-        return {
-            "stream": {
-                # Nothing is emulated there, so it is a name that never resolves.
-                "url": f"wss://stream.kallglot.invalid/v1/sessions/{session.id}/connect",
-                "token": f"kst_test_{digest(self._seed, 'token', session.id):016x}",
-                "expires_at": self._clock.iso(session.created_at + _TOKEN_LIFE[self._revision]),
-            }
-        }
-
-    def _phone_number(self, session: Session) -> str:
-        # The range that is kept free for fiction.
-        return f"+1415555{100 + digest(self._seed, 'phone', session.id) % 100:04d}"
-
-    def _iso(self, at: float | None) -> str | None:
-        return None if at is None else self._clock.iso(at)

@@ -1,14 +1,15 @@
 """What happened in an emulated call: the one story that its analysis, its transcript and its recordings tell.
 
 Everything follows from the seed and the id of the call's first analysis. Three everyday conversations of a call
-centre serve as templates; they are in English whatever language a request asks for. Placeholders in braces are
-filled in: `{order}` a reference number, `{amount}` money, `{day}` a date in words, `{name}` a surname, `{count}`
-a small number.
+centre serve as templates (`scenarios.json`); they are in English whatever language a request asks for. Placeholders
+in braces are filled in: `{order}` a reference number, `{amount}` money, `{day}` a date in words, `{name}` a surname,
+`{count}` a small number.
 """
 
 from __future__ import annotations
 
 import datetime
+from pathlib import Path
 from random import Random
 
 import msgspec
@@ -16,7 +17,7 @@ import msgspec
 from kallglot_async.emulator.seeding import generator
 
 
-class Scenario(msgspec.Struct, frozen=True, kw_only=True):
+class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One kind of call."""
 
     name: str
@@ -36,88 +37,14 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """What made the customer unhappiest."""
 
 
-SCENARIOS = (
-    Scenario(
-        name="order_status",
-        topics=("order_status", "shipping", "delivery_date", "carrier"),
-        brief="Customer inquired about the status of order #{order}. Agent located it and explained the delay.",
-        points=(
-            "Customer asked about order #{order}",
-            "Order was delayed by {count} days at the carrier",
-            "New delivery date announced for {day}",
-            "Customer asked not to be called before noon",
-        ),
-        endings={
-            "resolved": "The new delivery date {day} was confirmed.",
-            "follow_up": "The agent will confirm the new date once the carrier answers.",
-        },
-        actions=(
-            ("Send tracking number to customer", "agent", False),
-            ("Call back if the package has not arrived by {day}", "customer", True),
-            ("Open an inquiry with the carrier for order #{order}", "agent", True),
-        ),
-        peak="Delivery date confirmed",
-        low="Customer learned of the delay",
-    ),
-    Scenario(
-        name="billing_dispute",
-        topics=("billing", "refund", "invoice", "double_charge"),
-        brief="Customer {name} disputed {amount} on invoice {order}. Agent compared it with the contract.",
-        points=(
-            "Invoice {order} shows {amount} more than the contract",
-            "The charge had been booked twice",
-            "Customer asked for a written confirmation",
-            "Refund takes {count} working days",
-        ),
-        endings={
-            "resolved": "A refund of {amount} was issued.",
-            "escalated": "The case was passed on to the billing department.",
-        },
-        actions=(
-            ("Refund {amount} to the customer's account", "agent", True),
-            ("Send a corrected invoice {order}", "agent", True),
-            ("Check the bank statement after {day}", "customer", True),
-        ),
-        peak="Agent acknowledged the mistake and promised the refund",
-        low="Customer found the second charge",
-    ),
-    Scenario(
-        name="cancellation",
-        topics=("cancellation", "contract", "retention_offer", "notice_period"),
-        brief="Customer wants to cancel contract {order}. Agent explained the notice period and made an offer.",
-        points=(
-            "Contract {order} runs until {day}",
-            "Price rise to {amount} a month is the reason",
-            "A discount for {count} months was offered",
-            "Customer compared the offer with a competitor's",
-        ),
-        endings={
-            "resolved": "The customer keeps the contract at the discounted price.",
-            "unresolved": "The customer insists on the cancellation.",
-            "follow_up": "The customer will decide by {day}.",
-        },
-        actions=(
-            ("Confirm the discount in writing", "agent", True),
-            ("Send the cancellation form for contract {order}", "agent", False),
-            ("Answer the offer by {day}", "customer", True),
-        ),
-        peak="Discount accepted",
-        low="Customer complained about the price rise",
-    ),
-)
+SCENARIOS = msgspec.json.decode(Path(__file__).with_name("scenarios.json").read_bytes(), type=tuple[Scenario, ...])
 """Every kind of call the emulator knows; together they have every outcome."""
 
 _NAMES = ("Meier", "Rossi", "Favre", "Novak", "Keller", "Santos", "Yilmaz", "Brunner", "Dubois", "Okafor")
 
 
 class Story:
-    """What happened in one emulated call.
-
-    Args:
-        seed: The emulator's seed.
-        id: The analysis id; with the seed it decides everything.
-        day: The date of the call; due dates and promised days follow it.
-    """
+    """What happened in one emulated call: seed and id decide it, and `day` is the date of the call."""
 
     __slots__ = ("course", "due_date", "outcome", "scenario", "words")
 

@@ -1,4 +1,4 @@
-"""What was said in an emulated call, and the four forms in which the API gives it.
+"""What was said in an emulated call, and the forms of text in which the API gives it.
 
 The conversation follows the call's `Story`: one utterance for each point of its course of sentiment, with the
 same segment ids, agent and customer in turn; the agent says the story's key points, the customer answers in
@@ -9,14 +9,11 @@ German, with an English translation. Assumed, as it is not documented: a transcr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from itertools import cycle
-from typing import Any
 
 import msgspec
 
 from kallglot_async.emulator.calls.story import Story
-from kallglot_async.emulator.routes import Revision
 from kallglot_async.emulator.seeding import generator
 
 TEXT_FORMATS = {"text": "text/plain; charset=utf-8", "srt": "application/x-subrip; charset=utf-8", "vtt": "text/vtt"}
@@ -85,75 +82,12 @@ def word_count(said: Sequence[Utterance]) -> int:
     return sum(len(utterance.text.split()) for utterance in said)
 
 
-def as_json(
-    session_id: str,
-    said: Sequence[Utterance],
-    *,
-    revision: Revision,
-    duration: float,
-    started_at: datetime,
-    is_over: bool,
-    with_translations: bool,
-) -> dict[str, Any]:
-    """The documented body of one revision."""
-    head = {"object": "transcript", "session_id": session_id}
-    if revision == "a":
-        return {
-            **head,
-            "status": "complete" if is_over else "in_progress",
-            "language": {"source": "de", "target": "en"},
-            "segments": [_segment(utterance, with_translation=with_translations) for utterance in said],
-            "duration": duration,
-            "word_count": word_count(said),
-        }
-    return {
-        "id": f"trn_{session_id}",
-        **head,
-        "status": "completed" if is_over else "in_progress",
-        "turns": [_turn(utterance, started_at) for utterance in said],
-        "metadata": {
-            "total_turns": len(said),
-            "duration_seconds": duration,
-            "languages_detected": sorted({utterance.language for utterance in said}),
-        },
-    }
-
-
 def as_text(said: Sequence[Utterance], format: str, *, with_translations: bool) -> str:
     """The transcript as `text`, `srt` or `vtt` (revision A)."""
     blocks = [_block(utterance, format, with_translation=with_translations) for utterance in said]
     if format == "text":
         return "".join(blocks)
     return ("WEBVTT\n\n" if format == "vtt" else "") + "\n".join(blocks)
-
-
-def _segment(utterance: Utterance, *, with_translation: bool) -> dict[str, Any]:
-    segment: dict[str, Any] = {
-        "id": f"seg_{utterance.number:03d}",
-        "speaker": utterance.speaker,
-        "language": utterance.language,
-        "text": utterance.text,
-    }
-    if with_translation and utterance.translation is not None:
-        segment["translation"] = utterance.translation
-    return segment | {
-        "start_time": utterance.start,
-        "end_time": utterance.end,
-        "confidence": utterance.confidence,
-    }
-
-
-def _turn(utterance: Utterance, started_at: datetime) -> dict[str, Any]:
-    turn: dict[str, Any] = {
-        "sequence": utterance.number,
-        "speaker": utterance.speaker,
-        "language": utterance.language,
-        "text": utterance.text,
-    }
-    if utterance.translation is not None:
-        turn["translation"] = {"language": "en", "text": utterance.translation}
-    moment = started_at + timedelta(seconds=utterance.start)
-    return turn | {"timestamp": moment.strftime("%Y-%m-%dT%H:%M:%SZ")}
 
 
 def _block(utterance: Utterance, format: str, *, with_translation: bool) -> str:

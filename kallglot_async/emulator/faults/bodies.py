@@ -23,20 +23,25 @@ _PAGE = """<!DOCTYPE html>
 
 def replaced(fault: Fault, request_id: str) -> Answer | None:
     """The answer that a fault puts in the place of the genuine one; None if it does not."""
-    if fault.kind == "status":
-        answer = problem_for(fault.status or 503).answer("b", request_id)
-        return answer if fault.body is None else _with_body(answer, fault.body.encode())
-    if fault.kind == "redirect":
-        return Answer(status=fault.status or 302, body=b"", headers={"Location": fault.location})
-    make = _BODIES.get(fault.kind)
-    if make is None:
-        return None
-    return Answer(
-        status=fault.status or 200,
-        body=make(fault),
-        headers={"Content-Encoding": "gzip"} if fault.kind == "gzip_bomb" else {},
-        content_type="text/html" if fault.kind == "html" else "application/json",
-    )
+    status = fault.status or 200
+    match fault.kind:
+        case "status":
+            answer = problem_for(fault.status or 503).answer("b", request_id)
+            return answer if fault.body is None else _with_body(answer, fault.body.encode())
+        case "redirect":
+            return Answer(status=fault.status or 302, body=b"", headers={"Location": fault.location})
+        case "html":
+            page = _PAGE if fault.body is None else fault.body
+            return Answer(status=status, body=page.encode(), content_type="text/html")
+        case "empty" | "null":
+            return Answer(status=status, body=b"" if fault.kind == "empty" else b"null")
+        case "deep_json":
+            depth = 100_000 if fault.size is None else fault.size
+            return Answer(status=status, body=b'{"extra":' + b"[" * depth + b"]" * depth + b"}")
+        case "gzip_bomb":
+            bomb = gzip_bomb(64 * _MIB if fault.size is None else fault.size)
+            return Answer(status=status, body=bomb, headers={"Content-Encoding": "gzip"})
+    return None
 
 
 def spoiled(fault: Fault, genuine: Answer, decoy: Callable[[], dict[str, Any]]) -> Answer:
@@ -50,8 +55,9 @@ def spoiled(fault: Fault, genuine: Answer, decoy: Callable[[], dict[str, Any]]) 
     if fault.kind == "bad_utf8":
         # Bytes that no UTF-8 text has, inside the first string of the body.
         return _with_body(genuine, genuine.body.replace(b'":"', b'":"\x80\xfe', 1))
-    if genuine.status >= 300:
-        return genuine  # an error envelope has none of the members that the others change
+    # The others change members that an error envelope, audio and text have not.
+    if genuine.status >= 300 or genuine.content_type != "application/json":
+        return genuine
     if fault.kind == "missing_field":
         return _patched(genuine, {fault.body or "status": msgspec.UNSET})
     if fault.kind == "unknown_status":
@@ -87,17 +93,3 @@ def _patched(answer: Answer, changes: dict[str, Any]) -> Answer:
 
 def _with_body(answer: Answer, body: bytes) -> Answer:
     return msgspec.structs.replace(answer, body=body)
-
-
-def _deep_json(fault: Fault) -> bytes:
-    depth = 100_000 if fault.size is None else fault.size
-    return b'{"extra":' + b"[" * depth + b"]" * depth + b"}"
-
-
-_BODIES: dict[str, Callable[[Fault], bytes]] = {
-    "html": lambda fault: (_PAGE if fault.body is None else fault.body).encode(),
-    "empty": lambda fault: b"",
-    "null": lambda fault: b"null",
-    "deep_json": _deep_json,
-    "gzip_bomb": lambda fault: gzip_bomb(64 * _MIB if fault.size is None else fault.size),
-}

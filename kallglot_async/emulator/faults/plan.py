@@ -23,39 +23,16 @@ from kallglot_async.emulator.routes import Operation
 from kallglot_async.emulator.seeding import fraction
 
 _Replacing = Literal[
-    "status",
-    "throttle",
-    "reset",
-    "close",
-    "hang",
-    "html",
-    "empty",
-    "null",
-    "deep_json",
-    "gzip_bomb",
-    "redirect",
+    "status", "throttle", "reset", "close", "hang", "html", "empty", "null", "deep_json", "gzip_bomb", "redirect"
 ]
 
 # The request takes effect on the server, as there must be an answer that can be spoiled.
 _Spoiling = Literal[
-    "cut_body",
-    "slow",
-    "drip",
-    "broken_json",
-    "bad_utf8",
-    "wrong_id",
-    "unknown_status",
-    "missing_field",
+    "cut_body", "slow", "drip", "broken_json", "bad_utf8", "wrong_id", "unknown_status", "missing_field"
 ]
 
 FaultKind = Literal[_Replacing, _Spoiling]
 """What can go wrong; `Fault` says what each of them does."""
-
-KINDS: frozenset[str] = frozenset(get_args(FaultKind))
-SPOILERS: frozenset[str] = frozenset(get_args(_Spoiling))
-
-# These send nothing of an answer, so none is made up and the journal has no status.
-SILENT = frozenset({"reset", "close", "hang"})
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,9 +54,10 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """
 
     # What is true of kinds. A subclass that adds kinds (`faults.wire.CustomFault`) widens these.
-    kinds: ClassVar[frozenset[str]] = KINDS
-    spoilers: ClassVar[frozenset[str]] = SPOILERS
-    silent: ClassVar[frozenset[str]] = SILENT
+    kinds: ClassVar[frozenset[str]] = frozenset(get_args(FaultKind))
+    spoilers: ClassVar[frozenset[str]] = frozenset(get_args(_Spoiling))
+    # These send nothing of an answer, so none is made up and the journal has no status.
+    silent: ClassVar[frozenset[str]] = frozenset({"reset", "close", "hang"})
 
     kind: FaultKind
     rate: float = 1.0
@@ -142,17 +120,14 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return self.kind in self.silent
 
 
-class _Declared:
+class _Declared(msgspec.Struct):
     """A fault with its counters."""
 
-    __slots__ = ("fault", "hits", "matches", "number", "per_id")
-
-    def __init__(self, fault: Fault, number: int) -> None:
-        self.fault = fault
-        self.number = number
-        self.matches = 0
-        self.hits = 0
-        self.per_id: Counter[str | None] = Counter()
+    fault: Fault
+    number: int
+    matches: int = 0
+    hits: int = 0
+    per_id: Counter[str | None] = msgspec.field(default_factory=Counter)
 
     def strikes(self, id: str | None, operation: str | None, seed: int) -> bool:
         """Whether it hits this request; counts the match."""
@@ -210,13 +185,7 @@ class FaultBook:
         return [(declared.fault, declared.hits) for declared in self._declared]
 
     def draw(self, id: str | None, operation: str | None, *, throttle: bool) -> Fault | None:
-        """The fault that hits a request.
-
-        Args:
-            id: What the request is about: an analysis, a session or a recording.
-            operation: What it wants.
-            throttle: Ask for `throttle` faults only, or for all others only.
-        """
+        """The fault that hits a request: one of kind `throttle`, or one of all other kinds."""
         for declared in self._declared:
             if (declared.fault.kind == "throttle") is throttle and declared.strikes(id, operation, self._seed):
                 if declared.is_spent:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from contextlib import suppress
 
+import msgspec
 from aiohttp import hdrs, web
 
 from kallglot_async.emulator.envelopes import Answer, phrase
@@ -31,41 +32,23 @@ def plain_response(answer: Answer | None) -> web.StreamResponse:
     """The answer as an ordinary response; None makes one for a connection on which nothing will be sent."""
     if answer is None:
         return web.Response()
-    return _AsDecided(
-        status=answer.status,
-        reason=phrase(answer.status),
-        body=answer.body,
-        headers=answer.headers,
-    )
+    return _AsDecided(status=answer.status, reason=phrase(answer.status), body=answer.body, headers=answer.headers)
 
 
-class Line:
-    """One connection, past aiohttp (what a fault sends need not be HTTP), and the answer that would be sent on it.
+class Line(msgspec.Struct):
+    """One connection, past aiohttp (what a fault sends need not be HTTP), and the answer that would be sent on it."""
 
-    `stop` is set when the emulator closes, which lets go of whatever is held back.
-    """
-
-    __slots__ = ("_stop", "answer", "transport")
-
-    def __init__(self, transport: asyncio.Transport, answer: Answer, stop: asyncio.Event) -> None:
-        self.transport = transport
-        self.answer = answer
-        self._stop = stop
+    transport: asyncio.Transport
+    answer: Answer
+    stop: asyncio.Event
+    """Set when the emulator closes, which lets go of whatever is held back."""
 
     async def hold(self, seconds: float | None) -> bool:
         """Wait so many seconds (None: for ever); True if the emulator closes meanwhile."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._stop.wait()
-        return self._stop.is_set()
-
-    def send(self, data: bytes) -> None:
-        """Put bytes on the wire as they are."""
-        self.transport.write(data)
-
-    def close(self) -> None:
-        """Close in order: what was sent arrives first."""
-        self.transport.close()
+                await self.stop.wait()
+        return self.stop.is_set()
 
     def abort(self) -> None:
         """Reset the connection."""
@@ -80,8 +63,8 @@ class Line:
         for place in range(len(data)):
             if self.transport.is_closing() or await self.hold(interval):
                 break
-            self.send(data[place : place + 1])
-        self.close()
+            self.transport.write(data[place : place + 1])
+        self.transport.close()
 
     def head(self, framing: str) -> bytes:
         """The answer's head as it would be on the wire, with the header that says where the body ends."""
@@ -109,58 +92,33 @@ class CustomFault(Fault, frozen=True, kw_only=True, forbid_unknown_fields=True):
 async def faulty_response(
     request: web.BaseRequest, answer: Answer | None, fault: Fault, stop: asyncio.Event
 ) -> web.StreamResponse:
-    """Deliver the way the fault wants it; None is for faults that send no answer.
-
-    Returns:
-        A response for aiohttp; on a connection that the fault has closed it is dropped silently.
-    """
+    """Deliver the way the fault wants it; a response on a connection that it has closed is dropped silently."""
     transport = request.transport
     if transport is not None:  # else the client has gone already
-        line = Line(transport, answer or Answer(status=200, body=b""), stop)
-        custom = fault.act(line) if isinstance(fault, CustomFault) else None
-        if custom is not None:
-            await custom
-        elif (act := _ACTS.get(fault.kind)) is not None:
-            await act(line, fault)
+        await _act(fault, Line(transport, answer or Answer(status=200, body=b""), stop))
     return plain_response(answer)
 
 
-async def _reset(line: Line, fault: Fault) -> None:
-    line.abort()
-
-
-async def _close(line: Line, fault: Fault) -> None:
-    line.close()
-
-
-async def _hang(line: Line, fault: Fault) -> None:
-    # Ends with the emulator, or by cancellation when the client goes.
-    await line.hold(None)
-    line.abort()
-
-
-async def _cut_body(line: Line, fault: Fault) -> None:
-    # One byte more than there is: a body that is empty, or has one byte, can be cut too.
-    body = line.answer.body
-    line.send(line.sized_head(missing=1) + body[: len(body) // 2])
-    line.close()
-
-
-async def _drip(line: Line, fault: Fault) -> None:
-    line.send(line.sized_head())  # at once, so that a client's time limit for the head does not help it
-    await line.drip(line.answer.body, fault.interval)
-
-
-async def _slow(line: Line, fault: Fault) -> None:
-    if await line.hold(fault.delay):
-        line.abort()
-
-
-_ACTS: dict[str, Callable[[Line, Fault], Awaitable[None]]] = {
-    "reset": _reset,
-    "close": _close,
-    "hang": _hang,
-    "cut_body": _cut_body,
-    "drip": _drip,
-    "slow": _slow,
-}
+async def _act(fault: Fault, line: Line) -> None:
+    if isinstance(fault, CustomFault) and (custom := fault.act(line)) is not None:
+        await custom
+        return
+    match fault.kind:
+        case "reset":
+            line.abort()
+        case "close":
+            line.transport.close()
+        case "hang":  # ends with the emulator, or by cancellation when the client goes
+            await line.hold(None)
+            line.abort()
+        case "cut_body":
+            # One byte more than there is: a body that is empty, or has one byte, can be cut too.
+            line.transport.write(line.sized_head(missing=1) + line.answer.body[: len(line.answer.body) // 2])
+            line.transport.close()
+        case "drip":
+            # At once, so that a client's time limit for the head does not help it.
+            line.transport.write(line.sized_head())
+            await line.drip(line.answer.body, fault.interval)
+        case "slow":
+            if await line.hold(fault.delay):
+                line.abort()

@@ -15,18 +15,13 @@ Headers = list[tuple[str, str]]
 
 
 class Announcing:
-    """The headers, and the field of the body, that tell of a verdict.
+    """The headers, and the field of the body, that tell of a verdict."""
 
-    Args:
-        settings: In which form.
-    """
-
-    __slots__ = ("_body", "_form", "_retry_after")
+    __slots__ = ("_form", "_settings")
 
     def __init__(self, settings: LimitSettings) -> None:
+        self._settings = settings
         self._form = settings.header_form
-        self._retry_after = settings.retry_after
-        self._body = settings.body_retry_after
 
     def headers(self, verdict: Verdict, now: float) -> Headers:
         """All that tell of it: `X-RateLimit-*`, and of a refusal `Retry-After`."""
@@ -58,7 +53,7 @@ class Announcing:
 
     def retry_after(self, verdict: Verdict, now: float) -> str | None:
         """The value of the header `Retry-After` of a refusal; None: it has none."""
-        match self._retry_after:
+        match self._settings.retry_after:
             case "auto":
                 return str(_seconds(verdict))
             case "fractional":
@@ -72,7 +67,8 @@ class Announcing:
 
     def body_retry_after(self, verdict: Verdict) -> float | None:
         """The field `retry_after` of a refusal's error; None: it has none."""
-        return _seconds(verdict) if self._body == "auto" else self._body
+        told = self._settings.body_retry_after
+        return _seconds(verdict) if told == "auto" else told
 
 
 def _seconds(verdict: Verdict) -> int:

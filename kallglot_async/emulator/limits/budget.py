@@ -32,7 +32,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     accepted: bool
     """Whether the request may be served."""
     figures: tuple[Figures, ...] = ()
-    """Of the limits that are announced, first the one that headers with one value tell of."""
+    """Of the limits that are announced and apply, first the one that headers with one value tell of."""
     second: Figures | None = None
     """Of the limit that is not."""
     retry_in: float = 0.0
@@ -57,12 +57,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Budget:
-    """The limits that one node counts against, for every endpoint group and over all of them.
-
-    Args:
-        settings: Which limits there are, and who else takes of them.
-        draw: Randomness of the stranger.
-    """
+    """The limits that one node counts against, for every endpoint group and over all of them."""
 
     __slots__ = ("_groups", "_overall", "_second", "_stranger")
 
@@ -77,16 +72,14 @@ class Budget:
             rate = settings.stranger * plan.groups["analysis"] / period
             self._stranger = Stranger(rate, settings.stranger_pace, memory=2 * period, random=draw.random)
 
-    def admit(self, group: str | None, now: float) -> Verdict | None:
-        """Charge one request if all its limits allow it; None when no limit applies to it."""
+    def admit(self, group: str | None, now: float) -> Verdict:
+        """Charge one request if all its limits allow it."""
         if self._stranger is not None:
             for moment in self._stranger.until(now):
                 self._charge("analysis", moment)
         refused_by, wait = self._charge(group, now)
         # Those of the group are told of, and the plan's only where that is what refuses.
         announced = sorted(self._announced(group), key=lambda window: window is not refused_by)
-        if not announced and self._second is None:
-            return None
         return Verdict(
             accepted=refused_by is None,
             figures=tuple(_figures(window, now) for window in announced),
@@ -114,11 +107,7 @@ class Budget:
 
 
 class Limits:
-    """The limits of one organization, as a request meets them: on one of several nodes.
-
-    Args:
-        settings: Everything about them; the same settings decide the same way again.
-    """
+    """The limits of one organization, as a request meets them; the same settings decide the same way again."""
 
     __slots__ = ("_came", "_draw", "_nodes", "_settings")
 
@@ -133,16 +122,8 @@ class Limits:
         plan = self._settings.limits
         return plan.groups.get(group or "", plan.overall)  # a group without a limit of its own has the overall one
 
-    def admit(self, group: str | None, now: float) -> Verdict | None:
-        """Charge one request, on the node whose turn it is, if all its limits allow it.
-
-        Args:
-            group: The endpoint group of the request.
-            now: Unix seconds on the server's clock, never less than before.
-
-        Returns:
-            What came of it; None when no limit applies to it.
-        """
+    def admit(self, group: str | None, now: float) -> Verdict:
+        """Charge one request, on the node whose turn it is, if all its limits allow it; `now` must not go back."""
         number = self._came
         if self._settings.balancing == "random":
             number = self._draw.randrange(len(self._nodes))
@@ -151,13 +132,9 @@ class Limits:
 
 
 class Stranger:
-    """Somebody else's requests under the same key: when they come.
+    """Somebody else's requests under the same key: when they come, `rate` of them a second.
 
-    Args:
-        rate: Requests per second.
-        pace: How they come.
-        memory: Seconds after which what was charged is forgotten: no request from before is worth telling.
-        random: Uniform in [0, 1).
+    What was charged is forgotten after `memory` seconds: no request from before is worth telling.
     """
 
     __slots__ = ("_memory", "_next", "_pace", "_random", "_rate")

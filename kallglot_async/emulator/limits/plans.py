@@ -84,12 +84,12 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
             one_of(name, getattr(self, name), allowed)
-        if not isinstance(self.rate_headers, bool):
-            one_of("rate_headers", self.rate_headers, get_args(HeaderForm))
         if not 0 < self.speed < math.inf:
             raise ValueError(f"speed must be a positive number, not {self.speed}")
         for name in ("rate_limit", "second_limit"):
-            _check_limit(name, getattr(self, name))
+            limit: tuple[int, float] | None = getattr(self, name)
+            if limit is not None and not (limit[0] >= 1 and 0 < limit[1] < math.inf):
+                raise ValueError(f"{name} is (requests, seconds), both positive, not {limit}")
         if self.nodes < 1:
             raise ValueError(f"nodes must be at least 1, not {self.nodes}")
         self._check_bucket()
@@ -133,25 +133,17 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("stranger takes a share of a limit, and there is none: choose a plan, or set rate_limit")
 
 
-_CHOICES: dict[str, tuple[str, ...]] = {
+_CHOICES: dict[str, tuple[object, ...]] = {
     "plan": tuple(PLANS),
     "window": get_args(WindowKind),
     "bucket_reset": get_args(BucketReset),
     "balancing": get_args(Balancing),
     "stranger_pace": get_args(StrangerPace),
+    "rate_headers": (*get_args(HeaderForm), True, False),
 }
 
 
-def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Refuse a value that is none of those allowed.
-
-    Raises:
-        ValueError: With the values that there are.
-    """
+def one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
+    """Refuse a value that is none of those allowed, with a ValueError that lists them."""
     if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
-
-
-def _check_limit(name: str, limit: tuple[int, float] | None) -> None:
-    if limit is not None and not (limit[0] >= 1 and 0 < limit[1] < math.inf):
-        raise ValueError(f"{name} is (requests, seconds), both positive, not {limit}")
+        raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}, not {value!r}")

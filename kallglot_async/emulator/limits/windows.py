@@ -58,37 +58,46 @@ class Window(ABC):
         return None
 
 
-class FixedWindow(Window):
-    """`limit` requests in each period; periods begin at multiples of their length since the Unix epoch."""
+class _Aligned(Window):
+    """Counts by periods that begin at multiples of their length since the Unix epoch."""
 
-    __slots__ = ("_counted", "_current")
+    __slots__ = ("_before", "_counted", "_current")
 
     def __init__(self, limit: int, period: float) -> None:
         super().__init__(limit, period)
         self._current = -1
         self._counted = 0
+        self._before = 0
 
     def count(self, now: float) -> None:
-        """Charge one request to the window that `now` is in."""
+        """Charge one request to the period that `now` is in."""
         self._turn(now)
         self._counted += 1
 
+    def resets_at(self, now: float) -> float:
+        """The end of the present period: nothing else is a moment that a server of this kind knows."""
+        return (math.floor(now / self.period) + 1) * self.period
+
+    def _turn(self, now: float) -> None:
+        number = math.floor(now / self.period)
+        if number != self._current:
+            self._before = self._counted if number == self._current + 1 else 0
+            self._current, self._counted = number, 0
+
+
+class FixedWindow(_Aligned):
+    """`limit` requests in each period."""
+
+    __slots__ = ()
+
     def remaining(self, now: float) -> int:
-        """The limit less what was charged to this window."""
+        """The limit less what was charged to this period."""
         self._turn(now)
         return self.limit - self._counted
-
-    def resets_at(self, now: float) -> float:
-        """The end of this window."""
-        return (self.number(now) + 1) * self.period
 
     def number(self, now: float) -> int:
         """How many periods have passed since the Unix epoch."""
         return math.floor(now / self.period)
-
-    def _turn(self, now: float) -> None:
-        if (number := self.number(now)) != self._current:
-            self._current, self._counted = number, 0
 
 
 class WindowFromFirst(Window):
@@ -140,33 +149,18 @@ class SlidingWindow(Window):
         return self._log[0] + self.period if self._log else now
 
 
-class SlidingCounter(Window):
+class SlidingCounter(_Aligned):
     """About `limit` requests in any stretch of one period: two fixed buckets, interpolated.
 
     Of the bucket before, as much counts as a period that ends now covers of it, as if its requests had come
     evenly: gateways and content delivery networks count so, because it needs two numbers a client.
     """
 
-    __slots__ = ("_before", "_counted", "_current")
-
-    def __init__(self, limit: int, period: float) -> None:
-        super().__init__(limit, period)
-        self._current = 0
-        self._counted = 0
-        self._before = 0
-
-    def count(self, now: float) -> None:
-        """Charge one request to the bucket that `now` is in."""
-        self._turn(now)
-        self._counted += 1
+    __slots__ = ()
 
     def remaining(self, now: float) -> int:
         """Whole requests that the estimate leaves."""
         return max(0, math.floor(self.limit - self._estimate(now) + GRAIN))
-
-    def resets_at(self, now: float) -> float:
-        """The end of the present bucket: nothing else of it is a moment that a server of this kind knows."""
-        return (math.floor(now / self.period) + 1) * self.period
 
     def wait(self, now: float) -> float:
         """Seconds until enough of the bucket before has passed out of the period."""
@@ -184,22 +178,9 @@ class SlidingCounter(Window):
         self._turn(now)
         return self._before * ((self._current + 1) - now / self.period) + self._counted
 
-    def _turn(self, now: float) -> None:
-        number = math.floor(now / self.period)
-        if number != self._current:
-            self._before = self._counted if number == self._current + 1 else 0
-            self._current, self._counted = number, 0
-
 
 class TokenBucket(Window):
-    """A bucket of tokens, refilled evenly with `limit` tokens per period; starts full.
-
-    Args:
-        limit: What is announced as the limit.
-        period: Seconds in which so many tokens come.
-        burst: Tokens that it holds; None: as many as the limit.
-        announces: What its reset names.
-    """
+    """A bucket of `burst` tokens (None: the limit), full at first, that gets `limit` of them in each period, evenly."""
 
     __slots__ = ("_announces", "_burst", "_filled_at", "_rate", "_tokens")
 

@@ -6,7 +6,7 @@ import pytest
 
 from kallglot_async.cli.app import app
 from kallglot_async.emulator import Emulator
-from kallglot_async.emulator.limits import LimitSettings
+from kallglot_async.emulator.limits.plans import LimitSettings
 
 
 def parsed(*argv):
