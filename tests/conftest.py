@@ -64,6 +64,17 @@ UNTRACED = {
 """Folders and files that go the same ways hundreds of times."""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """End the coverage that pytest-cov starts in a worker as if it were the controller of a run.
+
+    It reads `--numprocesses` from `addopts` before pytest-xdist has told the worker what it is, later starts what a
+    worker needs on top of that, and never reads the first: that one would go on tracing wherever the second pauses.
+    """
+    coverage = config.pluginmanager.get_plugin("_cov")
+    if hasattr(config, "workerinput") and coverage is not None and coverage.cov_controller is not None:
+        coverage.cov_controller.cov.stop()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out of the coverage what repeats the same ways: tracing makes a test take three times as long.
 
