@@ -60,8 +60,9 @@ UNTRACED = {
     "test_benchmarks_smoke",
     "test_many_waits",
     "test_patience",
+    "test_shares",
 }
-"""Folders and files that go the same ways hundreds of times."""
+"""Folders and files that go the same ways hundreds of times; a test alone is marked `untraced`."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -83,7 +84,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("no_cov", True):  # pytest-cov fails over its own mark where it measures nothing
         return
     for item in items:
-        repeats = UNTRACED & {item.path.parent.name, item.path.stem}
+        repeats = UNTRACED & {item.path.parent.name, item.path.stem} or item.get_closest_marker("untraced")
         if repeats or hypothesis.is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker("no_cover")
 
