@@ -80,7 +80,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out of the coverage what repeats the same ways: tracing makes a test take three times as long.
 
     The figure is what the tests of the rooms reach, each of them once, and not what a thousand examples chance upon.
+    A virtual clock is told how often to look for input before it moves.
     """
+    from support.virtual import IDLE_TURNS  # late: it loads the whole package
+
+    for item in items:
+        if item.get_closest_marker("looptime"):
+            item.add_marker(pytest.mark.looptime(noop_cycles=IDLE_TURNS))
     if config.getoption("no_cov", True):  # pytest-cov fails over its own mark where it measures nothing
         return
     for item in items:
