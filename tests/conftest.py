@@ -60,19 +60,37 @@ UNTRACED = {
     "test_benchmarks_smoke",
     "test_many_waits",
     "test_patience",
+    "test_shares",
 }
-"""Folders and files that go the same ways hundreds of times."""
+"""Folders and files that go the same ways hundreds of times; a test alone is marked `untraced`."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """End the coverage that pytest-cov starts in a worker as if it were the controller of a run.
+
+    It reads `--numprocesses` from `addopts` before pytest-xdist has told the worker what it is, later starts what a
+    worker needs on top of that, and never reads the first: that one would go on tracing wherever the second pauses.
+    """
+    coverage = config.pluginmanager.get_plugin("_cov")
+    if hasattr(config, "workerinput") and coverage is not None and coverage.cov_controller is not None:
+        coverage.cov_controller.cov.stop()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out of the coverage what repeats the same ways: tracing makes a test take three times as long.
 
     The figure is what the tests of the rooms reach, each of them once, and not what a thousand examples chance upon.
+    A virtual clock is told how often to look for input before it moves.
     """
+    from support.virtual import IDLE_TURNS  # late: it loads the whole package
+
+    for item in items:
+        if item.get_closest_marker("looptime"):
+            item.add_marker(pytest.mark.looptime(noop_cycles=IDLE_TURNS))
     if config.getoption("no_cov", True):  # pytest-cov fails over its own mark where it measures nothing
         return
     for item in items:
-        repeats = UNTRACED & {item.path.parent.name, item.path.stem}
+        repeats = UNTRACED & {item.path.parent.name, item.path.stem} or item.get_closest_marker("untraced")
         if repeats or hypothesis.is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker("no_cover")
 

@@ -190,6 +190,7 @@ async def test_nobody_is_told_where_nobody_asked() -> None:
 # Retries
 
 
+@pytest.mark.untraced
 async def test_a_delivery_is_tried_eight_times_on_the_documented_schedule() -> None:
     """With jitter, a new stamp and signature and a count each time; then it has failed for good."""
     async with pair(500) as (emulator, receiver):
@@ -249,6 +250,7 @@ async def test_a_receiver_that_is_not_there_has_failed() -> None:
 # On demand
 
 
+@pytest.mark.untraced
 async def test_duplicates_losses_and_disorder_follow_from_the_seed() -> None:
     """The same in every run; a duplicate is the same event under another delivery id."""
 
@@ -326,6 +328,7 @@ async def test_a_reset_forgets_deliveries() -> None:
 # With the library's own receiver
 
 
+@pytest.mark.untraced
 async def test_the_receiver_takes_each_event_once_whatever_the_sender_does() -> None:
     """Duplicates, disorder and failing handlers: everything that is not lost arrives exactly once."""
     events: list[Event] = []

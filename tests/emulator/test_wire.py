@@ -49,6 +49,7 @@ async def test_slow_answers_come_late_and_whole() -> None:
         assert emulator.now == pytest.approx(7.0)
 
 
+@pytest.mark.untraced
 @pytest.mark.looptime
 async def test_drip_sends_one_byte_per_interval() -> None:
     """The head comes at once, the body in as many intervals as it has bytes."""

@@ -11,6 +11,7 @@ from kallglot_async import _clock
 since_boot = pytest.mark.parametrize("since_boot", [0.0, 344.3094512730001, 1e5 / 3.0, 1e8 / 7.0])
 
 
+@pytest.mark.untraced
 @pytest.mark.looptime
 @since_boot
 async def test_who_sleeps_until_a_moment_comes_to_it(since_boot, monkeypatch):

@@ -94,6 +94,7 @@ async def test_the_task_ends_once_nothing_is_held():
     await fetcher.aclose()
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("late", [0.0, 0.01, 0.05, 0.1, 0.15])
 async def test_who_comes_while_slots_are_given_back_is_not_forgotten(late):
     """The exchange that says good-bye takes 100 ms; a waiter that comes meanwhile starts no second task."""

@@ -13,7 +13,24 @@ import pytest
 
 from kallglot_async import KallglotClient, KallglotError
 
-__all__ = ["CANCELLERS", "cancelled_by", "client_tasks", "leaving_nothing", "now", "run", "turns"]
+__all__ = [
+    "CANCELLERS",
+    "IDLE_TURNS",
+    "cancelled_by",
+    "client_tasks",
+    "leaving_nothing",
+    "now",
+    "run",
+    "turns",
+    "virtual_loop",
+]
+
+IDLE_TURNS = 8
+"""How often a virtual clock looks for input before it moves, where looptime looks 42 times.
+
+The loop has nothing to run then, and what one socket of a process sends another can read at once: in 50,000 steps of
+the clock on a busy machine, looking again found something twice. Nine in ten turns of these tests were such looks.
+"""
 
 T = TypeVar("T")
 
@@ -23,9 +40,14 @@ def run(main: Callable[[], Coroutine[Any, Any, T]], *, debug: bool = False, virt
 
     Its clock is virtual, but where something runs in a thread, which such a clock cannot wait for.
     """
-    factory = looptime.new_event_loop if virtual else asyncio.new_event_loop
+    factory = virtual_loop if virtual else asyncio.new_event_loop
     with asyncio.Runner(loop_factory=factory, debug=debug) as runner:
         return runner.run(main())
+
+
+def virtual_loop() -> asyncio.AbstractEventLoop:
+    """Return a new event loop with a virtual clock."""
+    return looptime.new_event_loop(noop_cycles=IDLE_TURNS)
 
 
 def now() -> float:

@@ -61,6 +61,7 @@ def test_every_outcome_is_a_row():
     assert topics["n"].to_pylist()[:5] == [1, 2, 3, 4, 1]
 
 
+@pytest.mark.untraced
 def test_a_stream_is_read_as_it_comes():
     """In batches of ten thousand."""
     table = analyses_table(Outcome(id=f"ana_{n}") for n in range(20_001))

@@ -76,6 +76,7 @@ def test_several_tables_are_beside_each_other_after_one_reading(tmp_path):
     assert (tmp_path / "out.csv").read_text(encoding="utf-8").startswith('"analysis_id","n","name"')
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "arrow"])
 def test_what_fails_leaves_no_half_of_a_file(tmp_path, suffix):
     """Whatever the source raises, after however many rows; a file that was there stays."""

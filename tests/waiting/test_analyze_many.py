@@ -62,6 +62,7 @@ async def test_a_wait_that_runs_out_names_the_analysis() -> None:
         assert creations(emulator) == 1
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("request_", [A, B], ids=["A", "B"])
 async def test_many_are_requested_and_waited_for_under_one_limit(request_: dict[str, Any]) -> None:
     """More than two windows' worth: one creation and one outcome each, in the order of the input, nothing refused."""
@@ -216,6 +217,7 @@ async def test_bad_input_is_refused_before_any_request(
         assert emulator.journal.total == 0
 
 
+@pytest.mark.untraced
 async def test_time_that_is_over_names_every_analysis_that_was_created() -> None:
     """A backlog between creating and waiting: nothing that was paid for is said never to have been requested."""
     for after in (0.02, 0.05, 0.1, 0.5, 1.0):

@@ -62,6 +62,7 @@ async def test_wait_returns_the_settled_analysis():
     assert in_b.summary_text
 
 
+@pytest.mark.untraced
 async def test_wait_many_returns_one_outcome_for_each_distinct_id_in_order():
     """Repetitions are one wait and one outcome."""
     async with running() as (emulator, client):
@@ -94,6 +95,7 @@ async def test_no_ids_are_no_outcomes():
         assert len(emulator.journal) == 0
 
 
+@pytest.mark.untraced
 async def test_a_failed_analysis_costs_only_its_own_id():
     """It is an error that carries the analysis; its siblings are delivered."""
     async with running(failure_rate=0.3) as (emulator, client):
@@ -170,6 +172,7 @@ async def test_a_single_wait_looks_once_before_its_end_though_it_expects_nothing
         assert now() - started <= 6.0
 
 
+@pytest.mark.untraced
 async def test_no_timeout_waits_for_ever():
     """None is for ever."""
     async with running(latency=Latency.uniform(500.0, 501.0)) as (emulator, client):
@@ -177,6 +180,7 @@ async def test_no_timeout_waits_for_ever():
         assert (await client.wait(id, timeout=None)).is_complete
 
 
+@pytest.mark.untraced
 async def test_the_total_timeout_returns_what_has_settled():
     """The rest are outcomes with a timeout, and the call ends by its deadline."""
     async with running(latency=Latency.uniform(5.0, 60.0)) as (emulator, client):
@@ -217,6 +221,7 @@ def _lines_of(path):
     return lines
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("kind", [list, tuple, dict.fromkeys, iter, "file"])
 @pytest.mark.parametrize("bad", ["../admin", "sess_1", "ana_"])
 async def test_one_bad_id_is_its_own_outcome_wherever_it_comes_from(kind, bad, tmp_path):
@@ -314,6 +319,7 @@ async def test_a_pause_beyond_the_deadline_ends_the_wait_at_once():
         assert caught.value.retry_after > 280.0
 
 
+@pytest.mark.untraced
 async def test_polls_stay_below_the_servers_limit():
     """With the limit learned from headers nothing is refused."""
     async with running(rate_limit=(150, 60.0)) as (emulator, client):
@@ -489,6 +495,7 @@ async def test_outside_deadlines_end_a_wait_like_any_other_await(bound):
         assert (await client.wait(id)).is_complete
 
 
+@pytest.mark.untraced
 async def test_hundreds_of_single_waits_share_one_limit():
     """A backend that awaits one analysis per request is as well served as one batch."""
     async with running(rate_limit=(50, 1.0), latency=Latency.uniform(2.0, 8.0)) as (emulator, client):
@@ -545,6 +552,7 @@ async def test_the_stats_add_up():
         assert stats.retries_left <= 50.0
 
 
+@pytest.mark.untraced
 async def test_nothing_is_left_of_a_finished_wait():
     """No entry in the hub, no pending id in the model, no garbage cycle that keeps the queue."""
     async with running() as (emulator, client):

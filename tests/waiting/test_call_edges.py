@@ -362,6 +362,7 @@ async def test_a_wait_costs_its_caller_one_task_more(count: int) -> None:
             assert len(asyncio.all_tasks()) - len(served) == before + 1
 
 
+@pytest.mark.untraced
 async def test_a_wait_for_one_id_polls_in_its_callers_own_task() -> None:
     """A hundred waits are a hundred tasks: those of their callers."""
     async with running() as (emulator, client):

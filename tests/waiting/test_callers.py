@@ -322,6 +322,7 @@ class TestOnCreated:
 
 @virtual
 class TestMaxReady:
+    @pytest.mark.untraced
     @pytest.mark.parametrize("most", [1, 7, 50])
     async def test_polling_stops_while_so_many_outcomes_lie_undelivered(self, most):
         """A slow sink is not run away from, and goes on as it takes."""
@@ -359,6 +360,7 @@ class TestMaxReady:
 class TestTwoWaitsForOneId:
     """One polls, and the other must not starve where the first has stopped for a slow caller."""
 
+    @pytest.mark.untraced
     @pytest.mark.parametrize("when", ["before", "after", "while it is being polled"])
     @pytest.mark.parametrize("most", [1, 5])
     async def test_a_caller_that_does_not_take_outcomes_starves_nobody(self, when, most):

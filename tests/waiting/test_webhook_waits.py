@@ -144,6 +144,7 @@ async def test_an_early_or_forged_event_is_no_result() -> None:
         assert (await wait).is_complete
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("early", [0.5, 3.0, 6.0, 14.0])
 @pytest.mark.parametrize("is_default", [True, False], ids=["default", "behind_webhooks"])
 async def test_an_event_that_comes_early_delays_nothing(early: float, is_default: bool) -> None:
@@ -190,6 +191,7 @@ async def settled_in(client: KallglotClient, emulator: Emulator, **options: Any)
     return max(entry.at for entry in polls(emulator)) - max(ready_at)
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize(
     "latency",
     [Latency.uniform(22.0, 30.0), Latency.uniform(1.0, 3.0), Latency.uniform(200.0, 260.0)],

@@ -60,6 +60,7 @@ async def test_direct_requests_overtake_polls():
     assert order == ["direct", "paced", "ahead"]
 
 
+@pytest.mark.untraced
 async def test_polls_are_served_strictly_in_turn():
     """A thousand polls leave in the order in which they came."""
     lane = unrestricted()

@@ -8,7 +8,6 @@ import gc
 import math
 from collections import deque
 
-import looptime
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -25,6 +24,7 @@ from support.limits import (
     skews,
     urgencies,
 )
+from support.virtual import virtual_loop
 
 from kallglot_async import RateLimit, RateLimiter, _clock
 from kallglot_async._core.api.headers import parse_rate_figures, parse_retry_after
@@ -56,7 +56,7 @@ class Lanes(RuleBasedStateMachine):
         ceiling=st.sampled_from([None, None, RateLimit(40, per=10.0)]),
     )
     def start(self, kind, budget, skew, offset, advice, has_headers, ceiling):
-        self.loop = looptime.new_event_loop()
+        self.loop = virtual_loop()
         self.server = Server(kind, budget, skew=skew, offset=offset, advice=advice, has_headers=has_headers)
         self.lane = RateLimiter(ceiling).lane("key", "analysis")
         self.ceiling = ceiling
@@ -373,7 +373,7 @@ def test_what_a_closed_loop_left_behind_gives_nothing_back_twice():
 
 
 def in_virtual_time(coroutine):
-    loop = looptime.new_event_loop()
+    loop = virtual_loop()
     try:
         return loop.run_until_complete(coroutine)
     finally:

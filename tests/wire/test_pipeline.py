@@ -267,6 +267,7 @@ async def test_a_pause_beyond_the_deadline_ends_the_call_at_once(wait: str) -> N
 # The retry budget
 
 
+@pytest.mark.untraced
 async def test_an_outage_costs_a_tenth_more_requests_at_most() -> None:
     """Once the budget of fifty retries is spent, a minute of failures sees one request for each call."""
     async with rig(Fault(kind="status")) as it:
@@ -302,6 +303,7 @@ async def test_an_outage_needs_no_restart() -> None:
         assert caught.value.attempts == 1
 
 
+@pytest.mark.untraced
 async def test_a_success_rate_of_nine_in_ten_keeps_its_retries() -> None:
     """Where fewer than one request in eleven fails, every failure finds a retry, for ever."""
     async with rig(Fault(kind="status", rate=0.08), max_attempts=20) as it:
@@ -592,6 +594,7 @@ async def test_refusals_do_not_spend_the_retry_budget() -> None:
         await it.retrieve()
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize(("refusals", "retry_after"), [(2, 30), (5, 30), (10, 1), (20, 1)])
 async def test_a_server_without_rate_headers_is_not_starved_after_refusals(refusals: int, retry_after: int) -> None:
     """Refusals without figures, then none: the storm is outlasted and a hundred calls take minutes, not hours."""

@@ -191,6 +191,7 @@ async def test_every_status_has_its_class(mocked: Any, status: int, revision: st
     assert error.operation == "analyses.retrieve"
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize(
     "body",

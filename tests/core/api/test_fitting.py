@@ -110,6 +110,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("value", HOSTILE, ids=lambda value: ascii(value)[:24])
 @pytest.mark.parametrize("name", KINDS)
 def test_no_hostile_part_costs_more_than_itself(name: str, value: bytes) -> None:
