@@ -24,6 +24,7 @@ FLEET = [sys.executable, "-m", "procrastinate", "-a", "procrastinate_fleet.app"]
 ENQUEUE = "import asyncio, procrastinate_fleet as f; asyncio.run(f.enqueue(open({!r}).read().split(), size={}))"
 UNFINISHED = "SELECT id FROM procrastinate_jobs WHERE queue_name = 'chunks' AND status <> 'succeeded'"
 IDS, CHUNK = 6000, 250
+WORKERS = [f"worker-{number}" for number in range(3)]
 DEATHS = ["kill", "kill", "kill", "restart", "kill", "kill", "kill"]
 
 
@@ -50,6 +51,9 @@ class Fleet:
                 if child.returncode is None:
                     child.kill()
                     await child.wait()
+
+    def pid(self, name):
+        return self._running[name].pid
 
     def kill(self, name):
         self._running[name].send_signal(signal.SIGKILL)
@@ -111,7 +115,7 @@ async def test_a_fleet_loses_nothing_and_repeats_little(tmp_path):
         print(f"{repeated} fetched again, {retried} chunks given to another worker or tried again, {emulator.journal}")
         assert sorted(rows) == sorted((id, id, None) for id in ids)
         assert emulator.journal.refused == 0
-        assert len(sharing) >= 3  # they did agree on one limit, and were not merely lucky
+        assert sharing == set(WORKERS)  # they did agree on one limit, and were not merely lucky
         assert repeated <= 0.02 * IDS
         assert fleet.codes.count(-signal.SIGKILL) == len(DEATHS) - 1
         assert 0 in fleet.codes  # what the page says of workers whose Postgres went away
@@ -127,29 +131,30 @@ async def leave_a_dead_rescue(fleet, database):
 
 
 async def sharers(url):
-    """Return what the processes are called that Redis knows as users of one limit; nothing where there is none."""
+    """Return the processes that Redis knows as users of one limit; nothing where there is none."""
     async with Redis.from_url(url) as redis:
         limits = [key async for key in redis.scan_iter("kallglot:limit:*:analysis")]
         assert len(limits) <= 1
-        return {field for key in limits for field in await redis.hkeys(key) if field.startswith(b"p:")}
+        fields = [field.decode() for key in limits for field in await redis.hkeys(key)]
+        return {int(field.rpartition("-")[2]) for field in fields if field.startswith("p:")}
 
 
 async def work_through(fleet, database, emulator, redis):
     """Let the fleet do all its chunks, with a death after each of equal parts of the requests.
 
     Returns:
-        Who shared one limit meanwhile.
+        The workers that shared one limit meanwhile.
     """
     shared = set()
-    victims = [f"worker-{number}" for number in range(3)]
-    kept = [asyncio.create_task(fleet.keep(name, "chunks")) for name in victims]
+    kept = [asyncio.create_task(fleet.keep(name, "chunks")) for name in WORKERS]
     kept.append(asyncio.create_task(fleet.keep("rescuer", "rescue")))
     try:
         for number, death in enumerate(DEATHS, 1):
             await until(lambda number=number: emulator.journal.total > number * IDS / (len(DEATHS) + 1))
-            shared |= await sharers(redis)
+            known = await sharers(redis)
+            shared |= {name for name in WORKERS if fleet.pid(name) in known}
             if death == "kill":
-                fleet.kill(victims[number % len(victims)])
+                fleet.kill(WORKERS[number % len(WORKERS)])
             else:
                 await database.restart()
         async with asyncio.timeout(240):
