@@ -303,7 +303,6 @@ class Lease:
     def on_silence(self, asked: Ask, now: float) -> None:
         """Nobody has answered: go on with what is held, then with this process' part, and ask again later."""
         self._lost += asked.lost
-        self._people += asked.people
         self._is_fresh = self._is_fresh or asked.is_fresh
         self._landed = self._landed or asked.landed
         self._probe = False
