@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup
 from kallglot_async import _clock, errors
 from kallglot_async._alarm import Alarm, Turn, Watch
 from kallglot_async._core.api.analyses import retrieve_analysis
-from kallglot_async._core.api.ids import check_analysis_id
+from kallglot_async._core.api.ids import revision_of
 from kallglot_async._core.api.meaning import is_answer, is_still_running
 from kallglot_async._core.api.operation import Response
 from kallglot_async._core.limit.ticket import Ticket, Urgency
@@ -101,7 +101,7 @@ class Poller:
 
     def add(self, id: str) -> None:
         """Poll one more id."""
-        kind, now = check_analysis_id(id).name, _clock.now()
+        kind, now = revision_of(id), _clock.now()
         age, due_in = self._hub.age_of(id), self._hub.due_in(id)
         self.entries[id] = self._queue.add(id, kind, now, age=age, due_in=due_in)
         if self._hub.take_announcement(id):
@@ -249,7 +249,7 @@ class Poller:
 
     async def _poll(self, entry: Entry, ticket: Ticket) -> None:
         """Send one poll and report its answer to the queue."""
-        operation = retrieve_analysis(entry.id)
+        operation = retrieve_analysis(entry.id, is_checked=True)
         patience = self._seconds_for(entry, ticket.sent_at)
         try:
             with self._pipeline.deadline(patience):
@@ -315,7 +315,7 @@ class Poller:
         now = _clock.now()
         if self.entries.get(entry.id) is not entry:
             return  # it had its end while this poll was out
-        operation = retrieve_analysis(entry.id)
+        operation = retrieve_analysis(entry.id, is_checked=True)
         is_own, is_accepted = self._hub.age_of(entry.id) is not None, self._pipeline.is_accepted
         self._patience = self._patience or Patience(self._pipeline.policy)
         verdict = self._patience.next_look(
