@@ -101,7 +101,7 @@ class WaitCall:
 
     async def _poll_alone(self) -> None:
         """Poll in the caller's own task, until there is an outcome, from here or from elsewhere."""
-        self._alone = scope = Deadline(math.inf)  # as a scope that others can end, it costs a tenth of anyio's
+        self._alone = scope = Deadline()  # as a scope that others can end, it costs a tenth of anyio's
         try:
             with scope:
                 await self._poller.work()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
@@ -154,28 +153,38 @@ class Pipeline:
         Raises:
             KallglotError: How the last attempt ended, with the history of all.
         """
-        call = _Call(operation, _clock.running_loop().time(), timeout, is_patient, on_answer)
-        lane = self.lane(operation.group)
+        lane, deadline = self.lane(operation.group), self._deadlines.start(timeout)
+        call: _Call[T] | None = None  # from the first failure on
+        is_sending = False
         try:
-            with self._deadlines.start(timeout):
+            with deadline:
                 while True:
                     ticket = (
-                        ticket or lane.try_acquire(Urgency.DIRECT) or await self.acquire(lane, operation, call.left())
+                        ticket
+                        or lane.try_acquire(Urgency.DIRECT)
+                        or await self.acquire(lane, operation, deadline.left())
                     )
-                    call.is_sending = True
+                    is_sending = True
                     try:
-                        value, _ = await self.send(operation, lane, ticket, attempt=len(call.history) + 1)
-                        call.on_answered()
-                        return value
+                        value, _ = await self.send(operation, lane, ticket, attempt=call.attempt if call else 1)
                     except errors.RequestError as error:
+                        is_sending = False
+                        if on_answer is not None and is_answer(error):
+                            on_answer()
+                        call = call or _Call(operation, deadline, is_patient)
                         if not await self._may_go_on(call, error):
                             raise
+                    else:
+                        if on_answer is not None:
+                            on_answer()
+                        return value
                     ticket = None
         except errors.RequestError as error:
-            raise call.tell(error) from error.__cause__
+            raise (call or _Call(operation, deadline, is_patient)).tell(error) from error.__cause__
         except TimeoutError:
             failure = self._out_of_time(operation, timeout)
-        if call.is_sending:
+        call = call or _Call(operation, deadline, is_patient)
+        if is_sending:
             call.on_failure(failure)
         raise call.tell(failure)
 
@@ -185,12 +194,11 @@ class Pipeline:
         What was refused for rate waits for that slot alone, unless it would come after the call's deadline.
         """
         if isinstance(error, errors.RateLimitedError):
-            call.on_answered()
-            return (error.retry_after or 0.0) <= call.left()
+            return (error.retry_after or 0.0) <= call.deadline.left()
         call.on_failure(error)
         operation, failures = call.operation, len(call.history)
-        is_patient = self._is_patient(call, error)
-        delay = self.policy.next_delay(operation, error, failures, within=call.left(), is_patient=is_patient)
+        is_patient, left = self._is_patient(call, error), call.deadline.left()
+        delay = self.policy.next_delay(operation, error, failures, within=left, is_patient=is_patient)
         if delay is not None:
             self.on_retry(operation, error, failures, delay)
             await anyio.sleep(delay)
@@ -200,7 +208,7 @@ class Pipeline:
 
     def _is_patient(self, call: _Call[Any], error: errors.RequestError) -> bool:
         """Whether time is the measure: for who asked for that, once the API was heard, or something before it."""
-        is_believed = self.budget.is_reached or (has_passing_status(error) and call.age() < STRANGER)
+        is_believed = self.budget.is_reached or (has_passing_status(error) and call.deadline.age() < STRANGER)
         return call.is_patient and is_believed and call.operation.is_repeatable and is_transient(error)
 
     async def _be_let_go(self, call: _Call[Any]) -> None:
@@ -329,50 +337,25 @@ class Pipeline:
 
 
 class _Call(Generic[T]):
-    """One direct call: what its attempts have shown so far."""
+    """One direct call that did not succeed at once: what its attempts have shown so far."""
 
-    __slots__ = (
-        "_deadline", "_on_answer", "_started", "history", "is_patient", "is_sending", "is_uncertain", "operation",
-        "slow_delays",
-    )  # fmt: skip
+    __slots__ = ("deadline", "history", "is_patient", "is_uncertain", "operation", "slow_delays")
 
-    def __init__(
-        self,
-        operation: Operation[T],
-        started: float,  # on the loop's clock
-        timeout: float | None,
-        is_patient: bool,
-        on_answer: Callable[[], object] | None,
-    ) -> None:
+    def __init__(self, operation: Operation[T], deadline: Deadline, is_patient: bool) -> None:
         self.operation = operation
+        self.deadline = deadline
         self.is_patient = is_patient
-        self.is_sending = False
         self.is_uncertain = False  # whether an attempt may have been acted upon
         self.history: tuple[str, ...] = ()
         self.slow_delays = 0
-        self._on_answer = on_answer
-        self._started = started
-        self._deadline = math.inf if timeout is None else started + timeout
 
-    def age(self) -> float:
-        """Seconds since it began."""
-        return asyncio.get_running_loop().time() - self._started
-
-    def left(self) -> float:
-        """Seconds until its deadline."""
-        return self._deadline - asyncio.get_running_loop().time()
-
-    def on_answered(self) -> None:
-        """An attempt was answered."""
-        self.is_sending = False
-        if self._on_answer is not None:
-            self._on_answer()
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt that comes next."""
+        return len(self.history) + 1
 
     def on_failure(self, error: errors.RequestError) -> None:
         """An attempt ended with an error."""
-        self.is_sending = False
-        if is_answer(error):
-            self.on_answered()
         self.is_uncertain = self.is_uncertain or may_have_acted(error)
         self.history += (str(error),)
 
