@@ -20,8 +20,8 @@ from kallglot_async._core.api.answers import interpret, named_wait, safe_request
 from kallglot_async._core.api.headers import (
     RateFigures,
     date_of,
+    figures_at,
     parse_credits,
-    parse_rate_figures,
 )
 from kallglot_async._core.api.meaning import has_passing_status, is_answer
 from kallglot_async._core.api.operation import Operation, Response
@@ -34,7 +34,7 @@ from kallglot_async._wire.limiter import Lane, RateLimiter
 from kallglot_async._wire.pool import SessionPool
 from kallglot_async._wire.record import RequestRecord
 from kallglot_async.models import ClientStats, Result, RetryEvent, ThrottledEvent
-from kallglot_async.models.meta import tell
+from kallglot_async.models.meta import ResponseMeta, tell
 
 __all__ = ["Pipeline"]
 
@@ -295,12 +295,18 @@ class Pipeline:
         self.is_accepted = True
         self.budget.on_answer()
         if isinstance(value, Result):
-            limit = remaining = resets_in = None
-            if figures is not None:
-                limit, remaining, resets_in = figures.limit, figures.remaining, figures.resets_in
-            request_id = safe_request_id(response, self._config.api_key)
             left, used = parse_credits(response.headers)
-            told = (response.status, request_id, attempt, elapsed, limit, remaining, resets_in, left, used)
+            told = ResponseMeta(
+                status=response.status,
+                request_id=safe_request_id(response, self._config.api_key),
+                attempts=attempt,
+                elapsed=elapsed,
+                limit=None if figures is None else figures.limit,
+                remaining=None if figures is None else figures.remaining,
+                resets_in=None if figures is None else figures.resets_in,
+                credits_remaining=left,
+                credits_used=used,
+            )
             tell(value, told, response.body if self._config.keep_raw else None)
         return value, response
 
@@ -316,7 +322,7 @@ class Pipeline:
         date = date_of(response.headers)
         if date is not None:
             self._server_ahead = date - wall_now
-        figures = parse_rate_figures(response.headers, wall_now=wall_now)
+        figures = figures_at(response.headers, date, wall_now)
         if figures is None and response.status >= 500:
             lane.lost(ticket, was_answered=True)  # a page of some gateway's: it does not know the API's limit
         elif response.status != 429:

@@ -27,6 +27,7 @@ __all__ = [
     "COMMON_HEADERS",
     "RateFigures",
     "date_of",
+    "figures_at",
     "parse_credits",
     "parse_date",
     "parse_rate_figures",
@@ -112,10 +113,14 @@ def parse_rate_figures(headers: Mapping[str, str], *, wall_now: float) -> RateFi
         headers: The response's headers.
         wall_now: The local wall clock in Unix seconds, used only where the response does not tell the moment.
     """
+    return figures_at(headers, date_of(headers), wall_now)
+
+
+def figures_at(headers: Mapping[str, str], dated: float | None, wall_now: float) -> RateFigures | None:
+    """Return the same of a response whose `Date` was read already."""
     limits, text, resets = _lines(headers)
     if not limits or not text or not resets:
         return None
-    dated = date_of(headers)
     now = dated or wall_now
     limit, told, latest, is_one = _parse_window(limits, resets, now, dated is not None)
     if is_one and "," not in text:
