@@ -103,7 +103,7 @@ class PollQueue:
         self._live += 1
         self._model.pending += 1
         if self._from_add and self._timeout is not None:
-            entry.first_poll_at = now
+            entry.begin(now)
             self._deadlines.start(entry)
         if self._is_learned and due_in is not None:
             hinted = now + max(0.0, due_in)
@@ -187,7 +187,7 @@ class PollQueue:
         deadline = entry.deadline
         is_patient = entry.refusals <= PATIENCE
         if is_patient and entry.polls == entry.failures == 0 and not (self._from_add or entry.is_last):
-            entry.first_poll_at = None
+            entry.begin(None)
             self._deadlines.undo_start(entry)
         elif is_patient and deadline is not None and deadline - self.lead <= now:
             self._deadlines.undo_last_look(entry)
@@ -322,7 +322,7 @@ class PollQueue:
         entry.polls += 1
         self._flying += 1
         if entry.first_poll_at is None:
-            entry.first_poll_at = now
+            entry.begin(now)
             if self._timeout is not None:
                 self._deadlines.start(entry)
         return entry
