@@ -57,7 +57,7 @@ class Pipeline:
     """
 
     __slots__ = (
-        "_config", "_deadlines", "_lanes", "_limiter", "_pool", "_random", "_server_ahead", "budget", "is_accepted",
+        "_config", "_lanes", "_limiter", "_pool", "_random", "_server_ahead", "budget", "deadlines", "is_accepted",
         "observer", "policy", "round_trip",
     )  # fmt: skip
 
@@ -75,7 +75,7 @@ class Pipeline:
         self._limiter = limiter
         self._random = random
         self._lanes: dict[str, Lane] = {}
-        self._deadlines = Deadlines(config.timeout)
+        self.deadlines: Deadlines = Deadlines(config.timeout)
         self.observer: Observer = observer
         self.budget: RetryBudget = budget
         self.policy: RetryPolicy = RetryPolicy(config.max_attempts, self.budget, random)
@@ -97,10 +97,6 @@ class Pipeline:
     def request_timeout(self) -> float | None:
         """Seconds that one request of a wait may take."""
         return self._config.timeout
-
-    def deadline(self, seconds: float | None) -> Deadline:
-        """Return a context that ends with `TimeoutError` so many seconds from now; None: never. Enter it at once."""
-        return self._deadlines.start(seconds)
 
     def server_now(self) -> float:
         """Return the server's wall clock in Unix seconds, by the `Date` of its last answer."""
@@ -153,7 +149,7 @@ class Pipeline:
         Raises:
             KallglotError: How the last attempt ended, with the history of all.
         """
-        lane, deadline = self.lane(operation.group), self._deadlines.start(timeout)
+        lane, deadline = self.lane(operation.group), self.deadlines.start(timeout)
         call: _Call[T] | None = None  # from the first failure on
         is_sending = False
         try:
