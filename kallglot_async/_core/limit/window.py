@@ -88,18 +88,19 @@ class Window:
 
     def _free(self, now: float) -> int:
         """Requests that may go: those that the newest figure covers, and those that have come free since."""
+        available = self._remaining - self.in_flight
         if self._explanations.way is Way.FIXED or self.limit is None:
-            return self.available
-        return min(self.limit - self.in_flight, self.available + self._explanations.came_free(now))
+            return available
+        return min(self.limit - self.in_flight, available + self._explanations.came_free(now))
 
     @property
     def _at_least(self) -> float:
         """Seconds that a window lasts at least: whole-second headers can overstate a rest by two."""
-        return max(0.0, self._longest_rest - 2 * ROUNDING)
+        return self._longest_rest - 2 * ROUNDING if self._longest_rest > 2 * ROUNDING else 0.0
 
     def resets_in(self, now: float) -> float:
         """Seconds until the window renews, 0.0 when it has."""
-        return max(0.0, self._resets_at - now)
+        return self._resets_at - now if self._resets_at > now else 0.0
 
     def can_run_low(self, now: float) -> bool:
         """Whether polls may spend the window below one request for each pending id.
@@ -185,7 +186,8 @@ class Window:
             rate = min(rate, refill)  # what is left goes once, however near the reset is
         if resets_in == 0.0:  # a new window has begun that no answer has described yet
             return Supply(rate, float(self.limit - self.in_flight), self.period, can_run_low=False)
-        return Supply(rate, float(max(0, self._free(now))), resets_in, self.can_run_low(now))
+        free = self._free(now)
+        return Supply(rate, float(free) if free > 0 else 0.0, resets_in, self.can_run_low(now))
 
     def on_sent(self, ticket: Ticket, now: float, urgency: Urgency) -> None:
         """A request goes out now; one that went by another rule is no probe of this one."""
