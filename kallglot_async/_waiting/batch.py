@@ -132,9 +132,9 @@ class Batch:
         self._is_drained = True
         return None
 
-    async def send(
+    def send(
         self, id: str, urgency: Urgency, send: Callable[[Ticket], Awaitable[T]], ticket: Ticket | None = None
-    ) -> T:
+    ) -> Coroutine[Any, Any, T]:
         """Send a request for an id on a slot, the one given or the next; a batch outlasts the windows it needs.
 
         While the API was never heard, one request asks for all: with nobody there, the others were in vain.
@@ -143,8 +143,11 @@ class Batch:
             NotAttemptedError: Nothing more is sent.
             KallglotError: How the request ended.
         """
-        if self._is_heard():
-            return await self._send(id, urgency, send, ticket)
+        return (self._send if self._is_heard() else self._send_first)(id, urgency, send, ticket)
+
+    async def _send_first(
+        self, id: str, urgency: Urgency, send: Callable[[Ticket], Awaitable[T]], ticket: Ticket | None
+    ) -> T:
         if ticket is not None:
             self.lane.unsent(ticket)  # held in line, it would be the slot that the first request waits for
         async with self._first_contact:
@@ -168,7 +171,7 @@ class Batch:
         refusals = 0
         while True:
             ticket = ticket or await self.lane.acquire(urgency)
-            if (ended := self._ended(id)) is not None:
+            if (self.reason or self._unreached) and (ended := self._ended(id)) is not None:
                 self.lane.unsent(ticket)
                 raise ended
             if self._is_over:

@@ -56,7 +56,7 @@ class RetrieveCall:
             await self._batch.keep(await self._fetch(id, ticket))
 
     async def _fetch(self, id: str, ticket: Ticket) -> Outcome:
-        operation, started = retrieve_analysis(id, is_checked=True).with_headers(self._headers), _clock.now()
+        operation, started = retrieve_analysis(id, is_checked=True).with_headers(self._headers), ticket.sent_at
 
         def send(ticket: Ticket) -> Coroutine[Any, Any, Analysis]:
             return self._pipeline.run(operation, timeout=self._timeout, ticket=ticket)
