@@ -211,12 +211,16 @@ class Batch:
 
     async def keep(self, outcome: Outcome) -> None:
         """Note what became of an id, and tell."""
+        self.note(outcome)
+        if self._on_outcome is not None:
+            await self.tell("on_outcome", self._on_outcome, outcome)
+
+    def note(self, outcome: Outcome) -> None:
+        """Note what became of an id; for who knows that nobody is to be told."""
         self.found[outcome.id] = outcome
         is_settled = outcome.error is None or isinstance(outcome.error, errors.AnalysisFailedError)
         self.settled += is_settled
         self.failed += not is_settled
-        if self._on_outcome is not None:
-            await self.tell("on_outcome", self._on_outcome, outcome)
 
     async def tell(self, name: str, callback: Callable[..., object], *facts: object) -> None:
         """Call back, one call after another, and await what is returned where it can be awaited.

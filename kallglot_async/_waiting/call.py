@@ -91,7 +91,7 @@ class WaitCall:
 
     async def _poll_alone(self) -> None:
         """Poll in the caller's own task, until there is an outcome, from here or from elsewhere."""
-        self._alone = scope = Deadline()  # as a scope that others can end, it costs a tenth of anyio's
+        self._alone = scope = Deadline(self.loop)  # as a scope that others can end, it costs a tenth of anyio's
         try:
             with scope:
                 await self._poller.work()
@@ -300,23 +300,24 @@ class WaitCall:
 
     def on_end(self, outcome: Outcome, known: Entry) -> None:
         """An id that this call polls has its end; `known`: what its polls have seen."""
-        if isinstance(outcome.error, errors.WaitTimeoutError):
+        if outcome.error is not None and isinstance(outcome.error, errors.WaitTimeoutError):
             self._hub.release(outcome.id, self, known)  # this call's time is over; others may have more
         else:
             self._hub.settle(outcome, self)
         self._deliver(outcome)
 
     def _deliver(self, outcome: Outcome) -> None:
-        if outcome.error is None or isinstance(outcome.error, errors.AnalysisFailedError):
+        if (error := outcome.error) is None or isinstance(error, errors.AnalysisFailedError):
             self._settled += 1
         else:
             self._failed += 1
-        self._follow_ends.pop(outcome.id, None)
+        if self._follow_ends:
+            self._follow_ends.pop(outcome.id, None)
         self.ready.append(outcome)
         if self._pipeline.observer.callback.is_on:
-            error = None if outcome.error is None else type(outcome.error).__name__
+            name = None if error is None else type(error).__name__
             self._pipeline.observer.emit(
-                SettledEvent, id=outcome.id, error=error, polls=outcome.polls, elapsed=outcome.elapsed
+                SettledEvent, id=outcome.id, error=name, polls=outcome.polls, elapsed=outcome.elapsed
             )
         self._wake()
         self._finish_if_over()

@@ -297,8 +297,9 @@ class Claims:
         if self._owners.get(outcome.id) is not call:
             return
         self._disown(outcome.id)
-        for follower in self._followers.pop(outcome.id, ()):
-            self._tell(follower, follower.on_shared_outcome, outcome)
+        if self._followers:
+            for follower in self._followers.pop(outcome.id, ()):
+                self._tell(follower, follower.on_shared_outcome, outcome)
 
     def release(self, id: str, call: Claimant, known: Entry | None = None) -> None:
         """The owner waits no more: the first that follows polls it from now on, and knows what the owner saw."""

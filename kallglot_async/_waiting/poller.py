@@ -33,6 +33,7 @@ from kallglot_async.models import Analysis, Outcome, PollEvent
 
 __all__ = ["Poller"]
 
+_DIRECT, _AHEAD, _PACED = Urgency  # looked up in it, a member costs as much as a call
 _SHORTEST_LEAD = 0.1  # seconds before a deadline at which the last look is sent, at least
 
 
@@ -172,7 +173,7 @@ class Poller:
                 await self._sleep_until(math.inf if slot is None else min(slot.at, again_at), now)
                 continue
             # Who waits for a last look waits as for a direct request: after the deadline it is worth nothing.
-            urgency = Urgency.DIRECT if slot.why == "last look" else Urgency.AHEAD if slot.ahead else Urgency.PACED
+            urgency = _DIRECT if slot.why == "last look" else _AHEAD if slot.ahead else _PACED
             if (ticket := self._lane.try_acquire(urgency, now)) is not None:
                 return self._queue.spend(slot, now), ticket
             self._keep_watch(now)
@@ -220,7 +221,7 @@ class Poller:
 
     async def _queue_for_slot(self, urgency: Urgency) -> Ticket | None:
         """Wait in line; None where a last look falls due meanwhile, which goes before all polls."""
-        last_look_at = math.inf if urgency is Urgency.DIRECT else self._last_look_at()
+        last_look_at = math.inf if urgency is _DIRECT else self._last_look_at()
         with anyio.move_on_after(max(RE_ASK, last_look_at - _clock.now())):
             return await self._lane.acquire(urgency)
         return None

@@ -23,9 +23,10 @@ _EARLY = 0.002  # seconds by which a loop may fire a timer before its moment (uv
 class Deadline:
     """One block of code that ends at a moment: a context manager that raises `TimeoutError`."""
 
-    __slots__ = ("_cancelling", "_since", "at", "is_over", "task", "timer")
+    __slots__ = ("_cancelling", "_loop", "_since", "at", "is_over", "task", "timer")
 
-    def __init__(self, since: float = 0.0, at: float = math.inf) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, since: float = 0.0, at: float = math.inf) -> None:
+        self._loop = loop
         self._since = since
         self.at: float = at  # on its loop's clock
         self.task: asyncio.Task[object] | None = None  # while it is entered
@@ -33,7 +34,7 @@ class Deadline:
         self.is_over: bool = False  # whether it has ended the block
 
     def __enter__(self) -> None:
-        self.task = task = asyncio.current_task()
+        self.task = task = asyncio.current_task(self._loop)
         if task is None:
             raise RuntimeError("a deadline is entered outside of a task")
         self._cancelling = task.cancelling()
@@ -52,11 +53,11 @@ class Deadline:
 
     def age(self) -> float:
         """Seconds since it was started."""
-        return asyncio.get_running_loop().time() - self._since
+        return self._loop.time() - self._since
 
     def left(self) -> float:
         """Seconds until its moment."""
-        return self.at - asyncio.get_running_loop().time()
+        return self.at - self._loop.time()
 
     def expire(self) -> None:
         """End the block, if it is not over."""
@@ -90,8 +91,8 @@ class Deadlines:
         loop = _clock.running_loop()
         now = loop.time()
         if seconds is None:
-            return Deadline(now)
-        deadline = Deadline(now, now + seconds)
+            return Deadline(loop, now)
+        deadline = Deadline(loop, now, now + seconds)
         if seconds != self._usual:
             deadline.timer = loop.call_at(deadline.at, deadline.expire)
             return deadline

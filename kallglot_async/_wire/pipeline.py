@@ -41,6 +41,7 @@ __all__ = ["Pipeline"]
 T = TypeVar("T")
 _log = logging.getLogger("kallglot_async.pipeline")
 _RE_ASK = 1.0  # seconds until who is not let go asks again: others may have been answered meanwhile
+_DIRECT = Urgency.DIRECT  # looked up in an enumeration, a member costs as much as a call
 _SMOOTHING = 0.2  # the weight of the newest answer in the round trip
 
 
@@ -155,11 +156,7 @@ class Pipeline:
         try:
             with deadline:
                 while True:
-                    ticket = (
-                        ticket
-                        or lane.try_acquire(Urgency.DIRECT)
-                        or await self.acquire(lane, operation, deadline.left())
-                    )
+                    ticket = ticket or lane.try_acquire(_DIRECT) or await self.acquire(lane, operation, deadline.left())
                     is_sending = True
                     try:
                         value, _ = await self.send(operation, lane, ticket, attempt=call.attempt if call else 1)

@@ -89,7 +89,7 @@ class Window:
     def _free(self, now: float) -> int:
         """Requests that may go: those that the newest figure covers, and those that have come free since."""
         available = self._remaining - self.in_flight
-        if self._explanations.way is Way.FIXED or self.limit is None:
+        if not self._explanations.way or self.limit is None:  # it is fixed
             return available
         return min(self.limit - self.in_flight, available + self._explanations.came_free(now))
 
@@ -126,14 +126,15 @@ class Window:
         elif left <= 0:  # nothing of its length is known, and what was known of its end is over
             return self.period / self.limit
         way = self._explanations.way
-        if way is Way.LOG or (way is Way.REFILL and not (self.is_rolling or self._explanations.moves)):
+        if way and (way is Way.LOG or not (self.is_rolling or self._explanations.moves)):
             period = min(self._explanations.log.period, self.period) if way is Way.LOG else self.period
             return period / max(1, self.limit - spare)
         freed = 0.0 if self.is_rolling else self._drift.freed(self.period) * max(0.0, left)
-        interval = left / (max(1, self.available - spare) + freed)
-        if way is Way.REFILL and (refill := self._explanations.refill()):
+        available = self._remaining - self.in_flight - spare
+        interval = left / ((available if available > 1 else 1) + freed)
+        if way and (refill := self._explanations.refill()):
             interval = min(interval, 1.0 / refill)  # however little is left
-        return max(shortest, interval)
+        return interval if interval > shortest else shortest
 
     def next_at(self, now: float, urgency: Urgency) -> float:
         """Return when a request may go: `now` or before for at once, infinity for "when an answer comes"."""

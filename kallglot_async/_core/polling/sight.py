@@ -37,7 +37,9 @@ class Sight(msgspec.Struct, frozen=True, gc=False):
             if age < 0.0:
                 age = 0.0
             if completed is not None:
-                took = (completed - created).total_seconds() if completed > created else 0.0
+                took = (completed - created).total_seconds()
+                if took < 0.0:
+                    took = 0.0
         if RETRY_AFTER in headers:
             hint = _hint_of(headers, server_now)
         if hint is None and expected is not None and (ahead := expected.timestamp() - server_now) > 0.0:
