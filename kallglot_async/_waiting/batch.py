@@ -121,7 +121,7 @@ class Batch:
 
     async def next_id(self) -> str | None:
         """Return the next id to send a request for; None once there are no more. One worker at a time."""
-        while not self._is_over and (item := await self._puller.next()) is not None:
+        while not self._is_over and (item := self._puller.at_once() or await self._puller.next()) is not None:
             self._taken += 1
             if isinstance(item, errors.InvalidIdError):
                 await self.keep(Outcome(id=item.id, error=item))

@@ -184,7 +184,7 @@ class WaitCall:
         """Pull ids while there is room for them."""
         try:
             async with aclosing(self._puller):
-                while (item := await self._puller.next()) is not None:
+                while (item := self._puller.at_once() or await self._puller.next()) is not None:
                     if self._is_left:  # it came in the very turn: nobody here would ever poll it, or let go of it
                         break
                     self._take(item)

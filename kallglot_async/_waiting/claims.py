@@ -261,10 +261,11 @@ class Claims:
 
     def take_announcement(self, id: str) -> bool:
         """Whether a webhook has said, before anybody waited for it, that an id has settled."""
-        is_announced = self._inbox.is_heard and self._inbox.has_announced(id)
-        if is_announced and id in self._created:  # else the event may be an old one
+        if not self._inbox.is_heard or not self._inbox.has_announced(id):
+            return False
+        if id in self._created:  # else the event may be an old one
             self.trust.on_event(_clock.now())
-        return is_announced
+        return True
 
     def _on_announced(self, id: str) -> None:
         if (owner := self._owners.get(id)) is None:

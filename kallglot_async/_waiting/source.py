@@ -147,6 +147,13 @@ class Puller:
             self.error = error
         return None
 
+    def at_once(self) -> str | InvalidIdError | None:
+        """Return the next one of a collection, for which nothing has to be awaited; None: it takes `next` to know."""
+        if self._plain is None or self._source.total is None or self._pulled % _BREATH == _BREATH - 1:
+            return None
+        self._pulled += 1
+        return next(self._plain, None)
+
     def stop(self) -> None:
         """Want nothing more of an asynchronous iterable, which may take for ever; a plain one names the rest."""
         if self._source.is_async:

@@ -71,7 +71,7 @@ class _Law:
     `hazard` is the chance per second of settling, doubts included; `observed` is the same as it was seen.
     """
 
-    __slots__ = ("_answers", "_crossed", "_events", "_exposure", "_unfitted", "hazard", "observed")
+    __slots__ = ("_answers", "_crossed", "_enough", "_events", "_exposure", "_unfitted", "hazard", "observed")
 
     def __init__(self) -> None:
         # By bin, up to the oldest age that was ever seen: beyond it, there is nothing but doubt.
@@ -130,12 +130,13 @@ class _Law:
 
     def _count(self) -> None:
         self._unfitted += 1
-        if self._unfitted >= max(_REFIT, self._answers / _LITTLE):
+        if self._unfitted >= self._enough:
             self._fit()
 
     def _fit(self) -> None:
         fade = _FADE**self._unfitted
         self._answers = (self._answers + self._unfitted) * fade
+        self._enough = max(_REFIT, self._answers / _LITTLE)
         self._unfitted = 0
         self._events = [value * fade for value in self._events]
         lives = zip(self._exposure, accumulate(self._crossed), _WIDTHS, strict=False)
