@@ -107,9 +107,9 @@ class Window:
 
         Not its last quarter, and not where no moment of renewal is known: rounding hides it, or it is rolling.
         """
-        if self.limit is None or self.is_rolling or self.resets_in(now) < RUN_LOW_REST or self._explanations.way:
+        if self.limit is None or self.is_rolling or self._explanations.way or self._resets_at - now < RUN_LOW_REST:
             return False
-        return self.available > self.limit / RUN_LOW
+        return self._remaining - self.in_flight > self.limit / RUN_LOW
 
     def interval(self, now: float) -> float:
         """Seconds between two paced polls."""

@@ -120,7 +120,7 @@ class Worth:
         seen_age, growth = 0.0, self.first_looks.growth
         if entry.seen_at is not None:
             seen_age, growth = entry.seen_at - entry.born_at, 0.0
-        if growth >= least:
+        elif growth >= least:
             return True
         return growth + self._model.observed_growth(entry.kind, seen_age, now - entry.born_at) >= least
 
