@@ -79,7 +79,8 @@ class Turn:
     def pass_on(self) -> None:
         """It is free again, for whoever comes first."""
         self.is_taken = False
-        self._wake()
+        if self._waiting:
+            self._wake()
 
     def _wake(self) -> None:
         while self._waiting:

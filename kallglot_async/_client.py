@@ -119,7 +119,7 @@ class KallglotClient(BaseClient):
         if extra_headers is not None:
             return await self.with_options(extra_headers=extra_headers).wait(id, timeout=timeout, schedule=schedule)
         # From the call on: who waits for one analysis counts from when they asked, and no queue of ids is before it.
-        options = self._waits.options(timeout, None, 1, schedule, from_add=True)
+        options = self._waits.options(timeout, None, None, schedule, from_add=True)
         check_analysis_id(id)
         return (await self._waits.of_one(id, options)).unwrap()
 
@@ -217,7 +217,9 @@ class KallglotClient(BaseClient):
             WaitTimeoutError: Still pending at the deadline.
             KallglotError: See `analyses.create` and `wait`.
         """
-        options = self._waits.options(timeout, None, 1, schedule, from_add=True)  # refused before anything is paid for
+        options = self._waits.options(
+            timeout, None, None, schedule, from_add=True
+        )  # refused before anything is paid for
         check_request("analyze", request)
         client = self if extra_headers is None else self.with_options(extra_headers=extra_headers)
         created = await client.analyses.create(session_id, idempotency_key=idempotency_key, **request)

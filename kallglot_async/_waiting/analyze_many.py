@@ -170,7 +170,7 @@ class AnalyzeCall:
 
     def _capacity(self) -> float:
         """How many analyses may be under way at once."""
-        return min(_MOST_OPEN, max(_LEAST_OPEN, _OPEN_FOR * self._batch.lane.supply(_clock.now()).rate))
+        return min(_MOST_OPEN, max(_LEAST_OPEN, _OPEN_FOR * self._batch.lane.gate.supply(_clock.now()).rate))
 
     def _close_one(self) -> None:
         """One less is under way."""

@@ -121,7 +121,7 @@ class Batch:
 
     async def next_id(self) -> str | None:
         """Return the next id to send a request for; None once there are no more. One worker at a time."""
-        while not self._is_over and (item := await self._puller.next()) is not None:
+        while not self._is_over and (item := self._puller.at_once() or await self._puller.next()) is not None:
             self._taken += 1
             if isinstance(item, errors.InvalidIdError):
                 await self.keep(Outcome(id=item.id, error=item))
@@ -132,9 +132,9 @@ class Batch:
         self._is_drained = True
         return None
 
-    async def send(
+    def send(
         self, id: str, urgency: Urgency, send: Callable[[Ticket], Awaitable[T]], ticket: Ticket | None = None
-    ) -> T:
+    ) -> Coroutine[Any, Any, T]:
         """Send a request for an id on a slot, the one given or the next; a batch outlasts the windows it needs.
 
         While the API was never heard, one request asks for all: with nobody there, the others were in vain.
@@ -143,8 +143,11 @@ class Batch:
             NotAttemptedError: Nothing more is sent.
             KallglotError: How the request ended.
         """
-        if self._is_heard():
-            return await self._send(id, urgency, send, ticket)
+        return (self._send if self._is_heard() else self._send_first)(id, urgency, send, ticket)
+
+    async def _send_first(
+        self, id: str, urgency: Urgency, send: Callable[[Ticket], Awaitable[T]], ticket: Ticket | None
+    ) -> T:
         if ticket is not None:
             self.lane.unsent(ticket)  # held in line, it would be the slot that the first request waits for
         async with self._first_contact:
@@ -168,7 +171,7 @@ class Batch:
         refusals = 0
         while True:
             ticket = ticket or await self.lane.acquire(urgency)
-            if (ended := self._ended(id)) is not None:
+            if (self.reason or self._unreached) and (ended := self._ended(id)) is not None:
                 self.lane.unsent(ticket)
                 raise ended
             if self._is_over:
@@ -208,12 +211,16 @@ class Batch:
 
     async def keep(self, outcome: Outcome) -> None:
         """Note what became of an id, and tell."""
+        self.note(outcome)
+        if self._on_outcome is not None:
+            await self.tell("on_outcome", self._on_outcome, outcome)
+
+    def note(self, outcome: Outcome) -> None:
+        """Note what became of an id; for who knows that nobody is to be told."""
         self.found[outcome.id] = outcome
         is_settled = outcome.error is None or isinstance(outcome.error, errors.AnalysisFailedError)
         self.settled += is_settled
         self.failed += not is_settled
-        if self._on_outcome is not None:
-            await self.tell("on_outcome", self._on_outcome, outcome)
 
     async def tell(self, name: str, callback: Callable[..., object], *facts: object) -> None:
         """Call back, one call after another, and await what is returned where it can be awaited.

@@ -55,19 +55,9 @@ class WaitCall:
         self._options = options
         self._on_progress = PlainCallback("on_progress", options.on_progress, "kallglot_async.waiting")
         self._group: TaskGroup | None = None  # None: the caller's own task does everything
-        self._ready: deque[Outcome] = deque()
-        self._watch = Watch(self._on_time, self._on_broken)
-        self._poller = Poller(
-            hub,
-            pipeline,
-            options,
-            watch=self._watch,
-            undelivered=self._ready,
-            on_end=self._on_end,
-            on_over=self._abandon,
-            on_answer=self._report_progress,
-            on_stalled=self._hand_over,
-        )
+        self.ready: deque[Outcome] = deque()  # not taken yet
+        self.watch: Watch = Watch(self._on_time, self._on_broken)
+        self._poller = Poller(hub, pipeline, options, self)
         self._followed: dict[str, float] = {}  # ids that another call polls, and when we joined it
         self._follow_deadlines: deque[tuple[float, str]] = deque()
         self._follow_ends: dict[str, float] = {}  # of ids that are, or were at first, another call's
@@ -88,20 +78,20 @@ class WaitCall:
         try:
             self._take(id)
             self._is_fed = True
-            while not self._ready:
+            while not self.ready:
                 if self._broken is not None:
                     raise self._broken
                 if self._poller.entries:
                     await self._poll_alone()
                 else:  # another call polls it
                     await self._delivery.sleep_until()
-            return self._ready.popleft()
+            return self.ready.popleft()
         finally:
             self._let_go()
 
     async def _poll_alone(self) -> None:
         """Poll in the caller's own task, until there is an outcome, from here or from elsewhere."""
-        self._alone = scope = Deadline(math.inf)  # as a scope that others can end, it costs a tenth of anyio's
+        self._alone = scope = Deadline(self.loop)  # as a scope that others can end, it costs a tenth of anyio's
         try:
             with scope:
                 await self._poller.work()
@@ -125,7 +115,7 @@ class WaitCall:
             self._poller.ends_at = _clock.now() + self._options.total_timeout
         self._group = group = await anyio.create_task_group().__aenter__()
         self._poller.start(group)
-        self._watch.ring()
+        self.watch.ring()
         if (self._source.total or _AT_ONCE) < _AT_ONCE:
             await self._feed()
         else:
@@ -151,7 +141,7 @@ class WaitCall:
                 "outcomes come inside its block: `async with client.as_completed(ids) as finished:`, "
                 "then `async for outcome in finished`"
             )
-        while not self._ready:
+        while not self.ready:
             if self._broken is not None:
                 broken, self._broken = self._broken, None
                 raise broken
@@ -167,7 +157,7 @@ class WaitCall:
             await self._delivery.sleep_until()
         self._room.ring()
         self._poller.wake_stalled()
-        return self._ready.popleft()
+        return self.ready.popleft()
 
     def progress(self) -> Progress:
         """Return a snapshot of how far the call has come."""
@@ -194,11 +184,11 @@ class WaitCall:
         """Pull ids while there is room for them."""
         try:
             async with aclosing(self._puller):
-                while (item := await self._puller.next()) is not None:
+                while (item := self._puller.at_once() or await self._puller.next()) is not None:
                     if self._is_left:  # it came in the very turn: nobody here would ever poll it, or let go of it
                         break
                     self._take(item)
-                    while self._pending + len(self._ready) >= _WINDOW:
+                    while self._pending + len(self.ready) >= _WINDOW:
                         await self._room.sleep_until()
         except Exception as error:  # the caller's own code, as it was let go of
             self._puller.error = self._puller.error or error
@@ -223,9 +213,9 @@ class WaitCall:
         if self._options.timeout is not None:
             at = self._follow_ends[id] = now + self._options.timeout if ends_at is None else ends_at
             insort(self._follow_deadlines, (at, id))
-            self._watch.ring()
+            self.watch.ring()
 
-    def _hand_over(self) -> None:
+    def on_stalled(self) -> None:
         """The caller is behind: what others wait for too, they poll from now on, and are followed."""
         for id in self._hub.followed_of(self):
             if not self._poller.entries[id].in_flight and (known := self._poller.discard(id)) is not None:
@@ -256,7 +246,7 @@ class WaitCall:
         """The call that polls the id has its outcome."""
         if self._followed.pop(outcome.id, None) is not None:
             self._deliver(outcome)
-            self._report_progress()
+            self.on_answer()
 
     def on_announced(self, id: str) -> None:
         """The server says that an id which this call polls has settled."""
@@ -286,7 +276,7 @@ class WaitCall:
             else:
                 self._expire(id)
         if self._poller.ends_at <= now and self._ending is None and not self._poller.grant_late_looks(now):
-            self._abandon(lambda id: timed_out(id, self._known(id)))
+            self.on_over(lambda id: timed_out(id, self._known(id)))
         next_follow = self._follow_deadlines[0][0] if self._follow_deadlines else math.inf
         return min(next_end, next_follow, self._poller.ends_at if self._ending is None else math.inf)
 
@@ -308,28 +298,28 @@ class WaitCall:
 
     # -- outcomes out
 
-    def _on_end(self, outcome: Outcome, known: Entry) -> None:
+    def on_end(self, outcome: Outcome, known: Entry) -> None:
         """An id that this call polls has its end; `known`: what its polls have seen."""
-        if isinstance(outcome.error, errors.WaitTimeoutError):
+        if outcome.error is not None and isinstance(outcome.error, errors.WaitTimeoutError):
             self._hub.release(outcome.id, self, known)  # this call's time is over; others may have more
         else:
             self._hub.settle(outcome, self)
         self._deliver(outcome)
 
     def _deliver(self, outcome: Outcome) -> None:
-        if outcome.error is None or isinstance(outcome.error, errors.AnalysisFailedError):
+        if (error := outcome.error) is None or isinstance(error, errors.AnalysisFailedError):
             self._settled += 1
         else:
             self._failed += 1
-        self._follow_ends.pop(outcome.id, None)
-        self._ready.append(outcome)
+        if self._follow_ends:
+            self._follow_ends.pop(outcome.id, None)
+        self.ready.append(outcome)
         if self._pipeline.observer.callback.is_on:
-            error = None if outcome.error is None else type(outcome.error).__name__
+            name = None if error is None else type(error).__name__
             self._pipeline.observer.emit(
-                SettledEvent, id=outcome.id, error=error, polls=outcome.polls, elapsed=outcome.elapsed
+                SettledEvent, id=outcome.id, error=name, polls=outcome.polls, elapsed=outcome.elapsed
             )
         self._wake()
-        self._room.ring()
         self._finish_if_over()
 
     def _wake(self) -> None:
@@ -338,7 +328,7 @@ class WaitCall:
         if self._alone is not None and asyncio.current_task() is not self._alone.task:
             self._alone.expire()
 
-    def _abandon(self, explain: Callable[[str], errors.KallglotError]) -> None:
+    def on_over(self, explain: Callable[[str], errors.KallglotError]) -> None:
         """End every id that is left, and every one still to come, with the error that `explain` gives for it."""
         if self._ending is not None:
             return
@@ -359,7 +349,7 @@ class WaitCall:
 
     def _let_go(self) -> None:
         self._is_left = True
-        self._watch.stop()
+        self.watch.stop()
         if not self._poller.is_stopped:
             self._poller.stop()
         self._delivery.ring()
@@ -369,9 +359,9 @@ class WaitCall:
     def _finish_if_over(self) -> None:
         if self._is_over:
             self._poller.stop()
-            self._watch.stop()
+            self.watch.stop()
             self._delivery.ring()
 
-    def _report_progress(self) -> None:
+    def on_answer(self) -> None:
         if self._on_progress.is_on:
             self._on_progress.tell(self.progress)

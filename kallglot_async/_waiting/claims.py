@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 
 from kallglot_async import _clock
+from kallglot_async._alarm import Watch
 from kallglot_async._clock import OneLoop
 from kallglot_async._core.polling.hazard import PollModel
 from kallglot_async._core.polling.pending import Entry
@@ -19,10 +20,10 @@ from kallglot_async._core.polling.schedule import PollSchedule
 from kallglot_async._core.polling.trouble import Probe
 from kallglot_async._core.polling.trust import InboxTrust
 from kallglot_async._waiting.inbox import WebhookInbox
-from kallglot_async.errors import ConfigurationError, RequestError
+from kallglot_async.errors import ConfigurationError, KallglotError, RequestError
 from kallglot_async.models import Analysis, Outcome, Progress
 
-__all__ = ["Claimant", "Claims", "WaitOptions"]
+__all__ = ["Caller", "Claimant", "Claims", "WaitOptions"]
 
 _REMEMBERED = 3600.0  # seconds for which the moment of our own creates is remembered
 
@@ -77,6 +78,30 @@ class Claimant(Protocol):
 
     def entry_of(self, id: str) -> Entry | None:
         """Return what is known of an id that this call polls."""
+
+
+class Caller(Protocol):
+    """A wait call, as its own poller sees it.
+
+    Attributes:
+        watch: Rung whenever the end of an id may have moved.
+        ready: The outcomes that the caller has not taken yet.
+    """
+
+    watch: Watch
+    ready: deque[Outcome]
+
+    def on_end(self, outcome: Outcome, known: Entry) -> None:
+        """An id has its end; `known`: what its polls have seen."""
+
+    def on_over(self, explain: Callable[[str], KallglotError]) -> None:
+        """The call is over for all that is left of it; `explain` makes each id's error."""
+
+    def on_answer(self) -> None:
+        """A request has ended, with an answer or without one."""
+
+    def on_stalled(self) -> None:
+        """Polling pauses, as the caller is behind."""
 
 
 class Prober(Protocol):
@@ -187,15 +212,15 @@ class Claims:
         while self._created and next(iter(self._created.values()))[0] < now - _REMEMBERED:
             self._created.popitem(last=False)
 
-    def age_of(self, id: str) -> float | None:
-        """Return the seconds since it was created here; None where it was not, or long ago."""
-        found = self._created.get(id)
-        return None if found is None else _clock.now() - found[0]
+    def times_of(self, id: str) -> tuple[float | None, float | None]:
+        """Return the seconds since it was created here, and until it is done by the server's own estimate.
 
-    def due_in(self, id: str) -> float | None:
-        """Return the seconds until it is done by the server's own estimate; None where it gave none when asked."""
-        found = self._created.get(id)
-        return None if found is None or found[1] is None else found[0] + found[1] - _clock.now()
+        None where it was not, or long ago; and where the server gave none when asked.
+        """
+        if (found := self._created.get(id)) is None:
+            return None, None
+        (created_at, takes), now = found, _clock.now()
+        return now - created_at, None if takes is None else created_at + takes - now
 
     def enter(self, loop: asyncio.AbstractEventLoop) -> None:
         """Serve the waits of this event loop from now on.
@@ -236,10 +261,11 @@ class Claims:
 
     def take_announcement(self, id: str) -> bool:
         """Whether a webhook has said, before anybody waited for it, that an id has settled."""
-        is_announced = self._inbox.is_heard and self._inbox.has_announced(id)
-        if is_announced and id in self._created:  # else the event may be an old one
+        if not self._inbox.is_heard or not self._inbox.has_announced(id):
+            return False
+        if id in self._created:  # else the event may be an old one
             self.trust.on_event(_clock.now())
-        return is_announced
+        return True
 
     def _on_announced(self, id: str) -> None:
         if (owner := self._owners.get(id)) is None:
@@ -272,8 +298,9 @@ class Claims:
         if self._owners.get(outcome.id) is not call:
             return
         self._disown(outcome.id)
-        for follower in self._followers.pop(outcome.id, ()):
-            self._tell(follower, follower.on_shared_outcome, outcome)
+        if self._followers:
+            for follower in self._followers.pop(outcome.id, ()):
+                self._tell(follower, follower.on_shared_outcome, outcome)
 
     def release(self, id: str, call: Claimant, known: Entry | None = None) -> None:
         """The owner waits no more: the first that follows polls it from now on, and knows what the owner saw."""

@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sized
 
 import anyio
 from anyio.abc import TaskGroup
 
 from kallglot_async import _clock, errors
-from kallglot_async._alarm import Alarm, Turn, Watch
+from kallglot_async._alarm import Alarm, Turn
 from kallglot_async._core.api.analyses import retrieve_analysis
-from kallglot_async._core.api.ids import check_analysis_id
+from kallglot_async._core.api.ids import revision_of
 from kallglot_async._core.api.meaning import is_answer, is_still_running
 from kallglot_async._core.api.operation import Response
 from kallglot_async._core.limit.ticket import Ticket, Urgency
-from kallglot_async._core.polling.pending import LATE, LATE_LOOK, Entry
+from kallglot_async._core.polling.pending import GONE, LATE, LATE_LOOK, Entry
 from kallglot_async._core.polling.queue import PollQueue
 from kallglot_async._core.polling.sight import Sight
 from kallglot_async._core.polling.trouble import End, Patience, stranded_at
 from kallglot_async._core.polling.worth import RE_ASK, look_again_at
-from kallglot_async._waiting.claims import Claims, WaitOptions
+from kallglot_async._waiting.claims import Caller, Claims, WaitOptions
 from kallglot_async._waiting.endings import analysis_failed, timed_out
 from kallglot_async._waiting.source import not_attempted
 from kallglot_async._wire.pipeline import Pipeline
@@ -34,6 +33,7 @@ from kallglot_async.models import Analysis, Outcome, PollEvent
 
 __all__ = ["Poller"]
 
+_DIRECT, _AHEAD, _PACED = Urgency  # looked up in it, a member costs as much as a call
 _SHORTEST_LEAD = 0.1  # seconds before a deadline at which the last look is sent, at least
 
 
@@ -44,36 +44,16 @@ class Poller:
         hub: What all wait calls under one key share.
         pipeline: How requests are sent.
         options: How this call waits.
-        watch: Rung whenever `next_end` may have moved.
-        undelivered: The outcomes that the caller has not taken yet.
-        on_end: Called with the outcome of an id that has its end, and what is known of it.
-        on_over: Called where the call is over for all that is left of it, with what makes each id's error.
-        on_answer: Called after every answer or failure.
-        on_stalled: Called where polling pauses because the caller is behind.
+        call: Whose ids these are.
     """
 
-    def __init__(
-        self,
-        hub: Claims,
-        pipeline: Pipeline,
-        options: WaitOptions,
-        *,
-        watch: Watch,
-        undelivered: Sized,
-        on_end: Callable[[Outcome, Entry], None],
-        on_over: Callable[[Callable[[str], errors.KallglotError]], None],
-        on_answer: Callable[[], None],
-        on_stalled: Callable[[], None],
-    ) -> None:
+    def __init__(self, hub: Claims, pipeline: Pipeline, options: WaitOptions, call: Caller) -> None:
         self._hub = hub
         self._pipeline = pipeline
         self._lane = pipeline.lane("analysis")
         self._group: TaskGroup | None = None  # where its workers run; None: in the task of the caller
         self._options = options
-        self._watch = watch
-        self._undelivered = undelivered
-        self._on_end, self._on_over = on_end, on_over
-        self._on_answer, self._on_stalled = on_answer, on_stalled
+        self._call = call
         self._queue = PollQueue(
             hub.model,
             schedule=options.schedule,
@@ -101,8 +81,8 @@ class Poller:
 
     def add(self, id: str) -> None:
         """Poll one more id."""
-        kind, now = check_analysis_id(id).name, _clock.now()
-        age, due_in = self._hub.age_of(id), self._hub.due_in(id)
+        kind, now = revision_of(id), _clock.now()
+        age, due_in = self._hub.times_of(id)
         self.entries[id] = self._queue.add(id, kind, now, age=age, due_in=due_in)
         if self._hub.take_announcement(id):
             self.on_announced(id)
@@ -117,7 +97,7 @@ class Poller:
         """There is one id more."""
         self._due.ring()
         if self._group is not None:  # else who polls it keeps the watch
-            self._watch.ring()
+            self._call.watch.ring()
 
     def on_announced(self, id: str) -> None:
         """A webhook says that it has settled: one request confirms it, at once."""
@@ -147,7 +127,7 @@ class Poller:
         """This client has never had an answer, and the one request that tried for all is given up: so is the call."""
         for entry in list(self.entries.values()):
             self._fail(entry, copy.copy(error), _clock.now())
-        self._on_over(lambda _: copy.copy(error))
+        self._call.on_over(lambda _: copy.copy(error))
 
     # -- workers
 
@@ -180,26 +160,27 @@ class Poller:
 
     async def _next_job(self) -> tuple[Entry, Ticket] | None:
         """Sleep until a poll is worth a slot, take the slot, and choose the id to spend it on."""
+        budget = self._pipeline.budget
         while not self.is_stopped:
             now = _clock.now()
-            if (at := self._paused_until(now)) > now:
+            if (self.is_ahead_of_caller or not budget.is_reached) and (at := self._paused_until(now)) > now:
                 await self._sleep_until(at, now)
                 continue
-            supply = self._lane.supply(now)
+            supply = self._lane.gate.supply(now)
             slot = self._queue.next_slot(now, supply)
             if slot is None or slot.at > now:
                 again_at = look_again_at(now, supply, self._hub.model.pending)
                 await self._sleep_until(math.inf if slot is None else min(slot.at, again_at), now)
                 continue
             # Who waits for a last look waits as for a direct request: after the deadline it is worth nothing.
-            urgency = Urgency.DIRECT if slot.why == "last look" else Urgency.AHEAD if slot.ahead else Urgency.PACED
-            if (ticket := self._lane.try_acquire(urgency)) is not None:
+            urgency = _DIRECT if slot.why == "last look" else _AHEAD if slot.ahead else _PACED
+            if (ticket := self._lane.try_acquire(urgency, now)) is not None:
                 return self._queue.spend(slot, now), ticket
             self._keep_watch(now)
             if (ticket := await self._queue_for_slot(urgency)) is None:
                 continue
             now = _clock.now()
-            if (entry := self._queue.take(now, self._lane.supply(now))) is not None:
+            if (entry := self._queue.take(now, self._lane.gate.supply(now))) is not None:
                 return entry, ticket
             self._lane.unsent(ticket)
             await self._sleep_until(now + RE_ASK, now)
@@ -215,14 +196,14 @@ class Poller:
         While a poll is out, its own deadline sees to that.
         """
         deadline = self._queue.next_deadline()
-        if (deadline is not None and deadline < self._watch.at) or self._lane.paused_for(now):
-            self._watch.ring()
+        if (deadline is not None and deadline < self._call.watch.at) or self._lane.paused_for(now):
+            self._call.watch.ring()
 
     def _paused_until(self, now: float) -> float:
         """When to send again where the caller is behind, or where another poll asks for all."""
         if self.is_ahead_of_caller and (at := self._last_look_at()) > now:
             self._hub.contact.leave(self)
-            self._on_stalled()
+            self._call.on_stalled()
             return at
         if self._pipeline.budget.is_reached or not (len(self._queue) or self._in_flight):
             return -math.inf
@@ -232,7 +213,7 @@ class Poller:
     @property
     def is_ahead_of_caller(self) -> bool:
         """Whether what is undelivered, and what is in flight, is as much as the caller wants to have before it."""
-        return len(self._undelivered) + self._in_flight >= self._options.max_ready
+        return len(self._call.ready) + self._in_flight >= self._options.max_ready
 
     def _last_look_at(self) -> float:
         deadline = self._queue.next_deadline()
@@ -240,7 +221,7 @@ class Poller:
 
     async def _queue_for_slot(self, urgency: Urgency) -> Ticket | None:
         """Wait in line; None where a last look falls due meanwhile, which goes before all polls."""
-        last_look_at = math.inf if urgency is Urgency.DIRECT else self._last_look_at()
+        last_look_at = math.inf if urgency is _DIRECT else self._last_look_at()
         with anyio.move_on_after(max(RE_ASK, last_look_at - _clock.now())):
             return await self._lane.acquire(urgency)
         return None
@@ -249,16 +230,17 @@ class Poller:
 
     async def _poll(self, entry: Entry, ticket: Ticket) -> None:
         """Send one poll and report its answer to the queue."""
-        operation = retrieve_analysis(entry.id)
+        operation = retrieve_analysis(entry.id, is_checked=True)
         patience = self._seconds_for(entry, ticket.sent_at)
         try:
-            with self._pipeline.deadline(patience):
+            with self._pipeline.deadlines.start(patience):
                 analysis, response = await self._pipeline.send(
                     operation, self._lane, ticket, attempt=entry.failures + 1
                 )
         except errors.RateLimitedError:
             self.requests += 1
             self._queue.on_refused(entry, _clock.now())
+            self._call.watch.ring()  # the pause may be longer than what is left
         except errors.RequestError as error:
             self.requests += is_answer(error)
             if isinstance(error, errors.InvalidResponseError) and is_still_running(error):
@@ -282,27 +264,30 @@ class Poller:
                 self._hub.contact.on_reached()
             if not self.is_stopped:
                 self._due.ring()
-                self._keep_watch(_clock.now())
-            self._on_answer()
+                if entry.state != GONE:
+                    self._keep_watch(_clock.now())
+            self._call.on_answer()
 
     def _seconds_for(self, entry: Entry, now: float) -> float | None:
         """Seconds that a poll may take: the request's own limit, or less where a deadline comes first."""
-        deadline = math.inf if entry.deadline is None else entry.deadline
-        patience = max(0.0, min(self._pipeline.request_timeout or math.inf, deadline - now, self.ends_at - now))
-        return patience if patience < math.inf else None
+        at = self.ends_at if entry.deadline is None or entry.deadline > self.ends_at else entry.deadline
+        usual = self._pipeline.request_timeout
+        if usual is not None and now + usual <= at:
+            return usual
+        return max(0.0, at - now) if at < math.inf else None
 
     def _on_analysis(self, entry: Entry, analysis: Analysis, response: Response, sent_at: float) -> None:
         now = _clock.now()
         if self._patience is not None:
             self._patience.suspicion.on_accepted()
-        entry.last_status = analysis.status.value
         if self._pipeline.observer.callback.is_on:
-            self._pipeline.observer.emit(
-                PollEvent, id=entry.id, status=entry.last_status, polls=entry.polls, elapsed=entry.elapsed(now)
-            )
-        self._queue.lead = max(_SHORTEST_LEAD, self._pipeline.round_trip)
+            status, elapsed = analysis.status.value, entry.elapsed(now)
+            self._pipeline.observer.emit(PollEvent, id=entry.id, status=status, polls=entry.polls, elapsed=elapsed)
+        round_trip = self._pipeline.round_trip
+        self._queue.lead = round_trip if round_trip > _SHORTEST_LEAD else _SHORTEST_LEAD
         sight = Sight.of(analysis, response.headers, server_now=self._pipeline.server_now())
         if not analysis.is_settled:
+            entry.last_status = analysis.status.value
             self._queue.on_pending(entry, now, age=sight.age, hint_in=sight.hint_in)
             return
         if self._options.heeds_inbox and entry.seen_at is not None and not entry.is_announced:
@@ -315,8 +300,8 @@ class Poller:
         now = _clock.now()
         if self.entries.get(entry.id) is not entry:
             return  # it had its end while this poll was out
-        operation = retrieve_analysis(entry.id)
-        is_own, is_accepted = self._hub.age_of(entry.id) is not None, self._pipeline.is_accepted
+        operation = retrieve_analysis(entry.id, is_checked=True)
+        is_own, is_accepted = self._hub.times_of(entry.id)[0] is not None, self._pipeline.is_accepted
         self._patience = self._patience or Patience(self._pipeline.policy)
         verdict = self._patience.next_look(
             entry, operation, error, now, probe=self._hub.contact.probe, is_own=is_own, is_accepted=is_accepted
@@ -331,7 +316,7 @@ class Poller:
         else:
             self._fail(entry, error, now)
         if verdict.end is End.CALL:
-            self._on_over(lambda id: not_attempted(id, error))
+            self._call.on_over(lambda id: not_attempted(id, error))
 
     # -- ends
 
@@ -390,4 +375,4 @@ class Poller:
         del self.entries[entry.id]
         elapsed = entry.elapsed(now)
         outcome = Outcome(id=entry.id, analysis=analysis, error=error, polls=entry.polls, elapsed=elapsed)
-        self._on_end(outcome, entry)
+        self._call.on_end(outcome, entry)

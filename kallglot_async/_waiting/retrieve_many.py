@@ -16,11 +16,13 @@ from kallglot_async.models import Analysis, Outcome, Outcomes
 
 __all__ = ["RetrieveCall"]
 
+_AHEAD = Urgency.AHEAD  # looked up in an enumeration, a member costs as much as a call
+
 
 class RetrieveCall:
     """One `retrieve_many`: workers that pull ids from one source and fetch them."""
 
-    __slots__ = ("_batch", "_headers", "_pipeline", "_timeout", "_turn")
+    __slots__ = ("_batch", "_headers", "_is_told", "_pipeline", "_timeout", "_turn")
 
     def __init__(
         self,
@@ -33,6 +35,7 @@ class RetrieveCall:
         self._pipeline = pipeline
         self._headers = headers  # the caller's
         self._batch = Batch(pipeline, source, on_outcome)
+        self._is_told = on_outcome is not None
         self._timeout = timeout
         self._turn = Turn()
 
@@ -50,19 +53,23 @@ class RetrieveCall:
             try:
                 if (id := await self._batch.next_id()) is None:
                     return
-                ticket = lane.try_acquire(Urgency.AHEAD) or await lane.acquire(Urgency.AHEAD)
+                ticket = lane.try_acquire(_AHEAD) or await lane.acquire(_AHEAD)
             finally:
                 turn.pass_on()
-            await self._batch.keep(await self._fetch(id, ticket))
+            outcome = await self._fetch(id, ticket)
+            if self._is_told:
+                await self._batch.keep(outcome)
+            else:
+                self._batch.note(outcome)
 
     async def _fetch(self, id: str, ticket: Ticket) -> Outcome:
-        operation, started = retrieve_analysis(id).with_headers(self._headers), _clock.now()
+        operation, started = retrieve_analysis(id, is_checked=True).with_headers(self._headers), ticket.sent_at
 
         def send(ticket: Ticket) -> Coroutine[Any, Any, Analysis]:
             return self._pipeline.run(operation, timeout=self._timeout, ticket=ticket)
 
         try:
-            analysis = await self._batch.send(id, Urgency.AHEAD, send, ticket)
+            analysis = await self._batch.send(id, _AHEAD, send, ticket)
         except errors.NotAttemptedError as error:
             return Outcome(id=id, error=error)
         except errors.KallglotError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import anyio
@@ -69,15 +69,22 @@ class IdSource:
         ordered = (found.get(id) for id in (found if self._order is None else self._order))
         return Outcomes(outcome for outcome in ordered if outcome is not None)
 
+    def __iter__(self) -> Iterator[str | InvalidIdError]:
+        """Give those of a plain iterable."""
+        if isinstance(self._ids, AsyncIterable):
+            raise TypeError("these ids come asynchronously")
+        if self.total is not None:
+            return iter(self._ids)
+        return (item for id in self._ids if (item := self._new(id)) is not None)
+
     async def __aiter__(self) -> AsyncGenerator[str | InvalidIdError, None]:
         if isinstance(self._ids, AsyncIterable):
             async for id in self._ids:
                 if (item := self._new(id)) is not None:
                     yield item
             return
-        for id in self._ids:
-            if (item := id if self.total is not None else self._new(id)) is not None:
-                yield item
+        for item in self:
+            yield item
 
     def _new(self, id: str) -> str | InvalidIdError | None:
         """Return the id, its error, or None where it was given before."""
@@ -104,11 +111,13 @@ class Puller:
         source: Where they come from.
     """
 
-    __slots__ = ("_ids", "_is_stopped", "_pulled", "_scope", "_source", "error")
+    __slots__ = ("_ids", "_is_stopped", "_plain", "_pulled", "_scope", "_source", "error")
 
     def __init__(self, source: IdSource) -> None:
         self._source = source
-        self._ids: AsyncGenerator[str | InvalidIdError, None] | None = None  # once anybody asks for one
+        # One of the two, once anybody asks for one: what need not be awaited is not.
+        self._ids: AsyncGenerator[str | InvalidIdError, None] | None = None
+        self._plain: Iterator[str | InvalidIdError] | None = None
         self._is_stopped = False
         self._pulled = 0
         self._scope: anyio.CancelScope | None = None
@@ -119,12 +128,13 @@ class Puller:
         if self._is_stopped or self.error is not None:
             return None
         self._pulled += 1
-        ids = self._ids = self._ids or aiter(self._source)
         if self._pulled % _BREATH == 0:
             await anyio.lowlevel.checkpoint()  # a source that never awaits must not hold up everybody else
         try:
             if not self._source.is_async:
-                return await anext(ids, None)
+                plain = self._plain = self._plain or iter(self._source)
+                return next(plain, None)
+            ids = self._ids = self._ids or aiter(self._source)
             with anyio.CancelScope() as self._scope:
                 return await anext(ids, None)
         except Exception as error:  # the caller's own code: raised at the end
@@ -136,6 +146,13 @@ class Puller:
                 raise
             self.error = error
         return None
+
+    def at_once(self) -> str | InvalidIdError | None:
+        """Return the next one of a collection, for which nothing has to be awaited; None: it takes `next` to know."""
+        if self._plain is None or self._source.total is None or self._pulled % _BREATH == _BREATH - 1:
+            return None
+        self._pulled += 1
+        return next(self._plain, None)
 
     def stop(self) -> None:
         """Want nothing more of an asynchronous iterable, which may take for ever; a plain one names the rest."""

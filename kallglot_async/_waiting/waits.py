@@ -57,7 +57,6 @@ class Waits:
         Raises:
             ConfigurationError: Something of it cannot be used.
         """
-        in_flight = self._max_in_flight if max_in_flight is None else max_in_flight
         if schedule is not None and not isinstance(schedule, PollSchedule):
             raise errors.ConfigurationError(f"schedule is a PollSchedule, not {type(schedule).__name__}")
         if on_progress is not None:
@@ -65,11 +64,11 @@ class Waits:
         return WaitOptions(
             timeout=check_timeout("timeout", timeout),
             total_timeout=check_timeout("total_timeout", total_timeout),
-            max_in_flight=check_count("max_in_flight", in_flight),
+            max_in_flight=self._max_in_flight if max_in_flight is None else check_count("max_in_flight", max_in_flight),
             schedule=schedule if schedule is not None else _LEARNED,
             on_progress=on_progress,
             from_add=from_add,
-            max_ready=check_count("max_ready", max_ready),
+            max_ready=max_ready if max_ready is MAX_READY else check_count("max_ready", max_ready),
             heeds_inbox=schedule is None,
         )
 

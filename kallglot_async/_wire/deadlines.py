@@ -13,6 +13,8 @@ import math
 from collections import deque
 from types import TracebackType
 
+from kallglot_async import _clock
+
 __all__ = ["Deadline", "Deadlines"]
 
 _EARLY = 0.002  # seconds by which a loop may fire a timer before its moment (uvloop counts in milliseconds)
@@ -21,16 +23,18 @@ _EARLY = 0.002  # seconds by which a loop may fire a timer before its moment (uv
 class Deadline:
     """One block of code that ends at a moment: a context manager that raises `TimeoutError`."""
 
-    __slots__ = ("_cancelling", "at", "is_over", "task", "timer")
+    __slots__ = ("_cancelling", "_loop", "_since", "at", "is_over", "task", "timer")
 
-    def __init__(self, at: float) -> None:
-        self.at: float = at
+    def __init__(self, loop: asyncio.AbstractEventLoop, since: float = 0.0, at: float = math.inf) -> None:
+        self._loop = loop
+        self._since = since
+        self.at: float = at  # on its loop's clock
         self.task: asyncio.Task[object] | None = None  # while it is entered
         self.timer: asyncio.TimerHandle | None = None  # of its own
         self.is_over: bool = False  # whether it has ended the block
 
     def __enter__(self) -> None:
-        self.task = task = asyncio.current_task()
+        self.task = task = asyncio.current_task(self._loop)
         if task is None:
             raise RuntimeError("a deadline is entered outside of a task")
         self._cancelling = task.cancelling()
@@ -46,6 +50,14 @@ class Deadline:
         # Who is cancelled once more than by us is cancelled by the caller too, and that is what the block ends with.
         if self.is_over and task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
+
+    def age(self) -> float:
+        """Seconds since it was started."""
+        return self._loop.time() - self._since
+
+    def left(self) -> float:
+        """Seconds until its moment."""
+        return self.at - self._loop.time()
 
     def expire(self) -> None:
         """End the block, if it is not over."""
@@ -71,11 +83,16 @@ class Deadlines:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, seconds: float | None) -> Deadline:
-        """Return a timeout that counts from now; enter it at once."""
+        """Return a timeout that counts from now; enter it at once.
+
+        Raises:
+            ConfigurationError: No event loop of asyncio's runs here.
+        """
+        loop = _clock.running_loop()
+        now = loop.time()
         if seconds is None:
-            return Deadline(math.inf)
-        loop = asyncio.get_running_loop()
-        deadline = Deadline(loop.time() + seconds)
+            return Deadline(loop, now)
+        deadline = Deadline(loop, now, now + seconds)
         if seconds != self._usual:
             deadline.timer = loop.call_at(deadline.at, deadline.expire)
             return deadline

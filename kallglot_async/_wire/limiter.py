@@ -19,7 +19,6 @@ from kallglot_async._clock import OneLoop
 from kallglot_async._core.api.headers import RateFigures
 from kallglot_async._core.limit.ceiling import Ceiling
 from kallglot_async._core.limit.gate import SERVED_BEFORE, Gate
-from kallglot_async._core.limit.supply import Supply
 from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async.errors import ConfigurationError, RateLimitedError
 from kallglot_async.models import RateLimit, RateLimitState
@@ -106,14 +105,20 @@ class Lane:
                 self.unsent(waiter.future.result())
             raise
 
-    def try_acquire(self, urgency: Urgency) -> Ticket | None:
-        """Take the right to send one request if it is free now and nobody has waited for it longer."""
+    def try_acquire(self, urgency: Urgency, now: float | None = None) -> Ticket | None:
+        """Take the right to send one request if it is free now and nobody has waited for it longer.
+
+        Args:
+            urgency: Who asks.
+            now: The present moment, of who has just looked.
+        """
         self.enter()
         # A slot may be free before the timer rings for it: it belongs to who has waited.
         for queue in self._served_before[urgency]:
             if queue and _first(queue) is not None:
                 return None
-        now = _clock.now()
+        if now is None:
+            now = _clock.now()
         if self.gate.next_at(now, urgency) > now:
             return None
         self.sent += 1
@@ -128,10 +133,6 @@ class Lane:
         loop = _clock.running_loop()
         if loop is not self._loop or loop is not self._home.loop:
             self._enter(loop)
-
-    def supply(self, now: float) -> Supply:
-        """Return what a scheduler may count on."""
-        return self.gate.supply(now)
 
     def answered(self, ticket: Ticket, figures: RateFigures | None) -> None:
         """The request was answered, and not with 429."""

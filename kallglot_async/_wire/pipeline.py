@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
@@ -21,8 +20,8 @@ from kallglot_async._core.api.answers import interpret, named_wait, safe_request
 from kallglot_async._core.api.headers import (
     RateFigures,
     date_of,
+    figures_at,
     parse_credits,
-    parse_rate_figures,
 )
 from kallglot_async._core.api.meaning import has_passing_status, is_answer
 from kallglot_async._core.api.operation import Operation, Response
@@ -35,13 +34,14 @@ from kallglot_async._wire.limiter import Lane, RateLimiter
 from kallglot_async._wire.pool import SessionPool
 from kallglot_async._wire.record import RequestRecord
 from kallglot_async.models import ClientStats, Result, RetryEvent, ThrottledEvent
-from kallglot_async.models.meta import tell
+from kallglot_async.models.meta import ResponseMeta, tell
 
 __all__ = ["Pipeline"]
 
 T = TypeVar("T")
 _log = logging.getLogger("kallglot_async.pipeline")
 _RE_ASK = 1.0  # seconds until who is not let go asks again: others may have been answered meanwhile
+_DIRECT = Urgency.DIRECT  # looked up in an enumeration, a member costs as much as a call
 _SMOOTHING = 0.2  # the weight of the newest answer in the round trip
 
 
@@ -58,7 +58,7 @@ class Pipeline:
     """
 
     __slots__ = (
-        "_config", "_deadlines", "_lanes", "_limiter", "_pool", "_random", "_server_ahead", "budget", "is_accepted",
+        "_config", "_lanes", "_limiter", "_pool", "_random", "_server_ahead", "budget", "deadlines", "is_accepted",
         "observer", "policy", "round_trip",
     )  # fmt: skip
 
@@ -76,7 +76,7 @@ class Pipeline:
         self._limiter = limiter
         self._random = random
         self._lanes: dict[str, Lane] = {}
-        self._deadlines = Deadlines(config.timeout)
+        self.deadlines: Deadlines = Deadlines(config.timeout)
         self.observer: Observer = observer
         self.budget: RetryBudget = budget
         self.policy: RetryPolicy = RetryPolicy(config.max_attempts, self.budget, random)
@@ -98,10 +98,6 @@ class Pipeline:
     def request_timeout(self) -> float | None:
         """Seconds that one request of a wait may take."""
         return self._config.timeout
-
-    def deadline(self, seconds: float | None) -> Deadline:
-        """Return a context that ends with `TimeoutError` so many seconds from now; None: never. Enter it at once."""
-        return self._deadlines.start(seconds)
 
     def server_now(self) -> float:
         """Return the server's wall clock in Unix seconds, by the `Date` of its last answer."""
@@ -154,28 +150,34 @@ class Pipeline:
         Raises:
             KallglotError: How the last attempt ended, with the history of all.
         """
-        call = _Call(operation, _clock.running_loop().time(), timeout, is_patient, on_answer)
-        lane = self.lane(operation.group)
+        lane, deadline = self.lane(operation.group), self.deadlines.start(timeout)
+        call: _Call[T] | None = None  # from the first failure on
+        is_sending = False
         try:
-            with self._deadlines.start(timeout):
+            with deadline:
                 while True:
-                    ticket = (
-                        ticket or lane.try_acquire(Urgency.DIRECT) or await self.acquire(lane, operation, call.left())
-                    )
-                    call.is_sending = True
+                    ticket = ticket or lane.try_acquire(_DIRECT) or await self.acquire(lane, operation, deadline.left())
+                    is_sending = True
                     try:
-                        value, _ = await self.send(operation, lane, ticket, attempt=len(call.history) + 1)
-                        call.on_answered()
-                        return value
+                        value, _ = await self.send(operation, lane, ticket, attempt=call.attempt if call else 1)
                     except errors.RequestError as error:
+                        is_sending = False
+                        if on_answer is not None and is_answer(error):
+                            on_answer()
+                        call = call or _Call(operation, deadline, is_patient)
                         if not await self._may_go_on(call, error):
                             raise
+                    else:
+                        if on_answer is not None:
+                            on_answer()
+                        return value
                     ticket = None
         except errors.RequestError as error:
-            raise call.tell(error) from error.__cause__
+            raise (call or _Call(operation, deadline, is_patient)).tell(error) from error.__cause__
         except TimeoutError:
             failure = self._out_of_time(operation, timeout)
-        if call.is_sending:
+        call = call or _Call(operation, deadline, is_patient)
+        if is_sending:
             call.on_failure(failure)
         raise call.tell(failure)
 
@@ -185,12 +187,11 @@ class Pipeline:
         What was refused for rate waits for that slot alone, unless it would come after the call's deadline.
         """
         if isinstance(error, errors.RateLimitedError):
-            call.on_answered()
-            return (error.retry_after or 0.0) <= call.left()
+            return (error.retry_after or 0.0) <= call.deadline.left()
         call.on_failure(error)
         operation, failures = call.operation, len(call.history)
-        is_patient = self._is_patient(call, error)
-        delay = self.policy.next_delay(operation, error, failures, within=call.left(), is_patient=is_patient)
+        is_patient, left = self._is_patient(call, error), call.deadline.left()
+        delay = self.policy.next_delay(operation, error, failures, within=left, is_patient=is_patient)
         if delay is not None:
             self.on_retry(operation, error, failures, delay)
             await anyio.sleep(delay)
@@ -200,7 +201,7 @@ class Pipeline:
 
     def _is_patient(self, call: _Call[Any], error: errors.RequestError) -> bool:
         """Whether time is the measure: for who asked for that, once the API was heard, or something before it."""
-        is_believed = self.budget.is_reached or (has_passing_status(error) and call.age() < STRANGER)
+        is_believed = self.budget.is_reached or (has_passing_status(error) and call.deadline.age() < STRANGER)
         return call.is_patient and is_believed and call.operation.is_repeatable and is_transient(error)
 
     async def _be_let_go(self, call: _Call[Any]) -> None:
@@ -287,12 +288,18 @@ class Pipeline:
         self.is_accepted = True
         self.budget.on_answer()
         if isinstance(value, Result):
-            limit = remaining = resets_in = None
-            if figures is not None:
-                limit, remaining, resets_in = figures.limit, figures.remaining, figures.resets_in
-            request_id = safe_request_id(response, self._config.api_key)
             left, used = parse_credits(response.headers)
-            told = (response.status, request_id, attempt, elapsed, limit, remaining, resets_in, left, used)
+            told = ResponseMeta(
+                status=response.status,
+                request_id=safe_request_id(response, self._config.api_key),
+                attempts=attempt,
+                elapsed=elapsed,
+                limit=None if figures is None else figures.limit,
+                remaining=None if figures is None else figures.remaining,
+                resets_in=None if figures is None else figures.resets_in,
+                credits_remaining=left,
+                credits_used=used,
+            )
             tell(value, told, response.body if self._config.keep_raw else None)
         return value, response
 
@@ -308,7 +315,7 @@ class Pipeline:
         date = date_of(response.headers)
         if date is not None:
             self._server_ahead = date - wall_now
-        figures = parse_rate_figures(response.headers, wall_now=wall_now)
+        figures = figures_at(response.headers, date, wall_now)
         if figures is None and response.status >= 500:
             lane.lost(ticket, was_answered=True)  # a page of some gateway's: it does not know the API's limit
         elif response.status != 429:
@@ -329,50 +336,25 @@ class Pipeline:
 
 
 class _Call(Generic[T]):
-    """One direct call: what its attempts have shown so far."""
+    """One direct call that did not succeed at once: what its attempts have shown so far."""
 
-    __slots__ = (
-        "_deadline", "_on_answer", "_started", "history", "is_patient", "is_sending", "is_uncertain", "operation",
-        "slow_delays",
-    )  # fmt: skip
+    __slots__ = ("deadline", "history", "is_patient", "is_uncertain", "operation", "slow_delays")
 
-    def __init__(
-        self,
-        operation: Operation[T],
-        started: float,  # on the loop's clock
-        timeout: float | None,
-        is_patient: bool,
-        on_answer: Callable[[], object] | None,
-    ) -> None:
+    def __init__(self, operation: Operation[T], deadline: Deadline, is_patient: bool) -> None:
         self.operation = operation
+        self.deadline = deadline
         self.is_patient = is_patient
-        self.is_sending = False
         self.is_uncertain = False  # whether an attempt may have been acted upon
         self.history: tuple[str, ...] = ()
         self.slow_delays = 0
-        self._on_answer = on_answer
-        self._started = started
-        self._deadline = math.inf if timeout is None else started + timeout
 
-    def age(self) -> float:
-        """Seconds since it began."""
-        return asyncio.get_running_loop().time() - self._started
-
-    def left(self) -> float:
-        """Seconds until its deadline."""
-        return self._deadline - asyncio.get_running_loop().time()
-
-    def on_answered(self) -> None:
-        """An attempt was answered."""
-        self.is_sending = False
-        if self._on_answer is not None:
-            self._on_answer()
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt that comes next."""
+        return len(self.history) + 1
 
     def on_failure(self, error: errors.RequestError) -> None:
         """An attempt ended with an error."""
-        self.is_sending = False
-        if is_answer(error):
-            self.on_answered()
         self.is_uncertain = self.is_uncertain or may_have_acted(error)
         self.history += (str(error),)
 

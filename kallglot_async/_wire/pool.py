@@ -16,10 +16,13 @@ from weakref import WeakKeyDictionary
 
 import aiohttp
 import anyio
+from aiohttp import hdrs
 from aiohttp.abc import ResolveResult
 from aiohttp.client_middlewares import ClientHandlerType, ClientMiddlewareType
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
+from aiohttp.typedefs import LooseHeaders
+from multidict import CIMultiDict
 from yarl import URL
 
 from kallglot_async import errors
@@ -58,6 +61,11 @@ async def _send_once(request: aiohttp.ClientRequest, handler: ClientHandlerType)
 
 class _Request(aiohttp.ClientRequest):
     """A request that is not sent on a connection where an answer lies already, which nobody asked for."""
+
+    # As aiohttp's own, which goes through them one by one: here no caller can give another host.
+    def update_headers(self, headers: LooseHeaders | None) -> None:
+        self.headers = CIMultiDict({hdrs.HOST: self.url.host_port_subcomponent or ""})
+        self.headers.extend(headers or {})
 
     def send(self, conn: Connection) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
         if conn.protocol is not None and conn.protocol.should_close:
@@ -397,7 +405,7 @@ async def _read(response: aiohttp.ClientResponse, limit: int, *, is_told: bool) 
     try:
         length = response.content_length
         # Only a body that is not compressed is as long as it says, and can be read without counting.
-        if length is None or "Content-Encoding" in response.headers:
+        if length is None or hdrs.CONTENT_ENCODING in response.headers:
             return await _read_chunks(response, limit)
         if length > limit:
             return None

@@ -55,11 +55,8 @@ class Result(_Kept, frozen=True, kw_only=True):
     @property
     def meta(self) -> ResponseMeta | None:
         """What the answer told besides; None for a value that was not fetched, such as a copy or a decoded one."""
-        kept = _kept(self)
-        told = kept.get("told")
-        if isinstance(told, tuple):  # as it came; put in order once somebody asks
-            told = kept["told"] = ResponseMeta(**dict(zip(ResponseMeta.__struct_fields__, told, strict=True)))
-        return told if isinstance(told, ResponseMeta) else None
+        told: ResponseMeta | None = _kept(self).get("told")
+        return told
 
     @property
     def raw(self) -> bytes | None:
@@ -119,12 +116,12 @@ def _made_again(kind: type[ResultT], fields: dict[str, Any], kept: dict[str, Any
     return value
 
 
-def tell(value: Result, told: tuple[object, ...] | None, raw: bytes | None) -> None:
+def tell(value: Result, told: ResponseMeta | None, raw: bytes | None) -> None:
     """Keep with a value what it came from.
 
     Args:
         value: The value.
-        told: The fields of `ResponseMeta`, which is made once somebody asks for it; None for what was not fetched.
+        told: What the answer told besides; None for what was not fetched.
         raw: The body, or None where nobody wants it kept.
     """
     kept = _kept(value)

@@ -118,7 +118,7 @@ class TalkRatio(Model, frozen=True, kw_only=True, gc=False):
     customer: float | None = None
 
 
-class Quality(Model, frozen=True, kw_only=True):
+class Quality(Model, frozen=True, kw_only=True, gc=False):
     """Conversation metrics: `score` 0 to 100, times in seconds (both inferred), the rest are counts."""
 
     score: float | None = None

@@ -34,6 +34,7 @@ from kallglot_async.models import (
     Recording,
     RecordingPage,
     Report,
+    ResponseMeta,
     Results,
     Session,
     Transcript,
@@ -45,7 +46,7 @@ CANARY = "req_CANARY"
 
 def fetched(value: Any, raw: bytes) -> Any:
     """As if it had come over the wire: with all that a value keeps beside its fields."""
-    tell(value, (200, CANARY, 1, 0.5, None, None, None, None, None), raw)
+    tell(value, ResponseMeta(status=200, request_id=CANARY, elapsed=0.5), raw)
     assert value.meta.request_id == CANARY
     return value
 

@@ -9,7 +9,7 @@ import msgspec
 
 from kallglot_async import errors
 from kallglot_async._checks import check_text, check_texts
-from kallglot_async._core.api.ids import Revision, check_analysis_id, check_session_id
+from kallglot_async._core.api.ids import Revision, check_analysis_id, check_session_id, revision_of
 from kallglot_async._core.api.lenient_json import UNREADABLE, Reader, WrongShapeError, decode_json_object
 from kallglot_async._core.api.operation import Operation, WrongResourceError
 from kallglot_async.errors import ConfigurationError
@@ -28,13 +28,17 @@ from kallglot_async.models.meta import read_extra
 __all__ = ["check_request", "create_analysis", "decode_analysis", "retrieve_analysis"]
 
 
-def retrieve_analysis(id: str) -> Operation[Analysis]:
+def retrieve_analysis(id: str, *, is_checked: bool = False) -> Operation[Analysis]:
     """Return the GET of one analysis; the id's prefix picks the path and the decoder.
+
+    Args:
+        id: The analysis id.
+        is_checked: Whether `check_analysis_id` has let it pass already.
 
     Raises:
         InvalidIdError: It is not an id of an analysis.
     """
-    revision = check_analysis_id(id)
+    revision = revision_of(id) if is_checked else check_analysis_id(id)
 
     def decode(body: bytes) -> Analysis:
         analysis = decode_analysis(body, revision)

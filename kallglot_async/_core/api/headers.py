@@ -25,8 +25,10 @@ from kallglot_async._extra_headers import user_agent
 
 __all__ = [
     "COMMON_HEADERS",
+    "RETRY_AFTER",
     "RateFigures",
     "date_of",
+    "figures_at",
     "parse_credits",
     "parse_date",
     "parse_rate_figures",
@@ -44,7 +46,7 @@ _MOST_DIGITS = 18
 # Folded once: a name that is a plain `str` is folded for each look into headers, which costs as much as the look.
 _LIMIT, _REMAINING, _RESET = istr("X-RateLimit-Limit"), istr("X-RateLimit-Remaining"), istr("X-RateLimit-Reset")
 _CREDITS_LEFT, _CREDITS_USED = istr("X-API-Credits-Remaining"), istr("X-API-Credits-Used")
-_DATE, _RETRY_AFTER, _ID = istr("Date"), istr("Retry-After"), istr("X-Request-ID")
+_DATE, RETRY_AFTER, _ID = istr("Date"), istr("Retry-After"), istr("X-Request-ID")
 _POSSIBLE_ID = re.compile(r"[!-~]{1,200}", re.ASCII)
 _USER_AGENT = user_agent(None)
 
@@ -112,10 +114,14 @@ def parse_rate_figures(headers: Mapping[str, str], *, wall_now: float) -> RateFi
         headers: The response's headers.
         wall_now: The local wall clock in Unix seconds, used only where the response does not tell the moment.
     """
+    return figures_at(headers, date_of(headers), wall_now)
+
+
+def figures_at(headers: Mapping[str, str], dated: float | None, wall_now: float) -> RateFigures | None:
+    """Return the same of a response whose `Date` was read already."""
     limits, text, resets = _lines(headers)
     if not limits or not text or not resets:
         return None
-    dated = date_of(headers)
     now = dated or wall_now
     limit, told, latest, is_one = _parse_window(limits, resets, now, dated is not None)
     if is_one and "," not in text:
@@ -207,7 +213,7 @@ def parse_retry_after(headers: Mapping[str, str], *, wall_now: float) -> float |
     several values the longest counts.
     """
     getall: Callable[[str, Sequence[str]], Sequence[str]] | None = getattr(headers, "getall", None)
-    lines = _line(headers, _RETRY_AFTER) if getall is None else getall(_RETRY_AFTER, ())
+    lines = _line(headers, RETRY_AFTER) if getall is None else getall(RETRY_AFTER, ())
     found = [_wait(text, headers, wall_now) for text in lines]
     return max((clamp_wait(seconds) for seconds in found if seconds is not None), default=None)
 

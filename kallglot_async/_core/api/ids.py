@@ -7,17 +7,17 @@ could end or leave a path segment: a slash, a dot, a query or a control characte
 from __future__ import annotations
 
 import re
-from enum import Enum
+from enum import StrEnum
 
 from kallglot_async.errors import InvalidIdError
 
-__all__ = ["Revision", "check_analysis_id", "check_recording_id", "check_session_id"]
+__all__ = ["Revision", "check_analysis_id", "check_recording_id", "check_session_id", "revision_of"]
 
 _SAFE = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 _ANALYSIS = re.compile(r"(ana_|anl_)[A-Za-z0-9_-]{1,124}", re.ASCII)
 
 
-class Revision(Enum):
+class Revision(StrEnum):
     """A revision of the `/v1` contract, by the prefix of its analysis ids."""
 
     A = "ana_"
@@ -38,6 +38,11 @@ def check_analysis_id(value: object) -> Revision:
         return _REVISIONS[match[1]]
     _check_alphabet(value, "an analysis id")
     raise _refusal(value, "an analysis id", "those start with ana_ or anl_")
+
+
+def revision_of(id: str) -> Revision:
+    """Return the revision of an id that `check_analysis_id` has let pass before."""
+    return _REVISIONS[id[:4]]
 
 
 def check_session_id(value: object) -> str:

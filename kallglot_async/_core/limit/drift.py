@@ -93,4 +93,4 @@ def _known_after(period: float) -> float:
 
 
 def _memory(period: float) -> float:
-    return max(SHORTEST_MEMORY, period / MEMORY)
+    return period / MEMORY if period > MEMORY * SHORTEST_MEMORY else SHORTEST_MEMORY

@@ -172,7 +172,8 @@ class Explanations:
     def on_accepted(self, sent_at: float, now: float) -> None:
         """A request of ours was accepted."""
         self._accepted += 1
-        self._trust = min(1.0, REGAINED * self._trust)
+        if self._trust < 1.0:
+            self._trust = min(1.0, REGAINED * self._trust)
         self.log.on_accepted(sent_at, now)
 
     def on_refused(self) -> None:

@@ -73,15 +73,18 @@ class Gate:
 
     def paused_for(self, now: float) -> float:
         """Return the seconds until the pause that a refusal asked for is over."""
-        return max(0.0, self._paused_until - now)
+        return self._paused_until - now if self._paused_until > now else 0.0
 
     def next_at(self, now: float, urgency: Urgency) -> float:
         """Return when a request could go if nobody else were waiting; infinity: once an answer has come."""
-        at = max(self._unannounced.next_at(now, urgency), self._paused_until)
+        at = self._unannounced.next_at(now, urgency)
+        if self._paused_until > at:
+            at = self._paused_until
         if self._window.is_ruling and (self._lease is None or self._lease.is_alone):
             # Of processes that keep to their parts none is a stranger to the others, whose share has to be guessed.
             is_paced_elsewhere = self._lease is not None and self._lease.keeps_pace
-            at = max(at, self._window.next_at(now, Urgency.DIRECT if is_paced_elsewhere else urgency))
+            next_at = self._window.next_at(now, Urgency.DIRECT if is_paced_elsewhere else urgency)
+            at = next_at if next_at > at else at
         for rule in self._beside:
             at = max(at, rule.next_at(now, urgency))
         return at

@@ -87,7 +87,8 @@ class Unannounced:
     def on_sent(self, ticket: Ticket, now: float, urgency: Urgency) -> None:
         """A request goes out now."""
         self._in_flight += 1
-        self._since = min(self._since, now)
+        if now < self._since:
+            self._since = now
         if self.rate:
             ticket.unannounced_pace = self._pace.on_sent(now, 1.0 / self.rate, SLACK)
 

@@ -88,27 +88,28 @@ class Window:
 
     def _free(self, now: float) -> int:
         """Requests that may go: those that the newest figure covers, and those that have come free since."""
-        if self._explanations.way is Way.FIXED or self.limit is None:
-            return self.available
-        return min(self.limit - self.in_flight, self.available + self._explanations.came_free(now))
+        available = self._remaining - self.in_flight
+        if not self._explanations.way or self.limit is None:  # it is fixed
+            return available
+        return min(self.limit - self.in_flight, available + self._explanations.came_free(now))
 
     @property
     def _at_least(self) -> float:
         """Seconds that a window lasts at least: whole-second headers can overstate a rest by two."""
-        return max(0.0, self._longest_rest - 2 * ROUNDING)
+        return self._longest_rest - 2 * ROUNDING if self._longest_rest > 2 * ROUNDING else 0.0
 
     def resets_in(self, now: float) -> float:
         """Seconds until the window renews, 0.0 when it has."""
-        return max(0.0, self._resets_at - now)
+        return self._resets_at - now if self._resets_at > now else 0.0
 
     def can_run_low(self, now: float) -> bool:
         """Whether polls may spend the window below one request for each pending id.
 
         Not its last quarter, and not where no moment of renewal is known: rounding hides it, or it is rolling.
         """
-        if self.limit is None or self.is_rolling or self.resets_in(now) < RUN_LOW_REST or self._explanations.way:
+        if self.limit is None or self.is_rolling or self._explanations.way or self._resets_at - now < RUN_LOW_REST:
             return False
-        return self.available > self.limit / RUN_LOW
+        return self._remaining - self.in_flight > self.limit / RUN_LOW
 
     def interval(self, now: float) -> float:
         """Seconds between two paced polls."""
@@ -125,14 +126,15 @@ class Window:
         elif left <= 0:  # nothing of its length is known, and what was known of its end is over
             return self.period / self.limit
         way = self._explanations.way
-        if way is Way.LOG or (way is Way.REFILL and not (self.is_rolling or self._explanations.moves)):
+        if way and (way is Way.LOG or not (self.is_rolling or self._explanations.moves)):
             period = min(self._explanations.log.period, self.period) if way is Way.LOG else self.period
             return period / max(1, self.limit - spare)
         freed = 0.0 if self.is_rolling else self._drift.freed(self.period) * max(0.0, left)
-        interval = left / (max(1, self.available - spare) + freed)
-        if way is Way.REFILL and (refill := self._explanations.refill()):
+        available = self._remaining - self.in_flight - spare
+        interval = left / ((available if available > 1 else 1) + freed)
+        if way and (refill := self._explanations.refill()):
             interval = min(interval, 1.0 / refill)  # however little is left
-        return max(shortest, interval)
+        return interval if interval > shortest else shortest
 
     def next_at(self, now: float, urgency: Urgency) -> float:
         """Return when a request may go: `now` or before for at once, infinity for "when an answer comes"."""
@@ -185,7 +187,8 @@ class Window:
             rate = min(rate, refill)  # what is left goes once, however near the reset is
         if resets_in == 0.0:  # a new window has begun that no answer has described yet
             return Supply(rate, float(self.limit - self.in_flight), self.period, can_run_low=False)
-        return Supply(rate, float(max(0, self._free(now))), resets_in, self.can_run_low(now))
+        free = self._free(now)
+        return Supply(rate, float(free) if free > 0 else 0.0, resets_in, self.can_run_low(now))
 
     def on_sent(self, ticket: Ticket, now: float, urgency: Urgency) -> None:
         """A request goes out now; one that went by another rule is no probe of this one."""

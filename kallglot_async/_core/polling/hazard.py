@@ -71,7 +71,7 @@ class _Law:
     `hazard` is the chance per second of settling, doubts included; `observed` is the same as it was seen.
     """
 
-    __slots__ = ("_answers", "_crossed", "_events", "_exposure", "_unfitted", "hazard", "observed")
+    __slots__ = ("_answers", "_crossed", "_enough", "_events", "_exposure", "_unfitted", "hazard", "observed")
 
     def __init__(self) -> None:
         # By bin, up to the oldest age that was ever seen: beyond it, there is nothing but doubt.
@@ -80,7 +80,8 @@ class _Law:
         self._crossed: list[float] = []  # lives that were seen in a whole bin, more or less than in the one before
         self._answers, self._unfitted = 0.0, 0
         for age in _PRIOR_AGES:
-            self._add_life(0.0, age, PRIOR / len(_PRIOR_AGES))
+            weight = PRIOR / len(_PRIOR_AGES)
+            self._events[self._expose(0.0, age, weight)] += weight
         self._fit()
 
     def on_running(self, start: float, end: float) -> None:
@@ -88,7 +89,7 @@ class _Law:
         self._count()
 
     def on_took(self, start: float, took: float) -> None:
-        self._add_life(start, took, 1.0)
+        self._events[self._expose(start, took, 1.0)] += 1.0
         self._count()
 
     def on_settled(self, start: float, end: float) -> None:
@@ -107,21 +108,19 @@ class _Law:
             self._exposure[i] += (high - low) * (dies_later + dies / 2.0) / total
         self._count()
 
-    def _add_life(self, start: float, took: float, weight: float) -> None:
-        self._expose(start, took, weight)
-        self._events[bisect_right(_EDGES, took) - 1] += weight
-
-    def _expose(self, start: float, end: float, weight: float) -> None:
-        """Add the seconds from one age to another to the exposure of the bins that they lie in."""
+    def _expose(self, start: float, end: float, weight: float) -> int:
+        """Add the seconds from one age to another to the exposure of the bins that they lie in; returns the last."""
         first, last = bisect_right(_EDGES, start) - 1, bisect_right(_EDGES, end) - 1
         self._reach(last)
+        exposure = self._exposure
         if first == last:
-            self._exposure[first] += (end - start) * weight
-            return
-        self._exposure[first] += (_EDGES[first + 1] - start) * weight
+            exposure[first] += (end - start) * weight
+            return last
+        exposure[first] += (_EDGES[first + 1] - start) * weight
         self._crossed[first + 1] += weight  # a fit adds the bins between them, which are many, to the exposure
         self._crossed[last] -= weight
-        self._exposure[last] += (end - _EDGES[last]) * weight
+        exposure[last] += (end - _EDGES[last]) * weight
+        return last
 
     def _reach(self, bin: int) -> None:
         """Make room for what is seen in this bin."""
@@ -131,12 +130,13 @@ class _Law:
 
     def _count(self) -> None:
         self._unfitted += 1
-        if self._unfitted >= max(_REFIT, self._answers / _LITTLE):
+        if self._unfitted >= self._enough:
             self._fit()
 
     def _fit(self) -> None:
         fade = _FADE**self._unfitted
         self._answers = (self._answers + self._unfitted) * fade
+        self._enough = max(_REFIT, self._answers / _LITTLE)
         self._unfitted = 0
         self._events = [value * fade for value in self._events]
         lives = zip(self._exposure, accumulate(self._crossed), _WIDTHS, strict=False)
@@ -194,8 +194,9 @@ class PollModel:
 
     def on_took(self, kind: str, start: float, took: float) -> None:
         """One that was seen running at the age `start` settled at the age `took`, as the server tells."""
-        start = max(0.0, start)
-        self._laws[kind].on_took(start, max(start, took))
+        if start < 0.0:
+            start = 0.0
+        self._laws[kind].on_took(start, took if took > start else start)
 
 
 class FirstLooks:

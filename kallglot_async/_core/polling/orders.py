@@ -116,8 +116,12 @@ class Endings:
 
     def start(self, entry: Entry) -> None:
         """Take in one more; nearly always it ends last. An heir, whose time began before, has to find its place."""
-        line, place = self._ahead, len(self._ahead)
-        while place and (line[place - 1].deadline or inf) > (entry.deadline or inf):
+        line, deadline = self._ahead, entry.deadline or inf
+        if not line or (line[-1].deadline or inf) <= deadline:
+            line.append(entry)
+            return
+        place = len(line) - 1
+        while place and (line[place - 1].deadline or inf) > deadline:
             place -= 1
         line.insert(place, entry)
 

@@ -39,26 +39,25 @@ class Entry(msgspec.Struct, gc=False, eq=False):
     failures: int = 0  # transient failures since the last good answer
     refusals: int = 0  # polls that were refused since the last answer
     first_poll_at: float | None = None
+    deadline: float | None = None  # the moment the wait for it ends: `timeout` seconds after its first poll
     last_status: str | None = None
     trouble: Trouble | None = None  # None: its last poll was answered
     unconfirmed: int | None = None  # answers since a webhook announced it; each found it running. None: not announced
     is_last: bool = False  # its time is over, and one late look is granted
     is_stale: bool = False  # its poll was out as that was granted: its answer may be from before
 
-    @property
-    def deadline(self) -> float | None:
-        """The moment the wait for it ends: `timeout` seconds after its first poll."""
-        if self.first_poll_at is None or self.timeout is None:
-            return None
-        return self.first_poll_at + self.timeout
+    def begin(self, at: float | None) -> None:
+        """Have its time count from its first poll; None: that is still to come."""
+        self.first_poll_at = at
+        self.deadline = None if at is None or self.timeout is None else at + self.timeout
 
     def elapsed(self, now: float) -> float:
         """Seconds since its first poll; 0.0 where there was none."""
-        return 0.0 if self.first_poll_at is None else max(0.0, now - self.first_poll_at)
+        return now - self.first_poll_at if self.first_poll_at is not None and now > self.first_poll_at else 0.0
 
     def is_late(self, now: float) -> bool:
         """Whether its deadline was missed by so much that nothing can have run at it, and it had no late look yet."""
-        return not self.is_last and (deadline := self.deadline) is not None and now > deadline + LATE
+        return not self.is_last and self.deadline is not None and now > self.deadline + LATE
 
     def is_owed_a_look(self, now: float) -> bool:
         """Whether the poll that has just landed, and did not find it settled, leaves its late look still to come."""
@@ -67,7 +66,7 @@ class Entry(msgspec.Struct, gc=False, eq=False):
     def grant_late_look(self, now: float) -> None:
         """Have its time end anew, once a late look can have been answered."""
         self.is_last = True
-        self.timeout = now + LATE_LOOK - (self.first_poll_at or 0.0)
+        self.deadline = now + LATE_LOOK
         self.is_stale = self.in_flight
 
     @property
@@ -77,14 +76,14 @@ class Entry(msgspec.Struct, gc=False, eq=False):
 
     def for_another(self, timeout: float | None, first_poll_at: float | None) -> Entry:
         """Return it as it goes on in another queue, where its time counts by that queue's timeout."""
-        return msgspec.structs.replace(
-            self, timeout=timeout, first_poll_at=first_poll_at, state=FIRM, is_last=False, is_stale=False
-        )
+        other = msgspec.structs.replace(self, timeout=timeout, state=FIRM, is_last=False, is_stale=False)
+        other.begin(first_poll_at)
+        return other
 
     def date(self, now: float, age: float | None) -> None:
         """Count its age from its creation, if the answer told; it has been running from then on."""
         if age is not None:
-            self.born_at = now - max(0.0, age)
+            self.born_at = now - age if age > 0.0 else now
             if self.seen_at is None:
                 self.seen_at = self.born_at
 

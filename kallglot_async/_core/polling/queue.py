@@ -103,7 +103,7 @@ class PollQueue:
         self._live += 1
         self._model.pending += 1
         if self._from_add and self._timeout is not None:
-            entry.first_poll_at = now
+            entry.begin(now)
             self._deadlines.start(entry)
         if self._is_learned and due_in is not None:
             hinted = now + max(0.0, due_in)
@@ -145,10 +145,9 @@ class PollQueue:
         if entry.seen_at is not None:
             self._model.on_running(entry.kind, entry.seen_at - entry.born_at, now - entry.born_at)
         entry.seen_at = now
-        deadline = entry.deadline
         if entry.is_owed_a_look(now):
             self._grant_late_look(entry, now)
-        elif entry.is_last or (deadline is not None and now >= deadline - self.lead):
+        elif entry.is_last or (entry.deadline is not None and now >= entry.deadline - self.lead):
             self._await_end(entry)
         else:
             self._reschedule(entry, now, hint_in)
@@ -184,12 +183,11 @@ class PollQueue:
             return
         entry.polls -= 1
         entry.refusals += 1
-        deadline = entry.deadline
         is_patient = entry.refusals <= PATIENCE
         if is_patient and entry.polls == entry.failures == 0 and not (self._from_add or entry.is_last):
-            entry.first_poll_at = None
+            entry.begin(None)
             self._deadlines.undo_start(entry)
-        elif is_patient and deadline is not None and deadline - self.lead <= now:
+        elif is_patient and entry.deadline is not None and entry.deadline - self.lead <= now:
             self._deadlines.undo_last_look(entry)
         if entry.polls == 0 and entry.seen_at is None and entry.key == entry.born_at:
             entry.state = FIRM
@@ -233,7 +231,7 @@ class PollQueue:
             return Slot(last, True, entry, "last look")
         if first is None or due == inf:
             return None
-        at = max(now, due)
+        at = due if due > now else now
         return Slot(at, self._worth.can_spend(first, at, supply), first, "due")
 
     def take(self, now: float, supply: Supply) -> Entry | None:
@@ -322,7 +320,7 @@ class PollQueue:
         entry.polls += 1
         self._flying += 1
         if entry.first_poll_at is None:
-            entry.first_poll_at = now
+            entry.begin(now)
             if self._timeout is not None:
                 self._deadlines.start(entry)
         return entry
@@ -367,9 +365,10 @@ class PollQueue:
         while self._new and self._new[0].state == GONE:
             self._new.popleft()
         due, entry = inf, None
-        for line in (self._heap, self._asleep):
-            if line and (first := line.first()) is not None and first.key < due:
-                due, entry = first.key, first
+        if self._heap and (first := self._heap.first()) is not None:
+            due, entry = first.key, first
+        if self._asleep and (first := self._asleep.first()) is not None and first.key < due:
+            due, entry = first.key, first
         look = self._worth.first_look_due(self._new[0], supply) if self._new else inf
         if self._new and look <= due and (due > now or self._worth.covers(self.next_deadline(), now, supply)):
             due, entry = look, self._new[0]

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from kallglot_async._core.api.headers import parse_rate_figures, parse_retry_after
+from kallglot_async._core.api.headers import RETRY_AFTER, parse_rate_figures, parse_retry_after
 from kallglot_async.models import Analysis
 
 __all__ = ["Sight"]
@@ -33,10 +33,14 @@ class Sight(msgspec.Struct, frozen=True, gc=False):
         age = took = hint = None
         created, completed, expected = analysis.created_at, analysis.completed_at, analysis.estimated_completion
         if created is not None:
-            age = max(0.0, server_now - created.timestamp())
+            age = server_now - created.timestamp()
+            if age < 0.0:
+                age = 0.0
             if completed is not None:
-                took = max(0.0, (completed - created).total_seconds())
-        if "Retry-After" in headers:
+                took = (completed - created).total_seconds()
+                if took < 0.0:
+                    took = 0.0
+        if RETRY_AFTER in headers:
             hint = _hint_of(headers, server_now)
         if hint is None and expected is not None and (ahead := expected.timestamp() - server_now) > 0.0:
             hint = ahead

@@ -111,13 +111,16 @@ class Worth:
         spare = supply.spare(self._model.pending)
         if spare <= 0.0 and not supply.can_run_low:
             return False
-        # With nothing to spare: a hit takes a pending id with it, so a near-certain one leaves no id without a look.
-        price = SURE if spare <= 0.0 else min(DEAREST, max(WORTH, self._model.pending / spare))
+        if spare > 0.0:
+            price = self._model.pending / spare
+            price = WORTH if price < WORTH else DEAREST if price > DEAREST else price
+        else:  # a hit takes a pending id with it, so a near-certain one leaves no id without a look
+            price = SURE
         least = -log1p(-price)
         seen_age, growth = 0.0, self.first_looks.growth
         if entry.seen_at is not None:
             seen_age, growth = entry.seen_at - entry.born_at, 0.0
-        if growth >= least:
+        elif growth >= least:
             return True
         return growth + self._model.observed_growth(entry.kind, seen_age, now - entry.born_at) >= least
 

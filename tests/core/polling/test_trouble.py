@@ -13,7 +13,9 @@ GET = retrieve_analysis("ana_1")
 
 
 def entry(id="ana_1", *, timeout=120.0, first_poll_at=0.0, **fields):
-    return Entry(id, "a", 0.0, 0.0, None, timeout, FIRM, first_poll_at=first_poll_at, **fields)
+    it = Entry(id, "a", 0.0, 0.0, None, timeout, FIRM, **fields)
+    it.begin(first_poll_at)
+    return it
 
 
 class Call:
