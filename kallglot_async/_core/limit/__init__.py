@@ -36,8 +36,9 @@ The window
    for longer is of a longer window.
 9. What neighbours have probably taken of a fixed window since the newest figure is taken off it: a poll that would find
    nothing waits for the reset. While they are seen (in the first figure of a window: by what is gone beyond what we
-   sent in the one before), no poll goes ahead of the pace: nobody spends what others are about to take. What comes
-   free before a reset that stands still is added to what may be paced.
+   sent in the one before; in a limit that does not renew: by what is gone beyond what we sent in a period), no poll
+   goes ahead of the pace: nobody spends what others are about to take, and of a bucket all have the same pace by the
+   same figure. What comes free before a reset that stands still is added to what may be paced.
 10. How a server counts is in no header either. Three explanations predict what comes free between two figures: all of
     it at the reset; each of our requests one period after it arrived (a log); so much a second (a bucket, a sliding
     counter). A window is fixed until that was WORSE times as wrong as the best of the others, and by NOISE. A log's

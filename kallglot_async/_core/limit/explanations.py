@@ -52,12 +52,13 @@ class Log:
     a figure no longer than it must. The period is only ever overstated: it is what figures have shown to be out.
     """
 
-    __slots__ = ("_inside", "_longest_rest", "_upper")
+    __slots__ = ("_inside", "_longest_rest", "_upper", "denied_at")
 
     def __init__(self) -> None:
         self._inside: deque[tuple[float, float]] = deque(maxlen=MOST_LOGGED)  # (sent, answered), in order of answers
         self._upper = math.inf  # the shortest time in which one of ours was seen to have left
         self._longest_rest = 0.0
+        self.denied_at = -math.inf  # when it was seen to be none
 
     @property
     def period(self) -> float:
@@ -96,7 +97,8 @@ class Log:
         sure = len(inside)
         while sure and inside[sure - 1][1] >= sent_at:
             sure -= 1
-        if sure > used >= limit // TELLING and now - inside[sure - used - 1][0] < self._upper:
+        can_tell = sure > used >= limit // TELLING and not self.is_denied(now)
+        if can_tell and now - inside[sure - used - 1][0] < self._upper:
             # They leave as they arrived, and not as they were answered: the first of them was sent no later than this.
             first = min(sent for sent, _ in islice(inside, sure - used - 1, sure))
             self._upper = min(self._upper, now - first)
@@ -107,6 +109,10 @@ class Log:
             inside.popleft()
             number += 1
         return number
+
+    def is_denied(self, now: float) -> bool:
+        """Whether it was seen to be none in the period that ends now."""
+        return now - self.denied_at <= self.period
 
     def __len__(self) -> int:
         """How many of ours it held when the newest figure came."""
@@ -136,7 +142,6 @@ class Explanations:
     __slots__ = (
         "_accepted",
         "_at",
-        "_denied_at",
         "_documented",
         "_errors",
         "_figure_at",
@@ -156,6 +161,7 @@ class Explanations:
         "log",
         "moves",
         "others",
+        "sees_others",
         "way",
     )
 
@@ -165,8 +171,9 @@ class Explanations:
         self.others = 0  # places in the newest figure that are not ours, if it is a log
         self.gone = 0  # places of ours that had left it before the newest figure, and not before the one before
         self.is_shared = False  # whether it must be a log that others use as well
+        self.sees_others = False  # whether more was taken lately than by us, if it does not renew
         self.moves = False  # whether the reset moves by less than a period
-        self._denied_at = self._seen_at = -math.inf  # when it was seen to be no log; and that others hold some of it
+        self._seen_at = -math.inf  # when more was seen to be taken than by us
         self._documented = 0.0
         self._errors = [0.0, 0.0, 0.0]
         # Since when the explanations are compared, and what was so then; and what happened since.
@@ -216,15 +223,15 @@ class Explanations:
         self._leaving = self._leaving * math.exp((self._figure_at - now) / (2 * ROUNDING)) + self.gone
         if not self.log.fits(now, figures.resets_in, figures.reset - self._newest_reset):
             self._errors[Way.LOG] = float(figures.limit)
-            self._denied_at = now
+            self.log.denied_at = now
         self._newest_reset = figures.reset
         self.others = found - len(self.log)
         if self.others - flying - self._leaving > figures.limit // SEEN:
             self._seen_at = now
         # Among others no prediction holds. But a reset that moves by less than a period is that of a log or of a
         # bucket, and what we know of our own requests denies a log soon where it is none.
-        is_log = is_rolling and now - self._denied_at > self.log.period
-        self.is_shared = is_log and now - self._seen_at < SEEN_FOR * self.log.period
+        self.sees_others = now - self._seen_at < SEEN_FOR * self.log.period
+        self.is_shared = self.sees_others and is_rolling and not self.log.is_denied(now)
         if self.is_shared:
             self.way = Way.LOG
         self._figure_at = now

@@ -131,8 +131,8 @@ class Window:
             period = min(self._explanations.log.period, self.period) if way is Way.LOG else self.period
             return period / max(1, self.limit - spare)
         freed = 0.0 if self.is_rolling else self._drift.freed(self.period) * max(0.0, left)
-        interval = left / (max(1, self.available - spare) + freed)
-        if way is Way.REFILL and (refill := self._explanations.refill()):
+        interval = left / (max(1, self.available - (0 if self.is_rolling else spare)) + freed)
+        if way is Way.REFILL and not self._explanations.sees_others and (refill := self._explanations.refill()):
             interval = min(interval, 1.0 / refill)  # however little is left
         return max(shortest, interval)
 
@@ -290,7 +290,8 @@ class Window:
         A poll that would go ahead does so too, in the last tenth of a window, and where others take of it.
         """
         if urgency is Urgency.AHEAD:
-            return self._is_contended() or self._is_shared() or self._free(now) <= (self.limit or 0) // KEPT
+            is_shared = self._explanations.sees_others if self.is_rolling else self._is_shared()
+            return is_shared or self._free(now) <= (self.limit or 0) // KEPT
         return urgency is Urgency.PACED
 
     def _is_shared(self) -> bool:

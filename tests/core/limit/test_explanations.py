@@ -95,6 +95,18 @@ def test_what_is_out_shows_a_period_at_most():
     assert log.period == 60.0
 
 
+def test_what_is_out_of_no_log_shows_no_period():
+    """Of a bucket less is missing than was sent, however long it remembers."""
+    log = Log()
+    for second in (0.0, 1.0, 2.0):
+        log.on_accepted(second, second + 0.1)
+    log.denied_at = 5.0
+    log.on_figure(11.0, 11.1, 2, 4, 10.0)
+    assert log.period == 60.0
+    assert log.is_denied(65.0)
+    assert not log.is_denied(65.1)
+
+
 def test_a_request_that_is_answered_in_no_time_does_not_count_itself_out():
     """By a clock that stands still it is as old as its own figure, which tells of those before it only."""
     log = Log()
