@@ -44,12 +44,14 @@ The window
     counter). A window is fixed until that was WORSE times as wrong as the best of the others, and by NOISE. A log's
     period is what was seen to have left at most; it is none whose reset lies beyond its oldest request. What has surely
     left a log may go at once. A spent limit that does not renew is probed when the ruling explanation has one come
-    free, and a refusal pauses for what it says itself; each refusal halves what is counted on. Of a log that others use
-    as well, polls leave HEADROOM to them. Where they hold more of it than that, what comes free fits no prediction:
-    there a reset that moves on by less than a period, and not before it is over, shows a log. Of that, polls keep to a
-    part. A place of ours that leaves is taken again, as we know when, so that nobody races for it. Of the places that
-    are left beyond LEFT each gains some as soon as a figure shows them, all nearly as many; while no more are left, who
-    has more takes fewer of its own again: the parts come nearer.
+    free, and a refusal pauses for what it says itself; each refusal halves what is counted on. A short window that a
+    log explains as well (where all is spent at once, and comes back at once) is probed when one of ours has left it:
+    whole seconds tell its reset too late. Of a log that others use as well, polls leave HEADROOM to them. Where they
+    hold more of it than that, what comes free fits no prediction: there a reset that moves on by less than a period,
+    and not before it is over, shows a log. Of that, polls keep to a part. A place of ours that leaves is taken again,
+    as we know when, so that nobody races for it. Of the places that are left beyond LEFT each gains some as soon as a
+    figure shows them, all nearly as many; while no more are left, who has more takes fewer of its own again: the parts
+    come nearer.
 
 The unannounced limit
 11. Nobody waits until the first refusal that no figure explains. After its pause one request goes alone; then as many

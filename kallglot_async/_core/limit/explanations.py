@@ -260,6 +260,10 @@ class Explanations:
         rate = self._freed / self._seconds if self._seconds > SHORTEST_MEMORY else self._documented
         return self._trust * CERTAIN * rate if rate >= ALONE * self._documented else 0.0
 
+    def may_be_log(self) -> bool:
+        """Whether a log explains what was seen as well: as where all is spent at once, and comes back at once."""
+        return self._errors[Way.LOG] <= self._errors[self.way] and not self.log.is_denied(self._figure_at)
+
     def _compare(self, now: float, figures: RateFigures, flying: int, period: float, is_renewed: bool) -> None:
         elapsed = now - self._at
         freed = figures.remaining - self._remaining + self._accepted

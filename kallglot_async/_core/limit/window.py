@@ -144,7 +144,11 @@ class Window:
         if self._free(now) - left_to_others < 1:
             if self._probe_out:
                 return math.inf
-            return min(self._reopens_at, self._explanations.comes_free_at(1 - self.available + left_to_others))
+            number = 1 - self.available + left_to_others
+            # Whole-second headers tell the reset of a short log too late by as much as it lasts.
+            if self.period < SHORT_PERIOD and self._explanations.may_be_log():
+                return min(self._reopens_at, self._explanations.log.returns_at(number))
+            return min(self._reopens_at, self._explanations.comes_free_at(number))
         if not self._is_paced(urgency, now):
             return now
         at = self._pace.theoretical + self.interval(now)

@@ -5,6 +5,7 @@ import math
 import pytest
 from support.limits import AHEAD, DIRECT, EPOCH, PACED, figures, send
 
+from benchmarks.limits import limits, steady
 from kallglot_async._core.limit.supply import Supply
 from kallglot_async._core.limit.window import Window
 
@@ -418,3 +419,11 @@ def test_of_a_log_that_others_use_polls_keep_to_their_part(remaining, at):
         assert max(50.0, window.next_at(50.0, urgency)) == pytest.approx(at)
     assert window.next_at(50.0, DIRECT) == 50.0
     assert window.supply(50.0).rate == pytest.approx(2 / 60)
+
+
+@pytest.mark.parametrize(("window", "least"), [("sliding", 0.75), ("fixed", 0.95)])
+def test_a_short_window_that_may_be_a_log_is_probed_when_ours_have_left_it(window, least):
+    """Where all is spent at once, all comes back at once in both; whole seconds tell it up to a second too late."""
+    found = steady(limits(50, 1.0, window=window), AHEAD, 7)
+    assert found["use"] > least
+    assert found["refused %"] == 0.0
