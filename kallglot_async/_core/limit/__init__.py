@@ -36,16 +36,22 @@ The window
    for longer is of a longer window.
 9. What neighbours have probably taken of a fixed window since the newest figure is taken off it: a poll that would find
    nothing waits for the reset. While they are seen (in the first figure of a window: by what is gone beyond what we
-   sent in the one before), no poll goes ahead of the pace: nobody spends what others are about to take. What comes
-   free before a reset that stands still is added to what may be paced.
+   sent in the one before; in a limit that does not renew: by what is gone beyond what we sent in a period), no poll
+   goes ahead of the pace: nobody spends what others are about to take, and of a bucket all have the same pace by the
+   same figure. What comes free before a reset that stands still is added to what may be paced.
 10. How a server counts is in no header either. Three explanations predict what comes free between two figures: all of
     it at the reset; each of our requests one period after it arrived (a log); so much a second (a bucket, a sliding
     counter). A window is fixed until that was WORSE times as wrong as the best of the others, and by NOISE. A log's
     period is what was seen to have left at most; it is none whose reset lies beyond its oldest request. What has surely
     left a log may go at once. A spent limit that does not renew is probed when the ruling explanation has one come
-    free, and a refusal pauses for what it says itself; each refusal halves what is counted on. Of a log that others use
-    as well, polls leave HEADROOM to them. Where both we and they hold a good part of it, polls keep to a part: what
-    we hold less YIELDED, so that who has more gives up more, and what is gained of the places that are left.
+    free, and a refusal pauses for what it says itself; each refusal halves what is counted on. A short window that a
+    log explains as well (where all is spent at once, and comes back at once) is probed when one of ours has left it:
+    whole seconds tell its reset too late. Of a log that others use as well, polls leave HEADROOM to them. Where they
+    hold more of it than that, what comes free fits no prediction: there a reset that moves on by less than a period,
+    and not before it is over, shows a log. Of that, polls keep to a part. A place of ours that leaves is taken again,
+    as we know when, so that nobody races for it. Of the places that are left beyond LEFT each gains some as soon as a
+    figure shows them, all nearly as many; while no more are left, who has more takes fewer of its own again: the parts
+    come nearer.
 
 The unannounced limit
 11. Nobody waits until the first refusal that no figure explains. After its pause one request goes alone; then as many
@@ -111,12 +117,18 @@ What the numbers are, and why:
               CERTAIN, ALONE        0.98, 0.8 of a rate; less comes free than that of the documented one: others take it
               MEMORY, REFILL_MEMORY, REFILL_EVENTS  half a period, 10 s, 15 places: one more or less is 7 % of a rate
               REGAINED, LEAST_TRUST, DISTRUST       1.1, 0.05, 0.2: after three refusals in a row the reset counts
-    neighbours: `python -m benchmarks.limits --only sliding` has what these bring
-              SEEN                  1 in 5   of a limit; where it is enough that others hold it, the smallest of 20
-                                             clients' shares falls from 0.54 of the largest to 0.32
-              LEFT                  2        places, so that what others send between two figures finds room
-              YIELDED, LEAST_GAINED 1 in 4, 3 a period: parts come nearer by a quarter each, and nobody has none
-              GAIN, MOST_GAINED     16, 8    a period: what one sees free others see free as well
+              SEEN, SEEN_FOR        1 in 30, 2 periods: what is held by others is known long before a reset has moved
+    neighbours: `python -m benchmarks.limits --only "sliding 150"` has what these bring: of 20 clients 1 % are refused
+              instead of 18 to 24, of 4 none instead of 6 to 15; and the smallest has half of what the largest has
+              LEFT                  2        places; with 1, a stranger who takes 30 % costs 0.3 % refused instead of
+                                             0.1; with 3, 0.032 of the limit is unused beside him instead of 0.024
+              GAIN                  2        a period; with 1, who was too late for the first burst catches up late
+              GAIN_FROM_PLACE       0.5      with half of it, 4 clients use 0.96 instead of 0.98
+              YIELDED               2        with 4, no share is more even, and beside a stranger 0.028 is unused
+              GOOD_FOR              0.3      with 0.5, of 20 clients that see the same places 3 % are refused
+              RUSH, SLACK           1.7, 0.5 with 3, or with a whole interval, the clients that came first stay in front
+              LAPSE                 6 s      with 60, of 20 clients 2 % are refused: somebody else has it by then
+              LOOK_AGAIN            10 s     who has no place is as careful as a probe
     drift     MEMORY                1 in 6   of a period: ten seconds of a minute
               SHORTEST_MEMORY       2 s      of short windows two, or a burst of our own passes for a neighbour's
               MARGIN                0.5      deviations are left to neighbours beside the mean; with a whole one 20

@@ -11,7 +11,6 @@ from enum import IntEnum
 from itertools import islice
 
 from kallglot_async._core.api.headers import RateFigures
-from kallglot_async._core.limit.neighbours import SEEN, part_of_log
 
 __all__ = ["Explanations", "Way"]
 
@@ -34,6 +33,8 @@ CERTAIN = 0.98  # of that rate is counted on
 WORSE = 3.0  # times as wrong as the best, ...
 NOISE = 4.0  # ... and by so many requests, has to be what ruled so far, or it goes on to
 ALONE = 0.8  # of the documented rate comes free, or somebody else takes it
+SEEN = 30  # one in so many of a log that is held by others shows that they use it, ...
+SEEN_FOR = 2  # ... for so many of its periods
 
 
 class Way(IntEnum):
@@ -51,29 +52,42 @@ class Log:
     a figure no longer than it must. The period is only ever overstated: it is what figures have shown to be out.
     """
 
-    __slots__ = ("_inside", "_longest_rest", "_upper")
+    __slots__ = ("_inside", "_longest_rest", "_upper", "denied_at")
 
     def __init__(self) -> None:
         self._inside: deque[tuple[float, float]] = deque(maxlen=MOST_LOGGED)  # (sent, answered), in order of answers
         self._upper = math.inf  # the shortest time in which one of ours was seen to have left
         self._longest_rest = 0.0
+        self.denied_at = -math.inf  # when it was seen to be none
 
     @property
     def period(self) -> float:
-        """Seconds after which a request leaves; until one was seen to, the longest that anything names."""
-        return min(self._upper, max(self._longest_rest, DOCUMENTED_PERIOD))
+        """Seconds after which a request leaves; until one was seen to, the longest rest, or a minute if it can be."""
+        longest = self._longest_rest
+        return min(self._upper, longest if longest > DOCUMENTED_PERIOD + 2 * ROUNDING else DOCUMENTED_PERIOD)
 
     def on_accepted(self, sent_at: float, now: float) -> None:
         """A request of ours was accepted."""
         self._inside.append((sent_at, now))
 
-    def fits(self, now: float, rest: float) -> bool:
-        """Whether it may be a log: its reset is the moment at which the oldest request leaves, ours or another."""
+    def fits(self, now: float, rest: float, step: float) -> bool:
+        """Whether it may be a log: its reset is the moment at which the oldest request leaves, ours or another.
+
+        So it moves on once it is over; and the oldest of ours that is surely inside will leave no earlier.
+
+        Args:
+            now: The present moment.
+            rest: Seconds until the reset that a figure tells.
+            step: Seconds by which that is later than the reset before.
+        """
         if self._upper < max(0.5 * self._longest_rest, self._longest_rest - 2 * ROUNDING):
             self._upper = math.inf
             return False
-        period = self.period
-        return not self._inside or rest <= self._inside[0][1] + period - now + 2 * ROUNDING + period / 10
+        if step > 0.5 and rest - step > 2 * ROUNDING:
+            return False
+        surely = now - self._longest_rest + 2 * ROUNDING
+        oldest = next((answered_at for sent, answered_at in self._inside if sent > surely), math.inf)
+        return rest <= oldest + self.period - now + 2 * ROUNDING + self.period / 10
 
     def on_figure(self, sent_at: float, now: float, used: int, limit: int, rest: float) -> int:
         """Take note of a request that found so many places taken; returns how many of ours have left before it."""
@@ -83,7 +97,8 @@ class Log:
         sure = len(inside)
         while sure and inside[sure - 1][1] >= sent_at:
             sure -= 1
-        if sure > used >= limit // TELLING and now - inside[sure - used - 1][0] < self._upper:
+        can_tell = sure > used >= limit // TELLING and not self.is_denied(now)
+        if can_tell and now - inside[sure - used - 1][0] < self._upper:
             # They leave as they arrived, and not as they were answered: the first of them was sent no later than this.
             first = min(sent for sent, _ in islice(inside, sure - used - 1, sure))
             self._upper = min(self._upper, now - first)
@@ -94,6 +109,10 @@ class Log:
             inside.popleft()
             number += 1
         return number
+
+    def is_denied(self, now: float) -> bool:
+        """Whether it was seen to be none in the period that ends now."""
+        return now - self.denied_at <= self.period
 
     def __len__(self) -> int:
         """How many of ours it held when the newest figure came."""
@@ -131,14 +150,18 @@ class Explanations:
         "_is_new",
         "_leaving",
         "_left",
+        "_newest_reset",
         "_remaining",
         "_reset",
         "_seconds",
+        "_seen_at",
         "_trust",
+        "gone",
         "is_shared",
         "log",
         "moves",
         "others",
+        "sees_others",
         "way",
     )
 
@@ -146,8 +169,11 @@ class Explanations:
         self.way = Way.FIXED
         self.log = Log()
         self.others = 0  # places in the newest figure that are not ours, if it is a log
-        self.is_shared = False  # whether both we and others hold a good part of it, if it is a log
+        self.gone = 0  # places of ours that had left it before the newest figure, and not before the one before
+        self.is_shared = False  # whether it must be a log that others use as well
+        self.sees_others = False  # whether more was taken lately than by us, if it does not renew
         self.moves = False  # whether the reset moves by less than a period
+        self._seen_at = -math.inf  # when more was seen to be taken than by us
         self._documented = 0.0
         self._errors = [0.0, 0.0, 0.0]
         # Since when the explanations are compared, and what was so then; and what happened since.
@@ -158,6 +184,7 @@ class Explanations:
         self._accepted = 0
         self._left = 0
         self._figure_at = -math.inf
+        self._newest_reset = -math.inf
         self._leaving = 0.0  # places of ours that have just left, or are about to; it fades
         self._is_new = True  # whether it was ever taken for anything but a fixed window
         self._freed = 0.0  # what has come free lately, ...
@@ -181,17 +208,33 @@ class Explanations:
         self._trust = max(LEAST_TRUST, self._trust / 2)
 
     def on_figure(
-        self, sent_at: float, now: float, figures: RateFigures, *, found: int, flying: int, period: float
+        self,
+        sent_at: float,
+        now: float,
+        figures: RateFigures,
+        *,
+        found: int,
+        flying: int,
+        period: float,
+        is_rolling: bool,
     ) -> None:
         """A newer figure came, of a request that found so many places taken; so many others are under way."""
-        left = self.log.on_figure(sent_at, now, found, figures.limit, figures.resets_in)
-        self._left += left
-        self._leaving = self._leaving * math.exp((self._figure_at - now) / (2 * ROUNDING)) + left
-        if not self.log.fits(now, figures.resets_in):
+        self.gone = self.log.on_figure(sent_at, now, found, figures.limit, figures.resets_in)
+        self._left += self.gone
+        self._leaving = self._leaving * math.exp((self._figure_at - now) / (2 * ROUNDING)) + self.gone
+        if not self.log.fits(now, figures.resets_in, figures.reset - self._newest_reset):
             self._errors[Way.LOG] = float(figures.limit)
+            self.log.denied_at = now
+        self._newest_reset = figures.reset
         self.others = found - len(self.log)
-        least = figures.limit // SEEN
-        self.is_shared = len(self.log) >= least and self.others - flying - self._leaving > least
+        if self.others - flying - self._leaving > figures.limit // SEEN:
+            self._seen_at = now
+        # Among others no prediction holds. But a reset that moves by less than a period is that of a log or of a
+        # bucket, and what we know of our own requests denies a log soon where it is none.
+        self.sees_others = now - self._seen_at < SEEN_FOR * self.log.period
+        self.is_shared = self.sees_others and is_rolling and not self.log.is_denied(now)
+        if self.is_shared:
+            self.way = Way.LOG
         self._figure_at = now
         self._documented = figures.limit / max(DOCUMENTED_PERIOD, period)
         is_renewed = figures.reset - self._reset >= max(1.0, period - 2)
@@ -201,10 +244,6 @@ class Explanations:
             self._compare(now, figures, flying, period, is_renewed)
         self._at, self._remaining, self._reset, self._flying = now, figures.remaining, figures.reset, flying
         self._accepted = self._left = 0
-
-    def part(self, left: int, flying: int) -> float:
-        """Requests to send in a period of a log that others use as well, while so many places are left."""
-        return part_of_log(len(self.log) + flying, left)
 
     def came_free(self, now: float) -> int:
         """Places that have surely come free since the newest figure."""
@@ -221,6 +260,10 @@ class Explanations:
         """Places that come free a second and can be counted on."""
         rate = self._freed / self._seconds if self._seconds > SHORTEST_MEMORY else self._documented
         return self._trust * CERTAIN * rate if rate >= ALONE * self._documented else 0.0
+
+    def may_be_log(self) -> bool:
+        """Whether a log explains what was seen as well: as where all is spent at once, and comes back at once."""
+        return self._errors[Way.LOG] <= self._errors[self.way] and not self.log.is_denied(self._figure_at)
 
     def _compare(self, now: float, figures: RateFigures, flying: int, period: float, is_renewed: bool) -> None:
         elapsed = now - self._at
@@ -245,7 +288,7 @@ class Explanations:
         if self.way is Way.REFILL and self._freed <= 0.0 and self._seconds > REFILL_MEMORY / 3:
             self.way, self._errors = Way.FIXED, [0.0, 0.0, 0.0]
         least = min(self._errors)
-        if self._errors[self.way] > WORSE * least + NOISE:
+        if not self.is_shared and self._errors[self.way] > WORSE * least + NOISE:
             if self._is_new:  # nothing came free so far
                 self._is_new = False
                 self._freed = self._seconds = 0.0

@@ -12,7 +12,7 @@ from kallglot_async._core.api.headers import RateFigures
 from kallglot_async._core.limit.dated import Dated
 from kallglot_async._core.limit.drift import Drift
 from kallglot_async._core.limit.explanations import DOCUMENTED_PERIOD, Explanations, Way
-from kallglot_async._core.limit.neighbours import LEFT
+from kallglot_async._core.limit.neighbours import LOOK_AGAIN, SLACK, Part
 from kallglot_async._core.limit.supply import Supply
 from kallglot_async._core.limit.ticket import Pace, Ticket, Urgency
 from kallglot_async._core.limit.undated import Undated
@@ -43,6 +43,7 @@ class Window:
         "_longest_rest",
         "_lost",
         "_pace",
+        "_part",
         "_period",
         "_probe_out",
         "_remaining",
@@ -74,6 +75,7 @@ class Window:
         self._lost: deque[int] = deque(maxlen=MOST_LOST)  # the events of losses that no figure covers yet
         self._probe_out = False
         self._pace = Pace()
+        self._part = Part()
         self._dated = Dated()
         self._drift = Drift()
         self._undated = Undated()
@@ -116,7 +118,7 @@ class Window:
         if self.limit is None:
             return 0.0
         if self._is_contended():
-            return self._explanations.log.period / self._explanations.part(self._free(now), self.in_flight)
+            return self._explanations.log.period / self._part.rate
         spare = self.limit // HEADROOM
         shortest = (self._period or self._at_least) / max(1, self.limit - spare)
         left = self._resets_at - now
@@ -130,9 +132,9 @@ class Window:
             period = min(self._explanations.log.period, self.period) if way is Way.LOG else self.period
             return period / max(1, self.limit - spare)
         freed = 0.0 if self.is_rolling else self._drift.freed(self.period) * max(0.0, left)
-        available = self._remaining - self.in_flight - spare
+        available = self._remaining - self.in_flight - (0 if self.is_rolling else spare)
         interval = left / ((available if available > 1 else 1) + freed)
-        if way and (refill := self._explanations.refill()):
+        if way is Way.REFILL and not self._explanations.sees_others and (refill := self._explanations.refill()):
             interval = min(interval, 1.0 / refill)  # however little is left
         return interval if interval > shortest else shortest
 
@@ -144,7 +146,11 @@ class Window:
         if self._free(now) - left_to_others < 1:
             if self._probe_out:
                 return math.inf
-            return min(self._reopens_at, self._explanations.comes_free_at(1 - self.available + left_to_others))
+            number = 1 - self.available + left_to_others
+            # Whole-second headers tell the reset of a short log too late by as much as it lasts.
+            if self.period < SHORT_PERIOD and self._explanations.may_be_log():
+                return min(self._reopens_at, self._explanations.log.returns_at(number))
+            return min(self._reopens_at, self._explanations.comes_free_at(number))
         if not self._is_paced(urgency, now):
             return now
         at = self._pace.theoretical + self.interval(now)
@@ -157,14 +163,19 @@ class Window:
         return max(at, self._reopens_at)
 
     def _next_among_others(self, now: float) -> float:
-        """When a poll may go that keeps to our part of a log, and leaves room for what others send meanwhile."""
+        """When a poll may go that keeps to our part of a log."""
         at = self._pace.theoretical + self.interval(now)
-        if self._free(now) > LEFT:
+        log = self._explanations.log
+        if self._free(now) >= 1 and self._part.can_gain(now, log.period / (self.limit or 1)):
             return at
-        if self._probe_out:
+        needed = max(1 - self.available, self._part.needed())
+        if needed <= len(log):
+            return max(at, log.returns_at(needed)) if needed > 0 else at
+        if self.in_flight:
             return math.inf
-        free_at = self._explanations.comes_free_at(1 + LEFT - self.available)
-        return max(at, free_at if math.isfinite(free_at) else self._reopens_at)
+        if len(log):  # at the latest when all of ours have left: who has none has to look again
+            return max(at, log.returns_at(len(log)))
+        return max(at + max(0.0, self._resets_at - self._part.at), self._part.at + LOOK_AGAIN)
 
     def _left_to_others(self) -> int:
         """Places of a log that polls leave to the neighbours whose requests are in it, too."""
@@ -173,14 +184,16 @@ class Window:
         return spare if is_shared else 0
 
     def _is_contended(self) -> bool:
-        """Whether it is a log of which both we and others hold a good part."""
-        explanations = self._explanations
-        return explanations.is_shared and explanations.way is Way.LOG and self.period >= SHORT_PERIOD
+        """Whether it is a log that others use as well."""
+        return self._explanations.is_shared and self.period >= SHORT_PERIOD
 
     def supply(self, now: float) -> Supply:
         """Return the pace, and what is left until the window renews."""
         if self.limit is None:
             return Supply()
+        if self._is_contended():
+            ours, period = max(1, len(self._explanations.log) + self.in_flight), self._explanations.log.period
+            return Supply(ours / period, float(ours), period, can_run_low=False)
         interval, resets_in = self.interval(now), self.resets_in(now)
         rate = 1.0 / interval if interval > 0 else math.inf
         if self._explanations.way is Way.REFILL and (refill := self._explanations.refill()):
@@ -194,8 +207,11 @@ class Window:
         """A request goes out now; one that went by another rule is no probe of this one."""
         ticket.event = self._event
         self._drift.on_sent()
+        if is_contended := self._is_contended():
+            self._part.on_sent(self._explanations.log.returned(now))
         if self._is_paced(urgency, now):
-            ticket.window_pace = self._pace.on_sent(now, self.interval(now))
+            slack = SLACK if is_contended else 1.0
+            ticket.window_pace = self._pace.on_sent(now, self.interval(now), slack)
         if self.is_ruling and self._free(now) < 1:
             ticket.is_probe = self._probe_out = True
         self.in_flight += 1
@@ -204,6 +220,7 @@ class Window:
         """A granted request was not sent after all: everything is as before."""
         self._land(ticket)
         self._drift.on_sent(-1)
+        self._part.on_unsent()
         if ticket.window_pace is not None:
             self._pace.on_unsent(ticket.window_pace)
 
@@ -280,7 +297,8 @@ class Window:
         A poll that would go ahead does so too, in the last tenth of a window, and where others take of it.
         """
         if urgency is Urgency.AHEAD:
-            return self._is_shared() or self._free(now) <= (self.limit or 0) // KEPT
+            is_shared = self._explanations.sees_others if self.is_rolling else self._is_shared()
+            return is_shared or self._free(now) <= (self.limit or 0) // KEPT
         return urgency is Urgency.PACED
 
     def _is_shared(self) -> bool:
@@ -312,11 +330,11 @@ class Window:
             self._drift.on_renewed(now, figures.remaining, self.period, in_flight=self.in_flight, gone=gone)
         else:
             self._drift.on_figure(now, figures.remaining, self.period)
-        self._explain(ticket, now, figures, itself)
-        if is_newer or figures.reset < self._reset - SAME_RESET:
+        is_another = is_newer or figures.reset < self._reset - SAME_RESET
+        if is_another:
             self._learn_period(figures)
-            self._resets_at = resets_at
-        elif self.is_rolling or self._explanations.moves:  # by less than would show at each step
+        self._explain(ticket, now, figures, itself)
+        if is_another or self.is_rolling or self._explanations.moves:
             self._resets_at = resets_at
         else:
             # `Date` is rounded down, so each estimate is late by up to a second: the earliest is the best.
@@ -337,10 +355,21 @@ class Window:
         return min(resets_at, now + (self._period or math.inf))
 
     def _explain(self, ticket: Ticket, now: float, figures: RateFigures, itself: int) -> None:
-        found = max(0, figures.limit - figures.remaining - itself)
-        self._explanations.on_figure(
-            ticket.sent_at, now, figures, found=found, flying=self.in_flight, period=self.period
+        explanations, flying = self._explanations, self.in_flight
+        explanations.on_figure(
+            ticket.sent_at,
+            now,
+            figures,
+            found=max(0, figures.limit - figures.remaining - itself),
+            flying=flying,
+            period=self.period,
+            is_rolling=self.is_rolling,
         )
+        if self._is_contended():
+            own = len(explanations.log) + flying
+            self._part.on_figure(now, own, figures.limit, left=figures.remaining, gone=explanations.gone)
+        else:
+            self._part.begin()
 
     def _on_figure(self) -> None:
         self._event += 1

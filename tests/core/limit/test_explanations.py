@@ -18,7 +18,8 @@ def follow(explanations, seconds, remaining, reset, *, limit=60, every=1.0):
         left, resets_at = remaining(now), reset(now)
         told = figures(limit, left, EPOCH + resets_at, max(0.0, resets_at - now))
         explanations.on_accepted(now - 0.1, now)
-        explanations.on_figure(now - 0.1, now, told, found=limit - left - 1, flying=0, period=PERIOD)
+        found = limit - left - 1
+        explanations.on_figure(now - 0.1, now, told, found=found, flying=0, period=PERIOD, is_rolling=True)
 
 
 def test_a_window_that_renews_is_fixed():
@@ -94,6 +95,18 @@ def test_what_is_out_shows_a_period_at_most():
     assert log.period == 60.0
 
 
+def test_what_is_out_of_no_log_shows_no_period():
+    """Of a bucket less is missing than was sent, however long it remembers."""
+    log = Log()
+    for second in (0.0, 1.0, 2.0):
+        log.on_accepted(second, second + 0.1)
+    log.denied_at = 5.0
+    log.on_figure(11.0, 11.1, 2, 4, 10.0)
+    assert log.period == 60.0
+    assert log.is_denied(65.0)
+    assert not log.is_denied(65.1)
+
+
 def test_a_request_that_is_answered_in_no_time_does_not_count_itself_out():
     """By a clock that stands still it is as old as its own figure, which tells of those before it only."""
     log = Log()
@@ -108,5 +121,64 @@ def test_a_log_whose_reset_lies_beyond_its_oldest_request_is_none():
     """The oldest of ours has to leave before."""
     log = Log()
     log.on_accepted(0.0, 0.1)
-    assert log.fits(50.0, 10.0)
-    assert not log.fits(50.0, 30.0)
+    log.on_figure(1.0, 1.1, 1, 100, 59.0)
+    assert log.fits(50.0, 10.0, 0.0)
+    assert not log.fits(50.0, 30.0, 0.0)
+
+
+def test_a_request_that_may_have_left_denies_no_log():
+    """Its period may be overstated by the seconds that a reset is told in: then another one is the oldest."""
+    log = Log()
+    log.on_accepted(0.0, 0.1)
+    log.on_figure(1.0, 1.1, 1, 100, 61.0)
+    assert log.fits(59.5, 45.0, 45.0)
+
+
+def test_the_reset_of_a_log_moves_on_when_it_is_over():
+    """A bucket's does so with every request."""
+    log = Log()
+    assert log.fits(50.0, 1.0, 1.0)
+    assert not log.fits(50.0, 5.0, 1.0)
+
+
+def shared_log(explanations, begins, ends, others, *, rest=1.0, is_rolling=True):
+    """Figures of a log of a hundred that we fill with a request a second, while so many of it are held by others."""
+    for second in range(begins, ends):
+        now, found = float(second), len(explanations.log) + others
+        told = figures(100, 99 - found, EPOCH + now + rest, rest)
+        explanations.on_accepted(now - 0.1, now)
+        explanations.on_figure(now - 0.1, now, told, found=found, flying=0, period=PERIOD, is_rolling=is_rolling)
+
+
+def test_a_log_that_others_use_is_told_by_its_reset():
+    """What comes free beside others fits no prediction; but the reset moves on by less than a period."""
+    explanations = Explanations()
+    shared_log(explanations, 1, 20, 30, is_rolling=False)
+    assert not explanations.is_shared
+    shared_log(explanations, 20, 21, 30)
+    assert explanations.is_shared
+    assert explanations.way is Way.LOG
+
+
+def test_a_log_that_is_ours_alone_is_not_shared():
+    """Nor is one of which others were not seen to hold any for two periods."""
+    explanations = Explanations()
+    shared_log(explanations, 1, 40, 0)
+    assert not explanations.is_shared
+    shared_log(explanations, 40, 50, 30)
+    shared_log(explanations, 50, 169, 0)
+    assert explanations.is_shared
+    shared_log(explanations, 169, 170, 0)
+    assert not explanations.is_shared
+
+
+def test_what_was_seen_to_be_no_log_is_none_for_a_period():
+    """A bucket's reset moves on with every request, long before it is over."""
+    explanations = Explanations()
+    shared_log(explanations, 1, 10, 30)
+    shared_log(explanations, 10, 12, 30, rest=20.0)
+    assert not explanations.is_shared
+    shared_log(explanations, 12, 72, 30)
+    assert not explanations.is_shared
+    shared_log(explanations, 72, 73, 30)
+    assert explanations.is_shared

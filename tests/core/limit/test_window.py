@@ -5,6 +5,7 @@ import math
 import pytest
 from support.limits import AHEAD, DIRECT, EPOCH, PACED, figures, send
 
+from benchmarks.limits import limits, steady
 from kallglot_async._core.limit.supply import Supply
 from kallglot_async._core.limit.window import Window
 
@@ -375,3 +376,54 @@ def test_of_a_reset_that_moves_each_answer_tells_its_own():
     assert window.is_rolling
     window.on_answer(send(window, 2.9), 2.9, figures(remaining=57, reset=EPOCH + 62.0, resets_in=60.0))
     assert window.resets_in(2.9) == pytest.approx(60.0)
+
+
+def bucket(others):
+    """A bucket of a hundred a minute of which so many are gone that we have not taken; it was asked twice."""
+    window = Window()
+    for now in (0.0, 1.0):
+        rest = 0.6 * (others + 1)
+        told = figures(limit=100, remaining=99 - others, resets_in=rest, reset=EPOCH + now + rest)
+        window.on_answer(send(window, now), now, told)
+    assert window.is_rolling
+    return window
+
+
+def test_of_a_bucket_that_others_use_no_poll_goes_ahead_of_the_pace():
+    """All keep to what is left over the time that it takes to fill: by the same figure each has the same pace."""
+    window = bucket(others=39)
+    assert window.interval(1.0) == pytest.approx(24.0 / 60)
+    for _ in range(3):
+        send(window, 1.0, AHEAD)
+    assert window.next_at(1.0, AHEAD) > 1.2
+
+
+def test_of_a_bucket_that_is_ours_polls_go_ahead():
+    """What is missing of it is no more than we have sent."""
+    window = Window()
+    for number in range(20):
+        now, rest = 0.1 * number, 0.6 * number
+        told = figures(limit=100, remaining=99 - number, resets_in=rest, reset=EPOCH + now + rest)
+        window.on_answer(send(window, now, AHEAD), now, told)
+    assert window.is_rolling
+    assert window.next_at(2.0, AHEAD) == 2.0
+
+
+@pytest.mark.parametrize(("remaining", "at"), [(1, 110.0), (5, 50.0)])
+def test_of_a_log_that_others_use_polls_keep_to_their_part(remaining, at):
+    """They wait for places of their own to leave, not for the reset; while some are left, they gain one."""
+    window = described(limit=100, remaining=40, reset=EPOCH + 60.0, resets_in=60.0)
+    told = figures(limit=100, remaining=remaining, resets_in=1.0, reset=EPOCH + 61.0)
+    window.on_answer(send(window, 50.0), 50.0, told)
+    for urgency in (PACED, AHEAD):
+        assert max(50.0, window.next_at(50.0, urgency)) == pytest.approx(at)
+    assert window.next_at(50.0, DIRECT) == 50.0
+    assert window.supply(50.0).rate == pytest.approx(2 / 60)
+
+
+@pytest.mark.parametrize(("window", "least"), [("sliding", 0.75), ("fixed", 0.95)])
+def test_a_short_window_that_may_be_a_log_is_probed_when_ours_have_left_it(window, least):
+    """Where all is spent at once, all comes back at once in both; whole seconds tell it up to a second too late."""
+    found = steady(limits(50, 1.0, window=window), AHEAD, 7)
+    assert found["use"] > least
+    assert found["refused %"] == 0.0
