@@ -132,8 +132,7 @@ class Window:
             period = min(self._explanations.log.period, self.period) if way is Way.LOG else self.period
             return period / max(1, self.limit - spare)
         freed = 0.0 if self.is_rolling else self._drift.freed(self.period) * max(0.0, left)
-        available = self._remaining - self.in_flight - (0 if self.is_rolling else spare)
-        interval = left / ((available if available > 1 else 1) + freed)
+        interval = left / (max(1, self.available - (0 if self.is_rolling else spare)) + freed)
         if way is Way.REFILL and not self._explanations.sees_others and (refill := self._explanations.refill()):
             interval = min(interval, 1.0 / refill)  # however little is left
         return interval if interval > shortest else shortest
