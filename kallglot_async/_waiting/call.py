@@ -159,6 +159,15 @@ class WaitCall:
         self._poller.wake_stalled()
         return self.ready.popleft()
 
+    def take_ready(self) -> list[Outcome]:
+        """Return all outcomes that have not been taken yet, without waiting for one."""
+        taken = list(self.ready)
+        if taken:
+            self._room.ring()
+            self._poller.wake_stalled()
+            self.ready.clear()
+        return taken
+
     def progress(self) -> Progress:
         """Return a snapshot of how far the call has come."""
         return Progress(
