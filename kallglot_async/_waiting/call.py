@@ -197,7 +197,7 @@ class WaitCall:
                     if self._is_left:  # it came in the very turn: nobody here would ever poll it, or let go of it
                         break
                     self._take(item)
-                    while self._pending + len(self.ready) >= _WINDOW:
+                    while self._taken >= _WINDOW and self._pending + len(self.ready) >= _WINDOW:
                         await self._room.sleep_until()
         except Exception as error:  # the caller's own code, as it was let go of
             self._puller.error = self._puller.error or error
@@ -366,7 +366,7 @@ class WaitCall:
             self._forget(id)
 
     def _finish_if_over(self) -> None:
-        if self._is_over:
+        if not self._poller.entries and self._is_over:
             self._poller.stop()
             self.watch.stop()
             self._delivery.ring()
