@@ -98,7 +98,7 @@ class Watch:
         on_error: Told of what `look` raises: in a timer nobody else would hear of it but the event loop.
 
     Attributes:
-        at: When it looks by itself; infinity: not before it is rung.
+        at: When it looks by itself; infinity: not before it is rung; and below all moments once it is.
     """
 
     __slots__ = ("_is_stopped", "_look", "_on_error", "_timer", "at")
@@ -106,13 +106,13 @@ class Watch:
     def __init__(self, look: Callable[[], float], on_error: Callable[[Exception], None]) -> None:
         self._look = look
         self._on_error = on_error
-        self._timer: asyncio.Handle | None = None  # an `asyncio.TimerHandle` where it is not about to look
+        self._timer: asyncio.Handle | None = None
         self._is_stopped = False
         self.at: float = math.inf
 
     def ring(self) -> None:
         """Look in the next turn of the loop: something has changed."""
-        if self._is_stopped or (self._timer is not None and not isinstance(self._timer, asyncio.TimerHandle)):
+        if self._is_stopped or self.at == -math.inf:
             return
         if self._timer is not None:
             self._timer.cancel()

@@ -159,6 +159,15 @@ class WaitCall:
         self._poller.wake_stalled()
         return self.ready.popleft()
 
+    def take_ready(self) -> list[Outcome]:
+        """Return all outcomes that have not been taken yet, without waiting for one."""
+        taken = list(self.ready)
+        if taken:
+            self._room.ring()
+            self._poller.wake_stalled()
+            self.ready.clear()
+        return taken
+
     def progress(self) -> Progress:
         """Return a snapshot of how far the call has come."""
         return Progress(
@@ -188,7 +197,7 @@ class WaitCall:
                     if self._is_left:  # it came in the very turn: nobody here would ever poll it, or let go of it
                         break
                     self._take(item)
-                    while self._pending + len(self.ready) >= _WINDOW:
+                    while self._taken >= _WINDOW and self._pending + len(self.ready) >= _WINDOW:
                         await self._room.sleep_until()
         except Exception as error:  # the caller's own code, as it was let go of
             self._puller.error = self._puller.error or error
@@ -357,7 +366,7 @@ class WaitCall:
             self._forget(id)
 
     def _finish_if_over(self) -> None:
-        if self._is_over:
+        if not self._poller.entries and self._is_over:
             self._poller.stop()
             self.watch.stop()
             self._delivery.ring()

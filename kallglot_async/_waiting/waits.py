@@ -111,6 +111,9 @@ class Waits:
                     found.setdefault(outcome.id, outcome)
                     if on_outcome is not None:
                         await await_told("on_outcome", on_outcome(outcome))
+                        continue
+                    for other in finished.take_ready():
+                        found.setdefault(other.id, other)
         except errors.IdSourceError as error:
             error.outcomes = source.in_order(found)
             raise

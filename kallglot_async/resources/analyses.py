@@ -53,7 +53,9 @@ class Analyses:
             RateLimitedError: The rate limit leaves no time before the deadline.
             KallglotError: Any other way it can fail; see `errors`.
         """
-        operation = retrieve_analysis(id).with_headers(extra_headers)
+        operation = retrieve_analysis(id)
+        if extra_headers is not None:
+            operation = operation.with_headers(extra_headers)
         return await self._pipeline.run(operation, timeout=seconds_of(timeout, self._timeout))
 
     async def retrieve_many(
