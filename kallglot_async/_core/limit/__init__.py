@@ -128,7 +128,8 @@ What the numbers are, and why:
               GOOD_FOR              0.3      with 0.5, of 20 clients that see the same places 3 % are refused
               RUSH, SLACK           1.7, 0.5 with 3, or with a whole interval, the clients that came first stay in front
               LAPSE                 6 s      with 60, of 20 clients 2 % are refused: somebody else has it by then
-              LOOK_AGAIN            10 s     who has no place is as careful as a probe
+              FEW, LOOK_AGAIN       5, 10 s  who comes later has as few figures as places, and kept to three without;
+                                             with 8, of 20 clients 7 % are refused
     drift     MEMORY                1 in 6   of a period: ten seconds of a minute
               SHORTEST_MEMORY       2 s      of short windows two, or a burst of our own passes for a neighbour's
               MARGIN                0.5      deviations are left to neighbours beside the mean; with a whole one 20

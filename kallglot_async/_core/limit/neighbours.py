@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["LEFT", "LOOK_AGAIN", "SLACK", "Part"]
+__all__ = ["FEW", "LEFT", "LOOK_AGAIN", "SLACK", "Part"]
 
 LEFT = 2  # places of a log that are left, so that what others send at the same time finds room
 GAIN = 2.0  # places a period that everybody gains while more are left, ...
@@ -17,7 +17,8 @@ GOOD_FOR = 0.3  # of the time in which all of them together send as many as are 
 RUSH = 1.7  # times as fast as evenly, places that left together are taken again at most
 SLACK = 0.5  # of an interval of that pace, by which the next may make up for one that went late
 LAPSE = 6.0  # seconds after which of the places that left, and were not taken again, a third is ours still
-LOOK_AGAIN = 10.0  # seconds after a figure in which who has no place waits before it asks for one
+FEW = 5  # places; who has no more looks for others, ...
+LOOK_AGAIN = 10.0  # ... so many seconds after its newest figure, where that shows some left, or it has none
 
 
 class Part:

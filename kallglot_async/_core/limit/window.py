@@ -12,7 +12,7 @@ from kallglot_async._core.api.headers import RateFigures
 from kallglot_async._core.limit.dated import Dated
 from kallglot_async._core.limit.drift import Drift
 from kallglot_async._core.limit.explanations import DOCUMENTED_PERIOD, Explanations, Way
-from kallglot_async._core.limit.neighbours import LOOK_AGAIN, SLACK, Part
+from kallglot_async._core.limit.neighbours import FEW, LEFT, LOOK_AGAIN, SLACK, Part
 from kallglot_async._core.limit.supply import Supply
 from kallglot_async._core.limit.ticket import Pace, Ticket, Urgency
 from kallglot_async._core.limit.undated import Undated
@@ -162,25 +162,27 @@ class Window:
         return max(at, self._reopens_at)
 
     def _next_among_others(self, now: float) -> float:
-        """When a poll may go that keeps to our part of a log."""
-        at = self._pace.theoretical + self.interval(now)
-        log = self._explanations.log
+        """When a poll may go that keeps to our part of a log. Who has few places has few figures: it looks for more."""
+        interval, log = self.interval(now), self._explanations.log
+        at, has_few = self._pace.theoretical + interval, len(log) <= FEW
         if self._free(now) >= 1 and self._part.can_gain(now, log.period / (self.limit or 1)):
-            return at
+            return at - interval if has_few else at
         needed = max(1 - self.available, self._part.needed())
-        if needed <= len(log):
-            return max(at, log.returns_at(needed)) if needed > 0 else at
-        if self.in_flight:
+        if needed <= 0:
+            return at
+        if needed > len(log) and self.in_flight:
             return math.inf
-        if len(log):  # at the latest when all of ours have left: who has none has to look again
-            return max(at, log.returns_at(len(log)))
-        return max(at + max(0.0, self._resets_at - self._part.at), self._part.at + LOOK_AGAIN)
+        # At the latest when all of ours have left.
+        own_at = max(at, log.returns_at(min(needed, len(log)))) if len(log) else math.inf
+        if len(log) and not (has_few and self.available > LEFT):
+            return own_at
+        rest = max(0.0, self._resets_at - self._part.at)
+        return min(own_at, max(at + rest, self._part.at + LOOK_AGAIN))
 
     def _left_to_others(self) -> int:
         """Places of a log that polls leave to the neighbours whose requests are in it, too."""
         spare = (self.limit or 0) // HEADROOM
-        is_shared = self._explanations.way is Way.LOG and self._explanations.others > spare
-        return spare if is_shared else 0
+        return spare if self._explanations.way is Way.LOG and self._explanations.others > spare else 0
 
     def _is_contended(self) -> bool:
         """Whether it is a log that others use as well."""
@@ -199,8 +201,7 @@ class Window:
             rate = min(rate, refill)  # what is left goes once, however near the reset is
         if resets_in == 0.0:  # a new window has begun that no answer has described yet
             return Supply(rate, float(self.limit - self.in_flight), self.period, can_run_low=False)
-        free = self._free(now)
-        return Supply(rate, float(free) if free > 0 else 0.0, resets_in, self.can_run_low(now))
+        return Supply(rate, float(max(0, self._free(now))), resets_in, self.can_run_low(now))
 
     def on_sent(self, ticket: Ticket, now: float, urgency: Urgency) -> None:
         """A request goes out now; one that went by another rule is no probe of this one."""

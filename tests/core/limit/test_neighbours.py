@@ -2,6 +2,7 @@
 
 import pytest
 
+from benchmarks._limits_world import Calls, Client, Server, World
 from benchmarks.limits import among, limits
 from kallglot_async._core.limit.neighbours import LEFT, Part
 from kallglot_async._core.limit.ticket import Urgency
@@ -94,3 +95,13 @@ def test_clients_that_know_nothing_of_each_other_meet_at_equal_parts(clients, ur
     assert found["refused %"] < 0.5
     assert found["smallest share"] > 0.6
     assert found["use"] > 0.95
+
+
+def test_who_comes_later_gets_more_and_more():
+    """It has few figures, as it has few places, and looks for others besides."""
+    world, server = World(), Server(limits(150, 60.0, window="sliding"), ahead=7.3)
+    for number in range(5):
+        Client(world, server, Calls(), 700 + number, name=str(number), begins=0.37 * number if number < 4 else 400.0)
+    world.run(1000.0)
+    late = [arrival.at for arrival in server.record if arrival.who == "4" and arrival.is_accepted]
+    assert sum(at > 700.0 for at in late) > 1.25 * sum(at <= 700.0 for at in late) > 25
