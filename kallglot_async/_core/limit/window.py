@@ -209,11 +209,12 @@ class Window:
         self._drift.on_sent()
         if is_contended := self._is_contended():
             self._part.on_sent(self._explanations.log.returned(now))
-        if self._is_paced(urgency, now):
-            slack = SLACK if is_contended else 1.0
-            ticket.window_pace = self._pace.on_sent(now, self.interval(now), slack)
-        if self.is_ruling and self._free(now) < 1:
+        if is_probe := self.is_ruling and self._free(now) < 1:
             ticket.is_probe = self._probe_out = True
+        if self._is_paced(urgency, now):
+            # A probe keeps nobody back for as long as what is spent takes to come back.
+            interval = min(self.interval(now), self.period / (self.limit or 1) if is_probe else math.inf)
+            ticket.window_pace = self._pace.on_sent(now, interval, SLACK if is_contended else 1.0)
         self.in_flight += 1
 
     def on_unsent(self, ticket: Ticket) -> None:

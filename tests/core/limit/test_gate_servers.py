@@ -185,6 +185,20 @@ class Servers(RuleBasedStateMachine):
             assert min(gaps, default=math.inf) >= CEILING.per - GRAIN, "the ceiling was exceeded by arrival"
 
 
+def test_probes_of_a_spent_bucket_keep_nobody_back():
+    """Each goes when one comes free; together they put off the next paced poll by minutes."""
+    servers = Servers()
+    servers.start(
+        settings=LimitSettings(rate_limit=(20, 10.0), window="token_bucket", burst=5, rate_headers="fractional"),
+        has_ceiling=True,
+        well_again=(LimitSettings(rate_limit=(150, MINUTE), window="token_bucket"), 2.5),
+    )
+    servers.idle(seconds=2.0)
+    servers.busy(at_once=1, seconds=20.0, urgency=DIRECT)
+    servers.idle(seconds=30.0)
+    servers.teardown()
+
+
 TestServers = Servers.TestCase
 TestServers.settings = hypothesis.settings(max_examples=15, stateful_step_count=8, derandomize=True, deadline=None)
 
