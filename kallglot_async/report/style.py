@@ -68,7 +68,7 @@ li + li { margin-top: .75rem }
 summary { cursor: pointer; color: var(--link); padding: .25rem 0 }
 @media (max-width: 30rem) { body { padding: 1rem .75rem 2rem } .card, .tiles > div { padding: .75rem }
   .tiles { grid-template-columns: repeat(2, 1fr) } .tiles dd { font-size: 1.375rem }
-  .wide td:has(> .bar) { width: 15% } }
+  .calls th, .calls td { padding-inline: .15rem } .wide td:has(> .bar) { width: 15% } }
 @media print { :root { color-scheme: light; --page: #fff } @page { margin: 14mm }
   body { max-width: none; padding: 0; font-size: 10pt } h2, h3, dt { break-after: avoid }
   .pair { flex-wrap: nowrap } .tiles { grid-template-columns: repeat(4, 1fr) }
