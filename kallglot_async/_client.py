@@ -217,9 +217,8 @@ class KallglotClient(BaseClient):
             WaitTimeoutError: Still pending at the deadline.
             KallglotError: See `analyses.create` and `wait`.
         """
-        options = self._waits.options(
-            timeout, None, None, schedule, from_add=True
-        )  # refused before anything is paid for
+        # Refused before anything is paid for.
+        options = self._waits.options(timeout, None, None, schedule, from_add=True)
         check_request("analyze", request)
         client = self if extra_headers is None else self.with_options(extra_headers=extra_headers)
         created = await client.analyses.create(session_id, idempotency_key=idempotency_key, **request)

@@ -68,7 +68,7 @@ class Waits:
             schedule=schedule if schedule is not None else _LEARNED,
             on_progress=on_progress,
             from_add=from_add,
-            max_ready=max_ready if max_ready is MAX_READY else check_count("max_ready", max_ready),
+            max_ready=check_count("max_ready", max_ready),
             heeds_inbox=schedule is None,
         )
 

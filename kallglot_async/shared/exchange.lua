@@ -152,8 +152,8 @@ local function people_in(seconds)
   return math.max(spare, math.min(rate * seconds, state.limit / 2))
 end
 
--- Each process with polls has an even part of a window, people apart. What it has not had of that it may claim, as far as its appetite
--- and its pace go in the time left; what nobody claims is divided among those that are hungry.
+-- Each process with polls has an even part of a window, people apart. What it has not had of that it may claim, as far
+-- as its appetite and its pace go in the time left; what nobody claims is divided among those that are hungry.
 local function own_part(window)
   local part = (state.limit - people_in(period)) / math.max(1, sharers)
   local claimed, hungry = 0, 0
@@ -218,7 +218,7 @@ else
       direct, own.had = direct + ahead, own.had + ahead
     elseif room < 1 and left <= 0 then
       open_with_probe(state.ends + guard_of(state))
-    elseif left > 0 and part < (left < HORIZON and 0.25 or 0.5) then  -- what is left at the end is nobody's else
+    elseif left > 0 and part < (left < HORIZON and 0.25 or 0.5) then  -- nobody else wants what is left at the end
       again = math.max(0.02, left)
     elseif left > 0 and (room < 1 or due > left) then
       -- Somebody may tell that it has sent what it holds, or leave a rest.

@@ -23,7 +23,7 @@ from kallglot_async.models import RateLimit
 
 __all__ = ["Fetcher", "Port", "Shares", "Unreachable"]
 
-_PREFIX = "kallglot:limit:1"  # of hashes; another layout of theirs has another number
+_PREFIX = "kallglot:limit:2"  # of hashes; another layout of theirs has another number
 
 
 class Unreachable(Exception):  # nobody raises it out of this folder

@@ -190,7 +190,7 @@ def test_the_key_is_in_nothing_that_is_sent():
     shares = Shares(None, "token", 1.0, RateLimit(5), None)
     one, other = (shares.keys(Secret(key), "analysis") for key in ("sk_test_secret", "sk_test_other"))
     assert one != other
-    assert one[0].startswith("kallglot:limit:1:{")
+    assert one[0].startswith("kallglot:limit:2:{")
     assert one[0].endswith("}:analysis")
     assert "secret" not in "".join(one)
     assert Shares(None, "token", 1.0, None, "a").keys(Secret("sk_test_1"), "x") == Shares(

@@ -3,18 +3,16 @@
 import asyncio
 import time
 
-import msgspec
 import pytest
 from support.limits import EPOCH, figures
 from support.redis_server import free_port, needs_redis, redis_server
+from support.sharing import announce, ask
 
 from kallglot_async import RateLimit
-from kallglot_async._core.limit.exchange import Ask, Reply
-from kallglot_async.shared.fetcher import Shares, Unreachable, arguments_of
+from kallglot_async.shared.fetcher import Unreachable
 from kallglot_async.shared.link import PATIENCE, Link
 
 pytestmark = needs_redis
-KEYS = ["kallglot:limit:{test}:analysis", "kallglot:limit:{test}:ceiling"]
 
 
 @pytest.fixture
@@ -28,30 +26,6 @@ async def link(redis):
     link = Link(redis.url)
     yield link
     await link.aclose()
-
-
-def asked(**told):
-    """Return what a process asks that has nothing to tell."""
-    nothing = {
-        "flying": 0, "unspent": 0, "lapses_in": 0.0, "foregone": 0, "people": 0, "direct": 0, "polls": 0,
-        "appetite": told.get("polls", 0), "is_ahead": False, "idle_for": 3600.0, "figures": None, "is_fresh": False,
-        "rest": 0.0, "sent_ago": 0.0, "trip": 0.5, "lost": 0, "pause": 0.0, "landed": False, "is_quiet": False,
-        "is_back": False, "is_leaving": False, "processes": 1,
-    }  # fmt: skip
-    return Ask(**(nothing | told))
-
-
-async def ask(link, name="a", *, limit=None, **told):
-    """Let a process ask, and return what it is told."""
-    shares = Shares(link, name, 1.0, limit, None)
-    answer = await link.exchange(KEYS, lambda deadline: arguments_of(asked(**told), shares, deadline))
-    return msgspec.json.decode(answer, type=Reply)
-
-
-async def announce(link, *, limit=600, remaining=599, resets_in=10.0, reset=EPOCH):
-    """Let a process tell of a window that it has heard of."""
-    told = figures(limit, remaining, reset, resets_in)
-    await ask(link, "teller", figures=told, is_fresh=True, landed=True)
 
 
 class TestWhatItDecides:
@@ -92,25 +66,6 @@ class TestWhatItDecides:
         assert reply.interval == pytest.approx(1 / 29, rel=0.2)
         await ask(link, "b", polls=3)
         assert (await ask(link, "a", polls=100)).paced == pytest.approx(55, abs=8)
-
-    @pytest.mark.parametrize("is_ahead", [True, False])
-    async def test_a_window_is_divided_evenly_whoever_asks_first_and_most(self, link, is_ahead):
-        """Twenty, one after another, each until it is given nothing more; they had heard of one another before."""
-        names = [f"p{place}" for place in range(20)]
-        for name in names:
-            await ask(link, name, appetite=1000)
-        await asyncio.sleep(1.6)  # until everybody may have been heard of
-        await announce(link)
-        had = dict.fromkeys(names, 0)
-        for name in names:
-            while reply := await ask(
-                link, name, polls=100, appetite=1000, is_ahead=is_ahead, unspent=had[name], lapses_in=100.0
-            ):
-                if not (granted := reply.direct + reply.paced):
-                    break
-                had[name] += granted
-        assert 540 <= sum(had.values()) <= 600
-        assert max(had.values()) <= 1.2 * min(had.values())
 
     async def test_what_one_has_no_appetite_for_is_the_others(self, link):
         """Three that spend one in a second, and one that would take anything."""

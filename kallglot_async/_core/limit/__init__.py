@@ -51,7 +51,7 @@ The window
     and not before it is over, shows a log. Of that, polls keep to a part. A place of ours that leaves is taken again,
     as we know when, so that nobody races for it. Of the places that are left beyond LEFT each gains some as soon as a
     figure shows them, all nearly as many; while no more are left, who has more takes fewer of its own again: the parts
-    come nearer.
+    come nearer. Who has FEW places has few figures, and asks for one besides where the last one showed places left.
 
 The unannounced limit
 11. Nobody waits until the first refusal that no figure explains. After its pause one request goes alone; then as many

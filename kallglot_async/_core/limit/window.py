@@ -221,7 +221,8 @@ class Window:
         """A granted request was not sent after all: everything is as before."""
         self._land(ticket)
         self._drift.on_sent(-1)
-        self._part.on_unsent()
+        if self._is_contended():
+            self._part.on_unsent()
         if ticket.window_pace is not None:
             self._pace.on_unsent(ticket.window_pace)
 
@@ -331,8 +332,7 @@ class Window:
             self._drift.on_renewed(now, figures.remaining, self.period, in_flight=self.in_flight, gone=gone)
         else:
             self._drift.on_figure(now, figures.remaining, self.period)
-        is_another = is_newer or figures.reset < self._reset - SAME_RESET
-        if is_another:
+        if is_another := is_newer or figures.reset < self._reset - SAME_RESET:
             self._learn_period(figures)
         self._explain(ticket, now, figures, itself)
         if is_another or self.is_rolling or self._explanations.moves:
