@@ -19,8 +19,7 @@ from multidict import CIMultiDict
 
 from kallglot_async._core.api.headers import RateFigures, parse_rate_figures, parse_retry_after
 from kallglot_async._core.limit.gate import Gate
-from kallglot_async._core.limit.supply import Supply
-from kallglot_async._core.limit.ticket import Ticket, Urgency
+from kallglot_async._core.limit.ticket import Supply, Ticket, Urgency
 from kallglot_async._core.polling.pending import Entry
 from kallglot_async._core.polling.queue import PollModel, PollQueue, PollSchedule
 from kallglot_async._core.polling.worth import RE_ASK, look_again_at

@@ -22,7 +22,7 @@ from benchmarks import _lane_scenes, _scenes
 from benchmarks._lane_scenes import Figures, Measure
 
 _QUEUE, _WORTH, _HAZARD = "_core.polling.queue", "_core.polling.worth", "_core.polling.hazard"
-_WINDOW, _UNANNOUNCED = "_core.limit.window", "_core.limit.unannounced"
+_WINDOW, _RENEWAL, _UNANNOUNCED = (f"_core.limit.{name}" for name in ("window", "renewal", "unannounced"))
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ CONSTANTS = {
     "_MEMORY": Constant(f"{_HAZARD}:FirstLooks", "weight", (0.0, 0.5, 0.97, 1.0), _FIRST),
     "_REFIT": Constant(_HAZARD, "answers", (1, 4, 64, 256), (*_LEARNING, _scenes.answers)),
     "_LITTLE": Constant(_HAZARD, "part of all", (2, 16, 256, math.inf), (*_LEARNING, _scenes.drift, _scenes.answers)),
-    "GUARD": Constant(_WINDOW, "s", (0.0, 0.4, 0.8, 2.0), (_lane_scenes.spent,)),
-    "GUARD_SHARE": Constant(_WINDOW, "part of a window", (2, 10, 50), (_lane_scenes.spent,)),
+    "GUARD": Constant(_RENEWAL, "s", (0.0, 0.4, 0.8, 2.0), (_lane_scenes.spent,)),
+    "GUARD_SHARE": Constant(_RENEWAL, "part of a window", (2, 10, 50), (_lane_scenes.spent,)),
     "RUN_LOW": Constant(_WINDOW, "part of a window", (1, 2, 10, 1000), _BUDGET),
     "RUN_LOW_REST": Constant(_WINDOW, "s", (0.0, 2.0, 10.0, 20.0), (_scenes.short_window, *_BUDGET)),
     "KEPT": Constant(_WINDOW, "part of a window", (4, 20, 50, 1000), (_lane_scenes.turns, *_BUDGET)),

@@ -44,7 +44,10 @@ DOORS = {
     "kallglot_async.models.records": {"_whole_file"},
     "kallglot_async._durable.export": {"report", "tables"},
 }
-CROSSING = {f"kallglot_async._core.limit.{name}" for name in ("supply", "retry")}  # what one room gives to another
+CROSSING = {  # what one room gives to another
+    f"kallglot_async._core.limit.{name}"
+    for name in ("ticket.Supply", "retry.RetryBudget", "retry.RetryPolicy", "retry.STRANGER")
+}
 PORTS = {"aiohttp", "yarl", "ssl", "socket"}  # who may speak to the network
 
 
@@ -178,7 +181,7 @@ def test_a_limit_and_a_poll_know_nothing_of_each_other():
             "_core.polling": {"_core.limit"},
             "_core.api": {"_core.limit", "_core.polling"},
         }.get(home(module_name(path)), set())
-        crossing = {name for name in own_imports(path) if home(name) in others}
+        crossing = {name for name in imports(path) if home(name) in others}
         assert crossing <= (CROSSING if home(module_name(path)) == "_core.polling" else set()), path
 
 

@@ -2,9 +2,12 @@
 
 `gate` asks whatever is in force and says whose turn it is; a `Rule` (`ticket`) is one reason to wait. There are three:
 `window`, the limit that a server announces for one endpoint group under one key (`X-RateLimit-*`); `unannounced`, a
-limit that no figure tells of, behind an announced one or alone; `ceiling`, the limit that a user configured. Where
-several processes share one limit, a `lease` stands for the window; `exchange` is what they tell each other. `supply`
-is what a scheduler of polls may count on. `retry` judges failures that are no refusals; polls ask it too.
+limit that no figure tells of, behind an announced one or alone; `ceiling`, the limit that a user configured. What the
+figures of a window mean is in two modules: `renewal`, when it renews and what others take of it until then;
+`explanations`, how it is counted where it does not, and what is ours of it beside others. Where several processes
+share one limit, a `lease` stands for the window; `exchange` is what they tell each other, and how one goes on that
+hears nothing. `Supply` (`ticket`) is what a scheduler of polls may count on. `retry` judges failures that are no
+refusals; polls ask it too.
 
 The gate
 1. The window is in force until an answer came without figures, and whenever a limit is announced; the other two
@@ -54,7 +57,7 @@ The window
     come nearer. Who has FEW places has few figures, and asks for one besides where the last one showed places left.
 
 The unannounced limit
-11. Nobody waits until the first refusal that no figure explains. After its pause one request goes alone; then as many
+11. There is none until the first refusal that no figure explains. After its pause one request goes alone; then as many
    may be in flight as were accepted since, and one more.
 12. A refusal shows a rate if EVIDENCE requests were accepted since the one before, or ENOUGH since the first: those
    of the last MEASURED seconds, or of as many as its pause has; pauses are not counted. Everybody keeps to CUT of that,
@@ -82,7 +85,7 @@ The lease (one process' part; what all of them together have is counted where th
 17. Slots are taken for a horizon in advance, lapse, and are given back before a process falls idle. More are asked for
     while they are used up; what lapsed shows where an appetite ends. Direct requests take whatever is held, which then
     is not of the polls' part.
-18. Where nobody can be asked, a process spends what it holds, and then goes on by itself (`alone`): polls at the pace
+18. Where nobody can be asked, a process spends what it holds, and then goes on by itself (`Alone`): polls at the pace
     of what is left of its part of the window, people, and after that window everybody, at the even rate divided by the
     processes last known. It asks again every second, waited for or not. Of the window of its own answers it heeds
     whether something is left, and no pace, as the others are no strangers. Once they are asked again, polls leave
@@ -94,21 +97,29 @@ What the numbers are, and why:
               PAUSE_WITHOUT_ADVICE  30 s     what the documentation's sample clients fall back to
               SPREAD                0.1      of a pause at most is added by luck: clients of one limit come apart
               LONGEST_SPREAD        3 s      of a long pause a tenth would keep people waiting for nothing
-    window    DOCUMENTED_PERIOD     60 s     "requests per minute" in every table of the documentation
-              ROUNDING              1 s      by which whole-second headers can overstate the time left
-              SHORT_PERIOD          10 s     of a shorter window that second is too much to be left in an interval
-              SAME_RESET            0.5 s    half the unit of a reset: two resets that differ by less are one
+    window    SHORT_PERIOD          10 s     of a shorter one a second of rounding is too much to be left in an interval
               KEPT                  1 in 10  of a window is not spent ahead, for who comes later
               HEADROOM              1 in 50  is left unused by paced polls
               RUN_LOW               1 in 4   is kept from polls that would leave fewer requests than ids are open, where
                                              a single wait beside a batch is else polled 4 s late
               RUN_LOW_REST          5 s      a nearer reset is not known well enough to run low towards it
-              GUARD, GUARD_SHARE    1.2 s    past a reset, at most 1/5 of a window: a second of rounding, and skew
               MOST_LOST             1,000    losses are told apart, so that an outage costs no memory
-    dated     DRIFT                 1 in 1000  of a second: clocks keep to a twentieth of it. Where each window's first
+    renewal   DOCUMENTED_PERIOD     60 s     "requests per minute" in every table of the documentation; without `Date`,
+                                             what is more of a reset is another clock
+              ROUNDING              1 s      by which whole-second headers can overstate the time left
+              SAME_RESET            0.5 s    half the unit of a reset: two resets that differ by less are one
+              GUARD, GUARD_SHARE    1.2 s    past a reset, at most 1/5 of a window: a second of rounding, and skew
+              APART                 1 in 1000  of a second: clocks keep to a twentieth of it. Where each window's first
                                              answer told the reset anew, 0.83 was used of 50/s spent at once, now 1.0
                                              (`python -m benchmarks.limits --only "fixed 50/1s"`)
-    undated   LONGEST               60 s     a minute, as documented: more of a reset without `Date` is another clock
+              MEMORY                1 in 6   of a period: ten seconds of a minute
+              SHORTEST_MEMORY       2 s      of short windows two, or a burst of our own passes for a neighbour's
+              MARGIN                0.5      deviations are left to neighbours beside the mean; with a whole one 20
+                                             clients used 0.93 of a fixed window, with a quarter a stranger's company
+                                             cost 0.3 % refused for 0.2
+              NOISE                 2        of 30 a minute, spent at once, every tenth was left unused for one request
+              the last four: `python -m benchmarks.limits`; 12.8 % refused among 20 clients of a fixed window became 0,
+                                             and the 21 % where all spend ahead 0.5
     explanations: `python -m benchmarks.limits --only sliding` has what these bring
               SPAN                  1 in 30  of a period: what comes free in two seconds is more than rounding
               SLACK, LEAST_SLACK    1 in 200, 20 ms: what left before a figure must not be counted after it
@@ -118,26 +129,18 @@ What the numbers are, and why:
               MEMORY, REFILL_MEMORY, REFILL_EVENTS  half a period, 10 s, 15 places: one more or less is 7 % of a rate
               REGAINED, LEAST_TRUST, DISTRUST       1.1, 0.05, 0.2: after three refusals in a row the reset counts
               SEEN, SEEN_FOR        1 in 30, 2 periods: what is held by others is known long before a reset has moved
-    neighbours: `python -m benchmarks.limits --only "sliding 150"` has what these bring: of 20 clients 1 % are refused
-              instead of 18 to 24, of 4 none instead of 6 to 15; and the smallest has half of what the largest has
+    explanations, our part: `python -m benchmarks.limits --only "sliding 150"` has what these bring: of 20 clients 1 %
+              are refused instead of 18 to 24, of 4 none instead of 6 to 15; the smallest has half of the largest's
               LEFT                  2        places; with 1, a stranger who takes 30 % costs 0.3 % refused instead of
                                              0.1; with 3, 0.032 of the limit is unused beside him instead of 0.024
               GAIN                  2        a period; with 1, who was too late for the first burst catches up late
               GAIN_FROM_PLACE       0.5      with half of it, 4 clients use 0.96 instead of 0.98
               YIELDED               2        with 4, no share is more even, and beside a stranger 0.028 is unused
               GOOD_FOR              0.3      with 0.5, of 20 clients that see the same places 3 % are refused
-              RUSH, SLACK           1.7, 0.5 with 3, or with a whole interval, the clients that came first stay in front
+              RUSH, CATCH_UP        1.7, 0.5 with 3, or with a whole interval, the clients that came first stay in front
               LAPSE                 6 s      with 60, of 20 clients 2 % are refused: somebody else has it by then
               FEW, LOOK_AGAIN       5, 10 s  who comes later has as few figures as places, and kept to three without;
                                              with 8, of 20 clients 7 % are refused
-    drift     MEMORY                1 in 6   of a period: ten seconds of a minute
-              SHORTEST_MEMORY       2 s      of short windows two, or a burst of our own passes for a neighbour's
-              MARGIN                0.5      deviations are left to neighbours beside the mean; with a whole one 20
-                                             clients used 0.93 of a fixed window, with a quarter a stranger's company
-                                             cost 0.3 % refused for 0.2
-              NOISE                 2        of 30 a minute, spent at once, every tenth was left unused for one request
-              measured: `python -m benchmarks.limits`; 12.8 % refused among 20 clients of a fixed window became 0,
-                                             and the 21 % where all spend ahead 0.5
     unannounced: `python -m benchmarks.limits --only hidden`, and `--only unannounced`, have what these bring
               EVIDENCE, ENOUGH      3 and 8  fewer accepted are a few requests refused for reasons of their own
               RESTART               25/s     the hundred that wait for the end of a pause need not all come at once

@@ -6,8 +6,7 @@ import math
 from collections import deque
 
 from kallglot_async._core.api.headers import RateFigures
-from kallglot_async._core.limit.supply import Supply
-from kallglot_async._core.limit.ticket import Pace, Ticket, Urgency
+from kallglot_async._core.limit.ticket import Pace, Supply, Ticket, Urgency
 from kallglot_async.models import RateLimit
 
 __all__ = ["Ceiling"]

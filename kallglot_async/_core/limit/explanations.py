@@ -1,6 +1,6 @@
-"""`Explanations`: how a server may count whose figures are known, and which way explains them best.
+"""`Explanations`: how a server may count whose figures are known; and of a `Log` that others use too, our `Part`.
 
-The folder's docstring has its rule, 10.
+The folder's docstring has their rule, 10.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from enum import IntEnum
 from itertools import islice
 
 from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.limit.renewal import DOCUMENTED_PERIOD, ROUNDING, SAME_RESET
 
-__all__ = ["Explanations", "Way"]
+__all__ = ["Explanations", "Part", "Way"]
 
-DOCUMENTED_PERIOD = 60.0  # seconds; "requests per minute" in every table of the documentation
-ROUNDING = 1.0  # seconds by which whole-second headers can overstate the time left
 MOST_LOGGED = 10_000  # requests; the oldest beyond leave unseen
 SLACK = 0.005  # of a period, by which the one that was found may be too long, ...
 LEAST_SLACK = 0.02  # ... and seconds that are so at least
@@ -35,6 +34,16 @@ NOISE = 4.0  # ... and by so many requests, has to be what ruled so far, or it g
 ALONE = 0.8  # of the documented rate comes free, or somebody else takes it
 SEEN = 30  # one in so many of a log that is held by others shows that they use it, ...
 SEEN_FOR = 2  # ... for so many of its periods
+LEFT = 2  # places of a log that are left, so that what others send at the same time finds room
+GAIN = 2.0  # places a period that everybody gains while more are left, ...
+GAIN_FROM_PLACE = 0.5  # ... and for each one more, so many times the part of the limit that is ours
+YIELDED = 2.0  # so many times that part of our places is not taken again, while no more are left
+GOOD_FOR = 0.3  # of the time in which all of them together send as many as are left, a figure shows them
+RUSH = 1.7  # times as fast as evenly, places that left together are taken again at most
+CATCH_UP = 0.5  # of an interval of that pace, by which the next may make up for one that went late
+LAPSE = 6.0  # seconds after which of the places that left, and were not taken again, a third is ours still
+FEW = 5  # places; who has no more looks for others, ...
+LOOK_AGAIN = 10.0  # ... so many seconds after its newest figure, where that shows some left, or it has none
 
 
 class Way(IntEnum):
@@ -52,23 +61,16 @@ class Log:
     a figure no longer than it must. The period is only ever overstated: it is what figures have shown to be out.
     """
 
-    __slots__ = ("_inside", "_longest_rest", "_upper", "denied_at")
+    __slots__ = ("_longest_rest", "_upper", "denied_at", "inside", "period")
 
     def __init__(self) -> None:
-        self._inside: deque[tuple[float, float]] = deque(maxlen=MOST_LOGGED)  # (sent, answered), in order of answers
+        # Those that it held when the newest figure came, and since: (sent, answered), in order of answers.
+        self.inside: deque[tuple[float, float]] = deque(maxlen=MOST_LOGGED)
         self._upper = math.inf  # the shortest time in which one of ours was seen to have left
         self._longest_rest = 0.0
+        # Seconds after which a request leaves; until one was seen to, the longest rest, or a minute if it can be.
+        self.period = DOCUMENTED_PERIOD
         self.denied_at = -math.inf  # when it was seen to be none
-
-    @property
-    def period(self) -> float:
-        """Seconds after which a request leaves; until one was seen to, the longest rest, or a minute if it can be."""
-        longest = self._longest_rest
-        return min(self._upper, longest if longest > DOCUMENTED_PERIOD + 2 * ROUNDING else DOCUMENTED_PERIOD)
-
-    def on_accepted(self, sent_at: float, now: float) -> None:
-        """A request of ours was accepted."""
-        self._inside.append((sent_at, now))
 
     def fits(self, now: float, rest: float, step: float) -> bool:
         """Whether it may be a log: its reset is the moment at which the oldest request leaves, ours or another.
@@ -81,18 +83,22 @@ class Log:
             step: Seconds by which that is later than the reset before.
         """
         if self._upper < max(0.5 * self._longest_rest, self._longest_rest - 2 * ROUNDING):
-            self._upper = math.inf
+            self.learn_anew()
             return False
-        if step > 0.5 and rest - step > 2 * ROUNDING:
+        if step > SAME_RESET and rest - step > 2 * ROUNDING:
             return False
         surely = now - self._longest_rest + 2 * ROUNDING
-        oldest = next((answered_at for sent, answered_at in self._inside if sent > surely), math.inf)
-        return rest <= oldest + self.period - now + 2 * ROUNDING + self.period / 10
+        for sent, answered_at in self.inside:
+            if sent > surely:
+                return rest <= answered_at + self.period - now + 2 * ROUNDING + self.period / 10
+        return True
 
     def on_figure(self, sent_at: float, now: float, used: int, limit: int, rest: float) -> int:
         """Take note of a request that found so many places taken; returns how many of ours have left before it."""
-        self._longest_rest = max(self._longest_rest, rest)
-        inside = self._inside
+        if rest > self._longest_rest:
+            self._longest_rest = rest
+            self._reckon()
+        inside = self.inside
         # Of those that had surely arrived by then, at most `used` can still be inside; a clock may stand still.
         sure = len(inside)
         while sure and inside[sure - 1][1] >= sent_at:
@@ -102,6 +108,7 @@ class Log:
             # They leave as they arrived, and not as they were answered: the first of them was sent no later than this.
             first = min(sent for sent, _ in islice(inside, sure - used - 1, sure))
             self._upper = min(self._upper, now - first)
+            self._reckon()
         # The period is overstated by a little: what may have left before the figure must not be counted after it.
         period, number = self.period, 0
         gone = now - period + max(LEAST_SLACK, SLACK * period)
@@ -114,18 +121,15 @@ class Log:
         """Whether it was seen to be none in the period that ends now."""
         return now - self.denied_at <= self.period
 
-    def __len__(self) -> int:
-        """How many of ours it held when the newest figure came."""
-        return len(self._inside)
-
     def learn_anew(self) -> None:
         """The period that was found does not hold."""
         self._upper = math.inf
+        self._reckon()
 
     def returned(self, now: float) -> int:
         """How many of ours have left since the newest figure."""
         gone, number = now - self.period, 0
-        for _, answered_at in self._inside:
+        for _, answered_at in self.inside:
             if answered_at > gone:
                 break
             number += 1
@@ -133,7 +137,11 @@ class Log:
 
     def returns_at(self, number: int) -> float:
         """When so many will have left since the newest figure; infinity where there are not so many."""
-        return self._inside[number - 1][1] + self.period if 0 < number <= len(self._inside) else math.inf
+        return self.inside[number - 1][1] + self.period if 0 < number <= len(self.inside) else math.inf
+
+    def _reckon(self) -> None:
+        longest = self._longest_rest
+        self.period = min(self._upper, longest if longest > DOCUMENTED_PERIOD + 2 * ROUNDING else DOCUMENTED_PERIOD)
 
 
 class Explanations:
@@ -201,7 +209,7 @@ class Explanations:
         self._accepted += 1
         if self._trust < 1.0:
             self._trust = min(1.0, REGAINED * self._trust)
-        self.log.on_accepted(sent_at, now)
+        self.log.inside.append((sent_at, now))
 
     def on_refused(self) -> None:
         """A request of ours was refused, where nothing was left."""
@@ -226,7 +234,7 @@ class Explanations:
             self._errors[Way.LOG] = float(figures.limit)
             self.log.denied_at = now
         self._newest_reset = figures.reset
-        self.others = found - len(self.log)
+        self.others = found - len(self.log.inside)
         if self.others - flying - self._leaving > figures.limit // SEEN:
             self._seen_at = now
         # Among others no prediction holds. But a reset that moves by less than a period is that of a log or of a
@@ -284,7 +292,7 @@ class Explanations:
         fade = math.exp(-elapsed / max(REFILL_MEMORY, REFILL_EVENTS / max(rate, self._documented)))
         self._freed = self._freed * fade + freed
         self._seconds = self._seconds * fade + elapsed
-        self.moves = not is_renewed and abs(figures.reset - self._reset) > 0.5
+        self.moves = not is_renewed and abs(figures.reset - self._reset) > SAME_RESET
         if self.way is Way.REFILL and self._freed <= 0.0 and self._seconds > REFILL_MEMORY / 3:
             self.way, self._errors = Way.FIXED, [0.0, 0.0, 0.0]
         least = min(self._errors)
@@ -293,3 +301,59 @@ class Explanations:
                 self._is_new = False
                 self._freed = self._seconds = 0.0
             self.way = Way(self._errors.index(least))
+
+
+class Part:
+    """Which places are ours to take: those of ours that leave, as it is known when, so that nobody races for them.
+
+    All see the same figures. All gain nearly alike while places are left, and who has more yields more while none are:
+    so their parts come nearer, however many they are.
+    """
+
+    __slots__ = ("_gained", "_left", "_ours", "at", "rate")
+
+    def __init__(self) -> None:
+        self.rate = 1.0  # requests a period, at most
+        self.at = -math.inf  # when the newest figure came
+        self._left = 0  # places that it shows beyond those that are to be left
+        self._ours = 0.0  # places of ours that had left then, and may be taken again
+        self._gained = 0.0  # places that may be taken of those that are left
+
+    def begin(self) -> None:
+        """Nobody else uses it so far."""
+        self._ours = self._gained = 0.0
+
+    def on_figure(self, now: float, own: int, limit: int, *, left: int, gone: int) -> None:
+        """A figure shows so many places left, while so many are ours; so many of ours are gone since the last one."""
+        if self._ours > 0.0:
+            self._ours *= math.exp((self.at - now) / LAPSE)
+        self.at, self._left = now, left - LEFT
+        self._ours += gone
+        own = max(1, own)
+        part = own / limit
+        self.rate = RUSH * own
+        if self._left > 0:
+            self.rate += GAIN + self._left
+            gained = GAIN / own + GAIN_FROM_PLACE * part * self._left
+            self._gained = min(self._gained + gained, max(1.0, gained))
+        else:
+            self._ours -= YIELDED * part
+
+    def on_sent(self, returned: int) -> None:
+        """A request of ours goes out, when so many more have left since the newest figure."""
+        if self._gained >= 1.0 and self._ours + returned < 1.0:
+            self._gained -= 1.0
+        else:
+            self._ours -= 1.0
+
+    def on_unsent(self) -> None:
+        """It did not after all."""
+        self._ours += 1.0
+
+    def can_gain(self, now: float, interval: float) -> bool:
+        """Whether one of the places that are left is ours, while somebody sends at that interval."""
+        return self._gained >= 1.0 and now - self.at < GOOD_FOR * self._left * interval
+
+    def needed(self) -> int:
+        """How many more of ours have to leave before the next one is taken again."""
+        return math.ceil(1.0 - self._ours)

@@ -1,20 +1,20 @@
 """`Gate`: when the next request of one endpoint group under one key may go, and whose it is.
 
 It asks the rules that are in force and tells them what happens: the window that the server announces, where it does;
-what refusals have shown that no figure explains; and whatever else holds (a configured ceiling). The latest moment
-that any of them names is the one that counts. A refusal pauses everybody, whatever the rules say.
+what refusals have shown that no figure explains, once there was one; and whatever else holds (a configured ceiling).
+The latest moment that any of them names is the one that counts. A refusal pauses everybody, whatever the rules say.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 
 from kallglot_async._core.api.headers import RateFigures
 from kallglot_async._core.limit.lease import Lease
-from kallglot_async._core.limit.supply import Supply
-from kallglot_async._core.limit.ticket import Rule, Ticket, Urgency
-from kallglot_async._core.limit.unannounced import Unannounced
+from kallglot_async._core.limit.ticket import Rule, Supply, Ticket, Urgency
+from kallglot_async._core.limit.unannounced import MOST_ACCEPTED, Unannounced
 from kallglot_async._core.limit.window import Window
 
 __all__ = ["SERVED_BEFORE", "Gate"]
@@ -44,15 +44,30 @@ class Gate:
     Facts are told of tickets of the present `epoch` only.
     """
 
-    __slots__ = ("_beside", "_everyone", "_lease", "_paused_until", "_unannounced", "_window", "epoch", "paused_at")
+    __slots__ = (
+        "_accepted",
+        "_asked",
+        "_began_at",
+        "_beside",
+        "_lease",
+        "_paused_until",
+        "_told",
+        "_unannounced",
+        "_window",
+        "epoch",
+        "paused_at",
+    )
 
     def __init__(self, beside: Sequence[Rule] = (), lease: Lease | None = None) -> None:
         self._window = Window()
-        self._unannounced = Unannounced()
         self._lease = lease
-        beside = (*beside, lease) if lease is not None else tuple(beside)
-        self._beside: tuple[Rule, ...] = beside
-        self._everyone: tuple[Rule, ...] = (self._window, self._unannounced, *beside)
+        self._beside: tuple[Rule, ...] = (*beside, lease) if lease is not None else tuple(beside)
+        self._asked = self._beside  # beside the window, ...
+        self._told: tuple[Rule, ...] = (self._window, *self._beside)  # ... which hears of everything, in force or not
+        # There is none before a refusal that no figure explains. What was accepted until then says how fast it is.
+        self._unannounced: Unannounced | None = None
+        self._accepted: deque[float] = deque(maxlen=MOST_ACCEPTED)
+        self._began_at = math.inf
         self._paused_until = -math.inf
         self.paused_at: float = -math.inf  # when the latest pause began
         self.epoch: int = 0
@@ -69,7 +84,7 @@ class Gate:
 
     def resets_in(self, now: float) -> float | None:
         """Return the seconds until the announced window renews, or None where none is announced."""
-        return self._window.resets_in(now) if self._window.limit is not None else None
+        return self._window.renewal.resets_in(now) if self._window.limit is not None else None
 
     def paused_for(self, now: float) -> float:
         """Return the seconds until the pause that a refusal asked for is over."""
@@ -77,15 +92,13 @@ class Gate:
 
     def next_at(self, now: float, urgency: Urgency) -> float:
         """Return when a request could go if nobody else were waiting; infinity: once an answer has come."""
-        at = self._unannounced.next_at(now, urgency)
-        if self._paused_until > at:
-            at = self._paused_until
+        at = self._paused_until
         if self._window.is_ruling and (self._lease is None or self._lease.is_alone):
             # Of processes that keep to their parts none is a stranger to the others, whose share has to be guessed.
             is_paced_elsewhere = self._lease is not None and self._lease.keeps_pace
             next_at = self._window.next_at(now, Urgency.DIRECT if is_paced_elsewhere else urgency)
             at = next_at if next_at > at else at
-        for rule in self._beside:
+        for rule in self._asked:
             at = max(at, rule.next_at(now, urgency))
         return at
 
@@ -113,45 +126,50 @@ class Gate:
 
     def supply(self, now: float) -> Supply:
         """Return what a scheduler may count on."""
-        supply = self._unannounced.supply(now)
         if self._lease is not None and not self._lease.is_alone:
-            supply = self._lease.supply(now).within(supply)
-        elif self._window.is_ruling:
-            supply = self._window.supply(now).within(supply)
-        for rule in self._beside:
+            supply = self._lease.supply(now)
+        else:
+            supply = self._window.supply(now) if self._window.is_ruling else Supply()
+        for rule in self._asked:
             supply = supply.within(rule.supply(now))
         return supply
 
     def on_sent(self, now: float, urgency: Urgency) -> Ticket:
         """A request goes out now; the ticket is what it will be known by."""
         ticket = Ticket(now, self.epoch)
-        for rule in self._everyone:  # in force or not: headers may come, and the window counts what flies
+        if now < self._began_at:
+            self._began_at = now
+        for rule in self._told:
             rule.on_sent(ticket, now, urgency)
         return ticket
 
     def on_unsent(self, ticket: Ticket) -> None:
         """A granted request was not sent after all: everything is as before."""
-        for rule in self._everyone:
+        for rule in self._told:
             rule.on_unsent(ticket)
 
     def on_lost(self, ticket: Ticket, now: float) -> None:
         """A request ended without an answer, or with one that tells nothing of the limit."""
-        for rule in self._everyone:
+        for rule in self._told:
             rule.on_lost(ticket, now)
 
     def on_answer(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:
         """A request was answered, and not with 429."""
-        for rule in self._everyone:
+        if self._unannounced is None:
+            self._accepted.append(ticket.sent_at)
+        for rule in self._told:
             rule.on_answer(ticket, now, figures)
 
     def on_refused(self, ticket: Ticket, now: float, figures: RateFigures | None, until: float) -> None:
         """A request was answered 429: nobody sends before `until`."""
         if self._is_explained(figures):
             self._window.on_refused(ticket, now, figures, until)
-            self._unannounced.on_lost(ticket, now)
+            if self._unannounced is not None:
+                self._unannounced.on_lost(ticket, now)
         else:
+            unannounced = self._unannounced or self._look_for_unannounced()
             self._window.on_refused_elsewhere(ticket, now, figures)
-            self._unannounced.on_refused(ticket, now, figures, until)
+            unannounced.on_refused(ticket, now, figures, until)
         for rule in self._beside:
             rule.on_refused(ticket, now, figures, until)
         self.pause(now, until)
@@ -175,6 +193,14 @@ class Gate:
             pause = closed_for if retry_after is None else max(pause, closed_for)
         return pause + luck * min(LONGEST_SPREAD, SPREAD * pause)
 
+    def _look_for_unannounced(self) -> Unannounced:
+        """From now on there may be a limit of which no figure tells."""
+        found = self._unannounced = Unannounced(self._accepted, self._began_at, self._window.in_flight)
+        self._accepted.clear()
+        self._asked = (found, *self._beside)
+        self._told = (self._window, found, *self._beside)
+        return found
+
     def _is_explained(self, figures: RateFigures | None) -> bool:
         """Whether the announced figures explain a refusal: nothing is left of the limit that answers tell of."""
         return figures is not None and figures.remaining == 0 and self._window.limit in (None, figures.limit)
@@ -182,5 +208,5 @@ class Gate:
     def forget_in_flight(self) -> None:
         """The event loop that sent them is gone: no answer will come, and no ticket of theirs counts any more."""
         self.epoch += 1
-        for rule in self._everyone:
+        for rule in self._told:
             rule.forget_in_flight()

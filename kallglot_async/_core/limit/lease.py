@@ -11,10 +11,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from kallglot_async._core.api.headers import RateFigures
-from kallglot_async._core.limit.alone import Alone
-from kallglot_async._core.limit.exchange import Ask, Reply
-from kallglot_async._core.limit.supply import Supply
-from kallglot_async._core.limit.ticket import Pace, Ticket, Urgency
+from kallglot_async._core.limit.exchange import Alone, Ask, Reply
+from kallglot_async._core.limit.ticket import Pace, Supply, Ticket, Urgency
 
 __all__ = ["Lease"]
 

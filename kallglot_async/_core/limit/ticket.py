@@ -1,4 +1,7 @@
-"""`Ticket`, one granted request; who may ask for one; and `Rule`, the shape of whatever says when the next may go."""
+"""`Rule`, the shape of whatever says when the next request may go, and what goes in and out of one.
+
+`Ticket` is one granted request, `Urgency` who may ask for one, `Supply` what a scheduler of polls may count on.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,8 @@ from typing import Protocol
 import msgspec
 
 from kallglot_async._core.api.headers import RateFigures
-from kallglot_async._core.limit.supply import Supply
 
-__all__ = ["Pace", "PaceStep", "Rule", "Ticket", "Urgency"]
+__all__ = ["Pace", "PaceStep", "Rule", "Supply", "Ticket", "Urgency"]
 
 PaceStep = tuple[float, float]  # a pace's moment before one request, and after it: what it takes to undo that
 
@@ -41,6 +43,32 @@ class Ticket(msgspec.Struct, eq=False):
     unannounced_pace: PaceStep | None = None
     ceiling_pace: PaceStep | None = None
     lease_pace: PaceStep | None = None
+
+
+class Supply(msgspec.Struct, frozen=True):
+    """What the rate limiter can give at this moment."""
+
+    rate: float = math.inf  # requests/s that can be sustained (inf: unlimited or unknown)
+    remaining: float = math.inf  # whole requests the window still holds, less those in flight (inf: unknown)
+    resets_in: float = math.inf  # seconds until the window renews (inf: unknown)
+    can_run_low: bool = False  # whether the window may be spent down to fewer requests than ids are pending
+
+    def seconds_per_request(self, share: float) -> float:
+        """The seconds between two requests at that share of the rate."""
+        return 1.0 / (share * self.rate) if self.rate > 0.0 else math.inf
+
+    def spare(self, pending: int) -> float:
+        """What the window holds beyond one request per pending id; 0.0 if what it holds is not known."""
+        return self.remaining - pending if math.isfinite(self.remaining) else 0.0
+
+    def within(self, other: Supply) -> Supply:
+        """What is left of it where another limit holds as well; that one is not asked whether it may run low."""
+        return Supply(
+            rate=min(self.rate, other.rate),
+            remaining=min(self.remaining, other.remaining),
+            resets_in=min(self.resets_in, other.resets_in),
+            can_run_low=self.can_run_low,
+        )
 
 
 class Rule(Protocol):

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterable
 
 from kallglot_async._core.api.headers import RateFigures
-from kallglot_async._core.limit.supply import UNLIMITED, Supply
-from kallglot_async._core.limit.ticket import Pace, Ticket, Urgency
+from kallglot_async._core.limit.ticket import Pace, Supply, Ticket, Urgency
 
-__all__ = ["Unannounced"]
+__all__ = ["MOST_ACCEPTED", "Unannounced"]
 
 EVIDENCE = 3  # requests accepted between two refusals, from which the later is taken to show a rate, ...
 ENOUGH = 8  # ... or so many since the first, however few between any two
@@ -32,6 +32,11 @@ class Unannounced:
     """A limit of which no figure tells: behind announced ones, or where there are none.
 
     Its time is open time, in which no pause goes by: nothing can be accepted during one.
+
+    Args:
+        accepted: When those requests were sent that were accepted before there was a reason to look for it.
+        since: When the first request was sent.
+        in_flight: Requests that are under way.
     """
 
     __slots__ = (
@@ -53,12 +58,12 @@ class Unannounced:
         "rate",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, accepted: Iterable[float] = (), since: float = math.inf, in_flight: int = 0) -> None:
         self.rate: float | None = None
-        self._in_flight = 0
+        self._in_flight = in_flight
         self._opened = math.inf  # requests accepted since the latest refusal: so many and one may be in flight
-        self._accepted: deque[float] = deque(maxlen=MOST_ACCEPTED)  # when they were sent, in open time
-        self._since = math.inf  # the open time of the first of them, or of the refusal before
+        self._accepted: deque[float] = deque(accepted, MOST_ACCEPTED)  # when they were sent, in open time
+        self._since = since  # the open time of the first of them, or of the refusal before
         self._evidence = 0
         self._is_measured = False  # whether the rate is one that was seen, and not the one to start anew with
         self._refused_at = -math.inf
@@ -82,7 +87,7 @@ class Unannounced:
 
     def supply(self, now: float) -> Supply:
         """Return the rate it has found; before the first refusal there is no limit to be seen."""
-        return Supply(rate=self.rate) if self.rate is not None else UNLIMITED
+        return Supply(rate=math.inf if self.rate is None else self.rate)
 
     def on_sent(self, ticket: Ticket, now: float, urgency: Urgency) -> None:
         """A request goes out now."""

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from kallglot_async._checks import check_seconds, shown
-from kallglot_async._core.limit.supply import Supply
+from kallglot_async._core.limit.ticket import Supply
 from kallglot_async._core.polling.pending import Entry
 from kallglot_async.errors import ConfigurationError
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from math import expm1, inf, isfinite, log1p
 
-from kallglot_async._core.limit.supply import Supply
+from kallglot_async._core.limit.ticket import Supply
 from kallglot_async._core.polling.hazard import FirstLooks, PollModel
 from kallglot_async._core.polling.pending import ANNOUNCED, FIRM, Entry
 

@@ -6,8 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from support.limits import DIRECT, GRAIN, PACED, pauses, send, urgencies
 
 from kallglot_async._core.limit.ceiling import Ceiling
-from kallglot_async._core.limit.supply import Supply
-from kallglot_async._core.limit.ticket import Urgency
+from kallglot_async._core.limit.ticket import Supply, Urgency
 from kallglot_async.models import RateLimit
 
 

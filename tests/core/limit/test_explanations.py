@@ -1,4 +1,4 @@
-"""What figures say of how a server counts, told at literal times."""
+"""What figures say of how a server counts, and what part of a log is ours beside others, told at literal times."""
 
 import math
 from collections import deque
@@ -6,9 +6,14 @@ from collections import deque
 import pytest
 from support.limits import EPOCH, figures
 
-from kallglot_async._core.limit.explanations import Explanations, Log, Way
+from benchmarks._limits_world import Calls, Client, Server, World
+from benchmarks.limits import among, limits
+from kallglot_async._core.limit.explanations import LEFT, Explanations, Log, Part, Way
+from kallglot_async._core.limit.ticket import Urgency
 
 PERIOD = 60.0
+LIMIT = 100
+INTERVAL = 0.6  # seconds, of a hundred a minute
 
 
 def follow(explanations, seconds, remaining, reset, *, limit=60, every=1.0):
@@ -77,7 +82,7 @@ def test_a_refusal_halves_what_is_counted_on():
 def test_of_a_request_it_is_not_known_when_it_arrived():
     """It is out a period after its answer at the latest, and was in a figure no longer than it must."""
     log = Log()
-    log.on_accepted(0.0, 2.0)
+    log.inside.append((0.0, 2.0))
     assert log.returned(61.9) == 0
     assert log.returned(62.0) == 1
     assert log.returns_at(1) == 62.0
@@ -88,7 +93,7 @@ def test_what_is_out_shows_a_period_at_most():
     """Of three requests two are in: the oldest has left, no later than now."""
     log = Log()
     for second in (0.0, 1.0, 2.0):
-        log.on_accepted(second, second + 0.1)
+        log.inside.append((second, second + 0.1))
     log.on_figure(11.0, 11.1, 2, 4, 10.0)
     assert log.period == pytest.approx(11.1)
     log.learn_anew()
@@ -99,7 +104,7 @@ def test_what_is_out_of_no_log_shows_no_period():
     """Of a bucket less is missing than was sent, however long it remembers."""
     log = Log()
     for second in (0.0, 1.0, 2.0):
-        log.on_accepted(second, second + 0.1)
+        log.inside.append((second, second + 0.1))
     log.denied_at = 5.0
     log.on_figure(11.0, 11.1, 2, 4, 10.0)
     assert log.period == 60.0
@@ -111,8 +116,8 @@ def test_a_request_that_is_answered_in_no_time_does_not_count_itself_out():
     """By a clock that stands still it is as old as its own figure, which tells of those before it only."""
     log = Log()
     for second in (0.0, 1.0, 2.0):
-        log.on_accepted(second, second)
-    log.on_accepted(10.5, 10.5)
+        log.inside.append((second, second))
+    log.inside.append((10.5, 10.5))
     log.on_figure(10.5, 10.5, 3, 4, 1.5)
     assert log.period == 60.0
 
@@ -120,7 +125,7 @@ def test_a_request_that_is_answered_in_no_time_does_not_count_itself_out():
 def test_a_log_whose_reset_lies_beyond_its_oldest_request_is_none():
     """The oldest of ours has to leave before."""
     log = Log()
-    log.on_accepted(0.0, 0.1)
+    log.inside.append((0.0, 0.1))
     log.on_figure(1.0, 1.1, 1, 100, 59.0)
     assert log.fits(50.0, 10.0, 0.0)
     assert not log.fits(50.0, 30.0, 0.0)
@@ -129,7 +134,7 @@ def test_a_log_whose_reset_lies_beyond_its_oldest_request_is_none():
 def test_a_request_that_may_have_left_denies_no_log():
     """Its period may be overstated by the seconds that a reset is told in: then another one is the oldest."""
     log = Log()
-    log.on_accepted(0.0, 0.1)
+    log.inside.append((0.0, 0.1))
     log.on_figure(1.0, 1.1, 1, 100, 61.0)
     assert log.fits(59.5, 45.0, 45.0)
 
@@ -144,7 +149,7 @@ def test_the_reset_of_a_log_moves_on_when_it_is_over():
 def shared_log(explanations, begins, ends, others, *, rest=1.0, is_rolling=True):
     """Figures of a log of a hundred that we fill with a request a second, while so many of it are held by others."""
     for second in range(begins, ends):
-        now, found = float(second), len(explanations.log) + others
+        now, found = float(second), len(explanations.log.inside) + others
         told = figures(100, 99 - found, EPOCH + now + rest, rest)
         explanations.on_accepted(now - 0.1, now)
         explanations.on_figure(now - 0.1, now, told, found=found, flying=0, period=PERIOD, is_rolling=is_rolling)
@@ -182,3 +187,99 @@ def test_what_was_seen_to_be_no_log_is_none_for_a_period():
     assert not explanations.is_shared
     shared_log(explanations, 72, 73, 30)
     assert explanations.is_shared
+
+
+def look(part, now, own, left, *, gone=0):
+    part.on_figure(now, own, LIMIT, left=left, gone=gone)
+
+
+def test_a_place_that_leaves_is_taken_again():
+    """It is known when, so nobody has to race for it."""
+    part = Part()
+    look(part, 0.0, 20, LEFT + 1)
+    assert part.needed() == 1
+    look(part, 1.0, 20, LEFT + 1, gone=1)
+    assert part.needed() == 0
+    part.on_sent(0)
+    assert part.needed() == 1
+
+
+def test_what_was_not_taken_again_for_long_is_the_others():
+    """Nobody can know that it is not."""
+    part = Part()
+    look(part, 0.0, 20, LEFT + 1, gone=10)
+    assert part.needed() == -9
+    look(part, 60.0, 20, LEFT + 1)
+    assert part.needed() == 1
+
+
+def test_who_has_more_yields_more():
+    """While no more are left than should be: of each place twice the part of the limit that one has."""
+    small, large = Part(), Part()
+    for second in range(10):
+        for part, own in ((small, 10), (large, 30)):
+            look(part, float(second), own, 0, gone=1)
+            part.on_sent(0)
+    assert small.needed() == 3
+    assert large.needed() == 7
+
+
+def test_who_has_less_gains_as_much():
+    """Two places a period, whoever has few figures in it and whoever has many, and a little for what one has."""
+    for own, figures_needed in ((4, 2), (8, 4), (40, 4)):
+        part, number = Part(), 0
+        while not part.can_gain(float(number), INTERVAL):
+            number += 1
+            look(part, float(number), own, LEFT + 1)
+        assert number == figures_needed
+        part.on_sent(0)
+        assert not part.can_gain(float(number), INTERVAL)
+        assert part.needed() == 1
+
+
+def test_a_figure_is_good_for_as_long_as_places_are_left():
+    """Others see them as well: ten places of a hundred a minute may be gone in six seconds."""
+    part = Part()
+    look(part, 0.0, 1, LEFT + 10)
+    assert part.can_gain(1.7, INTERVAL)
+    assert not part.can_gain(1.9, INTERVAL)
+    look(part, 2.0, 1, LEFT)
+    assert not part.can_gain(2.0, INTERVAL)
+
+
+def test_places_that_left_together_are_not_taken_again_together():
+    """A rush of all is what they would remain; the more are left, the less that matters."""
+    part = Part()
+    look(part, 0.0, 10, LEFT)
+    assert part.rate == pytest.approx(17.0)
+    look(part, 0.0, 10, LEFT + 20)
+    assert part.rate == pytest.approx(39.0)
+
+
+def test_a_request_that_was_not_sent_costs_nothing():
+    """The place may be taken again."""
+    part = Part()
+    look(part, 0.0, 20, LEFT + 1, gone=1)
+    part.on_sent(0)
+    part.on_unsent()
+    assert part.needed() == 0
+
+
+@pytest.mark.parametrize("urgency", [Urgency.PACED, Urgency.AHEAD])
+@pytest.mark.parametrize("clients", [2, 5])
+def test_clients_that_know_nothing_of_each_other_meet_at_equal_parts(clients, urgency):
+    """Whoever began with nearly all of it; and nobody is refused."""
+    found = among(limits(150, 60.0, window="sliding"), clients, urgency, 1)
+    assert found["refused %"] < 0.5
+    assert found["smallest share"] > 0.6
+    assert found["use"] > 0.95
+
+
+def test_who_comes_later_gets_more_and_more():
+    """It has few figures, as it has few places, and looks for others besides."""
+    world, server = World(), Server(limits(150, 60.0, window="sliding"), ahead=7.3)
+    for number in range(5):
+        Client(world, server, Calls(), 700 + number, name=str(number), begins=0.37 * number if number < 4 else 400.0)
+    world.run(1000.0)
+    late = [arrival.at for arrival in server.record if arrival.who == "4" and arrival.is_accepted]
+    assert sum(at > 700.0 for at in late) > 1.25 * sum(at <= 700.0 for at in late) > 25

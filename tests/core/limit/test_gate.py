@@ -3,12 +3,12 @@
 import math
 
 import pytest
-from support.limits import AHEAD, DIRECT, EPOCH, PACED, figures
+from support.limits import AHEAD, DIRECT, EPOCH, PACED, figures, send
 
 from kallglot_async._core.limit.ceiling import Ceiling
 from kallglot_async._core.limit.gate import SERVED_BEFORE, Gate
-from kallglot_async._core.limit.supply import Supply
-from kallglot_async._core.limit.ticket import Urgency
+from kallglot_async._core.limit.ticket import Supply, Urgency
+from kallglot_async._core.limit.unannounced import Unannounced
 from kallglot_async.models import RateLimit
 
 
@@ -328,3 +328,22 @@ def test_a_pause_that_is_prolonged_began_when_it_began():
     for now, until in ((1.0, 50.0), (5.0, 100.0), (200.0, 230.0)):
         gate.on_refused(gate.on_sent(now, Urgency.PACED), now, None, until)
         assert gate.paused_at == (200.0 if now == 200.0 else 1.0)
+
+
+@pytest.mark.parametrize("rate", [2, 10, 40])
+def test_a_limit_is_measured_by_what_was_accepted_before_anybody_looked_for_it(rate):
+    """What requests did before the first refusal that no figure explains counts as if it had been watched for."""
+    gate, limit, now = Gate(), Unannounced(), 100.0
+    for _ in range(6 * rate):
+        now += 1.0 / rate
+        answer(gate, now)
+        limit.on_answer(send(limit, now), now, None)
+    under_way, ticket = gate.on_sent(now, DIRECT), send(limit, now)
+    now += 0.01
+    until = refuse(gate, now, retry_after=1.0)
+    limit.on_refused(send(limit, now), now, None, until)
+    assert gate.supply(until).rate == limit.rate
+    gate.on_answer(under_way, until, None)
+    limit.on_answer(ticket, until, None)
+    assert gate.supply(until).rate == limit.rate
+    assert gate.next_at(until, DIRECT) == max(until, limit.next_at(until, DIRECT))

@@ -6,7 +6,7 @@ import pytest
 from support.limits import AHEAD, DIRECT, EPOCH, PACED, figures, send
 
 from benchmarks.limits import limits, steady
-from kallglot_async._core.limit.supply import Supply
+from kallglot_async._core.limit.ticket import Supply
 from kallglot_async._core.limit.window import Window
 
 
@@ -68,7 +68,7 @@ def test_of_several_estimates_of_one_reset_the_earliest_counts():
     window = described(resets_in=60.0)
     window.on_answer(send(window, 10.0), 10.0, figures(remaining=58, resets_in=49.3))
     window.on_answer(send(window, 20.0), 20.0, figures(remaining=57, resets_in=40.0))
-    assert window.resets_in(20.0) == pytest.approx(39.3)
+    assert window.renewal.resets_in(20.0) == pytest.approx(39.3)
 
 
 @pytest.mark.parametrize(("resets_in", "counted"), [(5.0, 4.0), (9.0, 8.0), (10.0, 10.0), (60.0, 60.0)])
@@ -153,7 +153,7 @@ def test_successive_resets_teach_the_length_of_a_window():
     """Two resets a second apart between which the figure recovered: windows of one second."""
     window = described(limit=50, remaining=40, reset=1_800_000_001.0, resets_in=1.0)
     window.on_answer(send(window, 0.5), 0.6, figures(50, 49, reset=1_800_000_002.0, resets_in=1.0))
-    assert window.period == 1.0
+    assert window.renewal.period == 1.0
     assert window.interval(0.7) == pytest.approx(1.0 / 49)
 
 
@@ -161,17 +161,17 @@ def test_a_window_is_at_least_as_long_as_its_longest_rest():
     """A sliding window's reset moves by fractions of a second; that does not make it short."""
     window = described(limit=150, remaining=149, reset=1_800_000_060.0, resets_in=60.0)
     window.on_answer(send(window, 1.0), 1.1, figures(150, 149, reset=1_800_000_061.0, resets_in=60.0))
-    assert window.period >= 58.0
+    assert window.renewal.period >= 58.0
 
 
 def test_a_reset_that_moves_by_less_than_a_rest_shows_a_rolling_window():
     """A fixed window's reset moves by its whole length; a bucket's or a sliding window's creeps."""
     fixed = described(resets_in=60.0)
     fixed.on_answer(send(fixed, 61.0), 61.1, figures(reset=1_800_000_120.0, resets_in=60.0))
-    assert not fixed.is_rolling
+    assert not fixed.renewal.is_rolling
     rolling = described(resets_in=60.0)
     rolling.on_answer(send(rolling, 1.0), 1.1, figures(remaining=58, reset=1_800_000_061.0, resets_in=60.0))
-    assert rolling.is_rolling
+    assert rolling.renewal.is_rolling
 
 
 @pytest.mark.parametrize(
@@ -180,14 +180,14 @@ def test_a_reset_that_moves_by_less_than_a_rest_shows_a_rolling_window():
 )
 def test_a_window_may_run_low_but_not_out(remaining, resets_in, can):
     """The last quarter is for who comes later, and a renewal must be known to better than its own rounding."""
-    assert described(remaining=remaining, resets_in=resets_in).can_run_low(0.0) is can
+    assert described(remaining=remaining, resets_in=resets_in).supply(0.0).can_run_low is can
 
 
 def test_a_rolling_window_never_runs_low():
     """There is no moment at which all of it is new."""
     window = described(resets_in=60.0)
-    window.is_rolling = True
-    assert not window.can_run_low(0.0)
+    window.renewal.is_rolling = True
+    assert not window.supply(0.0).can_run_low
 
 
 def test_a_probe_that_is_told_nothing_ends_the_announcing_until_the_next_figure():
@@ -254,7 +254,7 @@ def test_an_idle_hour_does_not_pass_for_a_long_window(limit, period):
     window.on_answer(
         send(window, 3600.0), 3600.1, figures(limit=limit, remaining=limit - 1, reset=EPOCH + 3660.0, resets_in=period)
     )
-    assert window.period <= 60.0
+    assert window.renewal.period <= 60.0
     assert window.interval(3600.2) <= 1.2 * max(period, 1.0) / limit
 
 
@@ -285,8 +285,8 @@ def test_a_rest_that_may_be_rounding_alone_tells_no_length():
 
 def test_a_reset_that_is_over_is_not_in_the_past():
     """Seconds until it, never below none."""
-    window = described(resets_in=30.0)
-    assert (window.resets_in(10.0), window.resets_in(30.0), window.resets_in(99.0)) == (20.0, 0.0, 0.0)
+    renewal = described(resets_in=30.0).renewal
+    assert (renewal.resets_in(10.0), renewal.resets_in(30.0), renewal.resets_in(99.0)) == (20.0, 0.0, 0.0)
 
 
 def test_without_an_announced_limit_there_is_no_pace():
@@ -349,9 +349,9 @@ def test_a_reset_comes_within_one_period():
     """Windows of a second, told in whole ones: what was counted now has left in a second."""
     window = described(limit=50, remaining=0, reset=EPOCH + 1.0, resets_in=1.0)
     window.on_answer(send(window, 1.2), 1.3, figures(50, 49, reset=EPOCH + 2.0, resets_in=1.0))
-    assert window.period == 1.0
+    assert window.renewal.period == 1.0
     window.on_answer(send(window, 2.2), 2.3, figures(50, 49, reset=EPOCH + 4.0, resets_in=2.0))
-    assert window.resets_in(2.3) == pytest.approx(1.0)
+    assert window.renewal.resets_in(2.3) == pytest.approx(1.0)
 
 
 def test_a_spent_window_is_probed_by_the_best_that_was_heard_of_the_servers_clock():
@@ -366,16 +366,16 @@ def test_a_refusal_shows_that_a_clock_was_set():
     window = described(limit=50, remaining=0, reset=EPOCH + 1.0, resets_in=1.0)
     window.on_refused(send(window, 1.2), 1.3, figures(50, 0, reset=EPOCH + 2.0, resets_in=0.9), 2.4)
     window.on_answer(send(window, 2.5), 2.6, figures(50, 0, reset=EPOCH + 4.0, resets_in=1.0))
-    assert window.resets_in(2.6) == pytest.approx(1.0)
+    assert window.renewal.resets_in(2.6) == pytest.approx(1.0)
 
 
 def test_of_a_reset_that_moves_each_answer_tells_its_own():
     """What a log announces is when its oldest request leaves, as rounded: not one moment by two clocks."""
     window = described(resets_in=60.0)
     window.on_answer(send(window, 1.0), 1.0, figures(remaining=58, reset=EPOCH + 61.0, resets_in=60.0))
-    assert window.is_rolling
+    assert window.renewal.is_rolling
     window.on_answer(send(window, 2.9), 2.9, figures(remaining=57, reset=EPOCH + 62.0, resets_in=60.0))
-    assert window.resets_in(2.9) == pytest.approx(60.0)
+    assert window.renewal.resets_in(2.9) == pytest.approx(60.0)
 
 
 def bucket(others):
@@ -385,7 +385,7 @@ def bucket(others):
         rest = 0.6 * (others + 1)
         told = figures(limit=100, remaining=99 - others, resets_in=rest, reset=EPOCH + now + rest)
         window.on_answer(send(window, now), now, told)
-    assert window.is_rolling
+    assert window.renewal.is_rolling
     return window
 
 
@@ -405,7 +405,7 @@ def test_of_a_bucket_that_is_ours_polls_go_ahead():
         now, rest = 0.1 * number, 0.6 * number
         told = figures(limit=100, remaining=99 - number, resets_in=rest, reset=EPOCH + now + rest)
         window.on_answer(send(window, now, AHEAD), now, told)
-    assert window.is_rolling
+    assert window.renewal.is_rolling
     assert window.next_at(2.0, AHEAD) == 2.0
 
 

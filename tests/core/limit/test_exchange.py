@@ -5,8 +5,7 @@ import math
 import pytest
 from support.limits import AHEAD, DIRECT, PACED, figures
 
-from kallglot_async._core.limit.alone import Alone
-from kallglot_async._core.limit.exchange import Reply
+from kallglot_async._core.limit.exchange import Alone, Reply
 
 
 def alone(ceiling=math.inf, **told):
