@@ -140,7 +140,8 @@ class Lane:
         if ticket.epoch == self.gate.epoch:
             now = _clock.now()
             self.gate.on_answer(ticket, now, figures)
-            self._pump(now)
+            if any(self._queues):
+                self._pump(now)
 
     def refused_for(
         self, ticket: Ticket, figures: RateFigures | None, retry_after: float | None, *, luck: float = 0.0

@@ -229,7 +229,8 @@ class Explanations:
         """A newer figure came, of a request that found so many places taken; so many others are under way."""
         self.gone = self.log.on_figure(sent_at, now, found, figures.limit, figures.resets_in)
         self._left += self.gone
-        self._leaving = self._leaving * math.exp((self._figure_at - now) / (2 * ROUNDING)) + self.gone
+        if self._leaving or self.gone:
+            self._leaving = self._leaving * math.exp((self._figure_at - now) / (2 * ROUNDING)) + self.gone
         if not self.log.fits(now, figures.resets_in, figures.reset - self._newest_reset):
             self._errors[Way.LOG] = float(figures.limit)
             self.log.denied_at = now

@@ -95,10 +95,11 @@ class Window:
         way = explanations.way
         if way and (way is Way.LOG or not (renewal.is_rolling or explanations.moves)):
             return (min(explanations.log.period, period) if way is Way.LOG else period) / max(1, self.limit - spare)
+        available = self._remaining - self.in_flight
         if renewal.is_rolling:
-            interval = left / max(1, self.available)
+            interval = left / max(1, available)
         else:
-            interval = left / (max(1, self.available - spare) + self._drift.freed(period) * max(0.0, left))
+            interval = left / (max(1, available - spare) + self._drift.freed(period) * max(0.0, left))
         if way is Way.REFILL and not explanations.sees_others and (refill := explanations.refill()):
             interval = min(interval, 1.0 / refill)  # however little is left
         return interval if interval > shortest else shortest
@@ -166,9 +167,9 @@ class Window:
             rate = min(rate, refill)  # what is left goes once, however near the reset is
         if resets_in <= 0.0:  # a new window has begun that no answer has described yet
             return Supply(rate, float(self.limit - self.in_flight), renewal.period)
+        free = self._free(now)
         is_known = resets_in >= RUN_LOW_REST and not (renewal.is_rolling or explanations.way)
-        can_run_low = is_known and self.available > self.limit / RUN_LOW
-        return Supply(rate, float(max(0, self._free(now))), resets_in, can_run_low)
+        return Supply(rate, float(max(0, free)), resets_in, is_known and free > self.limit / RUN_LOW)
 
     def on_sent(self, ticket: Ticket, now: float, urgency: Urgency) -> None:
         """A request goes out now; one that went by another rule is no probe of this one."""
