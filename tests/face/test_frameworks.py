@@ -39,14 +39,14 @@ from kallglot_async.models import (
     Session,
     Transcript,
 )
-from kallglot_async.models.meta import tell
+from kallglot_async.models.meta import kept_of
 
 CANARY = "req_CANARY"
 
 
 def fetched(value: Any, raw: bytes) -> Any:
     """As if it had come over the wire: with all that a value keeps beside its fields."""
-    tell(value, ResponseMeta(status=200, request_id=CANARY, elapsed=0.5), raw)
+    kept_of(value).update(told=ResponseMeta(status=200, request_id=CANARY, elapsed=0.5), raw=raw)
     assert value.meta.request_id == CANARY
     return value
 

@@ -11,11 +11,11 @@ import msgspec
 
 from kallglot_async import errors
 from kallglot_async._config import Secret
-from kallglot_async._core.api.headers import clamp_wait, parse_request_id, parse_retry_after
+from kallglot_async._core.api.headers import clamp_wait, parse_retry_after, request_id_of
 from kallglot_async._core.api.lenient_json import MalformedBodyError, WrongShapeError, decode_json_object
 from kallglot_async._core.api.operation import Operation, Response, WrongResourceError
 
-__all__ = ["interpret", "named_wait", "one_line", "safe_request_id"]
+__all__ = ["interpret", "named_wait", "one_line"]
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ def interpret(operation: Operation[T], response: Response, *, key: Secret, wall_
         f"{name} was answered {what} (a body of {len(response.body)} bytes)",
         operation=name,
         status=response.status,
-        request_id=safe_request_id(response, key),
+        request_id=request_id_of(response.headers, key),
         size=len(response.body),
     )
     if isinstance(unusable, errors.ResponseSchemaError):
@@ -93,7 +93,7 @@ def _refusal(
             f"{operation.name} was answered with a redirect ({status}), which is not followed; check base_url",
             operation=operation.name,
             status=status,
-            request_id=safe_request_id(response, key),
+            request_id=request_id_of(response.headers, key),
         )
     # By the status and not by the code: codes are documented for some failures only, and a gateway has none.
     kind, default = _BY_STATUS.get(status, (errors.APIError, f"the API answered {status}"))
@@ -113,7 +113,7 @@ def _refusal(
         code=one_line(body.code, key),
         type=one_line(body.type, key),
         param=one_line(body.param, key),
-        request_id=one_line(body.request_id, key) or safe_request_id(response, key),
+        request_id=one_line(body.request_id, key) or request_id_of(response.headers, key),
         retry_after=_retry_after(response, body, wall_now),
     )
     if not is_enveloped:
@@ -151,9 +151,3 @@ def _retry_after(response: Response, body: _ErrorBody, wall_now: float) -> float
     header, told = parse_retry_after(response.headers, wall_now=wall_now), body.retry_after
     is_wait = isinstance(told, int | float) and not isinstance(told, bool) and told >= 0  # which "not a number" is not
     return max(header or 0.0, clamp_wait(told)) if is_wait else header
-
-
-def safe_request_id(response: Response, key: Secret) -> str | None:
-    """Return the server's id of the request, without our key; None where it sent none."""
-    text = parse_request_id(response.headers)
-    return None if text is None else key.redact(text)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import msgspec
 from multidict import istr
 
-from kallglot_async._config import Secret
+from kallglot_async._config import KEY_MARK, Secret
 from kallglot_async._core.api.operation import Operation
 from kallglot_async._extra_headers import user_agent
 
@@ -32,9 +32,9 @@ __all__ = [
     "parse_credits",
     "parse_date",
     "parse_rate_figures",
-    "parse_request_id",
     "parse_retry_after",
     "request_headers",
+    "request_id_of",
     "stream_headers",
 ]
 
@@ -56,7 +56,7 @@ COMMON_HEADERS: Mapping[str, str] = {"Accept": "application/json", "User-Agent":
 
 def request_headers(operation: Operation[Any], key: Secret) -> dict[str, str]:
     """Return the headers of one attempt. The key goes into these and those below, and nowhere else."""
-    headers = {"Authorization": f"Bearer {key.reveal()}"}
+    headers = {"Authorization": key.credential}
     if operation.method == "GET":
         headers["Cache-Control"] = "no-cache"  # a cache in between would show an analysis as it was
     if operation.body is not None:
@@ -76,7 +76,7 @@ def stream_headers(key: Secret | None, ranges: Mapping[str, str]) -> dict[str, s
         **ranges,
     }
     if key is not None:
-        headers["Authorization"] = f"Bearer {key.reveal()}"
+        headers["Authorization"] = key.credential
     return headers
 
 
@@ -254,10 +254,12 @@ def parse_credits(headers: Mapping[str, str]) -> tuple[int | None, int | None]:
     return None if left is None else _whole(left), None if used is None else _whole(used)
 
 
-def parse_request_id(headers: Mapping[str, str]) -> str | None:
-    """Return the server's id of the request, or None."""
+def request_id_of(headers: Mapping[str, str], key: Secret) -> str | None:
+    """Return the server's id of the request, without our key; None where it sent none."""
     text = headers.get(_ID)
-    return text if text is not None and _POSSIBLE_ID.fullmatch(text) else None
+    if text is None or not _POSSIBLE_ID.fullmatch(text):
+        return None
+    return key.redact(text) if KEY_MARK in text else text
 
 
 def _line(headers: Mapping[str, str], name: str) -> Sequence[str]:

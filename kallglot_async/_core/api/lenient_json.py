@@ -17,7 +17,7 @@ import msgspec
 
 from kallglot_async._core.api.fitting import Shape, WrongShapeError, json_type
 from kallglot_async.models import Result
-from kallglot_async.models.meta import blame
+from kallglot_async.models.meta import kept_of
 
 __all__ = ["UNREADABLE", "MalformedBodyError", "Reader", "WrongShapeError", "decode_json_object"]
 
@@ -81,7 +81,7 @@ class Reader(Generic[ResultT]):
         sent, problems = self._shape.fit(plain)
         value: ResultT = sent if self._lift is None else self._lift(sent)
         if problems:
-            blame(value, problems)
+            kept_of(value)["problems"] = problems
         return value
 
     def unknown(self, body: bytes) -> dict[str, Any]:

@@ -15,15 +15,16 @@ from kallglot_async._core.api.headers import (
     clamp_wait,
     parse_date,
     parse_rate_figures,
-    parse_request_id,
     parse_retry_after,
     request_headers,
+    request_id_of,
 )
 from kallglot_async._core.api.operation import Operation
 
 DATE = "Thu, 26 Mar 2026 11:10:00 GMT"
 MOMENT = 1_774_523_400.0  # the same in Unix seconds
 RESET = str(int(MOMENT) + 42)
+KEY = Secret("sk_test_canary9Zk4")
 
 
 def rate(limit="120", remaining="118", reset=RESET, date=DATE):
@@ -308,12 +309,17 @@ def test_dates_are_not_mixed_up():
 )
 def test_request_id_is_short_visible_ascii(text, request_id):
     """A request id can be printed and logged as it is, or is None."""
-    assert parse_request_id({"X-Request-ID": text}) == request_id
+    assert request_id_of({"X-Request-ID": text}, KEY) == request_id
+
+
+def test_a_key_in_a_request_id_is_masked():
+    """Whatever stands around it: a server, or a proxy, may repeat what it was sent."""
+    assert request_id_of({"X-Request-ID": f"req_{KEY.reveal()}_1"}, KEY) == "req_sk_test_***_1"
 
 
 def test_request_id_is_optional():
     """Revision A sends none."""
-    assert parse_request_id({}) is None
+    assert request_id_of({}, KEY) is None
 
 
 NUMBERS = (
@@ -349,7 +355,7 @@ def test_no_text_makes_a_parser_fail(headers, wall_now):
     assert seconds is None or 0.0 <= seconds <= LONGEST_WAIT
     moment = parse_date(headers.get("Date", ""))
     assert moment is None or math.isfinite(moment)
-    request_id = parse_request_id(headers)
+    request_id = request_id_of(headers, KEY)
     assert request_id is None or (request_id.isascii() and request_id.isprintable())
 
 
@@ -368,5 +374,5 @@ def test_what_is_read_goes_past_every_cache():
     told = {}
     for method in ("GET", "POST"):
         operation = Operation(name="analyses.retrieve", method=method, path="", group="analysis", decode=bytes)
-        told[method] = request_headers(operation, Secret("sk_test_canary9Zk4")).get("Cache-Control")
+        told[method] = request_headers(operation, KEY).get("Cache-Control")
     assert told == {"GET": "no-cache", "POST": None}
