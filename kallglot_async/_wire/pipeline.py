@@ -16,6 +16,7 @@ import anyio
 
 from kallglot_async import _clock, errors
 from kallglot_async._checks import check_timeout
+from kallglot_async._clock import Deadline, Deadlines
 from kallglot_async._config import AsClient, AskedKey, ClientConfig, Secret, Timeout
 from kallglot_async._core.api.answers import interpret, named_wait
 from kallglot_async._core.api.headers import (
@@ -30,7 +31,6 @@ from kallglot_async._core.api.operation import Operation, Response
 from kallglot_async._core.limit.retry import STRANGER, RetryBudget, RetryPolicy, is_transient, may_have_acted
 from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async._events import REQUESTS, Observer, RequestRecord
-from kallglot_async._wire.deadlines import Deadline, Deadlines
 from kallglot_async._wire.keys import send_renewing
 from kallglot_async._wire.limiter import Lane, RateLimiter
 from kallglot_async._wire.pool import SessionPool
