@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from kallglot_async._core.api.ids import check_analysis_id
+from kallglot_async._core.api.analyses import check_analysis_id
 from kallglot_async._core.api.lenient_json import MalformedBodyError, WrongShapeError, decode_json_object
 from kallglot_async._core.api.signing import SIGNATURE_HEADER, TOLERANCE, Secrets, check_body, sign, verify
 from kallglot_async.errors import InvalidIdError, WebhookPayloadError

@@ -7,8 +7,7 @@ import pytest
 from support.payloads import PAYLOADS
 
 from kallglot_async import errors
-from kallglot_async._core.api.analyses import decode_analysis
-from kallglot_async._core.api.ids import Revision
+from kallglot_async._core.api.analyses import Revision, decode_analysis
 from kallglot_async._durable.rows import KEEP, outcomes_in, row_of, rows_of
 from kallglot_async._durable.schema import open_to_write
 from kallglot_async.models import Analysis, Outcome

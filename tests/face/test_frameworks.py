@@ -22,8 +22,7 @@ from litestar.params import JSONBody
 from support.payloads import PAYLOADS
 
 from kallglot_async import KallglotError, NotFoundError, models
-from kallglot_async._core.api.analyses import decode_analysis
-from kallglot_async._core.api.ids import Revision
+from kallglot_async._core.api.analyses import Revision, decode_analysis
 from kallglot_async._core.api.recordings import decode_recording, decode_recording_page
 from kallglot_async._core.api.sessions import decode_session, decode_transcript
 from kallglot_async.models import (

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from support.examples import more
 from support.payloads import PAYLOADS, changed, places
 
-from kallglot_async._core.api.analyses import decode_analysis
-from kallglot_async._core.api.ids import Revision
+from kallglot_async._core.api.analyses import Revision, decode_analysis
 from kallglot_async._core.api.lenient_json import MalformedBodyError, WrongShapeError
 from kallglot_async._core.api.recordings import decode_recording, decode_recording_page
 from kallglot_async._core.api.sessions import decode_session, decode_transcript
