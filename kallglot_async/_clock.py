@@ -24,6 +24,7 @@ from types import TracebackType
 from weakref import WeakKeyDictionary, ref
 
 import anyio
+import msgspec
 
 from kallglot_async.errors import ConfigurationError
 
@@ -137,24 +138,32 @@ async def sleep_until(moment: float) -> None:
     await anyio.sleep(max(_TICK, moment - now()))
 
 
-class Deadline:
-    """One block of code that ends at a moment: a context manager that raises `TimeoutError`."""
+class Deadline(msgspec.Struct, eq=False):
+    """One block of code that ends at a moment: a context manager that raises `TimeoutError`.
 
-    __slots__ = ("_cancelling", "_loop", "_since", "at", "is_over", "task", "timer")
+    Attributes:
+        loop: Where the block runs.
+        since: When it was started, on that loop's clock.
+        at: When it is over, likewise.
+        task: Of the block, while it is entered.
+        timer: Of its own.
+        is_over: Whether it has ended the block.
+        cancelling: How often the task was cancelled before.
+    """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, since: float = 0.0, at: float = math.inf) -> None:
-        self._loop = loop
-        self._since = since
-        self.at: float = at  # on its loop's clock
-        self.task: asyncio.Task[object] | None = None  # while it is entered
-        self.timer: asyncio.TimerHandle | None = None  # of its own
-        self.is_over: bool = False  # whether it has ended the block
+    loop: asyncio.AbstractEventLoop
+    since: float = 0.0
+    at: float = math.inf
+    task: asyncio.Task[object] | None = None
+    timer: asyncio.TimerHandle | None = None
+    is_over: bool = False
+    cancelling: int = 0
 
     def __enter__(self) -> None:
-        self.task = task = asyncio.current_task(self._loop)
+        self.task = task = asyncio.current_task(self.loop)
         if task is None:
             raise RuntimeError("a deadline is entered outside of a task")
-        self._cancelling = task.cancelling()
+        self.cancelling = task.cancelling()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -165,16 +174,16 @@ class Deadline:
         if self.timer is not None:
             self.timer.cancel()
         # Who is cancelled once more than by us is cancelled by the caller too, and that is what the block ends with.
-        if self.is_over and task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+        if self.is_over and task.uncancel() <= self.cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     def age(self) -> float:
         """Seconds since it was started."""
-        return self._loop.time() - self._since
+        return self.loop.time() - self.since
 
     def left(self) -> float:
         """Seconds until its moment."""
-        return self.at - self._loop.time()
+        return self.at - self.loop.time()
 
     def expire(self) -> None:
         """End the block, if it is not over."""

@@ -17,9 +17,8 @@ from msgspec import structs
 
 from kallglot_async import _clock, errors
 from kallglot_async._config import ClientConfig
-from kallglot_async._core.api.answers import interpret
+from kallglot_async._core.api.answers import interpret, request_id_of
 from kallglot_async._core.api.audio_link import Location, audio_location, moved_location
-from kallglot_async._core.api.headers import request_id_of
 from kallglot_async._core.api.kept_part import encode_part, usable_part
 from kallglot_async._core.api.operation import Operation, Response
 from kallglot_async._core.api.patience import Patience

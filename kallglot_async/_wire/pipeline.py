@@ -18,11 +18,12 @@ from kallglot_async import _clock, errors
 from kallglot_async._checks import check_timeout
 from kallglot_async._clock import Deadline, Deadlines
 from kallglot_async._config import AsClient, AskedKey, ClientConfig, Secret, Timeout
-from kallglot_async._core.api.answers import interpret, named_wait
-from kallglot_async._core.api.headers import (
+from kallglot_async._core.api.answers import (
     RateFigures,
     date_of,
     figures_at,
+    interpret,
+    named_wait,
     parse_credits,
     request_id_of,
 )

@@ -26,9 +26,8 @@ from kallglot_async import (
 )
 from kallglot_async._config import Secret
 from kallglot_async._core.api.analyses import Revision, create_analysis, decode_analysis, retrieve_analysis
-from kallglot_async._core.api.answers import interpret
-from kallglot_async._core.api.headers import LONGEST_WAIT, parse_date, parse_rate_figures, request_id_of
-from kallglot_async._core.api.headers import parse_retry_after as retry_after
+from kallglot_async._core.api.answers import LONGEST_WAIT, interpret, parse_date, parse_rate_figures, request_id_of
+from kallglot_async._core.api.answers import parse_retry_after as retry_after
 from kallglot_async._core.api.lenient_json import MalformedBodyError, WrongShapeError, decode_json_object
 from kallglot_async._core.api.operation import Response
 

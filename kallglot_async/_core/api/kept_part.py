@@ -11,7 +11,7 @@ import re
 import msgspec
 
 from kallglot_async import errors
-from kallglot_async._core.api.headers import parse_date
+from kallglot_async._core.api.answers import parse_date
 
 __all__ = ["STRONG_TAG", "KeptPart", "encode_part", "is_worth_keeping", "usable_part"]
 

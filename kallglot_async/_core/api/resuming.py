@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 
 from kallglot_async import errors
-from kallglot_async._core.api.headers import parse_date
+from kallglot_async._core.api.answers import parse_date
 from kallglot_async._core.api.kept_part import STRONG_TAG, KeptPart
 from kallglot_async.models import Recording
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kallglot_async import errors
-from kallglot_async._core.api.headers import parse_retry_after
+from kallglot_async._core.api.answers import parse_retry_after
 
 __all__ = ["is_expired_link", "storage_refusal"]
 

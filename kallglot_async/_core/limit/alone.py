@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.api.answers import RateFigures
 from kallglot_async._core.limit.exchange import Reply
 from kallglot_async._core.limit.ticket import Urgency
 

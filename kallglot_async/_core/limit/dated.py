@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.api.answers import RateFigures
 
 __all__ = ["Dated"]
 

@@ -6,7 +6,7 @@ import math
 
 import msgspec
 
-from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.api.answers import RateFigures
 
 __all__ = ["Ask", "Reply"]
 

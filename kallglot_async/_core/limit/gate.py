@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.api.answers import RateFigures
 from kallglot_async._core.limit.lease import Lease
 from kallglot_async._core.limit.supply import Supply
 from kallglot_async._core.limit.ticket import Rule, Ticket, Urgency

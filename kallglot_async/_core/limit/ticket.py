@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.api.answers import RateFigures
 from kallglot_async._core.limit.supply import Supply
 
 __all__ = ["Pace", "PaceStep", "Rule", "Ticket", "Urgency"]

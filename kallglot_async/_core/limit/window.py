@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
-from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.api.answers import RateFigures
 from kallglot_async._core.limit.dated import Dated
 from kallglot_async._core.limit.drift import Drift
 from kallglot_async._core.limit.explanations import DOCUMENTED_PERIOD, Explanations, Way

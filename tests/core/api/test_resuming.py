@@ -21,8 +21,8 @@ from kallglot_async import (
     UnexpectedRedirectError,
 )
 from kallglot_async._config import Secret
+from kallglot_async._core.api.answers import stream_headers
 from kallglot_async._core.api.audio_link import Location, audio_location, moved_location
-from kallglot_async._core.api.headers import stream_headers
 from kallglot_async._core.api.kept_part import KeptPart
 from kallglot_async._core.api.recordings import decode_recording
 from kallglot_async._core.api.resuming import Transfer, size_of
