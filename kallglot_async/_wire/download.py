@@ -18,13 +18,17 @@ from msgspec import structs
 from kallglot_async import _clock, errors
 from kallglot_async._config import ClientConfig
 from kallglot_async._core.api.answers import interpret, request_id_of
-from kallglot_async._core.api.audio_link import Location, audio_location, moved_location
-from kallglot_async._core.api.kept_part import encode_part, usable_part
+from kallglot_async._core.api.audio_link import (
+    Location,
+    audio_location,
+    is_expired_link,
+    moved_location,
+    storage_refusal,
+)
 from kallglot_async._core.api.operation import Operation, Response
 from kallglot_async._core.api.patience import Patience
 from kallglot_async._core.api.recordings import retrieve_recording
-from kallglot_async._core.api.resuming import DOWNLOAD, Transfer, size_of
-from kallglot_async._core.api.storage import is_expired_link, storage_refusal
+from kallglot_async._core.api.resuming import DOWNLOAD, Transfer, encode_part, size_of, usable_part
 from kallglot_async._core.limit.ticket import Ticket
 from kallglot_async._events import RequestRecord, check_told
 from kallglot_async._extra_headers import Headers
