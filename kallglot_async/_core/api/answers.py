@@ -40,7 +40,9 @@ LONGEST_WAIT = 86_400.0  # a longer Retry-After or window than a day is taken as
 _PLAUSIBLE_UNIX_TIME = 1_000_000_000.0  # 2001: anything below is not a moment but something else
 _MOST_SKEW = 300.0  # seconds by which the clock of a server that sends no `Date` may be behind ours; more is no clock
 _LARGEST_LIMIT = 10**9
-_MOST_DIGITS = 18
+# Python's own conversions also read signs, underscores, exponents, "nan" and the digits of other scripts.
+_WHOLE = re.compile(r"\s*([0-9]{1,18})\s*")
+_NUMBER = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*")
 _LONGEST_TEXT = 300  # characters of a server's text that reach an error
 # Folded once: a name that is a plain `str` is folded for each look into headers, which costs as much as the look.
 _LIMIT, _REMAINING, _RESET = istr("X-RateLimit-Limit"), istr("X-RateLimit-Remaining"), istr("X-RateLimit-Reset")
@@ -268,20 +270,13 @@ def _line(headers: Mapping[str, str], name: str) -> Sequence[str]:
 
 
 def _whole(text: str) -> int | None:
-    if not _is_digits(text) and not _is_digits(text := text.strip()):  # a header's own value has no space around it
-        return None
-    return int(text)
+    match = _WHOLE.fullmatch(text)
+    return None if match is None else int(match[1])
 
 
 def _number(text: str) -> float | None:
-    text = text.strip()
-    whole, dot, fraction = text.partition(".")
-    return float(text) if _is_digits(whole) and (not dot or _is_digits(fraction)) else None
-
-
-def _is_digits(text: str) -> bool:
-    # Python's own conversions also read signs, underscores, exponents, "nan" and the digits of other scripts.
-    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    match = _NUMBER.fullmatch(text)
+    return None if match is None else float(match[1])
 
 
 def interpret(operation: Operation[T], response: Response, *, key: Secret, wall_now: float) -> T:
