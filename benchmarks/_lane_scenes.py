@@ -16,7 +16,7 @@ from functools import partial
 from benchmarks._trials import EPOCH, in_virtual_time, quantile
 from benchmarks.documented import LIMIT
 from kallglot_async import RateLimiter
-from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.api.answers import RateFigures
 from kallglot_async._core.limit.ticket import Urgency
 from kallglot_async._wire.limiter import Lane
 from kallglot_async.emulator import WindowKind

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from multidict import CIMultiDict
 
-from kallglot_async._core.api.headers import RateFigures, parse_rate_figures, parse_retry_after
+from kallglot_async._core.api.answers import RateFigures, parse_rate_figures, parse_retry_after
 from kallglot_async._core.limit.gate import Gate
 from kallglot_async._core.limit.ticket import Supply, Ticket, Urgency
 from kallglot_async._core.polling.pending import Entry

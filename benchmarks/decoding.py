@@ -8,8 +8,7 @@ import msgspec
 
 from benchmarks._timing import best_of
 from benchmarks.samples import COMPLETE_A
-from kallglot_async._core.api.analyses import decode_analysis
-from kallglot_async._core.api.ids import Revision
+from kallglot_async._core.api.analyses import Revision, decode_analysis
 from kallglot_async.models import Analysis
 
 BAR = 1.10

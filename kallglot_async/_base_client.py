@@ -21,7 +21,6 @@ from kallglot_async._config import (
     ClientConfig,
     Timeout,
     resolve_config,
-    seconds_of,
     secret_of,
 )
 from kallglot_async._core.api.free_request import free_request
@@ -104,9 +103,7 @@ class BaseClient:
         self._pipeline = Pipeline(config, shared.pool, limiter, shared.random, shared.observer, shared.budget)
         self._hub = shared.hub(config.api_key)
         self._waits = Waits(self._hub, self._pipeline, config.max_in_flight)
-        self.analyses: Analyses = Analyses(
-            self._pipeline, self._waits, timeout=config.timeout, max_in_flight=config.max_in_flight
-        )
+        self.analyses: Analyses = Analyses(self._pipeline, self._waits, max_in_flight=config.max_in_flight)
 
     # Loaded when they are first used: most clients use analyses alone.
 
@@ -115,7 +112,7 @@ class BaseClient:
         """Fetches and ends sessions, and fetches their transcripts and recordings' list."""
         from kallglot_async.resources.sessions import Sessions
 
-        return Sessions(self._pipeline, timeout=self._config.timeout)
+        return Sessions(self._pipeline)
 
     @cached_property
     def recordings(self) -> Recordings:
@@ -158,7 +155,7 @@ class BaseClient:
             KallglotError: Any other way it can fail; see `errors`.
         """
         operation = free_request(method, path, json=json, params=params, idempotency_key=idempotency_key)
-        seconds = seconds_of(timeout, self._config.timeout)
+        seconds = self._pipeline.seconds_of(timeout)
         return await self._pipeline.run(operation.with_headers(extra_headers), timeout=seconds)
 
     def with_options(

@@ -18,6 +18,7 @@ from kallglot_async.errors import ConfigurationError
 
 __all__ = [
     "AS_CLIENT",
+    "KEY_MARK",
     "RATE_LIMIT_URL_VARIABLE",
     "ApiKey",
     "AsClient",
@@ -28,7 +29,6 @@ __all__ = [
     "is_loopback",
     "parse_base_url",
     "resolve_config",
-    "seconds_of",
     "secret_of",
 ]
 
@@ -41,18 +41,27 @@ RATE_LIMIT_URL_VARIABLE = "KALLGLOT_RATE_LIMIT_URL"
 # ASCII goes, which is also what an HTTP header can carry.
 _API_KEY = re.compile(r"sk_(?:live|test)_[!-~]{1,512}")
 _KEY_PREFIX = re.compile(r"sk_(?:live|test)_")
+KEY_MARK = "sk_"  # a text without it holds no key
 
 
 class Secret:
-    """An API key that shows itself nowhere: not in `repr`, `str`, a pickle or a traceback with locals."""
+    """An API key that shows itself nowhere: not in `repr`, `str`, a pickle or a traceback with locals.
 
-    __slots__ = ("_value",)
+    Attributes:
+        credential: What the header `Authorization` says with it, to be bound to no name.
+    """
+
+    __slots__ = ("_value", "credential")
 
     def __init__(self, value: str) -> None:
+        self._put(value)
+
+    def _put(self, value: str) -> None:
         self._value = value
+        self.credential: str = f"Bearer {value}" if isinstance(value, str) else ""  # what is no text is refused later
 
     def reveal(self) -> str:
-        """Return the key itself, to be checked or put into a header, and bound to no name."""
+        """Return the key itself, to be checked, and bound to no name."""
         return self._value
 
     def redact(self, text: str) -> str:
@@ -106,7 +115,8 @@ class AskedKey(Secret):
         _check_api_key("api_key", key)
         self.asks += 1
         if key.reveal() != self._value:
-            self._before, self._value = self._value, key.reveal()
+            self._before = self._value
+            self._put(key.reveal())
             self.version += 1
 
     def redact(self, text: str) -> str:
@@ -282,17 +292,6 @@ class AsClient:
 AS_CLIENT = AsClient()
 Timeout: TypeAlias = float | AsClient | None
 """The `timeout` of a single call: seconds, None for ever, or the client's."""
-
-
-def seconds_of(timeout: Timeout, default: float | None) -> float | None:
-    """Return the seconds of a call; `default` is the client's.
-
-    Raises:
-        ConfigurationError: It is no number of seconds above 0.
-    """
-    if isinstance(timeout, AsClient):
-        return default
-    return check_timeout("timeout", timeout)
 
 
 _RULES: Final[Mapping[str, Callable[[str, Any], object]]] = {

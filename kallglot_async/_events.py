@@ -7,16 +7,17 @@ import inspect
 import logging
 import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from types import TracebackType
+from typing import Generic, Self, TypeVar
 
-from kallglot_async.models import ClientEvent, ResponseEvent
+from kallglot_async.models import ClientEvent, RequestEvent, ResponseEvent
 from kallglot_async.models._base import one_line
 
-__all__ = ["Observer", "OnEvent", "PlainCallback", "await_told", "check_told"]
+__all__ = ["REQUESTS", "Observer", "OnEvent", "PlainCallback", "RequestRecord", "await_told", "check_told"]
 
 T = TypeVar("T")
 OnEvent = Callable[[ClientEvent], object]
-_requests = logging.getLogger("kallglot_async.requests")
+REQUESTS = logging.getLogger("kallglot_async.requests")  # one line at DEBUG for each
 
 
 class PlainCallback(Generic[T]):
@@ -49,9 +50,7 @@ class PlainCallback(Generic[T]):
 
 
 class Observer:
-    """Passes on records, in the order in which things happen, and logs each request when it has ended.
-
-    Where nobody listens and nothing is logged it costs two comparisons.
+    """Passes on records, in the order in which things happen.
 
     Args:
         on_event: The caller's; if it raises, that is logged once and it is not called again.
@@ -65,27 +64,60 @@ class Observer:
     def __init__(self, on_event: OnEvent | None) -> None:
         self.callback: PlainCallback[ClientEvent] = PlainCallback("on_event", on_event, "kallglot_async.events")
 
-    @property
-    def is_on(self) -> bool:
-        """Whether anybody listens, so that a record is worth making."""
-        return self.callback.is_on or _requests.isEnabledFor(logging.DEBUG)
-
     def emit(self, kind: Callable[..., ClientEvent], **fields: object) -> None:
         """Make a record of now and pass it on."""
-        if kind is ResponseEvent and _requests.isEnabledFor(logging.DEBUG):
-            _log_request(**fields)
         if self.callback.is_on:
             self.callback.tell(lambda: kind(at=time.time(), **fields))
 
 
-def _log_request(
-    *, method: object, path: object, status: object, error: object, attempt: object, elapsed: object,
-    request_id: object, url: object = None, **_: object,
-) -> None:  # fmt: skip
-    # Without the query, which is the caller's own business; what a path holds of a server's own is made one line.
-    where = one_line(str(url or path).partition("?")[0])
-    ending = status if error is None or status is not None else error
-    _requests.debug("%s %s: %s, attempt %s, %.3f s, request %s", method, where, ending, attempt, elapsed, request_id)
+class RequestRecord:
+    """Tells of one request, and logs it when it has ended: entered before it is sent, left after the last byte.
+
+    Where nobody listens and nothing is logged, none is worth making.
+
+    Args:
+        observer: Hears of it.
+        what: The fields that both records have.
+
+    Attributes:
+        status: The status of the answer, once there is one; else that of the error which ends it.
+        request_id: The server's id of the request, where it sent one; likewise.
+    """
+
+    __slots__ = ("_observer", "_started", "_what", "request_id", "status")
+
+    def __init__(self, observer: Observer, **what: object) -> None:
+        self._observer = observer
+        self._what = what
+        self.status: int | None = None
+        self.request_id: str | None = None
+
+    def __enter__(self) -> Self:
+        self._observer.emit(RequestEvent, **self._what)
+        self._started = asyncio.get_running_loop().time()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        elapsed = asyncio.get_running_loop().time() - self._started
+        self.status = self.status or getattr(error, "status", None) or None
+        self.request_id = self.request_id or getattr(error, "request_id", None)
+        name = None if kind is None else kind.__name__
+        # Without the query, which is the caller's own business; what a path holds of a server's own is made one line.
+        where = one_line(str(self._what.get("url") or self._what["path"]).partition("?")[0])
+        REQUESTS.debug(
+            "%s %s: %s, attempt %s, %.3f s, request %s",
+            self._what["method"], where, self.status or name, self._what["attempt"], elapsed, self.request_id,
+        )  # fmt: skip
+        self._observer.emit(
+            ResponseEvent,
+            **self._what,
+            status=self.status,
+            error=name,
+            request_id=self.request_id,
+            elapsed=elapsed,
+        )
 
 
 def check_told(name: str, told: object) -> None:

@@ -20,7 +20,7 @@ from kallglot_async._core.api.operation import WrongResourceError
 from kallglot_async._durable.report import ENDED, State, state_of
 from kallglot_async.errors import KallglotError
 from kallglot_async.models import Analysis, Outcome
-from kallglot_async.models.meta import tell
+from kallglot_async.models.meta import kept_of
 from kallglot_async.models.records import encode, outcome_of
 
 __all__ = ["KEEP", "error_text", "outcomes_in", "row_of", "rows_of", "select_outcomes"]
@@ -97,5 +97,5 @@ def _as_sent(body: bytes, id: str) -> Analysis:
         analysis = retrieve_analysis(id).decode(body)
     except (MalformedBodyError, WrongShapeError, WrongResourceError, errors.InvalidIdError):
         raise errors.RecordError(f"what the file holds of {id} is no answer of the API") from None
-    tell(analysis, None, body)
+    kept_of(analysis)["raw"] = body
     return analysis

@@ -15,8 +15,7 @@ from anyio.abc import TaskGroup
 
 from kallglot_async import _clock, errors
 from kallglot_async._alarm import Alarm, Turn
-from kallglot_async._core.api.analyses import retrieve_analysis
-from kallglot_async._core.api.ids import revision_of
+from kallglot_async._core.api.analyses import retrieve_analysis, revision_of
 from kallglot_async._core.api.meaning import is_answer, is_still_running
 from kallglot_async._core.api.operation import Response
 from kallglot_async._core.limit.ticket import Ticket, Urgency

@@ -10,7 +10,7 @@ import anyio
 import anyio.lowlevel
 
 from kallglot_async._checks import shown
-from kallglot_async._core.api.ids import check_analysis_id
+from kallglot_async._core.api.analyses import check_analysis_id
 from kallglot_async.errors import (
     ConfigurationError,
     InvalidIdError,

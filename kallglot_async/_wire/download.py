@@ -17,20 +17,23 @@ from msgspec import structs
 
 from kallglot_async import _clock, errors
 from kallglot_async._config import ClientConfig
-from kallglot_async._core.api.answers import interpret, safe_request_id
-from kallglot_async._core.api.audio_link import Location, audio_location, moved_location
-from kallglot_async._core.api.kept_part import encode_part, usable_part
+from kallglot_async._core.api.answers import interpret, request_id_of
+from kallglot_async._core.api.audio_link import (
+    Location,
+    audio_location,
+    is_expired_link,
+    moved_location,
+    storage_refusal,
+)
 from kallglot_async._core.api.operation import Operation, Response
 from kallglot_async._core.api.patience import Patience
 from kallglot_async._core.api.recordings import retrieve_recording
-from kallglot_async._core.api.resuming import DOWNLOAD, Transfer, size_of
-from kallglot_async._core.api.storage import is_expired_link, storage_refusal
+from kallglot_async._core.api.resuming import DOWNLOAD, Transfer, encode_part, size_of, usable_part
 from kallglot_async._core.limit.ticket import Ticket
-from kallglot_async._events import check_told
+from kallglot_async._events import RequestRecord, check_told
 from kallglot_async._extra_headers import Headers
 from kallglot_async._wire.keys import load, renew
 from kallglot_async._wire.pipeline import Pipeline
-from kallglot_async._wire.record import RequestRecord
 from kallglot_async._wire.sink import Sink
 from kallglot_async._wire.stream import AnswerStream
 from kallglot_async.models import Download, Recording, ThrottledEvent
@@ -225,10 +228,10 @@ class DownloadCall:
                 ranges=Headers({**(config.headers if location.is_api else {}), **self._transfer.next_ranges()}),
                 idle=config.timeout or _SILENCE,
             ) as answer:
-                head = Response(answer.status, answer.headers, b"")
-                record.status, record.request_id = answer.status, safe_request_id(head, config.api_key)
+                record.status, record.request_id = answer.status, request_id_of(answer.headers, config.api_key)
                 if ticket is not None:
                     # The limiter is told by the head: the body may take minutes, and says nothing of the limit.
+                    head = Response(answer.status, answer.headers, b"")
                     self._pipeline.report(self._lane, ticket, head, time.time())
                     ticket = None
                 if 300 <= answer.status < 400:

@@ -16,7 +16,7 @@ from itertools import count
 
 from kallglot_async import _clock
 from kallglot_async._clock import OneLoop
-from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.api.answers import RateFigures
 from kallglot_async._core.limit.ceiling import Ceiling
 from kallglot_async._core.limit.gate import SERVED_BEFORE, Gate
 from kallglot_async._core.limit.ticket import Ticket, Urgency

@@ -15,26 +15,28 @@ from typing import Any, Generic, TypeVar
 import anyio
 
 from kallglot_async import _clock, errors
-from kallglot_async._config import AskedKey, ClientConfig, Secret
-from kallglot_async._core.api.answers import interpret, named_wait, safe_request_id
-from kallglot_async._core.api.headers import (
+from kallglot_async._checks import check_timeout
+from kallglot_async._clock import Deadline, Deadlines
+from kallglot_async._config import AsClient, AskedKey, ClientConfig, Secret, Timeout
+from kallglot_async._core.api.answers import (
     RateFigures,
     date_of,
     figures_at,
+    interpret,
+    named_wait,
     parse_credits,
+    request_id_of,
 )
 from kallglot_async._core.api.meaning import has_passing_status, is_answer
 from kallglot_async._core.api.operation import Operation, Response
 from kallglot_async._core.limit.retry import STRANGER, RetryBudget, RetryPolicy, is_transient, may_have_acted
 from kallglot_async._core.limit.ticket import Ticket, Urgency
-from kallglot_async._events import Observer
-from kallglot_async._wire.deadlines import Deadline, Deadlines
+from kallglot_async._events import REQUESTS, Observer, RequestRecord
 from kallglot_async._wire.keys import send_renewing
 from kallglot_async._wire.limiter import Lane, RateLimiter
 from kallglot_async._wire.pool import SessionPool
-from kallglot_async._wire.record import RequestRecord
 from kallglot_async.models import ClientStats, Result, RetryEvent, ThrottledEvent
-from kallglot_async.models.meta import ResponseMeta, tell
+from kallglot_async.models.meta import ResponseMeta, kept_of
 
 __all__ = ["Pipeline"]
 
@@ -59,7 +61,7 @@ class Pipeline:
 
     __slots__ = (
         "_config", "_lanes", "_limiter", "_pool", "_random", "_server_ahead", "budget", "deadlines", "is_accepted",
-        "observer", "policy", "round_trip",
+        "observer", "policy", "request_timeout", "round_trip",
     )  # fmt: skip
 
     def __init__(
@@ -76,6 +78,7 @@ class Pipeline:
         self._limiter = limiter
         self._random = random
         self._lanes: dict[str, Lane] = {}
+        self.request_timeout: float | None = config.timeout  # seconds that a call, or one request of a wait, may take
         self.deadlines: Deadlines = Deadlines(config.timeout)
         self.observer: Observer = observer
         self.budget: RetryBudget = budget
@@ -94,10 +97,13 @@ class Pipeline:
         """The key that requests are sent under, to be masked in what servers say."""
         return self._config.api_key
 
-    @property
-    def request_timeout(self) -> float | None:
-        """Seconds that one request of a wait may take."""
-        return self._config.timeout
+    def seconds_of(self, timeout: Timeout) -> float | None:
+        """Return the seconds of one call.
+
+        Raises:
+            ConfigurationError: It is no number of seconds above 0.
+        """
+        return self.request_timeout if isinstance(timeout, AsClient) else check_timeout("timeout", timeout)
 
     def server_now(self) -> float:
         """Return the server's wall clock in Unix seconds, by the `Date` of its last answer."""
@@ -240,7 +246,8 @@ class Pipeline:
         Raises:
             KallglotError: How it ended.
         """
-        send = self._send_observed if self.observer.is_on else self._send
+        is_observed = self.observer.callback.is_on or REQUESTS.isEnabledFor(logging.DEBUG)
+        send = self._send_observed if is_observed else self._send
         if isinstance(key := self._config.api_key, AskedKey):
             return send_renewing(key, lane, ticket, lambda ticket: send(operation, lane, ticket, attempt))
         return send(operation, lane, ticket, attempt)
@@ -253,7 +260,8 @@ class Pipeline:
         try:
             with record:
                 value, response = await self._send(operation, lane, ticket, attempt)
-                record.status, record.request_id = response.status, safe_request_id(response, self._config.api_key)
+                record.status = response.status
+                record.request_id = request_id_of(response.headers, self._config.api_key)
                 return value, response
         finally:
             if record.status == 429:
@@ -286,12 +294,14 @@ class Pipeline:
                 self.budget.on_answer()
             raise
         self.is_accepted = True
-        self.budget.on_answer()
+        if not self.budget.is_whole:
+            self.budget.on_answer()
         if isinstance(value, Result):
             left, used = parse_credits(response.headers)
-            told = ResponseMeta(
+            kept = kept_of(value)
+            kept["told"] = ResponseMeta(
                 status=response.status,
-                request_id=safe_request_id(response, self._config.api_key),
+                request_id=request_id_of(response.headers, self._config.api_key),
                 attempts=attempt,
                 elapsed=elapsed,
                 limit=None if figures is None else figures.limit,
@@ -300,7 +310,8 @@ class Pipeline:
                 credits_remaining=left,
                 credits_used=used,
             )
-            tell(value, told, response.body if self._config.keep_raw else None)
+            if self._config.keep_raw:
+                kept["raw"] = response.body
         return value, response
 
     def on_retry(self, operation: Operation[Any], error: errors.KallglotError, attempt: int, delay: float) -> None:

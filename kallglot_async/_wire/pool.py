@@ -27,7 +27,7 @@ from yarl import URL
 
 from kallglot_async import errors
 from kallglot_async._config import ClientConfig, Secret
-from kallglot_async._core.api.headers import COMMON_HEADERS, request_headers
+from kallglot_async._core.api.answers import COMMON_HEADERS, request_headers
 from kallglot_async._core.api.operation import Operation, Response
 from kallglot_async._wire.failures import LostError, translate
 from kallglot_async._wire.stream import AnswerStream

@@ -15,7 +15,7 @@ from typing import Protocol, Self
 import anyio
 
 from kallglot_async._checks import shown
-from kallglot_async._core.api.kept_part import is_worth_keeping
+from kallglot_async._core.api.resuming import is_worth_keeping
 from kallglot_async._wire.part_file import PartFile
 from kallglot_async.errors import ConfigurationError
 

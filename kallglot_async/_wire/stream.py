@@ -11,7 +11,7 @@ from yarl import URL
 
 from kallglot_async import errors
 from kallglot_async._config import Secret
-from kallglot_async._core.api.headers import stream_headers
+from kallglot_async._core.api.answers import stream_headers
 from kallglot_async._wire.failures import LostError, translate
 
 __all__ = ["AnswerStream"]

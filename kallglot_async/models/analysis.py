@@ -24,6 +24,7 @@ class AnalysisStatus(OpenEnum):
 
 # Revision A says `complete`, revision B `completed`; neither is known to say the other's.
 _COMPLETE = frozenset({AnalysisStatus.COMPLETE, AnalysisStatus.COMPLETED})
+_SETTLED = _COMPLETE | {AnalysisStatus.FAILED}
 
 
 class FailureDetail(Model, frozen=True, kw_only=True):
@@ -85,7 +86,7 @@ class Analysis(Result, frozen=True, kw_only=True):
     @property
     def is_settled(self) -> bool:
         """Whether it is complete or failed. An unknown status is not settled."""
-        return self.is_complete or self.is_failed
+        return self.status in _SETTLED
 
     @property
     def error_message(self) -> str | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypedDict, TypeVar
 
 from msgspec import structs
 
 from kallglot_async.models._base import Discreet, JSONValue, Model, shown_fields
 
-__all__ = ["ResponseMeta", "Result", "blame", "read_extra", "tell"]
+__all__ = ["Kept", "ResponseMeta", "Result", "kept_of", "read_extra"]
 
 
 class ResponseMeta(Model, frozen=True, kw_only=True, gc=False):
@@ -39,14 +39,24 @@ class ResponseMeta(Model, frozen=True, kw_only=True, gc=False):
     credits_used: int | None = None
 
 
-class _Kept(Discreet, frozen=True, kw_only=True, dict=True):
+class Kept(TypedDict, total=False):
+    """What a value keeps besides its fields: of what it came from, and of what could not be read."""
+
+    told: ResponseMeta
+    raw: bytes
+    extra: dict[str, JSONValue]
+    problems: tuple[str, ...]
+
+
+class _Keeping(Discreet, frozen=True, kw_only=True, dict=True):
     """A struct with a place for what is no field of it."""
 
 
-_kept = vars(_Kept)["__dict__"].__get__  # that place, of any value; `__dict__` itself shows the fields
+kept_of: Callable[[Result], Kept] = vars(_Keeping)["__dict__"].__get__
+"""That place of a value, to be written to by who makes the value; `__dict__` itself shows the fields."""
 
 
-class Result(_Kept, frozen=True, kw_only=True):
+class Result(_Keeping, frozen=True, kw_only=True):
     """A value that the API answered with, which knows the answer that it came from.
 
     None of this is a field: two results with the same content are equal however they came, and encoding leaves it out.
@@ -55,8 +65,7 @@ class Result(_Kept, frozen=True, kw_only=True):
     @property
     def meta(self) -> ResponseMeta | None:
         """What the answer told besides; None for a value that was not fetched, such as a copy or a decoded one."""
-        told: ResponseMeta | None = _kept(self).get("told")
-        return told
+        return kept_of(self).get("told")
 
     @property
     def raw(self) -> bytes | None:
@@ -65,8 +74,7 @@ class Result(_Kept, frozen=True, kw_only=True):
         None for a value that was made otherwise, and from a client with `keep_raw=False`. It is call text like the
         value itself.
         """
-        raw: bytes | None = _kept(self).get("raw")
-        return raw
+        return kept_of(self).get("raw")
 
     @property
     def extra(self) -> dict[str, JSONValue]:
@@ -76,12 +84,11 @@ class Result(_Kept, frozen=True, kw_only=True):
         its elements. Empty where there is nothing, or no `raw`, or where that is nested absurdly deep. Read-only by
         agreement.
         """
-        kept = _kept(self)
+        kept = kept_of(self)
         if "extra" not in kept:
             read, raw = _readers.get(type(self)), kept.get("raw")
             kept["extra"] = {} if read is None or raw is None else read(self, raw)
-        extra: dict[str, JSONValue] = kept["extra"]
-        return extra
+        return kept["extra"]
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -89,19 +96,18 @@ class Result(_Kept, frozen=True, kw_only=True):
 
         Such a field is None, and such an element left out of its list. What was sent is in `raw`.
         """
-        problems: tuple[str, ...] = _kept(self).get("problems", ())
-        return problems
+        return kept_of(self).get("problems", ())
 
     __dict__ = shown_fields  # a struct with a place of its own brings another
 
     def __copy__(self) -> Self:
         copy: Self = super().__copy__()  # type: ignore[misc]  # Struct has one, which its stub does not tell
-        _kept(copy).update((name, part) for name, part in _kept(self).items() if name != "told")
+        kept_of(copy).update(_to_be_copied(self))
         return copy
 
     def __reduce__(self) -> tuple[Callable[..., Result], tuple[object, ...]]:
         """Pickle and deepcopy keep the body, what it has besides, and what could not be read."""
-        kept = {name: part for name, part in _kept(self).items() if name != "told"}
+        kept = _to_be_copied(self)
         if kept:
             kept["extra"] = self.extra  # read now: another process may know less of how
         return _made_again, (type(self), structs.asdict(self), kept)
@@ -110,30 +116,17 @@ class Result(_Kept, frozen=True, kw_only=True):
 ResultT = TypeVar("ResultT", bound=Result)
 
 
-def _made_again(kind: type[ResultT], fields: dict[str, Any], kept: dict[str, Any]) -> ResultT:
+def _to_be_copied(value: Result) -> Kept:
+    """Return what a copy keeps: it was not fetched."""
+    kept = kept_of(value).copy()
+    kept.pop("told", None)
+    return kept
+
+
+def _made_again(kind: type[ResultT], fields: dict[str, Any], kept: Kept) -> ResultT:
     value = kind(**fields)
-    _kept(value).update(kept)
+    kept_of(value).update(kept)
     return value
-
-
-def tell(value: Result, told: ResponseMeta | None, raw: bytes | None) -> None:
-    """Keep with a value what it came from.
-
-    Args:
-        value: The value.
-        told: What the answer told besides; None for what was not fetched.
-        raw: The body, or None where nobody wants it kept.
-    """
-    kept = _kept(value)
-    if told is not None:
-        kept["told"] = told
-    if raw is not None:
-        kept["raw"] = raw
-
-
-def blame(value: Result, problems: tuple[str, ...]) -> None:
-    """Keep with a value the paths of what could not be read."""
-    _kept(value)["problems"] = problems
 
 
 _readers: dict[type[Result], Callable[[Any, bytes], dict[str, JSONValue]]] = {}

@@ -9,10 +9,9 @@ from typing import Protocol, TypeAlias, TypeVar
 import msgspec
 
 from kallglot_async._checks import check_callback
-from kallglot_async._core.api.signing import Secrets, check_tolerance, read_secrets
 from kallglot_async._waiting.inbox import RecentKeys, WebhookInbox
 from kallglot_async.errors import ConfigurationError, WebhookError, WebhookPayloadError
-from kallglot_async.webhooks import Event, construct_event
+from kallglot_async.webhooks import Event, Secrets, check_tolerance, construct_event, read_secrets
 
 __all__ = ["MAX_BODY", "NOT_FOUND", "Reception", "Reply", "SeenEvents", "Target"]
 
@@ -82,7 +81,7 @@ class Reception:
         ConfigurationError: There is no secret, an empty one, a senseless figure, or a target that takes no events.
     """
 
-    __slots__ = ("_clock", "_handle", "_handling", "_keys", "_max_body", "_seen", "_shared", "_tolerance")
+    __slots__ = ("_clock", "_handling", "_keys", "_max_body", "_seen", "_shared", "_target", "_tolerance")
 
     def __init__(
         self,
@@ -97,8 +96,9 @@ class Reception:
         if max_body < 1:
             raise ConfigurationError(f"max_body is a number of bytes, 1 or more, not {max_body}")
         check_tolerance(tolerance)
-        self._handle: Callable[[Event], object] = target.put if isinstance(target, WebhookInbox) else target
-        check_callback("the target, if it is no WebhookInbox,", self._handle)
+        if not isinstance(target, WebhookInbox):
+            check_callback("the target, if it is no WebhookInbox,", target)
+        self._target: Target = target
         self._keys = read_secrets(secrets)
         self._max_body = max_body
         self._tolerance = tolerance
@@ -166,9 +166,12 @@ class Reception:
         try:
             if self._shared is not None and not await self._shared.add(event.id):
                 return False
-            from kallglot_async._events import await_told  # late, as it loads asyncio
+            if isinstance(self._target, WebhookInbox):
+                self._target.put(event)
+            else:
+                from kallglot_async._events import await_told  # late, as it loads asyncio
 
-            await await_told("the target", self._handle(event))
+                await await_told("the target", self._target(event))
         except BaseException:  # cancelled as well; and an `add` that failed may have added it
             await self._forget(event)
             raise

@@ -6,7 +6,6 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from kallglot_async._core.api.signing import SIGNATURE_HEADER, TOLERANCE, Secrets
 from kallglot_async.receivers._reception import (
     MAX_BODY,
     Reception,
@@ -14,6 +13,7 @@ from kallglot_async.receivers._reception import (
     SeenEvents,
     Target,
 )
+from kallglot_async.webhooks import SIGNATURE_HEADER, TOLERANCE, Secrets
 
 if TYPE_CHECKING:
     from aiohttp import web

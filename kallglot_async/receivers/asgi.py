@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TypeAlias
 
-from kallglot_async._core.api.signing import SIGNATURE_HEADER, TOLERANCE, Secrets
 from kallglot_async.receivers._reception import (
     MAX_BODY,
     NOT_FOUND,
@@ -16,6 +15,7 @@ from kallglot_async.receivers._reception import (
     SeenEvents,
     Target,
 )
+from kallglot_async.webhooks import SIGNATURE_HEADER, TOLERANCE, Secrets
 
 __all__ = ["WebhookApp"]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Unpack, overload
 
 from kallglot_async._checks import check_callback, check_count
-from kallglot_async._config import AS_CLIENT, Timeout, seconds_of
+from kallglot_async._config import AS_CLIENT, Timeout
 from kallglot_async._core.api.analyses import create_analysis, retrieve_analysis
 from kallglot_async._extra_headers import check_headers
 from kallglot_async._waiting.batch import OnOutcome
@@ -25,12 +25,11 @@ class Analyses:
     Both revisions of the API are served by the same calls: the id's prefix decides.
     """
 
-    __slots__ = ("_max_in_flight", "_pipeline", "_timeout", "_waits")
+    __slots__ = ("_max_in_flight", "_pipeline", "_waits")
 
-    def __init__(self, pipeline: Pipeline, waits: Waits, *, timeout: float | None, max_in_flight: int) -> None:
+    def __init__(self, pipeline: Pipeline, waits: Waits, *, max_in_flight: int) -> None:
         self._pipeline = pipeline
         self._waits = waits
-        self._timeout = timeout
         self._max_in_flight = max_in_flight
 
     async def retrieve(
@@ -56,7 +55,7 @@ class Analyses:
         operation = retrieve_analysis(id)
         if extra_headers is not None:
             operation = operation.with_headers(extra_headers)
-        return await self._pipeline.run(operation, timeout=seconds_of(timeout, self._timeout))
+        return await self._pipeline.run(operation, timeout=self._pipeline.seconds_of(timeout))
 
     async def retrieve_many(
         self,
@@ -95,7 +94,7 @@ class Analyses:
         from kallglot_async._waiting.retrieve_many import RetrieveCall  # loaded when it is first used
 
         batch = RetrieveCall(
-            self._pipeline, IdSource(ids, remember=True), seconds_of(timeout, self._timeout), on_outcome, headers
+            self._pipeline, IdSource(ids, remember=True), self._pipeline.seconds_of(timeout), on_outcome, headers
         )
         return await batch.run(workers)
 
@@ -170,5 +169,5 @@ class Analyses:
             profile=profile,
             include=include,
         )
-        seconds = seconds_of(timeout, self._timeout)
+        seconds = self._pipeline.seconds_of(timeout)
         return await self._waits.create(operation.with_headers(extra_headers), timeout=seconds)

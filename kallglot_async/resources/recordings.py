@@ -11,7 +11,7 @@ from msgspec import structs
 
 from kallglot_async import errors
 from kallglot_async._checks import check_count, check_plain_callback, check_timeout, shown
-from kallglot_async._config import AS_CLIENT, ClientConfig, Timeout, seconds_of
+from kallglot_async._config import AS_CLIENT, ClientConfig, Timeout
 from kallglot_async._core.api.audio_link import FORMATS
 from kallglot_async._core.api.ids import check_recording_id
 from kallglot_async._core.api.recordings import list_recordings, retrieve_recording
@@ -54,7 +54,7 @@ class Recordings:
             KallglotError: Any other way it can fail; see `errors`.
         """
         operation = retrieve_recording(id).with_headers(extra_headers)
-        return await self._pipeline.run(operation, timeout=seconds_of(timeout, self._config.timeout))
+        return await self._pipeline.run(operation, timeout=self._pipeline.seconds_of(timeout))
 
     async def download(
         self,

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Literal
 
-from kallglot_async._config import AS_CLIENT, Timeout, seconds_of
+from kallglot_async._config import AS_CLIENT, Timeout
 from kallglot_async._core.api.sessions import (
     end_session,
     retrieve_session,
@@ -27,11 +27,10 @@ class Sessions:
     does. None of these calls costs API credits; reading and ending have rate limits of their own.
     """
 
-    __slots__ = ("_pipeline", "_timeout")
+    __slots__ = ("_pipeline",)
 
-    def __init__(self, pipeline: Pipeline, *, timeout: float | None) -> None:
+    def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
-        self._timeout = timeout
 
     async def retrieve(
         self, id: str, *, timeout: Timeout = AS_CLIENT, extra_headers: Mapping[str, str] | None = None
@@ -50,7 +49,7 @@ class Sessions:
             KallglotError: Any other way it can fail; see `errors`.
         """
         operation = retrieve_session(id).with_headers(extra_headers)
-        return await self._pipeline.run(operation, timeout=seconds_of(timeout, self._timeout))
+        return await self._pipeline.run(operation, timeout=self._pipeline.seconds_of(timeout))
 
     async def end(
         self,
@@ -82,7 +81,7 @@ class Sessions:
         # Ending twice does no harm, yet a POST without a key would not be retried after a lost connection.
         key = str(uuid.uuid4()) if idempotency_key is None else idempotency_key
         operation = end_session(id, idempotency_key=key, reason=reason).with_headers(extra_headers)
-        return await self._pipeline.run(operation, timeout=seconds_of(timeout, self._timeout))
+        return await self._pipeline.run(operation, timeout=self._pipeline.seconds_of(timeout))
 
     async def transcript(
         self,
@@ -106,7 +105,7 @@ class Sessions:
             KallglotError: Any other way it can fail; see `errors`.
         """
         operation = retrieve_transcript(id, include_translations=include_translations).with_headers(extra_headers)
-        return await self._pipeline.run(operation, timeout=seconds_of(timeout, self._timeout))
+        return await self._pipeline.run(operation, timeout=self._pipeline.seconds_of(timeout))
 
     async def transcript_text(
         self,
@@ -133,7 +132,7 @@ class Sessions:
         """
         operation = retrieve_transcript_text(id, format=format, include_translations=include_translations)
         return await self._pipeline.run(
-            operation.with_headers(extra_headers), timeout=seconds_of(timeout, self._timeout)
+            operation.with_headers(extra_headers), timeout=self._pipeline.seconds_of(timeout)
         )
 
     def recordings(
@@ -174,6 +173,6 @@ class Sessions:
             limit=limit,
             starting_after=starting_after,
             ending_before=ending_before,
-            timeout=seconds_of(timeout, self._timeout),
+            timeout=self._pipeline.seconds_of(timeout),
             extra_headers=extra_headers,
         )

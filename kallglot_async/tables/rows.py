@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, get_args
 
 import msgspec
 
-from kallglot_async._core.api.ids import check_analysis_id
+from kallglot_async._core.api.analyses import check_analysis_id
 from kallglot_async.errors import AnalysisFailedError, ConfigurationError, InvalidIdError
 from kallglot_async.models.analysis import Analysis
 from kallglot_async.models.outcome import Outcome

@@ -7,12 +7,11 @@ import pytest
 from support.payloads import PAYLOADS
 
 from kallglot_async import errors
-from kallglot_async._core.api.analyses import decode_analysis
-from kallglot_async._core.api.ids import Revision
+from kallglot_async._core.api.analyses import Revision, decode_analysis
 from kallglot_async._durable.rows import KEEP, outcomes_in, row_of, rows_of
 from kallglot_async._durable.schema import open_to_write
 from kallglot_async.models import Analysis, Outcome
-from kallglot_async.models.meta import tell
+from kallglot_async.models.meta import kept_of
 
 A = decode_analysis((PAYLOADS / "analysis_complete.a.json").read_bytes(), Revision.A)
 B = decode_analysis((PAYLOADS / "analysis_completed.b.json").read_bytes(), Revision.B)
@@ -24,7 +23,7 @@ def as_sent(body, **more):
     members = msgspec.json.decode(body) | more
     raw = msgspec.json.encode(members)
     analysis = decode_analysis(raw, Revision.B if members["id"].startswith("anl_") else Revision.A)
-    tell(analysis, None, raw)
+    kept_of(analysis)["raw"] = raw
     return Outcome(id=members["id"], analysis=analysis, polls=1)
 
 

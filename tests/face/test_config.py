@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kallglot_async import __version__
 from kallglot_async._checks import check_count, check_seconds
-from kallglot_async._config import ClientConfig, Secret, parse_base_url, resolve_config
+from kallglot_async._config import ClientConfig, Secret, parse_base_url, resolve_config, secret_of
 from kallglot_async.errors import ConfigurationError
 
 KEY = "sk_live_0123456789abcdef"
@@ -117,6 +117,15 @@ class TestSecret:
     def test_text_that_is_no_key_is_not_shown_at_all(self, text):
         """Something given as a key by mistake, a password say, does not appear in a traceback with locals either."""
         assert text[:6] not in repr(Secret(text))
+
+    def test_goes_into_one_header_as_it_is_now(self):
+        """Also one that is asked for, and has changed; what is no text goes nowhere."""
+        assert Secret(KEY).credential == f"Bearer {KEY}"
+        asked = secret_of(lambda: KEY)
+        for key in (KEY, "sk_test_another"):
+            asked.renew(Secret(key))
+            assert asked.credential == f"Bearer {key}"
+        assert Secret(7).credential == ""
 
     def test_redacts_every_occurrence(self):
         """The key is masked wherever a text repeats it."""

@@ -22,8 +22,7 @@ from litestar.params import JSONBody
 from support.payloads import PAYLOADS
 
 from kallglot_async import KallglotError, NotFoundError, models
-from kallglot_async._core.api.analyses import decode_analysis
-from kallglot_async._core.api.ids import Revision
+from kallglot_async._core.api.analyses import Revision, decode_analysis
 from kallglot_async._core.api.recordings import decode_recording, decode_recording_page
 from kallglot_async._core.api.sessions import decode_session, decode_transcript
 from kallglot_async.models import (
@@ -39,14 +38,14 @@ from kallglot_async.models import (
     Session,
     Transcript,
 )
-from kallglot_async.models.meta import tell
+from kallglot_async.models.meta import kept_of
 
 CANARY = "req_CANARY"
 
 
 def fetched(value: Any, raw: bytes) -> Any:
     """As if it had come over the wire: with all that a value keeps beside its fields."""
-    tell(value, ResponseMeta(status=200, request_id=CANARY, elapsed=0.5), raw)
+    kept_of(value).update(told=ResponseMeta(status=200, request_id=CANARY, elapsed=0.5), raw=raw)
     assert value.meta.request_id == CANARY
     return value
 

@@ -15,6 +15,8 @@ import pytest
 from support.wire_faults import RawServer, analysis, answer, closing
 
 from kallglot_async import ConfigurationError, ConnectionLostError, KallglotClient
+from kallglot_async._events import RequestRecord
+from kallglot_async._wire import pipeline
 
 KEY = "sk_test_canary7Qx2"
 CANARY = "CANARY"
@@ -79,12 +81,21 @@ async def test_a_download_is_a_line_without_the_links_secret(caplog: pytest.LogC
     assert CANARY not in caplog.text
 
 
-async def test_nothing_is_made_where_nothing_is_logged() -> None:
+async def test_nothing_is_made_where_nothing_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Above DEBUG there is no line, and no record for one."""
-    async with RawServer() as server, client_of(server) as client:
-        assert not client._pipeline.observer.is_on
+    made = []
+
+    def record(*what: Any, **more: Any) -> RequestRecord:
+        made.append(more["path"])
+        return RequestRecord(*what, **more)
+
+    monkeypatch.setattr(pipeline, "RequestRecord", record)
+    async with RawServer(*[answer(analysis())] * 2) as server, client_of(server) as client:
+        await client.analyses.retrieve("ana_1")
+        assert made == []
         logging.getLogger("kallglot_async").setLevel(logging.DEBUG)
-        assert client._pipeline.observer.is_on
+        await client.analyses.retrieve("ana_1")
+        assert made == ["analysis/ana_1"]
 
 
 @pytest.mark.parametrize("level", ["debug", "DEBUG", " Info ", "info"])

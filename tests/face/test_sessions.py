@@ -24,8 +24,7 @@ from kallglot_async import (
     Session,
 )
 from kallglot_async._config import Secret
-from kallglot_async._core.api.answers import interpret
-from kallglot_async._core.api.headers import request_headers
+from kallglot_async._core.api.answers import interpret, request_headers
 from kallglot_async._core.api.lenient_json import MalformedBodyError, WrongShapeError
 from kallglot_async._core.api.operation import Response
 from kallglot_async._core.api.sessions import decode_session, end_session, retrieve_session

@@ -22,8 +22,7 @@ from kallglot_async import (
     Outcome,
     RateLimit,
 )
-from kallglot_async._core.api.analyses import decode_analysis
-from kallglot_async._core.api.ids import Revision
+from kallglot_async._core.api.analyses import Revision, decode_analysis
 from kallglot_async.emulator import Emulator, Latency
 
 WINDOWS = ("fixed", "sliding", "token_bucket")

@@ -25,11 +25,9 @@ from kallglot_async import (
     Outcomes,
 )
 from kallglot_async._config import Secret
-from kallglot_async._core.api.analyses import create_analysis, decode_analysis, retrieve_analysis
-from kallglot_async._core.api.answers import interpret
-from kallglot_async._core.api.headers import LONGEST_WAIT, parse_date, parse_rate_figures, parse_request_id
-from kallglot_async._core.api.headers import parse_retry_after as retry_after
-from kallglot_async._core.api.ids import Revision
+from kallglot_async._core.api.analyses import Revision, create_analysis, decode_analysis, retrieve_analysis
+from kallglot_async._core.api.answers import LONGEST_WAIT, interpret, parse_date, parse_rate_figures, request_id_of
+from kallglot_async._core.api.answers import parse_retry_after as retry_after
 from kallglot_async._core.api.lenient_json import MalformedBodyError, WrongShapeError, decode_json_object
 from kallglot_async._core.api.operation import Response
 
@@ -236,7 +234,7 @@ def test_any_headers_are_figures_that_can_be_true_or_nothing(headers: CIMultiDic
         assert 0.0 <= figures.resets_in <= LONGEST_WAIT
     for moment in (parse_date(headers.get("Date", "")), parse_date(headers.get("Retry-After", ""))):
         assert moment is None or math.isfinite(moment)
-    request_id = parse_request_id(headers)
+    request_id = request_id_of(headers, KEY)
     assert request_id is None or (request_id.isascii() and request_id.isprintable())
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+from support.payloads import PAYLOADS
 from support.wire_faults import RawServer, answer, closing
 
 from kallglot_async import KallglotClient, Recording
+from kallglot_async._core.api.recordings import decode_recording
 from kallglot_async.models import RecordingStatus
 
-__all__ = ["AUDIO", "ID", "KEY", "OFFERED", "client_of", "cut", "known", "of_b", "part", "redirect"]
+__all__ = ["AUDIO", "ID", "KEY", "OFFERED", "client_of", "cut", "known", "of_b", "part", "recording", "redirect"]
 
 KEY = "sk_test_canary9Zk4"
 ID = "rec_01HABC987654321"
@@ -24,6 +27,12 @@ def client_of(server: RawServer, **options: Any) -> KallglotClient:
 def known(url: str | None, **changes: Any) -> Recording:
     fields: dict[str, Any] = {"id": ID, "object": "recording", "status": RecordingStatus.READY, "download_url": url}
     return Recording(**(fields | changes))
+
+
+def recording(**changes: Any) -> Recording:
+    """The documented sample."""
+    sample = decode_recording((PAYLOADS / "recording.b.json").read_bytes())
+    return msgspec.structs.replace(sample, **changes)
 
 
 def of_b() -> Recording:

@@ -54,7 +54,7 @@ def main() -> int:
     sys.path.insert(0, str(Path(__file__).parents[2]))
     with atheris.instrument_imports(include=["kallglot_async", "email"]):
         modules = {
-            "headers": import_module("kallglot_async._core.api.headers"),
+            "headers": import_module("kallglot_async._core.api.answers"),
             "messages": import_module("kallglot_async._core.api.answers"),
             "errors": import_module("kallglot_async.errors"),
         }

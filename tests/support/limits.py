@@ -6,7 +6,7 @@ from email.utils import formatdate
 
 from hypothesis import strategies as st
 
-from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.api.answers import RateFigures
 from kallglot_async._core.limit.ticket import Ticket, Urgency
 
 DIRECT, AHEAD, PACED = Urgency

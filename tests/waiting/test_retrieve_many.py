@@ -12,7 +12,7 @@ import pytest
 from support.virtual import CANCELLERS, cancelled_by, leaving_nothing, run, turns
 
 from kallglot_async import KallglotClient, KallglotError, RateLimit
-from kallglot_async._core.api.ids import check_analysis_id
+from kallglot_async._core.api.analyses import check_analysis_id
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from kallglot_async import RateLimit, RateLimitedError, RateLimiter, _clock
-from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.api.answers import RateFigures
 from kallglot_async._core.limit.ticket import Urgency
 
 DIRECT, AHEAD, PACED = Urgency

@@ -27,7 +27,7 @@ from support.limits import (
 from support.virtual import virtual_loop
 
 from kallglot_async import RateLimit, RateLimiter, _clock
-from kallglot_async._core.api.headers import parse_rate_figures, parse_retry_after
+from kallglot_async._core.api.answers import parse_rate_figures, parse_retry_after
 from kallglot_async._core.limit.gate import PAUSE_WITHOUT_ADVICE
 from kallglot_async._core.limit.ticket import Urgency
 

@@ -1,15 +1,17 @@
-"""Operations on analyses, and the one place that decodes an analysis, in either revision."""
+"""Operations on analyses, and the one place that decodes an analysis, in either revision, as its id says."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Any, Literal
 
 import msgspec
 
 from kallglot_async import errors
 from kallglot_async._checks import check_text, check_texts
-from kallglot_async._core.api.ids import Revision, check_analysis_id, check_session_id, revision_of
+from kallglot_async._core.api.ids import check_session_id, refusal_of
 from kallglot_async._core.api.lenient_json import UNREADABLE, Reader, WrongShapeError, decode_json_object
 from kallglot_async._core.api.operation import Operation, WrongResourceError
 from kallglot_async.errors import ConfigurationError
@@ -25,7 +27,40 @@ from kallglot_async.models import (
 from kallglot_async.models._base import JSONValue, Timestamp
 from kallglot_async.models.meta import read_extra
 
-__all__ = ["check_request", "create_analysis", "decode_analysis", "retrieve_analysis"]
+__all__ = [
+    "Revision", "check_analysis_id", "check_request", "create_analysis", "decode_analysis", "retrieve_analysis",
+    "revision_of",
+]  # fmt: skip
+
+_ID = re.compile(r"(ana_|anl_)[A-Za-z0-9_-]{1,124}", re.ASCII)
+
+
+class Revision(StrEnum):
+    """A revision of the `/v1` contract, by the prefix of its analysis ids."""
+
+    A = "ana_"
+    B = "anl_"
+
+
+_REVISIONS = {revision.value: revision for revision in Revision}
+_A = Revision.A  # looked up in an enumeration, a member costs as much as a call
+
+
+def check_analysis_id(value: object) -> Revision:
+    """Return the revision an analysis id belongs to.
+
+    Raises:
+        InvalidIdError: It is not an id of an analysis.
+    """
+    match = _ID.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise refusal_of(value, "an analysis id", "those start with ana_ or anl_")
+    return _REVISIONS[match[1]]
+
+
+def revision_of(id: str) -> Revision:
+    """Return the revision of an id that `check_analysis_id` has let pass before."""
+    return _REVISIONS[id[:4]]
 
 
 def retrieve_analysis(id: str, *, is_checked: bool = False) -> Operation[Analysis]:
@@ -109,11 +144,11 @@ def check_request(call: str, request: Mapping[str, object]) -> None:
             raise TypeError(f"{call}() got an unexpected keyword argument {name!r}; what can be asked for: {known}")
 
 
-class _Id(msgspec.Struct, frozen=True):
+class _Created(msgspec.Struct, frozen=True):
     id: str
 
 
-_decode_id = msgspec.json.Decoder(_Id).decode
+_decode_id = msgspec.json.Decoder(_Created).decode
 
 
 def _decode_created(body: bytes, session_id: str) -> Analysis:
@@ -195,7 +230,6 @@ def _lift(flat: _AnalysisB) -> Analysis:
 _NO_PARTS = Report()
 _reader_a: Reader[Analysis] = Reader(Analysis, ours=frozenset({"report"}))
 _reader_b = Reader(_AnalysisB, _lift)
-_A = Revision.A
 
 
 def decode_analysis(body: bytes, revision: Revision) -> Analysis:

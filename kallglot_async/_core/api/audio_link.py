@@ -1,20 +1,26 @@
-"""Where the audio of a recording is, and who may see the key: what is below the base URL, and nobody else."""
+"""Where the audio of a recording is, who may see the key, and what the storage that a link leads to means.
+
+The key is for what is below the base URL, and for nobody else. What a storage says that is no success is never told in
+its own words: they may quote the link.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
 import msgspec
 
 from kallglot_async import errors
 from kallglot_async._config import is_loopback
+from kallglot_async._core.api.answers import parse_retry_after
 from kallglot_async._core.api.ids import check_recording_id
 from kallglot_async._core.api.resuming import DOWNLOAD
 from kallglot_async.errors import ConfigurationError
 from kallglot_async.models import Recording
 
-__all__ = ["FORMATS", "Location", "audio_location", "moved_location"]
+__all__ = ["FORMATS", "Location", "audio_location", "is_expired_link", "moved_location", "storage_refusal"]
 
 FORMATS = ("mp3", "wav", "ogg")
 
@@ -131,3 +137,28 @@ def _problem_of(url: str, base_url: str) -> str | None:
     if parts.scheme == "http" and not is_local:
         return "is not encrypted (https)"
     return None
+
+
+# How storages refuse a link that has expired: it is asked for anew.
+_EXPIRED = frozenset({400, 401, 403, 404, 410})
+
+_BY_STATUS: dict[int, tuple[type[errors.APIError], str]] = {
+    401: (errors.PermissionDeniedError, "the storage does not accept the link to the audio"),
+    403: (errors.PermissionDeniedError, "the storage does not accept the link to the audio"),
+    404: (errors.NotFoundError, "the audio is not there any more"),
+    410: (errors.NotFoundError, "the audio is not there any more"),
+    429: (errors.RateLimitedError, "the storage is asked too often"),
+}
+
+
+def is_expired_link(error: errors.RequestError) -> bool:
+    """Whether a storage may have refused a link for its age."""
+    return isinstance(error, errors.APIError) and error.status in _EXPIRED
+
+
+def storage_refusal(status: int, headers: Mapping[str, str], *, operation: str, wall_now: float) -> errors.APIError:
+    """Return the error that an answer outside 2xx and 3xx stands for."""
+    kind, what = _BY_STATUS.get(status, (errors.APIError, f"the storage answered {status}"))
+    if status >= 500:
+        kind, what = errors.ServerError, f"the storage failed with {status}"
+    return kind(what, operation=operation, status=status, retry_after=parse_retry_after(headers, wall_now=wall_now))

@@ -2,7 +2,8 @@
 
 The fast path is a bare typed decode. Only when it refuses a body is the body read as plain JSON, and each part of it
 fitted into its place: null where a list belongs is no list, a timestamp without a zone is one in UTC, and what still
-does not fit costs itself only (`fitting`).
+does not fit costs itself only. An answer without its identity (`id`, `object`, `status`) is of no use: those are the
+fields without a default.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
+from msgspec import inspect
 
-from kallglot_async._core.api.fitting import Shape, WrongShapeError, json_type
 from kallglot_async.models import Result
-from kallglot_async.models.meta import blame
+from kallglot_async.models.meta import kept_of
 
 __all__ = ["UNREADABLE", "MalformedBodyError", "Reader", "WrongShapeError", "decode_json_object"]
 
@@ -26,6 +28,18 @@ ResultT = TypeVar("ResultT", bound=Result)
 
 class MalformedBodyError(Exception):
     """The body is not what it is said to be, JSON as a rule. Holds no part of it."""
+
+
+class WrongShapeError(Exception):
+    """The body is JSON of another shape. The text names path and type, never a value.
+
+    Attributes:
+        path: Where, for example `$.status`.
+    """
+
+    def __init__(self, what: str, path: str = "$") -> None:
+        super().__init__(what if path == "$" else f"{what} - at `{path}`")
+        self.path = path
 
 
 # What a hostile or broken body makes msgspec raise; DecodeError includes its ValidationError.
@@ -81,7 +95,7 @@ class Reader(Generic[ResultT]):
         sent, problems = self._shape.fit(plain)
         value: ResultT = sent if self._lift is None else self._lift(sent)
         if problems:
-            blame(value, problems)
+            kept_of(value)["problems"] = problems
         return value
 
     def unknown(self, body: bytes) -> dict[str, Any]:
@@ -112,7 +126,7 @@ def decode_json_object(body: bytes, *, no_number: float | None = None) -> dict[s
     if reason:
         raise MalformedBodyError(reason)
     if not isinstance(plain, dict):
-        raise WrongShapeError(f"Expected `object`, got `{json_type(plain)}`")
+        raise WrongShapeError(f"Expected `object`, got `{_json_type(plain)}`")
     return plain
 
 
@@ -139,3 +153,211 @@ def _decode_sloppily(body: bytes, no_number: float | None) -> tuple[Any, str]:
 def _whole(digits: str) -> int | float:
     # That is about where floats end, which fields of ours are; thousands of digits Python refuses to read as a whole.
     return int(digits) if len(digits) < 300 else float(digits)
+
+
+class _Misfit:
+    """Stands for what a part of an impossible type gives."""
+
+
+# Not None, which is what an absent part reads as, and no reason to name a problem.
+_MISFIT = _Misfit()
+
+
+class Shape(NamedTuple):
+    """A type as it travels.
+
+    Attributes:
+        info: The type.
+        ours: Fields of it that no server sends, at its root: what a body has under such a name, nobody knows.
+    """
+
+    info: inspect.StructType
+    ours: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, kind: type, ours: frozenset[str] = frozenset()) -> Shape:
+        """Return the shape of a struct."""
+        info = inspect.type_info(kind)
+        assert isinstance(info, inspect.StructType)  # noqa: S101  # for type checkers
+        return cls(info, ours)
+
+    def fit(self, plain: dict[str, Any]) -> tuple[Any, tuple[str, ...]]:
+        """Return the value, and the paths of what could not be read: None, or left out of its list.
+
+        Raises:
+            WrongShapeError: A field without which there is no value is missing or cannot be read.
+        """
+        fitter = _Fitter()
+        value = fitter.struct(self.info, {name: plain[name] for name in plain if name not in self.ours}, "$")
+        return value, tuple(fitter.problems)
+
+    def unknown(self, plain: dict[str, Any]) -> dict[str, Any]:
+        """Return what no field takes, at every level, in the place where the body has it."""
+        ours = {name: plain[name] for name in plain if name in self.ours}
+        rest = {name: part for name, part in plain.items() if name not in ours}
+        return {**(_unknown(self.info, rest) or {}), **ours}
+
+
+def _json_type(value: object) -> str:
+    """Return what JSON calls the type of a value."""
+    if value is None:
+        return "null"
+    names: dict[type, str] = {list: "array", str: "str", bool: "bool", dict: "object"}
+    return names.get(type(value), "number")
+
+
+class _Fitter:
+    """Makes one value of plain JSON."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def struct(self, info: inspect.StructType, plain: Any, path: str) -> Any:
+        if not isinstance(plain, dict):
+            return _MISFIT
+        fields = {}
+        for field in info.fields:
+            part = plain.get(field.encode_name)
+            where = f"{path}.{field.encode_name}"
+            if part is not None:
+                part = self.part(field.type, part, where)
+            if part is _MISFIT:
+                if field.required:
+                    raise _no_identity(field, plain[field.encode_name], where)
+                self.problems.append(where)
+            elif part is not None:
+                fields[field.name] = part
+            elif field.required:
+                raise WrongShapeError(f"Object missing required field `{field.encode_name}`", path)
+        return info.cls(**fields)
+
+    def part(self, info: inspect.Type, plain: Any, path: str) -> Any:
+        """Return the value of one part, which is not null; `_MISFIT` where it cannot be one of this type."""
+        if isinstance(info, inspect.UnionType):
+            found = (self.part(one, plain, path) for one in info.types if not isinstance(one, inspect.NoneType))
+            return next((part for part in found if part is not _MISFIT), _MISFIT)
+        if isinstance(info, inspect.StructType):
+            return self.struct(info, plain, path)
+        if isinstance(info, inspect.VarTupleType):
+            return self.items(info.item_type, plain, path)
+        return _READERS[type(info)](info, plain)
+
+    def items(self, info: inspect.Type, plain: Any, path: str) -> Any:
+        if not isinstance(plain, list):
+            return _MISFIT
+        if isinstance(info, inspect.AnyType):  # a null among data of unknown shape is data
+            items = _any(info, plain)
+            return items if items is _MISFIT else tuple(items)
+        items = []
+        for place, item in enumerate(plain):
+            part = None if item is None else self.part(info, item, f"{path}[{place}]")
+            if part is _MISFIT:
+                if _has_identity(info):  # of a page of recordings none is left out in silence
+                    raise WrongShapeError(f"Expected `object`, got `{_json_type(item)}`", f"{path}[{place}]")
+                self.problems.append(f"{path}[{place}]")
+            elif part is not None:
+                items.append(part)
+        return tuple(items)
+
+
+def _has_identity(info: inspect.Type) -> bool:
+    return isinstance(info, inspect.StructType) and any(field.required for field in info.fields)
+
+
+def _no_identity(field: inspect.Field, plain: Any, path: str) -> WrongShapeError:
+    if isinstance(field.type, inspect.LiteralType) and isinstance(plain, str):
+        return WrongShapeError("Invalid value", path)
+    expected = "array" if isinstance(field.type, inspect.VarTupleType) else "str"
+    return WrongShapeError(f"Expected `{expected}`, got `{_json_type(plain)}`", path)
+
+
+def _any(_: inspect.Type, plain: Any) -> Any:
+    try:
+        return _finite(plain)
+    except RecursionError:
+        return _MISFIT
+
+
+def _finite(plain: Any) -> Any:
+    """Return data of unknown shape to the letter, but for NaN and the infinities, which are no values."""
+    if isinstance(plain, dict):
+        return {key: _finite(part) for key, part in plain.items()}
+    if isinstance(plain, list):
+        return [_finite(part) for part in plain]
+    return None if isinstance(plain, float) and not math.isfinite(plain) else plain
+
+
+def _text(_: inspect.Type, plain: Any) -> Any:
+    return plain if isinstance(plain, str) else _MISFIT
+
+
+def _truth(_: inspect.Type, plain: Any) -> Any:
+    return plain if isinstance(plain, bool) else _MISFIT
+
+
+def _number(_: inspect.Type, plain: Any) -> Any:
+    if isinstance(plain, bool) or not isinstance(plain, int | float):
+        return _MISFIT
+    try:
+        number = float(plain)
+    except OverflowError:
+        return _MISFIT
+    return number if math.isfinite(number) else _MISFIT
+
+
+def _moment(_: inspect.Type, plain: Any) -> Any:
+    """Read what is plausibly a moment, as the contract knows one form only."""
+    if isinstance(plain, int | float) and not isinstance(plain, bool):
+        try:
+            return datetime.fromtimestamp(plain, tz=UTC)
+        except (ValueError, OverflowError, OSError):
+            return _MISFIT
+    if not isinstance(plain, str):
+        return _MISFIT
+    text = plain.strip().replace(":60", ":59")  # a leap second
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return _MISFIT
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _day(info: inspect.Type, plain: Any) -> Any:
+    moment = _moment(info, plain)
+    return moment.date() if isinstance(moment, datetime) else moment
+
+
+def _open_enum(info: inspect.Type, plain: Any) -> Any:
+    return info.cls(plain) if isinstance(info, inspect.EnumType) and isinstance(plain, str) else _MISFIT
+
+
+def _literal(info: inspect.Type, plain: Any) -> Any:
+    is_one = isinstance(info, inspect.LiteralType) and isinstance(plain, str) and plain in info.values
+    return plain if is_one else _MISFIT
+
+
+_READERS: dict[type[inspect.Type], Callable[[inspect.Type, Any], Any]] = {
+    inspect.AnyType: _any,
+    inspect.StrType: _text,
+    inspect.BoolType: _truth,
+    inspect.FloatType: _number,
+    inspect.DateTimeType: _moment,
+    inspect.DateType: _day,
+    inspect.EnumType: _open_enum,
+    inspect.LiteralType: _literal,
+}
+
+
+def _unknown(info: inspect.Type, plain: Any) -> Any:
+    """Return what a part has that its type does not know; None for nothing."""
+    if isinstance(info, inspect.UnionType):
+        found = (_unknown(one, plain) for one in info.types)
+        return next((part for part in found if part), None)
+    if isinstance(info, inspect.StructType) and isinstance(plain, dict):
+        known = {field.encode_name: field.type for field in info.fields}
+        parts = {name: _unknown(known[name], part) if name in known else part for name, part in plain.items()}
+        return {name: part for name, part in parts.items() if name not in known or part} or None
+    if isinstance(info, inspect.VarTupleType) and isinstance(plain, list):
+        items = [_unknown(info.item_type, item) or {} for item in plain]
+        return items if any(items) else None
+    return None

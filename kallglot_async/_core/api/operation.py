@@ -1,6 +1,6 @@
 """`Operation`, one logical call of the API, and `Response`, one complete answer: what a request is made of.
 
-operation -> `headers.request_headers` -> [transport] -> `Response` -> `answers.interpret(operation, response)`
+operation -> `answers.request_headers` -> [transport] -> `Response` -> `answers.interpret(operation, response)`
 """
 
 from __future__ import annotations

@@ -6,6 +6,10 @@ and gave a validator that is strong enough for `If-Range` (13.1.5): an ETag that
 
 Whole is what the answer announced, and no less than the recording is said to have: a connection that is closed early
 looks like the end of a body without a length.
+
+What a download leaves for the next one is the record beside a `.part` file, which names the version that the bytes are
+of. Whether the server still has that version, the server says: the next request asks for the rest with `If-Range`. The
+record holds no address, since a pre-signed link is a credential.
 """
 
 from __future__ import annotations
@@ -14,12 +18,13 @@ import math
 import re
 from collections.abc import Mapping
 
+import msgspec
+
 from kallglot_async import errors
-from kallglot_async._core.api.headers import parse_date
-from kallglot_async._core.api.kept_part import STRONG_TAG, KeptPart
+from kallglot_async._core.api.answers import parse_date
 from kallglot_async.models import Recording
 
-__all__ = ["DOWNLOAD", "Transfer", "size_of"]
+__all__ = ["DOWNLOAD", "KeptPart", "Transfer", "encode_part", "is_worth_keeping", "size_of", "usable_part"]
 
 DOWNLOAD = "recordings.download"  # the operation's name, for errors and logs
 
@@ -27,6 +32,10 @@ _MOST_DIGITS = 15
 _PART = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15}|\*)", re.ASCII)
 _NO_PART = re.compile(r"bytes \*/(\d{1,15})", re.ASCII)
 _NO_AUDIO = ("text/html", "application/json", "application/xml", "text/xml")  # pages of gateways and portals
+_STRONG_TAG = re.compile(r'"[!#-~]{0,256}"', re.ASCII)
+
+# After these the bytes are of no use: the audio is gone, may not be had, or another file has the name.
+_HOPELESS = (errors.NotFoundError, errors.ResponseTooLargeError, FileExistsError)
 
 
 def size_of(recording: Recording, format: str | None) -> int | None:
@@ -35,6 +44,52 @@ def size_of(recording: Recording, format: str | None) -> int | None:
     if size is None or not 0 < size < math.inf or (format is not None and format != recording.format):
         return None
     return int(size)
+
+
+class KeptPart(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of the bytes in a `.part` file.
+
+    Attributes:
+        recording: The id of the recording that they are of.
+        format: The format that was asked for, or None.
+        validator: A strong ETag or date of the version that they are of.
+        total: Bytes of the whole, or None where the server did not say.
+        content_type: The media type, as the server names it.
+    """
+
+    recording: str
+    format: str | None = None
+    validator: str
+    total: int | None = None
+    content_type: str | None = None
+
+
+def encode_part(part: KeptPart) -> bytes:
+    """Return the record as it is written."""
+    return msgspec.json.encode(part)
+
+
+def usable_part(record: bytes, size: int, *, recording: str, format: str | None) -> KeptPart | None:
+    """Return what a record says if a download can go on behind its `size` bytes; None where they are stale."""
+    try:
+        part = msgspec.json.decode(record, type=KeptPart)
+    except msgspec.DecodeError:  # also of one that was not written to its end
+        return None
+    if (part.recording, part.format) != (recording, format) or not _is_validator(part.validator):
+        return None
+    return part if 0 < size <= (size if part.total is None else part.total) else None
+
+
+def is_worth_keeping(error: BaseException | None) -> bool:
+    """Whether the same download may go on another time, after it ended like this."""
+    return error is not None and not isinstance(error, _HOPELESS)
+
+
+def _is_validator(text: str) -> bool:
+    """Whether it may go into a header: a file can be written by anybody."""
+    if _STRONG_TAG.fullmatch(text):
+        return True
+    return text.isascii() and text.isprintable() and parse_date(text) is not None
 
 
 class Transfer:
@@ -209,7 +264,7 @@ def _validator(headers: Mapping[str, str]) -> str | None:
     if "bytes" not in headers.get("Accept-Ranges", "").lower():
         return None
     tag = headers.get("ETag", "").strip()
-    if STRONG_TAG.fullmatch(tag):
+    if _STRONG_TAG.fullmatch(tag):
         return tag
     modified = headers.get("Last-Modified", "").strip()
     changed_at, answered_at = parse_date(modified), parse_date(headers.get("Date", ""))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
-from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.api.answers import RateFigures
 from kallglot_async._core.limit.ticket import Pace, Supply, Ticket, Urgency
 from kallglot_async.models import RateLimit
 

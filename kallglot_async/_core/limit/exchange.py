@@ -9,7 +9,7 @@ import math
 
 import msgspec
 
-from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.api.answers import RateFigures
 from kallglot_async._core.limit.ticket import Urgency
 
 __all__ = ["Alone", "Ask", "Reply"]

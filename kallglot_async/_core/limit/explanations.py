@@ -10,7 +10,7 @@ from collections import deque
 from enum import IntEnum
 from itertools import islice
 
-from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.api.answers import RateFigures
 from kallglot_async._core.limit.renewal import DOCUMENTED_PERIOD, ROUNDING, SAME_RESET
 
 __all__ = ["Explanations", "Part", "Way"]

@@ -11,7 +11,7 @@ import math
 from collections import deque
 from collections.abc import Sequence
 
-from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.api.answers import RateFigures
 from kallglot_async._core.limit.lease import Lease
 from kallglot_async._core.limit.ticket import Rule, Supply, Ticket, Urgency
 from kallglot_async._core.limit.unannounced import MOST_ACCEPTED, Unannounced

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.api.answers import RateFigures
 from kallglot_async._core.limit.exchange import Alone, Ask, Reply
 from kallglot_async._core.limit.ticket import Pace, Supply, Ticket, Urgency
 

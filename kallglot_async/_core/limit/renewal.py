@@ -9,7 +9,7 @@ import math
 
 import msgspec
 
-from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.api.answers import RateFigures
 
 __all__ = ["Drift", "Renewal"]
 

@@ -50,14 +50,20 @@ class RetryBudget:
     it was asked for. An empty budget ends no wait: its ids are looked at again as `next_look` allows, one of all in
     each gap. The gap doubles while nobody is answered, to a minute; with the first answer it falls to a second, and
     below that by a tenth with each, so that nobody storms back.
+
+    Attributes:
+        spent: Retries in all.
+        is_reached: Whether the API has ever answered this client.
+        is_whole: Whether there is nothing that an answer would give back, nor tell.
     """
 
-    __slots__ = ("_capacity", "_gap", "_is_vain", "_looked_at", "_tenths", "is_reached", "spent")
+    __slots__ = ("_capacity", "_gap", "_is_vain", "_looked_at", "_tenths", "is_reached", "is_whole", "spent")
 
     def __init__(self, capacity: int = 50) -> None:
         self._capacity = 10 * capacity
         self.spent: int = 0
-        self.is_reached: bool = False  # whether the API has ever answered this client
+        self.is_reached: bool = False
+        self.is_whole: bool = False
         self._tenths = self._capacity  # whole numbers, so that ten answers pay for one retry exactly
         self._gap = _SHORTEST_GAP
         self._looked_at = -math.inf
@@ -74,6 +80,7 @@ class RetryBudget:
             return False
         self._tenths -= 10
         self.spent += 1
+        self.is_whole = False
         return True
 
     def on_answer(self) -> None:
@@ -84,6 +91,7 @@ class RetryBudget:
             self._gap = max(_SHORTEST_GAP, _RAMP * min(1.0, self._gap))
         if self._tenths < self._capacity:
             self._tenths += 1
+        self.is_whole = self._tenths == self._capacity and self._gap == _SHORTEST_GAP
 
     def next_look(self, key: float) -> float:
         """When an id may be looked at again that the budget does not pay for; `key`: when it is due by its own pace.
@@ -95,6 +103,7 @@ class RetryBudget:
 
     def on_look(self, now: float) -> None:
         """One is."""
+        self.is_whole = False
         if self._is_vain:
             self._gap = min(_LONGEST_GAP, 2.0 * self._gap)
         self._is_vain = True

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.api.answers import RateFigures
 
 __all__ = ["Pace", "PaceStep", "Rule", "Supply", "Ticket", "Urgency"]
 

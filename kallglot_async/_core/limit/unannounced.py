@@ -9,7 +9,7 @@ import math
 from collections import deque
 from collections.abc import Iterable
 
-from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.api.answers import RateFigures
 from kallglot_async._core.limit.ticket import Pace, Supply, Ticket, Urgency
 
 __all__ = ["MOST_ACCEPTED", "Unannounced"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
-from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.api.answers import RateFigures
 from kallglot_async._core.limit.explanations import CATCH_UP, FEW, LEFT, LOOK_AGAIN, Explanations, Part, Way
 from kallglot_async._core.limit.renewal import ROUNDING, SAME_RESET, Drift, Renewal
 from kallglot_async._core.limit.ticket import Pace, Supply, Ticket, Urgency

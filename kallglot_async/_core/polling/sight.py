@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from kallglot_async._core.api.headers import RETRY_AFTER, parse_rate_figures, parse_retry_after
+from kallglot_async._core.api.answers import RETRY_AFTER, parse_rate_figures, parse_retry_after
 from kallglot_async.models import Analysis
 
 __all__ = ["Sight"]

@@ -10,8 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.payloads import PAYLOADS, changed, places
 
-from kallglot_async._core.api.analyses import decode_analysis
-from kallglot_async._core.api.ids import Revision
+from kallglot_async._core.api.analyses import Revision, decode_analysis
 from kallglot_async._core.api.lenient_json import MalformedBodyError, WrongShapeError, decode_json_object
 from kallglot_async.models import (
     ActionItem,

@@ -1,32 +1,32 @@
-"""The state of a download, and where it may go: pure decisions, no I/O."""
+"""The state of a download, and what it leaves for the next one: pure decisions, no I/O."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.payloads import PAYLOADS
+from support.audio import recording
 
 from kallglot_async import (
-    ConfigurationError,
     ConnectionLostError,
-    InvalidResponseError,
     KallglotError,
-    Recording,
+    NotFoundError,
     ResponseBodyError,
     ResponseTooLargeError,
-    UnexpectedRedirectError,
 )
 from kallglot_async._config import Secret
-from kallglot_async._core.api.audio_link import Location, audio_location, moved_location
-from kallglot_async._core.api.headers import stream_headers
-from kallglot_async._core.api.kept_part import KeptPart
-from kallglot_async._core.api.recordings import decode_recording
-from kallglot_async._core.api.resuming import Transfer, size_of
-from kallglot_async.models import RecordingStatus
+from kallglot_async._core.api.answers import stream_headers
+from kallglot_async._core.api.resuming import (
+    KeptPart,
+    Transfer,
+    encode_part,
+    is_worth_keeping,
+    size_of,
+    usable_part,
+)
 
 BASE = "https://api.kallglot.com/v1/"
 LOCAL = "http://127.0.0.1:8080/v1/"
@@ -242,142 +242,6 @@ def test_the_key_is_sent_only_where_it_is_given() -> None:
     assert bare["Accept-Encoding"] == "identity"
 
 
-# Where it may go
-
-
-def recording(**changes: Any) -> Recording:
-    sample = decode_recording((PAYLOADS / "recording.b.json").read_bytes())
-    return msgspec.structs.replace(sample, **changes)
-
-
-SIGNED = "https://storage.kallglot.com/x.mp3?X-Signature=CANARY"
-
-
-@pytest.mark.parametrize(
-    ("url", "base", "expected"),
-    [
-        ("/v1/recordings/rec_1/audio", BASE, (BASE + "recordings/rec_1/audio", True)),
-        ("/v1/recordings/rec_1/audio?x=1", LOCAL, (LOCAL + "recordings/rec_1/audio?x=1", True)),
-        (
-            "/recordings/rec_1/audio",
-            "https://proxy/kallglot/v1/",
-            ("https://proxy/kallglot/v1/recordings/rec_1/audio", True),
-        ),
-        (BASE + "recordings/rec_1/audio", BASE, (BASE + "recordings/rec_1/audio", True)),
-        (SIGNED, BASE, (SIGNED, False)),
-        ("https://api.kallglot.com/other", BASE, ("https://api.kallglot.com/other", False)),
-        ("https://api.kallglot.com.evil.example/v1/x", BASE, ("https://api.kallglot.com.evil.example/v1/x", False)),
-        ("http://127.0.0.1:9/x", LOCAL, ("http://127.0.0.1:9/x", False)),
-    ],
-)
-def test_the_key_goes_below_the_base_url_only(url: str, base: str, expected: tuple[str, bool]) -> None:
-    """A path of the API is asked with the key at the client's own base URL, everything absolute without it."""
-    location = audio_location(recording(download_url=url), base_url=base, format=None)
-    assert (location.url, location.is_api) == expected
-    assert location.may_move is not location.is_api  # a storage may redirect once
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "",
-        "//evil.example/x",
-        "/\\evil.example/x",
-        "/v1/../admin",
-        "/v1/recordings/%2e%2e/x",
-        "/v1//evil",
-        "http://storage.kallglot.com/x",
-        "http://127.0.0.1/x",
-        "ftp://storage.kallglot.com/x",
-        "https://user:CANARY@storage.kallglot.com/x",
-        "https://",
-        "https://[::1/x",
-        "https://h:99999/x",
-        "https://h/a b",
-        "https://h/\u202e",
-        "javascript:alert(1)",
-        "file:///etc/passwd",
-        "x",
-    ],
-)
-def test_addresses_that_lead_elsewhere_are_refused(url: str) -> None:
-    """Unencrypted hosts, other schemes, paths that climb, and what only looks like a path of the API."""
-    with pytest.raises(InvalidResponseError) as caught:
-        audio_location(recording(download_url=url), base_url=BASE, format=None)
-    assert "CANARY" not in str(caught.value)
-
-
-def test_a_format_is_asked_for_at_the_api() -> None:
-    """Revision A redirects to a link for that format; B has one format, and says so."""
-    of_a = recording(download_url=SIGNED)
-    location = audio_location(of_a, base_url=BASE, format="wav")
-    assert location == Location(url=f"{BASE}recordings/{of_a.id}/download?format=wav", is_api=True, may_move=True)
-    assert audio_location(of_a, base_url=BASE, format="mp3").url == SIGNED
-    assert audio_location(recording(), base_url=BASE, format="mp3").is_api
-    with pytest.raises(ConfigurationError, match="mp3 only"):
-        audio_location(recording(), base_url=BASE, format="wav")
-
-
-def test_a_ready_recording_without_a_link_is_asked_for_at_the_founding_path() -> None:
-    """`GET /v1/recordings/{id}/download`, which redirects."""
-    location = audio_location(recording(download_url=None), base_url=BASE, format=None)
-    assert location.url == f"{BASE}recordings/rec_01HABC987654321/download"
-    assert location.may_move
-
-
-@pytest.mark.parametrize("status", ["processing", "failed", "paused"])
-def test_no_audio_is_an_error_that_says_why(status: str) -> None:
-    """The status is in the message."""
-    with pytest.raises(InvalidResponseError, match=status):
-        audio_location(recording(download_url=None, status=RecordingStatus(status)), base_url=BASE, format=None)
-
-
-def test_a_redirect_is_followed_without_the_key_and_only_once() -> None:
-    """Absolute and relative targets; the storage that it leads to may redirect once, and no further."""
-    start = Location(url=BASE + "recordings/rec_1/download", is_api=True, may_move=True)
-    moved = moved_location(start, SIGNED, base_url=BASE, status=302)
-    assert moved == Location(url=SIGNED, is_api=False, may_move=True)
-    assert moved_location(start, "/x", base_url=BASE, status=302).url == "https://api.kallglot.com/x"
-    assert not moved_location(start, BASE + "admin", base_url=BASE, status=302).is_api
-    again = moved_location(moved, "https://cdn.example/x", base_url=BASE, status=307)
-    assert again == Location(url="https://cdn.example/x", is_api=False, may_move=False)
-    with pytest.raises(UnexpectedRedirectError):
-        moved_location(again, SIGNED, base_url=BASE, status=302)
-
-
-@pytest.mark.parametrize(
-    ("url", "is_api", "shown", "path"),
-    [
-        (SIGNED, False, "https://storage.kallglot.com/x.mp3", "/x.mp3"),
-        (BASE + "recordings/rec_1/audio?x=1", True, BASE + "recordings/rec_1/audio", "recordings/rec_1/audio"),
-        ("https://h:8443/a/b#CANARY", False, "https://h:8443/a/b", "/a/b"),
-        ("https://h?sig=CANARY", False, "https://h", "/"),
-    ],
-)
-def test_an_address_is_shown_without_its_query(url: str, is_api: bool, shown: str, path: str) -> None:
-    """For records of requests: who has the query can listen to the call."""
-    location = Location(url=url, is_api=is_api)
-    assert (location.shown, location.path(BASE)) == (shown, path)
-
-
-@pytest.mark.parametrize(
-    "target", ["", "http://storage.kallglot.com/?CANARY", "http://127.0.0.1/CANARY", "ftp://h/CANARY"]
-)
-def test_a_redirect_elsewhere_is_refused(target: str) -> None:
-    """An unencrypted target, also this very machine's for a client of a remote API; the target is not quoted."""
-    start = Location(url=BASE + "recordings/rec_1/download", is_api=True, may_move=True)
-    with pytest.raises(UnexpectedRedirectError) as caught:
-        moved_location(start, target, base_url=BASE, status=302)
-    assert "CANARY" not in str(caught.value)
-    assert caught.value.status == 302
-
-
-def test_no_repr_shows_a_link() -> None:
-    """Who has a pre-signed link can listen to the call."""
-    assert "CANARY" not in repr(Location(url=SIGNED, is_api=False))
-    assert "CANARY" not in repr(recording(download_url=SIGNED))
-
-
 # Whole, and further than before
 
 
@@ -459,3 +323,62 @@ def test_what_was_kept_is_gone_on_with_and_is_no_progress() -> None:
     assert transfer.on_head(206, rest()) is True
     transfer.on_bytes(1)
     assert transfer.has_advanced()
+
+
+# The record beside a `.part`: what it says, and when the two are stale
+
+PART = KeptPart(recording="rec_1", format=None, validator='"v1"', total=100, content_type="audio/mpeg")
+DATE = "Thu, 26 Mar 2026 11:04:20 GMT"
+
+
+def usable(record: bytes, size: int = 40, **changes: Any) -> KeptPart | None:
+    return usable_part(record, size, **({"recording": "rec_1", "format": None} | changes))
+
+
+@given(st.integers(1, 100), st.sampled_from([None, 100]), st.sampled_from(['"v1"', DATE]))
+def test_a_record_is_read_as_it_was_written(size: int, total: int | None, validator: str) -> None:
+    """And a transfer goes on with it: the range begins behind the bytes, guarded by the version."""
+    part = KeptPart(recording="rec_1", validator=validator, total=total)
+    assert usable(encode_part(part), size) == part
+    transfer = Transfer(None)
+    transfer.on_kept(part, size)
+    assert transfer.next_ranges() == {"Range": f"bytes={size}-", "If-Range": validator}
+    assert transfer.kept_part("rec_1", None) == part
+    assert not transfer.has_advanced()
+
+
+@pytest.mark.parametrize(
+    ("record", "size", "changes"),
+    [
+        (encode_part(PART), 40, {"recording": "rec_2"}),
+        (encode_part(PART), 40, {"format": "wav"}),
+        (encode_part(PART), 0, {}),
+        (encode_part(PART), 101, {}),
+        (encode_part(PART)[:-5], 40, {}),
+        (b"", 40, {}),
+        (b"\xff", 40, {}),
+        (b"[]", 40, {}),
+        (b'{"recording":"rec_1"}', 40, {}),
+        (json.dumps({"recording": "rec_1", "validator": '"a\r\nX: y"'}).encode(), 40, {}),
+        (json.dumps({"recording": "rec_1", "validator": 'W/"v1"'}).encode(), 40, {}),
+        (json.dumps({"recording": "rec_1", "validator": f"{DATE}\r\nX: y"}).encode(), 40, {}),
+        (json.dumps({"recording": "rec_1", "validator": ""}).encode(), 40, {}),
+    ],
+)
+def test_what_is_stale_is_not_gone_on_with(record: bytes, size: int, changes: dict[str, str]) -> None:
+    """Another recording or format, more bytes than there are, a record cut short or forged."""
+    assert usable(record, size, **changes) is None
+
+
+@given(st.binary(max_size=200))
+def test_whatever_lies_there_is_no_error(record: bytes) -> None:
+    """A file can be written by anybody."""
+    assert usable(record) is None or isinstance(usable(record), KeptPart)
+
+
+def test_a_hopeless_end_keeps_nothing() -> None:
+    """Whatever may pass keeps the bytes; the audio that is gone or too large does not, and neither does success."""
+    for error in (ConnectionLostError("x"), KeyboardInterrupt(), OSError(28, "full"), TimeoutError()):
+        assert is_worth_keeping(error)
+    for end in (NotFoundError("x"), ResponseTooLargeError("x"), FileExistsError(17, "x"), None):
+        assert not is_worth_keeping(end)

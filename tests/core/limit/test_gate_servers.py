@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from support.limits import AHEAD, DIRECT, GRAIN, PACED
 
 from benchmarks._limits_world import EPOCH, Server
-from kallglot_async._core.api.headers import parse_rate_figures, parse_retry_after
+from kallglot_async._core.api.answers import parse_rate_figures, parse_retry_after
 from kallglot_async._core.limit.ceiling import Ceiling
 from kallglot_async._core.limit.gate import Gate
 from kallglot_async._core.limit.ticket import Urgency

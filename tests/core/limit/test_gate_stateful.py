@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from support.limits import DIRECT, GRAIN, Server, budgets, kinds, offsets, pauses, skews, urgencies
 
-from kallglot_async._core.api.headers import parse_rate_figures, parse_retry_after
+from kallglot_async._core.api.answers import parse_rate_figures, parse_retry_after
 from kallglot_async._core.limit.ceiling import Ceiling
 from kallglot_async._core.limit.gate import SERVED_BEFORE, Gate
 from kallglot_async._core.limit.ticket import Urgency

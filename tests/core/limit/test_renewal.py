@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.limits import EPOCH, figures
 
-from kallglot_async._core.api.headers import RateFigures
+from kallglot_async._core.api.answers import RateFigures
 from kallglot_async._core.limit.renewal import APART, Drift, Renewal
 
 PERIOD = 60.0

@@ -226,6 +226,35 @@ class TestBudget:
             assert 0.0 <= budget.left <= capacity
             assert spent <= capacity + answers / 10
 
+    @given(st.lists(st.sampled_from(["answer", "retry", "look"]), max_size=60), st.integers(1, 3))
+    def test_whole_is_what_an_answer_leaves_as_it_is(self, steps, capacity):
+        """Who finds it whole need not tell it of an answer."""
+        budget, now = RetryBudget(capacity), 0.0
+        for step in [*steps, "answer"]:
+            before = [getattr(budget, name) for name in RetryBudget.__slots__]
+            was_whole = budget.is_whole
+            if step == "answer":
+                budget.on_answer()
+                assert (before == [getattr(budget, name) for name in RetryBudget.__slots__]) >= was_whole
+                assert budget.is_whole <= budget.is_reached
+            elif step == "retry":
+                assert not (budget.spend() and budget.is_whole)
+            else:
+                budget.on_look(now := now + 1.0)
+                assert not budget.is_whole
+
+    def test_is_whole_once_it_is_full_and_the_api_was_heard(self):
+        """And again, after what was spent is paid back."""
+        budget = RetryBudget(1)
+        assert not budget.is_whole
+        budget.on_answer()
+        assert budget.is_whole
+        budget.spend()
+        for _ in range(10):
+            assert not budget.is_whole
+            budget.on_answer()
+        assert budget.is_whole
+
     def test_is_shared_by_all_calls(self):
         """Two policies on one budget spend the same retries, and either refills it."""
         budget = RetryBudget(1)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.limits import DIRECT, Server, kinds, offsets, send
 
-from kallglot_async._core.api.headers import parse_retry_after
+from kallglot_async._core.api.answers import parse_retry_after
 from kallglot_async._core.limit.ticket import Supply
 from kallglot_async._core.limit.unannounced import CUT, RESTART, SLACK, Unannounced
 

@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 from support.examples import more
 from support.payloads import PAYLOADS, changed, places
 
-from kallglot_async._core.api.analyses import decode_analysis
-from kallglot_async._core.api.ids import Revision
+from kallglot_async._core.api.analyses import Revision, decode_analysis
 from kallglot_async._core.api.lenient_json import MalformedBodyError, WrongShapeError
 from kallglot_async._core.api.recordings import decode_recording, decode_recording_page
 from kallglot_async._core.api.sessions import decode_session, decode_transcript
-from kallglot_async.models import Outcome, Result
-from kallglot_async.models.meta import tell
+from kallglot_async.models import Outcome, ResponseMeta, Result
+from kallglot_async.models.meta import kept_of
 
 CANARY = "CANARY"
 
@@ -31,7 +30,7 @@ def as_b(body: bytes) -> Result:
     return decode_analysis(body, Revision.B)
 
 
-TOLD = (200, "req_CANARY", 1, 0.5, None, None, None, None, None)
+TOLD = ResponseMeta(status=200, request_id="req_CANARY", elapsed=0.5)
 
 
 def fetched(decode: Any) -> Any:
@@ -39,7 +38,7 @@ def fetched(decode: Any) -> Any:
 
     def decode_and_keep(body: bytes) -> Result:
         value: Result = decode(body)
-        tell(value, TOLD, body)
+        kept_of(value).update(told=TOLD, raw=body)
         return value
 
     return decode_and_keep
@@ -266,7 +265,7 @@ def test_the_body_is_no_part_of_the_value() -> None:
 def test_a_client_may_not_want_the_body() -> None:
     """Then there is none, and nothing unknown; what could not be read is told all the same."""
     value = as_a(BODY)
-    tell(value, TOLD, None)
+    kept_of(value)["told"] = TOLD
     assert (value.raw, value.extra, value.problems) == (None, {}, ("$.created_at",))
     assert value.meta is not None
 
