@@ -27,7 +27,7 @@ from kallglot_async._events import PlainCallback
 from kallglot_async._waiting.claims import Claims, WaitOptions
 from kallglot_async._waiting.endings import elapsed_of, polls_of, timed_out
 from kallglot_async._waiting.poller import Poller
-from kallglot_async._waiting.source import IdSource, Puller
+from kallglot_async._waiting.source import IdSource
 from kallglot_async._wire.deadlines import Deadline
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Outcome, Progress, SettledEvent
@@ -36,7 +36,7 @@ __all__ = ["OnProgress", "WaitCall"]
 
 OnProgress = Callable[[Progress], object]
 
-_AT_ONCE = 64  # a smaller collection is taken in without a task; no await of that can suspend (`Puller.next`)
+_AT_ONCE = 64  # a smaller collection is taken in without a task; no await of that can suspend (`IdSource.next`)
 _WINDOW = 10_000  # ids pending or undelivered at once; the rest stay in the caller's iterable
 
 
@@ -51,7 +51,6 @@ class WaitCall:
         self._hub = hub
         self._pipeline = pipeline
         self._source = source
-        self._puller = Puller(source)
         self._options = options
         self._on_progress = PlainCallback("on_progress", options.on_progress, "kallglot_async.waiting")
         self._group: TaskGroup | None = None  # None: the caller's own task does everything
@@ -62,6 +61,7 @@ class WaitCall:
         self._follow_deadlines: deque[tuple[float, str]] = deque()
         self._follow_ends: dict[str, float] = {}  # of ids that are, or were at first, another call's
         self._is_fed = False  # the source has given all it will give
+        self._is_over = False  # and all of it has its outcome
         self._is_entered = self._is_left = False
         self._ending: Callable[[str], errors.KallglotError] | None = None  # why the rest is not waited for
         self._taken = self._settled = self._failed = 0
@@ -72,10 +72,12 @@ class WaitCall:
 
     # -- the caller's side
 
-    async def of_one(self, id: str) -> Outcome:
+    async def of_one(self, id: str | errors.InvalidIdError) -> Outcome:
         """Wait for an id in the caller's own task, in place of entering a block with tasks for many."""
         self._enter()
         try:
+            if self._options.total_timeout is not None:
+                self.watch.ring()
             self._take(id)
             self._is_fed = True
             while not self.ready:
@@ -106,13 +108,13 @@ class WaitCall:
         self._pipeline.lane("analysis").enter()
         self._hub.enter(self.loop)
         self._is_entered = True
+        if self._options.total_timeout is not None:
+            self._poller.ends_at = _clock.now() + self._options.total_timeout
 
     async def __aenter__(self) -> Self:
         if self._is_entered:
             raise errors.ConfigurationError("this wait was entered before: call as_completed again for another one")
         self._enter()
-        if self._options.total_timeout is not None:
-            self._poller.ends_at = _clock.now() + self._options.total_timeout
         self._group = group = await anyio.create_task_group().__aenter__()
         self._poller.start(group)
         self.watch.ring()
@@ -148,25 +150,29 @@ class WaitCall:
             if self._is_left:
                 raise StopAsyncIteration
             if self._is_over:
-                if self._puller.error is not None:
-                    failure, self._puller.error = self._puller.error, None
+                if self._source.error is not None:
+                    failure, self._source.error = self._source.error, None
                     raise errors.IdSourceError(f"the iterable of ids raised {shown(failure)}") from failure
                 raise StopAsyncIteration
             if _clock.running_loop() is not self.loop:
                 raise errors.ConfigurationError("outcomes are taken on the event loop that their block was entered on")
             await self._delivery.sleep_until()
-        self._room.ring()
-        self._poller.wake_stalled()
+        self._on_taken()
         return self.ready.popleft()
 
     def take_ready(self) -> list[Outcome]:
         """Return all outcomes that have not been taken yet, without waiting for one."""
         taken = list(self.ready)
         if taken:
-            self._room.ring()
-            self._poller.wake_stalled()
+            self._on_taken()
             self.ready.clear()
         return taken
+
+    def _on_taken(self) -> None:
+        """There is room again, for ids and for outcomes."""
+        if not self._is_over:
+            self._room.ring()
+            self._poller.wake_stalled()
 
     def progress(self) -> Progress:
         """Return a snapshot of how far the call has come."""
@@ -183,26 +189,23 @@ class WaitCall:
     def _pending(self) -> int:
         return len(self._poller.entries) + len(self._followed)
 
-    @property
-    def _is_over(self) -> bool:
-        return self._is_fed and not self._poller.entries and not self._followed
-
     # -- ids in
 
     async def _feed(self) -> None:
         """Pull ids while there is room for them."""
         try:
-            async with aclosing(self._puller):
-                while (item := self._puller.at_once() or await self._puller.next()) is not None:
+            async with aclosing(self._source):
+                while (item := self._source.at_once() or await self._source.next()) is not None:
                     if self._is_left:  # it came in the very turn: nobody here would ever poll it, or let go of it
                         break
                     self._take(item)
                     while self._taken >= _WINDOW and self._pending + len(self.ready) >= _WINDOW:
                         await self._room.sleep_until()
         except Exception as error:  # the caller's own code, as it was let go of
-            self._puller.error = self._puller.error or error
+            self._source.error = self._source.error or error
         self._is_fed = True
         self._finish_if_over()
+        self._delivery.ring()
 
     def _take(self, id: str | errors.InvalidIdError) -> None:
         if isinstance(id, errors.InvalidIdError):
@@ -342,7 +345,7 @@ class WaitCall:
         if self._ending is not None:
             return
         self._ending = explain
-        self._puller.stop()
+        self._source.stop()
         for id in [*self._poller.entries, *self._followed]:
             known, error = self._known(id), explain(id)
             self._forget(id)
@@ -358,18 +361,20 @@ class WaitCall:
 
     def _let_go(self) -> None:
         self._is_left = True
-        self.watch.stop()
-        if not self._poller.is_stopped:
-            self._poller.stop()
+        if not self._is_over:
+            self._stop()
         self._delivery.ring()
         for id in [*self._poller.entries, *self._followed]:
             self._forget(id)
 
     def _finish_if_over(self) -> None:
-        if not self._poller.entries and self._is_over:
-            self._poller.stop()
-            self.watch.stop()
-            self._delivery.ring()
+        if self._is_fed and not self._poller.entries and not self._followed:
+            self._is_over = True
+            self._stop()
+
+    def _stop(self) -> None:
+        self._poller.stop()
+        self.watch.stop()
 
     def on_answer(self) -> None:
         if self._on_progress.is_on:
