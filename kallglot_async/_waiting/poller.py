@@ -20,9 +20,8 @@ from kallglot_async._core.api.ids import revision_of
 from kallglot_async._core.api.meaning import is_answer, is_still_running
 from kallglot_async._core.api.operation import Response
 from kallglot_async._core.limit.ticket import Ticket, Urgency
-from kallglot_async._core.polling.pending import GONE, LATE, LATE_LOOK, Entry
+from kallglot_async._core.polling.pending import GONE, LATE, LATE_LOOK, Entry, Sight
 from kallglot_async._core.polling.queue import PollQueue
-from kallglot_async._core.polling.sight import Sight
 from kallglot_async._core.polling.trouble import End, Patience, stranded_at
 from kallglot_async._core.polling.worth import RE_ASK, look_again_at
 from kallglot_async._waiting.claims import Caller, Claims, WaitOptions

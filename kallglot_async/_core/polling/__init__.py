@@ -1,8 +1,8 @@
 """Which pending id is worth the next request, by what was learned of how long analyses take.
 
 `schedule`: how polls follow each other, as a user may set it. `hazard`: the model. `worth`: what a poll is worth by it.
-`pending`: an id's record; `orders`: the orders that they are kept in. `queue`: which id is polled when. `sight`: what
-an answer says of an analysis's time. `trouble`: what follows from a failure. `trust`: what webhooks are worth.
+`pending`: an id's record, what an answer says of its time, and the orders in which records are kept. `queue`: which id
+is polled when. `trouble`: what follows from a failure. `trust`: what webhooks are worth.
 This is what they keep to:
 
 The waiting rules

@@ -174,7 +174,7 @@ class TestLearned:
         queue.on_pending(first, first.key)
         supply = Supply(rate=0.1)  # 2 pending at a fifth of it: each every 100 s
         assert queue.take(99.9, supply) in {None, first}
-        assert queue._by_sight.first() is second
+        assert queue._orders.by_sight.first() is second
 
     def test_what_is_learned_meanwhile_puts_a_look_off(self) -> None:
         """Due after a second by the first guess, and not worth it any more once 200 analyses have taken 22 s."""
@@ -584,7 +584,7 @@ class TestLettingGo:
                 queue.on_pending(taken, 1.1 + i)
         for entry in entries[:1_990]:
             queue.discard(entry)
-        lines = (queue._heap, queue._new, queue._by_sight._entries, queue._deadlines._ahead)
+        lines = (queue._orders.by_key, queue._orders.new, queue._orders.by_sight._entries, queue._orders.endings._ahead)
         assert len(queue) == 10
         assert max(len(line) for line in lines) <= 80
 

@@ -195,10 +195,10 @@ class Queues(RuleBasedStateMachine):
         if hasattr(self, "queue"):
             room = 1.25 * len(self.queue) + 64
             for line in (
-                self.queue._heap,
-                self.queue._held,
-                self.queue._new,
-                self.queue._by_sight._entries,
+                self.queue._orders.by_key,
+                self.queue._orders.held,
+                self.queue._orders.new,
+                self.queue._orders.by_sight._entries,
             ):
                 assert len(line) <= room
 
