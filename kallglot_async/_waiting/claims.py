@@ -14,11 +14,10 @@ import msgspec
 from kallglot_async import _clock
 from kallglot_async._alarm import Watch
 from kallglot_async._clock import OneLoop
-from kallglot_async._core.polling.hazard import PollModel
 from kallglot_async._core.polling.pending import Entry
 from kallglot_async._core.polling.schedule import PollSchedule
 from kallglot_async._core.polling.trouble import Probe
-from kallglot_async._core.polling.trust import InboxTrust
+from kallglot_async._core.polling.worth import InboxTrust, PollModel
 from kallglot_async._waiting.inbox import WebhookInbox
 from kallglot_async.errors import ConfigurationError, KallglotError, RequestError
 from kallglot_async.models import Analysis, Outcome, Progress

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from kallglot_async._config import Secret
 from kallglot_async._core.limit.retry import RetryBudget
-from kallglot_async._core.polling.hazard import PollModel
+from kallglot_async._core.polling.worth import PollModel
 from kallglot_async._events import Observer
 from kallglot_async._waiting.claims import Claims
 from kallglot_async._waiting.inbox import WebhookInbox

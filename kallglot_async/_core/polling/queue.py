@@ -24,11 +24,9 @@ from __future__ import annotations
 from math import inf
 
 from kallglot_async._core.limit.retry import RetryBudget
-from kallglot_async._core.polling.hazard import PollModel
 from kallglot_async._core.polling.pending import ANNOUNCED, FIRM, FLYING, GONE, HELD, LEARNED, OVER, Entry, Orders
 from kallglot_async._core.polling.schedule import PollSchedule, Slot, Supply
-from kallglot_async._core.polling.trust import InboxTrust, next_echo
-from kallglot_async._core.polling.worth import MIN_GAP, Worth
+from kallglot_async._core.polling.worth import MIN_GAP, InboxTrust, PollModel, Worth, next_echo
 
 __all__ = ["Entry", "PollModel", "PollQueue", "PollSchedule", "Slot", "Supply"]
 

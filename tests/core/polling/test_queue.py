@@ -2,11 +2,10 @@
 
 import pytest
 
-from kallglot_async._core.polling.hazard import PollModel
 from kallglot_async._core.polling.pending import Entry, Trouble
 from kallglot_async._core.polling.queue import PollQueue
 from kallglot_async._core.polling.schedule import PollSchedule, Supply
-from kallglot_async._core.polling.trust import InboxTrust
+from kallglot_async._core.polling.worth import InboxTrust, PollModel
 from tests.support.queues import plan
 
 PACED = Supply(rate=10.0)

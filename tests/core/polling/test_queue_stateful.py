@@ -4,11 +4,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
 
 from kallglot_async._core.limit.retry import RetryBudget
-from kallglot_async._core.polling.hazard import PollModel
 from kallglot_async._core.polling.pending import Entry
 from kallglot_async._core.polling.queue import PollQueue
 from kallglot_async._core.polling.schedule import PollSchedule, Supply
-from kallglot_async._core.polling.trust import InboxTrust
+from kallglot_async._core.polling.worth import InboxTrust, PollModel
 
 SUPPLIES = [
     Supply(),
