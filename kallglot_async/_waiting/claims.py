@@ -18,9 +18,9 @@ from kallglot_async._core.polling.pending import Entry
 from kallglot_async._core.polling.schedule import PollSchedule
 from kallglot_async._core.polling.trouble import Probe
 from kallglot_async._core.polling.worth import InboxTrust, PollModel
-from kallglot_async._waiting.inbox import WebhookInbox
 from kallglot_async.errors import ConfigurationError, KallglotError, RequestError
 from kallglot_async.models import Analysis, Outcome, Progress
+from kallglot_async.webhooks import WebhookInbox
 
 __all__ = ["Caller", "Claimant", "Claims", "WaitOptions"]
 

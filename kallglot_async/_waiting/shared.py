@@ -10,8 +10,8 @@ from kallglot_async._core.limit.retry import RetryBudget
 from kallglot_async._core.polling.worth import PollModel
 from kallglot_async._events import Observer
 from kallglot_async._waiting.claims import Claims
-from kallglot_async._waiting.inbox import WebhookInbox
 from kallglot_async._wire.pool import SessionPool
+from kallglot_async.webhooks import WebhookInbox
 
 __all__ = ["Shared"]
 

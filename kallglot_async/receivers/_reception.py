@@ -10,9 +10,8 @@ import msgspec
 
 from kallglot_async._checks import check_callback
 from kallglot_async._core.api.signing import Secrets, check_tolerance, read_secrets
-from kallglot_async._waiting.inbox import RecentKeys, WebhookInbox
 from kallglot_async.errors import ConfigurationError, WebhookError, WebhookPayloadError
-from kallglot_async.webhooks import Event, construct_event
+from kallglot_async.webhooks import Event, RecentKeys, WebhookInbox, construct_event
 
 __all__ = ["MAX_BODY", "NOT_FOUND", "Reception", "Reply", "SeenEvents", "Target"]
 
