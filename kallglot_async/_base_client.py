@@ -27,8 +27,7 @@ from kallglot_async._config import (
 from kallglot_async._core.api.free_request import free_request
 from kallglot_async._events import Observer, OnEvent
 from kallglot_async._logging import LOG_VARIABLE, log_as_told
-from kallglot_async._waiting.shared import Shared
-from kallglot_async._waiting.waits import Waits
+from kallglot_async._waiting.waits import Shared, Waits
 from kallglot_async._wire.limiter import RateLimiter, limiter_of
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async._wire.pool import pool_of

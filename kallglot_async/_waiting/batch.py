@@ -16,7 +16,8 @@ from kallglot_async._checks import shown
 from kallglot_async._core.api.meaning import Suspicion, is_unreached
 from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async._events import await_told
-from kallglot_async._waiting.source import IdSource, not_attempted
+from kallglot_async._waiting.endings import not_attempted
+from kallglot_async._waiting.source import IdSource
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Outcome, Outcomes
 

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import anyio
 from anyio.abc import TaskGroup
@@ -24,13 +24,15 @@ from kallglot_async._alarm import Alarm, Watch
 from kallglot_async._checks import shown
 from kallglot_async._core.polling.pending import LATE, LATE_LOOK, Entry
 from kallglot_async._events import PlainCallback
-from kallglot_async._waiting.claims import Claims, WaitOptions
 from kallglot_async._waiting.endings import elapsed_of, polls_of, timed_out
 from kallglot_async._waiting.poller import Poller
 from kallglot_async._waiting.source import IdSource
 from kallglot_async._wire.deadlines import Deadline
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Outcome, Progress, SettledEvent
+
+if TYPE_CHECKING:
+    from kallglot_async._waiting.waits import Claims, WaitOptions
 
 __all__ = ["OnProgress", "WaitCall"]
 
@@ -56,7 +58,7 @@ class WaitCall:
         self._group: TaskGroup | None = None  # None: the caller's own task does everything
         self.ready: deque[Outcome] = deque()  # not taken yet
         self.watch: Watch = Watch(self._on_time, self._on_broken)
-        self._poller = Poller(hub, pipeline, options, self)
+        self.poller = Poller(hub, pipeline, options, self)
         self._followed: dict[str, float] = {}  # ids that another call polls, and when we joined it
         self._follow_deadlines: deque[tuple[float, str]] = deque()
         self._follow_ends: dict[str, float] = {}  # of ids that are, or were at first, another call's
@@ -83,7 +85,7 @@ class WaitCall:
             while not self.ready:
                 if self._broken is not None:
                     raise self._broken
-                if self._poller.entries:
+                if self.poller.entries:
                     await self._poll_alone()
                 else:  # another call polls it
                     await self._delivery.sleep_until()
@@ -96,7 +98,7 @@ class WaitCall:
         self._alone = scope = Deadline(self.loop)  # as a scope that others can end, it costs a tenth of anyio's
         try:
             with scope:
-                await self._poller.work()
+                await self.poller.work()
         except TimeoutError:
             if not scope.is_over:
                 raise
@@ -109,14 +111,14 @@ class WaitCall:
         self._hub.enter(self.loop)
         self._is_entered = True
         if self._options.total_timeout is not None:
-            self._poller.ends_at = _clock.now() + self._options.total_timeout
+            self.poller.ends_at = _clock.now() + self._options.total_timeout
 
     async def __aenter__(self) -> Self:
         if self._is_entered:
             raise errors.ConfigurationError("this wait was entered before: call as_completed again for another one")
         self._enter()
         self._group = group = await anyio.create_task_group().__aenter__()
-        self._poller.start(group)
+        self.poller.start(group)
         self.watch.ring()
         if (self._source.total or _AT_ONCE) < _AT_ONCE:
             await self._feed()
@@ -172,7 +174,7 @@ class WaitCall:
         """There is room again, for ids and for outcomes."""
         if not self._is_over:
             self._room.ring()
-            self._poller.wake_stalled()
+            self.poller.wake_stalled()
 
     def progress(self) -> Progress:
         """Return a snapshot of how far the call has come."""
@@ -181,13 +183,13 @@ class WaitCall:
             settled=self._settled,
             failed=self._failed,
             pending=self._pending,
-            requests=self._poller.requests,
+            requests=self.poller.requests,
             rate_limit=self._pipeline.lane("analysis").state(),
         )
 
     @property
     def _pending(self) -> int:
-        return len(self._poller.entries) + len(self._followed)
+        return len(self.poller.entries) + len(self._followed)
 
     # -- ids in
 
@@ -211,12 +213,12 @@ class WaitCall:
         if isinstance(id, errors.InvalidIdError):
             self._taken += 1
             self._deliver(Outcome(id=id.id, error=id))
-        elif id not in self._poller.entries and id not in self._followed:
+        elif id not in self.poller.entries and id not in self._followed:
             self._taken += 1
             if self._ending is not None:
                 self._deliver(Outcome(id=id, error=self._ending(id)))
             elif self._hub.claim(id, self):
-                self._poller.add(id)
+                self.poller.add(id)
             else:
                 self._follow(id)
 
@@ -230,28 +232,19 @@ class WaitCall:
     def on_stalled(self) -> None:
         """The caller is behind: what others wait for too, they poll from now on, and are followed."""
         for id in self._hub.followed_of(self):
-            if not self._poller.entries[id].in_flight and (known := self._poller.discard(id)) is not None:
+            if not self.poller.entries[id].in_flight and (known := self.poller.discard(id)) is not None:
                 self._follow(id, known.deadline)
                 self._hub.swap(id, self, known)
 
-    # -- as other calls of the client see it
-
-    @property
-    def is_stalled(self) -> bool:
-        """Whether polling pauses here, as the caller does not take the outcomes that there are."""
-        return self._poller.is_ahead_of_caller
-
-    def on_followed(self) -> None:
-        """Another call waits for an id that this one polls."""
-        self._poller.wake_stalled()
+    # -- told by `Claims`, for other calls of the client
 
     def own(self, id: str, known: Entry | None) -> None:
         """The call that polled the id has left: poll it from now on, as it was left."""
         self._followed.pop(id, None)
         if known is None:
-            self._poller.add(id)
+            self.poller.add(id)
         else:
-            self._poller.adopt(known, ends_at=self._follow_ends.get(id))
+            self.poller.adopt(known, ends_at=self._follow_ends.get(id))
         self._delivery.ring()  # who waits for this one alone polls it now
 
     def on_shared_outcome(self, outcome: Outcome) -> None:
@@ -260,24 +253,12 @@ class WaitCall:
             self._deliver(outcome)
             self.on_answer()
 
-    def on_announced(self, id: str) -> None:
-        """The server says that an id which this call polls has settled."""
-        self._poller.on_announced(id)
-
-    def on_silence(self) -> None:
-        """Something has settled without its event, so that events are not to be trusted."""
-        self._poller.wake()
-
-    def entry_of(self, id: str) -> Entry | None:
-        """Return what is known of an id that this call polls."""
-        return self._poller.entries.get(id)
-
     # -- time
 
     def _on_time(self) -> float:
         """End what is over at this moment: ids, followed ids, the whole call. Return when to look again."""
         now = _clock.now()
-        next_end = self._poller.next_end(now)
+        next_end = self.poller.next_end(now)
         while self._follow_deadlines and self._follow_deadlines[0][0] <= now:
             at, id = self._follow_deadlines.popleft()
             if self._follow_ends.get(id) != at:
@@ -287,10 +268,10 @@ class WaitCall:
                 insort(self._follow_deadlines, (later, id))
             else:
                 self._expire(id)
-        if self._poller.ends_at <= now and self._ending is None and not self._poller.grant_late_looks(now):
+        if self.poller.ends_at <= now and self._ending is None and not self.poller.grant_late_looks(now):
             self.on_over(lambda id: timed_out(id, self._known(id)))
         next_follow = self._follow_deadlines[0][0] if self._follow_deadlines else math.inf
-        return min(next_end, next_follow, self._poller.ends_at if self._ending is None else math.inf)
+        return min(next_end, next_follow, self.poller.ends_at if self._ending is None else math.inf)
 
     def _on_broken(self, error: Exception) -> None:
         self._broken = error
@@ -298,7 +279,7 @@ class WaitCall:
 
     def _expire(self, id: str) -> None:
         """The time of an id that was followed is over, whoever polls it by now."""
-        if id not in self._followed and id not in self._poller.entries:
+        if id not in self._followed and id not in self.poller.entries:
             return
         error = timed_out(id, self._known(id))
         self._forget(id)
@@ -306,7 +287,7 @@ class WaitCall:
 
     def _known(self, id: str) -> Entry | None:
         owner = self._hub.owner_of(id)
-        return owner.entry_of(id) if owner is not None else None
+        return owner.poller.entries.get(id) if owner is not None else None
 
     # -- outcomes out
 
@@ -346,7 +327,7 @@ class WaitCall:
             return
         self._ending = explain
         self._source.stop()
-        for id in [*self._poller.entries, *self._followed]:
+        for id in [*self.poller.entries, *self._followed]:
             known, error = self._known(id), explain(id)
             self._forget(id)
             self._deliver(Outcome(id=id, error=error, polls=polls_of(known), elapsed=elapsed_of(known)))
@@ -354,7 +335,7 @@ class WaitCall:
 
     def _forget(self, id: str) -> None:
         """Wait for an id no more, and leave it to the calls that still want it."""
-        if (known := self._poller.discard(id)) is not None:
+        if (known := self.poller.discard(id)) is not None:
             self._hub.release(id, self, known)
         elif self._followed.pop(id, None) is not None:
             self._hub.unfollow(id, self)
@@ -364,16 +345,16 @@ class WaitCall:
         if not self._is_over:
             self._stop()
         self._delivery.ring()
-        for id in [*self._poller.entries, *self._followed]:
+        for id in [*self.poller.entries, *self._followed]:
             self._forget(id)
 
     def _finish_if_over(self) -> None:
-        if self._is_fed and not self._poller.entries and not self._followed:
+        if self._is_fed and not self.poller.entries and not self._followed:
             self._is_over = True
             self._stop()
 
     def _stop(self) -> None:
-        self._poller.stop()
+        self.poller.stop()
         self.watch.stop()
 
     def on_answer(self) -> None:

@@ -11,15 +11,10 @@ import anyio.lowlevel
 
 from kallglot_async._checks import shown
 from kallglot_async._core.api.ids import check_analysis_id
-from kallglot_async.errors import (
-    ConfigurationError,
-    InvalidIdError,
-    KallglotError,
-    NotAttemptedError,
-)
+from kallglot_async.errors import ConfigurationError, InvalidIdError
 from kallglot_async.models import Outcome, Outcomes
 
-__all__ = ["IdSource", "Ids", "not_attempted"]
+__all__ = ["IdSource", "Ids"]
 
 _BREATH = 100  # ids pulled before others get their turn
 
@@ -155,10 +150,3 @@ class IdSource:
         except InvalidIdError as error:
             return error.with_traceback(None)
         return id
-
-
-def not_attempted(id: str, reason: KallglotError) -> NotAttemptedError:
-    """Return the error of an id that did not get its turn."""
-    return NotAttemptedError(
-        f"{id} was not attempted: the batch ended with {type(reason).__name__}", id=id, reason=reason
-    )

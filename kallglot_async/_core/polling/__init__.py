@@ -2,8 +2,8 @@
 
 `schedule`: how polls follow each other, as a user may set it. `pending`: an id's record, what an answer says of its
 time, and the orders in which records are kept. `worth`: what was learned, what a poll is worth by that, and what
-webhooks are worth. `queue`: which id is polled when. `trouble`: what follows from a failure.
-This is what they keep to:
+webhooks are worth. `queue`: which id is polled when. `trouble`: what follows from a failure, and from having had no
+answer yet. This is what they keep to:
 
 The waiting rules
 -----------------
