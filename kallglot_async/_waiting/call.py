@@ -172,8 +172,9 @@ class WaitCall:
 
     def _on_taken(self) -> None:
         """There is room again, for ids and for outcomes."""
-        if not self._is_over:
+        if not self._is_fed:
             self._room.ring()
+        if not self._is_over:
             self.poller.wake_stalled()
 
     def progress(self) -> Progress:

@@ -344,7 +344,7 @@ class _Endings:
 class Orders:
     """Where the entries of one queue stand: who waits, and for what; who was seen when; whose time ends when."""
 
-    __slots__ = ("_untrimmed", "asleep", "by_key", "by_sight", "endings", "held", "new")
+    __slots__ = ("_untrimmed", "asleep", "by_key", "by_sight", "endings", "held", "live", "new")
 
     def __init__(self) -> None:
         self.new = _Line()  # of unknown age and never polled: first come, first looked at
@@ -353,6 +353,7 @@ class Orders:
         self.held = _Held()  # ... and those whose poll failed, and which the budget has to let go
         self.by_sight = _BySight()
         self.endings = _Endings()
+        self.live: int = 0  # ids that are pending
         self._untrimmed = 0
 
     def wait(self, entry: Entry, key: float, state: int) -> None:
@@ -360,12 +361,13 @@ class Orders:
         entry.key = key
         entry.state = state
         (self.held if state == HELD else self.by_key).push(entry)
+        self.trim()
 
-    def trim(self, live: int) -> None:
+    def trim(self) -> None:
         """Drop what is gone or has moved on once it outnumbers the living: O(1) for each that leaves or moves."""
         self._untrimmed = (self._untrimmed + 1) % _TRIM_EVERY
         if self._untrimmed:
             return
-        room = live + live // 4 + 64
+        room = self.live + self.live // 4 + 64
         for line in (self.new, self.by_key, self.asleep, self.held, self.by_sight, self.endings):
             line.trim(room)

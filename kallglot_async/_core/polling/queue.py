@@ -49,8 +49,8 @@ class PollQueue:
     """
 
     __slots__ = (
-        "_budget", "_flying", "_from_add", "_is_learned", "_live", "_model", "_orders", "_schedule", "_timeout",
-        "_trust", "_worth", "lead",
+        "_budget", "_flying", "_from_add", "_is_learned", "_model", "_orders", "_schedule", "_timeout", "_trust",
+        "_worth", "lead",
     )  # fmt: skip
 
     def __init__(
@@ -71,17 +71,17 @@ class PollQueue:
         self._schedule = schedule
         self._timeout = timeout
         self._trust = InboxTrust() if trust is None else trust
-        self._live = self._flying = 0
+        self._flying = 0
         self._is_learned = schedule.policy == "learned"
         self._worth = Worth(model, is_learned=self._is_learned)
         self._orders = Orders()
 
     def __len__(self) -> int:
         """How many ids are pending: waiting for a poll or being polled."""
-        return self._live
+        return self._orders.live
 
     def __repr__(self) -> str:
-        return f"<PollQueue {self._schedule.policy}: {self._live} pending, {self._flying} in flight>"
+        return f"<PollQueue {self._schedule.policy}: {self._orders.live} pending, {self._flying} in flight>"
 
     # -- facts
 
@@ -89,18 +89,20 @@ class PollQueue:
         """A new id to wait for: its age and a server's hint when to come, in seconds, where they are known."""
         born_at = now if age is None else now - max(0.0, age)
         entry = Entry(id, kind, now, born_at, None if age is None else born_at, self._timeout, FIRM)
-        self._live += 1
+        self._orders.live += 1
         self._model.pending += 1
         if self._from_add and self._timeout is not None:
             entry.begin(now)
             self._orders.endings.start(entry)
         if self._is_learned and due_in is not None:
             hinted = now + max(0.0, due_in)
-            self._wait(entry, hinted if age is None else max(now, min(hinted, self._worth.observed_key(entry))), FIRM)
+            self._orders.wait(
+                entry, hinted if age is None else max(now, min(hinted, self._worth.observed_key(entry))), FIRM
+            )
         elif self._is_learned and age is not None:
             self._wait_by_law(entry, now)
         elif self._schedule.delay and age is not None:
-            self._wait(entry, now + max(0.0, self._schedule.delay - age), FIRM)
+            self._orders.wait(entry, now + max(0.0, self._schedule.delay - age), FIRM)
         else:
             self._orders.new.append(entry)
         return entry
@@ -109,7 +111,7 @@ class PollQueue:
         """Go on with an id that another queue has polled until now; `ends_at`: when its time here is over."""
         first = known.first_poll_at if ends_at is None or self._timeout is None else ends_at - self._timeout
         entry = known.for_another(self._timeout, first)
-        self._live += 1
+        self._orders.live += 1
         self._model.pending += 1
         if (deadline := entry.deadline) is not None:
             self._orders.endings.start(entry)
@@ -119,7 +121,7 @@ class PollQueue:
         elif self._is_learned and known.trouble is None and not known.is_announced and entry.seen_at is not None:
             self._wait_by_law(entry, now)
         else:
-            self._wait(entry, max(now, known.key), FIRM)
+            self._orders.wait(entry, max(now, known.key), FIRM)
         return entry
 
     def on_pending(self, entry: Entry, now: float, *, age: float | None = None, hint_in: float | None = None) -> None:
@@ -159,7 +161,7 @@ class PollQueue:
         if entry.state <= LEARNED:
             if entry.polls == 0:
                 self._orders.new.drop_latest(entry)
-            self._wait(entry, at, ANNOUNCED)
+            self._orders.wait(entry, at, ANNOUNCED)
 
     def on_given_up(self, entry: Entry, now: float) -> None:
         """The poll failed, and no other follows: it waits to be popped, but for a late look if it is due one."""
@@ -182,16 +184,16 @@ class PollQueue:
             entry.state = FIRM
             self._orders.new.appendleft(entry)
         elif entry.key <= now:
-            self._wait(entry, entry.key, FIRM)
+            self._orders.wait(entry, entry.key, FIRM)
         else:
-            self._wait(entry, entry.key, LEARNED)
+            self._orders.wait(entry, entry.key, LEARNED)
             self._orders.by_sight.put_back(entry)
 
     def on_failed(self, entry: Entry, now: float, retry_at: float, *, is_held: bool = False) -> None:
         """The poll failed for a passing reason: poll it again at `retry_at`; if held, once the budget lets it go."""
         if self._land(entry):
             entry.failures += 1
-            self._wait(entry, max(now, retry_at), HELD if is_held else FIRM)
+            self._orders.wait(entry, max(now, retry_at), HELD if is_held else FIRM)
 
     def discard(self, entry: Entry) -> None:
         """Nobody waits for it any more. Safe in any state, and twice."""
@@ -199,15 +201,15 @@ class PollQueue:
             return
         self._land(entry)
         entry.state = GONE
-        self._live -= 1
+        self._orders.live -= 1
         self._model.pending -= 1
-        self._orders.trim(self._live)
+        self._orders.trim()
 
     # -- questions
 
     def next_slot(self, now: float, supply: Supply) -> Slot | None:
         """When to ask the limiter for a slot; None: nothing waits for a poll. Ask again when facts have come in."""
-        if self._live == self._flying:
+        if self._orders.live == self._flying:
             return None
         last, entry = self._orders.endings.next_last_look(now, self.lead)
         if entry is not None and last <= now:
@@ -278,13 +280,9 @@ class PollQueue:
 
     # -- from state to state
 
-    def _wait(self, entry: Entry, key: float, state: int) -> None:
-        self._orders.wait(entry, key, state)
-        self._orders.trim(self._live)
-
     def _wait_by_law(self, entry: Entry, at: float) -> None:
         """Have it due by the learned law, but not before `at`."""
-        self._wait(entry, max(at, self._worth.key(entry)), LEARNED)
+        self._orders.wait(entry, max(at, self._worth.key(entry)), LEARNED)
         self._orders.by_sight.append(entry)
 
     def _await_end(self, entry: Entry) -> None:
@@ -299,7 +297,7 @@ class PollQueue:
         if not entry.is_stale:
             if entry.polls == 0:
                 self._orders.new.drop_latest(entry)
-            self._wait(entry, now, ANNOUNCED)
+            self._orders.wait(entry, now, ANNOUNCED)
 
     def _fly(self, entry: Entry, now: float) -> Entry:
         entry.state = FLYING
@@ -322,14 +320,16 @@ class PollQueue:
 
     def _reschedule(self, entry: Entry, now: float, hint_in: float | None) -> None:
         if not self._is_learned:
-            self._wait(entry, now + self._schedule.interval(entry.polls, hint_in), FIRM)
+            self._orders.wait(entry, now + self._schedule.interval(entry.polls, hint_in), FIRM)
         elif hint_in is not None:
-            self._wait(entry, max(now + MIN_GAP, min(now + hint_in, self._worth.latest(entry, now + hint_in))), FIRM)
+            self._orders.wait(
+                entry, max(now + MIN_GAP, min(now + hint_in, self._worth.latest(entry, now + hint_in))), FIRM
+            )
         else:
             self._wait_by_law(entry, now + MIN_GAP)
         if entry.unconfirmed is not None:
             if (echo := next_echo(entry, now)) < entry.key:
-                self._wait(entry, echo, FIRM)
+                self._orders.wait(entry, echo, FIRM)
             entry.unconfirmed += 1
 
     # -- what is due
@@ -358,7 +358,7 @@ class PollQueue:
         """Let go those that have slept long enough without their event; or all, where events are not to be trusted."""
         while (entry := self._orders.asleep.first()) is not None and (entry.key <= now or not self._trust.is_trusted):
             self._orders.asleep.drop_first()
-            self._wait(entry, min(entry.key, now), entry.state)
+            self._orders.wait(entry, min(entry.key, now), entry.state)
 
     def _put_back(self, now: float) -> None:
         """Put back what is due by its key but is not worth a poll, by what was learned since, or as its event comes."""

@@ -139,7 +139,8 @@ class _Law:
     def _expose(self, start: float, end: float, weight: float) -> int:
         """Add the seconds from one age to another to the exposure of the bins that they lie in; returns the last."""
         first, last = bisect_right(_EDGES, start) - 1, bisect_right(_EDGES, end) - 1
-        self._reach(last)
+        if last >= len(self._events):
+            self._reach(last)
         exposure = self._exposure
         if first == last:
             exposure[first] += (end - start) * weight
@@ -152,9 +153,9 @@ class _Law:
 
     def _reach(self, bin: int) -> None:
         """Make room for what is seen in this bin."""
-        if (new := bin + 1 - len(self._events)) > 0:
-            for by_bin in (self._events, self._exposure, self._crossed):
-                by_bin += [0.0] * new
+        new = bin + 1 - len(self._events)
+        for by_bin in (self._events, self._exposure, self._crossed):
+            by_bin += [0.0] * new
 
     def _count(self) -> None:
         self._unfitted += 1
@@ -203,7 +204,7 @@ class PollModel:
     def observed_growth(self, kind: str, start: float, end: float) -> float:
         """As `growth`, but only what has been observed: nothing where there is no data."""
         observed = self._laws[kind].observed
-        return observed.at(end) - observed.at(start)
+        return observed.at(end) - observed.at(start) if start > 0.0 else observed.at(end)
 
     def age_after(self, kind: str, start: float, growth: float) -> float:
         """The age at which the hazard summed from the age `start` reaches `growth`."""
