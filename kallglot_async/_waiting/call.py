@@ -54,7 +54,9 @@ class WaitCall:
         self._pipeline = pipeline
         self._source = source
         self._options = options
-        self._on_progress = PlainCallback("on_progress", options.on_progress, "kallglot_async.waiting")
+        self._on_progress: PlainCallback[Progress] | None = None
+        if options.on_progress is not None:
+            self._on_progress = PlainCallback("on_progress", options.on_progress, "kallglot_async.waiting")
         self._group: TaskGroup | None = None  # None: the caller's own task does everything
         self.ready: deque[Outcome] = deque()  # not taken yet
         self.watch: Watch = Watch(self._on_time, self._on_broken)
@@ -359,5 +361,5 @@ class WaitCall:
         self.watch.stop()
 
     def on_answer(self) -> None:
-        if self._on_progress.is_on:
+        if self._on_progress is not None:
             self._on_progress.tell(self.progress)
