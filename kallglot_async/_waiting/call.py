@@ -2,7 +2,8 @@
 
 A wait call pulls ids from its source, has them polled by its `Poller`, and delivers one outcome for each. Ids
 that another call of the same client polls already are followed instead, and taken over when that call leaves.
-Everything lives in the task group of the call; a wait for one id, in the task of its caller.
+Everything lives in the task group of the call; where there is one id, by `wait` or by `wait_many`, in the task of its
+caller.
 """
 
 from __future__ import annotations
