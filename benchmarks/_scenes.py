@@ -22,7 +22,7 @@ from benchmarks._simulation import Job, Paced, Window, simulate
 from benchmarks._trials import EPOCH, Deliver, batch, in_virtual_time, quantile, seeded
 from benchmarks.documented import LIMIT, OFFSETS, READY, Scene
 from benchmarks.storm import Storm
-from kallglot_async._core.polling.hazard import PollModel
+from kallglot_async._core.polling.worth import PollModel
 from kallglot_async.emulator import Latency
 
 LOADS = (0.1, 0.3, 0.6, 0.9)

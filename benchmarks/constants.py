@@ -21,7 +21,7 @@ from importlib import import_module
 from benchmarks import _lane_scenes, _scenes
 from benchmarks._lane_scenes import Figures, Measure
 
-_QUEUE, _WORTH, _HAZARD = "_core.polling.queue", "_core.polling.worth", "_core.polling.hazard"
+_QUEUE, _WORTH = "_core.polling.queue", "_core.polling.worth"
 _WINDOW, _RENEWAL, _UNANNOUNCED = (f"_core.limit.{name}" for name in ("window", "renewal", "unannounced"))
 
 
@@ -65,14 +65,14 @@ CONSTANTS = {
     "FIRST_LOOKS": Constant(_WORTH, "share of the rate", (0.1, 0.25, 0.75, 1.0), _FIRST),
     "SAVING": Constant(_WORTH, "share of the rate", (0.02, 0.05, 0.2, 0.5), _FIRST),
     "MIN_GAP": Constant(_WORTH, "s", (0.25, 0.5, 2.0), (_scenes.steady, _scenes.burst, _scenes.scale), also=(_QUEUE,)),
-    "DOUBT": Constant(_HAZARD, "analyses", (0.05, 0.1, 0.5, 1.0), _LEARNING),
-    "PRIOR": Constant(_HAZARD, "analyses", (0.0, 1.0, 10.0, 30.0), _LEARNING),
-    "_FADE": Constant(_HAZARD, "weight", (0.5 ** (1 / 500), 0.5 ** (1 / 50_000), 1.0), (_scenes.drift,)),
-    "_MEMORY": Constant(f"{_HAZARD}:FirstLooks", "weight", (0.0, 0.5, 0.97, 1.0), _FIRST),
-    "_REFIT": Constant(_HAZARD, "answers", (1, 4, 64, 256), (*_LEARNING, _scenes.answers)),
-    "_LITTLE": Constant(_HAZARD, "part of all", (2, 16, 256, math.inf), (*_LEARNING, _scenes.drift, _scenes.answers)),
     "GUARD": Constant(_RENEWAL, "s", (0.0, 0.4, 0.8, 2.0), (_lane_scenes.spent,)),
     "GUARD_SHARE": Constant(_RENEWAL, "part of a window", (2, 10, 50), (_lane_scenes.spent,)),
+    "DOUBT": Constant(_WORTH, "analyses", (0.05, 0.1, 0.5, 1.0), _LEARNING),
+    "PRIOR": Constant(_WORTH, "analyses", (0.0, 1.0, 10.0, 30.0), _LEARNING),
+    "_FADE": Constant(_WORTH, "weight", (0.5 ** (1 / 500), 0.5 ** (1 / 50_000), 1.0), (_scenes.drift,)),
+    "_MEMORY": Constant(f"{_WORTH}:FirstLooks", "weight", (0.0, 0.5, 0.97, 1.0), _FIRST),
+    "_REFIT": Constant(_WORTH, "answers", (1, 4, 64, 256), (*_LEARNING, _scenes.answers)),
+    "_LITTLE": Constant(_WORTH, "part of all", (2, 16, 256, math.inf), (*_LEARNING, _scenes.drift, _scenes.answers)),
     "RUN_LOW": Constant(_WINDOW, "part of a window", (1, 2, 10, 1000), _BUDGET),
     "RUN_LOW_REST": Constant(_WINDOW, "s", (0.0, 2.0, 10.0, 20.0), (_scenes.short_window, *_BUDGET)),
     "KEPT": Constant(_WINDOW, "part of a window", (4, 20, 50, 1000), (_lane_scenes.turns, *_BUDGET)),

@@ -8,9 +8,9 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 
-from kallglot_async._core.polling.hazard import PollModel
 from kallglot_async._core.polling.queue import PollQueue
 from kallglot_async._core.polling.schedule import PollSchedule, Supply
+from kallglot_async._core.polling.worth import PollModel
 
 SIZES = {True: (10_000, 100_000), False: (10_000, 100_000, 1_000_000)}
 RESCHEDULED = 20_000

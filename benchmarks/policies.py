@@ -20,9 +20,9 @@ from functools import partial
 from statistics import NormalDist
 
 from benchmarks._simulation import Job, Limiter, Paced, Result, Window, simulate
-from kallglot_async._core.polling.hazard import PollModel
 from kallglot_async._core.polling.queue import PollQueue
 from kallglot_async._core.polling.schedule import PollSchedule
+from kallglot_async._core.polling.worth import PollModel
 
 Row = dict[str, object]
 Law = Callable[[random.Random], float]

@@ -11,7 +11,7 @@ The house. A room imports from its own floor or a lower one only; `tests/face/te
     1 decisions  _core/api/: operation to request, answer to value or error
                  _core/limit/: when the next request may go
                  _core/polling/: which id is worth it
-                 webhooks: events and their signatures
+                 webhooks: events, their signatures, and the inbox that tells waits of them
                  No clock, no randomness, no event loop, no logging, no transport library.
     0 values     errors models/ _checks _config _extra_headers _version: what things are, which arguments can be used
     beside       emulator/: the API as documented; it imports nothing of the client, nor the client of it
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from kallglot_async._durable.batch import DurableBatch
     from kallglot_async._durable.file import BatchFile
     from kallglot_async._durable.report import BatchReport
-    from kallglot_async._waiting.inbox import WebhookInbox
     from kallglot_async._wire.limiter import RateLimiter
     from kallglot_async.errors import (
         AnalysisFailedError,
@@ -95,6 +94,7 @@ if TYPE_CHECKING:
         Transcript,
         read_jsonl,
     )
+    from kallglot_async.webhooks import WebhookInbox
 
 __all__ = [
     "APIError",
@@ -169,7 +169,7 @@ _ELSEWHERE = {
     "KallglotClient": "kallglot_async._client",
     "PollSchedule": "kallglot_async._core.polling.schedule",
     "RateLimiter": "kallglot_async._wire.limiter",
-    "WebhookInbox": "kallglot_async._waiting.inbox",
+    "WebhookInbox": "kallglot_async.webhooks",
     "wait_many": "kallglot_async._client",
 }
 

@@ -26,15 +26,14 @@ from kallglot_async._config import (
 from kallglot_async._core.api.free_request import free_request
 from kallglot_async._events import Observer, OnEvent
 from kallglot_async._logging import LOG_VARIABLE, log_as_told
-from kallglot_async._waiting.inbox import WebhookInbox
-from kallglot_async._waiting.shared import Shared
-from kallglot_async._waiting.waits import Waits
+from kallglot_async._waiting.waits import Shared, Waits
 from kallglot_async._wire.limiter import RateLimiter, limiter_of
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async._wire.pool import pool_of
 from kallglot_async.errors import ConfigurationError
 from kallglot_async.models import ClientStats, JSONValue, RateLimit, RateLimitState, RawResponse
 from kallglot_async.resources.analyses import Analyses
+from kallglot_async.webhooks import WebhookInbox
 
 if TYPE_CHECKING:
     from kallglot_async.resources.recordings import Recordings

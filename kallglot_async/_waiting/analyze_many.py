@@ -25,10 +25,9 @@ from kallglot_async._core.limit.ticket import Urgency
 from kallglot_async._events import PlainCallback
 from kallglot_async._waiting.batch import Batch
 from kallglot_async._waiting.call import OnProgress
-from kallglot_async._waiting.claims import WaitOptions
-from kallglot_async._waiting.endings import timed_out
-from kallglot_async._waiting.source import IdSource, not_attempted
-from kallglot_async._waiting.waits import Waits
+from kallglot_async._waiting.endings import not_attempted, timed_out
+from kallglot_async._waiting.source import IdSource
+from kallglot_async._waiting.waits import WaitOptions, Waits
 from kallglot_async.models import Analysis, Outcome, Outcomes, Progress
 
 __all__ = ["AnalyzeCall", "OnCreated", "Order", "orders"]

@@ -16,7 +16,8 @@ from kallglot_async._checks import shown
 from kallglot_async._core.api.meaning import Suspicion, is_unreached
 from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async._events import await_told
-from kallglot_async._waiting.source import IdSource, Puller, not_attempted
+from kallglot_async._waiting.endings import not_attempted
+from kallglot_async._waiting.source import IdSource
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Outcome, Outcomes
 
@@ -43,7 +44,7 @@ class Batch:
 
     __slots__ = (
         "_being_told", "_callback_error", "_first_contact", "_group", "_is_drained", "_is_over", "_noun", "_on_outcome",
-        "_out", "_pipeline", "_puller", "_quiet", "_source", "_suspicion", "_taken", "_telling", "_unreached", "failed",
+        "_out", "_pipeline", "_quiet", "_source", "_suspicion", "_taken", "_telling", "_unreached", "failed",
         "found", "lane", "reason", "settled",
     )  # fmt: skip
 
@@ -56,7 +57,6 @@ class Batch:
         self.found: dict[str, Outcome] = {}
         self.reason: errors.KallglotError | None = None  # why nothing more is sent
         self._source = source
-        self._puller = Puller(source)
         self._on_outcome = on_outcome
         self._noun = noun
         self._group = anyio.create_task_group()
@@ -101,7 +101,7 @@ class Batch:
         """
         _clock.running_loop()
         self.lane.enter()
-        async with aclosing(self._puller), self._group as group:
+        async with aclosing(self._source), self._group as group:
             for _ in range(min(workers, self._source.total or workers)):
                 group.start_soon(work)
             if meanwhile is not None:
@@ -121,7 +121,7 @@ class Batch:
 
     async def next_id(self) -> str | None:
         """Return the next id to send a request for; None once there are no more. One worker at a time."""
-        while not self._is_over and (item := self._puller.at_once() or await self._puller.next()) is not None:
+        while not self._is_over and (item := self._source.at_once() or await self._source.next()) is not None:
             self._taken += 1
             if isinstance(item, errors.InvalidIdError):
                 await self.keep(Outcome(id=item.id, error=item))
@@ -157,7 +157,7 @@ class Batch:
                 except errors.RequestError as failure:
                     if not self._is_heard() and is_unreached(failure):
                         self._unreached = failure
-                        self._puller.stop()
+                        self._source.stop()
                     raise
         return await self._send(id, urgency, send, None)
 
@@ -207,7 +207,7 @@ class Batch:
         """Send nothing more; what is under way goes on."""
         if self.reason is None:
             self.reason = reason
-            self._puller.stop()
+            self._source.stop()
 
     async def keep(self, outcome: Outcome) -> None:
         """Note what became of an id, and tell."""
@@ -252,7 +252,7 @@ class Batch:
         if self._callback_error is not None:
             raise self._callback_error
         outcomes = self._source.in_order(self.found)
-        if (failure := self._puller.error) is not None:
+        if (failure := self._source.error) is not None:
             text = f"the iterable of {self._noun} raised {shown(failure)}"
             raise errors.IdSourceError(text, outcomes=outcomes) from failure
         return outcomes

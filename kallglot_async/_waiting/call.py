@@ -2,7 +2,8 @@
 
 A wait call pulls ids from its source, has them polled by its `Poller`, and delivers one outcome for each. Ids
 that another call of the same client polls already are followed instead, and taken over when that call leaves.
-Everything lives in the task group of the call; a wait for one id, in the task of its caller.
+Everything lives in the task group of the call; where there is one id, by `wait` or by `wait_many`, in the task of its
+caller.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import anyio
 from anyio.abc import TaskGroup
@@ -25,18 +26,20 @@ from kallglot_async._checks import shown
 from kallglot_async._clock import Deadline
 from kallglot_async._core.polling.pending import LATE, LATE_LOOK, Entry
 from kallglot_async._events import PlainCallback
-from kallglot_async._waiting.claims import Claims, WaitOptions
 from kallglot_async._waiting.endings import elapsed_of, polls_of, timed_out
 from kallglot_async._waiting.poller import Poller
-from kallglot_async._waiting.source import IdSource, Puller
+from kallglot_async._waiting.source import IdSource
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Outcome, Progress, SettledEvent
+
+if TYPE_CHECKING:
+    from kallglot_async._waiting.waits import Claims, WaitOptions
 
 __all__ = ["OnProgress", "WaitCall"]
 
 OnProgress = Callable[[Progress], object]
 
-_AT_ONCE = 64  # a smaller collection is taken in without a task; no await of that can suspend (`Puller.next`)
+_AT_ONCE = 64  # a smaller collection is taken in without a task; no await of that can suspend (`IdSource.next`)
 _WINDOW = 10_000  # ids pending or undelivered at once; the rest stay in the caller's iterable
 
 
@@ -51,17 +54,19 @@ class WaitCall:
         self._hub = hub
         self._pipeline = pipeline
         self._source = source
-        self._puller = Puller(source)
         self._options = options
-        self._on_progress = PlainCallback("on_progress", options.on_progress, "kallglot_async.waiting")
+        self._on_progress: PlainCallback[Progress] | None = None
+        if options.on_progress is not None:
+            self._on_progress = PlainCallback("on_progress", options.on_progress, "kallglot_async.waiting")
         self._group: TaskGroup | None = None  # None: the caller's own task does everything
         self.ready: deque[Outcome] = deque()  # not taken yet
         self.watch: Watch = Watch(self._on_time, self._on_broken)
-        self._poller = Poller(hub, pipeline, options, self)
+        self.poller = Poller(hub, pipeline, options, self)
         self._followed: dict[str, float] = {}  # ids that another call polls, and when we joined it
         self._follow_deadlines: deque[tuple[float, str]] = deque()
         self._follow_ends: dict[str, float] = {}  # of ids that are, or were at first, another call's
         self._is_fed = False  # the source has given all it will give
+        self._is_over = False  # and all of it has its outcome
         self._is_entered = self._is_left = False
         self._ending: Callable[[str], errors.KallglotError] | None = None  # why the rest is not waited for
         self._taken = self._settled = self._failed = 0
@@ -72,16 +77,18 @@ class WaitCall:
 
     # -- the caller's side
 
-    async def of_one(self, id: str) -> Outcome:
+    async def of_one(self, id: str | errors.InvalidIdError) -> Outcome:
         """Wait for an id in the caller's own task, in place of entering a block with tasks for many."""
         self._enter()
         try:
+            if self._options.total_timeout is not None:
+                self.watch.ring()
             self._take(id)
             self._is_fed = True
             while not self.ready:
                 if self._broken is not None:
                     raise self._broken
-                if self._poller.entries:
+                if self.poller.entries:
                     await self._poll_alone()
                 else:  # another call polls it
                     await self._delivery.sleep_until()
@@ -94,7 +101,7 @@ class WaitCall:
         self._alone = scope = Deadline(self.loop)  # as a scope that others can end, it costs a tenth of anyio's
         try:
             with scope:
-                await self._poller.work()
+                await self.poller.work()
         except TimeoutError:
             if not scope.is_over:
                 raise
@@ -106,15 +113,15 @@ class WaitCall:
         self._pipeline.lane("analysis").enter()
         self._hub.enter(self.loop)
         self._is_entered = True
+        if self._options.total_timeout is not None:
+            self.poller.ends_at = _clock.now() + self._options.total_timeout
 
     async def __aenter__(self) -> Self:
         if self._is_entered:
             raise errors.ConfigurationError("this wait was entered before: call as_completed again for another one")
         self._enter()
-        if self._options.total_timeout is not None:
-            self._poller.ends_at = _clock.now() + self._options.total_timeout
         self._group = group = await anyio.create_task_group().__aenter__()
-        self._poller.start(group)
+        self.poller.start(group)
         self.watch.ring()
         if (self._source.total or _AT_ONCE) < _AT_ONCE:
             await self._feed()
@@ -148,25 +155,30 @@ class WaitCall:
             if self._is_left:
                 raise StopAsyncIteration
             if self._is_over:
-                if self._puller.error is not None:
-                    failure, self._puller.error = self._puller.error, None
+                if self._source.error is not None:
+                    failure, self._source.error = self._source.error, None
                     raise errors.IdSourceError(f"the iterable of ids raised {shown(failure)}") from failure
                 raise StopAsyncIteration
             if _clock.running_loop() is not self.loop:
                 raise errors.ConfigurationError("outcomes are taken on the event loop that their block was entered on")
             await self._delivery.sleep_until()
-        self._room.ring()
-        self._poller.wake_stalled()
+        self._on_taken()
         return self.ready.popleft()
 
     def take_ready(self) -> list[Outcome]:
         """Return all outcomes that have not been taken yet, without waiting for one."""
         taken = list(self.ready)
         if taken:
-            self._room.ring()
-            self._poller.wake_stalled()
+            self._on_taken()
             self.ready.clear()
         return taken
+
+    def _on_taken(self) -> None:
+        """There is room again, for ids and for outcomes."""
+        if not self._is_fed:
+            self._room.ring()
+        if not self._is_over:
+            self.poller.wake_stalled()
 
     def progress(self) -> Progress:
         """Return a snapshot of how far the call has come."""
@@ -175,45 +187,42 @@ class WaitCall:
             settled=self._settled,
             failed=self._failed,
             pending=self._pending,
-            requests=self._poller.requests,
+            requests=self.poller.requests,
             rate_limit=self._pipeline.lane("analysis").state(),
         )
 
     @property
     def _pending(self) -> int:
-        return len(self._poller.entries) + len(self._followed)
-
-    @property
-    def _is_over(self) -> bool:
-        return self._is_fed and not self._poller.entries and not self._followed
+        return len(self.poller.entries) + len(self._followed)
 
     # -- ids in
 
     async def _feed(self) -> None:
         """Pull ids while there is room for them."""
         try:
-            async with aclosing(self._puller):
-                while (item := self._puller.at_once() or await self._puller.next()) is not None:
+            async with aclosing(self._source):
+                while (item := self._source.at_once() or await self._source.next()) is not None:
                     if self._is_left:  # it came in the very turn: nobody here would ever poll it, or let go of it
                         break
                     self._take(item)
                     while self._taken >= _WINDOW and self._pending + len(self.ready) >= _WINDOW:
                         await self._room.sleep_until()
         except Exception as error:  # the caller's own code, as it was let go of
-            self._puller.error = self._puller.error or error
+            self._source.error = self._source.error or error
         self._is_fed = True
         self._finish_if_over()
+        self._delivery.ring()
 
     def _take(self, id: str | errors.InvalidIdError) -> None:
         if isinstance(id, errors.InvalidIdError):
             self._taken += 1
             self._deliver(Outcome(id=id.id, error=id))
-        elif id not in self._poller.entries and id not in self._followed:
+        elif id not in self.poller.entries and id not in self._followed:
             self._taken += 1
             if self._ending is not None:
                 self._deliver(Outcome(id=id, error=self._ending(id)))
             elif self._hub.claim(id, self):
-                self._poller.add(id)
+                self.poller.add(id)
             else:
                 self._follow(id)
 
@@ -227,28 +236,19 @@ class WaitCall:
     def on_stalled(self) -> None:
         """The caller is behind: what others wait for too, they poll from now on, and are followed."""
         for id in self._hub.followed_of(self):
-            if not self._poller.entries[id].in_flight and (known := self._poller.discard(id)) is not None:
+            if not self.poller.entries[id].in_flight and (known := self.poller.discard(id)) is not None:
                 self._follow(id, known.deadline)
                 self._hub.swap(id, self, known)
 
-    # -- as other calls of the client see it
-
-    @property
-    def is_stalled(self) -> bool:
-        """Whether polling pauses here, as the caller does not take the outcomes that there are."""
-        return self._poller.is_ahead_of_caller
-
-    def on_followed(self) -> None:
-        """Another call waits for an id that this one polls."""
-        self._poller.wake_stalled()
+    # -- told by `Claims`, for other calls of the client
 
     def own(self, id: str, known: Entry | None) -> None:
         """The call that polled the id has left: poll it from now on, as it was left."""
         self._followed.pop(id, None)
         if known is None:
-            self._poller.add(id)
+            self.poller.add(id)
         else:
-            self._poller.adopt(known, ends_at=self._follow_ends.get(id))
+            self.poller.adopt(known, ends_at=self._follow_ends.get(id))
         self._delivery.ring()  # who waits for this one alone polls it now
 
     def on_shared_outcome(self, outcome: Outcome) -> None:
@@ -257,24 +257,12 @@ class WaitCall:
             self._deliver(outcome)
             self.on_answer()
 
-    def on_announced(self, id: str) -> None:
-        """The server says that an id which this call polls has settled."""
-        self._poller.on_announced(id)
-
-    def on_silence(self) -> None:
-        """Something has settled without its event, so that events are not to be trusted."""
-        self._poller.wake()
-
-    def entry_of(self, id: str) -> Entry | None:
-        """Return what is known of an id that this call polls."""
-        return self._poller.entries.get(id)
-
     # -- time
 
     def _on_time(self) -> float:
         """End what is over at this moment: ids, followed ids, the whole call. Return when to look again."""
         now = _clock.now()
-        next_end = self._poller.next_end(now)
+        next_end = self.poller.next_end(now)
         while self._follow_deadlines and self._follow_deadlines[0][0] <= now:
             at, id = self._follow_deadlines.popleft()
             if self._follow_ends.get(id) != at:
@@ -284,10 +272,10 @@ class WaitCall:
                 insort(self._follow_deadlines, (later, id))
             else:
                 self._expire(id)
-        if self._poller.ends_at <= now and self._ending is None and not self._poller.grant_late_looks(now):
+        if self.poller.ends_at <= now and self._ending is None and not self.poller.grant_late_looks(now):
             self.on_over(lambda id: timed_out(id, self._known(id)))
         next_follow = self._follow_deadlines[0][0] if self._follow_deadlines else math.inf
-        return min(next_end, next_follow, self._poller.ends_at if self._ending is None else math.inf)
+        return min(next_end, next_follow, self.poller.ends_at if self._ending is None else math.inf)
 
     def _on_broken(self, error: Exception) -> None:
         self._broken = error
@@ -295,7 +283,7 @@ class WaitCall:
 
     def _expire(self, id: str) -> None:
         """The time of an id that was followed is over, whoever polls it by now."""
-        if id not in self._followed and id not in self._poller.entries:
+        if id not in self._followed and id not in self.poller.entries:
             return
         error = timed_out(id, self._known(id))
         self._forget(id)
@@ -303,7 +291,7 @@ class WaitCall:
 
     def _known(self, id: str) -> Entry | None:
         owner = self._hub.owner_of(id)
-        return owner.entry_of(id) if owner is not None else None
+        return owner.poller.entries.get(id) if owner is not None else None
 
     # -- outcomes out
 
@@ -342,8 +330,8 @@ class WaitCall:
         if self._ending is not None:
             return
         self._ending = explain
-        self._puller.stop()
-        for id in [*self._poller.entries, *self._followed]:
+        self._source.stop()
+        for id in [*self.poller.entries, *self._followed]:
             known, error = self._known(id), explain(id)
             self._forget(id)
             self._deliver(Outcome(id=id, error=error, polls=polls_of(known), elapsed=elapsed_of(known)))
@@ -351,26 +339,28 @@ class WaitCall:
 
     def _forget(self, id: str) -> None:
         """Wait for an id no more, and leave it to the calls that still want it."""
-        if (known := self._poller.discard(id)) is not None:
+        if (known := self.poller.discard(id)) is not None:
             self._hub.release(id, self, known)
         elif self._followed.pop(id, None) is not None:
             self._hub.unfollow(id, self)
 
     def _let_go(self) -> None:
         self._is_left = True
-        self.watch.stop()
-        if not self._poller.is_stopped:
-            self._poller.stop()
+        if not self._is_over:
+            self._stop()
         self._delivery.ring()
-        for id in [*self._poller.entries, *self._followed]:
+        for id in [*self.poller.entries, *self._followed]:
             self._forget(id)
 
     def _finish_if_over(self) -> None:
-        if not self._poller.entries and self._is_over:
-            self._poller.stop()
-            self.watch.stop()
-            self._delivery.ring()
+        if self._is_fed and not self.poller.entries and not self._followed:
+            self._is_over = True
+            self._stop()
+
+    def _stop(self) -> None:
+        self.poller.stop()
+        self.watch.stop()
 
     def on_answer(self) -> None:
-        if self._on_progress.is_on:
+        if self._on_progress is not None:
             self._on_progress.tell(self.progress)

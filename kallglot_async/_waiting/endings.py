@@ -8,7 +8,7 @@ from kallglot_async._core.api.answers import one_line
 from kallglot_async._core.polling.pending import Entry
 from kallglot_async.models import Analysis
 
-__all__ = ["analysis_failed", "elapsed_of", "polls_of", "timed_out"]
+__all__ = ["analysis_failed", "elapsed_of", "not_attempted", "polls_of", "timed_out"]
 
 _LONGEST_REASON = 200  # characters of the API's reason for a failure
 
@@ -45,4 +45,11 @@ def timed_out(id: str, entry: Entry | None, *, retry_after: float | None = None)
         polls=polls,
         elapsed=elapsed,
         retry_after=retry_after,
+    )
+
+
+def not_attempted(id: str, reason: errors.KallglotError) -> errors.NotAttemptedError:
+    """Return the error of an id that did not get its turn."""
+    return errors.NotAttemptedError(
+        f"{id} was not attempted: the batch ended with {type(reason).__name__}", id=id, reason=reason
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup
@@ -19,16 +20,17 @@ from kallglot_async._core.api.analyses import retrieve_analysis, revision_of
 from kallglot_async._core.api.meaning import is_answer, is_still_running
 from kallglot_async._core.api.operation import Response
 from kallglot_async._core.limit.ticket import Ticket, Urgency
-from kallglot_async._core.polling.pending import GONE, LATE, LATE_LOOK, Entry
+from kallglot_async._core.polling.pending import GONE, LATE, LATE_LOOK, Entry, Sight
 from kallglot_async._core.polling.queue import PollQueue
-from kallglot_async._core.polling.sight import Sight
 from kallglot_async._core.polling.trouble import End, Patience, stranded_at
 from kallglot_async._core.polling.worth import RE_ASK, look_again_at
-from kallglot_async._waiting.claims import Caller, Claims, WaitOptions
-from kallglot_async._waiting.endings import analysis_failed, timed_out
-from kallglot_async._waiting.source import not_attempted
+from kallglot_async._waiting.endings import analysis_failed, not_attempted, timed_out
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Analysis, Outcome, PollEvent
+
+if TYPE_CHECKING:
+    from kallglot_async._waiting.call import WaitCall
+    from kallglot_async._waiting.waits import Claims, WaitOptions
 
 __all__ = ["Poller"]
 
@@ -46,7 +48,7 @@ class Poller:
         call: Whose ids these are.
     """
 
-    def __init__(self, hub: Claims, pipeline: Pipeline, options: WaitOptions, call: Caller) -> None:
+    def __init__(self, hub: Claims, pipeline: Pipeline, options: WaitOptions, call: WaitCall) -> None:
         self._hub = hub
         self._pipeline = pipeline
         self._lane = pipeline.lane("analysis")

@@ -9,9 +9,16 @@ from typing import Protocol, TypeAlias, TypeVar
 import msgspec
 
 from kallglot_async._checks import check_callback
-from kallglot_async._waiting.inbox import RecentKeys, WebhookInbox
 from kallglot_async.errors import ConfigurationError, WebhookError, WebhookPayloadError
-from kallglot_async.webhooks import Event, Secrets, check_tolerance, construct_event, read_secrets
+from kallglot_async.webhooks import (
+    Event,
+    RecentKeys,
+    Secrets,
+    WebhookInbox,
+    check_tolerance,
+    construct_event,
+    read_secrets,
+)
 
 __all__ = ["MAX_BODY", "NOT_FOUND", "Reception", "Reply", "SeenEvents", "Target"]
 

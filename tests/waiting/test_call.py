@@ -193,6 +193,31 @@ async def test_the_total_timeout_returns_what_has_settled():
     assert {type(error) for error in outcomes.errors.values()} == {WaitTimeoutError}
 
 
+@pytest.mark.untraced
+async def test_the_total_timeout_ends_a_wait_for_one_id():
+    """Whether others come with it or not, the call ends by its deadline."""
+    async with running(latency=Latency.uniform(500.0, 501.0)) as (emulator, client):
+        ids, started = emulator.seed_analyses(1), now()
+        [outcome] = await client.wait_many(ids, timeout=None, total_timeout=30.0)
+        assert 30.0 <= now() - started <= 30.1
+    assert isinstance(outcome.error, WaitTimeoutError)
+    assert outcome.polls > 1
+
+
+async def test_the_one_id_of_a_batch_is_polled_in_the_callers_own_task():
+    """A task for it would decide nothing; two ids may be asked for at once, and have tasks."""
+    async with running(latency=Latency.immediate()) as (emulator, client):
+        ids, here, tasks = emulator.seed_analyses(3), asyncio.current_task(), []
+
+        def note(_):
+            tasks.append(asyncio.current_task())
+
+        await client.wait_many(ids[:1], on_progress=note)
+        assert tasks == [here]
+        await client.wait_many(ids[1:], on_progress=note)
+        assert here not in tasks[1:]
+
+
 async def test_the_total_timeout_reports_ids_that_were_never_polled():
     """A source with more ids than could be polled in time is reported to its end."""
     async with running(rate_limit=(5, 1.0)) as (emulator, client):

@@ -1,9 +1,9 @@
 """Which pending id is worth the next request, by what was learned of how long analyses take.
 
-`schedule`: how polls follow each other, as a user may set it. `hazard`: the model. `worth`: what a poll is worth by it.
-`pending`: an id's record; `orders`: the orders that they are kept in. `queue`: which id is polled when. `sight`: what
-an answer says of an analysis's time. `trouble`: what follows from a failure. `trust`: what webhooks are worth.
-This is what they keep to:
+`schedule`: how polls follow each other, as a user may set it. `pending`: an id's record, what an answer says of its
+time, and the orders in which records are kept. `worth`: what was learned, what a poll is worth by that, and what
+webhooks are worth. `queue`: which id is polled when. `trouble`: what follows from a failure, and from having had no
+answer yet. This is what they keep to:
 
 The waiting rules
 -----------------

@@ -1,10 +1,27 @@
-"""A pending id: all that is known of it, in one record."""
+"""A pending id: all that is known of it, what an answer adds to that, and the orders in which a queue keeps it.
+
+An order does not forget an entry at once when it moves on: what is stale is dropped when it comes to the front, or by
+`trim` once there is too much of it, so that every operation takes O(1) or O(log n) on average.
+
+Pure: no clock, no I/O; the moments of a `Sight` are the server's, all others the library's.
+"""
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Mapping
+from heapq import heapify, heappop, heappush, heapreplace
+from math import inf
+
 import msgspec
 
-__all__ = ["ANNOUNCED", "FIRM", "FLYING", "GONE", "HELD", "LATE", "LATE_LOOK", "LEARNED", "OVER", "Entry", "Trouble"]
+from kallglot_async._core.api.answers import RETRY_AFTER, parse_rate_figures, parse_retry_after
+from kallglot_async.models import Analysis
+
+__all__ = [
+    "ANNOUNCED", "FIRM", "FLYING", "GONE", "HELD", "LATE", "LATE_LOOK", "LEARNED", "OVER", "Entry", "Orders", "Sight",
+    "Trouble",
+]  # fmt: skip
 
 # The states of an entry, the four that wait for a poll first. What is announced by the server goes at once. What is
 # firm (a hint, a retry, a refused poll) is due at its key whatever the model says. What is held failed, and is due at
@@ -13,6 +30,9 @@ ANNOUNCED, FIRM, HELD, LEARNED, FLYING, OVER, GONE = range(7)
 
 LATE = 0.25  # seconds after a deadline from which it was missed because the event loop stood still
 LATE_LOOK = 1.0  # seconds that the last look may take that follows then
+
+_TRIM_EVERY = 16  # entries that leave or move between two looks at how long the lines have become
+_ALIKE = 2.0  # seconds: `Date`, the reset and `Retry-After` are each rounded to whole ones
 
 
 class Trouble(msgspec.Struct, gc=False):
@@ -95,3 +115,259 @@ class Entry(msgspec.Struct, gc=False, eq=False):
     def __lt__(self, other: Entry) -> bool:
         """Break ties between places."""
         return self.born_at < other.born_at
+
+
+class Sight(msgspec.Struct, frozen=True, gc=False):
+    """What a good answer says of an analysis's time: how old it is, how long it took, when to look again.
+
+    Seconds from its creation, from there to its completion, and until the next look; None for what was not told.
+    """
+
+    age: float | None = None
+    took: float | None = None
+    hint_in: float | None = None
+
+    @classmethod
+    def of(cls, analysis: Analysis, headers: Mapping[str, str], *, server_now: float) -> Sight:
+        """Read an answer that came at `server_now`, in Unix seconds on the server's clock."""
+        age = took = hint = None
+        created, completed, expected = analysis.created_at, analysis.completed_at, analysis.estimated_completion
+        if created is not None:
+            age = server_now - created.timestamp()
+            if age < 0.0:
+                age = 0.0
+            if completed is not None:
+                took = (completed - created).total_seconds()
+                if took < 0.0:
+                    took = 0.0
+        if RETRY_AFTER in headers:
+            hint = _hint_of(headers, server_now)
+        if hint is None and expected is not None and (ahead := expected.timestamp() - server_now) > 0.0:
+            hint = ahead
+        return cls(age, took, hint)
+
+
+def _hint_of(headers: Mapping[str, str], server_now: float) -> float | None:
+    """Read `Retry-After`, but where it names the rest of the rate-limit window: that is no hint.
+
+    Limiters of many frameworks put it on every answer, and an id that kept to it would be looked at once a window.
+    """
+    hint = parse_retry_after(headers, wall_now=server_now)
+    figures = parse_rate_figures(headers, wall_now=server_now)
+    if hint is not None and figures is not None and abs(hint - figures.resets_in) <= _ALIKE:
+        return None
+    return hint
+
+
+class _Line(deque[Entry]):
+    """Entries in the order in which they came, or are to go."""
+
+    __slots__ = ()
+
+    def drop_latest(self, entry: Entry) -> None:
+        """Search from the right, where what has just been sent is."""
+        for i in range(len(self) - 1, -1, -1):
+            if self[i] is entry:
+                del self[i]
+                return
+
+    def trim(self, room: int) -> None:
+        if len(self) > room:
+            kept = [entry for entry in self if entry.state != GONE]
+            self.clear()
+            self.extend(kept)
+
+
+class _Place(msgspec.Struct, gc=False, order=True):
+    """An entry's place in a heap."""
+
+    key: float
+    entry: Entry
+
+
+class _ByKey(list[_Place]):
+    """Entries that wait, by key: a heap of their places."""
+
+    __slots__ = ()
+    _is_held = False
+
+    def push(self, entry: Entry) -> None:
+        heappush(self, _Place(entry.key, entry))
+
+    def put_back(self, entry: Entry) -> None:
+        """Give the first a new place, by the key that it has now."""
+        heapreplace(self, _Place(entry.key, entry))
+
+    def first(self) -> Entry | None:
+        """The one due first, once those that have moved on are dropped."""
+        while self:
+            if self._is_current(place := self[0]):
+                return place.entry
+            heappop(self)
+        return None
+
+    def drop_first(self) -> None:
+        heappop(self)
+
+    def trim(self, room: int) -> None:
+        if len(self) > room:
+            self[:] = [place for place in self if self._is_current(place)]
+            heapify(self)
+
+    def _is_current(self, place: _Place) -> bool:
+        entry = place.entry
+        return entry.key == place.key and entry.state <= LEARNED and (entry.state == HELD) == self._is_held
+
+
+class _Held(_ByKey):
+    """Entries that are held after a failure, by key; the others have a `_ByKey`."""
+
+    __slots__ = ()
+    _is_held = True
+
+
+class _BySight:
+    """The entries with a learned key, in the order in which they were last seen."""
+
+    __slots__ = ("_entries", "_seen_at")
+
+    def __init__(self) -> None:
+        # Two deques: a pair would cost 72 bytes, and the time is the same object as the entry's own.
+        self._entries: deque[Entry] = deque()
+        self._seen_at: deque[float | None] = deque()
+
+    def append(self, entry: Entry) -> None:
+        self._entries.append(entry)
+        self._seen_at.append(entry.seen_at)
+
+    def put_back(self, entry: Entry) -> None:
+        self._entries.appendleft(entry)
+        self._seen_at.appendleft(entry.seen_at)
+
+    def first(self) -> Entry | None:
+        """The one seen longest ago, once those that have moved on are dropped."""
+        while self._entries:
+            entry = self._entries[0]
+            if entry.state == LEARNED and entry.seen_at == self._seen_at[0]:
+                return entry
+            self.pop()
+        return None
+
+    def pop(self) -> None:
+        self._entries.popleft()
+        self._seen_at.popleft()
+
+    def trim(self, room: int) -> None:
+        if len(self._entries) > room:
+            pairs = zip(self._entries, self._seen_at, strict=True)
+            kept = [entry for entry, at in pairs if entry.state == LEARNED and entry.seen_at == at]
+            self._entries = deque(kept)
+            self._seen_at = deque(entry.seen_at for entry in kept)
+
+
+class _Endings:
+    """Last looks and deadlines. One timeout for all, so both come in the order of the first polls: no heap."""
+
+    __slots__ = ("_ahead", "_ending", "_over")
+
+    def __init__(self) -> None:
+        self._ahead = _Line()  # the last look is still to come
+        self._ending = _Line()  # the last look is sent or missed, the deadline still to come
+        self._over = _Line()  # the last look is answered: ends at once
+
+    def start(self, entry: Entry) -> None:
+        """Take in one more; nearly always it ends last. An heir, whose time began before, has to find its place."""
+        line, deadline = self._ahead, entry.deadline or inf
+        if not line or (line[-1].deadline or inf) <= deadline:
+            line.append(entry)
+            return
+        place = len(line) - 1
+        while place and (line[place - 1].deadline or inf) > deadline:
+            place -= 1
+        line.insert(place, entry)
+
+    def restart(self, entry: Entry) -> None:
+        """Its deadline has moved: its last look is still to come."""
+        for line in (self._ahead, self._ending, self._over):
+            line.drop_latest(entry)
+        self.start(entry)
+
+    def undo_start(self, entry: Entry) -> None:
+        self._ahead.drop_latest(entry)
+        self._ending.drop_latest(entry)
+
+    def undo_last_look(self, entry: Entry) -> None:
+        self._ending.drop_latest(entry)
+        self._ahead.appendleft(entry)
+
+    def end(self, entry: Entry) -> None:
+        self._over.append(entry)
+
+    def next_last_look(self, now: float, lead: float) -> tuple[float, Entry | None]:
+        while self._ahead:
+            entry = self._ahead[0]
+            at = (entry.deadline or 0.0) - lead
+            if entry.state == GONE:
+                self._ahead.popleft()
+            elif at > now or entry.state <= LEARNED:
+                return at, entry
+            else:  # in flight as its last look falls due: that poll is its last look
+                self.take_last_look()
+        return inf, None
+
+    def take_last_look(self) -> None:
+        self._ending.append(self._ahead.popleft())
+
+    def next_deadline(self) -> float | None:
+        for line in (self._over, self._ending, self._ahead):
+            while line and line[0].state == GONE:
+                line.popleft()
+        if self._over:
+            return self._over[0].seen_at  # past: at once
+        ending = self._ending[0].deadline if self._ending else None
+        ahead = self._ahead[0].deadline if self._ahead else None
+        return ahead if ending is None or (ahead is not None and ahead < ending) else ending
+
+    def pop_expired(self, now: float) -> Entry | None:
+        at = self.next_deadline()
+        if at is None or at > now:
+            return None
+        if self._over:
+            return self._over.popleft()
+        return self._ending.popleft() if self._ending else self._ahead.popleft()
+
+    def trim(self, room: int) -> None:
+        for line in (self._ahead, self._ending):
+            line.trim(room)
+
+
+class Orders:
+    """Where the entries of one queue stand: who waits, and for what; who was seen when; whose time ends when."""
+
+    __slots__ = ("_untrimmed", "asleep", "by_key", "by_sight", "endings", "held", "live", "new")
+
+    def __init__(self) -> None:
+        self.new = _Line()  # of unknown age and never polled: first come, first looked at
+        self.by_key = _ByKey()  # all others that wait ...
+        self.asleep = _ByKey()  # ... but those that are due, and whose event will come first, ...
+        self.held = _Held()  # ... and those whose poll failed, and which the budget has to let go
+        self.by_sight = _BySight()
+        self.endings = _Endings()
+        self.live: int = 0  # ids that are pending
+        self._untrimmed = 0
+
+    def wait(self, entry: Entry, key: float, state: int) -> None:
+        """Have it wait for a poll until `key`."""
+        entry.key = key
+        entry.state = state
+        (self.held if state == HELD else self.by_key).push(entry)
+        self.trim()
+
+    def trim(self) -> None:
+        """Drop what is gone or has moved on once it outnumbers the living: O(1) for each that leaves or moves."""
+        self._untrimmed = (self._untrimmed + 1) % _TRIM_EVERY
+        if self._untrimmed:
+            return
+        room = self.live + self.live // 4 + 64
+        for line in (self.new, self.by_key, self.asleep, self.held, self.by_sight, self.endings):
+            line.trim(room)

@@ -21,22 +21,17 @@ Pure: no clock (`now` is an argument: seconds of a clock that never goes back), 
 
 from __future__ import annotations
 
-from collections import deque
 from math import inf
 
 from kallglot_async._core.limit.retry import RetryBudget
-from kallglot_async._core.polling.hazard import PollModel
-from kallglot_async._core.polling.orders import ByKey, BySight, Endings, Held, remove_latest, trim
-from kallglot_async._core.polling.pending import ANNOUNCED, FIRM, FLYING, GONE, HELD, LEARNED, OVER, Entry
+from kallglot_async._core.polling.pending import ANNOUNCED, FIRM, FLYING, GONE, HELD, LEARNED, OVER, Entry, Orders
 from kallglot_async._core.polling.schedule import PollSchedule, Slot, Supply
-from kallglot_async._core.polling.trust import InboxTrust, next_echo
-from kallglot_async._core.polling.worth import MIN_GAP, Worth
+from kallglot_async._core.polling.worth import MIN_GAP, InboxTrust, PollModel, Worth, next_echo
 
 __all__ = ["Entry", "PollModel", "PollQueue", "PollSchedule", "Slot", "Supply"]
 
 # "The waiting rules" (docstring of the package) have reasons and figures.
 PATIENCE = 10  # refusals of one id in a row that stop its clock; a server that only refuses must not stop it for good
-TRIM_EVERY = 16  # entries that leave or move between two looks at how long the lines have become
 MAX_PUT_BACKS = 100  # per question, so that it never takes more than a millisecond
 
 
@@ -54,8 +49,8 @@ class PollQueue:
     """
 
     __slots__ = (
-        "_asleep", "_budget", "_by_sight", "_deadlines", "_flying", "_from_add", "_heap", "_held", "_is_learned",
-        "_live", "_model", "_new", "_schedule", "_timeout", "_trust", "_untrimmed", "_worth", "lead",
+        "_budget", "_flying", "_from_add", "_is_learned", "_model", "_orders", "_schedule", "_timeout", "_trust",
+        "_worth", "lead",
     )  # fmt: skip
 
     def __init__(
@@ -76,23 +71,17 @@ class PollQueue:
         self._schedule = schedule
         self._timeout = timeout
         self._trust = InboxTrust() if trust is None else trust
-        self._live = self._flying = self._untrimmed = 0
+        self._flying = 0
         self._is_learned = schedule.policy == "learned"
         self._worth = Worth(model, is_learned=self._is_learned)
-        # What is gone or has moved on stays in these until it is met or `_trim` finds too much of it.
-        self._new: deque[Entry] = deque()  # of unknown age and never polled: first come, first looked at
-        self._heap = ByKey()  # all others that wait ...
-        self._asleep = ByKey()  # ... but those that are due, and whose event will come first, ...
-        self._held = Held()  # ... and those whose poll failed, and which the budget has to let go
-        self._by_sight = BySight()
-        self._deadlines = Endings()
+        self._orders = Orders()
 
     def __len__(self) -> int:
         """How many ids are pending: waiting for a poll or being polled."""
-        return self._live
+        return self._orders.live
 
     def __repr__(self) -> str:
-        return f"<PollQueue {self._schedule.policy}: {self._live} pending, {self._flying} in flight>"
+        return f"<PollQueue {self._schedule.policy}: {self._orders.live} pending, {self._flying} in flight>"
 
     # -- facts
 
@@ -100,37 +89,39 @@ class PollQueue:
         """A new id to wait for: its age and a server's hint when to come, in seconds, where they are known."""
         born_at = now if age is None else now - max(0.0, age)
         entry = Entry(id, kind, now, born_at, None if age is None else born_at, self._timeout, FIRM)
-        self._live += 1
+        self._orders.live += 1
         self._model.pending += 1
         if self._from_add and self._timeout is not None:
             entry.begin(now)
-            self._deadlines.start(entry)
+            self._orders.endings.start(entry)
         if self._is_learned and due_in is not None:
             hinted = now + max(0.0, due_in)
-            self._wait(entry, hinted if age is None else max(now, min(hinted, self._worth.observed_key(entry))), FIRM)
+            self._orders.wait(
+                entry, hinted if age is None else max(now, min(hinted, self._worth.observed_key(entry))), FIRM
+            )
         elif self._is_learned and age is not None:
             self._wait_by_law(entry, now)
         elif self._schedule.delay and age is not None:
-            self._wait(entry, now + max(0.0, self._schedule.delay - age), FIRM)
+            self._orders.wait(entry, now + max(0.0, self._schedule.delay - age), FIRM)
         else:
-            self._new.append(entry)
+            self._orders.new.append(entry)
         return entry
 
     def adopt(self, known: Entry, now: float, *, ends_at: float | None) -> Entry:
         """Go on with an id that another queue has polled until now; `ends_at`: when its time here is over."""
         first = known.first_poll_at if ends_at is None or self._timeout is None else ends_at - self._timeout
         entry = known.for_another(self._timeout, first)
-        self._live += 1
+        self._orders.live += 1
         self._model.pending += 1
         if (deadline := entry.deadline) is not None:
-            self._deadlines.start(entry)
+            self._orders.endings.start(entry)
         had_last_look = entry.seen_at is not None and known.polls > 0 and now - entry.seen_at <= 2.0 * self.lead
         if had_last_look and deadline is not None and deadline - now <= 2.0 * self.lead:
             self._await_end(entry)  # the other's last look was its last look too
         elif self._is_learned and known.trouble is None and not known.is_announced and entry.seen_at is not None:
             self._wait_by_law(entry, now)
         else:
-            self._wait(entry, max(now, known.key), FIRM)
+            self._orders.wait(entry, max(now, known.key), FIRM)
         return entry
 
     def on_pending(self, entry: Entry, now: float, *, age: float | None = None, hint_in: float | None = None) -> None:
@@ -169,8 +160,8 @@ class PollQueue:
         """The server says that it has settled: look at `at`, whatever the schedule says; not if it is in flight."""
         if entry.state <= LEARNED:
             if entry.polls == 0:
-                remove_latest(self._new, entry)
-            self._wait(entry, at, ANNOUNCED)
+                self._orders.new.drop_latest(entry)
+            self._orders.wait(entry, at, ANNOUNCED)
 
     def on_given_up(self, entry: Entry, now: float) -> None:
         """The poll failed, and no other follows: it waits to be popped, but for a late look if it is due one."""
@@ -186,23 +177,23 @@ class PollQueue:
         is_patient = entry.refusals <= PATIENCE
         if is_patient and entry.polls == entry.failures == 0 and not (self._from_add or entry.is_last):
             entry.begin(None)
-            self._deadlines.undo_start(entry)
+            self._orders.endings.undo_start(entry)
         elif is_patient and entry.deadline is not None and entry.deadline - self.lead <= now:
-            self._deadlines.undo_last_look(entry)
+            self._orders.endings.undo_last_look(entry)
         if entry.polls == 0 and entry.seen_at is None and entry.key == entry.born_at:
             entry.state = FIRM
-            self._new.appendleft(entry)
+            self._orders.new.appendleft(entry)
         elif entry.key <= now:
-            self._wait(entry, entry.key, FIRM)
+            self._orders.wait(entry, entry.key, FIRM)
         else:
-            self._wait(entry, entry.key, LEARNED)
-            self._by_sight.put_back(entry)
+            self._orders.wait(entry, entry.key, LEARNED)
+            self._orders.by_sight.put_back(entry)
 
     def on_failed(self, entry: Entry, now: float, retry_at: float, *, is_held: bool = False) -> None:
         """The poll failed for a passing reason: poll it again at `retry_at`; if held, once the budget lets it go."""
         if self._land(entry):
             entry.failures += 1
-            self._wait(entry, max(now, retry_at), HELD if is_held else FIRM)
+            self._orders.wait(entry, max(now, retry_at), HELD if is_held else FIRM)
 
     def discard(self, entry: Entry) -> None:
         """Nobody waits for it any more. Safe in any state, and twice."""
@@ -210,17 +201,17 @@ class PollQueue:
             return
         self._land(entry)
         entry.state = GONE
-        self._live -= 1
+        self._orders.live -= 1
         self._model.pending -= 1
-        self._trim()
+        self._orders.trim()
 
     # -- questions
 
     def next_slot(self, now: float, supply: Supply) -> Slot | None:
         """When to ask the limiter for a slot; None: nothing waits for a poll. Ask again when facts have come in."""
-        if self._live == self._flying:
+        if self._orders.live == self._flying:
             return None
-        last, entry = self._deadlines.next_last_look(now, self.lead)
+        last, entry = self._orders.endings.next_last_look(now, self.lead)
         if entry is not None and last <= now:
             return Slot(now, True, entry, "last look")
         due, first = self._next_due(now, supply)
@@ -243,26 +234,26 @@ class PollQueue:
         """Spend a slot that was granted in the very moment it was asked for: its id is in flight from now on."""
         entry = slot.entry
         if slot.why == "last look":
-            self._deadlines.take_last_look()
+            self._orders.endings.take_last_look()
             if entry.polls == 0:
-                remove_latest(self._new, entry)
+                self._orders.new.drop_latest(entry)
             if entry.is_late(now):
                 self._grant_late_look(entry, now)
         elif slot.why == "fresh":
-            self._by_sight.pop()
-        elif self._new and entry is self._new[0]:
-            self._new.popleft()
+            self._orders.by_sight.pop()
+        elif self._orders.new and entry is self._orders.new[0]:
+            self._orders.new.popleft()
             self._worth.first_look_at = now
         elif entry.state == HELD:
             self._budget.on_look(now)
-            self._held.drop_first()
+            self._orders.held.drop_first()
         else:
-            self._heap.drop_first()
+            self._orders.by_key.drop_first()
         return self._fly(entry, now)
 
     def next_deadline(self) -> float | None:
         """The moment from which `pop_expired` has something to give, as things stand."""
-        return self._deadlines.next_deadline()
+        return self._orders.endings.next_deadline()
 
     def pop_expired(self, now: float) -> Entry | None:
         """The next entry whose wait has ended, removed: past its deadline, or its last look found it running.
@@ -271,7 +262,7 @@ class PollQueue:
         learns from a settled one. One whose deadline passed while nothing here ran has a last look first, sent after
         that: a poll that was out meanwhile may bring an answer from before.
         """
-        while (entry := self._deadlines.pop_expired(now)) is not None:
+        while (entry := self._orders.endings.pop_expired(now)) is not None:
             if entry.state < OVER and entry.is_late(now):
                 self._grant_late_look(entry, now)
                 continue
@@ -281,38 +272,32 @@ class PollQueue:
 
     def pop_hopeless(self, until: float) -> Entry | None:
         """The next entry whose deadline comes before `until`, removed: no poll can be answered before."""
-        deadline = self._deadlines.next_deadline()
-        if deadline is None or deadline >= until or (entry := self._deadlines.pop_expired(deadline)) is None:
+        deadline = self._orders.endings.next_deadline()
+        if deadline is None or deadline >= until or (entry := self._orders.endings.pop_expired(deadline)) is None:
             return None
         self.discard(entry)
         return entry
 
     # -- from state to state
 
-    def _wait(self, entry: Entry, key: float, state: int) -> None:
-        entry.key = key
-        entry.state = state
-        (self._held if state == HELD else self._heap).push(entry)
-        self._trim()
-
     def _wait_by_law(self, entry: Entry, at: float) -> None:
         """Have it due by the learned law, but not before `at`."""
-        self._wait(entry, max(at, self._worth.key(entry)), LEARNED)
-        self._by_sight.append(entry)
+        self._orders.wait(entry, max(at, self._worth.key(entry)), LEARNED)
+        self._orders.by_sight.append(entry)
 
     def _await_end(self, entry: Entry) -> None:
         """It had its last look: `pop_expired` gives it next."""
         entry.state = OVER
-        self._deadlines.end(entry)
+        self._orders.endings.end(entry)
 
     def _grant_late_look(self, entry: Entry, now: float) -> None:
         """Its time passed while nothing here ran: what may have settled meanwhile is worth a last look, at once."""
         entry.grant_late_look(now)
-        self._deadlines.restart(entry)
+        self._orders.endings.restart(entry)
         if not entry.is_stale:
             if entry.polls == 0:
-                remove_latest(self._new, entry)
-            self._wait(entry, now, ANNOUNCED)
+                self._orders.new.drop_latest(entry)
+            self._orders.wait(entry, now, ANNOUNCED)
 
     def _fly(self, entry: Entry, now: float) -> Entry:
         entry.state = FLYING
@@ -322,7 +307,7 @@ class PollQueue:
         if entry.first_poll_at is None:
             entry.begin(now)
             if self._timeout is not None:
-                self._deadlines.start(entry)
+                self._orders.endings.start(entry)
         return entry
 
     def _land(self, entry: Entry) -> bool:
@@ -335,73 +320,65 @@ class PollQueue:
 
     def _reschedule(self, entry: Entry, now: float, hint_in: float | None) -> None:
         if not self._is_learned:
-            self._wait(entry, now + self._schedule.interval(entry.polls, hint_in), FIRM)
+            self._orders.wait(entry, now + self._schedule.interval(entry.polls, hint_in), FIRM)
         elif hint_in is not None:
-            self._wait(entry, max(now + MIN_GAP, min(now + hint_in, self._worth.latest(entry, now + hint_in))), FIRM)
+            self._orders.wait(
+                entry, max(now + MIN_GAP, min(now + hint_in, self._worth.latest(entry, now + hint_in))), FIRM
+            )
         else:
             self._wait_by_law(entry, now + MIN_GAP)
         if entry.unconfirmed is not None:
             if (echo := next_echo(entry, now)) < entry.key:
-                self._wait(entry, echo, FIRM)
+                self._orders.wait(entry, echo, FIRM)
             entry.unconfirmed += 1
-
-    def _trim(self) -> None:
-        """Drop what is gone or has moved on once it outnumbers what is pending: O(1) per call on average."""
-        self._untrimmed = (self._untrimmed + 1) % TRIM_EVERY
-        if self._untrimmed:
-            return
-        room = self._live + self._live // 4 + 64
-        trim(self._new, room)
-        for line in (self._heap, self._asleep, self._held, self._by_sight, self._deadlines):
-            line.trim(room)
 
     # -- what is due
 
     def _next_due(self, now: float, supply: Supply) -> tuple[float, Entry | None]:
-        if self._asleep:
+        orders = self._orders
+        new, due, entry = orders.new, inf, None
+        if orders.asleep:
             self._wake(now)
-        if self._heap:
+        if orders.by_key:
             self._put_back(now)
-        while self._new and self._new[0].state == GONE:
-            self._new.popleft()
-        due, entry = inf, None
-        if self._heap and (first := self._heap.first()) is not None:
-            due, entry = first.key, first
-        if self._asleep and (first := self._asleep.first()) is not None and first.key < due:
-            due, entry = first.key, first
-        look = self._worth.first_look_due(self._new[0], supply) if self._new else inf
-        if self._new and look <= due and (due > now or self._worth.covers(self.next_deadline(), now, supply)):
-            due, entry = look, self._new[0]
-        held = self._held.first() if self._held else None
+        while new and new[0].state == GONE:
+            new.popleft()
+        for line in (orders.by_key, orders.asleep):
+            if line and (first := line.first()) is not None and first.key < due:
+                due, entry = first.key, first
+        look = self._worth.first_look_due(new[0], supply) if new else inf
+        if new and look <= due and (due > now or self._worth.covers(self.next_deadline(), now, supply)):
+            due, entry = look, new[0]
+        held = orders.held.first() if orders.held else None
         if held is not None and (next_held := self._budget.next_look(held.key)) < due:
             return next_held, held
         return due, entry
 
     def _wake(self, now: float) -> None:
         """Let go those that have slept long enough without their event; or all, where events are not to be trusted."""
-        while (entry := self._asleep.first()) is not None and (entry.key <= now or not self._trust.is_trusted):
-            self._asleep.drop_first()
-            self._wait(entry, min(entry.key, now), entry.state)
+        while (entry := self._orders.asleep.first()) is not None and (entry.key <= now or not self._trust.is_trusted):
+            self._orders.asleep.drop_first()
+            self._orders.wait(entry, min(entry.key, now), entry.state)
 
     def _put_back(self, now: float) -> None:
         """Put back what is due by its key but is not worth a poll, by what was learned since, or as its event comes."""
         for _ in range(MAX_PUT_BACKS):
-            entry = self._heap.first()
+            entry = self._orders.by_key.first()
             if entry is None or entry.key > now:
                 return
             if not self._worth.is_due(entry, now):
                 entry.key = self._worth.key(entry)
-                self._heap.put_back(entry)
+                self._orders.by_key.put_back(entry)
             elif (slow := self._trust.next_look(entry)) > now:
-                self._heap.drop_first()
+                self._orders.by_key.drop_first()
                 entry.key = slow
-                self._asleep.push(entry)
+                self._orders.asleep.push(entry)
             else:
                 return
 
     def _next_fresh(self, supply: Supply) -> tuple[float, Entry | None]:
         """The id seen longest ago, and when it is to be looked at for that."""
-        entry = self._by_sight.first()
+        entry = self._orders.by_sight.first()
         if entry is None:
             return inf, None
         return max(self._worth.fresh_at(entry, supply), self._trust.next_look(entry)), entry

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 from math import inf
+from typing import Protocol
 
 import msgspec
 
@@ -27,7 +28,7 @@ from kallglot_async._core.limit.retry import STRANGER, RetryPolicy
 from kallglot_async._core.polling.pending import Entry, Trouble
 from kallglot_async.models import Analysis
 
-__all__ = ["End", "Patience", "Probe", "Verdict", "stranded_at"]
+__all__ = ["End", "FirstContact", "Patience", "Probe", "Verdict", "stranded_at"]
 
 LAGGING = 10.0  # seconds after the first 404 in which it only means "not visible here yet"
 FIRST_GAP = 0.5  # seconds until an id that is not visible yet is looked at again; then twice that, ...
@@ -60,6 +61,60 @@ class Probe(msgspec.Struct, gc=False):
     failures: int = 0
     history: tuple[str, ...] = ()  # one line for each of the latest failures
     next_at: float = -inf  # when the next request may go
+
+
+class Prober(Protocol):
+    """Polls the ids of one wait, as the others see it while the API was never heard."""
+
+    def wake(self) -> None:
+        """Send what is due."""
+
+    def on_unreached(self, error: errors.RequestError) -> None:
+        """Give up with this error."""
+
+
+class FirstContact:
+    """Before the API was ever heard: one poller of all asks at a time, and the others wait for how that ends."""
+
+    __slots__ = ("_waiting", "probe", "prober")
+
+    def __init__(self) -> None:
+        self.prober: Prober | None = None  # whose poll is the one that is sent
+        self._waiting: dict[Prober, None] = {}
+        self.probe: Probe = Probe()
+
+    def forget(self) -> list[Prober]:
+        """Another loop is served: return those of the one before, which look again if that ever runs again."""
+        left, self._waiting = [*self._waiting, *([] if self.prober is None else [self.prober])], {}
+        self.prober = None
+        return left
+
+    def next_probe(self, poller: Prober) -> float:
+        """When this poller may send, if it is the one that does; the others are told how that ends (infinity)."""
+        if self.prober is None:
+            self.prober, self.probe = poller, Probe()
+        if self.prober is poller:
+            return self.probe.next_at
+        self._waiting[poller] = None
+        return inf
+
+    def on_reached(self) -> None:
+        """The API has answered, or who asked it is gone: all go on."""
+        waiting, self._waiting, self.prober = self._waiting, {}, None
+        for poller in waiting:
+            poller.wake()
+
+    def on_unreached(self, poller: Prober, error: errors.RequestError) -> None:
+        """It is given up, for everybody who waited for it."""
+        waiting, self._waiting, self.prober = self._waiting, {}, None
+        for one in (poller, *waiting):
+            one.on_unreached(error)
+
+    def leave(self, poller: Prober) -> None:
+        """It sends nothing more."""
+        self._waiting.pop(poller, None)
+        if self.prober is poller:
+            self.on_reached()
 
 
 class Patience:

@@ -2,11 +2,10 @@
 
 import pytest
 
-from kallglot_async._core.polling.hazard import PollModel
 from kallglot_async._core.polling.pending import Entry, Trouble
 from kallglot_async._core.polling.queue import PollQueue
 from kallglot_async._core.polling.schedule import PollSchedule, Supply
-from kallglot_async._core.polling.trust import InboxTrust
+from kallglot_async._core.polling.worth import InboxTrust, PollModel
 from tests.support.queues import plan
 
 PACED = Supply(rate=10.0)
@@ -174,7 +173,7 @@ class TestLearned:
         queue.on_pending(first, first.key)
         supply = Supply(rate=0.1)  # 2 pending at a fifth of it: each every 100 s
         assert queue.take(99.9, supply) in {None, first}
-        assert queue._by_sight.first() is second
+        assert queue._orders.by_sight.first() is second
 
     def test_what_is_learned_meanwhile_puts_a_look_off(self) -> None:
         """Due after a second by the first guess, and not worth it any more once 200 analyses have taken 22 s."""
@@ -584,7 +583,7 @@ class TestLettingGo:
                 queue.on_pending(taken, 1.1 + i)
         for entry in entries[:1_990]:
             queue.discard(entry)
-        lines = (queue._heap, queue._new, queue._by_sight._entries, queue._deadlines._ahead)
+        lines = (queue._orders.by_key, queue._orders.new, queue._orders.by_sight._entries, queue._orders.endings._ahead)
         assert len(queue) == 10
         assert max(len(line) for line in lines) <= 80
 

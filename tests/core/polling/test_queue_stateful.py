@@ -4,11 +4,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
 
 from kallglot_async._core.limit.retry import RetryBudget
-from kallglot_async._core.polling.hazard import PollModel
 from kallglot_async._core.polling.pending import Entry
 from kallglot_async._core.polling.queue import PollQueue
 from kallglot_async._core.polling.schedule import PollSchedule, Supply
-from kallglot_async._core.polling.trust import InboxTrust
+from kallglot_async._core.polling.worth import InboxTrust, PollModel
 
 SUPPLIES = [
     Supply(),
@@ -195,10 +194,10 @@ class Queues(RuleBasedStateMachine):
         if hasattr(self, "queue"):
             room = 1.25 * len(self.queue) + 64
             for line in (
-                self.queue._heap,
-                self.queue._held,
-                self.queue._new,
-                self.queue._by_sight._entries,
+                self.queue._orders.by_key,
+                self.queue._orders.held,
+                self.queue._orders.new,
+                self.queue._orders.by_sight._entries,
             ):
                 assert len(line) <= room
 

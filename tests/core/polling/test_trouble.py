@@ -1,12 +1,14 @@
 """What follows from a failed poll, at literal times."""
 
+import math
+
 import pytest
 
 from kallglot_async import errors
 from kallglot_async._core.api.analyses import retrieve_analysis
 from kallglot_async._core.limit.retry import RetryBudget, RetryPolicy
 from kallglot_async._core.polling.pending import FIRM, Entry
-from kallglot_async._core.polling.trouble import End, Patience, Probe, Verdict, stranded_at
+from kallglot_async._core.polling.trouble import End, FirstContact, Patience, Probe, Verdict, stranded_at
 
 GATEWAY = errors.ServerError("x", status=503)
 GET = retrieve_analysis("ana_1")
@@ -112,6 +114,60 @@ class TestBeforeAnyAnswer:
         """There is no other way for any id; once the API was heard, it is that request's."""
         assert Call(is_stranger=True).fails(entry(), error, 1.0).end is End.UNREACHED
         assert Call().fails(entry(), error, 1.0).end is End.ID
+
+
+class Waiting:
+    """A poller that writes down what it is told."""
+
+    def __init__(self):
+        self.told = []
+
+    def wake(self):
+        self.told.append("wake")
+
+    def on_unreached(self, error):
+        self.told.append(error)
+
+
+class TestFirstContact:
+    def test_one_asks_and_the_others_wait(self):
+        """Whoever comes first sends when its last failure allows it; an answer lets all others go on."""
+        contact, first, second = FirstContact(), Waiting(), Waiting()
+        assert contact.next_probe(first) == -math.inf
+        contact.probe.next_at = 5.0
+        assert [contact.next_probe(one) for one in (first, second, second)] == [5.0, math.inf, math.inf]
+        contact.on_reached()
+        assert (first.told, second.told) == ([], ["wake"])
+
+    def test_what_ends_one_ends_all(self):
+        """With nobody there, who waits for the answer waits in vain."""
+        contact, first, second = FirstContact(), Waiting(), Waiting()
+        for one in (first, second):
+            contact.next_probe(one)
+        contact.on_unreached(first, GATEWAY)
+        assert first.told == second.told == [GATEWAY]
+        assert contact.prober is None
+
+    def test_who_leaves_hands_over(self):
+        """The next one asks anew; one that only waited is missed by nobody."""
+        contact, first, second, third = FirstContact(), Waiting(), Waiting(), Waiting()
+        for one in (first, second, third):
+            contact.next_probe(one)
+        contact.probe.next_at = 5.0
+        contact.leave(third)
+        assert second.told == []
+        contact.leave(first)
+        assert (first.told, second.told, third.told) == ([], ["wake"], [])
+        assert contact.next_probe(second) == -math.inf
+
+    def test_those_of_a_loop_that_is_gone_are_told_by_who_knows_it(self):
+        """They are given back, each once, and wait for nothing here any more."""
+        contact, first, second = FirstContact(), Waiting(), Waiting()
+        for one in (first, second):
+            contact.next_probe(one)
+        assert contact.forget() == [second, first]
+        assert contact.forget() == []
+        assert first.told == second.told == []
 
 
 class TestRefusals:

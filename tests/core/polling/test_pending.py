@@ -1,10 +1,10 @@
-"""What a good answer says of an analysis's time, at literal moments of the server's clock."""
+"""What an answer says of a pending analysis's time, at literal moments of the server's clock."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from kallglot_async._core.polling.sight import Sight
+from kallglot_async._core.polling.pending import Sight
 from kallglot_async.models import Analysis, AnalysisStatus
 
 NOW = 1_800_000_000.0
