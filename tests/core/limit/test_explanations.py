@@ -27,6 +27,7 @@ def test_a_window_that_renews_is_fixed():
     explanations = Explanations()
     follow(explanations, 200, lambda now: 60 - int(now % 60) - 1, lambda now: (now // 60 + 1) * 60)
     assert explanations.way is Way.FIXED
+    assert not explanations.moves
     assert explanations.came_free(300.0) == 0
     assert explanations.comes_free_at(1) == math.inf
 
@@ -55,9 +56,18 @@ def test_what_fills_evenly_is_counted_by_its_rate():
     explanations = Explanations()
     follow(explanations, 60, lambda now: 5, lambda now: now + 5.0)
     assert explanations.way is Way.REFILL
+    assert explanations.moves, "by less than a period"
     assert explanations.refill() == pytest.approx(0.98, rel=0.01)
     assert explanations.comes_free_at(1) == pytest.approx(60.0 + 1 / 0.98, abs=0.05)
     assert explanations.came_free(70.0) == 0
+
+
+def test_what_fills_slowly_is_told_by_its_rate_too():
+    """A bucket that gets one in five seconds."""
+    explanations = Explanations()
+    follow(explanations, 300, lambda now: 6, lambda now: now + 30.0, limit=12, every=5.0)
+    assert explanations.way is Way.REFILL
+    assert explanations.refill() == pytest.approx(0.98 / 5, rel=0.01)
 
 
 def test_a_refusal_halves_what_is_counted_on():

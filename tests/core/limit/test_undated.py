@@ -41,6 +41,14 @@ def test_a_reset_that_is_over_shows_a_clock_that_is_behind():
     assert clock.learn(told(39.5), 0.5).resets_in == 59.0
 
 
+def test_a_clock_that_was_set_is_learned_anew():
+    """It was behind and is ahead: both cannot be, so what was known of it holds no more."""
+    clock = Undated()
+    clock.learn(told(-20.0), 0.5)
+    clock.learn(told(81.0), 0.5)
+    assert clock.resets_in(told(42.0)) == 42.0
+
+
 def test_a_reset_that_stands_still_for_longer_than_a_minute_shows_a_longer_window():
     """An hour's is known as such once it was waited for."""
     clock = Undated()
