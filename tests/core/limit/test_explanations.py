@@ -182,6 +182,23 @@ def test_a_log_that_is_ours_alone_is_not_shared():
     assert not explanations.is_shared
 
 
+def test_ours_that_have_just_left_are_not_taken_for_those_of_others():
+    """A server may have them a little longer than we think. What it has for seconds longer is not ours."""
+    explanations = Explanations()
+
+    def look(now, rest):
+        told = figures(100, 70, EPOCH + now + rest, rest)
+        explanations.on_figure(now - 0.1, now, told, found=30, flying=0, period=PERIOD, is_rolling=True)
+
+    for _ in range(30):
+        explanations.on_accepted(0.0, 0.1)
+    look(1.0, 59.0)
+    look(61.0, 1.0)
+    assert (len(explanations.log), explanations.others, explanations.sees_others) == (0, 30, False)
+    look(66.0, 1.0)
+    assert explanations.sees_others
+
+
 def test_what_was_seen_to_be_no_log_is_none_for_a_period():
     """A bucket's reset moves on with every request, long before it is over."""
     explanations = Explanations()

@@ -410,6 +410,15 @@ class TestDeadlines:
         assert queue.take(10.75, PACED) is first
         assert poll(queue, 10.75).id == "ana_2"
 
+    def test_a_last_look_at_what_was_never_looked_at_is_its_first_too(self) -> None:
+        """It leaves the line for first looks, and is not polled again while it is out."""
+        queue = PollQueue(PollModel(), schedule=PollSchedule.learned(), timeout=10.0, from_add=True)
+        entry = queue.add("ana_1", "a", 0.0)
+        assert poll(queue, 9.9) is entry
+        other = queue.add("ana_2", "a", 9.9)
+        assert poll(queue, 9.9) is other
+        assert (entry.polls, other.polls) == (1, 1)
+
     def test_a_wait_ends_at_once_if_its_last_look_finds_it_running(self) -> None:
         queue = make(timeout=10.0)
         entry = queue.add("ana_1", "a", 0.0, due_in=0.0)
