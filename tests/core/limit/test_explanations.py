@@ -144,6 +144,17 @@ def test_a_request_that_may_have_left_denies_no_log():
     assert log.fits(59.5, 45.0, 45.0)
 
 
+def test_a_rest_longer_than_the_period_by_more_than_rounding_denies_the_period():
+    """The oldest leaves by then. Whole-second headers overstate its rest by up to two."""
+    for rest, is_log in ((61.0, True), (62.0, False)):
+        log = Log()
+        for second in (0.0, 1.0, 2.0):
+            log.on_accepted(second, second + 0.1)
+        log.on_figure(59.4, 59.5, 2, 4, rest)
+        assert log.period == 59.5
+        assert log.fits(59.5, 1.0, 0.0) is is_log
+
+
 def test_the_reset_of_a_log_moves_on_when_it_is_over():
     """A bucket's does so with every request."""
     log = Log()

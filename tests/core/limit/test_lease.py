@@ -275,12 +275,13 @@ class TestWhatItTells:
             asked = ours.ask(0.1, NOBODY)
             assert (asked.landed, asked.lost) == (True, int(end == "lost"))
 
-    def test_a_refusal_is_told_at_once_and_takes_back_what_was_granted(self):
-        """Nobody sends before the pause is over."""
+    @pytest.mark.parametrize("told", [figures(remaining=0), None])
+    def test_a_refusal_is_told_at_once_and_takes_back_what_was_granted(self, told):
+        """Nobody sends before the pause is over, whether it came with figures or not."""
         ours, _ = lease()
         exchange(ours, direct=2)
         ticket = send(ours, 0.0)
-        ours.on_refused(ticket, 0.1, figures(remaining=0), 4.1)
+        ours.on_refused(ticket, 0.1, told, 4.1)
         assert ours.next_at(0.1, DIRECT) == math.inf
         assert ours.next_ask(0.1, NOBODY) == 0.1
         assert ours.ask(0.1, PERSON).pause == pytest.approx(4.0)
