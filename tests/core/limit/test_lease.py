@@ -342,6 +342,14 @@ class TestAlone:
         assert news
         assert ours.next_ask(5.0, NOBODY) == pytest.approx(2.0)
 
+    def test_it_was_not_the_probe_of_all(self):
+        """By the time that it is back, the others have taken that for lost: its answer is no news of theirs."""
+        ours, _ = lease()
+        exchange(ours, direct=1, is_probe=True)
+        silence(ours)
+        ours.on_answer(send(ours, 0.1), 0.2, None)
+        assert not ours.ask(1.2, PERSON).landed
+
     def test_it_spends_what_it_holds_first(self):
         """Nobody else has that; then it has its part."""
         ours, _ = self.known(paced=3, interval=0.01, part=60.0, ends_in=9.03)
