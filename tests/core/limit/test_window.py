@@ -51,6 +51,15 @@ def test_paced_polls_spread_what_remains_over_the_time_left():
     assert window.next_at(0.1, PACED) == pytest.approx(2.3, abs=0.1)
 
 
+def test_what_comes_free_before_the_reset_is_paced_too():
+    """Four are left each second, as one comes free for each that goes: not four for all of the 53 s."""
+    window = Window()
+    for second in range(8):
+        now = float(second)
+        window.on_answer(send(window, now), now, figures(limit=60, remaining=4, resets_in=60.0 - now))
+    assert window.interval(7.0) == pytest.approx(1.0, abs=0.1)
+
+
 def test_polls_ahead_leave_the_last_tenth_to_who_comes_later():
     """They go at once down to it, and keep the pace of the others within it; a person may have all."""
     window = described(limit=60, remaining=8, resets_in=60.0)
