@@ -7,6 +7,7 @@ from kallglot_async._core.polling.pending import Entry, Trouble
 from kallglot_async._core.polling.queue import PollQueue
 from kallglot_async._core.polling.schedule import PollSchedule, Supply
 from kallglot_async._core.polling.trust import InboxTrust
+from kallglot_async._core.polling.worth import look_again_at
 from tests.support.queues import plan
 
 PACED = Supply(rate=10.0)
@@ -602,6 +603,12 @@ class TestLettingGo:
         queue.add("ana_1", "a", 0.0)
         poll(queue, 0.0)
         assert repr(queue) == "<PollQueue learned: 1 pending, 1 in flight>"
+
+
+def test_what_is_not_due_is_looked_at_again_no_sooner_than_others_can_bring_it_nearer() -> None:
+    """By the rate at which all that is pending may settle, and never without a pause."""
+    assert look_again_at(100.0, PACED, 120) == pytest.approx(110.0)
+    assert look_again_at(100.0, PACED, 0) == pytest.approx(100.05)
 
 
 def test_entries_are_equal_only_to_themselves() -> None:
