@@ -814,6 +814,18 @@ class TestAdopted:
         assert queue.pop_expired(12.0) is entry
         assert queue.next_deadline() == 18.0
 
+    def test_its_deadline_finds_its_place_among_many(self) -> None:
+        queue = make(PollSchedule.fixed(50.0), timeout=10.0)
+        for second in (1.0, 3.0, 5.0):
+            queue.add(f"ana_{second}", "a", second)
+            poll(queue, second)
+        queue.adopt(self.seen(4.0, timeout=60.0), 5.0, ends_at=12.0)
+        ends = []
+        while (deadline := queue.next_deadline()) is not None:
+            ends.append(deadline)
+            assert queue.pop_expired(deadline) is not None
+        assert ends == [11.0, 12.0, 13.0, 15.0]
+
     def test_without_a_timeout_it_has_none(self) -> None:
         queue = make(timeout=None)
         assert queue.adopt(self.seen(4.0), 5.0, ends_at=None).deadline is None
