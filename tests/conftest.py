@@ -4,7 +4,7 @@ import asyncio
 import gc
 import inspect
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from importlib.util import find_spec
 from typing import Any
 from unittest.mock import Mock
@@ -13,6 +13,7 @@ import aiohttp
 import aioresponses.core
 import hypothesis
 import pytest
+from support.tracing import trace
 
 pytest_plugins = ["pytester"]
 collect_ignore = [] if find_spec("arq") else ["recipes/test_arq.py"]  # an environment of its own, as that file says
@@ -74,17 +75,21 @@ def pytest_xdist_auto_num_workers() -> int | None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """End the coverage that pytest-cov starts in a worker as if it were the controller of a run.
-
-    It reads `--numprocesses` from `addopts` before pytest-xdist has told the worker what it is, later starts what a
-    worker needs on top of that, and never reads the first: that one would go on tracing wherever the second pauses.
-    """
-    coverage = config.pluginmanager.get_plugin("_cov")
-    if hasattr(config, "workerinput") and coverage is not None and coverage.cov_controller is not None:
-        coverage.cov_controller.cov.stop()
+    """Trace what the coverage is to know of, and no more."""
+    trace(config)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage meanwhile: what this makes is kept, and each look at it takes longer."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave out of the coverage what repeats the same ways: tracing makes a test take three times as long.
 
     The figure is what the tests of the rooms reach, each of them once, and not what a thousand examples chance upon.
@@ -95,12 +100,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("looptime"):
             item.add_marker(pytest.mark.looptime(noop_cycles=IDLE_TURNS))
-    if config.getoption("no_cov", True):  # pytest-cov fails over its own mark where it measures nothing
-        return
-    for item in items:
-        repeats = UNTRACED & {item.path.parent.name, item.path.stem} or item.get_closest_marker("untraced")
+        repeats = UNTRACED & {item.path.parent.name, item.path.stem}
         if repeats or hypothesis.is_hypothesis_test(getattr(item, "obj", None)):
-            item.add_marker("no_cover")
+            item.add_marker("untraced")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

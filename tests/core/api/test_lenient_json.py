@@ -174,14 +174,15 @@ def test_a_part_that_is_nested_too_deeply_costs_no_more_than_itself(depth: int) 
 
 def test_several_problems_are_told_in_order() -> None:
     """Also an element that is left out of its list, and a number that is none."""
-    body = b"""{"id": "ana_1", "object": "analysis", "status": "complete", "created_at": "soon", "results": {
-        "quality": {"score": "85", "hold_time": NaN, "interruptions": true},
+    body = b"""{"id": "ana_1", "object": "analysis", "status": "complete", "created_at": "soon", "completed_at": 1e300,
+        "results": {"quality": {"score": "85", "hold_time": NaN, "interruptions": true},
         "topics": [{"name": "a"}, 5, null, {"name": ["b"], "confidence": 1}],
         "action_items": [{"due_date": "next week", "priority": 1}]}}"""
     value: Any = as_a(body)
     assert [topic.name for topic in value.results.topics] == ["a", None]
     assert set(value.problems) == {
         "$.created_at",
+        "$.completed_at",
         "$.results.quality.score",
         "$.results.quality.hold_time",
         "$.results.quality.interruptions",

@@ -10,6 +10,7 @@ from kallglot_async._core.api.meaning import (
     Whose,
     has_passing_status,
     is_still_running,
+    is_unreached,
     meaning_of,
 )
 
@@ -92,6 +93,15 @@ def test_an_answer_without_a_body_says_running_by_its_status():
     assert [is_still_running(empty(status)) for status in (200, 202, 204, 205)] == [False, True, True, False]
     assert not is_still_running(errors.ResponseBodyError("x", status=202))
     assert not is_still_running(errors.ServerError("x", status=503))
+
+
+def test_who_never_heard_the_api_has_not_reached_it_by_what_passes_or_never_got_there():
+    """A certificate does not pass, and is no answer of the API's either. A limit is, and so is any other refusal."""
+    assert is_unreached(errors.ConnectError("x"))
+    assert is_unreached(errors.TLSError("x"))
+    assert is_unreached(errors.ServerError("x", status=503))
+    assert not is_unreached(errors.RateLimitedError("x", status=429))
+    assert not is_unreached(errors.NotFoundError("x", status=404))
 
 
 class TestSuspicion:

@@ -82,6 +82,12 @@ def test_a_named_pause_is_waited_out_and_not_counted(status: int) -> None:
         assert patience.history == []
 
 
+def test_a_pause_that_comes_with_another_status_names_none() -> None:
+    """A failure is judged by the policy, whatever it says of a time."""
+    failed = errors.ServerError("failed", operation="recordings.download", status=500, retry_after=20.0)
+    assert step(Patience(3, lambda: 0.0), failed, otherwise=lambda failures: 0.25 * failures) == 0.25
+
+
 def test_a_pause_of_nothing_is_a_second() -> None:
     """`Retry-After: 0` for ever is no loop without a pause."""
     assert step(Patience(3, lambda: 0.0), refused(503, 0.0)) == 1.0

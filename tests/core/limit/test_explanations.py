@@ -32,6 +32,7 @@ def test_a_window_that_renews_is_fixed():
     explanations = Explanations()
     follow(explanations, 200, lambda now: 60 - int(now % 60) - 1, lambda now: (now // 60 + 1) * 60)
     assert explanations.way is Way.FIXED
+    assert not explanations.moves
     assert explanations.came_free(300.0) == 0
     assert explanations.comes_free_at(1) == math.inf
 
@@ -60,9 +61,18 @@ def test_what_fills_evenly_is_counted_by_its_rate():
     explanations = Explanations()
     follow(explanations, 60, lambda now: 5, lambda now: now + 5.0)
     assert explanations.way is Way.REFILL
+    assert explanations.moves, "by less than a period"
     assert explanations.refill() == pytest.approx(0.98, rel=0.01)
     assert explanations.comes_free_at(1) == pytest.approx(60.0 + 1 / 0.98, abs=0.05)
     assert explanations.came_free(70.0) == 0
+
+
+def test_what_fills_slowly_is_told_by_its_rate_too():
+    """A bucket that gets one in five seconds."""
+    explanations = Explanations()
+    follow(explanations, 300, lambda now: 6, lambda now: now + 30.0, limit=12, every=5.0)
+    assert explanations.way is Way.REFILL
+    assert explanations.refill() == pytest.approx(0.98 / 5, rel=0.01)
 
 
 def test_a_refusal_halves_what_is_counted_on():
@@ -139,6 +149,17 @@ def test_a_request_that_may_have_left_denies_no_log():
     assert log.fits(59.5, 45.0, 45.0)
 
 
+def test_a_rest_longer_than_the_period_by_more_than_rounding_denies_the_period():
+    """The oldest leaves by then. Whole-second headers overstate its rest by up to two."""
+    for rest, is_log in ((61.0, True), (62.0, False)):
+        log = Log()
+        for second in (0.0, 1.0, 2.0):
+            log.inside.append((second, second + 0.1))
+        log.on_figure(59.4, 59.5, 2, 4, rest)
+        assert log.period == 59.5
+        assert log.fits(59.5, 1.0, 0.0) is is_log
+
+
 def test_the_reset_of_a_log_moves_on_when_it_is_over():
     """A bucket's does so with every request."""
     log = Log()
@@ -175,6 +196,23 @@ def test_a_log_that_is_ours_alone_is_not_shared():
     assert explanations.is_shared
     shared_log(explanations, 169, 170, 0)
     assert not explanations.is_shared
+
+
+def test_ours_that_have_just_left_are_not_taken_for_those_of_others():
+    """A server may have them a little longer than we think. What it has for seconds longer is not ours."""
+    explanations = Explanations()
+
+    def look(now, rest):
+        told = figures(100, 70, EPOCH + now + rest, rest)
+        explanations.on_figure(now - 0.1, now, told, found=30, flying=0, period=PERIOD, is_rolling=True)
+
+    for _ in range(30):
+        explanations.on_accepted(0.0, 0.1)
+    look(1.0, 59.0)
+    look(61.0, 1.0)
+    assert (len(explanations.log.inside), explanations.others, explanations.sees_others) == (0, 30, False)
+    look(66.0, 1.0)
+    assert explanations.sees_others
 
 
 def test_what_was_seen_to_be_no_log_is_none_for_a_period():

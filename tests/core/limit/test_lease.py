@@ -275,12 +275,13 @@ class TestWhatItTells:
             asked = ours.ask(0.1, NOBODY)
             assert (asked.landed, asked.lost) == (True, int(end == "lost"))
 
-    def test_a_refusal_is_told_at_once_and_takes_back_what_was_granted(self):
-        """Nobody sends before the pause is over."""
+    @pytest.mark.parametrize("told", [figures(remaining=0), None])
+    def test_a_refusal_is_told_at_once_and_takes_back_what_was_granted(self, told):
+        """Nobody sends before the pause is over, whether it came with figures or not."""
         ours, _ = lease()
         exchange(ours, direct=2)
         ticket = send(ours, 0.0)
-        ours.on_refused(ticket, 0.1, figures(remaining=0), 4.1)
+        ours.on_refused(ticket, 0.1, told, 4.1)
         assert ours.next_at(0.1, DIRECT) == math.inf
         assert ours.next_ask(0.1, NOBODY) == 0.1
         assert ours.ask(0.1, PERSON).pause == pytest.approx(4.0)
@@ -340,6 +341,14 @@ class TestAlone:
         send(ours, 5.0)
         assert news
         assert ours.next_ask(5.0, NOBODY) == pytest.approx(2.0)
+
+    def test_it_was_not_the_probe_of_all(self):
+        """By the time that it is back, the others have taken that for lost: its answer is no news of theirs."""
+        ours, _ = lease()
+        exchange(ours, direct=1, is_probe=True)
+        silence(ours)
+        ours.on_answer(send(ours, 0.1), 0.2, None)
+        assert not ours.ask(1.2, PERSON).landed
 
     def test_it_spends_what_it_holds_first(self):
         """Nobody else has that; then it has its part."""

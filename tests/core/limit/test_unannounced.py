@@ -10,7 +10,7 @@ from support.limits import DIRECT, Server, kinds, offsets, send
 
 from kallglot_async._core.api.answers import parse_retry_after
 from kallglot_async._core.limit.ticket import Supply
-from kallglot_async._core.limit.unannounced import CUT, RESTART, SLACK, Unannounced
+from kallglot_async._core.limit.unannounced import CLEAN, CUT, GROWTH, RESTART, SLACK, Unannounced
 
 
 def accept(limit, now, number=1):
@@ -165,6 +165,18 @@ def test_no_rate_falls_below_one_request_per_pause():
         accept(limit, now)
         now = refuse(limit, now, 2.0)
     assert limit.rate >= 1 / 2.0
+
+
+def test_a_rate_grows_with_each_clean_period():
+    """So many seconds of requests at that rate, and not one less."""
+    limit = learned()
+    found = limit.rate
+    needed = math.ceil(CLEAN * found)
+    for step in range(1, needed):
+        accept(limit, 7.0 + step / found)
+    assert limit.rate == found
+    accept(limit, 7.0 + needed / found)
+    assert limit.rate == pytest.approx(GROWTH * found)
 
 
 def test_a_limit_that_is_gone_is_left_behind_within_a_minute():

@@ -51,6 +51,15 @@ def test_paced_polls_spread_what_remains_over_the_time_left():
     assert window.next_at(0.1, PACED) == pytest.approx(2.3, abs=0.1)
 
 
+def test_what_comes_free_before_the_reset_is_paced_too():
+    """Four are left each second, as one comes free for each that goes: not four for all of the 53 s."""
+    window = Window()
+    for second in range(8):
+        now = float(second)
+        window.on_answer(send(window, now), now, figures(limit=60, remaining=4, resets_in=60.0 - now))
+    assert window.interval(7.0) == pytest.approx(1.0, abs=0.1)
+
+
 def test_polls_ahead_leave_the_last_tenth_to_who_comes_later():
     """They go at once down to it, and keep the pace of the others within it; a person may have all."""
     window = described(limit=60, remaining=8, resets_in=60.0)
@@ -409,16 +418,47 @@ def test_of_a_bucket_that_is_ours_polls_go_ahead():
     assert window.next_at(2.0, AHEAD) == 2.0
 
 
-@pytest.mark.parametrize(("remaining", "at"), [(1, 110.0), (5, 50.0)])
-def test_of_a_log_that_others_use_polls_keep_to_their_part(remaining, at):
-    """They wait for places of their own to leave, not for the reset; while some are left, they gain one."""
+def log_of_others(remaining):
+    """A log of a hundred in which so many places are left beside ours and those of others."""
     window = described(limit=100, remaining=40, reset=EPOCH + 60.0, resets_in=60.0)
     told = figures(limit=100, remaining=remaining, resets_in=1.0, reset=EPOCH + 61.0)
     window.on_answer(send(window, 50.0), 50.0, told)
+    return window
+
+
+@pytest.mark.parametrize(("remaining", "at"), [(1, 110.0), (5, 50.0)])
+def test_of_a_log_that_others_use_polls_keep_to_their_part(remaining, at):
+    """They wait for places of their own to leave, not for the reset; while some are left, they gain one."""
+    window = log_of_others(remaining)
     for urgency in (PACED, AHEAD):
         assert max(50.0, window.next_at(50.0, urgency)) == pytest.approx(at)
     assert window.next_at(50.0, DIRECT) == 50.0
     assert window.supply(50.0).rate == pytest.approx(2 / 60)
+
+
+def test_of_a_log_that_others_use_polls_wait_for_no_more_of_theirs_than_they_need():
+    """Of six the first two: one that is taken again, and one that is left to the others."""
+    window = described(limit=100, remaining=40, reset=EPOCH + 60.0, resets_in=60.0)
+    for now in (10.0, 20.0, 30.0, 40.0):
+        told = figures(limit=100, remaining=40, resets_in=60.0 - now)
+        window.on_answer(send(window, now), now, told)
+    window.on_answer(send(window, 50.0), 50.0, figures(limit=100, remaining=1, resets_in=1.0, reset=EPOCH + 61.0))
+    assert window.next_at(50.0, PACED) == pytest.approx(70.0)
+
+
+def test_of_a_log_that_others_use_who_has_few_places_looks_again_where_some_were_left():
+    """Once it has taken what it gained: ten seconds after the figure, and not when its own leave."""
+    window = log_of_others(5)
+    send(window, 50.0, PACED)
+    assert window.next_at(50.0, PACED) == pytest.approx(60.0)
+
+
+def test_of_a_log_that_others_use_a_slot_given_back_is_ours_again():
+    """Its place was not taken, and may be."""
+    used, unused = log_of_others(5), log_of_others(5)
+    for _ in range(3):
+        used.on_unsent(send(used, 50.0, PACED))
+    assert used.next_at(50.0, PACED) == unused.next_at(50.0, PACED) < math.inf
 
 
 @pytest.mark.parametrize(("window", "least"), [("sliding", 0.75), ("fixed", 0.95)])

@@ -5,7 +5,7 @@ import pytest
 from kallglot_async._core.polling.pending import Entry, Trouble
 from kallglot_async._core.polling.queue import PollQueue
 from kallglot_async._core.polling.schedule import PollSchedule, Supply
-from kallglot_async._core.polling.worth import InboxTrust, PollModel
+from kallglot_async._core.polling.worth import InboxTrust, PollModel, look_again_at
 from tests.support.queues import plan
 
 PACED = Supply(rate=10.0)
@@ -409,6 +409,15 @@ class TestDeadlines:
         assert queue.take(10.75, PACED) is first
         assert poll(queue, 10.75).id == "ana_2"
 
+    def test_a_last_look_at_what_was_never_looked_at_is_its_first_too(self) -> None:
+        """It leaves the line for first looks, and is not polled again while it is out."""
+        queue = PollQueue(PollModel(), schedule=PollSchedule.learned(), timeout=10.0, from_add=True)
+        entry = queue.add("ana_1", "a", 0.0)
+        assert poll(queue, 9.9) is entry
+        other = queue.add("ana_2", "a", 9.9)
+        assert poll(queue, 9.9) is other
+        assert (entry.polls, other.polls) == (1, 1)
+
     def test_a_wait_ends_at_once_if_its_last_look_finds_it_running(self) -> None:
         queue = make(timeout=10.0)
         entry = queue.add("ana_1", "a", 0.0, due_in=0.0)
@@ -592,6 +601,12 @@ class TestLettingGo:
         queue.add("ana_1", "a", 0.0)
         poll(queue, 0.0)
         assert repr(queue) == "<PollQueue learned: 1 pending, 1 in flight>"
+
+
+def test_what_is_not_due_is_looked_at_again_no_sooner_than_others_can_bring_it_nearer() -> None:
+    """By the rate at which all that is pending may settle, and never without a pause."""
+    assert look_again_at(100.0, PACED, 120) == pytest.approx(110.0)
+    assert look_again_at(100.0, PACED, 0) == pytest.approx(100.05)
 
 
 def test_entries_are_equal_only_to_themselves() -> None:
@@ -796,6 +811,18 @@ class TestAdopted:
         assert queue.next_deadline() == 12.0
         assert queue.pop_expired(12.0) is entry
         assert queue.next_deadline() == 18.0
+
+    def test_its_deadline_finds_its_place_among_many(self) -> None:
+        queue = make(PollSchedule.fixed(50.0), timeout=10.0)
+        for second in (1.0, 3.0, 5.0):
+            queue.add(f"ana_{second}", "a", second)
+            poll(queue, second)
+        queue.adopt(self.seen(4.0, timeout=60.0), 5.0, ends_at=12.0)
+        ends = []
+        while (deadline := queue.next_deadline()) is not None:
+            ends.append(deadline)
+            assert queue.pop_expired(deadline) is not None
+        assert ends == [11.0, 12.0, 13.0, 15.0]
 
     def test_without_a_timeout_it_has_none(self) -> None:
         queue = make(timeout=None)

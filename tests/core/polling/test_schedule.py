@@ -48,6 +48,7 @@ def test_exponential_grows_to_its_maximum_and_no_further() -> None:
 def test_what_is_not_given_is_as_documented() -> None:
     """`learned` falls back to nothing of its own; the others poll at the pace that their docstrings name."""
     assert [PollSchedule(policy="fixed").interval(polls) for polls in (0, 1, 9)] == [2.0, 2.0, 2.0]
+    assert PollSchedule(policy="exponential", maximum=9.0).interval(9) == 2.0
     assert [PollSchedule.exponential().interval(polls) for polls in (1, 2, 3, 9)] == [1.0, 1.5, 2.25, 10.0]
     slow = PollSchedule.behind_webhooks()
     assert (slow.delay, [slow.interval(polls) for polls in (1, 2, 3, 4)]) == (60.0, [60.0, 120.0, 240.0, 300.0])

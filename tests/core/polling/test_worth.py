@@ -109,6 +109,16 @@ def test_clocks_that_disagree_do_no_harm() -> None:
     assert model.age_after("a", -3.0, 0.1) > 0.0
 
 
+def test_what_was_seen_before_it_began_was_seen_as_it_began() -> None:
+    """Two clocks may differ by a second."""
+    early, punctual = PollModel(), PollModel()
+    for _ in range(20):
+        early.on_took("a", -1.0, 20.0)
+        punctual.on_took("a", 0.0, 20.0)
+    assert early.growth("a", 0.0, 1000.0) == punctual.growth("a", 0.0, 1000.0)
+    assert early.growth("a", 0.0, 21.0) == punctual.growth("a", 0.0, 21.0)
+
+
 @given(st.lists(st.tuples(st.sampled_from(["running", "settled", "took"]), ages, ages), max_size=60), ages, ages)
 def test_whatever_is_heard_the_hazard_stays_positive_and_finite(
     facts: list[tuple[str, float, float]], start: float, end: float
