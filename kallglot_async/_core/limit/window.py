@@ -281,6 +281,10 @@ class Window:
                 self._remaining = figures.remaining
                 drift.on_figure(now, figures.remaining, renewal.period)
                 self._explain(ticket, now, figures, itself)
+            elif self._explanations.way is Way.LOG:
+                # What left the log since the newest figure was made hides that this request is not in it.
+                number = figures.remaining - self._remaining + itself
+                self._remaining -= itself if self._explanations.log.may_have_left(now, number) else 0
             return
         resets_at = renewal.moment(figures, now, does_move=self._explanations.moves)
         if is_newer and renewal.has_renewed(figures):

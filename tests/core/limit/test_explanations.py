@@ -80,22 +80,49 @@ def test_a_refusal_halves_what_is_counted_on():
 
 
 def test_of_a_request_it_is_not_known_when_it_arrived():
-    """It is out a period after its answer at the latest, and was in a figure no longer than it must."""
+    """It took as long as the quickest at least: what is more may have been on its way to the server, or back."""
     log = Log()
+    log.on_trip(0.5)
     log.inside.append((0.0, 2.0))
-    assert log.returned(61.9) == 0
-    assert log.returned(62.0) == 1
-    assert log.returns_at(1) == 62.0
+    assert log.returns_at(1) == pytest.approx(61.52)
+    assert log.returned(61.51) == 0
+    assert log.returned(61.53) == 1
     assert log.returns_at(2) == math.inf
 
 
-def test_what_is_out_shows_a_period_at_most():
-    """Of three requests two are in: the oldest has left, no later than now."""
+def test_a_trip_may_yet_be_quicker():
+    """Then all have arrived later than was thought."""
     log = Log()
+    log.on_trip(0.5)
+    log.inside.append((0.0, 2.0))
+    log.on_trip(0.4)
+    assert log.returns_at(1) == pytest.approx(61.62)
+
+
+def test_what_may_have_left_hides_what_has_come():
+    """By the time that another request arrived: of three that were sent a second apart, one, then two."""
+    log = Log()
+    log.on_trip(0.1)
     for second in (0.0, 1.0, 2.0):
         log.inside.append((second, second + 0.1))
-    log.on_figure(11.0, 11.1, 2, 4, 10.0)
-    assert log.period == pytest.approx(11.1)
+    assert not log.may_have_left(59.7, 1)
+    assert log.may_have_left(60.0, 1)
+    assert not log.may_have_left(60.0, 2)
+    assert log.may_have_left(61.0, 2)
+    assert not log.may_have_left(90.0, 0)
+    assert not log.may_have_left(90.0, 4)
+
+
+def test_what_is_out_shows_a_period_at_most():
+    """Of three requests two are in: the oldest has left, no later than now; a period is of whole seconds."""
+    log = Log()
+    log.on_trip(0.1)
+    for second in (0.0, 1.0, 2.0):
+        log.inside.append((second, second + 0.1))
+    log.on_figure(11.7, 11.8, 2, 4, 10.0)
+    assert log.period == 11.0
+    log.on_refused()
+    assert log.period == pytest.approx(11.7)
     log.learn_anew()
     assert log.period == 60.0
 
@@ -105,6 +132,7 @@ def test_what_is_out_of_no_log_shows_no_period():
     log = Log()
     for second in (0.0, 1.0, 2.0):
         log.inside.append((second, second + 0.1))
+    log.on_trip(0.1)
     log.denied_at = 5.0
     log.on_figure(11.0, 11.1, 2, 4, 10.0)
     assert log.period == 60.0
@@ -115,6 +143,7 @@ def test_what_is_out_of_no_log_shows_no_period():
 def test_a_request_that_is_answered_in_no_time_does_not_count_itself_out():
     """By a clock that stands still it is as old as its own figure, which tells of those before it only."""
     log = Log()
+    log.on_trip(0.0)
     for second in (0.0, 1.0, 2.0):
         log.inside.append((second, second))
     log.inside.append((10.5, 10.5))
@@ -129,6 +158,32 @@ def test_a_log_whose_reset_lies_beyond_its_oldest_request_is_none():
     log.on_figure(1.0, 1.1, 1, 100, 59.0)
     assert log.fits(50.0, 10.0, 0.0)
     assert not log.fits(50.0, 30.0, 0.0)
+
+
+def test_what_is_out_within_a_second_is_out_of_no_log():
+    """No limit is of less: it is a counter or a bucket that gives so much back so soon."""
+    log = Log()
+    log.on_trip(0.1)
+    for second in (0.0, 0.1, 0.2):
+        log.inside.append((second, second + 0.1))
+    log.on_figure(0.8, 0.9, 2, 4, 1.0)
+    assert not log.fits(0.9, 1.0, 0.0)
+    assert log.period == 60.0
+
+
+def test_what_may_only_just_not_have_left_is_no_error():
+    """Twenty at once leave at once, when a request may have come a moment too early or not."""
+    explanations = Explanations()
+    explanations.way = Way.LOG
+    for number in range(20):
+        explanations.on_accepted(0.0, 0.1)
+        told = figures(40, 39 - number, EPOCH + 60.0, 60.0)
+        explanations.on_figure(0.0, 0.1, told, found=number, flying=0, period=PERIOD, is_rolling=True)
+    for sent_at, remaining, found in ((59.8, 19, 20), (63.0, 38, 1)):
+        explanations.on_accepted(sent_at, sent_at + 0.1)
+        told = figures(40, remaining, EPOCH + 60.0, 1.0)
+        explanations.on_figure(sent_at, sent_at + 0.1, told, found=found, flying=0, period=PERIOD, is_rolling=True)
+    assert explanations.way is Way.LOG
 
 
 def test_a_request_that_may_have_left_denies_no_log():
