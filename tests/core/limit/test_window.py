@@ -5,7 +5,7 @@ import math
 import pytest
 from support.limits import AHEAD, DIRECT, EPOCH, PACED, figures, send
 
-from benchmarks.limits import limits, steady
+from benchmarks.limits import beside, limits, steady
 from kallglot_async._core.limit.ticket import Supply
 from kallglot_async._core.limit.window import Window
 
@@ -419,6 +419,21 @@ def test_of_a_log_that_others_use_polls_keep_to_their_part(remaining, at):
         assert max(50.0, window.next_at(50.0, urgency)) == pytest.approx(at)
     assert window.next_at(50.0, DIRECT) == 50.0
     assert window.supply(50.0).rate == pytest.approx(2 / 60)
+
+
+@pytest.mark.parametrize("urgency", [PACED, AHEAD])
+@pytest.mark.parametrize("seed", [7, 9])
+def test_of_a_counter_one_place_is_left_to_what_its_rate_is_wrong_by(urgency, seed):
+    """It changes with each bucket, and is seen in whole places only."""
+    found = steady(limits(30, 60.0, window="sliding_counter"), urgency, seed)
+    assert found["refused %"] == 0.0
+    assert found["use"] > 0.95
+
+
+def test_of_a_counter_that_others_use_as_well_no_place_waits_for_ever():
+    """Where others take what comes free, no rate can be counted on, and none is left."""
+    found = beside(limits(150, 60.0, window="sliding_counter"), 0.3, 7)
+    assert found["use"] > 0.65
 
 
 def test_places_of_a_short_log_are_taken_again_as_they_leave():
