@@ -132,6 +132,8 @@ What the numbers are, and why:
               AS_WELL               1        request; with 0, a log of 50/s spent at once stays at 0.8 of its places
               TELLING               1 in 4   of a limit; of a bucket that is nearly full, anything could be said
               WORSE, NOISE          3 and 4  even requests leave a log as evenly as a bucket fills: not to and fro
+              DENIED_FOR            3        periods; with 1, one of 20 clients of a bucket took it for a log that all
+                                             share, and had a quarter of the largest's; now six tenths (8 seeds)
               CERTAIN, ALONE        0.98, 0.8 of a rate; less comes free than that of the documented one: others take it
               MEMORY, REFILL_MEMORY, REFILL_EVENTS  half a period, 10 s, 15 places: one more or less is 7 % of a rate
               REGAINED, LEAST_TRUST, DISTRUST       1.1, 0.05, 0.2: after three refusals in a row the reset counts

@@ -33,6 +33,7 @@ CERTAIN = 0.98  # of that rate is counted on
 WORSE = 3.0  # times as wrong as the best, ...
 NOISE = 4.0  # ... and by so many requests, has to be what ruled so far, or it goes on to
 AS_WELL = 1.0  # requests by which a log may have been worse lately than what seems fixed
+DENIED_FOR = 3  # periods for which a log that was seen to be none is none
 ALONE = 0.8  # of the documented rate comes free, or somebody else takes it
 SEEN = 30  # one in so many of a log that is held by others shows that they use it, ...
 SEEN_FOR = 2  # ... for so many of its periods
@@ -125,8 +126,8 @@ class Log:
         return number
 
     def is_denied(self, now: float) -> bool:
-        """Whether it was seen to be none in the period that ends now."""
-        return now - self.denied_at <= self.period
+        """Whether it was seen to be none lately; who has few places has few figures to see it by."""
+        return now - self.denied_at <= DENIED_FOR * self.period
 
     def learn_anew(self) -> None:
         """The period that was found does not hold."""

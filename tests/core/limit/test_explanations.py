@@ -136,8 +136,8 @@ def test_what_is_out_of_no_log_shows_no_period():
     log.denied_at = 5.0
     log.on_figure(11.0, 11.1, 2, 4, 10.0)
     assert log.period == 60.0
-    assert log.is_denied(65.0)
-    assert not log.is_denied(65.1)
+    assert log.is_denied(185.0)
+    assert not log.is_denied(185.1)
 
 
 def test_a_request_that_is_answered_in_no_time_does_not_count_itself_out():
@@ -232,15 +232,15 @@ def test_a_log_that_is_ours_alone_is_not_shared():
     assert not explanations.is_shared
 
 
-def test_what_was_seen_to_be_no_log_is_none_for_a_period():
+def test_what_was_seen_to_be_no_log_is_none_for_three_periods():
     """A bucket's reset moves on with every request, long before it is over."""
     explanations = Explanations()
     shared_log(explanations, 1, 10, 30)
     shared_log(explanations, 10, 12, 30, rest=20.0)
     assert not explanations.is_shared
-    shared_log(explanations, 12, 72, 30)
+    shared_log(explanations, 12, 192, 30)
     assert not explanations.is_shared
-    shared_log(explanations, 72, 73, 30)
+    shared_log(explanations, 192, 193, 30)
     assert explanations.is_shared
 
 
