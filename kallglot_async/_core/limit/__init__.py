@@ -45,16 +45,21 @@ The window
 10. How a server counts is in no header either. Three explanations predict what comes free between two figures: all of
     it at the reset; each of our requests one period after it arrived (a log); so much a second (a bucket, a sliding
     counter). A window is fixed until that was WORSE times as wrong as the best of the others, and by NOISE. A log's
-    period is what was seen to have left at most; it is none whose reset lies beyond its oldest request. What has surely
-    left a log may go at once. A spent limit that does not renew is probed when the ruling explanation has one come
-    free, and a refusal pauses for what it says itself; each refusal halves what is counted on. A short window that a
-    log explains as well (where all is spent at once, and comes back at once) is probed when one of ours has left it:
-    whole seconds tell its reset too late. Of a log that others use as well, polls leave HEADROOM to them. Where they
-    hold more of it than that, what comes free fits no prediction: there a reset that moves on by less than a period,
-    and not before it is over, shows a log. Of that, polls keep to a part. A place of ours that leaves is taken again,
-    as we know when, so that nobody races for it. Of the places that are left beyond LEFT each gains some as soon as a
-    figure shows them, all nearly as many; while no more are left, who has more takes fewer of its own again: the parts
-    come nearer. Who has FEW places has few figures, and asks for one besides where the last one showed places left.
+    period is what was seen to have left at most, in whole seconds until a refusal; it is none that gives back within
+    less than one, or whose reset lies beyond its oldest request. What the quickest trip took all trips take: that moves
+    each arrival alike, so only what a trip took beyond it is a doubt of when a request arrived. What has surely left a
+    log may go at once; what may have left it hides from figures what came meanwhile, which is taken off then. A spent
+    limit that does not renew is probed when the ruling explanation has one come free, and a refusal pauses for what it
+    says itself; each refusal halves what is counted on. A short window that a log explains AS_WELL (where all is spent
+    at once, and comes back at once) is probed when one of ours has left it: whole seconds tell its reset too late. Of
+    what comes free evenly while its reset stands still (a counter) polls leave one place: its rate changes with each of
+    its buckets, and is only seen in whole places. Of a log that others use as well, polls leave HEADROOM to them. Where
+    they hold more of it than that, what comes free fits no prediction: there a reset that moves on by less than a
+    period, and not before it is over, shows a log. Of that, polls keep to a part. A place of ours that leaves is taken
+    again, as we know when, so that nobody races for it. Of the places that are left beyond LEFT each gains some as soon
+    as a figure shows them, all nearly as many; while no more are left, who has more takes fewer of its own again: the
+    parts come nearer. Who has FEW places has few figures, and asks for one besides where the last one showed places
+    left.
 
 The unannounced limit
 11. There is none until the first refusal that no figure explains. After its pause one request goes alone; then as many
@@ -123,8 +128,12 @@ What the numbers are, and why:
     explanations: `python -m benchmarks.limits --only sliding` has what these bring
               SPAN                  1 in 30  of a period: what comes free in two seconds is more than rounding
               SLACK, LEAST_SLACK    1 in 200, 20 ms: what left before a figure must not be counted after it
+              SHORTEST              1 s      a counter of 50/s taken for a log of 0.65 s had 1.7 % refused
+              AS_WELL               1        request; with 0, a log of 50/s spent at once stays at 0.8 of its places
               TELLING               1 in 4   of a limit; of a bucket that is nearly full, anything could be said
               WORSE, NOISE          3 and 4  even requests leave a log as evenly as a bucket fills: not to and fro
+              DENIED_FOR            3        periods; with 1, one of 20 clients of a bucket took it for a log that all
+                                             share, and had a quarter of the largest's; now six tenths (8 seeds)
               CERTAIN, ALONE        0.98, 0.8 of a rate; less comes free than that of the documented one: others take it
               MEMORY, REFILL_MEMORY, REFILL_EVENTS  half a period, 10 s, 15 places: one more or less is 7 % of a rate
               REGAINED, LEAST_TRUST, DISTRUST       1.1, 0.05, 0.2: after three refusals in a row the reset counts

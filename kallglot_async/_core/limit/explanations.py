@@ -16,6 +16,7 @@ from kallglot_async._core.limit.renewal import DOCUMENTED_PERIOD, ROUNDING, SAME
 __all__ = ["Explanations", "Part", "Way"]
 
 MOST_LOGGED = 10_000  # requests; the oldest beyond leave unseen
+SHORTEST = 1.0  # seconds; no limit is of less, and each of whole ones until a refusal shows that it is not
 SLACK = 0.005  # of a period, by which the one that was found may be too long, ...
 LEAST_SLACK = 0.02  # ... and seconds that are so at least
 TELLING = 4  # one in so many of a limit has to be used until what is out of it shows a period
@@ -31,6 +32,8 @@ DISTRUST = 0.2  # ... at so little a refusal closes until the announced reset ag
 CERTAIN = 0.98  # of that rate is counted on
 WORSE = 3.0  # times as wrong as the best, ...
 NOISE = 4.0  # ... and by so many requests, has to be what ruled so far, or it goes on to
+AS_WELL = 1.0  # requests by which a log may have been worse lately than what seems fixed
+DENIED_FOR = 3  # periods for which a log that was seen to be none is none
 ALONE = 0.8  # of the documented rate comes free, or somebody else takes it
 SEEN = 30  # one in so many of a log that is held by others shows that they use it, ...
 SEEN_FOR = 2  # ... for so many of its periods
@@ -57,20 +60,24 @@ class Way(IntEnum):
 class Log:
     """Our own accepted requests, each of which leaves one period after it arrived.
 
-    A request arrived between its sending and its answer. It is taken to leave as late as it may, and to have been in
-    a figure no longer than it must. The period is only ever overstated: it is what figures have shown to be out.
+    A request arrived between its sending and its answer. What the quickest trip took they all take: it moves every
+    arrival alike, and is no doubt about the time between two. A request is taken to leave as late as it may, and to
+    have been in a figure no longer than it must. The period is what figures have shown to be out, in whole seconds
+    until one is refused that should have found a place.
     """
 
-    __slots__ = ("_longest_rest", "_upper", "denied_at", "inside", "period")
+    __slots__ = ("_after", "_is_whole", "_rest", "_since", "_upper", "denied_at", "doubt", "inside", "period", "trip")
 
     def __init__(self) -> None:
         # Those that it held when the newest figure came, and since: (sent, answered), in order of answers.
         self.inside: deque[tuple[float, float]] = deque(maxlen=MOST_LOGGED)
-        self._upper = math.inf  # the shortest time in which one of ours was seen to have left
-        self._longest_rest = 0.0
-        # Seconds after which a request leaves; until one was seen to, the longest rest, or a minute if it can be.
-        self.period = DOCUMENTED_PERIOD
+        self._upper = math.inf  # the shortest time from a request to an answer that showed it to have left
+        self.trip = math.inf  # the shortest from a request to its own answer
+        self._is_whole = True
+        self._rest = 0.0
+        self.doubt = 0  # of those that had left before the newest figure, how many may only just not have
         self.denied_at = -math.inf  # when it was seen to be none
+        self._reckon()
 
     def fits(self, now: float, rest: float, step: float) -> bool:
         """Whether it may be a log: its reset is the moment at which the oldest request leaves, ours or another.
@@ -82,12 +89,13 @@ class Log:
             rest: Seconds until the reset that a figure tells.
             step: Seconds by which that is later than the reset before.
         """
-        if self._upper < max(0.5 * self._longest_rest, self._longest_rest - 2 * ROUNDING):
+        shortest = max(SHORTEST, 0.5 * self._rest, self._rest - 2 * ROUNDING)
+        if self._upper < math.inf and self._upper - self.trip < shortest - LEAST_SLACK:
             self.learn_anew()
             return False
         if step > SAME_RESET and rest - step > 2 * ROUNDING:
             return False
-        surely = now - self._longest_rest + 2 * ROUNDING
+        surely = now - self._rest + 2 * ROUNDING
         for sent, answered_at in self.inside:
             if sent > surely:
                 return rest <= answered_at + self.period - now + 2 * ROUNDING + self.period / 10
@@ -95,13 +103,13 @@ class Log:
 
     def on_figure(self, sent_at: float, now: float, used: int, limit: int, rest: float) -> int:
         """Take note of a request that found so many places taken; returns how many of ours have left before it."""
-        if rest > self._longest_rest:
-            self._longest_rest = rest
+        if rest > self._rest:
+            self._rest = rest
             self._reckon()
         inside = self.inside
         # Of those that had surely arrived by then, at most `used` can still be inside; a clock may stand still.
         sure = len(inside)
-        while sure and inside[sure - 1][1] >= sent_at:
+        while sure and inside[sure - 1][1] - self.trip >= sent_at:
             sure -= 1
         can_tell = sure > used >= limit // TELLING and not self.is_denied(now)
         if can_tell and now - inside[sure - used - 1][0] < self._upper:
@@ -110,16 +118,16 @@ class Log:
             self._upper = min(self._upper, now - first)
             self._reckon()
         # The period is overstated by a little: what may have left before the figure must not be counted after it.
-        period, number = self.period, 0
-        gone = now - period + max(LEAST_SLACK, SLACK * period)
+        gone, surely, number = now - self._since, sent_at - self._after, 0
+        self.doubt = 0
         while inside and inside[0][0] <= gone:
-            inside.popleft()
             number += 1
+            self.doubt += inside.popleft()[1] > surely
         return number
 
     def is_denied(self, now: float) -> bool:
-        """Whether it was seen to be none in the period that ends now."""
-        return now - self.denied_at <= self.period
+        """Whether it was seen to be none lately; who has few places has few figures to see it by."""
+        return now - self.denied_at <= DENIED_FOR * self.period
 
     def learn_anew(self) -> None:
         """The period that was found does not hold."""
@@ -128,7 +136,7 @@ class Log:
 
     def returned(self, now: float) -> int:
         """How many of ours have left since the newest figure."""
-        gone, number = now - self.period, 0
+        gone, number = now - self._after, 0
         for _, answered_at in self.inside:
             if answered_at > gone:
                 break
@@ -137,11 +145,35 @@ class Log:
 
     def returns_at(self, number: int) -> float:
         """When so many will have left since the newest figure; infinity where there are not so many."""
-        return self.inside[number - 1][1] + self.period if 0 < number <= len(self.inside) else math.inf
+        return self.inside[number - 1][1] + self._after if 0 < number <= len(self.inside) else math.inf
+
+    def may_have_left(self, now: float, number: int) -> bool:
+        """Whether so many may have left since the newest figure, before a request that is answered now arrived."""
+        return 0 < number <= len(self.inside) and self.inside[number - 1][0] <= now - self._since
+
+    def on_trip(self, seconds: float) -> None:
+        """A request was answered sooner than any before."""
+        self.trip = seconds
+        self._reckon()
+
+    def on_refused(self) -> None:
+        """A request was refused, maybe as the period is no whole number of seconds."""
+        self._is_whole = False
+        self._reckon()
 
     def _reckon(self) -> None:
-        longest = self._longest_rest
-        self.period = min(self._upper, longest if longest > DOCUMENTED_PERIOD + 2 * ROUNDING else DOCUMENTED_PERIOD)
+        longest = self._rest if self._rest > DOCUMENTED_PERIOD + 2 * ROUNDING else DOCUMENTED_PERIOD
+        trip = self.trip if self.trip < math.inf else 0.0
+        upper = self._upper - trip
+        if self._is_whole and upper < longest:
+            upper = math.floor(upper + LEAST_SLACK)
+        # Seconds after which a request leaves; until one was seen to, the longest rest, or a minute if it can be.
+        self.period = period = min(upper, longest)
+        slack = SLACK * period
+        # One has surely left so long after its answer, though a trip may yet be quicker than all so far; ...
+        self._after = period - trip + min(LEAST_SLACK, slack)
+        # ... and may have left before an answer that comes so long after it was sent.
+        self._since = period + trip - max(LEAST_SLACK, slack)
 
 
 class Explanations:
@@ -151,6 +183,7 @@ class Explanations:
         "_accepted",
         "_at",
         "_documented",
+        "_doubt",
         "_errors",
         "_figure_at",
         "_flying",
@@ -190,7 +223,7 @@ class Explanations:
         self._reset = 0.0
         self._flying = 0
         self._accepted = 0
-        self._left = 0
+        self._left = self._doubt = 0
         self._figure_at = -math.inf
         self._newest_reset = -math.inf
         self._leaving = 0.0  # places of ours that have just left, or are about to; it fades
@@ -209,11 +242,15 @@ class Explanations:
         self._accepted += 1
         if self._trust < 1.0:
             self._trust = min(1.0, REGAINED * self._trust)
-        self.log.inside.append((sent_at, now))
+        log = self.log
+        log.inside.append((sent_at, now))
+        if now - sent_at < log.trip:
+            log.on_trip(now - sent_at)
 
     def on_refused(self) -> None:
         """A request of ours was refused, where nothing was left."""
         self._trust = max(LEAST_TRUST, self._trust / 2)
+        self.log.on_refused()
 
     def on_figure(
         self,
@@ -252,7 +289,7 @@ class Explanations:
         if self._at > -math.inf:
             self._compare(now, figures, flying, period, is_renewed)
         self._at, self._remaining, self._reset, self._flying = now, figures.remaining, figures.reset, flying
-        self._accepted = self._left = 0
+        self._accepted, self._left, self._doubt = 0, 0, self.log.doubt
 
     def came_free(self, now: float) -> int:
         """Places that have surely come free since the newest figure."""
@@ -271,8 +308,10 @@ class Explanations:
         return self._trust * CERTAIN * rate if rate >= ALONE * self._documented else 0.0
 
     def may_be_log(self) -> bool:
-        """Whether a log explains what was seen as well: as where all is spent at once, and comes back at once."""
-        return self._errors[Way.LOG] <= self._errors[self.way] and not self.log.is_denied(self._figure_at)
+        """Whether a log explains as well what seems fixed: where all is spent at once, and comes back at once."""
+        if self.way is not Way.FIXED or self.log.is_denied(self._figure_at):
+            return False
+        return self._errors[Way.LOG] <= self._errors[Way.FIXED] + AS_WELL
 
     def _compare(self, now: float, figures: RateFigures, flying: int, period: float, is_renewed: bool) -> None:
         elapsed = now - self._at
@@ -284,7 +323,7 @@ class Explanations:
             fixed = 0.0  # others take of it as well: who knows what they left
         elif is_renewed:
             fixed = max(0.0, figures.limit - self._accepted - flying - figures.remaining)
-        log = max(0.0, abs(freed - self._left) - unsure)
+        log = max(0.0, abs(freed - self._left) - unsure - self._doubt - self.log.doubt)
         if log > 2 and log > 0.5 * max(freed, self._left):
             self.log.learn_anew()
         fade = math.exp(-elapsed / max(SHORTEST_MEMORY, period / MEMORY))

@@ -109,17 +109,19 @@ class Window:
         is_poll, explanations, renewal = urgency is not Urgency.DIRECT, self._explanations, self.renewal
         if self._is_contended and is_poll:
             return self._next_among_others(now)
-        free, left_to_others = self._free(now), 0
-        if explanations.way is Way.LOG and is_poll and explanations.others > (self.limit or 0) // HEADROOM:
-            left_to_others = (self.limit or 0) // HEADROOM
-        if free - left_to_others < 1:
+        free, left = self._free(now), 0
+        if is_poll and explanations.way:
+            left = self._left()
+        if free - left < 1:
             if self._probe_out:
                 return math.inf
-            number = 1 - self.available + left_to_others
+            number = 1 - self.available + left
             # Whole-second headers tell the reset of a short log too late by as much as it lasts.
             if renewal.period < SHORT_PERIOD and explanations.may_be_log():
                 return min(self._reopens_at, explanations.log.returns_at(number))
-            return min(self._reopens_at, explanations.comes_free_at(number))
+            comes_free_at = explanations.comes_free_at(number)
+            is_spent = explanations.way is not Way.REFILL or self.available < 1
+            return min(self._reopens_at, comes_free_at) if is_spent else comes_free_at
         if not (is_poll and self._is_paced(urgency, free)):
             return now
         at = self._pace.theoretical + self.interval(now)
@@ -130,6 +132,15 @@ class Window:
         if self.available - self._drift.taken(now, renewal.period) >= 1:
             return at
         return max(at, self._reopens_at)
+
+    def _left(self) -> int:
+        """Places that polls leave: of a log, to who else uses it; of a counter one, as its rate is only estimated."""
+        explanations = self._explanations
+        if explanations.way is Way.REFILL:
+            is_counter = not (self.renewal.is_rolling or explanations.moves) and explanations.refill() > 0.0
+            return min(1, self._remaining) if is_counter else 0
+        spare = (self.limit or 0) // HEADROOM
+        return spare if explanations.others > spare else 0
 
     def _next_among_others(self, now: float) -> float:
         """When a poll may go that keeps to our part of a log. Who has few places has few figures: it looks for more."""
@@ -281,6 +292,10 @@ class Window:
                 self._remaining = figures.remaining
                 drift.on_figure(now, figures.remaining, renewal.period)
                 self._explain(ticket, now, figures, itself)
+            elif self._explanations.way is Way.LOG:
+                # What left the log since the newest figure was made hides that this request is not in it.
+                number = figures.remaining - self._remaining + itself
+                self._remaining -= itself if self._explanations.log.may_have_left(now, number) else 0
             return
         resets_at = renewal.moment(figures, now, does_move=self._explanations.moves)
         if is_newer and renewal.has_renewed(figures):

@@ -90,22 +90,49 @@ def test_a_refusal_halves_what_is_counted_on():
 
 
 def test_of_a_request_it_is_not_known_when_it_arrived():
-    """It is out a period after its answer at the latest, and was in a figure no longer than it must."""
+    """It took as long as the quickest at least: what is more may have been on its way to the server, or back."""
     log = Log()
+    log.on_trip(0.5)
     log.inside.append((0.0, 2.0))
-    assert log.returned(61.9) == 0
-    assert log.returned(62.0) == 1
-    assert log.returns_at(1) == 62.0
+    assert log.returns_at(1) == pytest.approx(61.52)
+    assert log.returned(61.51) == 0
+    assert log.returned(61.53) == 1
     assert log.returns_at(2) == math.inf
 
 
-def test_what_is_out_shows_a_period_at_most():
-    """Of three requests two are in: the oldest has left, no later than now."""
+def test_a_trip_may_yet_be_quicker():
+    """Then all have arrived later than was thought."""
     log = Log()
+    log.on_trip(0.5)
+    log.inside.append((0.0, 2.0))
+    log.on_trip(0.4)
+    assert log.returns_at(1) == pytest.approx(61.62)
+
+
+def test_what_may_have_left_hides_what_has_come():
+    """By the time that another request arrived: of three that were sent a second apart, one, then two."""
+    log = Log()
+    log.on_trip(0.1)
     for second in (0.0, 1.0, 2.0):
         log.inside.append((second, second + 0.1))
-    log.on_figure(11.0, 11.1, 2, 4, 10.0)
-    assert log.period == pytest.approx(11.1)
+    assert not log.may_have_left(59.7, 1)
+    assert log.may_have_left(60.0, 1)
+    assert not log.may_have_left(60.0, 2)
+    assert log.may_have_left(61.0, 2)
+    assert not log.may_have_left(90.0, 0)
+    assert not log.may_have_left(90.0, 4)
+
+
+def test_what_is_out_shows_a_period_at_most():
+    """Of three requests two are in: the oldest has left, no later than now; a period is of whole seconds."""
+    log = Log()
+    log.on_trip(0.1)
+    for second in (0.0, 1.0, 2.0):
+        log.inside.append((second, second + 0.1))
+    log.on_figure(11.7, 11.8, 2, 4, 10.0)
+    assert log.period == 11.0
+    log.on_refused()
+    assert log.period == pytest.approx(11.7)
     log.learn_anew()
     assert log.period == 60.0
 
@@ -115,16 +142,18 @@ def test_what_is_out_of_no_log_shows_no_period():
     log = Log()
     for second in (0.0, 1.0, 2.0):
         log.inside.append((second, second + 0.1))
+    log.on_trip(0.1)
     log.denied_at = 5.0
     log.on_figure(11.0, 11.1, 2, 4, 10.0)
     assert log.period == 60.0
-    assert log.is_denied(65.0)
-    assert not log.is_denied(65.1)
+    assert log.is_denied(185.0)
+    assert not log.is_denied(185.1)
 
 
 def test_a_request_that_is_answered_in_no_time_does_not_count_itself_out():
     """By a clock that stands still it is as old as its own figure, which tells of those before it only."""
     log = Log()
+    log.on_trip(0.0)
     for second in (0.0, 1.0, 2.0):
         log.inside.append((second, second))
     log.inside.append((10.5, 10.5))
@@ -141,6 +170,32 @@ def test_a_log_whose_reset_lies_beyond_its_oldest_request_is_none():
     assert not log.fits(50.0, 30.0, 0.0)
 
 
+def test_what_is_out_within_a_second_is_out_of_no_log():
+    """No limit is of less: it is a counter or a bucket that gives so much back so soon."""
+    log = Log()
+    log.on_trip(0.1)
+    for second in (0.0, 0.1, 0.2):
+        log.inside.append((second, second + 0.1))
+    log.on_figure(0.8, 0.9, 2, 4, 1.0)
+    assert not log.fits(0.9, 1.0, 0.0)
+    assert log.period == 60.0
+
+
+def test_what_may_only_just_not_have_left_is_no_error():
+    """Twenty at once leave at once, when a request may have come a moment too early or not."""
+    explanations = Explanations()
+    explanations.way = Way.LOG
+    for number in range(20):
+        explanations.on_accepted(0.0, 0.1)
+        told = figures(40, 39 - number, EPOCH + 60.0, 60.0)
+        explanations.on_figure(0.0, 0.1, told, found=number, flying=0, period=PERIOD, is_rolling=True)
+    for sent_at, remaining, found in ((59.8, 19, 20), (63.0, 38, 1)):
+        explanations.on_accepted(sent_at, sent_at + 0.1)
+        told = figures(40, remaining, EPOCH + 60.0, 1.0)
+        explanations.on_figure(sent_at, sent_at + 0.1, told, found=found, flying=0, period=PERIOD, is_rolling=True)
+    assert explanations.way is Way.LOG
+
+
 def test_a_request_that_may_have_left_denies_no_log():
     """Its period may be overstated by the seconds that a reset is told in: then another one is the oldest."""
     log = Log()
@@ -153,10 +208,11 @@ def test_a_rest_longer_than_the_period_by_more_than_rounding_denies_the_period()
     """The oldest leaves by then. Whole-second headers overstate its rest by up to two."""
     for rest, is_log in ((61.0, True), (62.0, False)):
         log = Log()
+        log.on_trip(0.1)
         for second in (0.0, 1.0, 2.0):
             log.inside.append((second, second + 0.1))
         log.on_figure(59.4, 59.5, 2, 4, rest)
-        assert log.period == 59.5
+        assert log.period == 59.0
         assert log.fits(59.5, 1.0, 0.0) is is_log
 
 
@@ -215,15 +271,15 @@ def test_ours_that_have_just_left_are_not_taken_for_those_of_others():
     assert explanations.sees_others
 
 
-def test_what_was_seen_to_be_no_log_is_none_for_a_period():
+def test_what_was_seen_to_be_no_log_is_none_for_three_periods():
     """A bucket's reset moves on with every request, long before it is over."""
     explanations = Explanations()
     shared_log(explanations, 1, 10, 30)
     shared_log(explanations, 10, 12, 30, rest=20.0)
     assert not explanations.is_shared
-    shared_log(explanations, 12, 72, 30)
+    shared_log(explanations, 12, 192, 30)
     assert not explanations.is_shared
-    shared_log(explanations, 72, 73, 30)
+    shared_log(explanations, 192, 193, 30)
     assert explanations.is_shared
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 from support.limits import AHEAD, DIRECT, EPOCH, PACED, figures, send
 
-from benchmarks.limits import limits, steady
+from benchmarks.limits import beside, limits, steady
 from kallglot_async._core.limit.ticket import Supply
 from kallglot_async._core.limit.window import Window
 
@@ -426,7 +426,7 @@ def log_of_others(remaining):
     return window
 
 
-@pytest.mark.parametrize(("remaining", "at"), [(1, 110.0), (5, 50.0)])
+@pytest.mark.parametrize(("remaining", "at"), [(1, 110.02), (5, 50.0)])
 def test_of_a_log_that_others_use_polls_keep_to_their_part(remaining, at):
     """They wait for places of their own to leave, not for the reset; while some are left, they gain one."""
     window = log_of_others(remaining)
@@ -443,7 +443,7 @@ def test_of_a_log_that_others_use_polls_wait_for_no_more_of_theirs_than_they_nee
         told = figures(limit=100, remaining=40, resets_in=60.0 - now)
         window.on_answer(send(window, now), now, told)
     window.on_answer(send(window, 50.0), 50.0, figures(limit=100, remaining=1, resets_in=1.0, reset=EPOCH + 61.0))
-    assert window.next_at(50.0, PACED) == pytest.approx(70.0)
+    assert window.next_at(50.0, PACED) == pytest.approx(70.02)
 
 
 def test_of_a_log_that_others_use_who_has_few_places_looks_again_where_some_were_left():
@@ -461,7 +461,29 @@ def test_of_a_log_that_others_use_a_slot_given_back_is_ours_again():
     assert used.next_at(50.0, PACED) == unused.next_at(50.0, PACED) < math.inf
 
 
-@pytest.mark.parametrize(("window", "least"), [("sliding", 0.75), ("fixed", 0.95)])
+@pytest.mark.parametrize("urgency", [PACED, AHEAD])
+@pytest.mark.parametrize("seed", [7, 9])
+def test_of_a_counter_one_place_is_left_to_what_its_rate_is_wrong_by(urgency, seed):
+    """It changes with each bucket, and is seen in whole places only."""
+    found = steady(limits(30, 60.0, window="sliding_counter"), urgency, seed)
+    assert found["refused %"] == 0.0
+    assert found["use"] > 0.95
+
+
+def test_of_a_counter_that_others_use_as_well_no_place_waits_for_ever():
+    """Where others take what comes free, no rate can be counted on, and none is left."""
+    found = beside(limits(150, 60.0, window="sliding_counter"), 0.3, 7)
+    assert found["use"] > 0.65
+
+
+def test_places_of_a_short_log_are_taken_again_as_they_leave():
+    """A trip is a twentieth of it: what that takes, and what arrives in another order, costs next to nothing."""
+    found = steady(limits(50, 1.0, window="sliding"), PACED, 7)
+    assert found["use"] > 0.93
+    assert found["refused %"] == 0.0
+
+
+@pytest.mark.parametrize(("window", "least"), [("sliding", 0.93), ("fixed", 0.95)])
 def test_a_short_window_that_may_be_a_log_is_probed_when_ours_have_left_it(window, least):
     """Where all is spent at once, all comes back at once in both; whole seconds tell it up to a second too late."""
     found = steady(limits(50, 1.0, window=window), AHEAD, 7)
