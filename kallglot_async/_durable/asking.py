@@ -129,6 +129,7 @@ def _is_refused(error: errors.KallglotError | None) -> bool:
     if not isinstance(error, errors.APIError) or error.id is not None:
         return False
     if isinstance(error, errors.RateLimitedError):
+        # A refusal for rate is no attempt: nothing but refusals came back, and none of them created anything.
         return error.attempts == 0
     return error.attempts <= 1 and not meaning_of(error).passes
 

@@ -124,6 +124,7 @@ def _migrate(connection: sqlite3.Connection, steps: Sequence[str], version: int)
         for step in steps:
             connection.execute(step)
         connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+        # In the transaction: a kill leaves the old version or the new one, and never steps without their number.
         connection.execute(f"PRAGMA user_version = {version}")
         connection.execute("COMMIT")
     except BaseException:

@@ -157,6 +157,7 @@ class Writer:
         orders = [order]
         while not self._orders.empty():
             if (order := self._orders.get()) is None:
+                # Put back as the next: what came before the end is committed first.
                 self._orders.put(None)
                 break
             orders.append(order)

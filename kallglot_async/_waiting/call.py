@@ -205,6 +205,7 @@ class WaitCall:
                     if self._is_left:  # it came in the very turn: nobody here would ever poll it, or let go of it
                         break
                     self._take(item)
+                    # The first condition is there for speed: what was never taken in cannot be pending.
                     while self._taken >= _WINDOW and self._pending + len(self.ready) >= _WINDOW:
                         await self._room.sleep_until()
         except Exception as error:  # the caller's own code, as it was let go of

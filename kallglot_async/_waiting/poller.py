@@ -291,6 +291,7 @@ class Poller:
             entry.last_status = analysis.status.value
             self._queue.on_pending(entry, now, age=sight.age, hint_in=sight.hint_in)
             return
+        # What had settled before its first look may have had its event before anybody listened.
         if self._options.heeds_inbox and entry.seen_at is not None and not entry.is_announced:
             self._hub.on_silence(sent_at)
         self._queue.on_settled(entry, now, age=sight.age, took=sight.took)

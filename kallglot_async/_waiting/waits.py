@@ -252,6 +252,7 @@ class Claims:
         if not self._owners:
             self._home.loop = None  # nobody's, so anybody's
         if self._home.enter(loop):  # those waits were a closed loop's, or the parent's of a fork
+            # Their queues are never touched again, so nobody else would take their ids off the model.
             self.model.pending -= len(self._owners)
             self._owners.clear()
             self._followers.clear()

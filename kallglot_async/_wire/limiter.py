@@ -64,6 +64,7 @@ class Lane:
         self._home = OneLoop() if home is None else home  # of all lanes of a limiter
         self._queues: tuple[deque[_Place], ...] = tuple(deque() for _ in Urgency)
         self._served_before = tuple(tuple(self._queues[who] for who in SERVED_BEFORE[urgency]) for urgency in Urgency)
+        # One count for all queues: of the polls that may go, the one that has waited longest goes first.
         self._places = count()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = 0  # a child process that a fork made has the loop, but not what runs in it

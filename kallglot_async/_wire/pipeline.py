@@ -193,6 +193,8 @@ class Pipeline:
         What was refused for rate waits for that slot alone, unless it would come after the call's deadline.
         """
         if isinstance(error, errors.RateLimitedError):
+            # Refused is not failed: it was not acted upon, costs no retry, and the limiter itself holds back the next
+            # one.
             return (error.retry_after or 0.0) <= call.deadline.left()
         call.on_failure(error)
         operation, failures = call.operation, len(call.history)
@@ -274,7 +276,7 @@ class Pipeline:
         started = loop.time()
         try:
             response = await self._pool.send(operation, self._config.api_key, self._config.headers)
-        except BaseException:
+        except BaseException:  # a cancellation too: the server may have counted what was on its way
             lane.lost(ticket)
             raise
         elapsed = loop.time() - started
@@ -284,6 +286,7 @@ class Pipeline:
         try:
             value = interpret(operation, response, key=self._config.api_key, wall_now=wall_now)
         except errors.ResponseMismatchError:
+            # It may have been meant for somebody else: what mixed up one answer here may mix up the next.
             await self._pool.retire()
             raise
         except errors.RateLimitedError as refused:

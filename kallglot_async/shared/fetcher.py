@@ -64,6 +64,7 @@ class Shares:
 
     def keys(self, key: Secret, group: str) -> list[str]:
         """Return the names of the hashes of one group, and of the ceiling. The API key is in neither."""
+        # The words keep them apart: no name that is chosen can be what a key is hashed as.
         named = f"key {key.reveal()}" if self.name is None else f"name {self.name}"
         # One slot of a cluster, by the braces: a script may touch no keys of two.
         digest = hashlib.sha256(f"kallglot_async {named}".encode()).hexdigest()[:32]
@@ -133,6 +134,7 @@ class Fetcher:
         shares = self._shares
         try:
             if not is_known:
+                # Whom to share with is not known without a key: as when nobody answers, it goes on with its part.
                 raise Unreachable
             told = await shares.link.exchange(
                 shares.keys(self._key, self._group), lambda deadline: arguments_of(asked, shares, deadline)

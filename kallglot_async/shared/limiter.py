@@ -92,6 +92,7 @@ class SharedRateLimiter(RateLimiter):
     def _new_lane(self, key: Hashable, group: str) -> Lane:
         assert isinstance(key, Secret)  # noqa: S101  # a client's; others have no use for it
         shares, limit = self._shares, self.limit
+        # The lease rings its fetcher, which is made of the lane that is made of the lease: they meet here.
         fetchers: list[Fetcher] = []
         ceiling = {} if limit is None else {"ceiling": limit.requests / limit.per}
         lease = Lease(shares.horizon, lambda: fetchers[0].ring(), **ceiling)

@@ -90,6 +90,7 @@ class Log:
             step: Seconds by which that is later than the reset before.
         """
         shortest = max(SHORTEST, 0.5 * self._rest, self._rest - 2 * ROUNDING)
+        # A reset is when the oldest leaves: none is further off than a request stays, but for rounding.
         if self._upper < math.inf and self._upper - self.trip < shortest - LEAST_SLACK:
             self.learn_anew()
             return False
@@ -333,6 +334,7 @@ class Explanations:
         self._freed = self._freed * fade + freed
         self._seconds = self._seconds * fade + elapsed
         self.moves = not is_renewed and abs(figures.reset - self._reset) > SAME_RESET
+        # A bucket out of which nothing comes for so long is none, whatever its predictions were: all begin again.
         if self.way is Way.REFILL and self._freed <= 0.0 and self._seconds > REFILL_MEMORY / 3:
             self.way, self._errors = Way.FIXED, [0.0, 0.0, 0.0]
         least = min(self._errors)

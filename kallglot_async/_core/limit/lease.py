@@ -254,6 +254,7 @@ class Lease:
             polls=max(self._want, min(ahead, MOST_WANTED)) if (ahead or paced) and not self._paced else 0,
             appetite=self._appetite,
             is_ahead=ahead > 0,
+            # Before anything was sent both times are infinite, which JSON has no word for: an hour says as much.
             idle_for=min(3600.0, max(0.0, now - self._pace.theoretical)),
             figures=figures,
             is_fresh=self._is_fresh,
@@ -282,6 +283,7 @@ class Lease:
         # What polls have to wait for, a person who comes meanwhile may have at once.
         self._direct_again_at = self._again_at if reply.direct < asked.direct else -math.inf
         self._granted = reply.direct + reply.paced
+        # What the others take us to hold: what we told them, and what they have just granted.
         self._told += self._granted
         self._burst = asked.flying + reply.direct
         if reply.direct:

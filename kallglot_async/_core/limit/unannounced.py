@@ -112,6 +112,7 @@ class Unannounced:
         self._in_flight -= 1
         if ticket.sent_at <= self._refused_at:  # under way when another was refused: completes what was measured
             if self._opened == 0:
+                # Sent before the pause that the refusal began, so that pause is not in its open time.
                 self._accepted.append(ticket.sent_at - self._paused_before)
                 self._slow_down(1)
             return
@@ -154,6 +155,7 @@ class Unannounced:
         accepted = len(self._accepted)
         self._is_measured = self._is_measured or accepted >= EVIDENCE or self._evidence >= ENOUGH
         if self._is_measured:
+            # Who names a pause accepts a request after it: slower than one in each pause is never needed.
             self.rate = max(1.0 / self._pause, self._cut * accepted / span)
         elif self.rate is None:
             self.rate = RESTART

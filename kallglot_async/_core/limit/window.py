@@ -235,14 +235,17 @@ class Window:
             self._adopt(ticket, now, figures, 0)
         self._remaining = 0
         self._explanations.on_refused()
+        # A refusal of what the figures covered may mean that a clock was set: what was known of it is compared anew.
         self.renewal.forget_date()
         self._event = self._figure_event = self._event + 1  # what was sent before the refusal may not raise it again
+        # Of what does not renew the reset tells little, so the pause alone closes it, be it shorter.
         self._reopens_at = until if self._explanations.way else max(self._reopens_at, until)
         self.is_ruling = self.limit is not None
 
     def on_refused_elsewhere(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:
         """A request was answered 429 by another limit than this: it has cost nothing here."""
         self._land(ticket)
+        # Figures of another size are those of the limit that refused it, and say nothing of this one.
         if figures is not None and figures.limit == self.limit:
             self._adopt(ticket, now, figures, 0)
         self.is_ruling = self.limit is not None

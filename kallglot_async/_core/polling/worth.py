@@ -133,6 +133,7 @@ class _Law:
             alive -= dies
             dies_later = max(0.0, dies_later - dies)
             self._events[i] += dies / total
+            # Who dies later has lived through the whole piece; who dies in it, through half of it on average.
             self._exposure[i] += (high - low) * (dies_later + dies / 2.0) / total
         self._count()
 
@@ -318,6 +319,7 @@ class Worth:
         seen_at = entry.born_at if entry.seen_at is None else entry.seen_at
         gap = self._model.pending * supply.seconds_per_request(FRESH)
         least = UNKNOWN_GAP if supply.rate == inf else MIN_GAP
+        # The key that the entry has is of the law when it was last seen: here by the law as it is now.
         return max(seen_at + least, min(seen_at + gap, self.key(entry)))
 
     def covers(self, deadline: float | None, now: float, supply: Supply) -> bool:
