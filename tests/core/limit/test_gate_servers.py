@@ -21,7 +21,7 @@ from kallglot_async.models import RateLimit
 
 CEILING = RateLimit(20, per=3.0)
 MINUTE = 60.0
-USED = 0.7  # of what it allows in the minutes after
+USED = 0.85  # of what it allows in the minutes after
 
 limits = st.sampled_from([(5, 1.0), (50, 1.0), (20, 10.0), (30, 60.0), (150, 60.0)])
 counting = st.one_of(
