@@ -17,8 +17,8 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from msgspec import structs
 
 from kallglot_async import _clock, errors
-from kallglot_async._alarm import Alarm
 from kallglot_async._checks import check_text
+from kallglot_async._clock import Alarm
 from kallglot_async._core.api.analyses import create_analysis
 from kallglot_async._core.api.operation import Operation
 from kallglot_async._core.limit.ticket import Urgency

@@ -11,8 +11,8 @@ from typing import Any, TypeAlias, TypeVar
 import anyio
 
 from kallglot_async import _clock, errors
-from kallglot_async._alarm import Alarm
 from kallglot_async._checks import shown
+from kallglot_async._clock import Alarm
 from kallglot_async._core.api.meaning import Suspicion, is_unreached
 from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async._events import await_told
