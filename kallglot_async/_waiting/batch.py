@@ -53,7 +53,7 @@ class Batch:
     ) -> None:
         self.lane = pipeline.lane("analysis")
         self._pipeline = pipeline
-        self._suspicion = Suspicion()
+        self._suspicion: Suspicion | None = None  # from the first failure on
         self.found: dict[str, Outcome] = {}
         self.reason: errors.KallglotError | None = None  # why nothing more is sent
         self._source = source
@@ -180,7 +180,8 @@ class Batch:
             self._out += 1
             try:
                 answered = await send(ticket)
-                self._suspicion.on_accepted()
+                if self._suspicion is not None:
+                    self._suspicion.on_accepted()
                 return answered
             except errors.RateLimitedError:
                 ticket = None  # refused, or the next window lies beyond the request's timeout
@@ -188,6 +189,7 @@ class Batch:
                 if refusals > _MOST_REFUSALS:
                     raise
             except errors.RequestError as failure:
+                self._suspicion = self._suspicion or Suspicion()
                 if self._suspicion.on_failure(failure, was_accepted=self._pipeline.is_accepted):
                     self.end(failure)
                 raise

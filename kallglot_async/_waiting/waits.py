@@ -147,14 +147,13 @@ class Waits:
         Raises:
             IdSourceError: The source raised; the outcomes so far are on the error.
         """
-        found: dict[str, Outcome] = {}
         waiting = self.start(source, options)
         if source.total == 1 and (only := source.at_once()) is not None:
             outcome = await waiting.of_one(only)
-            found[outcome.id] = outcome
             if on_outcome is not None:
                 await await_told("on_outcome", on_outcome(outcome))
-            return source.in_order(found)
+            return Outcomes((outcome,))
+        found: dict[str, Outcome] = {}
         try:
             async with waiting as finished:
                 async for outcome in finished:
