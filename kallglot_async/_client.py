@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from kallglot_async._base_client import BaseClient
-from kallglot_async._checks import check_callback, check_plain_callback
+from kallglot_async._checks import check_callback, check_plain_callback, check_session_id
 from kallglot_async._core.api.analyses import check_analysis_id, check_request
-from kallglot_async._core.api.ids import check_session_id
 from kallglot_async._core.polling.schedule import PollSchedule
 from kallglot_async._waiting.batch import OnOutcome
 from kallglot_async._waiting.call import OnProgress, WaitCall
