@@ -27,9 +27,8 @@ from kallglot_async._core.polling.schedule import PollSchedule
 from kallglot_async._core.polling.trouble import FirstContact
 from kallglot_async._core.polling.worth import InboxTrust, PollModel
 from kallglot_async._events import Observer, await_told
-from kallglot_async._waiting.batch import OnOutcome
+from kallglot_async._waiting.batch import IdSource, OnOutcome
 from kallglot_async._waiting.call import OnProgress, WaitCall
-from kallglot_async._waiting.source import IdSource
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async._wire.pool import SessionPool
 from kallglot_async.models import Analysis, Outcome, Outcomes, Progress
