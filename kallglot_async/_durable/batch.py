@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Self
 import anyio
 
 from kallglot_async import _clock
-from kallglot_async._checks import check_count, check_plain_callback, check_timeout
+from kallglot_async._checks import check_count, check_plain_callback, check_session_id, check_timeout
 from kallglot_async._core.api.analyses import check_analysis_id
-from kallglot_async._core.api.ids import check_session_id
 from kallglot_async._durable.asking import Asking
 from kallglot_async._durable.file import BatchFile, EndState, RetryState, retry
 from kallglot_async._durable.identity import Identity, Wish, settle

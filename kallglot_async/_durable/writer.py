@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kallglot_async._alarm import Alarm
+from kallglot_async._clock import Alarm
 from kallglot_async._durable.schema import translated
 from kallglot_async.errors import BatchFileError
 

@@ -17,16 +17,15 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from msgspec import structs
 
 from kallglot_async import _clock, errors
-from kallglot_async._alarm import Alarm
 from kallglot_async._checks import check_text
+from kallglot_async._clock import Alarm
 from kallglot_async._core.api.analyses import create_analysis
 from kallglot_async._core.api.operation import Operation
 from kallglot_async._core.limit.ticket import Urgency
 from kallglot_async._events import PlainCallback
-from kallglot_async._waiting.batch import Batch
+from kallglot_async._waiting.batch import Batch, IdSource
 from kallglot_async._waiting.call import OnProgress
 from kallglot_async._waiting.endings import not_attempted, timed_out
-from kallglot_async._waiting.source import IdSource
 from kallglot_async._waiting.waits import WaitOptions, Waits
 from kallglot_async.models import Analysis, Outcome, Outcomes, Progress
 
@@ -96,7 +95,9 @@ class AnalyzeCall:
         self._order = order
         self._timeout = timeout
         self._on_created = on_created
-        self._on_progress = PlainCallback[Progress]("on_progress", on_progress, "kallglot_async.waiting")
+        self._on_progress: PlainCallback[Progress] | None = None
+        if on_progress is not None:
+            self._on_progress = PlainCallback("on_progress", on_progress, "kallglot_async.waiting")
         self._requests = self._polls = 0  # requests for analyses that were answered, and polls
         self._asked: dict[str, str] = {}  # sessions whose request is in flight, and its idempotency key
         self._session_of: dict[str, str] = {}  # by analysis, while it is waited for
@@ -110,7 +111,8 @@ class AnalyzeCall:
         Raises:
             IdSourceError: The iterable of sessions raised; the outcomes are on the error.
         """
-        options = structs.replace(options, on_progress=self._on_polled)
+        if self._on_progress is not None:
+            options = structs.replace(options, on_progress=self._on_polled)
         created, arrived = anyio.create_memory_object_stream[str](float("inf"))
 
         async def wait() -> None:
@@ -186,7 +188,8 @@ class AnalyzeCall:
         self._report_progress()
 
     def _report_progress(self) -> None:
-        self._on_progress.tell(self._progress)
+        if self._on_progress is not None:
+            self._on_progress.tell(self._progress)
 
     def _progress(self) -> Progress:
         return Progress(

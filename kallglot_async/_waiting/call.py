@@ -21,14 +21,13 @@ import anyio
 from anyio.abc import TaskGroup
 
 from kallglot_async import _clock, errors
-from kallglot_async._alarm import Alarm, Watch
 from kallglot_async._checks import shown
-from kallglot_async._clock import Deadline
+from kallglot_async._clock import Alarm, Deadline, Watch
 from kallglot_async._core.polling.pending import LATE, LATE_LOOK, Entry
 from kallglot_async._events import PlainCallback
+from kallglot_async._waiting.batch import IdSource
 from kallglot_async._waiting.endings import elapsed_of, polls_of, timed_out
 from kallglot_async._waiting.poller import Poller
-from kallglot_async._waiting.source import IdSource
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Outcome, Progress, SettledEvent
 

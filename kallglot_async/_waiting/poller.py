@@ -15,7 +15,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from kallglot_async import _clock, errors
-from kallglot_async._alarm import Alarm, Turn
+from kallglot_async._clock import Alarm, Turn
 from kallglot_async._core.api.analyses import retrieve_analysis, revision_of
 from kallglot_async._core.api.meaning import is_answer, is_still_running
 from kallglot_async._core.api.operation import Response

@@ -6,11 +6,10 @@ from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from kallglot_async import _clock, errors
-from kallglot_async._alarm import Turn
+from kallglot_async._clock import Turn
 from kallglot_async._core.api.analyses import retrieve_analysis
 from kallglot_async._core.limit.ticket import Ticket, Urgency
-from kallglot_async._waiting.batch import Batch, OnOutcome
-from kallglot_async._waiting.source import IdSource
+from kallglot_async._waiting.batch import Batch, IdSource, OnOutcome
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Analysis, Outcome, Outcomes
 

@@ -27,9 +27,8 @@ from kallglot_async._core.polling.schedule import PollSchedule
 from kallglot_async._core.polling.trouble import FirstContact
 from kallglot_async._core.polling.worth import InboxTrust, PollModel
 from kallglot_async._events import Observer, await_told
-from kallglot_async._waiting.batch import OnOutcome
+from kallglot_async._waiting.batch import IdSource, OnOutcome
 from kallglot_async._waiting.call import OnProgress, WaitCall
-from kallglot_async._waiting.source import IdSource
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async._wire.pool import SessionPool
 from kallglot_async.models import Analysis, Outcome, Outcomes, Progress
@@ -147,14 +146,13 @@ class Waits:
         Raises:
             IdSourceError: The source raised; the outcomes so far are on the error.
         """
-        found: dict[str, Outcome] = {}
         waiting = self.start(source, options)
         if source.total == 1 and (only := source.at_once()) is not None:
             outcome = await waiting.of_one(only)
-            found[outcome.id] = outcome
             if on_outcome is not None:
                 await await_told("on_outcome", on_outcome(outcome))
-            return source.in_order(found)
+            return Outcomes((outcome,))
+        found: dict[str, Outcome] = {}
         try:
             async with waiting as finished:
                 async for outcome in finished:

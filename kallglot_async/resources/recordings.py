@@ -10,10 +10,9 @@ from functools import partial
 from msgspec import structs
 
 from kallglot_async import errors
-from kallglot_async._checks import check_count, check_plain_callback, check_timeout, shown
+from kallglot_async._checks import check_count, check_plain_callback, check_recording_id, check_timeout, shown
 from kallglot_async._config import AS_CLIENT, ClientConfig, Timeout
 from kallglot_async._core.api.audio_link import FORMATS
-from kallglot_async._core.api.ids import check_recording_id
 from kallglot_async._core.api.recordings import list_recordings, retrieve_recording
 from kallglot_async._extra_headers import check_headers
 from kallglot_async._wire.download import DownloadCall, OnBytes

@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from kallglot_async import _clock
-from kallglot_async._alarm import Alarm
+from kallglot_async._clock import Alarm
 from kallglot_async._config import Secret
 from kallglot_async._core.limit.exchange import Ask, Reply
 from kallglot_async._core.limit.lease import Lease

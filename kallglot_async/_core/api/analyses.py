@@ -10,8 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from kallglot_async import errors
-from kallglot_async._checks import check_text, check_texts
-from kallglot_async._core.api.ids import check_session_id, refusal_of
+from kallglot_async._checks import check_session_id, check_text, check_texts, refusal_of
 from kallglot_async._core.api.lenient_json import UNREADABLE, Reader, WrongShapeError, decode_json_object
 from kallglot_async._core.api.operation import Operation, WrongResourceError
 from kallglot_async.errors import ConfigurationError

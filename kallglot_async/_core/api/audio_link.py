@@ -13,9 +13,9 @@ from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 import msgspec
 
 from kallglot_async import errors
+from kallglot_async._checks import check_recording_id
 from kallglot_async._config import is_loopback
 from kallglot_async._core.api.answers import parse_retry_after
-from kallglot_async._core.api.ids import check_recording_id
 from kallglot_async._core.api.resuming import DOWNLOAD
 from kallglot_async.errors import ConfigurationError
 from kallglot_async.models import Recording

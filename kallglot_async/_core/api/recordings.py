@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from kallglot_async._checks import check_count, shown
-from kallglot_async._core.api.ids import check_recording_id, check_session_id
+from kallglot_async._checks import check_count, check_recording_id, check_session_id, shown
 from kallglot_async._core.api.lenient_json import Reader
 from kallglot_async._core.api.operation import Operation, checked, with_query
 from kallglot_async.errors import ConfigurationError

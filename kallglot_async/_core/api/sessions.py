@@ -6,8 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from kallglot_async._checks import check_text, shown
-from kallglot_async._core.api.ids import check_session_id
+from kallglot_async._checks import check_session_id, check_text, shown
 from kallglot_async._core.api.lenient_json import MalformedBodyError, Reader, WrongShapeError
 from kallglot_async._core.api.operation import Operation, checked, with_query
 from kallglot_async.errors import ConfigurationError

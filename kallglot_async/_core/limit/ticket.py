@@ -53,14 +53,6 @@ class Supply(msgspec.Struct, frozen=True):
     resets_in: float = math.inf  # seconds until the window renews (inf: unknown)
     can_run_low: bool = False  # whether the window may be spent down to fewer requests than ids are pending
 
-    def seconds_per_request(self, share: float) -> float:
-        """The seconds between two requests at that share of the rate."""
-        return 1.0 / (share * self.rate) if self.rate > 0.0 else math.inf
-
-    def spare(self, pending: int) -> float:
-        """What the window holds beyond one request per pending id; 0.0 if what it holds is not known."""
-        return self.remaining - pending if math.isfinite(self.remaining) else 0.0
-
     def within(self, other: Supply) -> Supply:
         """What is left of it where another limit holds as well; that one is not asked whether it may run low."""
         return Supply(

@@ -34,7 +34,10 @@ from operator import mul
 from kallglot_async._core.limit.ticket import Supply
 from kallglot_async._core.polling.pending import ANNOUNCED, FIRM, Entry
 
-__all__ = ["FRESH", "MIN_GAP", "RE_ASK", "FirstLooks", "InboxTrust", "PollModel", "Worth", "look_again_at", "next_echo"]
+__all__ = [
+    "FRESH", "MIN_GAP", "RE_ASK", "FirstLooks", "InboxTrust", "PollModel", "Worth", "look_again_at", "next_echo",
+    "seconds_per_request", "spare",
+]  # fmt: skip
 
 _RATIO = 2.0**0.25
 _BINS_TO_A_DAY = 71
@@ -310,14 +313,14 @@ class Worth:
         missing = _STEP - self.first_looks.growth
         if missing <= 0.0 or not self._is_learned:
             return entry.key
-        share = SAVING if supply.spare(self._model.pending) > 0.0 else FIRST_LOOKS
+        share = SAVING if spare(supply, self._model.pending) > 0.0 else FIRST_LOOKS
         by_age = entry.born_at + self._model.age_after(entry.kind, 0.0, missing)
-        return min(by_age, self.first_look_at + supply.seconds_per_request(share))
+        return min(by_age, self.first_look_at + seconds_per_request(supply, share))
 
     def fresh_at(self, entry: Entry, supply: Supply) -> float:
         """When the id seen longest ago is looked at for that, or because it is due by the law as it is now."""
         seen_at = entry.born_at if entry.seen_at is None else entry.seen_at
-        gap = self._model.pending * supply.seconds_per_request(FRESH)
+        gap = self._model.pending * seconds_per_request(supply, FRESH)
         least = UNKNOWN_GAP if supply.rate == inf else MIN_GAP
         # The key that the entry has is of the law when it was last seen: here by the law as it is now.
         return max(seen_at + least, min(seen_at + gap, self.key(entry)))
@@ -336,11 +339,11 @@ class Worth:
         """Whether a poll of it may go ahead of the even pace; the rule is at the top of `queue`."""
         if entry.state == ANNOUNCED:
             return True
-        spare = supply.spare(self._model.pending)
-        if spare <= 0.0 and not supply.can_run_low:
+        left = spare(supply, self._model.pending)
+        if left <= 0.0 and not supply.can_run_low:
             return False
-        if spare > 0.0:
-            price = self._model.pending / spare
+        if left > 0.0:
+            price = self._model.pending / left
             price = WORTH if price < WORTH else DEAREST if price > DEAREST else price
         else:  # a hit takes a pending id with it, so a near-certain one leaves no id without a look
             price = SURE
@@ -353,12 +356,22 @@ class Worth:
         return growth + self._model.observed_growth(entry.kind, seen_age, now - entry.born_at) >= least
 
 
+def seconds_per_request(supply: Supply, share: float) -> float:
+    """The seconds between two requests at that share of the rate."""
+    return 1.0 / (share * supply.rate) if supply.rate > 0.0 else inf
+
+
+def spare(supply: Supply, pending: int) -> float:
+    """What the window holds beyond one request per pending id; 0.0 if what it holds is not known."""
+    return supply.remaining - pending if isfinite(supply.remaining) else 0.0
+
+
 def look_again_at(now: float, supply: Supply, pending: int) -> float:
     """When to look again at a poll that is not due: other calls of the client may have changed that by then.
 
     They settle ids at the limiter's rate at most, so that is how fast a poll for freshness can come nearer.
     """
-    drained_in = supply.seconds_per_request(1.0 + FRESH) * pending
+    drained_in = seconds_per_request(supply, 1.0 + FRESH) * pending
     return now + (max(RE_ASK, drained_in) if isfinite(supply.rate) else LOOK_AGAIN)
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from kallglot_async._core.polling.schedule import PollSchedule, Supply
+from kallglot_async._core.polling.schedule import PollSchedule
 from kallglot_async.errors import ConfigurationError
 
 
@@ -58,14 +58,3 @@ def test_schedules_are_values() -> None:
     assert PollSchedule.learned() == PollSchedule()
     assert PollSchedule.fixed(2.0) == PollSchedule.fixed()
     assert len({PollSchedule.learned(), PollSchedule.fixed(), PollSchedule.exponential()}) == 3
-
-
-def test_a_supply_that_is_not_known_has_nothing_to_spare() -> None:
-    assert Supply().spare(3) == 0.0
-    assert Supply(rate=2.0, remaining=10.0).spare(3) == 7.0
-
-
-def test_seconds_per_request_at_a_share_of_the_rate() -> None:
-    assert Supply(rate=10.0).seconds_per_request(0.5) == 0.2
-    assert Supply().seconds_per_request(0.5) == 0.0
-    assert Supply(rate=0.0).seconds_per_request(0.5) == math.inf

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kallglot_async._core.polling.pending import ANNOUNCED, FIRM, LEARNED, Entry, Trouble
 from kallglot_async._core.polling.queue import PollQueue
 from kallglot_async._core.polling.schedule import PollSchedule, Supply
-from kallglot_async._core.polling.worth import FirstLooks, InboxTrust, PollModel, next_echo
+from kallglot_async._core.polling.worth import FirstLooks, InboxTrust, PollModel, next_echo, seconds_per_request, spare
 from tests.support.queues import plan
 
 ages = st.floats(min_value=0.0, max_value=1e6)
@@ -447,3 +447,19 @@ class TestQueue:
         heir = queue.adopt(one, 1.5, ends_at=None)
         assert heir.key == 2.0
         assert queue.take(2.0, PACED) is heir
+
+
+def test_a_share_of_the_rate_is_a_time_between_two_requests() -> None:
+    """Half of two a second is one a second; of nothing never, and of no limit at once."""
+    assert seconds_per_request(Supply(rate=2.0), 0.5) == 1.0
+    assert seconds_per_request(Supply(rate=10.0), 0.5) == 0.2
+    assert seconds_per_request(Supply(rate=0.0), 0.5) == math.inf
+    assert seconds_per_request(Supply(), 0.5) == 0.0
+
+
+def test_what_is_to_spare_is_what_no_pending_id_will_need() -> None:
+    """One request for each is kept; less than that is a lack, and nothing is to spare of what is not known."""
+    assert spare(Supply(remaining=10.0), 4) == 6.0
+    assert spare(Supply(rate=2.0, remaining=10.0), 3) == 7.0
+    assert spare(Supply(remaining=2.0), 4) == -2.0
+    assert spare(Supply(), 4) == 0.0

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kallglot_async._checks import check_session_id
 from kallglot_async._core.api.analyses import Revision, check_analysis_id
-from kallglot_async._core.api.ids import check_session_id
 from kallglot_async.errors import ConfigurationError, InvalidIdError
 
 # What could leave its path segment, cut the path, split a header, or is no id at all.

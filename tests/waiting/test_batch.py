@@ -1,4 +1,4 @@
-"""What every batch needs: ids from any iterable, each once and in order, and an alarm for one sleeper."""
+"""What every call for many ids needs: ids from any iterable, each once and in order."""
 
 import asyncio
 from collections import deque
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kallglot_async._waiting.source import IdSource
+from kallglot_async._waiting.batch import IdSource
 from kallglot_async.errors import ConfigurationError, InvalidIdError
 from kallglot_async.models import Outcome, Outcomes
 
