@@ -60,7 +60,7 @@ class WaitCall:
         self._group: TaskGroup | None = None  # None: the caller's own task does everything
         self.ready: deque[Outcome] = deque()  # not taken yet
         self.watch: Watch = Watch(self._on_time, self._on_broken)
-        self.poller = Poller(hub, pipeline, options, self)
+        self.poller: Poller = Poller(hub, pipeline, options, self)
         self._followed: dict[str, float] = {}  # ids that another call polls, and when we joined it
         self._follow_deadlines: deque[tuple[float, str]] = deque()
         self._follow_ends: dict[str, float] = {}  # of ids that are, or were at first, another call's

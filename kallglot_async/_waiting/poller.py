@@ -68,10 +68,11 @@ class Poller:
         self._turn = Turn()
         self._due = Alarm()  # the sleeper is the worker whose turn it is
         self._in_flight = self._workers = self._idle = 0
-        self.is_stopped = self._had_late_looks = False
+        self.is_stopped: bool = False
+        self._had_late_looks = False
         self.entries: dict[str, Entry] = {}
-        self.ends_at = math.inf  # nothing is polled after this moment, on the library's clock
-        self.requests = 0
+        self.ends_at: float = math.inf  # nothing is polled after this moment, on the library's clock
+        self.requests: int = 0
 
     def stop(self) -> None:
         """There is nothing more to come: workers end once they have nothing in flight."""

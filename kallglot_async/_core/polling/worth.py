@@ -49,7 +49,7 @@ _GUESSES = [1.0 / middle for middle in _MIDDLES]  # chances per second where not
 _NOTHING = [0.0] * len(_MIDDLES)  # ... which is no observation
 
 DOUBT = 0.2
-PRIOR = 4.0
+PRIOR = 3.0
 _PRIOR_AGES = (22.5, 23.5, 24.5, 25.5, 26.5, 27.5, 28.5, 29.5)
 _FADE = 0.5 ** (1.0 / 5_000)
 _REFIT = 8  # answers that a fit waits for, as it takes about 20 us ...
@@ -58,7 +58,7 @@ _LITTLE = 64  # ... or for this part of all that are remembered: more would be h
 # Without a unit: a probability, or a share.
 WORTH = 0.25  # a poll is worth sending for this chance of finding its id settled
 SURE = 0.95  # the chance for which a poll goes ahead though there is no request to spare
-DEAREST = 0.78  # the most that is asked of a poll that goes ahead, however scarce requests are
+DEAREST = 0.8  # the most that is asked of a poll that goes ahead, however scarce requests are
 FIRST_LOOKS = 0.5  # for first looks that are probably in vain: they show when that changes
 SAVING = 0.1  # the same, while what is saved now can be spent later in the window
 HINT_STEPS = 3.0  # a server's hint moves the next look so many of the law's own steps beyond the last one at most
