@@ -16,6 +16,7 @@ or of several secrets; assumed here, as is usual:
 - Parts with other names are ignored: they may be later schemes.
 - A second `t` is refused: it would be open to choice which moment was signed.
 - The signature is checked before its age, so that "too old" is only ever said of what is genuine.
+
 An inbox (`kallglot_async.WebhookInbox`) is for waits that would otherwise only poll: a receiver puts events in, waits
 listen for the analyses that they wait for. An announcement is a hint and no result: who hears one asks the API, and who
 hears none goes on polling.
