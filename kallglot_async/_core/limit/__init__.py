@@ -53,13 +53,13 @@ The window
     says itself; each refusal halves what is counted on. A short window that a log explains AS_WELL (where all is spent
     at once, and comes back at once) is probed when one of ours has left it: whole seconds tell its reset too late. Of
     what comes free evenly while its reset stands still (a counter) polls leave one place: its rate changes with each of
-    its buckets, and is only seen in whole places. Of a log that others use as well, polls leave HEADROOM to them. Where
-    they hold more of it than that, what comes free fits no prediction: there a reset that moves on by less than a
-    period, and not before it is over, shows a log. Of that, polls keep to a part. A place of ours that leaves is taken
-    again, as we know when, so that nobody races for it. Of the places that are left beyond LEFT each gains some as soon
-    as a figure shows them, all nearly as many; while no more are left, who has more takes fewer of its own again: the
-    parts come nearer. Who has FEW places has few figures, and asks for one besides where the last one showed places
-    left.
+    its buckets, and is only seen in whole places. However little that is, it is not waited out to the reset. Of a log
+    that others use as well, polls leave HEADROOM to them. Where they hold more of it than that, what comes free fits no
+    prediction: there a reset that moves on by less than a period, and not before it is over, shows a log. Of that,
+    polls keep to a part. A place of ours that leaves is taken again, as we know when, so that nobody races for it. Of
+    the places that are left beyond LEFT each gains some as soon as a figure shows them, all nearly as many; while no
+    more are left, who has more takes fewer of its own again: the parts come nearer. Who has FEW places has few figures,
+    and asks for one besides where the last one showed places left.
 
 The unannounced limit
 11. There is none until the first refusal that no figure explains. After its pause one request goes alone; then as many

@@ -301,6 +301,10 @@ class Explanations:
         if self.way is Way.LOG:
             return self.log.returns_at(number)
         refill = self.refill() if self.way is Way.REFILL else 0.0
+        if self.way is Way.REFILL and not refill and not self.moves:
+            # A counter frees as little as its last bucket was used: no sign of others. Who waits for its reset then
+            # uses each second bucket only.
+            refill = self._trust * CERTAIN * max(0.0, self._freed) / self._seconds
         return self._figure_at + (number + 1e-6) / refill if refill else math.inf
 
     def refill(self) -> float:

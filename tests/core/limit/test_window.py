@@ -470,6 +470,12 @@ def test_of_a_counter_one_place_is_left_to_what_its_rate_is_wrong_by(urgency, se
     assert found["use"] > 0.95
 
 
+@pytest.mark.parametrize("seed", [34, 38])
+def test_of_a_counter_first_used_as_its_bucket_ends_every_bucket_is_used(seed):
+    """A bucket frees what was used of the one before: who waits out a slow one leaves each second one unused."""
+    assert steady(limits(30, 60.0, window="sliding_counter"), PACED, seed)["use"] > 0.93
+
+
 def test_of_a_counter_that_others_use_as_well_no_place_waits_for_ever():
     """Where others take what comes free, no rate can be counted on, and none is left."""
     found = beside(limits(150, 60.0, window="sliding_counter"), 0.3, 7)
