@@ -65,7 +65,6 @@ class IdSource:
 
     Attributes:
         total: How many there are, where that is known.
-        is_async: Whether the next id may be long in coming.
         error: What the caller's iterable raised.
     """
 
@@ -93,10 +92,6 @@ class IdSource:
         self._pulled = 0
         self._scope: anyio.CancelScope | None = None
         self.error: BaseException | None = None
-
-    @property
-    def is_async(self) -> bool:
-        return self._awaited is not None
 
     @property
     def ids(self) -> list[str]:

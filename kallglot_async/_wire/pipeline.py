@@ -193,8 +193,7 @@ class Pipeline:
         What was refused for rate waits for that slot alone, unless it would come after the call's deadline.
         """
         if isinstance(error, errors.RateLimitedError):
-            # Refused is not failed: it was not acted upon, costs no retry, and the limiter itself holds back the next
-            # one.
+            # Refused is not failed: it was not acted upon, costs no retry, and the limiter holds back the next one.
             return (error.retry_after or 0.0) <= call.deadline.left()
         call.on_failure(error)
         operation, failures = call.operation, len(call.history)

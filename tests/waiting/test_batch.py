@@ -58,7 +58,7 @@ class TestIdSource:
     async def test_collection_is_given_in_order_with_a_known_total(self, make, remember):
         """A list, tuple, deque, dict or its keys: each id once, in order, and their number is known at once."""
         source = IdSource(make(["ana_3", "anl_1", "ana_3", "ana_2", "anl_1"]), remember=remember)
-        assert (source.total, source.is_async) == (3, False)
+        assert source.total == 3
         assert await pulled(source) == IDS
 
     @pytest.mark.parametrize("make", [set, frozenset])
@@ -87,15 +87,6 @@ class TestIdSource:
         source = IdSource(make([]), remember=True)
         assert await pulled(source) == []
         assert source.in_order({}) == Outcomes()
-
-    @pytest.mark.parametrize(
-        ("make", "is_async"),
-        [(list, False), (iter, False), (from_async, True), (AsyncOnly, True)],
-        ids=["list", "iterator", "async generator", "async iterable"],
-    )
-    def test_knows_whether_the_next_id_may_be_long_in_coming(self, make, is_async):
-        """Only an asynchronous source can keep a batch waiting for an id."""
-        assert IdSource(make(IDS), remember=True).is_async is is_async
 
     @pytest.mark.parametrize("ids", ["ana_1", b"ana_1", ""])
     def test_one_text_is_refused(self, ids):

@@ -300,17 +300,21 @@ class Explanations:
         """When so many places will have come free since the newest figure; infinity where that is not known."""
         if self.way is Way.LOG:
             return self.log.returns_at(number)
-        refill = self.refill() if self.way is Way.REFILL else 0.0
-        if self.way is Way.REFILL and not refill and not self.moves:
-            # A counter frees as little as its last bucket was used: no sign of others. Who waits for its reset then
-            # uses each second bucket only.
-            refill = self._trust * CERTAIN * max(0.0, self._freed) / self._seconds
+        if self.way is Way.FIXED:
+            return math.inf
+        # A counter, whose reset stands still, frees as little as its last bucket was used: no sign of others. Who waits
+        # for its reset then uses each second bucket only.
+        refill = self.refill() if self.moves else self._trust * CERTAIN * self._rate()
         return self._figure_at + (number + 1e-6) / refill if refill else math.inf
 
     def refill(self) -> float:
         """Places that come free a second and can be counted on."""
-        rate = self._freed / self._seconds if self._seconds > SHORTEST_MEMORY else self._documented
+        rate = self._rate()
         return self._trust * CERTAIN * rate if rate >= ALONE * self._documented else 0.0
+
+    def _rate(self) -> float:
+        """Places a second that came free lately, or by the documentation as long as little was seen."""
+        return max(0.0, self._freed / self._seconds) if self._seconds > SHORTEST_MEMORY else self._documented
 
     def may_be_log(self) -> bool:
         """Whether a log explains as well what seems fixed: where all is spent at once, and comes back at once."""
