@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from kallglot_async.models._base import JSONValue, Model, OpenEnum, Timestamp
-from kallglot_async.models.analysis import Analysis, AnalysisStatus, FailureDetail, Outcome, Outcomes, Progress
+from kallglot_async.models.analysis import Analysis, AnalysisStatus, FailureDetail
 from kallglot_async.models.events import (
     ClientEvent,
     PollEvent,
@@ -15,6 +15,7 @@ from kallglot_async.models.events import (
     ThrottledEvent,
 )
 from kallglot_async.models.meta import ResponseMeta, Result
+from kallglot_async.models.outcome import Outcome, Outcomes, Progress
 from kallglot_async.models.rate_limit import ClientStats, RateLimit, RateLimitState
 from kallglot_async.models.report import Compliance, PartySentiment, Performance, Report
 from kallglot_async.models.requests import AnalysisRequestA, AnalysisRequestB

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from html import escape
 
-from kallglot_async.models.analysis import Analysis, Outcome, Outcomes
+from kallglot_async.models.analysis import Analysis
 from kallglot_async.models.facts import Fact, facts_of
+from kallglot_async.models.outcome import Outcome, Outcomes
 
 __all__ = ["analysis_html", "outcomes_html"]
 

@@ -14,7 +14,7 @@ from pydantic_core import core_schema
 
 from kallglot_async.errors import KallglotError, RecordError
 from kallglot_async.models._base import JSONValue, Model
-from kallglot_async.models.analysis import Outcome, Outcomes
+from kallglot_async.models.outcome import Outcome, Outcomes
 
 __all__ = ["model_schema", "outcomes_schema"]
 

@@ -19,7 +19,8 @@ import msgspec
 from kallglot_async import errors
 from kallglot_async.errors import ConfigurationError, KallglotError, RecordError
 from kallglot_async.models._base import JSONValue
-from kallglot_async.models.analysis import Analysis, Outcome
+from kallglot_async.models.analysis import Analysis
+from kallglot_async.models.outcome import Outcome
 
 __all__ = [
     "Lines", "decode", "decode_any", "encode", "encode_line", "encode_outcome", "error_record", "outcome_of",

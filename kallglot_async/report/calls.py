@@ -10,7 +10,8 @@ from typing import TypeGuard
 import msgspec
 
 from kallglot_async.errors import AnalysisFailedError, KallglotError
-from kallglot_async.models.analysis import Analysis, Outcome
+from kallglot_async.models.analysis import Analysis
+from kallglot_async.models.outcome import Outcome
 from kallglot_async.models.report import Compliance, Performance, Report
 from kallglot_async.models.results import ActionItem, Quality, Results, Sentiment, Summary, TalkRatio
 

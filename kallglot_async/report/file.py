@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 
 from kallglot_async._whole_file import whole_file
-from kallglot_async.models.analysis import Outcome
+from kallglot_async.models.outcome import Outcome
 from kallglot_async.report.page import report_html
 
 __all__ = ["write_report"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime
 
-from kallglot_async.models.analysis import Outcome
+from kallglot_async.models.outcome import Outcome
 from kallglot_async.report import figures, lists, panels
 from kallglot_async.report.calls import Call, read_calls
 from kallglot_async.report.element import Child, Markup, el

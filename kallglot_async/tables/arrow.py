@@ -10,7 +10,7 @@ from types import UnionType
 from typing import IO, TYPE_CHECKING, cast, get_args, get_type_hints
 
 from kallglot_async.errors import ConfigurationError
-from kallglot_async.models.analysis import Outcome
+from kallglot_async.models.outcome import Outcome
 from kallglot_async.tables.rows import Row, TableName, check_table, row_type, rows_of
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import IO, Literal, Protocol, TypeAlias, get_args
 
 from kallglot_async._whole_file import whole_file
 from kallglot_async.errors import ConfigurationError
-from kallglot_async.models.analysis import Outcome
+from kallglot_async.models.outcome import Outcome
 from kallglot_async.tables.arrow import ArrowFile, ParquetFile, check_arrow
 from kallglot_async.tables.rows import Row, TableName, check_table, row_type, rows_of
 from kallglot_async.tables.text import csv_head, csv_lines

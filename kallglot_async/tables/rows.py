@@ -14,7 +14,8 @@ import msgspec
 
 from kallglot_async._core.api.analyses import check_analysis_id
 from kallglot_async.errors import AnalysisFailedError, ConfigurationError, InvalidIdError
-from kallglot_async.models.analysis import Analysis, Outcome
+from kallglot_async.models.analysis import Analysis
+from kallglot_async.models.outcome import Outcome
 from kallglot_async.models.records import encode
 from kallglot_async.models.report import Compliance, PartySentiment, Performance, Report
 from kallglot_async.models.results import Quality, Results, Sentiment, Summary, TalkRatio

@@ -40,7 +40,7 @@ IMPURE = {
 }  # fmt: skip
 # What a value offers of a higher floor: a method of it imports the room when it is called, and not before.
 DOORS = {
-    "kallglot_async.models.analysis": {"report", "tables"},
+    "kallglot_async.models.outcome": {"report", "tables"},
     "kallglot_async.models.records": {"_whole_file"},
     "kallglot_async._durable.export": {"report", "tables"},
 }
