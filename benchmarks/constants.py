@@ -22,7 +22,7 @@ from benchmarks import _lane_scenes, _scenes
 from benchmarks._lane_scenes import Figures, Measure
 
 _QUEUE, _WORTH = "_core.polling.queue", "_core.polling.worth"
-_WINDOW, _RENEWAL, _UNANNOUNCED = (f"_core.limit.{name}" for name in ("window", "renewal", "unannounced"))
+_WINDOW, _UNANNOUNCED = (f"_core.limit.{name}" for name in ("window", "unannounced"))
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ CONSTANTS = {
     "FIRST_LOOKS": Constant(_WORTH, "share of the rate", (0.1, 0.25, 0.75, 1.0), _FIRST),
     "SAVING": Constant(_WORTH, "share of the rate", (0.02, 0.05, 0.2, 0.5), _FIRST),
     "MIN_GAP": Constant(_WORTH, "s", (0.25, 0.5, 2.0), (_scenes.steady, _scenes.burst, _scenes.scale), also=(_QUEUE,)),
-    "GUARD": Constant(_RENEWAL, "s", (0.0, 0.4, 0.8, 2.0), (_lane_scenes.spent,)),
-    "GUARD_SHARE": Constant(_RENEWAL, "part of a window", (2, 10, 50), (_lane_scenes.spent,)),
+    "GUARD": Constant(_WINDOW, "s", (0.0, 0.4, 0.8, 2.0), (_lane_scenes.spent,)),
+    "GUARD_SHARE": Constant(_WINDOW, "part of a window", (2, 10, 50), (_lane_scenes.spent,)),
     "DOUBT": Constant(_WORTH, "analyses", (0.05, 0.1, 0.5, 1.0), _LEARNING),
     "PRIOR": Constant(_WORTH, "analyses", (0.0, 1.0, 2.0, 6.0, 10.0), _LEARNING),
     "_FADE": Constant(_WORTH, "weight", (0.5 ** (1 / 500), 0.5 ** (1 / 50_000), 1.0), (_scenes.drift,)),

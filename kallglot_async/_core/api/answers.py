@@ -29,13 +29,16 @@ from kallglot_async._core.api.operation import Operation, Response, WrongResourc
 from kallglot_async._extra_headers import user_agent
 
 __all__ = [
-    "COMMON_HEADERS", "LONGEST_WAIT", "RETRY_AFTER", "RateFigures", "clamp_wait", "date_of", "figures_at", "interpret",
-    "named_wait", "one_line", "parse_credits", "parse_date", "parse_rate_figures", "parse_retry_after",
-    "request_headers", "request_id_of", "stream_headers",
+    "COMMON_HEADERS", "DOCUMENTED_PERIOD", "LONGEST_WAIT", "RETRY_AFTER", "ROUNDING", "SAME_RESET", "RateFigures",
+    "clamp_wait", "date_of", "figures_at", "interpret", "named_wait", "one_line", "parse_credits", "parse_date",
+    "parse_rate_figures", "parse_retry_after", "request_headers", "request_id_of", "stream_headers",
 ]  # fmt: skip
 
 T = TypeVar("T")
 
+DOCUMENTED_PERIOD = 60.0  # seconds; "requests per minute" in every table of the documentation
+ROUNDING = 1.0  # seconds by which whole-second headers can overstate the time left
+SAME_RESET = 0.5  # seconds by which two resets of one window may differ: half the unit they are told in
 LONGEST_WAIT = 86_400.0  # a longer Retry-After or window than a day is taken as a day
 _PLAUSIBLE_UNIX_TIME = 1_000_000_000.0  # 2001: anything below is not a moment but something else
 _MOST_SKEW = 300.0  # seconds by which the clock of a server that sends no `Date` may be behind ours; more is no clock

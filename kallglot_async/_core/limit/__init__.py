@@ -3,11 +3,11 @@
 `gate` asks whatever is in force and says whose turn it is; a `Rule` (`ticket`) is one reason to wait. There are three:
 `window`, the limit that a server announces for one endpoint group under one key (`X-RateLimit-*`); `unannounced`, a
 limit that no figure tells of, behind an announced one or alone; `ceiling`, the limit that a user configured. What the
-figures of a window mean is in two modules: `renewal`, when it renews and what others take of it until then;
-`explanations`, how it is counted where it does not, and what is ours of it beside others. Where several processes
-share one limit, a `lease` stands for the window; `exchange` is what they tell each other, and how one goes on that
-hears nothing. `Supply` (`ticket`) is what a scheduler of polls may count on. `retry` judges failures that are no
-refusals; polls ask it too.
+figures of a window mean is said by `explanations`: how it is counted where it does not renew, and what others take of
+it. Two modules are for what is rare: `neighbours`, what is ours of a log that others use too; `undated`, when a window
+resets whose server sends no `Date`. Where several processes share one limit, a `lease` stands for the window;
+`exchange` is what they tell each other, and how one goes on that hears nothing. `Supply` (`ticket`) is what a
+scheduler of polls may count on. `retry` judges failures that are no refusals; polls ask it too.
 
 The gate
 1. The window is in force until an answer came without figures, and whenever a limit is announced; the other two
@@ -109,21 +109,21 @@ What the numbers are, and why:
                                              a single wait beside a batch is else polled 4 s late
               RUN_LOW_REST          5 s      a nearer reset is not known well enough to run low towards it
               MOST_LOST             1,000    losses are told apart, so that an outage costs no memory
-    renewal   DOCUMENTED_PERIOD     60 s     "requests per minute" in every table of the documentation; without `Date`,
-                                             what is more of a reset is another clock
-              ROUNDING              1 s      by which whole-second headers can overstate the time left
-              SAME_RESET            0.5 s    half the unit of a reset: two resets that differ by less are one
               GUARD, GUARD_SHARE    1.2 s    past a reset, at most 1/5 of a window: a second of rounding, and skew
               APART                 1 in 1000  of a second: clocks keep to a twentieth of it. Where each window's first
                                              answer told the reset anew, 0.83 was used of 50/s spent at once, now 1.0
                                              (`python -m benchmarks.limits --only "fixed 50/1s"`)
-              MEMORY                1 in 6   of a period: ten seconds of a minute
+    figures   DOCUMENTED_PERIOD     60 s     "requests per minute" in every table of the documentation; without `Date`,
+                                             what is more of a reset is another clock
+              ROUNDING              1 s      by which whole-second headers can overstate the time left
+              SAME_RESET            0.5 s    half the unit of a reset: two resets that differ by less are one
+    drift     DRIFT_MEMORY          1 in 6   of a period: ten seconds of a minute
               SHORTEST_MEMORY       2 s      of short windows two, or a burst of our own passes for a neighbour's
               MARGIN                0.5      deviations are left to neighbours beside the mean; with a whole one 20
                                              clients used 0.93 of a fixed window, with a quarter a stranger's company
                                              cost 0.3 % refused for 0.2
-              NOISE                 2        of 30 a minute, spent at once, every tenth was left unused for one request
-              the last four: `python -m benchmarks.limits`; 12.8 % refused among 20 clients of a fixed window became 0,
+              OURS                  2        of 30 a minute, spent at once, every tenth was left unused for one request
+              these four: `python -m benchmarks.limits`; 12.8 % refused among 20 clients of a fixed window became 0,
                                              and the 21 % where all spend ahead 0.5
     explanations: `python -m benchmarks.limits --only sliding` has what these bring
               SPAN                  1 in 30  of a period: what comes free in two seconds is more than rounding
@@ -138,7 +138,7 @@ What the numbers are, and why:
               MEMORY, REFILL_MEMORY, REFILL_EVENTS  half a period, 10 s, 15 places: one more or less is 7 % of a rate
               REGAINED, LEAST_TRUST, DISTRUST       1.1, 0.05, 0.2: after three refusals in a row the reset counts
               SEEN, SEEN_FOR        1 in 30, 2 periods: what is held by others is known long before a reset has moved
-    explanations, our part: `python -m benchmarks.limits --only "sliding 150"` has what these bring: of 20 clients 1 %
+    neighbours: `python -m benchmarks.limits --only "sliding 150"` has what these bring: of 20 clients 1 %
               are refused instead of 18 to 24, of 4 none instead of 6 to 15; the smallest has half of the largest's
               LEFT                  2        places; with 1, a stranger who takes 30 % costs 0.3 % refused instead of
                                              0.1; with 3, 0.032 of the limit is unused beside him instead of 0.024

@@ -7,7 +7,7 @@ from support.limits import AHEAD, DIRECT, EPOCH, PACED, figures, send
 
 from benchmarks.limits import beside, limits, steady
 from kallglot_async._core.limit.ticket import Supply
-from kallglot_async._core.limit.window import Window
+from kallglot_async._core.limit.window import APART, Renewal, Window
 
 
 def described(now=0.0, **kwargs):
@@ -495,3 +495,44 @@ def test_a_short_window_that_may_be_a_log_is_probed_when_ours_have_left_it(windo
     found = steady(limits(50, 1.0, window=window), AHEAD, 7)
     assert found["use"] > least
     assert found["refused %"] == 0.0
+
+
+def dated(clock, now, *, date, reset=EPOCH + 60.0):
+    """Return when the reset comes by an answer with that `Date`."""
+    return clock.moment(figures(reset=reset, resets_in=reset - date), now, does_move=False)
+
+
+def test_the_answer_that_came_soonest_after_its_date_tells_best():
+    """The server is 100 s ahead of us; a `Date` is up to a second older than its answer."""
+    clock = Renewal()
+    reset = EPOCH + 160.0
+    assert dated(clock, EPOCH + 0.9, date=EPOCH + 100.0, reset=reset) == EPOCH + 60.9
+    assert dated(clock, EPOCH + 1.1, date=EPOCH + 101.0, reset=reset) == pytest.approx(EPOCH + 60.1)
+    assert dated(clock, EPOCH + 1.8, date=EPOCH + 101.0, reset=reset) == pytest.approx(EPOCH + 60.1, abs=0.01)
+
+
+def test_that_holds_for_the_windows_after_it_too():
+    """Clocks come apart by a thousandth at most."""
+    clock = Renewal()
+    assert dated(clock, EPOCH + 0.1, date=EPOCH) == pytest.approx(EPOCH + 60.1)
+    later = dated(clock, EPOCH + 100.9, date=EPOCH + 100.0, reset=EPOCH + 120.0)
+    assert later == pytest.approx(EPOCH + 120.1 + 100.8 * APART)
+
+
+def test_what_is_forgotten_is_learned_anew():
+    """A clock was set: the answer alone counts."""
+    clock = Renewal()
+    dated(clock, EPOCH + 0.1, date=EPOCH)
+    clock.forget_date()
+    assert dated(clock, EPOCH + 1.9, date=EPOCH + 1.0) == pytest.approx(EPOCH + 60.9)
+
+
+def test_what_tells_no_moment_of_the_clock_changes_nothing():
+    """Seconds from now in whole ones, and a reset that is over."""
+    clock = Renewal()
+    assert dated(clock, EPOCH + 0.9, date=EPOCH) == EPOCH + 60.9
+    rounded = figures(reset=EPOCH + 10.0, resets_in=10.0)
+    rounded = type(rounded)(rounded.limit, rounded.remaining, rounded.reset, rounded.resets_in, 1.0)
+    assert clock.moment(rounded, EPOCH + 5.0, does_move=False) == EPOCH + 15.0
+    assert clock.moment(figures(reset=EPOCH, resets_in=0.0), EPOCH + 5.0, does_move=False) == EPOCH + 5.0
+    assert dated(clock, EPOCH + 0.95, date=EPOCH) == pytest.approx(EPOCH + 60.9, abs=0.001)
