@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random as _random
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -19,17 +20,20 @@ from kallglot_async._config import (
     ApiKey,
     AsClient,
     ClientConfig,
+    Secret,
     Timeout,
     resolve_config,
     secret_of,
 )
 from kallglot_async._core.api.free_request import free_request
+from kallglot_async._core.limit.retry import RetryBudget
+from kallglot_async._core.polling.worth import PollModel
 from kallglot_async._events import Observer, OnEvent
 from kallglot_async._logging import LOG_VARIABLE, log_as_told
-from kallglot_async._waiting.waits import Shared, Waits
+from kallglot_async._waiting.waits import Claims, Waits
 from kallglot_async._wire.limiter import RateLimiter, limiter_of
 from kallglot_async._wire.pipeline import Pipeline
-from kallglot_async._wire.pool import pool_of
+from kallglot_async._wire.pool import SessionPool, pool_of
 from kallglot_async.errors import ConfigurationError
 from kallglot_async.models import ClientStats, JSONValue, RateLimit, RateLimitState, RawResponse
 from kallglot_async.resources.analyses import Analyses
@@ -41,6 +45,27 @@ if TYPE_CHECKING:
     from kallglot_async.webhooks import Event
 
 __all__ = ["BaseClient"]
+
+
+@dataclass(slots=True)
+class Shared:
+    """What a client and its views have in common."""
+
+    pool: SessionPool
+    random: Callable[[], float]
+    observer: Observer
+    inbox: WebhookInbox
+    has_inbox: bool  # whether it is the caller's, so that webhooks can be expected
+    budget: RetryBudget = field(default_factory=RetryBudget)
+    model: PollModel = field(default_factory=PollModel)
+    hubs: dict[Secret, Claims] = field(default_factory=dict)
+
+    def hub(self, key: Secret) -> Claims:
+        """Return where the waits under one key meet."""
+        # By key: the same id of two organizations is two analyses, and an answer must not pass between them.
+        if key not in self.hubs:
+            self.hubs[key] = Claims(self.model, self.inbox, has_inbox=self.has_inbox)
+        return self.hubs[key]
 
 
 class BaseClient:

@@ -10,9 +10,8 @@ from kallglot_async._base_client import BaseClient
 from kallglot_async._checks import check_callback, check_plain_callback, check_session_id
 from kallglot_async._core.api.analyses import check_analysis_id, check_request
 from kallglot_async._core.polling.schedule import PollSchedule
-from kallglot_async._waiting.batch import Ids, IdSource, OnOutcome
 from kallglot_async._waiting.call import OnProgress, WaitCall
-from kallglot_async._waiting.waits import MAX_READY
+from kallglot_async._waiting.waits import MAX_READY, Ids, IdSource, OnOutcome
 from kallglot_async.errors import RequestError
 from kallglot_async.models import (
     Analysis,

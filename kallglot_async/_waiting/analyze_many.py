@@ -23,10 +23,10 @@ from kallglot_async._core.api.analyses import create_analysis
 from kallglot_async._core.api.operation import Operation
 from kallglot_async._core.limit.ticket import Urgency
 from kallglot_async._events import PlainCallback
-from kallglot_async._waiting.batch import Batch, IdSource
+from kallglot_async._waiting.batch import Batch
 from kallglot_async._waiting.call import OnProgress
 from kallglot_async._waiting.endings import not_attempted, timed_out
-from kallglot_async._waiting.waits import WaitOptions, Waits
+from kallglot_async._waiting.waits import IdSource, WaitOptions, Waits
 from kallglot_async.models import Analysis, Outcome, Outcomes, Progress
 
 __all__ = ["AnalyzeCall", "OnCreated", "Order", "orders"]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from bisect import insort
 from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
@@ -25,14 +24,14 @@ from kallglot_async._checks import shown
 from kallglot_async._clock import Alarm, Deadline, Watch
 from kallglot_async._core.polling.pending import LATE, LATE_LOOK, Entry
 from kallglot_async._events import PlainCallback
-from kallglot_async._waiting.batch import IdSource
 from kallglot_async._waiting.endings import elapsed_of, polls_of, timed_out
+from kallglot_async._waiting.following import Followed
 from kallglot_async._waiting.poller import Poller
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Outcome, Progress, SettledEvent
 
 if TYPE_CHECKING:
-    from kallglot_async._waiting.waits import Claims, WaitOptions
+    from kallglot_async._waiting.waits import Claims, IdSource, WaitOptions
 
 __all__ = ["OnProgress", "WaitCall"]
 
@@ -61,9 +60,7 @@ class WaitCall:
         self.ready: deque[Outcome] = deque()  # not taken yet
         self.watch: Watch = Watch(self._on_time, self._on_broken)
         self.poller: Poller = Poller(hub, pipeline, options, self)
-        self._followed: dict[str, float] = {}  # ids that another call polls, and when we joined it
-        self._follow_deadlines: deque[tuple[float, str]] = deque()
-        self._follow_ends: dict[str, float] = {}  # of ids that are, or were at first, another call's
+        self._followed = Followed()  # what another call polls
         self._is_fed = False  # the source has given all it will give
         self._is_over = False  # and all of it has its outcome
         self._is_entered = self._is_left = False
@@ -192,7 +189,7 @@ class WaitCall:
 
     @property
     def _pending(self) -> int:
-        return len(self.poller.entries) + len(self._followed)
+        return len(self.poller.entries) + len(self._followed.ends)
 
     # -- ids in
 
@@ -217,7 +214,7 @@ class WaitCall:
         if isinstance(id, errors.InvalidIdError):
             self._taken += 1
             self._deliver(Outcome(id=id.id, error=id))
-        elif id not in self.poller.entries and id not in self._followed:
+        elif id not in self.poller.entries and id not in self._followed.ends:
             self._taken += 1
             if self._ending is not None:
                 self._deliver(Outcome(id=id, error=self._ending(id)))
@@ -227,33 +224,30 @@ class WaitCall:
                 self._follow(id)
 
     def _follow(self, id: str, ends_at: float | None = None) -> None:
-        now = self._followed[id] = _clock.now()
-        if self._options.timeout is not None:
-            at = self._follow_ends[id] = now + self._options.timeout if ends_at is None else ends_at
-            insort(self._follow_deadlines, (at, id))
-            self.watch.ring()
+        if ends_at is None:
+            timeout = self._options.timeout
+            ends_at = math.inf if timeout is None else _clock.now() + timeout
+        self._followed.add(id, ends_at)
+        self.watch.ring()
 
     def on_stalled(self) -> None:
         """The caller is behind: what others wait for too, they poll from now on, and are followed."""
-        for id in self._hub.followed_of(self):
+        for id in self._hub.wanted_of(self):
             if not self.poller.entries[id].in_flight and (known := self.poller.discard(id)) is not None:
                 self._follow(id, known.deadline)
-                self._hub.swap(id, self, known)
+                self._hub.release(id, self, known)
+                self._hub.claim(id, self)  # it is another's now: so that is followed
 
     # -- told by `Claims`, for other calls of the client
 
-    def own(self, id: str, known: Entry | None) -> None:
-        """The call that polled the id has left: poll it from now on, as it was left."""
-        self._followed.pop(id, None)
-        if known is None:
-            self.poller.add(id)
-        else:
-            self.poller.adopt(known, ends_at=self._follow_ends.get(id))
+    def own(self, id: str, known: Entry) -> None:
+        """The call that polled the id polls it no more: poll it from now on, as it was left."""
+        self.poller.adopt(known, ends_at=self._followed.ends.pop(id))
         self._delivery.ring()  # who waits for this one alone polls it now
 
     def on_shared_outcome(self, outcome: Outcome) -> None:
         """The call that polls the id has its outcome."""
-        if self._followed.pop(outcome.id, None) is not None:
+        if self._followed.ends.pop(outcome.id, None) is not None:
             self._deliver(outcome)
             self.on_answer()
 
@@ -263,31 +257,27 @@ class WaitCall:
         """End what is over at this moment: ids, followed ids, the whole call. Return when to look again."""
         now = _clock.now()
         next_end = self.poller.next_end(now)
-        while self._follow_deadlines and self._follow_deadlines[0][0] <= now:
-            at, id = self._follow_deadlines.popleft()
-            if self._follow_ends.get(id) != at:
-                continue  # that of an earlier wait for the same id
-            if now > at + LATE and id in self._followed:  # nothing here ran: whoever polls it has a late look
-                later = self._follow_ends[id] = now + LATE_LOOK
-                insort(self._follow_deadlines, (later, id))
-            else:
-                self._expire(id)
+        if self._followed.ends:
+            next_end = min(next_end, self._next_follow_end(now))
         if self.poller.ends_at <= now and self._ending is None and not self.poller.grant_late_looks(now):
             self.on_over(lambda id: timed_out(id, self._known(id)))
-        next_follow = self._follow_deadlines[0][0] if self._follow_deadlines else math.inf
-        return min(next_end, next_follow, self.poller.ends_at if self._ending is None else math.inf)
+        return min(next_end, self.poller.ends_at if self._ending is None else math.inf)
+
+    def _next_follow_end(self, now: float) -> float:
+        """End every followed id whose time is over, and return the moment at which to come back for the next."""
+        while (due := self._followed.pop_due(now)) is not None:
+            at, id = due
+            if now > at + LATE:  # nothing here ran: whoever polls it has a late look
+                self._followed.add(id, now + LATE_LOOK)
+                continue
+            error = timed_out(id, self._known(id))
+            self._forget(id)
+            self._deliver(Outcome(id=id, error=error, polls=error.polls, elapsed=error.elapsed))
+        return self._followed.next_end()
 
     def _on_broken(self, error: Exception) -> None:
         self._broken = error
         self._wake()
-
-    def _expire(self, id: str) -> None:
-        """The time of an id that was followed is over, whoever polls it by now."""
-        if id not in self._followed and id not in self.poller.entries:
-            return
-        error = timed_out(id, self._known(id))
-        self._forget(id)
-        self._deliver(Outcome(id=id, error=error, polls=error.polls, elapsed=error.elapsed))
 
     def _known(self, id: str) -> Entry | None:
         owner = self._hub.owner_of(id)
@@ -308,8 +298,6 @@ class WaitCall:
             self._settled += 1
         else:
             self._failed += 1
-        if self._follow_ends:
-            self._follow_ends.pop(outcome.id, None)
         self.ready.append(outcome)
         if self._pipeline.observer.callback.is_on:
             name = None if error is None else type(error).__name__
@@ -331,7 +319,7 @@ class WaitCall:
             return
         self._ending = explain
         self._source.stop()
-        for id in [*self.poller.entries, *self._followed]:
+        for id in [*self.poller.entries, *self._followed.ends]:
             known, error = self._known(id), explain(id)
             self._forget(id)
             self._deliver(Outcome(id=id, error=error, polls=polls_of(known), elapsed=elapsed_of(known)))
@@ -341,7 +329,7 @@ class WaitCall:
         """Wait for an id no more, and leave it to the calls that still want it."""
         if (known := self.poller.discard(id)) is not None:
             self._hub.release(id, self, known)
-        elif self._followed.pop(id, None) is not None:
+        elif self._followed.ends.pop(id, None) is not None:
             self._hub.unfollow(id, self)
 
     def _let_go(self) -> None:
@@ -349,11 +337,11 @@ class WaitCall:
         if not self._is_over:
             self._stop()
         self._delivery.ring()
-        for id in [*self.poller.entries, *self._followed]:
+        for id in [*self.poller.entries, *self._followed.ends]:
             self._forget(id)
 
     def _finish_if_over(self) -> None:
-        if self._is_fed and not self.poller.entries and not self._followed:
+        if self._is_fed and not self.poller.entries and not self._followed.ends:
             self._is_over = True
             self._stop()
 

@@ -26,7 +26,8 @@ from kallglot_async._core.polling.trouble import End, Patience, stranded_at
 from kallglot_async._core.polling.worth import RE_ASK, look_again_at
 from kallglot_async._waiting.endings import analysis_failed, not_attempted, timed_out
 from kallglot_async._wire.pipeline import Pipeline
-from kallglot_async.models import Analysis, Outcome, PollEvent
+from kallglot_async.models import Analysis, AnalysisStatus, Outcome, PollEvent
+from kallglot_async.models.analysis import SETTLED
 
 if TYPE_CHECKING:
     from kallglot_async._waiting.call import WaitCall
@@ -84,7 +85,7 @@ class Poller:
     def add(self, id: str) -> None:
         """Poll one more id."""
         kind, now = revision_of(id), _clock.now()
-        age, due_in = self._hub.times_of(id)
+        age, due_in = self._hub.creates.times_of(id, now)
         self.entries[id] = self._queue.add(id, kind, now, age=age, due_in=due_in)
         if self._hub.take_announcement(id):
             self.on_announced(id)
@@ -288,7 +289,7 @@ class Poller:
         round_trip = self._pipeline.round_trip
         self._queue.lead = round_trip if round_trip > _SHORTEST_LEAD else _SHORTEST_LEAD
         sight = Sight.of(analysis, response.headers, server_now=self._pipeline.server_now())
-        if not analysis.is_settled:
+        if analysis.status not in SETTLED:
             entry.last_status = analysis.status.value
             self._queue.on_pending(entry, now, age=sight.age, hint_in=sight.hint_in)
             return
@@ -296,7 +297,7 @@ class Poller:
         if self._options.heeds_inbox and entry.seen_at is not None and not entry.is_announced:
             self._hub.on_silence(sent_at)
         self._queue.on_settled(entry, now, age=sight.age, took=sight.took)
-        failure = analysis_failed(analysis, self._pipeline.key) if analysis.is_failed else None
+        failure = analysis_failed(analysis, self._pipeline.key) if analysis.status == AnalysisStatus.FAILED else None
         self._end(entry, now, analysis=None if failure else analysis, error=failure)
 
     def _on_failure(self, entry: Entry, error: errors.RequestError) -> None:
@@ -304,7 +305,7 @@ class Poller:
         if self.entries.get(entry.id) is not entry:
             return  # it had its end while this poll was out
         operation = retrieve_analysis(entry.id, is_checked=True)
-        is_own, is_accepted = self._hub.times_of(entry.id)[0] is not None, self._pipeline.is_accepted
+        is_own, is_accepted = entry.id in self._hub.creates, self._pipeline.is_accepted
         self._patience = self._patience or Patience(self._pipeline.policy)
         verdict = self._patience.next_look(
             entry, operation, error, now, probe=self._hub.contact.probe, is_own=is_own, is_accepted=is_accepted

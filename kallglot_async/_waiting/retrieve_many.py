@@ -9,7 +9,8 @@ from kallglot_async import _clock, errors
 from kallglot_async._clock import Turn
 from kallglot_async._core.api.analyses import retrieve_analysis
 from kallglot_async._core.limit.ticket import Ticket, Urgency
-from kallglot_async._waiting.batch import Batch, IdSource, OnOutcome
+from kallglot_async._waiting.batch import Batch
+from kallglot_async._waiting.waits import IdSource, OnOutcome
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Analysis, Outcome, Outcomes
 

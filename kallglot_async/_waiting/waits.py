@@ -1,46 +1,47 @@
 """Where the waits of a client begin, and where they meet.
 
-`Waits` begins them: how a call waits where it does not say, and what is created to be waited for. In `Claims` all waits
-under one key meet, so that an id is polled once however many wait for it. `Shared` is what a client and its views have
-in common.
+`IdSource`: which ids a call is for: those of any iterable, each checked and given once. `Waits` begins a wait: how it
+goes where the call does not say, and what is created to be waited for. In `Claims` all waits under one key meet, so
+that an id is polled once however many wait for it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from typing import TypeAlias
 
+import anyio
+import anyio.lowlevel
 import msgspec
 
 from kallglot_async import _clock, errors
-from kallglot_async._checks import check_count, check_plain_callback, check_timeout
+from kallglot_async._checks import check_count, check_plain_callback, check_timeout, shown
 from kallglot_async._clock import OneLoop
-from kallglot_async._config import Secret
+from kallglot_async._core.api.analyses import check_analysis_id
 from kallglot_async._core.api.operation import Operation
-from kallglot_async._core.limit.retry import RetryBudget
 from kallglot_async._core.limit.ticket import Ticket
-from kallglot_async._core.polling.pending import Entry
+from kallglot_async._core.polling.pending import Creates, Entry
 from kallglot_async._core.polling.schedule import PollSchedule
 from kallglot_async._core.polling.trouble import FirstContact
 from kallglot_async._core.polling.worth import InboxTrust, PollModel
-from kallglot_async._events import Observer, await_told
-from kallglot_async._waiting.batch import IdSource, OnOutcome
+from kallglot_async._events import await_told
 from kallglot_async._waiting.call import OnProgress, WaitCall
+from kallglot_async._waiting.following import Followers
 from kallglot_async._wire.pipeline import Pipeline
-from kallglot_async._wire.pool import SessionPool
+from kallglot_async.errors import ConfigurationError, InvalidIdError
 from kallglot_async.models import Analysis, Outcome, Outcomes, Progress
 from kallglot_async.webhooks import WebhookInbox
 
-__all__ = ["MAX_READY", "Claims", "Shared", "WaitOptions", "Waits"]
+__all__ = ["MAX_READY", "Claims", "IdSource", "Ids", "OnOutcome", "WaitOptions", "Waits"]
 
-_LEARNED = PollSchedule.learned()
-_NO_IDS = IdSource((), remember=False)  # of a call whose one id comes with it
-_REMEMBERED = 3600.0  # seconds for which the moment of our own creates is remembered
+Ids: TypeAlias = Iterable[str] | AsyncIterable[str]
+OnOutcome: TypeAlias = Callable[[Outcome], object]
 
 MAX_READY = 1_000  # outcomes that lie undelivered before a wait stops to take slots
+_BREATH = 100  # ids pulled before others get their turn
+_LEARNED = PollSchedule.learned()
 
 
 class WaitOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +66,135 @@ class WaitOptions(msgspec.Struct, frozen=True, kw_only=True):
     from_add: bool = False
     max_ready: int = MAX_READY
     heeds_inbox: bool = False
+
+
+class IdSource:
+    """The ids of one batch, each given once, and pulled one by one for as long as they are wanted.
+
+    Of a collection the `total` is known. Anything else is pulled one by one as there is room for more. Something that
+    is no id is given as the `InvalidIdError` it stands for, wherever it comes from.
+
+    Args:
+        ids: Any iterable or asynchronous iterable of analysis ids.
+        remember: Whether ids of a lazy source are remembered, to give each once and to restore their order.
+            That costs memory for each id; without it, repetitions are given again.
+        check: Raises `InvalidIdError` for what is no id of the kind that is meant.
+
+    Raises:
+        ConfigurationError: It is one text, or nothing that can be iterated.
+
+    Attributes:
+        total: How many there are, where that is known.
+        error: What the caller's iterable raised.
+    """
+
+    __slots__ = ("_awaited", "_check", "_is_stopped", "_order", "_plain", "_pulled", "_scope", "error", "total")
+
+    def __init__(self, ids: Ids, *, remember: bool, check: Callable[[object], object] = check_analysis_id) -> None:
+        self._check = check
+        if isinstance(ids, str | bytes):
+            raise ConfigurationError(f"ids is one text, {shown(ids)}: pass a list of ids, or use wait()")
+        self._order: dict[str, str | InvalidIdError] | None = {} if remember else None
+        # Where they come from: one of the two, as what need not be awaited is not.
+        self._plain: Iterator[str | InvalidIdError] = iter(())
+        self._awaited: AsyncGenerator[str | InvalidIdError, None] | None = None
+        self.total: int | None = None
+        if isinstance(ids, Collection):
+            named = {item if isinstance(item, str) else item.id: item for item in map(self._checked, ids)}
+            self._order, self._plain, self.total = named, iter(named.values()), len(named)
+        elif isinstance(ids, AsyncIterable):
+            self._awaited = self._await_each(ids)
+        elif isinstance(ids, Iterable):
+            self._plain = self._each(ids)
+        else:
+            raise ConfigurationError(f"ids is not iterable but {type(ids).__name__}: pass a list of ids")
+        self._is_stopped = False
+        self._pulled = 0
+        self._scope: anyio.CancelScope | None = None
+        self.error: BaseException | None = None
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids that are remembered, in order: all of a collection, those that were pulled of anything else."""
+        return list(self._order or ())
+
+    def in_order(self, found: Mapping[str, Outcome | None]) -> Outcomes:
+        """Return the outcomes in the order of the input."""
+        ordered = map(found.get, found if self._order is None else self._order)
+        return Outcomes(filter(None, ordered))
+
+    # -- one by one
+
+    def at_once(self) -> str | InvalidIdError | None:
+        """Return the next one of a collection, for which nothing has to be awaited; None: it takes `next` to know."""
+        if self.total is None or self._pulled % _BREATH == _BREATH - 1:
+            return None
+        self._pulled += 1
+        return next(self._plain, None)
+
+    async def next(self) -> str | InvalidIdError | None:
+        """Return the next one; None: there are no more, the iterable raised, or nothing more is wanted."""
+        if self._is_stopped or self.error is not None:
+            return None
+        self._pulled += 1
+        if self._pulled % _BREATH == 0:
+            await anyio.lowlevel.checkpoint()  # a source that never awaits must not hold up everybody else
+        try:
+            if self._awaited is None:
+                return next(self._plain, None)
+            with anyio.CancelScope() as self._scope:
+                return await anext(self._awaited, None)
+        except Exception as error:  # the caller's own code: raised at the end
+            self.error = error
+        except asyncio.CancelledError as error:
+            # Nobody cancelled us: the iterable awaited something that was cancelled, which is an error of its own.
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            self.error = error
+        return None
+
+    def stop(self) -> None:
+        """Want nothing more of an asynchronous iterable, which may take for ever; a plain one names the rest."""
+        if self._awaited is not None:
+            self._is_stopped = True
+            if self._scope is not None:
+                self._scope.cancel()
+
+    async def aclose(self) -> None:
+        """Let go of the iterable."""
+        if self._awaited is not None:
+            await self._awaited.aclose()
+
+    def _each(self, ids: Iterable[str]) -> Iterator[str | InvalidIdError]:
+        for id in ids:
+            if (item := self._new(id)) is not None:
+                yield item
+
+    async def _await_each(self, ids: AsyncIterable[str]) -> AsyncGenerator[str | InvalidIdError, None]:
+        async for id in ids:
+            if (item := self._new(id)) is not None:
+                yield item
+
+    def _new(self, id: str) -> str | InvalidIdError | None:
+        """Return the id, its error, or None where it was given before."""
+        item = self._checked(id)
+        if self._order is not None:
+            name = item if isinstance(item, str) else item.id
+            if name in self._order:
+                return None
+            self._order[name] = item
+        return item
+
+    def _checked(self, id: str) -> str | InvalidIdError:
+        try:
+            self._check(id)
+        except InvalidIdError as error:
+            return error.with_traceback(None)
+        return id
+
+
+_NO_IDS = IdSource((), remember=False)  # of a call whose one id comes with it
 
 
 class Waits:
@@ -135,7 +265,7 @@ class Waits:
         created = await self._pipeline.run(
             operation, timeout=timeout, ticket=ticket, is_patient=is_patient, on_answer=on_answer
         )
-        self._hub.on_created(created, server_now=self._pipeline.server_now())
+        self._hub.creates.on_created(created, _clock.now(), server_now=self._pipeline.server_now())
         return created
 
     async def collect(self, source: IdSource, options: WaitOptions, on_outcome: OnOutcome | None = None) -> Outcomes:
@@ -168,27 +298,6 @@ class Waits:
         return source.in_order(found)
 
 
-@dataclass(slots=True)
-class Shared:
-    """What a client and its views have in common."""
-
-    pool: SessionPool
-    random: Callable[[], float]
-    observer: Observer
-    inbox: WebhookInbox
-    has_inbox: bool  # whether it is the caller's, so that webhooks can be expected
-    budget: RetryBudget = field(default_factory=RetryBudget)
-    model: PollModel = field(default_factory=PollModel)
-    hubs: dict[Secret, Claims] = field(default_factory=dict)
-
-    def hub(self, key: Secret) -> Claims:
-        """Return where the waits under one key meet."""
-        # By key: the same id of two organizations is two analyses, and an answer must not pass between them.
-        if key not in self.hubs:
-            self.hubs[key] = Claims(self.model, self.inbox, has_inbox=self.has_inbox)
-        return self.hubs[key]
-
-
 class Claims:
     """Where the wait calls under one key meet, so that an id is polled once however many wait for it.
 
@@ -198,7 +307,7 @@ class Claims:
         has_inbox: Whether it is the caller's, so that webhooks can be expected.
     """
 
-    __slots__ = ("_created", "_followers", "_home", "_inbox", "_owners", "contact", "model", "trust")
+    __slots__ = ("_followers", "_home", "_inbox", "_owners", "contact", "creates", "model", "trust")
 
     def __init__(self, model: PollModel, inbox: WebhookInbox, *, has_inbox: bool = False) -> None:
         self.model: PollModel = model
@@ -206,37 +315,15 @@ class Claims:
         self.trust: InboxTrust = InboxTrust(has_inbox=has_inbox)
         self._home = OneLoop()
         self._owners: dict[str, WaitCall] = {}  # the call that polls an id
-        self._followers: dict[str, list[WaitCall]] = {}  # others that wait for it too, in order of arrival
+        self._followers = Followers()  # others that wait for it too
         self.contact: FirstContact = FirstContact()
-        self._created: OrderedDict[str, tuple[float, float | None]] = OrderedDict()
+        self.creates: Creates = Creates()
         if not has_inbox:
             inbox.listen(self._on_announced)  # the client's own: it lives as long, and nobody else's wait is in it
 
     def __len__(self) -> int:
         """How many ids are waited for."""
         return len(self._owners)
-
-    def on_created(self, created: Analysis, *, server_now: float) -> None:
-        """An analysis has just been created under this key; `server_now` is the server's clock in Unix seconds."""
-        now = _clock.now()
-        age = 0.0
-        if created.created_at is not None:  # a repeated create is answered with what was created then
-            age = max(0.0, server_now - created.created_at.timestamp() - 1.0)  # timestamps have whole seconds
-        estimate = created.estimated_completion
-        takes = None if estimate is None else estimate.timestamp() - server_now + age
-        self._created[created.id] = now - age, takes
-        while self._created and next(iter(self._created.values()))[0] < now - _REMEMBERED:
-            self._created.popitem(last=False)
-
-    def times_of(self, id: str) -> tuple[float | None, float | None]:
-        """Return the seconds since it was created here, and until it is done by the server's own estimate.
-
-        None where it was not, or long ago; and where the server gave none when asked.
-        """
-        if (found := self._created.get(id)) is None:
-            return None, None
-        (created_at, takes), now = found, _clock.now()
-        return now - created_at, None if takes is None else created_at + takes - now
 
     def enter(self, loop: asyncio.AbstractEventLoop) -> None:
         """Serve the waits of this event loop from now on.
@@ -269,7 +356,7 @@ class Claims:
             self.enter(call.loop)
         owner = self._owners.get(id)
         if owner is not None and owner.loop is call.loop:
-            self._followers.setdefault(id, []).append(call)
+            self._followers.add(id, call)
             owner.poller.wake_stalled()
             return False
         if not self._owners and self.trust.has_inbox:
@@ -281,7 +368,7 @@ class Claims:
         """Whether a webhook has said, before anybody waited for it, that an id has settled."""
         if not self._inbox.is_heard or not self._inbox.has_announced(id):
             return False
-        if id in self._created:  # else the event may be an old one
+        if id in self.creates:  # else the event may be an old one
             self.trust.on_event(_clock.now())
         return True
 
@@ -320,42 +407,25 @@ class Claims:
             for follower in self._followers.pop(outcome.id, ()):
                 self._tell(follower, follower.on_shared_outcome, outcome)
 
-    def release(self, id: str, call: WaitCall, known: Entry | None = None) -> None:
-        """The owner waits no more: the first that follows polls it from now on, and knows what the owner saw."""
+    def release(self, id: str, call: WaitCall, known: Entry) -> None:
+        """The owner polls it no more: who follows best polls it from now on, and knows what the owner saw."""
         if self._owners.get(id) is not call:
             return  # left behind by a loop that is gone, and collected when another call owns the id
-        followers = self._followers.get(id)
-        if not followers:
+        heir = self._followers.heir_of(id, call) if self._followers else None
+        if heir is None:
             self._disown(id)
             return
-        self._inherit(id, self._best_heir(followers, call), known)
-
-    def followed_of(self, call: WaitCall) -> list[str]:
-        """Return the ids that `call` polls and for which others wait who could poll them as well."""
-        return [
-            id
-            for id, followers in self._followers.items()
-            if self._owners.get(id) is call and not self._best_heir(followers, call).poller.is_ahead_of_caller
-        ]
-
-    def swap(self, id: str, call: WaitCall, known: Entry) -> None:
-        """The owner polls an id no more, as its caller is behind, and waits from now on for what a follower sees."""
-        followers = self._followers[id]
-        heir = self._best_heir(followers, call)
-        followers.append(call)
-        self._inherit(id, heir, known)
-
-    def _best_heir(self, followers: list[WaitCall], call: WaitCall) -> WaitCall:
-        """Return the first that would poll at once: on the loop that runs, and with a caller who takes outcomes."""
-        return min(followers, key=lambda one: (one.loop is not call.loop, one.poller.is_ahead_of_caller))
-
-    def _inherit(self, id: str, heir: WaitCall, known: Entry | None) -> None:
-        followers = self._followers[id]
-        followers.remove(heir)
-        if not followers:
-            del self._followers[id]
+        self._followers.remove(id, heir)
         self._owners[id] = heir
         self._tell(heir, heir.own, id, known)
+
+    def wanted_of(self, call: WaitCall) -> list[str]:
+        """Return the ids that `call` polls and for which others wait who would poll them at once."""
+        return [
+            id
+            for id in self._followers
+            if self._owners.get(id) is call and self._followers.heir_of(id, call, at_once=True) is not None
+        ]
 
     def _tell(self, call: WaitCall, callback: Callable[..., object], *facts: object) -> None:
         if call.loop is self._home.loop:
@@ -365,11 +435,7 @@ class Claims:
 
     def unfollow(self, id: str, call: WaitCall) -> None:
         """`call` waits no more for an id that another polls."""
-        followers = self._followers.get(id, [])
-        if call in followers:
-            followers.remove(call)
-        if not followers:
-            self._followers.pop(id, None)
+        self._followers.remove(id, call)
 
 
 def _call_in(loop: asyncio.AbstractEventLoop | None, callback: Callable[..., object], *facts: object) -> None:

@@ -9,7 +9,7 @@ from kallglot_async.models.meta import Result
 from kallglot_async.models.report import Report
 from kallglot_async.models.results import Results
 
-__all__ = ["Analysis", "AnalysisStatus", "FailureDetail"]
+__all__ = ["SETTLED", "Analysis", "AnalysisStatus", "FailureDetail"]
 
 
 class AnalysisStatus(OpenEnum):
@@ -24,7 +24,7 @@ class AnalysisStatus(OpenEnum):
 
 # Revision A says `complete`, revision B `completed`; neither is known to say the other's.
 _COMPLETE = frozenset({AnalysisStatus.COMPLETE, AnalysisStatus.COMPLETED})
-_SETTLED = _COMPLETE | {AnalysisStatus.FAILED}
+SETTLED = _COMPLETE | {AnalysisStatus.FAILED}
 
 
 class FailureDetail(Model, frozen=True, kw_only=True):
@@ -86,7 +86,7 @@ class Analysis(Result, frozen=True, kw_only=True):
     @property
     def is_settled(self) -> bool:
         """Whether it is complete or failed. An unknown status is not settled."""
-        return self.status in _SETTLED
+        return self.status in SETTLED
 
     @property
     def error_message(self) -> str | None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kallglot_async._waiting.batch import IdSource
+from kallglot_async._waiting.waits import IdSource
 from kallglot_async.errors import ConfigurationError, InvalidIdError
 from kallglot_async.models import Outcome, Outcomes
 

@@ -636,6 +636,23 @@ class TestAfterAStandstill:
             else:
                 assert all(analysis.is_complete for analysis in (found if how == "followers" else [found]))
 
+    async def test_what_was_taken_over_from_another_wait_has_a_last_look_too(self) -> None:
+        """Its time counts from when it was first waited for, and ends no sooner than it did for who had it alone."""
+
+        def settles(request: Request) -> bytes:
+            return answer(analysis(request.id)) if request.at > 0.6 else running(request.id)
+
+        async with client_of(settles, is_warm=False) as (_, client):
+            first, second = (
+                asyncio.ensure_future(client.wait("ana_1", timeout=timeout, schedule=PollSchedule.fixed(0.2)))
+                for timeout in (60.0, 0.7)
+            )
+            await asyncio.sleep(0.1)
+            first.cancel()
+            await asyncio.sleep(0.2)
+            time.sleep(1.2)  # noqa: ASYNC251  # nothing runs
+            assert (await second).is_complete
+
     @pytest.mark.parametrize("moment", ["sent", "read"])
     @pytest.mark.parametrize("how", ["wait", "wait_many", "total_timeout"])
     async def test_an_answer_that_was_on_its_way_meanwhile_is_not_the_last_look(self, how: str, moment: str) -> None:

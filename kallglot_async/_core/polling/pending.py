@@ -8,7 +8,7 @@ Pure: no clock, no I/O; the moments of a `Sight` are the server's, all others th
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Mapping
 from heapq import heapify, heappop, heappush, heapreplace
 from math import inf
@@ -19,8 +19,8 @@ from kallglot_async._core.api.answers import RETRY_AFTER, parse_rate_figures, pa
 from kallglot_async.models import Analysis
 
 __all__ = [
-    "ANNOUNCED", "FIRM", "FLYING", "GONE", "HELD", "LATE", "LATE_LOOK", "LEARNED", "OVER", "Entry", "Orders", "Sight",
-    "Trouble",
+    "ANNOUNCED", "FIRM", "FLYING", "GONE", "HELD", "LATE", "LATE_LOOK", "LEARNED", "OVER", "Creates", "Entry", "Orders",
+    "Sight", "Trouble",
 ]  # fmt: skip
 
 # The states of an entry, the four that wait for a poll first. What is announced by the server goes at once. What is
@@ -31,6 +31,7 @@ ANNOUNCED, FIRM, HELD, LEARNED, FLYING, OVER, GONE = range(7)
 LATE = 0.25  # seconds after a deadline from which it was missed because the event loop stood still
 LATE_LOOK = 1.0  # seconds that the last look may take that follows then
 
+REMEMBERED = 3600.0  # seconds for which the moment of our own creates is kept
 _TRIM_EVERY = 16  # entries that leave or move between two looks at how long the lines have become
 _ALIKE = 2.0  # seconds: `Date`, the reset and `Retry-After` are each rounded to whole ones
 
@@ -157,6 +158,40 @@ def _hint_of(headers: Mapping[str, str], server_now: float) -> float | None:
     if hint is not None and figures is not None and abs(hint - figures.resets_in) <= _ALIKE:
         return None
     return hint
+
+
+class Creates:
+    """What was created here, under one key: when, and when it is expected to be done."""
+
+    __slots__ = ("_of",)
+
+    def __init__(self) -> None:
+        self._of: OrderedDict[str, tuple[float, float | None]] = OrderedDict()  # the moment, and seconds from there
+
+    def __contains__(self, id: str) -> bool:
+        """Whether it was created here, within the last hour or so."""
+        return id in self._of
+
+    def on_created(self, created: Analysis, now: float, *, server_now: float) -> None:
+        """An analysis has just been created; `server_now` is the server's clock in Unix seconds."""
+        age = 0.0
+        if created.created_at is not None:  # a repeated create is answered with what was created then
+            age = max(0.0, server_now - created.created_at.timestamp() - 1.0)  # timestamps have whole seconds
+        estimate = created.estimated_completion
+        takes = None if estimate is None else estimate.timestamp() - server_now + age
+        self._of[created.id] = now - age, takes
+        while self._of and next(iter(self._of.values()))[0] < now - REMEMBERED:
+            self._of.popitem(last=False)
+
+    def times_of(self, id: str, now: float) -> tuple[float | None, float | None]:
+        """Return the seconds since it was created here, and until it is done by the server's own estimate.
+
+        None where it was not, or long ago; and where the server gave none when asked.
+        """
+        if (found := self._of.get(id)) is None:
+            return None, None
+        created_at, takes = found
+        return now - created_at, None if takes is None else created_at + takes - now
 
 
 class _Line(deque[Entry]):
