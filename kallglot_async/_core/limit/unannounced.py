@@ -19,7 +19,7 @@ ENOUGH = 8  # ... or so many since the first, however few between any two
 RESTART = 25.0  # requests/s after a refusal that shows no rate
 MEASURED = 5.0  # seconds before a refusal in which accepted requests are counted, at most
 CUT = 0.97  # of the measured rate: what is kept to after a refusal, ...
-CUT_AGAIN = 0.8  # ... and after one that no clean period separates from the refusal before
+CUT_AGAIN = 0.8  # ... and after one that no clean period separates from a refusal which was measured for less
 SLACK = 0.5  # of an interval, by which the next request may make up for one that went late
 GROWTH = 1.005  # the factor of the first clean period after a refusal; each further period squares it, ...
 MOST_GROWTH = 2.0  # ... up to this
@@ -40,23 +40,9 @@ class Unannounced:
     """
 
     __slots__ = (
-        "_accepted",
-        "_clean",
-        "_cut",
-        "_evidence",
-        "_growth",
-        "_in_flight",
-        "_is_measured",
-        "_opened",
-        "_pace",
-        "_pause",
-        "_paused",
-        "_paused_before",
-        "_paused_until",
-        "_refused_at",
-        "_since",
-        "rate",
-    )
+        "_accepted", "_clean", "_cut", "_evidence", "_growth", "_in_flight", "_is_doubtful", "_is_measured", "_opened",
+        "_pace", "_pause", "_paused", "_paused_before", "_paused_until", "_refused_at", "_since", "rate",
+    )  # fmt: skip
 
     def __init__(self, accepted: Iterable[float] = (), since: float = math.inf, in_flight: int = 0) -> None:
         self.rate: float | None = None
@@ -66,6 +52,7 @@ class Unannounced:
         self._since = since  # the open time of the first of them, or of the refusal before
         self._evidence = 0
         self._is_measured = False  # whether the rate is one that was seen, and not the one to start anew with
+        self._is_doubtful = False  # whether it was seen, but for less than MEASURED seconds
         self._refused_at = -math.inf
         self._pause = 0.0  # seconds that the latest refusal asked for
         self._paused = 0.0  # seconds of all pauses, ...
@@ -131,7 +118,7 @@ class Unannounced:
         self._in_flight -= 1
         if ticket.sent_at > self._refused_at:
             self._refused_at, self._pause, self._paused_before = now, until - now, self._paused
-            self._cut = CUT_AGAIN if self._is_measured and self._growth == GROWTH else CUT
+            self._cut = CUT_AGAIN if self._is_doubtful and self._growth == GROWTH else CUT
             # With nothing accepted in between it is still the same refusal.
             if self._opened:
                 self._slow_down(len(self._accepted))
@@ -157,6 +144,7 @@ class Unannounced:
         if self._is_measured:
             # Who names a pause accepts a request after it: slower than one in each pause is never needed.
             self.rate = max(1.0 / self._pause, self._cut * accepted / span)
+            self._is_doubtful = span < MEASURED
         elif self.rate is None:
             self.rate = RESTART
         self._growth, self._clean = GROWTH, 0.0

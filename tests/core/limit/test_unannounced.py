@@ -10,7 +10,7 @@ from support.limits import DIRECT, Server, kinds, offsets, send
 
 from kallglot_async._core.api.answers import parse_retry_after
 from kallglot_async._core.limit.ticket import Supply
-from kallglot_async._core.limit.unannounced import CLEAN, CUT, GROWTH, RESTART, SLACK, Unannounced
+from kallglot_async._core.limit.unannounced import CLEAN, CUT, CUT_AGAIN, GROWTH, RESTART, SLACK, Unannounced
 
 
 def accept(limit, now, number=1):
@@ -78,8 +78,20 @@ def test_pauses_are_not_time_in_which_nothing_was_accepted():
     for step in range(30):
         accept(limit, until + step / 10)
     refuse(limit, until + 3.0, 2.0)
-    # It was refused again before a clean period was over, hence the deeper cut.
-    assert limit.rate == pytest.approx(0.8 * 10.0, rel=0.04)
+    assert limit.rate == pytest.approx(CUT * 10.0, rel=0.04)
+
+
+@pytest.mark.parametrize(("seconds", "cut"), [(1, CUT_AGAIN), (6, CUT)])
+def test_what_is_refused_again_at_once_is_doubted_where_it_was_seen_for_a_moment_only(seconds, cut):
+    """Of a longer window than the pause, its first second shows too much; what held for long had bad luck."""
+    limit = Unannounced()
+    for step in range(10 * seconds):
+        accept(limit, step / 10)
+    until = refuse(limit, float(seconds), 1.0)
+    for step in range(20):
+        accept(limit, until + step / 10)
+    refuse(limit, until + 2.0, 1.0)
+    assert limit.rate == pytest.approx(cut * 10.0, rel=0.06)
 
 
 def test_answers_that_were_under_way_complete_what_was_measured():
