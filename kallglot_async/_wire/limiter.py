@@ -162,6 +162,7 @@ class Lane:
 
     def lost(self, ticket: Ticket, *, was_answered: bool = False) -> None:
         """The request ended without an answer, or with one that tells nothing of the limit."""
+        # Whichever loop it was sent in: what is counted is the lane's whole life.
         self.lost_count += not was_answered
         if ticket.epoch == self.gate.epoch:
             now = _clock.now()
@@ -218,6 +219,7 @@ class Lane:
 
     def _enter(self, loop: asyncio.AbstractEventLoop) -> None:
         """Serve another event loop: what a loop that is gone left behind concerns nobody any more."""
+        # First, as it may refuse: then nothing here has changed.
         self._home.enter(loop)
         process, before = os.getpid(), self._loop
         if before is loop and self._process == process:

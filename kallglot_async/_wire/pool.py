@@ -68,6 +68,8 @@ class _Request(aiohttp.ClientRequest):
         self.headers.extend(headers or {})
 
     def send(self, conn: Connection) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
+        # aiohttp asks this when a connection is given back, and not when it is taken again: what came while it
+        # lay idle would be read as the answer to this request (aiohttp issue 13656).
         if conn.protocol is not None and conn.protocol.should_close:
             conn.close()
             raise _UnsolicitedError
@@ -255,6 +257,7 @@ class SessionPool:
     async def _lease(self, *, is_own: bool) -> _Lease:
         borrowed = self._for_storage if is_own else self._borrowed
         lease = borrowed or self._sessions.get(asyncio.get_running_loop())
+        # One of ours may have been closed by its loop on the way out, and is replaced; the caller's is never replaced.
         if lease is None or (lease.session.closed and lease is not borrowed):
             lease = await self._open()
         if lease.session.closed:
@@ -272,6 +275,7 @@ class SessionPool:
 
         A borrowed session keeps its connections: they are its owner's.
         """
+        # Before the old ones are closed, which is awaited: who comes meanwhile must find none, and open another.
         own = self._sessions.pop(asyncio.get_running_loop(), None)
         if own is not None:
             own.is_retired = True
@@ -340,6 +344,7 @@ class _Resolver(aiohttp.ThreadedResolver):
             async with asyncio.timeout(self._seconds):
                 return await super().resolve(host, port, family)
         except TimeoutError:
+            # A TimeoutError aiohttp would let pass, as one of connecting; an OSError it takes for the name.
             raise OSError(None, f"the look-up of {host} took too long") from None
 
 
@@ -392,6 +397,7 @@ class _Lease:
         try:
             yield
         finally:
+            # Before the await: `send` asks for it, and must not choose a session that is about to be closed.
             self.is_closed = True
             self._open.discard(self)
             await self.session.close()
