@@ -304,6 +304,7 @@ class Explanations:
         elif is_renewed:
             fixed = max(0.0, figures.limit - self._accepted - flying - figures.remaining)
         log = max(0.0, abs(freed - self._left) - unsure - self._doubt - self.log.doubt)
+        # Wrong by more than half of what has moved: then it is the period that is wrong.
         if log > 2 and log > 0.5 * max(freed, self._left):
             self.log.learn_anew()
         fade = math.exp(-elapsed / max(SHORTEST_MEMORY, period / MEMORY))
@@ -384,6 +385,7 @@ class Drift:
             return 0.0
         rate = self._taken / self._seconds
         expected = self._remaining * -math.expm1(-rate * (now - self._at) / self._remaining)
+        # Requests that come by chance deviate by the root of their number.
         return expected + MARGIN * math.sqrt(expected)
 
     def _is_known(self, period: float) -> bool:

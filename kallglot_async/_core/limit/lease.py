@@ -270,6 +270,7 @@ class Lease:
             processes=self._reply.processes if self._reply is not None else 1,
         )
         self._told = asked.flying + asked.unspent
+        # Told, if there is an answer: where there is none, `on_silence` takes back what must not be lost on the way.
         self._lost = self._taken = self._people = 0
         self._has_sent = self._is_fresh = self._is_urgent = self._landed = False
         return asked
