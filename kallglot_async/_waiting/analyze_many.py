@@ -153,10 +153,12 @@ class AnalyzeCall:
                     await self._batch.keep(Outcome(id=session, error=failure))
                     self._close_one()
                 else:
+                    # Before anybody is told: if the call ends meanwhile, the outcome has to name what was paid for.
                     self._session_of[analysis.id] = session
                     if self._on_created is not None:
                         await self._batch.tell("on_created", self._on_created, session, analysis)
                     created.send_nowait(analysis.id)
+                # Not where the request is cancelled: its key has to be in the outcome then, to ask again with.
                 self._asked.pop(session)
                 self._report_progress()
 

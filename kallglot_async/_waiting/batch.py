@@ -67,6 +67,7 @@ class Batch:
         self._on_outcome = on_outcome
         self._noun = noun
         self._group = anyio.create_task_group()
+        # Else an anyio lock gives the loop a turn each time, even where nobody else has it.
         self._telling = anyio.Lock(fast_acquire=True)
         self._first_contact = anyio.Lock(fast_acquire=True)
         self._unreached: errors.RequestError | None = None  # how the request ended that was to reach the API first

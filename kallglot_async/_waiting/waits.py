@@ -127,6 +127,7 @@ class IdSource:
 
     def at_once(self) -> str | InvalidIdError | None:
         """Return the next one of a collection, for which nothing has to be awaited; None: it takes `next` to know."""
+        # Now and then it takes `next`, which gives others their turn.
         if self.total is None or self._pulled % _BREATH == _BREATH - 1:
             return None
         self._pulled += 1
@@ -190,10 +191,12 @@ class IdSource:
         try:
             self._check(id)
         except InvalidIdError as error:
+            # It is kept and not raised: its frames would keep alive what they hold.
             return error.with_traceback(None)
         return id
 
 
+# One for all such calls: nothing is pulled from it, so it never changes.
 _NO_IDS = IdSource((), remember=False)  # of a call whose one id comes with it
 
 

@@ -171,6 +171,7 @@ class Transfer:
         # A range counts the bytes of the body as it was encoded: nothing could go on with what is decoded.
         if headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
             raise self._unusable(status, "a compressed body, although that was not asked for")
+        # Before anything is forgotten: an answer that is cut short must not cost the bytes that are there.
         self._check_whole(status, headers)
         if status == 206:
             # Who mixes up parts is not asked for one again.
