@@ -95,6 +95,7 @@ class Asking:
         for first in range(0, len(sessions), _AT_ONCE):
             portion = sessions[first : first + _AT_ONCE]
             new = [item.id for item in portion if item.asked_at is None]
+            # Before the commit is awaited: cancelled in it, they may be marked all the same, and have to be released.
             self._fresh.update(new)
             await self._run.writer.call(partial(_mark, new, time.time()))
             for item in portion:

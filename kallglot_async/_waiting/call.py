@@ -129,6 +129,7 @@ class WaitCall:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
+        # First, and awaiting nothing: who else wants these ids polls them from now on.
         self._let_go()
         if self._group is not None:
             self._group.cancel_scope.cancel()

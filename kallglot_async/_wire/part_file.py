@@ -144,6 +144,7 @@ class PartFile:
         else:
             _rename_to_new(self._path, target)
         self._file.close()
+        # Last: a kill before this leaves a record of no bytes, which the next download takes for nothing.
         self._remove_record()
 
     def close(self, *, is_kept: bool) -> None:

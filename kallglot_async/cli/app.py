@@ -419,6 +419,7 @@ def _run(command: Coroutine[Any, Any, int], *, needs_output: bool = True) -> int
     from kallglot_async.cli.signals import run_until_signal
 
     if needs_output and not has_output():
+        # Else Python would warn that it was never awaited.
         command.close()
         raise ConfigurationError("standard output is closed: there is nowhere to write to")
     return run_until_signal(command)

@@ -186,6 +186,7 @@ class Lease:
         """The event loop that sent them is gone: no answer will come."""
         self._lost += self._in_flight
         self._in_flight = self._free = self._paced = 0
+        # Nobody will hear how a probe ended, and the others need not wait for that.
         self._landed = self._landed or self._probe is not False
         self._probe = False
 

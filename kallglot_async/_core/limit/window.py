@@ -309,6 +309,7 @@ class Window:
         if not (is_another or renewal.is_rolling or self._explanations.moves):
             # `Date` is rounded down, so each estimate is late by up to a second: the earliest is the best.
             resets_at = min(renewal.resets_at, resets_at)
+        # Behind all that compares these figures with the window as it was known before.
         renewal.reset, renewal.resets_at = figures.reset, resets_at
         self.limit, self.is_ruling = figures.limit, True
         # What was lost after this request was sent may not be in its figure yet.

@@ -131,6 +131,7 @@ class PollQueue:
             return
         entry.failures = entry.refusals = 0
         entry.trouble = None
+        # Before the answer dates it, which counts as having been seen.
         if entry.seen_at is None:
             self._worth.first_looks.on_look(0.0)
         entry.date(now, age)
@@ -278,6 +279,7 @@ class PollQueue:
     def pop_hopeless(self, until: float) -> Entry | None:
         """The next entry whose deadline comes before `until`, removed: no poll can be answered before."""
         deadline = self._orders.endings.next_deadline()
+        # Asked as if it were that moment: whoever ends first by it comes out.
         if deadline is None or deadline >= until or (entry := self._orders.endings.pop_expired(deadline)) is None:
             return None
         self.discard(entry)
