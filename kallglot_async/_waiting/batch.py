@@ -108,6 +108,7 @@ class Batch:
         so is what the requests that are out are answered with, where that comes within `_LAST_ANSWERS`.
         """
         _clock.running_loop()
+        # Before anything is pulled: while another loop is served, the call is refused.
         self.lane.enter()
         async with aclosing(self._source), self._group as group:
             for _ in range(min(workers, self._source.total or workers)):

@@ -229,6 +229,7 @@ class WaitCall:
     def _follow(self, id: str, ends_at: float | None = None) -> None:
         if ends_at is None:
             timeout = self._options.timeout
+            # From now on, as it has no first poll of its own to count from.
             ends_at = math.inf if timeout is None else _clock.now() + timeout
         self._followed.add(id, ends_at)
         self.watch.ring()

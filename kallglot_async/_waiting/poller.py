@@ -207,6 +207,7 @@ class Poller:
     def _paused_until(self, now: float) -> float:
         """When to send again where the caller is behind, or where another poll asks for all."""
         if self.is_ahead_of_caller and (at := self._last_look_at()) > now:
+            # Whoever is held back must not be the one that asks for all the others.
             self._hub.contact.leave(self)
             self._call.on_stalled()
             return at

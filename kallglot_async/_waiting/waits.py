@@ -360,6 +360,7 @@ class Claims:
         owner = self._owners.get(id)
         if owner is not None and owner.loop is call.loop:
             self._followers.add(id, call)
+            # The caller of that one may be behind, and this one not: then it hands the id over.
             owner.poller.wake_stalled()
             return False
         if not self._owners and self.trust.has_inbox:

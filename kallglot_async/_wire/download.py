@@ -243,6 +243,7 @@ class DownloadCall:
                 await self._take(location, answer)
         finally:
             if ticket is not None:
+                # There was no answer to report: the server may have counted the request all the same.
                 self._lane.lost(ticket)
         return None
 

@@ -270,6 +270,7 @@ class Pipeline:
                 record.request_id = request_id_of(response.headers, self._config.api_key)
                 return value, response
         finally:
+            # Behind the end of the record: the answer is heard of before the pause that it brings.
             if record.status == 429:
                 self.observer.emit(
                     ThrottledEvent, operation=operation.name, group=operation.group, pause=lane.paused_for(_clock.now())

@@ -38,7 +38,7 @@ _READ_TIMEOUT = 60.0  # seconds without a byte, for a client that was asked to w
 
 _MOST_IN_A_ROW = 3  # answers of 5xx after which a connection is closed
 
-_CLOSE_TIMEOUT = 5.0  # seconds that closing may take under a cancelled scope
+_CLOSE_TIMEOUT = 5.0  # seconds that closing may take, under a cancelled scope too
 
 
 async def _send_once(request: aiohttp.ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
@@ -144,6 +144,7 @@ class SessionPool:
         self._trust_env = trust_env
         # No total: a call's deadline covers more than one request. No `connect`: it would count the wait for a free
         # connection of a busy pool, which is nobody's failure.
+        # And aiohttp's total swallows a cancellation of the caller's that comes in the same turn of the loop.
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=None, sock_connect=connect_timeout, sock_read=read_timeout
         )
@@ -430,6 +431,7 @@ async def _read(response: aiohttp.ClientResponse, limit: int, *, is_told: bool) 
 async def _read_chunks(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
     chunks: list[bytes] = []
     size = 0
+    # Counted as it is unpacked, which aiohttp does without a limit: a megabyte of gzip can be a gigabyte.
     async for chunk in response.content.iter_any():
         size += len(chunk)
         if size > limit:
