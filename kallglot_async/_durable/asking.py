@@ -112,6 +112,7 @@ class Asking:
         if is_fresh and isinstance(outcome.error, errors.NotAttemptedError):
             self._release({outcome.id})
         await self._run.keep(outcome)
+        # The API has said no, so nothing was created: in a day there is nothing to be in doubt of.
         if is_fresh and _is_refused(outcome.error):
             self._run.writer.put(partial(_forget, {outcome.id}))
 

@@ -23,6 +23,7 @@ else:
 
 __all__ = ["WriterLock"]
 
+# The first two, often one number, are what `flock` says; the others, Windows.
 _TAKEN = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK}
 
 

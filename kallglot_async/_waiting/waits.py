@@ -293,6 +293,7 @@ class Waits:
                     if on_outcome is not None:
                         await await_told("on_outcome", on_outcome(outcome))
                         continue
+                    # Nobody is told of each, so what has come together is taken together.
                     for other in finished.take_ready():
                         found.setdefault(other.id, other)
         except errors.IdSourceError as error:

@@ -33,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         from kallglot_async.cli.run import run
     except ModuleNotFoundError as error:
+        # One of our own that is missing is a mistake of ours, and no extra.
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
         if sys.stderr is not None:  # `print` would take standard output then

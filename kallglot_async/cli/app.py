@@ -305,6 +305,7 @@ def emulator(
     except KeyboardInterrupt:  # where the event loop handles no signals
         return 0
     except OSError as error:
+        # Nobody reads where it is: that is not the port's doing.
         if isinstance(error, BrokenPipeError):
             raise
         raise ConfigurationError(f"cannot listen on port {port}: {error.strerror or error}") from None

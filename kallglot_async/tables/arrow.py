@@ -30,6 +30,7 @@ def check_arrow() -> None:
     try:
         import pyarrow  # noqa: F401
     except ModuleNotFoundError as error:
+        # What is missing beneath pyarrow is another matter, which this text would hide.
         if error.name != "pyarrow":
             raise
         what = "Arrow and Parquet need the extra `arrow`: pip install 'kallglot-async[arrow]'; CSV needs none"

@@ -66,6 +66,7 @@ def audio_location(recording: Recording, *, base_url: str, format: str | None) -
         InvalidResponseError: It has no audio, or an address that cannot be used.
         ConfigurationError: It does not come in that format.
     """
+    # A server has said it, and it becomes part of a path.
     check_recording_id(recording.id)
     url = recording.download_url
     if url is None and not recording.is_ready:

@@ -119,6 +119,7 @@ def decode_json_object(body: bytes, *, no_number: float | None = None) -> dict[s
     try:
         plain = _decode_plain(body)
     except RecursionError:
+        # One of the unreadable as well, but the other reader would do no better.
         plain, reason = None, "the body is nested too deeply"
     except UNREADABLE:
         plain, reason = _decode_sloppily(body, no_number)

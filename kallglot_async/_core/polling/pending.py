@@ -254,6 +254,7 @@ class _ByKey(list[_Place]):
     def _is_current(self, place: _Place) -> bool:
         # A place stays behind as its entry moves on (taking it out would be a search): its own key tells a stale one.
         entry = place.entry
+        # Both heaps may have one of the same key: which of them counts, its state tells.
         return entry.key == place.key and entry.state <= LEARNED and (entry.state == HELD) == self._is_held
 
 

@@ -119,6 +119,7 @@ class PollQueue:
         had_last_look = entry.seen_at is not None and known.polls > 0 and now - entry.seen_at <= 2.0 * self.lead
         if had_last_look and deadline is not None and deadline - now <= 2.0 * self.lead:
             self._await_end(entry)  # the other's last look was its last look too
+        # What is in trouble, or was announced, keeps the moment of its next look: of either the law knows nothing.
         elif self._is_learned and known.trouble is None and not known.is_announced and entry.seen_at is not None:
             self._wait_by_law(entry, now)
         else:
@@ -178,6 +179,7 @@ class PollQueue:
         entry.polls -= 1
         entry.refusals += 1
         is_patient = entry.refusals <= PATIENCE
+        # But a clock that runs from the call, or one that has run out and left a late look, stops for no refusal.
         if is_patient and entry.polls == entry.failures == 0 and not (self._from_add or entry.is_last):
             entry.begin(None)
             self._orders.endings.undo_start(entry)

@@ -42,6 +42,7 @@ __all__ = [
 _RATIO = 2.0**0.25
 _BINS_TO_A_DAY = 71
 _EDGES = (0.0, *(0.5 * _RATIO**i for i in range(_BINS_TO_A_DAY)))
+# The last bin has no end: it is as wide as the ratio would have it.
 _WIDTHS = (*(high - low for low, high in pairwise(_EDGES)), _EDGES[-1] * (_RATIO - 1.0))
 _MIDDLES = tuple(edge + width / 2.0 for edge, width in zip(_EDGES, _WIDTHS, strict=True))
 
