@@ -113,6 +113,7 @@ class AnalyzeCall:
         """
         if self._on_progress is not None:
             options = structs.replace(options, on_progress=self._on_polled)
+        # Without a bound of its own, as nobody waits to put an id in: `_capacity` bounds what is under way.
         created, arrived = anyio.create_memory_object_stream[str](float("inf"))
 
         async def wait() -> None:

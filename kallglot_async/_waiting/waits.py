@@ -244,6 +244,7 @@ class Waits:
             on_progress=on_progress,
             from_add=from_add,
             max_ready=check_count("max_ready", max_ready),
+            # Who names a schedule has it kept, whatever webhooks say.
             heeds_inbox=schedule is None,
         )
 
@@ -426,6 +427,7 @@ class Claims:
 
     def wanted_of(self, call: WaitCall) -> list[str]:
         """Return the ids that `call` polls and for which others wait who would poll them at once."""
+        # Only where another would poll at once: two that are behind would pass an id to and fro.
         return [
             id
             for id in self._followers

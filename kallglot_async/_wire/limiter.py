@@ -280,6 +280,7 @@ class Lane:
             if urgency is None:
                 break
             self.sent += 1
+            # The first in line still waits: those before it that have given up were dropped as `_first` looked.
             self._queues[urgency].popleft().future.set_result(self.gate.on_sent(now, urgency))
         self._arm(at, now)
         if self.on_dry is not None and any(self._queues):

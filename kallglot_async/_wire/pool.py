@@ -142,9 +142,9 @@ class SessionPool:
         self._max_connections = max_connections
         self._max_response_bytes = max_response_bytes
         self._trust_env = trust_env
-        # No total: a call's deadline covers more than one request. No `connect`: it would count the wait for a free
-        # connection of a busy pool, which is nobody's failure.
-        # And aiohttp's total swallows a cancellation of the caller's that comes in the same turn of the loop.
+        # No total: a call's deadline covers more than one request, and aiohttp's swallows a cancellation of the
+        # caller's that comes in the same turn of the loop. No `connect`: it would count the wait for a free connection
+        # of a busy pool, which is nobody's failure.
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=None, sock_connect=connect_timeout, sock_read=read_timeout
         )

@@ -357,6 +357,7 @@ class PollQueue:
             if line and (first := line.first()) is not None and first.key < due:
                 due, entry = first.key, first
         look = self._worth.first_look_due(new[0], supply) if new else inf
+        # A first look starts a deadline: where the rate does not cover all, those whose time runs go before it.
         if new and look <= due and (due > now or self._worth.covers(self.next_deadline(), now, supply)):
             due, entry = look, new[0]
         held = orders.held.first() if orders.held else None
