@@ -182,6 +182,7 @@ def __getattr__(name: str) -> object:
         is_error = name.endswith("Error")
         home = "kallglot_async.errors" if is_error else "kallglot_async.models"
     value: object = getattr(import_module(home), name)
+    # The next time it is found without this function.
     globals()[name] = value
     return value
 

@@ -110,6 +110,7 @@ class Batch:
         _clock.running_loop()
         # Before anything is pulled: while another loop is served, the call is refused.
         self.lane.enter()
+        # In this order: the source is let go of once nobody pulls from it any more.
         async with aclosing(self._source), self._group as group:
             for _ in range(min(workers, self._source.total or workers)):
                 group.start_soon(work)
@@ -241,6 +242,7 @@ class Batch:
         self._being_told += 1
         try:
             async with self._telling:
+                # Those in line behind one that has raised are told nothing more.
                 if self._callback_error is None:
                     await await_told(name, callback(*facts))
         except (Exception, asyncio.CancelledError) as error:

@@ -86,6 +86,7 @@ def schema_of(table: TableName) -> pyarrow.Schema:
 def _batch(rows: Sequence[Row], schema: pyarrow.Schema) -> pyarrow.RecordBatch:
     import pyarrow
 
+    # By the schema: of a column in which nothing is there, pyarrow would make one of no type.
     columns = [pyarrow.array([getattr(row, field.name) for row in rows], type=field.type) for field in schema]
     return pyarrow.RecordBatch.from_arrays(columns, schema=schema)
 

@@ -195,6 +195,7 @@ class Transfer:
         """The part that was asked for does not exist (416). Returns whether everything is there already."""
         match = _NO_PART.fullmatch(headers.get("Content-Range", "").strip())
         self._validator = None  # otherwise the same would be asked for again
+        # And no less than the recording has: where a copy that was cut short ends, the recording does not.
         return match is not None and int(match[1]) == self.received >= (self.expected or 1)
 
     def on_bytes(self, count: int) -> None:
