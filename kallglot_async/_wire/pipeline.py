@@ -180,6 +180,7 @@ class Pipeline:
                         return value
                     ticket = None
         except errors.RequestError as error:
+            # It is the same error: the cause that it has stays the only one.
             raise (call or _Call(operation, deadline, is_patient)).tell(error) from error.__cause__
         except TimeoutError:
             # Raised below and not here: the cancellation that the deadline was is no context of it.
