@@ -255,6 +255,7 @@ class Explanations:
             self.way = Way.LOG
         self._figure_at = now
         self._documented = figures.limit / max(DOCUMENTED_PERIOD, period)
+        # Told in whole seconds, a period may look shorter by two.
         is_renewed = figures.reset - self._reset >= max(1.0, period - 2)
         if now - self._at < max(SHORTEST_SPAN, period / SPAN) and not is_renewed:
             return
