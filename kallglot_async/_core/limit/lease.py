@@ -177,6 +177,7 @@ class Lease:
         """A request was answered 429: the others hear of it at once."""
         if figures is not None and self.limit in (None, figures.limit):
             self._adopt(ticket, now, figures)
+        # Nobody sends before the pause is over: what was granted goes back to all.
         self._free = self._paced = 0
         self._paused_until = max(self._paused_until, until)
         self._is_urgent = True
@@ -222,6 +223,7 @@ class Lease:
             return max(now, again_at, self._paused_until)
         if is_stale:
             return max(now, self._replied_at + STALE_FOR)
+        # Something is held, or held against us: told before this falls idle, or once what was granted has lapsed.
         if self._told != self._in_flight or self._free or self._paced:
             return self._touched_at + self._horizon if not any(waiting) else max(now, self._lapses_at())
         return math.inf
@@ -307,6 +309,7 @@ class Lease:
         self._lost += asked.lost
         self._is_fresh = self._is_fresh or asked.is_fresh
         self._landed = self._landed or asked.landed
+        # By the time that the others can be asked again they take it for lost, and how it ended is no news.
         self._probe = False
         self.is_alone = True
         self._again_at = now + RETRY
