@@ -282,6 +282,7 @@ def _limiter_of(rate_limit: RateLimit | RateLimiter | None, url: str) -> RateLim
         ConfigurationError: The argument is neither, the URL cannot be used, or its extra is not installed.
     """
     limiter = limiter_of(rate_limit)
+    # A limiter that was given is shared as its owner wants it.
     if not url or limiter is rate_limit:
         return limiter
     from kallglot_async.shared import SharedRateLimiter  # with its transport: only where one is named

@@ -113,6 +113,7 @@ class KallglotClient(BaseClient):
             WaitTimeoutError: Still pending at the deadline.
             KallglotError: A poll failed in a way that waiting cannot mend; see `errors`.
         """
+        # By a view: its settings are what polls are sent with.
         if extra_headers is not None:
             return await self.with_options(extra_headers=extra_headers).wait(id, timeout=timeout, schedule=schedule)
         # From the call on: who waits for one analysis counts from when they asked, and no queue of ids is before it.

@@ -46,6 +46,7 @@ _TICK = 2e-6  # seconds
 _EARLY = 0.002  # seconds by which a loop may fire a timer before its moment (uvloop counts in milliseconds)
 
 _shift: WeakKeyDictionary[asyncio.AbstractEventLoop, float] = WeakKeyDictionary()
+# The loop of the last look-up: by a weak reference, which keeps no loop alive; NoneType, called, is like a dead one.
 _latest: Callable[[], asyncio.AbstractEventLoop | None] = type(None)
 _latest_shift = 0.0
 _MONOTONIC = asyncio.BaseEventLoop.time
@@ -63,6 +64,7 @@ def now() -> float:
         return time.monotonic()
     if _latest() is not loop:
         _latest = ref(loop)
+        # Once for each loop: reckoned anew, it would undo whatever a virtual clock has run ahead of the process's.
         _latest_shift = _shift.setdefault(loop, time.monotonic() - loop.time())
     return loop.time() + _latest_shift
 
@@ -171,6 +173,7 @@ class Alarm:
                 self._sleepers = tuple(one for one in self._sleepers if one is not sleeper)
                 if timer is not None:
                     timer.cancel()
+        # Not where the sleeper was cancelled: the ring that has woken it is then kept for the next.
         self._is_rung = False
 
 
@@ -244,6 +247,7 @@ class Watch:
             return
         if self._timer is not None:
             self._timer.cancel()
+        # Not at once: whoever rings is in the middle of a change, and many rings in one turn are one look.
         self._timer = asyncio.get_running_loop().call_soon(self._on_timer)
         self.at = -math.inf
 
@@ -261,6 +265,7 @@ class Watch:
         except Exception as error:
             self._on_error(error)
             return
+        # What looks may have rung or stopped it meanwhile: that stands.
         if at < math.inf and self._timer is None and not self._is_stopped:
             self._timer, self.at = call_at(at, self._on_timer), at
 
@@ -354,6 +359,7 @@ class Deadlines:
             self._loop, self._line, self._timer = loop, deque(), None
         line = self._line
         # Requests end about in the order in which they began: so the line stays about as long as what is in flight.
+        # One that was started and not entered looks as if it had ended: hence "at once" above.
         while line and line[0].task is None:
             line.popleft()
         line.append(deadline)

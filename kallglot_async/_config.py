@@ -73,6 +73,7 @@ class Secret:
         return f"{prefix[0] if prefix else ''}***"
 
     # Equal by the key: waits under one key meet, whichever client or view was given it.
+    # Not to one that is asked for, whose key may change: its hash is that of whom it asks.
     def __eq__(self, other: object) -> bool:
         return self._value == other._value if type(other) is Secret else NotImplemented
 
@@ -121,6 +122,7 @@ class AskedKey(Secret):
 
     def redact(self, text: str) -> str:
         """Return `text` with every occurrence of the key, and of the one before it, masked."""
+        # The one before, too: what was sent with it may still be answered.
         for secret in filter(None, (self._value, self._before)):
             text = text.replace(secret, str(self))
         return text

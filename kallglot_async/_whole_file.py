@@ -31,8 +31,10 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     target = Path(os.path.realpath(path))
     beside = target.with_name(f".{target.name[:80]}.{secrets.token_hex(6)}.part")
     try:
+        # Never a file, or through a link, that somebody has put there.
         with beside.open("xb") as file:
             if mode is not None:
+                # Before anything is in it: nobody is to see more of the new one than of the old.
                 os.chmod(beside, stat.S_IMODE(mode))
             yield file
             file.flush()

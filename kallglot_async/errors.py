@@ -15,8 +15,8 @@ KallglotError
 │   │   ├── ResponseBodyError                not JSON, cut short, or badly encoded
 │   │   ├── ResponseTooLargeError
 │   │   ├── ResponseSchemaError              what identifies it is missing or of another type
-│   │   ├── ResponseMismatchError            it describes another analysis than the one asked for
-│   │   └── UnexpectedRedirectError          redirects are never followed
+│   │   ├── ResponseMismatchError            it describes something else than what was asked for
+│   │   └── UnexpectedRedirectError          a redirect that is not followed
 │   └── APIError                             the API said no
 │       ├── InvalidRequestError              400, 422
 │       ├── AuthenticationError              401
@@ -248,11 +248,11 @@ class ResponseSchemaError(InvalidResponseError):
 
 
 class ResponseMismatchError(InvalidResponseError):
-    """The answer describes another analysis than the one asked for. Retried on a fresh connection."""
+    """The answer describes something else than what was asked for. Retried on a fresh connection."""
 
 
 class UnexpectedRedirectError(InvalidResponseError):
-    """The server answered with a redirect. It is not followed, so the key goes nowhere else."""
+    """The server answered with a redirect that is not followed. A download follows expected ones, without the key."""
 
 
 class APIError(RequestError):

@@ -270,6 +270,7 @@ def _read_header(header: object) -> tuple[str, list[bytes]]:
         raise WebhookSignatureError(f"there is no {SIGNATURE_HEADER} header")
     if len(header) > _LONGEST_HEADER:
         raise WebhookSignatureError(f"the {SIGNATURE_HEADER} header is longer than {_LONGEST_HEADER} characters")
+    # In this encoding every byte is a character, so that no header raises.
     text = header.decode("latin-1") if isinstance(header, bytes) else header
     parts = [(name.strip(), value.strip()) for name, _, value in (part.partition("=") for part in text.split(","))]
     moments = [value for name, value in parts if name == "t"]

@@ -95,6 +95,7 @@ class Asking:
         for first in range(0, len(sessions), _AT_ONCE):
             portion = sessions[first : first + _AT_ONCE]
             new = [item.id for item in portion if item.asked_at is None]
+            # Before the commit is awaited: cancelled in it, they may be marked all the same, and have to be released.
             self._fresh.update(new)
             await self._run.writer.call(partial(_mark, new, time.time()))
             for item in portion:
@@ -111,6 +112,7 @@ class Asking:
         if is_fresh and isinstance(outcome.error, errors.NotAttemptedError):
             self._release({outcome.id})
         await self._run.keep(outcome)
+        # The API has said no, so nothing was created: in a day there is nothing to be in doubt of.
         if is_fresh and _is_refused(outcome.error):
             self._run.writer.put(partial(_forget, {outcome.id}))
 

@@ -84,6 +84,7 @@ class DurableBatch:
         await self._close()
 
     async def _close(self) -> None:
+        # Before anything is awaited: who calls meanwhile is told that it is not open.
         writer, self._writer = self._writer, None
         lock, self._lock = self._lock, None
         try:

@@ -183,6 +183,7 @@ def retry(path: Path, state: RetryState) -> int:
 
 def start_anew(connection: sqlite3.Connection, state: RetryState) -> int:
     """Let ids in that state be as if nothing had become of them, and return how many they are."""
+    # First what can be waited for: whatever is in that state behind this is requested anew.
     waited = connection.execute(
         f"UPDATE item SET state = 'created', {_FORGET} "  # noqa: S608
         f"WHERE state = ? AND analysis_id IS NOT NULL AND NOT ({_GONE})",

@@ -53,6 +53,7 @@ class Wish(msgspec.Struct, frozen=True):
                     )
                 return cls(kind, None)
             case "analyze":
+                # Kept as the API would get it, so that two ways to write one request are one.
                 body = create_analysis("sess_any", idempotency_key="any", **request).body
                 return cls("analyze", msgspec.json.decode(body or b"{}") if request else None)
             case _:

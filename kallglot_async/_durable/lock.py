@@ -23,6 +23,7 @@ else:
 
 __all__ = ["WriterLock"]
 
+# The first two, often one number, are what `flock` says; the others, Windows.
 _TAKEN = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK}
 
 
@@ -54,6 +55,7 @@ class WriterLock:
     def release(self) -> None:
         """Let others write."""
         if sys.platform != "win32":  # where what is open cannot be removed
+            # While it is held: a moment later the file may be the one that somebody else has locked.
             self._path.unlink(missing_ok=True)
         os.close(self._descriptor)
 

@@ -87,6 +87,7 @@ def outcomes_in(rows: Iterable[Row]) -> Iterator[Outcome]:
             yield Outcome(id=id, analysis=_as_sent(analysis, analysis_id), polls=polls, elapsed=elapsed)
         else:
             name, part = ("analysis", analysis) if error is None else ("error", error)
+            # Put together as text: what is in the row is JSON already, and is decoded once.
             head = f'"id":{msgspec.json.encode(id).decode()},"polls":{polls},"elapsed":{elapsed}'
             yield outcome_of(f'{{{head},"{name}":{part}}}', Outcome)
 

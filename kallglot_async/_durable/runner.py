@@ -63,6 +63,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self._began_at = _clock.now()
+        # By the wall clock, as outcomes in the file are dated.
         self._opened_at = time.time()
         self._refused = self.client.rate_limit.refused
         self._on_progress = PlainCallback("on_progress", self.options.on_progress, "kallglot_async.durable")

@@ -52,6 +52,7 @@ def open_to_write(path: Path, migrations: Sequence[Sequence[str]] = MIGRATIONS) 
         connection = _connect(path)
         try:
             version = _version(connection, path, len(migrations))
+            # Behind the check: nothing is changed in a database that is not ours.
             _set_up(connection, path)
             for number, steps in enumerate(migrations[version:], version + 1):
                 _migrate(connection, steps, number)
@@ -86,6 +87,7 @@ def open_to_read(path: Path) -> sqlite3.Connection:
 
 def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(
+        # Only what is there: a file that SQLite makes may be read by whomever the umask lets.
         f"{path.absolute().as_uri()}?mode=rw",
         uri=True,
         timeout=_PATIENCE,
@@ -115,6 +117,7 @@ def _set_up(connection: sqlite3.Connection, path: Path) -> None:
             f"the file system of {path} does not allow a write-ahead log: name a file on a local disk", path=str(path)
         )
     connection.execute("PRAGMA synchronous = FULL")  # a commit has reached the disk
+    # Below 0 it counts KiB, above it pages.
     connection.execute(f"PRAGMA cache_size = -{_CACHE}")
 
 

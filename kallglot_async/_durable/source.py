@@ -67,6 +67,7 @@ async def items(
     for selection in selections:
         after = 0
         while found := await writer.call(partial(selection.read, after, most)):
+            # By its place: rows leave the selection meanwhile, and a number to skip would pass over others.
             after = found[-1].seq
             yield found
 

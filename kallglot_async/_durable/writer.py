@@ -155,6 +155,7 @@ class Writer:
         if (order := self._orders.get()) is None:
             return None
         orders = [order]
+        # Only this thread takes from it, so what is seen there is there.
         while not self._orders.empty():
             if (order := self._orders.get()) is None:
                 # Put back as the next: what came before the end is committed first.
@@ -168,6 +169,7 @@ class Writer:
             return self._failure
         try:
             with translated(self._path):
+                # At once the one that writes: one that begins by reading, as many jobs do, can be refused that later.
                 connection.execute("BEGIN IMMEDIATE")
                 try:
                     for order in orders:

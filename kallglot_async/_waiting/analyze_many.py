@@ -113,6 +113,7 @@ class AnalyzeCall:
         """
         if self._on_progress is not None:
             options = structs.replace(options, on_progress=self._on_polled)
+        # Without a bound of its own, as nobody waits to put an id in: `_capacity` bounds what is under way.
         created, arrived = anyio.create_memory_object_stream[str](float("inf"))
 
         async def wait() -> None:
@@ -153,10 +154,12 @@ class AnalyzeCall:
                     await self._batch.keep(Outcome(id=session, error=failure))
                     self._close_one()
                 else:
+                    # Before anybody is told: if the call ends meanwhile, the outcome has to name what was paid for.
                     self._session_of[analysis.id] = session
                     if self._on_created is not None:
                         await self._batch.tell("on_created", self._on_created, session, analysis)
                     created.send_nowait(analysis.id)
+                # Not where the request is cancelled: its key has to be in the outcome then, to ask again with.
                 self._asked.pop(session)
                 self._report_progress()
 

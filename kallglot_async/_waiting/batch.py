@@ -67,6 +67,7 @@ class Batch:
         self._on_outcome = on_outcome
         self._noun = noun
         self._group = anyio.create_task_group()
+        # Else an anyio lock gives the loop a turn each time, even where nobody else has it.
         self._telling = anyio.Lock(fast_acquire=True)
         self._first_contact = anyio.Lock(fast_acquire=True)
         self._unreached: errors.RequestError | None = None  # how the request ended that was to reach the API first
@@ -107,7 +108,9 @@ class Batch:
         so is what the requests that are out are answered with, where that comes within `_LAST_ANSWERS`.
         """
         _clock.running_loop()
+        # Before anything is pulled: while another loop is served, the call is refused.
         self.lane.enter()
+        # In this order: the source is let go of once nobody pulls from it any more.
         async with aclosing(self._source), self._group as group:
             for _ in range(min(workers, self._source.total or workers)):
                 group.start_soon(work)
@@ -239,6 +242,7 @@ class Batch:
         self._being_told += 1
         try:
             async with self._telling:
+                # Those in line behind one that has raised are told nothing more.
                 if self._callback_error is None:
                     await await_told(name, callback(*facts))
         except (Exception, asyncio.CancelledError) as error:

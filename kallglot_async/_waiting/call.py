@@ -116,6 +116,7 @@ class WaitCall:
         if self._is_entered:
             raise errors.ConfigurationError("this wait was entered before: call as_completed again for another one")
         self._enter()
+        # By hand: it lives as long as the caller's block, which no `async with` in here can span.
         self._group = group = await anyio.create_task_group().__aenter__()
         self.poller.start(group)
         self.watch.ring()
@@ -128,6 +129,7 @@ class WaitCall:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
+        # First, and awaiting nothing: who else wants these ids polls them from now on.
         self._let_go()
         if self._group is not None:
             self._group.cancel_scope.cancel()
@@ -146,6 +148,7 @@ class WaitCall:
             )
         while not self.ready:
             if self._broken is not None:
+                # Told once, as what the source raises below: who takes outcomes again is told of the end.
                 broken, self._broken = self._broken, None
                 raise broken
             if self._is_left:
@@ -226,12 +229,14 @@ class WaitCall:
     def _follow(self, id: str, ends_at: float | None = None) -> None:
         if ends_at is None:
             timeout = self._options.timeout
+            # From now on, as it has no first poll of its own to count from.
             ends_at = math.inf if timeout is None else _clock.now() + timeout
         self._followed.add(id, ends_at)
         self.watch.ring()
 
     def on_stalled(self) -> None:
         """The caller is behind: what others wait for too, they poll from now on, and are followed."""
+        # But what is in flight: its answer comes first, and another request for it would be one too many.
         for id in self._hub.wanted_of(self):
             if not self.poller.entries[id].in_flight and (known := self.poller.discard(id)) is not None:
                 self._follow(id, known.deadline)
@@ -310,6 +315,7 @@ class WaitCall:
     def _wake(self) -> None:
         """Wake who takes the outcomes, and whoever polls for one id alone out of a request that is not needed."""
         self._delivery.ring()
+        # Not out of its own doing: that task sees by itself that there is an outcome.
         if self._alone is not None and asyncio.current_task() is not self._alone.task:
             self._alone.expire()
 
@@ -323,6 +329,7 @@ class WaitCall:
             known, error = self._known(id), explain(id)
             self._forget(id)
             self._deliver(Outcome(id=id, error=error, polls=polls_of(known), elapsed=elapsed_of(known)))
+        # The source has ids left, maybe: the feeder goes on, so that each of them has the same end.
         self._room.ring()
 
     def _forget(self, id: str) -> None:

@@ -25,6 +25,7 @@ class Followed(msgspec.Struct, eq=False):
         ends: When the wait for each is over here, however long the other waits; infinity: never.
     """
 
+    # Of an empty default msgspec makes a new one for each instance.
     ends: dict[str, float] = {}
     _in_order: list[tuple[float, str]] = []  # a heap; an end that is not the id's any more is dropped as it comes up
 

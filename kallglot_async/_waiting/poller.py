@@ -129,6 +129,7 @@ class Poller:
     def on_unreached(self, error: errors.RequestError) -> None:
         """This client has never had an answer, and the one request that tried for all is given up: so is the call."""
         for entry in list(self.entries.values()):
+            # A copy for each: whoever raises or marks one of them must not change what is told of the others.
             self._fail(entry, copy.copy(error), _clock.now())
         self._call.on_over(lambda _: copy.copy(error))
 
@@ -183,6 +184,7 @@ class Poller:
             if (ticket := await self._queue_for_slot(urgency)) is None:
                 continue
             now = _clock.now()
+            # Asked anew: in line much may have passed, and another id, or none, is worth the slot now.
             if (entry := self._queue.take(now, self._lane.gate.supply(now))) is not None:
                 return entry, ticket
             self._lane.unsent(ticket)
@@ -205,6 +207,7 @@ class Poller:
     def _paused_until(self, now: float) -> float:
         """When to send again where the caller is behind, or where another poll asks for all."""
         if self.is_ahead_of_caller and (at := self._last_look_at()) > now:
+            # Whoever is held back must not be the one that asks for all the others.
             self._hub.contact.leave(self)
             self._call.on_stalled()
             return at
@@ -240,6 +243,7 @@ class Poller:
                 analysis, response = await self._pipeline.send(
                     operation, self._lane, ticket, attempt=entry.failures + 1
                 )
+        # In this order: each is of the kind of a later one, and so is a request that timed out of the last.
         except errors.RateLimitedError:
             self.requests += 1
             self._queue.on_refused(entry, _clock.now())
@@ -269,6 +273,7 @@ class Poller:
                 self._due.ring()
                 if entry.state != GONE:
                     self._keep_watch(_clock.now())
+            # Last: who is told of progress is to see what this answer has changed.
             self._call.on_answer()
 
     def _seconds_for(self, entry: Entry, now: float) -> float | None:
@@ -287,6 +292,7 @@ class Poller:
             status, elapsed = analysis.status.value, entry.elapsed(now)
             self._pipeline.observer.emit(PollEvent, id=entry.id, status=status, polls=entry.polls, elapsed=elapsed)
         round_trip = self._pipeline.round_trip
+        # A comparison: `max` costs five times as much, for every poll.
         self._queue.lead = round_trip if round_trip > _SHORTEST_LEAD else _SHORTEST_LEAD
         sight = Sight.of(analysis, response.headers, server_now=self._pipeline.server_now())
         if analysis.status not in SETTLED:
@@ -320,6 +326,7 @@ class Poller:
         else:
             self._fail(entry, error, now)
         if verdict.end is End.CALL:
+            # After its own end: the id that met the refusal keeps it, and the others name it as their reason.
             self._call.on_over(lambda id: not_attempted(id, error))
 
     # -- ends

@@ -127,6 +127,7 @@ class IdSource:
 
     def at_once(self) -> str | InvalidIdError | None:
         """Return the next one of a collection, for which nothing has to be awaited; None: it takes `next` to know."""
+        # Now and then it takes `next`, which gives others their turn.
         if self.total is None or self._pulled % _BREATH == _BREATH - 1:
             return None
         self._pulled += 1
@@ -190,10 +191,12 @@ class IdSource:
         try:
             self._check(id)
         except InvalidIdError as error:
+            # It is kept and not raised: its frames would keep alive what they hold.
             return error.with_traceback(None)
         return id
 
 
+# One for all such calls: nothing is pulled from it, so it never changes.
 _NO_IDS = IdSource((), remember=False)  # of a call whose one id comes with it
 
 
@@ -241,6 +244,7 @@ class Waits:
             on_progress=on_progress,
             from_add=from_add,
             max_ready=check_count("max_ready", max_ready),
+            # Who names a schedule has it kept, whatever webhooks say.
             heeds_inbox=schedule is None,
         )
 
@@ -290,6 +294,7 @@ class Waits:
                     if on_outcome is not None:
                         await await_told("on_outcome", on_outcome(outcome))
                         continue
+                    # Nobody is told of each, so what has come together is taken together.
                     for other in finished.take_ready():
                         found.setdefault(other.id, other)
         except errors.IdSourceError as error:
@@ -357,6 +362,7 @@ class Claims:
         owner = self._owners.get(id)
         if owner is not None and owner.loop is call.loop:
             self._followers.add(id, call)
+            # The caller of that one may be behind, and this one not: then it hands the id over.
             owner.poller.wake_stalled()
             return False
         if not self._owners and self.trust.has_inbox:
@@ -421,6 +427,7 @@ class Claims:
 
     def wanted_of(self, call: WaitCall) -> list[str]:
         """Return the ids that `call` polls and for which others wait who would poll them at once."""
+        # Only where another would poll at once: two that are behind would pass an id to and fro.
         return [
             id
             for id in self._followers

@@ -1,4 +1,4 @@
-"""What happens on the way of a request: slots, connections, deadlines, retries. The only client room with aiohttp.
+"""What happens on the way of a request: slots, connections, deadlines, retries. No other room sends by aiohttp.
 
 `pipeline`: the way itself, and the loop of attempts. `limiter`: who waits for a slot. `pool`: connections; `stream`: an
 answer that arrives piece by piece; `failures`: what goes wrong there, as errors of ours. `keys`: keys that are asked

@@ -97,9 +97,11 @@ class DownloadCall:
             async with asyncio.timeout_at(None if timeout is None else self._deadline) as scope:
                 await self._fetch()
                 await self._sink.finish()
+        # Each of ours that is about time is a `TimeoutError`, too, and is to pass as it is.
         except errors.RequestError:
             raise
         except TimeoutError:
+            # Somebody else's: of a file system on the network (ETIMEDOUT), or out of the caller's own callback.
             if not scope.expired():
                 raise
             raise self._told(
@@ -175,6 +177,7 @@ class DownloadCall:
 
     async def _locate(self) -> Location:
         """Return where the audio is, which may take a retrieve."""
+        # The one that was passed serves once: where its link is refused, a new one has to be asked for.
         recording, self._recording = self._recording, None
         if recording is None or recording.download_url is None:
             left = self._left()
@@ -240,6 +243,7 @@ class DownloadCall:
                 await self._take(location, answer)
         finally:
             if ticket is not None:
+                # There was no answer to report: the server may have counted the request all the same.
                 self._lane.lost(ticket)
         return None
 
@@ -265,6 +269,7 @@ class DownloadCall:
     async def _pass_on(self, answer: AnswerStream) -> bool:
         """Move one piece into the sink; False at the end. On a frame of its own: a traceback may show locals."""
         piece = await answer.read()
+        # Counted before it is written: what is more than allowed, or than announced, does not reach the sink.
         self._transfer.on_bytes(len(piece))
         await self._sink.write(piece)
         return bool(piece)

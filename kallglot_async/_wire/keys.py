@@ -55,6 +55,7 @@ async def renew(key: Secret, used: KeyInUse | None) -> bool:
     async with _turn(key):
         if key.asks == used.asks:  # nobody has asked since
             await _ask(key)
+    # By what it answered, not by whether it was asked: the same key again would be refused again.
     return key.version != used.version
 
 
@@ -74,6 +75,7 @@ async def send_renewing(key: AskedKey, lane: Lane, ticket: Ticket, send: Callabl
     except AuthenticationError:
         if not await renew(key, used):
             raise
+    # Outside the handler: the refusal of the old key is no context of whatever the new one meets.
     return await send(await lane.acquire(Urgency.DIRECT))
 
 

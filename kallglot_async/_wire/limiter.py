@@ -162,6 +162,7 @@ class Lane:
 
     def lost(self, ticket: Ticket, *, was_answered: bool = False) -> None:
         """The request ended without an answer, or with one that tells nothing of the limit."""
+        # Whichever loop it was sent in: what is counted is the lane's whole life.
         self.lost_count += not was_answered
         if ticket.epoch == self.gate.epoch:
             now = _clock.now()
@@ -218,6 +219,7 @@ class Lane:
 
     def _enter(self, loop: asyncio.AbstractEventLoop) -> None:
         """Serve another event loop: what a loop that is gone left behind concerns nobody any more."""
+        # First, as it may refuse: then nothing here has changed.
         self._home.enter(loop)
         process, before = os.getpid(), self._loop
         if before is loop and self._process == process:
@@ -278,6 +280,7 @@ class Lane:
             if urgency is None:
                 break
             self.sent += 1
+            # The first in line still waits: those before it that have given up were dropped as `_first` looked.
             self._queues[urgency].popleft().future.set_result(self.gate.on_sent(now, urgency))
         self._arm(at, now)
         if self.on_dry is not None and any(self._queues):

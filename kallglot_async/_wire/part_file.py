@@ -53,6 +53,7 @@ class PartFile:
                 os.chmod(self._path, stat.S_IMODE(mode) & 0o777 | 0o600)
             self.record = self._read_record()
         except BaseException:
+            # What others have left in it is theirs to go on with; an empty one is nobody's.
             if not self.size:
                 self._path.unlink()
             self._file.close()
@@ -113,6 +114,7 @@ class PartFile:
     def append(self, data: bytes) -> None:
         """Write all of it."""
         while data:
+            # Without buffers a write may take a part only; with them, what came would be lost by a kill.
             data = data[self._file.write(data) :]
 
     def begin(self, record: bytes | None) -> None:
@@ -142,6 +144,7 @@ class PartFile:
         else:
             _rename_to_new(self._path, target)
         self._file.close()
+        # Last: a kill before this leaves a record of no bytes, which the next download takes for nothing.
         self._remove_record()
 
     def close(self, *, is_kept: bool) -> None:
@@ -173,6 +176,7 @@ def _open_regular(path: Path, flags: int, mode: int = 0) -> io.FileIO:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise FileExistsError(17, "it is no regular file, and in the way of a download", os.fspath(path))
+        # Of a descriptor "wb" truncates nothing: only opening by name does.
         return io.FileIO(descriptor, "wb" if flags & os.O_WRONLY else "rb+" if flags & os.O_RDWR else "rb")
     except BaseException:
         os.close(descriptor)

@@ -162,6 +162,7 @@ class Pipeline:
         try:
             with deadline:
                 while True:
+                    # Mostly a slot is free: then nothing is awaited, and no coroutine is made.
                     ticket = ticket or lane.try_acquire(_DIRECT) or await self.acquire(lane, operation, deadline.left())
                     is_sending = True
                     try:
@@ -179,11 +180,14 @@ class Pipeline:
                         return value
                     ticket = None
         except errors.RequestError as error:
+            # It is the same error: the cause that it has stays the only one.
             raise (call or _Call(operation, deadline, is_patient)).tell(error) from error.__cause__
         except TimeoutError:
+            # Raised below and not here: the cancellation that the deadline was is no context of it.
             failure = self._out_of_time(operation, timeout)
         call = call or _Call(operation, deadline, is_patient)
         if is_sending:
+            # In the middle of a request, which the server may have acted upon: it counts as an attempt.
             call.on_failure(failure)
         raise call.tell(failure)
 
@@ -224,6 +228,7 @@ class Pipeline:
         patience = self._config.max_rate_wait
         until = _clock.now() + (left if patience is None else min(left, patience))
         try:
+            # Not `left`: the call's own deadline ends that, and says so in its own words.
             async with asyncio.timeout(patience):
                 return await lane.acquire(Urgency.DIRECT, until=until)
         except errors.RateLimitedError as error:
@@ -247,6 +252,7 @@ class Pipeline:
         Raises:
             KallglotError: How it ended.
         """
+        # No coroutine function: it would cost every request one coroutine more, around the one that is returned.
         is_observed = self.observer.callback.is_on or REQUESTS.isEnabledFor(logging.DEBUG)
         send = self._send_observed if is_observed else self._send
         if isinstance(key := self._config.api_key, AskedKey):
@@ -265,6 +271,7 @@ class Pipeline:
                 record.request_id = request_id_of(response.headers, self._config.api_key)
                 return value, response
         finally:
+            # Behind the end of the record: the answer is heard of before the pause that it brings.
             if record.status == 429:
                 self.observer.emit(
                     ThrottledEvent, operation=operation.name, group=operation.group, pause=lane.paused_for(_clock.now())
@@ -279,8 +286,10 @@ class Pipeline:
             lane.lost(ticket)
             raise
         elapsed = loop.time() - started
+        # The first one counts as a whole: there is nothing yet that it could be smoothed with.
         self.round_trip += (elapsed - self.round_trip) * (_SMOOTHING if self.round_trip else 1.0)
         wall_now = time.time()
+        # Before the body is decoded: slot and limit are settled by status and headers, whatever else is wrong.
         figures = self.report(lane, ticket, response, wall_now)
         try:
             value = interpret(operation, response, key=self._config.api_key, wall_now=wall_now)
@@ -289,6 +298,7 @@ class Pipeline:
             await self._pool.retire()
             raise
         except errors.RateLimitedError as refused:
+            # It shows that the API is there, if it is no gateway; but nothing was done for us, so it pays no retry.
             self.budget.is_reached = self.budget.is_reached or refused.is_enveloped
             raise
         except errors.APIError as refused:
@@ -296,6 +306,7 @@ class Pipeline:
                 self.budget.on_answer()
             raise
         self.is_accepted = True
+        # A whole one learns nothing from an answer: one call less for nearly every request.
         if not self.budget.is_whole:
             self.budget.on_answer()
         if isinstance(value, Result):

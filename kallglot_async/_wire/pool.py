@@ -38,7 +38,7 @@ _READ_TIMEOUT = 60.0  # seconds without a byte, for a client that was asked to w
 
 _MOST_IN_A_ROW = 3  # answers of 5xx after which a connection is closed
 
-_CLOSE_TIMEOUT = 5.0  # seconds that closing may take under a cancelled scope
+_CLOSE_TIMEOUT = 5.0  # seconds that closing may take, under a cancelled scope too
 
 
 async def _send_once(request: aiohttp.ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
@@ -68,6 +68,8 @@ class _Request(aiohttp.ClientRequest):
         self.headers.extend(headers or {})
 
     def send(self, conn: Connection) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
+        # aiohttp asks this when a connection is given back, and not when it is taken again: what came while it
+        # lay idle would be read as the answer to this request (aiohttp issue 13656).
         if conn.protocol is not None and conn.protocol.should_close:
             conn.close()
             raise _UnsolicitedError
@@ -140,8 +142,9 @@ class SessionPool:
         self._max_connections = max_connections
         self._max_response_bytes = max_response_bytes
         self._trust_env = trust_env
-        # No total: a call's deadline covers more than one request. No `connect`: it would count the wait for a free
-        # connection of a busy pool, which is nobody's failure.
+        # No total: a call's deadline covers more than one request, and aiohttp's swallows a cancellation of the
+        # caller's that comes in the same turn of the loop. No `connect`: it would count the wait for a free connection
+        # of a busy pool, which is nobody's failure.
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=None, sock_connect=connect_timeout, sock_read=read_timeout
         )
@@ -255,6 +258,7 @@ class SessionPool:
     async def _lease(self, *, is_own: bool) -> _Lease:
         borrowed = self._for_storage if is_own else self._borrowed
         lease = borrowed or self._sessions.get(asyncio.get_running_loop())
+        # One of ours may have been closed by its loop on the way out, and is replaced; the caller's is never replaced.
         if lease is None or (lease.session.closed and lease is not borrowed):
             lease = await self._open()
         if lease.session.closed:
@@ -272,6 +276,7 @@ class SessionPool:
 
         A borrowed session keeps its connections: they are its owner's.
         """
+        # Before the old ones are closed, which is awaited: who comes meanwhile must find none, and open another.
         own = self._sessions.pop(asyncio.get_running_loop(), None)
         if own is not None:
             own.is_retired = True
@@ -340,6 +345,7 @@ class _Resolver(aiohttp.ThreadedResolver):
             async with asyncio.timeout(self._seconds):
                 return await super().resolve(host, port, family)
         except TimeoutError:
+            # A TimeoutError aiohttp would let pass, as one of connecting; an OSError it takes for the name.
             raise OSError(None, f"the look-up of {host} took too long") from None
 
 
@@ -392,6 +398,7 @@ class _Lease:
         try:
             yield
         finally:
+            # Before the await: `send` asks for it, and must not choose a session that is about to be closed.
             self.is_closed = True
             self._open.discard(self)
             await self.session.close()
@@ -424,6 +431,7 @@ async def _read(response: aiohttp.ClientResponse, limit: int, *, is_told: bool) 
 async def _read_chunks(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
     chunks: list[bytes] = []
     size = 0
+    # Counted as it is unpacked, which aiohttp does without a limit: a megabyte of gzip can be a gigabyte.
     async for chunk in response.content.iter_any():
         size += len(chunk)
         if size > limit:

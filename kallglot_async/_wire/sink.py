@@ -109,6 +109,7 @@ class FileSink:
 
     async def write(self, data: bytes) -> None:
         """Take one piece: it is there for the next process at once. While it is written, the next one grows."""
+        # A body ends with an empty piece, which is worth no thread.
         if data:
             with _naming(self.path):
                 await anyio.to_thread.run_sync(self._write, data)
@@ -131,6 +132,7 @@ class FileSink:
         self._part.become(target, mode=mode, overwrite=self._overwrite)
 
     def _write(self, data: bytes) -> None:
+        # A thread cannot be cancelled: it may get here when the call is over, and the file closed.
         with self._lock:
             if self._part.is_open:
                 self._part.append(data)
@@ -219,6 +221,7 @@ class ObjectSink:
                 "the download has to begin again, and the file object cannot go back: pass one that can seek"
             )
         self._target.seek(self._start)
+        # Else the end of what was longer would stay behind what comes now.
         self._target.truncate()
 
     async def finish(self) -> None:

@@ -58,6 +58,7 @@ class AnswerStream:
         try:
             response = await session.request(
                 "GET",
+                # As it stands: yarl would quote it anew, and a pre-signed link is signed letter by letter.
                 URL(url, encoded=True),
                 headers=stream_headers(key, ranges),  # bound to no name: a traceback may show locals
                 # The one redirect that is followed is followed without the key, and that is not decided here.

@@ -1,12 +1,12 @@
 """The command line, `kallglot`. It uses what every user can import, and nothing private.
 
 From the bottom: `streams` (standard output and error, whatever became of them), `signals` (what asks to end), `text`
-(what may be printed), `output` (JSON lines), `progress` (how far it is), `ids` (where the ids come from), `options`
-(what the commands share); `batch` (get and wait), `analyze`, `durable` and `batch_commands` (a batch in a file),
-`transcript`, `recording`, `card` (an analysis for people), `show`, `demo`, `stored` (outcomes that were printed, read
-back), `report` and `export` (a page and tables of them), `serve` (the emulator), `webhook`; `completion` (for
-shells), `app` (the commands and their help), `run` (from arguments to exit code). Whatever loads the transport is
-imported inside the commands, so that `--help` and `--version` answer at once.
+(what may be printed), `progress` (how far it is), `ids` (where the ids come from), `options` (what the commands
+share); `batch` (get and wait), `analyze`, `durable` and `batch_commands` (a batch in a file), `transcript`,
+`recording`, `card` (an analysis for people), `show`, `demo`, `stored` (outcomes that were printed, read back),
+`report` and `export` (a page and tables of them), `serve` (the emulator), `webhook`; `completion` (for shells), `app`
+(the commands and their help), `run` (from arguments to exit code). Whatever loads the transport is imported inside
+the commands, so that `--help` and `--version` answer at once.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         from kallglot_async.cli.run import run
     except ModuleNotFoundError as error:
+        # One of our own that is missing is a mistake of ours, and no extra.
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
         if sys.stderr is not None:  # `print` would take standard output then

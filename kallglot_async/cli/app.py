@@ -305,6 +305,7 @@ def emulator(
     except KeyboardInterrupt:  # where the event loop handles no signals
         return 0
     except OSError as error:
+        # Nobody reads where it is: that is not the port's doing.
         if isinstance(error, BrokenPipeError):
             raise
         raise ConfigurationError(f"cannot listen on port {port}: {error.strerror or error}") from None
@@ -419,6 +420,7 @@ def _run(command: Coroutine[Any, Any, int], *, needs_output: bool = True) -> int
     from kallglot_async.cli.signals import run_until_signal
 
     if needs_output and not has_output():
+        # Else Python would warn that it was never awaited.
         command.close()
         raise ConfigurationError("standard output is closed: there is nowhere to write to")
     return run_until_signal(command)

@@ -33,6 +33,7 @@ async def run_batch(
     async with connection.client() as client, client.open_batch(path, **options) as opened:
         try:
             with display:
+                # Where nothing was listed, the run is for what the file has.
                 if source != ():
                     new = await opened.add(source, only_listed=only_listed)
                     display.say(f"{new} new ids")
@@ -42,6 +43,7 @@ async def run_batch(
                 report = await opened.run(
                     max_in_flight=connection.max_in_flight, on_progress=lambda told: _show(told, display), **limits
                 )
+        # Outside of the display, which has gone by then: nothing is drawn over the line.
         except asyncio.CancelledError:
             display.say(f"interrupted: {_words(opened.status())}; the same command goes on with it", waits=False)
             raise

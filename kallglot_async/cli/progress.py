@@ -73,6 +73,7 @@ class PlainDisplay(Display):
         whole = "" if total is None else f" of {total}"
         self._unsaid = f"{self._label}: {done}{whole}{', ' if note else ''}{note}"
         now = self._clock()
+        # Not while it would have to wait for its reader: no line is worth that, and the next one says more.
         if now >= self._due_at and (sys.stderr is None or is_clear(sys.stderr)):
             self._interval = min(2.0 * self._interval, _LONGEST)
             self._due_at = now + self._interval

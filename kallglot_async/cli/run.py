@@ -37,6 +37,7 @@ def _with_choices(error: CycloptsError) -> str:
     """Return what is wrong, with all the words that would have been right: cyclopts lists some of them, or none."""
     text = str(error)
     if isinstance(error, UnknownCommandError) and error.app is not None:
+        # To cyclopts `--help` and `--version` are commands, too.
         commands = [name for name in error.app if not name.startswith("-")]
         return f"{text.partition(' Available commands:')[0]} Choose from: {', '.join(commands)}."
     if isinstance(error, UnknownOptionError):

@@ -19,6 +19,7 @@ async def show(id: str, connection: Connection, *, timeout: float | None, as_jso
     async with connection.client() as client:
         try:
             analysis = await client.analyses.retrieve(id, timeout=timeout)
+        # A mistake of usage, and no failure of this id: `run` says it.
         except ConfigurationError:
             raise
         except KallglotError as error:

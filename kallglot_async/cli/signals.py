@@ -55,6 +55,7 @@ def run_until_signal(command: Coroutine[Any, Any, int]) -> int:
 
         def end(number: int) -> None:
             came.append(number)
+            # From here on a second one has its default effect, and ends the process.
             asyncio.get_running_loop().remove_signal_handler(number)
             if task is not None:
                 task.cancel()

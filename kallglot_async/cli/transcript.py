@@ -30,6 +30,7 @@ async def transcript(id: str, connection: Connection, *, format: Format, timeout
             else:
                 text = await client.sessions.transcript_text(id, format=format, timeout=timeout)
                 write_line((_for_terminal(text) if _is_terminal() else text).encode())
+        # A mistake of usage, and no failure of this session: `run` says it.
         except ConfigurationError:
             raise
         except KallglotError as error:

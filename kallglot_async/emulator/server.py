@@ -140,6 +140,7 @@ class Emulator:
         self._settings = Settings(**options)
         self.deliveries = DeliveryLog()
         """Every webhook delivery of this run, with its attempts; readable after closing too."""
+        # The clock by a function, as each run has one of its own.
         self.sessions = Sessions(self._settings, lambda: self._running.clock)
         """The sessions of this run: seed more, look one up by its id, or go through all."""
         self._api: Api | None = None

@@ -108,6 +108,7 @@ def _hash(part: object) -> int:
     try:
         return hash(part)
     except TypeError:
+        # A list or an object of undocumented shape: equal ones must have one hash, so all have this one.
         return 0
 
 

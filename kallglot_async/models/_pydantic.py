@@ -63,6 +63,7 @@ def _schema(
         except (RecordError, TypeError, UnicodeError, RecursionError) as error:
             # Of ours it names the path and no value; of msgspec's, only the type.
             what = str(error) if isinstance(error, RecordError) else f"no {kind.__name__} and no plain data"
+        # Outside the handler: what was raised there may quote the value, and is no context of this.
         raise ValueError(what)
 
     return core_schema.no_info_plain_validator_function(

@@ -50,6 +50,7 @@ def encode(value: object) -> bytes:
         line = msgspec.json.encode(_whole(msgspec.to_builtins(value, enc_hook=_plain)))
     if not line.isascii():
         line = _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", line.decode()).encode()
+    # DEL is ASCII, so what is all ASCII has not been searched for it.
     return line.replace(b"\x7f", b"\\u007f")
 
 
@@ -127,6 +128,7 @@ def _error_of(record: dict[str, JSONValue]) -> KallglotError:
     name, message = record.get("type"), record.get("message", "")
     if not isinstance(name, str) or not isinstance(message, str):
         raise RecordError("an error has a `type` and a `message`, which are texts")
+    # Looked up only among our errors: what a record holds may have been written by anybody.
     if name not in errors.__all__:
         return KallglotError(f"{name}: {message}" if message else name)
     kind: type[KallglotError] = getattr(errors, name)

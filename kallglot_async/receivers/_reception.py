@@ -191,6 +191,7 @@ class Reception:
         import anyio
 
         try:
+            # Shielded: often it is a cancellation that brings us here, and it would end this, too.
             with anyio.fail_after(_TO_DISCARD, shield=True):
                 await self._shared.discard(event.id)
         except Exception:

@@ -76,6 +76,7 @@ async def _answer(reception: Reception, request: web.Request) -> Reply:
 async def _read(reception: Reception, request: web.Request) -> bytes | Reply:
     """Return the whole body, or the answer to one that is too large."""
     body = bytearray()
+    # Not `request.read()`, which ends at the application's `client_max_size`.
     async for piece in request.content.iter_any():
         body += piece
         if (refusal := reception.refuse_size(len(body))) is not None:

@@ -114,6 +114,8 @@ class WebhookApp:
 
 
 def _path_below_mount(scope: Message) -> str:
+    # Whether the path has that of the mount in it differs between frameworks, and their releases. With a slash behind
+    # each, "/web" is no mount of "/webhooks".
     path, root = str(scope["path"]), str(scope.get("root_path") or "")
     return path.removeprefix(root) if root and f"{path}/".startswith(f"{root}/") else path
 

@@ -3,9 +3,9 @@
 The page holds no script and loads nothing, which its own Content-Security-Policy enforces: `default-src 'none'`, and
 its one style sheet by its hash. Whatever a server sent is text in it, never markup.
 
-From the bottom: `element` (markup that escapes), `calls` (what is read of one outcome), `figures` (what many calls come
-to), `charts` (SVG), `panels` (charts with their figures beside them), `lists` (to do, failures, calls), `style` (the
-style sheet), `page` (all of it), `file` (the page in a file).
+From the bottom: `element` (markup that escapes), `words` (figures as people read them), `calls` (what is read of one
+outcome), `figures` (what many calls come to), `charts` (SVG), `panels` (charts with their figures beside them),
+`lists` (to do, failures, calls), `style` (the style sheet), `page` (all of it), `file` (the page in a file).
 """
 
 from __future__ import annotations

@@ -73,6 +73,7 @@ def columns_chart(columns: Sequence[Column], *, ticks: Sequence[tuple[float, str
         ticks: Words under the columns, each at a share of the width.
         label: What is seen, in words.
     """
+    # Never 0, as heights are divided by it.
     most = max((column.count for column in columns), default=0) or 1
     drawn: list[Markup] = []
     for column in columns:
@@ -120,6 +121,7 @@ def line_chart(points: Sequence[Point], *, ticks: Sequence[tuple[float, str]], l
         for point in points
         if len(points) <= _MOST_DOTS
     ]
+    # Stretched to whatever width there is; the strokes are not, as the style sheet has it (`vector-effect`).
     drawing = el(
         "svg",
         *_band(points),

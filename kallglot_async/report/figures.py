@@ -189,6 +189,7 @@ def failures(calls: Iterable[Call]) -> list[tuple[Reason, list[Call]]]:
 def extremes(calls: Iterable[Call], *, most: int = 5) -> tuple[list[Call], list[Call]]:
     """Return the worst calls and the best, each from its end; no call is among both."""
     ranked = [(rank, call.number, call) for call in calls if (rank := call.rank) is not None]
+    # Not by the call, which has no order.
     ranked.sort(key=lambda entry: entry[:2])
     ordered = [call for _, _, call in ranked]
     some = min(most, len(ordered) // 2)

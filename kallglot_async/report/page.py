@@ -14,6 +14,7 @@ from kallglot_async.report.words import counted, number, percent, signed
 
 __all__ = ["report_html"]
 
+# Should a text ever get out of its element, a browser still loads nothing and runs nothing.
 _POLICY = f"default-src 'none'; style-src '{STYLE_HASH}'; base-uri 'none'; form-action 'none'"
 
 
@@ -98,6 +99,7 @@ def _sections(calls: Sequence[Call], today: date) -> list[Markup]:
     done = [call for call in calls if call.reason is None]
     to_do = figures.lines(done)
     worst, best = figures.extremes(done)
+    # Whatever a link leads to has a row; of each line those that `lists` names.
     named = {
         call.number: call for lines in lists.shown_lines(to_do).values() for line in lines for call in line.calls[:3]
     }

@@ -35,6 +35,7 @@ def sentiment(calls: Sequence[Call]) -> list[Markup]:
 
 
 def _tenth(figure: float) -> str:
+    # The edge in the middle is 0 but for rounding.
     return f"{figure:+.1f}".replace("-", MINUS) if abs(figure) > 0.05 else "0"
 
 

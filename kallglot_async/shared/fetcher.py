@@ -165,5 +165,6 @@ class Fetcher:
 def arguments_of(asked: Ask, shares: Shares, deadline: str) -> list[str]:
     """Return what the script takes, in its order."""
     limit = shares.limit
+    # An empty text is no number to Lua, so there is no ceiling.
     ceiling = ("", "") if limit is None else (str(limit.requests), str(limit.per))
     return [shares.process, deadline, str(shares.horizon), *ceiling, msgspec.json.encode(asked).decode()]

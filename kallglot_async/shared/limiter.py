@@ -63,6 +63,7 @@ class SharedRateLimiter(RateLimiter):
         url = _check_url(url)
         from kallglot_async.shared.link import Link  # says what is missing where the extra is not installed
 
+        # Without the limit: the ceiling holds over all processes here, and is kept by the script.
         super().__init__()
         self.limit = limit
         self._link = Link(url)

@@ -57,7 +57,7 @@ class Link:
         self._redis: Any = None  # its own types differ from release to release
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sha: str | None = None
-        self._ahead: float | None = None  # seconds by which the server's clock is ahead of ours, at most
+        self._ahead: float | None = None  # seconds by which the server's clock is ahead of ours, at least
         self._is_told = False
 
     async def exchange(self, keys: list[str], arguments: Callable[[str], list[str]]) -> bytes:
@@ -92,6 +92,7 @@ class Link:
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
         redis, self._redis = self._redis, None
+        # Those of another loop can be closed in that one only.
         if redis is not None and self._loop is asyncio.get_running_loop():
             await redis.aclose()
 
@@ -99,6 +100,7 @@ class Link:
         redis = self._connected()
         if self._ahead is None:
             seconds, microseconds = await redis.time()
+            # Our clock is read behind the answer: the trip makes this too small, and the deadline early at worst.
             self._ahead = seconds + microseconds / 1e6 - _clock.now()
         # In the server's time, as no other is common to all. What it begins later it leaves undone: by then a process
         # has given up on the answer, and goes on with its part.

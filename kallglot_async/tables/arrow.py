@@ -30,6 +30,7 @@ def check_arrow() -> None:
     try:
         import pyarrow  # noqa: F401
     except ModuleNotFoundError as error:
+        # What is missing beneath pyarrow is another matter, which this text would hide.
         if error.name != "pyarrow":
             raise
         what = "Arrow and Parquet need the extra `arrow`: pip install 'kallglot-async[arrow]'; CSV needs none"
@@ -85,6 +86,7 @@ def schema_of(table: TableName) -> pyarrow.Schema:
 def _batch(rows: Sequence[Row], schema: pyarrow.Schema) -> pyarrow.RecordBatch:
     import pyarrow
 
+    # By the schema: of a column in which nothing is there, pyarrow would make one of no type.
     columns = [pyarrow.array([getattr(row, field.name) for row in rows], type=field.type) for field in schema]
     return pyarrow.RecordBatch.from_arrays(columns, schema=schema)
 

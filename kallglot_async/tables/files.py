@@ -184,6 +184,7 @@ def _opened(path: Path, table: TableName, format: Format, exact: bool) -> Iterat
         "arrow": lambda file: ArrowFile(file, table),
         "csv": lambda file: _CSVFile(file, table, exact),
     }
+    # In this order: the end of the file is written before it takes its name.
     with whole_file(path) as file, closing(makers[format](file)) as sink:
         yield sink
 

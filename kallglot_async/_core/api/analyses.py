@@ -128,6 +128,7 @@ def create_analysis(
     )
 
 
+# Those that have a default: the key has none, as calls take it, or make it, each in its own way.
 _REQUEST = frozenset(create_analysis.__kwdefaults__ or ())
 
 

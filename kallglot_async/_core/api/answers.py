@@ -302,6 +302,7 @@ def interpret(operation: Operation[T], response: Response, *, key: Secret, wall_
         kind, what, path = errors.ResponseSchemaError, f"in another shape: {shape}", shape.path
     except WrongResourceError as wrong:
         kind, what = errors.ResponseMismatchError, f"with {wrong}"
+    # Outside the handlers: what a decoder raises may hold the body, and is no context of an error that is logged.
     unusable = kind(
         f"{name} was answered {what} (a body of {len(response.body)} bytes)",
         operation=name,

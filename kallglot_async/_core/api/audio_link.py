@@ -66,6 +66,7 @@ def audio_location(recording: Recording, *, base_url: str, format: str | None) -
         InvalidResponseError: It has no audio, or an address that cannot be used.
         ConfigurationError: It does not come in that format.
     """
+    # A server has said it, and it becomes part of a path.
     check_recording_id(recording.id)
     url = recording.download_url
     if url is None and not recording.is_ready:
@@ -112,6 +113,7 @@ def _path_of(url: str, base_url: str) -> str | None:
     """Return the path below the base URL where the address is one; None for an address elsewhere."""
     if url.startswith(base_url):
         url = "/" + url.removeprefix(base_url)
+    # Behind two slashes stands another host (RFC 3986, 4.2).
     if not url.startswith("/") or url.startswith("//"):
         return None
     match = _PATH.fullmatch(url)
@@ -126,6 +128,7 @@ def _problem_of(url: str, base_url: str) -> str | None:
         host, _ = parts.hostname, parts.port
     except ValueError:
         return "cannot be read as a URL"
+    # What two parsers read in two ways would be checked as one host, and asked as another.
     if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
         return "holds characters that no URL has"
     if parts.scheme not in {"https", "http"} or not host:

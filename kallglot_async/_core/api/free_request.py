@@ -95,6 +95,7 @@ def _encode(json: Any) -> bytes:
         # The standard library's is the one that can refuse NaN and infinity, which JSON has no words for.
         return dumps(msgspec.to_builtins(json), allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        # Its kind alone, and raised outside the handler: what was to be sent may be in its text.
         kind = type(error).__name__
     raise ConfigurationError(
         f"json= cannot be sent as JSON ({kind}): give dictionaries, lists, texts and finite numbers"

@@ -91,6 +91,7 @@ class Reader(Generic[ResultT]):
 
     def leniently(self, body: bytes) -> ResultT:
         """Return the value in a body that the fast path refuses; raises as `read` does."""
+        # Not null: what is null was not sent, while a NaN is a problem that is told with its path.
         plain = decode_json_object(body, no_number=math.nan)
         sent, problems = self._shape.fit(plain)
         value: ResultT = sent if self._lift is None else self._lift(sent)
@@ -118,6 +119,7 @@ def decode_json_object(body: bytes, *, no_number: float | None = None) -> dict[s
     try:
         plain = _decode_plain(body)
     except RecursionError:
+        # One of the unreadable as well, but the other reader would do no better.
         plain, reason = None, "the body is nested too deeply"
     except UNREADABLE:
         plain, reason = _decode_sloppily(body, no_number)
@@ -296,6 +298,7 @@ def _truth(_: inspect.Type, plain: Any) -> Any:
 
 
 def _number(_: inspect.Type, plain: Any) -> Any:
+    # To Python a truth value is a whole number; to whoever sent it, it is not.
     if isinstance(plain, bool) or not isinstance(plain, int | float):
         return _MISFIT
     try:

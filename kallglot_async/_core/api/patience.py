@@ -85,6 +85,7 @@ class Patience:
         self._paused += seconds
         if seconds > within or self._paused > _LONGEST_PAUSE:
             return None
+        # What luck adds must not carry it beyond the end, where it fits without.
         return min(self._spread(seconds), within)
 
     def _spread(self, seconds: float) -> float:

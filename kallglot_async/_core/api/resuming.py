@@ -171,6 +171,7 @@ class Transfer:
         # A range counts the bytes of the body as it was encoded: nothing could go on with what is decoded.
         if headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
             raise self._unusable(status, "a compressed body, although that was not asked for")
+        # Before anything is forgotten: an answer that is cut short must not cost the bytes that are there.
         self._check_whole(status, headers)
         if status == 206:
             # Who mixes up parts is not asked for one again.
@@ -194,6 +195,7 @@ class Transfer:
         """The part that was asked for does not exist (416). Returns whether everything is there already."""
         match = _NO_PART.fullmatch(headers.get("Content-Range", "").strip())
         self._validator = None  # otherwise the same would be asked for again
+        # And no less than the recording has: where a copy that was cut short ends, the recording does not.
         return match is not None and int(match[1]) == self.received >= (self.expected or 1)
 
     def on_bytes(self, count: int) -> None:

@@ -263,6 +263,7 @@ def decode_text(body: bytes, format: str) -> str:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = None
+    # Outside the handler: the error of a decoder holds the whole body.
     if text is None:
         raise MalformedBodyError("the body is not valid UTF-8")
     # Where a page or JSON begins is enough: a transcript of hours is not searched for it.

@@ -85,6 +85,7 @@ class Ceiling:
         self._flying.clear()
 
     def _end(self, ticket: Ticket, now: float) -> None:
+        # Not where another gate, whose loop is gone, has ended all that was under way: several share one ceiling.
         if ticket in self._flying:
             self._flying.remove(ticket)
             self._now = max(self._now, now)

@@ -17,6 +17,7 @@ __all__ = ["Alone", "Ask", "Reply"]
 LEAST_PART = 0.01  # requests; of a part that is spent, so that a pace is still a number
 
 
+# What is None is left out: Lua would read a null as a value, and take it for true.
 class Ask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a process tells the others, and what it wants. All times are durations, so that clocks do not matter.
 
@@ -69,6 +70,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     processes: int
 
 
+# The defaults are what the script leaves out, as JSON has no word for infinity.
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """What a process may send.
 

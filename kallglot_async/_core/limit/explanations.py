@@ -255,6 +255,7 @@ class Explanations:
             self.way = Way.LOG
         self._figure_at = now
         self._documented = figures.limit / max(DOCUMENTED_PERIOD, period)
+        # Told in whole seconds, a period may look shorter by two.
         is_renewed = figures.reset - self._reset >= max(1.0, period - 2)
         if now - self._at < max(SHORTEST_SPAN, period / SPAN) and not is_renewed:
             return
@@ -304,6 +305,7 @@ class Explanations:
         elif is_renewed:
             fixed = max(0.0, figures.limit - self._accepted - flying - figures.remaining)
         log = max(0.0, abs(freed - self._left) - unsure - self._doubt - self.log.doubt)
+        # Wrong by more than half of what has moved: then it is the period that is wrong.
         if log > 2 and log > 0.5 * max(freed, self._left):
             self.log.learn_anew()
         fade = math.exp(-elapsed / max(SHORTEST_MEMORY, period / MEMORY))
@@ -384,6 +386,7 @@ class Drift:
             return 0.0
         rate = self._taken / self._seconds
         expected = self._remaining * -math.expm1(-rate * (now - self._at) / self._remaining)
+        # Requests that come by chance deviate by the root of their number.
         return expected + MARGIN * math.sqrt(expected)
 
     def _is_known(self, period: float) -> bool:

@@ -97,6 +97,7 @@ class Gate:
             # Of processes that keep to their parts none is a stranger to the others, whose share has to be guessed.
             is_paced_elsewhere = self._lease is not None and self._lease.keeps_pace
             next_at = self._window.next_at(now, Urgency.DIRECT if is_paced_elsewhere else urgency)
+            # By a comparison: `max` costs five times as much, and every poll asks this.
             at = next_at if next_at > at else at
         for rule in self._asked:
             at = max(at, rule.next_at(now, urgency))
@@ -167,6 +168,7 @@ class Gate:
             if self._unannounced is not None:
                 self._unannounced.on_lost(ticket, now)
         else:
+            # Before the window lets go of this request: a new rule takes over all that are under way, this one too.
             unannounced = self._unannounced or self._look_for_unannounced()
             self._window.on_refused_elsewhere(ticket, now, figures)
             unannounced.on_refused(ticket, now, figures, until)
@@ -177,6 +179,7 @@ class Gate:
     def pause(self, now: float, until: float) -> None:
         """Somebody who shares the limit was refused: nobody sends before `until`."""
         if until > self._paused_until:
+            # One that only makes the present one longer is the same pause, and began with it.
             if now >= self._paused_until:
                 self.paused_at = now
             self._paused_until = until

@@ -177,6 +177,7 @@ class Lease:
         """A request was answered 429: the others hear of it at once."""
         if figures is not None and self.limit in (None, figures.limit):
             self._adopt(ticket, now, figures)
+        # Nobody sends before the pause is over: what was granted goes back to all.
         self._free = self._paced = 0
         self._paused_until = max(self._paused_until, until)
         self._is_urgent = True
@@ -186,6 +187,7 @@ class Lease:
         """The event loop that sent them is gone: no answer will come."""
         self._lost += self._in_flight
         self._in_flight = self._free = self._paced = 0
+        # Nobody will hear how a probe ended, and the others need not wait for that.
         self._landed = self._landed or self._probe is not False
         self._probe = False
 
@@ -221,6 +223,7 @@ class Lease:
             return max(now, again_at, self._paused_until)
         if is_stale:
             return max(now, self._replied_at + STALE_FOR)
+        # Something is held, or held against us: told before this falls idle, or once what was granted has lapsed.
         if self._told != self._in_flight or self._free or self._paced:
             return self._touched_at + self._horizon if not any(waiting) else max(now, self._lapses_at())
         return math.inf
@@ -270,6 +273,7 @@ class Lease:
             processes=self._reply.processes if self._reply is not None else 1,
         )
         self._told = asked.flying + asked.unspent
+        # Told, if there is an answer: where there is none, `on_silence` takes back what must not be lost on the way.
         self._lost = self._taken = self._people = 0
         self._has_sent = self._is_fresh = self._is_urgent = self._landed = False
         return asked
@@ -305,6 +309,7 @@ class Lease:
         self._lost += asked.lost
         self._is_fresh = self._is_fresh or asked.is_fresh
         self._landed = self._landed or asked.landed
+        # By the time that the others can be asked again they take it for lost, and how it ended is no news.
         self._probe = False
         self.is_alone = True
         self._again_at = now + RETRY

@@ -150,6 +150,7 @@ class RetryPolicy:
         longest = _LONGEST_GAP if is_patient else LONGEST_DELAY
         # Who has time never asks again at once: more than the first few attempts would go into the same trouble.
         luck = 0.5 + 0.5 * self._random() if is_patient else self._random()
+        # Bounded before it is a power: a patient wait may fail so often that a float cannot hold it.
         delay = luck * min(longest, BASE_DELAY * 2.0 ** min(failures - 1, 30))
         named = error.retry_after if isinstance(error, errors.APIError) else None
         if named is not None:

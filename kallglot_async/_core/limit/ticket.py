@@ -29,6 +29,7 @@ class Urgency(IntEnum):
     PACED = 2  # any other poll
 
 
+# By identity, and so it can be in a set: two requests of one moment are alike in everything else.
 class Ticket(msgspec.Struct, eq=False):
     """One granted request: what has to be known when its answer comes, or when it is given back.
 
@@ -112,5 +113,6 @@ class Pace:
         before, after = step
         if self.theoretical == after:  # nobody came since: as if it had never been
             self.theoretical = before
+        # Others came since, and were set back by this one's step. The first of all had none.
         elif math.isfinite(before):
             self.theoretical -= after - before

@@ -124,6 +124,7 @@ class Unannounced:
                 self._slow_down(len(self._accepted))
             self._opened = 0
         if until > self._paused_until:
+            # Only what is new of it: pauses that overlap are one.
             self._paused += until - max(now, self._paused_until)
             self._paused_until = until
 
@@ -143,6 +144,7 @@ class Unannounced:
         self._is_measured = self._is_measured or accepted >= EVIDENCE or self._evidence >= ENOUGH
         if self._is_measured:
             # Who names a pause accepts a request after it: slower than one in each pause is never needed.
+            # Never divided by 0: the gate pauses for a second at least, or for a window's rest and its guard.
             self.rate = max(1.0 / self._pause, self._cut * accepted / span)
             self._is_doubtful = span < MEASURED
         elif self.rate is None:

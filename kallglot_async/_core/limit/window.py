@@ -66,6 +66,7 @@ class Window:
         available = self._remaining - self.in_flight
         if not self._explanations.way or self.limit is None:  # it is fixed
             return available
+        # Never more than all of it, whatever the explanation has predicted beyond what the figures show.
         return min(self.limit - self.in_flight, available + self._explanations.came_free(now))
 
     def interval(self, now: float) -> float:
@@ -84,6 +85,7 @@ class Window:
         elif left <= 0:  # nothing of its length is known, and what was known of its end is over
             return period / self.limit
         way = explanations.way
+        # Of a log, or a counter whose reset stands still, the rest says nothing of the pace: that is the limit's own.
         if way and (way is Way.LOG or not (renewal.is_rolling or explanations.moves)):
             return (min(explanations.log.period, period) if way is Way.LOG else period) / max(1, self.limit - spare)
         available = self._remaining - self.in_flight
@@ -93,6 +95,7 @@ class Window:
             interval = left / (max(1, available - spare) + self._drift.freed(period) * max(0.0, left))
         if way is Way.REFILL and not explanations.sees_others and (refill := explanations.refill()):
             interval = min(interval, 1.0 / refill)  # however little is left
+        # Compared, here and below, and not by `max`: that costs five times as much, and every poll asks.
         return interval if interval > shortest else shortest
 
     def next_at(self, now: float, urgency: Urgency) -> float:
@@ -106,11 +109,13 @@ class Window:
         if free - left < 1:
             if self._probe_out:
                 return math.inf
+            # How many places have to come free before one may go that leaves the others theirs.
             number = 1 - self.available + left
             # Whole-second headers tell the reset of a short log too late by as much as it lasts.
             if renewal.period < SHORT_PERIOD and explanations.may_be_log():
                 return min(self._reopens_at, explanations.log.returns_at(number))
             comes_free_at = explanations.comes_free_at(number)
+            # A counter of which only what polls leave is left is not spent: a probe at its reset would take just that.
             is_spent = explanations.way is not Way.REFILL or self.available < 1
             return min(self._reopens_at, comes_free_at) if is_spent else comes_free_at
         if not (is_poll and self._is_paced(urgency, free)):
@@ -304,6 +309,7 @@ class Window:
         if not (is_another or renewal.is_rolling or self._explanations.moves):
             # `Date` is rounded down, so each estimate is late by up to a second: the earliest is the best.
             resets_at = min(renewal.resets_at, resets_at)
+        # Behind all that compares these figures with the window as it was known before.
         renewal.reset, renewal.resets_at = figures.reset, resets_at
         self.limit, self.is_ruling = figures.limit, True
         # What was lost after this request was sent may not be in its figure yet.

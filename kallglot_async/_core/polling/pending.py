@@ -46,6 +46,8 @@ class Trouble(msgspec.Struct, gc=False):
     missing: int = 0  # 404s
 
 
+# There may be a million: nothing in one leads back to it, so the collector need not visit any; and two are the same
+# only if they are one.
 class Entry(msgspec.Struct, gc=False, eq=False):
     """One pending id, and all that is known of it."""
 
@@ -250,7 +252,9 @@ class _ByKey(list[_Place]):
             heapify(self)
 
     def _is_current(self, place: _Place) -> bool:
+        # A place stays behind as its entry moves on (taking it out would be a search): its own key tells a stale one.
         entry = place.entry
+        # Both heaps may have one of the same key: which of them counts, its state tells.
         return entry.key == place.key and entry.state <= LEARNED and (entry.state == HELD) == self._is_held
 
 

@@ -87,6 +87,7 @@ class PollQueue:
 
     def add(self, id: str, kind: str, now: float, *, age: float | None = None, due_in: float | None = None) -> Entry:
         """A new id to wait for: its age and a server's hint when to come, in seconds, where they are known."""
+        # Below 0 a creation can lie by rounding, or by a clock that is ahead: nothing is younger than now.
         born_at = now if age is None else now - max(0.0, age)
         entry = Entry(id, kind, now, born_at, None if age is None else born_at, self._timeout, FIRM)
         self._orders.live += 1
@@ -118,6 +119,7 @@ class PollQueue:
         had_last_look = entry.seen_at is not None and known.polls > 0 and now - entry.seen_at <= 2.0 * self.lead
         if had_last_look and deadline is not None and deadline - now <= 2.0 * self.lead:
             self._await_end(entry)  # the other's last look was its last look too
+        # What is in trouble, or was announced, keeps the moment of its next look: of either the law knows nothing.
         elif self._is_learned and known.trouble is None and not known.is_announced and entry.seen_at is not None:
             self._wait_by_law(entry, now)
         else:
@@ -130,6 +132,7 @@ class PollQueue:
             return
         entry.failures = entry.refusals = 0
         entry.trouble = None
+        # Before the answer dates it, which counts as having been seen.
         if entry.seen_at is None:
             self._worth.first_looks.on_look(0.0)
         entry.date(now, age)
@@ -160,6 +163,7 @@ class PollQueue:
         """The server says that it has settled: look at `at`, whatever the schedule says; not if it is in flight."""
         if entry.state <= LEARNED:
             if entry.polls == 0:
+                # What is in a heap by an old key drops out by itself; the line of first looks drops only what is gone.
                 self._orders.new.drop_latest(entry)
             self._orders.wait(entry, at, ANNOUNCED)
 
@@ -175,11 +179,13 @@ class PollQueue:
         entry.polls -= 1
         entry.refusals += 1
         is_patient = entry.refusals <= PATIENCE
+        # But a clock that runs from the call, or one that has run out and left a late look, stops for no refusal.
         if is_patient and entry.polls == entry.failures == 0 and not (self._from_add or entry.is_last):
             entry.begin(None)
             self._orders.endings.undo_start(entry)
         elif is_patient and entry.deadline is not None and entry.deadline - self.lead <= now:
             self._orders.endings.undo_last_look(entry)
+        # Still due at the moment it was added, so it went as a first look: it is the first in line for one again.
         if entry.polls == 0 and entry.seen_at is None and entry.key == entry.born_at:
             entry.state = FIRM
             self._orders.new.appendleft(entry)
@@ -187,6 +193,7 @@ class PollQueue:
             self._orders.wait(entry, entry.key, FIRM)
         else:
             self._orders.wait(entry, entry.key, LEARNED)
+            # It went before it was due, as a rule to keep the tail fresh: it is again the one seen longest ago.
             self._orders.by_sight.put_back(entry)
 
     def on_failed(self, entry: Entry, now: float, retry_at: float, *, is_held: bool = False) -> None:
@@ -222,6 +229,7 @@ class PollQueue:
             return Slot(last, True, entry, "last look")
         if first is None or due == inf:
             return None
+        # A comparison, as in all that each poll asks: `max` costs five times as much.
         at = due if due > now else now
         return Slot(at, self._worth.can_spend(first, at, supply), first, "due")
 
@@ -273,6 +281,7 @@ class PollQueue:
     def pop_hopeless(self, until: float) -> Entry | None:
         """The next entry whose deadline comes before `until`, removed: no poll can be answered before."""
         deadline = self._orders.endings.next_deadline()
+        # Asked as if it were that moment: whoever ends first by it comes out.
         if deadline is None or deadline >= until or (entry := self._orders.endings.pop_expired(deadline)) is None:
             return None
         self.discard(entry)
@@ -315,6 +324,7 @@ class PollQueue:
         if entry.state != FLYING:
             return False
         self._flying -= 1
+        # As one that waits to be popped, until the caller puts it in an order again; if none does, it is.
         entry.state = OVER
         return True
 
@@ -347,6 +357,7 @@ class PollQueue:
             if line and (first := line.first()) is not None and first.key < due:
                 due, entry = first.key, first
         look = self._worth.first_look_due(new[0], supply) if new else inf
+        # A first look starts a deadline: where the rate does not cover all, those whose time runs go before it.
         if new and look <= due and (due > now or self._worth.covers(self.next_deadline(), now, supply)):
             due, entry = look, new[0]
         held = orders.held.first() if orders.held else None
@@ -358,6 +369,7 @@ class PollQueue:
         """Let go those that have slept long enough without their event; or all, where events are not to be trusted."""
         while (entry := self._orders.asleep.first()) is not None and (entry.key <= now or not self._trust.is_trusted):
             self._orders.asleep.drop_first()
+            # At once where the trust has ended, although its slow moment has not come.
             self._orders.wait(entry, min(entry.key, now), entry.state)
 
     def _put_back(self, now: float) -> None:

@@ -80,6 +80,7 @@ class FirstContact:
 
     def __init__(self) -> None:
         self.prober: Prober | None = None  # whose poll is the one that is sent
+        # A dictionary for its order: they go on in that in which they came.
         self._waiting: dict[Prober, None] = {}
         self.probe: Probe = Probe()
 
@@ -166,6 +167,7 @@ class Patience:
             trouble.held += verdict.is_held
             return verdict
         if isinstance(error, errors.NotFoundError):
+            # The API has judged this id, so the key was good: a refusal before it was not everybody's.
             self.suspicion.on_accepted()
             return _while_it_may_lag(entry, trouble, now, is_known=is_own or entry.last_status is not None)
         if isinstance(error, errors.TransportError) and not self._policy.budget.is_reached:

@@ -42,6 +42,7 @@ __all__ = [
 _RATIO = 2.0**0.25
 _BINS_TO_A_DAY = 71
 _EDGES = (0.0, *(0.5 * _RATIO**i for i in range(_BINS_TO_A_DAY)))
+# The last bin has no end: it is as wide as the ratio would have it.
 _WIDTHS = (*(high - low for low, high in pairwise(_EDGES)), _EDGES[-1] * (_RATIO - 1.0))
 _MIDDLES = tuple(edge + width / 2.0 for edge, width in zip(_EDGES, _WIDTHS, strict=True))
 
@@ -127,6 +128,7 @@ class _Law:
         """Spread one event over the ages from `start` to `end` as the present law has it."""
         hazard = self.hazard
         total = -expm1(hazard.at(start) - hazard.at(end))
+        # So short a stretch that a float sees no chance in it: there is nothing to be divided among its ages.
         if total <= 0.0:
             return
         rates, alive, dies_later = hazard.rates, 1.0, total
@@ -172,6 +174,7 @@ class _Law:
         self._enough = max(_REFIT, self._answers / _LITTLE)
         self._unfitted = 0
         self._events = [value * fade for value in self._events]
+        # Not strict: what was seen ends at the oldest age that was, and the bins go on.
         lives = zip(self._exposure, accumulate(self._crossed), _WIDTHS, strict=False)
         self._exposure = [(seconds + crossed * width) * fade for seconds, crossed, width in lives]
         self._crossed = [0.0] * len(self._events)
@@ -333,6 +336,7 @@ class Worth:
         """The first look at an id of unknown age found it settled, perhaps before it was added."""
         unseen = self.first_looks.growth
         since = self._model.observed_growth(entry.kind, 0.0, now - entry.born_at)
+        # Of the chance that it has settled by now, the part that was there before it was added.
         self.first_looks.on_look(expm1(-unseen) / expm1(-unseen - since))
 
     def can_spend(self, entry: Entry, now: float, supply: Supply) -> bool:

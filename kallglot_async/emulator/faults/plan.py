@@ -46,7 +46,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     Kinds that spoil the genuine answer: `cut_body` (less than `Content-Length`, then closed), `slow` (`delay`
     before the answer), `drip` (head at once, body one byte per `interval`), `broken_json` (cut in the middle,
-    length right), `bad_utf8`, `wrong_id` (another analysis), `unknown_status` (an analysis status nobody has
+    length right), `bad_utf8`, `wrong_id` (about something else), `unknown_status` (an analysis status nobody has
     heard of), `missing_field` (without the field that `body` names).
 
     Raises:
@@ -64,9 +64,9 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Share of the matching requests that are hit, 0 to 1; drawn from the seed, the id, and how often that id
     has matched."""
     id: str | None = None
-    """Only requests for this analysis (retrieve) or session (create)."""
+    """Only requests with this id in their path: of an analysis, a session (also to create) or a recording."""
     operation: Operation | None = None
-    """Only this operation: `analyses.retrieve` or `analyses.create`."""
+    """Only this operation, for example `analyses.retrieve`; `routes` has all of them."""
     times: int | None = None
     """Gone after so many hits; None: stays."""
     after: int = 0

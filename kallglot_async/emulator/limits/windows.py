@@ -81,6 +81,7 @@ class _Aligned(Window):
     def _turn(self, now: float) -> None:
         number = math.floor(now / self.period)
         if number != self._current:
+            # Of any other than the one right before, nothing reaches into a period that ends now.
             self._before = self._counted if number == self._current + 1 else 0
             self._current, self._counted = number, 0
 
