@@ -395,3 +395,15 @@ async def test_a_wait_for_one_id_ends_on_time_under_a_poll_that_hangs() -> None:
             await client.wait(emulator.seed_analyses(1)[0], timeout=3.0)
         assert asyncio.get_running_loop().time() - started == pytest.approx(3.0, abs=0.2)
         assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("retry_after", "refusals"), [(1, 12), (300, 1)])
+async def test_a_wait_that_a_limit_ends_says_so(retry_after: int, refusals: int) -> None:
+    """Refusals are no failures and no answers: that there were none is not all there is to say."""
+    async with running(faults=[Fault(kind="throttle", retry_after=retry_after)]) as (emulator, client):
+        with pytest.raises(WaitTimeoutError, match=f"polls refused for the rate limit: {refusals}") as caught:
+            await client.wait(emulator.seed_analyses(1)[0], timeout=12.0)
+        assert emulator.journal.total == refusals
+        if retry_after == 300:
+            assert caught.value.retry_after is not None
+            assert f"allows the next poll in {caught.value.retry_after:.0f} s" in str(caught.value)
