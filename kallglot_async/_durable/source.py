@@ -14,7 +14,7 @@ from kallglot_async._durable.rows import error_text
 from kallglot_async._durable.writer import Writer
 from kallglot_async.errors import ConfigurationError, IdSourceError, InvalidIdError
 
-__all__ = ["Item", "Selection", "add_ids", "items"]
+__all__ = ["Item", "Selection", "add_ids", "date_back", "items"]
 
 _CHUNK = 1_000  # ids read from the file at once
 _MOST_AT_ONCE = 50_000  # ids of a large source written at once: the index is gone through once for all of them
@@ -69,6 +69,12 @@ async def items(
         while found := await writer.call(partial(selection.read, after, most)):
             after = found[-1].seq
             yield found
+
+
+def date_back(moment: float, connection: sqlite3.Connection) -> None:
+    """Have all that was given up be of before that moment: since then the clock may have been set back."""
+    query = "UPDATE item SET settled_at = ? WHERE state = 'given_up' AND settled_at >= ?"
+    connection.execute(query, (moment - 1.0, moment))
 
 
 # -- ids in

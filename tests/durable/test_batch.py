@@ -2,6 +2,7 @@
 
 import asyncio
 import stat
+import time
 
 import pytest
 from support.durable import change, rows, served, until
@@ -457,3 +458,14 @@ async def test_someone_elses_change_is_no_outcome(path):
         change(path, "UPDATE item SET state = 'done', analysis = '[]'")
         with pytest.raises(RecordError, match="no stored _Record"):
             await anext(batch.outcomes())
+
+
+async def test_what_was_given_up_by_a_clock_that_was_ahead_is_taken_up(path):
+    """Whatever its clock said, it was an earlier run."""
+    async with served(latency=NEVER) as (server, client), client.open_batch(path) as batch:
+        await batch.add(server.seed_analyses(1))
+        assert (await batch.run(timeout=0.3)).given_up == 1
+        change(path, "UPDATE item SET settled_at = ?", time.time() + 48 * 3600)
+        before = server.journal.total
+        assert (await batch.run(timeout=0.3)).given_up == 1
+        assert server.journal.total > before
