@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import aclosing
@@ -118,7 +119,7 @@ class _Portion:
     def __init__(self) -> None:
         self.ids: list[str] = []
         self.errors: dict[str, str] = {}
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
 
     def take(self, id: Any, check: Callable[[object], object]) -> None:
         try:
@@ -148,6 +149,12 @@ async def _portions(
                     yield portion
                     portion = _Portion()
     except Exception as error:  # the caller's own code
+        portion.failure = error
+    except asyncio.CancelledError as error:
+        # Nobody cancelled us: it awaited something that was cancelled, which is an error of its own.
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
         portion.failure = error
     yield portion
 
