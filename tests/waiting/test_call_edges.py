@@ -407,3 +407,22 @@ async def test_a_wait_that_a_limit_ends_says_so(retry_after: int, refusals: int)
         if retry_after == 300:
             assert caught.value.retry_after is not None
             assert f"allows the next poll in {caught.value.retry_after:.0f} s" in str(caught.value)
+
+
+@pytest.mark.parametrize("is_lazy", [False, True])
+async def test_a_generator_around_a_block_may_be_left_early(is_lazy: bool) -> None:
+    """The loop closes it in a task of its own: that costs whoever took outcomes from it nothing."""
+    async with running() as (emulator, client):
+        ids = emulator.seed_analyses(100)
+
+        async def outcomes() -> AsyncIterator[str]:
+            async with client.as_completed(iter(ids) if is_lazy else ids) as finished:
+                async for outcome in finished:
+                    yield outcome.id
+
+        async for _ in outcomes():
+            break
+        gc.collect()
+        await asyncio.sleep(60.0)
+        assert [task for task in asyncio.all_tasks() if "_waiting" in repr(task)] == []
+        assert (await client.wait(ids[-1])).is_complete
