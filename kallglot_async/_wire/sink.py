@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -228,7 +229,11 @@ class ObjectSink:
 def _write_all(target: BinaryWriter, data: bytes) -> None:
     while data:
         written = target.write(data)
+        if written is None and isinstance(target, io.RawIOBase):
+            written = 0  # it would block
         # A raw file may take less than it is given. Who returns no number, as many wrappers do, has taken all.
-        if not isinstance(written, int) or written >= len(data):
+        if not isinstance(written, int) or isinstance(written, bool) or not 0 <= written < len(data):
             return
+        if written == 0:
+            raise BlockingIOError(errno.EAGAIN, "the file object takes nothing now: pass one that blocks")
         data = data[written:]

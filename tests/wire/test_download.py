@@ -630,6 +630,28 @@ async def test_a_file_object_may_take_less_at_a_time() -> None:
         assert bytes(target.taken) == b"some audio of a call"
 
 
+class Full(io.RawIOBase):
+    """A raw file that takes nothing, and says so in its way."""
+
+    def __init__(self, says: int | None) -> None:
+        self.says = says
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, _: Any) -> int | None:
+        return self.says
+
+
+@pytest.mark.parametrize("says", [0, None])
+async def test_a_file_object_that_takes_nothing_ends_the_download(says: int | None) -> None:
+    """A full pipe that does not block: what it is offered must not be lost, nor offered for ever."""
+    async with RawServer(answer(b"audio")) as server, client_of(server) as client:
+        with pytest.raises(BlockingIOError, match="takes nothing now"):
+            await client.recordings.download(of_b(), Full(says))
+        assert len(server.requests) == 1
+
+
 async def test_a_file_object_that_cannot_go_back_cannot_begin_again() -> None:
     """It can go on, though; where everything would have to come again, the error says what to pass."""
     async with RawServer(cut(1000, *OFFERED), part(1000)) as server, client_of(server) as client:
