@@ -55,6 +55,17 @@ class Sink(Protocol):
     ) -> None: ...
 
 
+def _path_of(to: str | os.PathLike[str]) -> Path:
+    try:
+        path = Path(to)
+        is_possible = bool(path.name) and b"\0" not in os.fsencode(path)
+    except (TypeError, ValueError):  # a path of bytes, or half a character
+        is_possible = False
+    if not is_possible:
+        raise ConfigurationError(f"to is the name of a file, not {shown(to)}")
+    return path
+
+
 def sink_for(to: str | os.PathLike[str] | BinaryWriter, *, overwrite: bool) -> Sink:
     """Return the sink for what a caller gave.
 
@@ -62,9 +73,7 @@ def sink_for(to: str | os.PathLike[str] | BinaryWriter, *, overwrite: bool) -> S
         ConfigurationError: It is neither a path nor a file object that takes bytes.
     """
     if isinstance(to, str | os.PathLike):
-        if not (path := Path(to)).name:
-            raise ConfigurationError(f"to is the name of a file, not {shown(to)}")
-        return FileSink(path, overwrite=overwrite)
+        return FileSink(_path_of(to), overwrite=overwrite)
     if _is_text(to) or not callable(getattr(to, "write", None)):
         raise ConfigurationError(f"to is a path or a file object that takes bytes, not {type(to).__name__}")
     return ObjectSink(to)
