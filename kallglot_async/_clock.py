@@ -43,6 +43,8 @@ _OTHER_LOOP = (
 # A loop fires timers that are due within its clock's resolution. Fired that early, a sleeper would find that
 # its moment has not come and ask again, without end where the clock stands still meanwhile, as virtual ones do.
 _TICK = 2e-6  # seconds
+_LATE = 0.25  # seconds after a moment from which it was missed because the event loop stood still
+_ARRIVED = 0.05  # seconds in which what came meanwhile is taken in: it waits in the socket
 _EARLY = 0.002  # seconds by which a loop may fire a timer before its moment (uvloop counts in milliseconds)
 
 _shift: WeakKeyDictionary[asyncio.AbstractEventLoop, float] = WeakKeyDictionary()
@@ -317,6 +319,13 @@ class Deadline(msgspec.Struct, eq=False):
         """Seconds until its moment."""
         return self.at - self.loop.time()
 
+    def on_due(self) -> None:
+        """Its moment has come. One that was missed ends nothing that has its answer: that is taken in first."""
+        if self.loop.time() <= self.at + _LATE:
+            self.expire()
+        elif self.task is not None:
+            self.timer = self.loop.call_later(_ARRIVED, self.expire)
+
     def expire(self) -> None:
         """End the block, if it is not over."""
         if self.task is not None and not self.is_over:
@@ -352,7 +361,7 @@ class Deadlines:
             return Deadline(loop, now)
         deadline = Deadline(loop, now, now + seconds)
         if seconds != self._usual:
-            deadline.timer = loop.call_at(deadline.at, deadline.expire)
+            deadline.timer = loop.call_at(deadline.at, deadline.on_due)
             return deadline
         if loop is not self._loop:
             # The loop before this one has ended, or its timer finds that it is not the one that is served.
@@ -374,6 +383,6 @@ class Deadlines:
         self._timer = None
         now = loop.time()
         while self._line and (self._line[0].task is None or self._line[0].at <= now + _EARLY):
-            self._line.popleft().expire()
+            self._line.popleft().on_due()
         if self._line:
             self._timer = loop.call_at(self._line[0].at, self._on_timer, loop)

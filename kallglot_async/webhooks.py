@@ -421,7 +421,12 @@ class WebhookInbox:
 
         Returns:
             False where an event with this id came before; then nobody is told.
+
+        Raises:
+            ConfigurationError: It is none.
         """
+        if not isinstance(event, Event):
+            raise ConfigurationError(f"an event is what construct_event returns, not {type(event).__name__}")
         if event.id in self._seen:
             return False
         if event.is_analysis_settled and (id := event.analysis_id) is not None:

@@ -33,6 +33,7 @@ from kallglot_async.models import Analysis, Outcome
 __all__ = ["KEY_LIFE", "Asking"]
 
 KEY_LIFE = 24 * 3600.0  # seconds for which the API remembers an idempotency key: "about 24 hours"
+_SKEW = 300.0  # seconds by which the clock may have been set back since: how long ago more than that was, nobody knows
 _CHUNK = 5_000  # sessions of one call, which remembers its outcomes; each call ends with a wait for its last ones
 _AT_ONCE = 16  # sessions marked as asked in one commit: as many requests as `analyze_many` has in flight
 
@@ -54,7 +55,7 @@ class Asking:
         """Wait for what was created before, then request what is left, and wait for that."""
         writer = self._run.writer
         # First of all: the API may have forgotten the keys of a day ago, so the same request would be paid for again.
-        await writer.call(partial(_doubt, name=self._identity.name, before=time.time() - KEY_LIFE))
+        await self._doubt(time.time())
         if pay_again:
             await writer.call(partial(start_anew, state="uncertain"))
         # What is paid for comes first: a run that ends early has then left behind what cost nothing.
@@ -93,14 +94,20 @@ class Asking:
     async def _marked(self, sessions: Sequence[Item], given: set[str]) -> AsyncGenerator[str, None]:
         """Give the sessions, each once the file says that it is being asked for."""
         for first in range(0, len(sessions), _AT_ONCE):
-            portion = sessions[first : first + _AT_ONCE]
+            portion, now = sessions[first : first + _AT_ONCE], time.time()
+            if any(_is_forgotten(item, now) for item in portion):  # meanwhile: a run may take longer than a key lives
+                await self._doubt(now)
+                portion = [item for item in portion if not _is_forgotten(item, now)]
             new = [item.id for item in portion if item.asked_at is None]
             # Before the commit is awaited: cancelled in it, they may be marked all the same, and have to be released.
             self._fresh.update(new)
-            await self._run.writer.call(partial(_mark, new, time.time()))
+            await self._run.writer.call(partial(_mark, new, now))
             for item in portion:
                 given.add(item.id)
                 yield item.id
+
+    async def _doubt(self, now: float) -> None:
+        await self._run.writer.call(partial(_doubt, name=self._identity.name, now=now))
 
     async def _note_created(self, session: str, analysis: Analysis) -> None:
         """Have it on the disk that an analysis is paid for, before it is polled."""
@@ -126,6 +133,11 @@ def _batch_of(name: str, tries: int) -> str:
     return f"{name}:{tries}"
 
 
+def _is_forgotten(item: Item, now: float) -> bool:
+    """Whether the API may have no more the key under which it was asked for."""
+    return item.asked_at is not None and not now - KEY_LIFE <= item.asked_at <= now + _SKEW
+
+
 def _is_refused(error: errors.KallglotError | None) -> bool:
     """Whether the API has said no to the one request that was sent, so that nothing can have been created."""
     if not isinstance(error, errors.APIError) or error.id is not None:
@@ -139,14 +151,15 @@ def _is_refused(error: errors.KallglotError | None) -> bool:
 # -- jobs of the writer
 
 
-def _doubt(connection: sqlite3.Connection, *, name: str, before: float) -> None:
-    """Mark what was asked for before that moment, and never answered."""
-    query = "SELECT id, tries FROM item WHERE state IN ('asked', 'given_up') AND analysis_id IS NULL AND asked_at < ?"
+def _doubt(connection: sqlite3.Connection, *, name: str, now: float) -> None:
+    """Mark what was asked for, and never answered, under a key that may be forgotten."""
+    query = "SELECT id, tries FROM item WHERE state IN ('asked', 'given_up') AND analysis_id IS NULL"
+    query += " AND asked_at NOT BETWEEN ? AND ?"
     rows = []
-    for session, tries in connection.execute(query, (before,)).fetchall():
+    for session, tries in connection.execute(query, (now - KEY_LIFE, now + _SKEW)).fetchall():
         error = errors.RequestError(
-            f"the request for the analysis of {session} was interrupted more than 24 hours ago: whether it was "
-            "created, and paid for, is not known",
+            f"the request for the analysis of {session} was interrupted more than 24 hours ago, or by a clock that "
+            "was ahead of this one: whether it was created, and paid for, is not known",
             operation="analyses.create",
         )
         error.idempotency_key = f"{_batch_of(name, tries)}:{session}"

@@ -181,6 +181,7 @@ class DurableBatch:
         run = Run(self._client, writer, options)
         self._is_running = True
         try:
+            await run.begin()
             match self.identity.kind:
                 case "wait":
                     await run.wait(run.select("left"))

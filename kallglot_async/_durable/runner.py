@@ -18,7 +18,7 @@ from kallglot_async._core.api.meaning import Whom, meaning_of
 from kallglot_async._durable.file import count
 from kallglot_async._durable.report import BatchReport, State, state_of
 from kallglot_async._durable.rows import KEEP, row_of
-from kallglot_async._durable.source import Selection, items
+from kallglot_async._durable.source import Selection, date_back, items
 from kallglot_async._durable.writer import Writer
 from kallglot_async._events import PlainCallback
 from kallglot_async.models import Outcome
@@ -69,6 +69,10 @@ class Run:
         self._on_progress = PlainCallback("on_progress", self.options.on_progress, "kallglot_async.durable")
         self._suspect: errors.KallglotError | None = None  # that the key was refused for the last id that was heard of
         self._so_far: BatchReport | None = None  # counted once somebody wants to hear of it
+
+    async def begin(self) -> None:
+        """Tell what earlier runs have given up from what this one will."""
+        await self.writer.call(partial(date_back, self._opened_at))
 
     def select(self, *states: State, is_created: bool | None = None) -> list[Selection]:
         """Return which rows to take up: those of the states, then what earlier runs have given up."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import aclosing
@@ -14,7 +15,7 @@ from kallglot_async._durable.rows import error_text
 from kallglot_async._durable.writer import Writer
 from kallglot_async.errors import ConfigurationError, IdSourceError, InvalidIdError
 
-__all__ = ["Item", "Selection", "add_ids", "items"]
+__all__ = ["Item", "Selection", "add_ids", "date_back", "items"]
 
 _CHUNK = 1_000  # ids read from the file at once
 _MOST_AT_ONCE = 50_000  # ids of a large source written at once: the index is gone through once for all of them
@@ -72,6 +73,12 @@ async def items(
             yield found
 
 
+def date_back(moment: float, connection: sqlite3.Connection) -> None:
+    """Have all that was given up be of before that moment: since then the clock may have been set back."""
+    query = "UPDATE item SET settled_at = ? WHERE state = 'given_up' AND settled_at >= ?"
+    connection.execute(query, (moment - 1.0, moment))
+
+
 # -- ids in
 
 
@@ -113,7 +120,7 @@ class _Portion:
     def __init__(self) -> None:
         self.ids: list[str] = []
         self.errors: dict[str, str] = {}
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
 
     def take(self, id: Any, check: Callable[[object], object]) -> None:
         try:
@@ -143,6 +150,12 @@ async def _portions(
                     yield portion
                     portion = _Portion()
     except Exception as error:  # the caller's own code
+        portion.failure = error
+    except asyncio.CancelledError as error:
+        # Nobody cancelled us: it awaited something that was cancelled, which is an error of its own.
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
         portion.failure = error
     yield portion
 

@@ -150,6 +150,7 @@ class AnalyzeCall:
                         on_answer=self._on_requested,
                     )
                     analysis = await self._batch.send(session, Urgency.DIRECT, create)
+                    self._check_own(analysis, session)
                 except errors.KallglotError as failure:
                     await self._batch.keep(Outcome(id=session, error=failure))
                     self._close_one()
@@ -162,6 +163,17 @@ class AnalyzeCall:
                 # Not where the request is cancelled: its key has to be in the outcome then, to ask again with.
                 self._asked.pop(session)
                 self._report_progress()
+
+    def _check_own(self, analysis: Analysis, session: str) -> None:
+        """Refuse what was created for another session: it has one outcome, and one of the two would have none."""
+        if analysis.id not in self._session_of:
+            return
+        error = errors.ResponseMismatchError(
+            f"analyses.create was answered for {session} with the analysis of another session",
+            operation="analyses.create",
+        )
+        error.attempts, error.idempotency_key = 1, self._asked[session]
+        raise error
 
     async def _next_session(self) -> str | None:
         """Return the next session to request an analysis of, once there is room; None: there are no more."""

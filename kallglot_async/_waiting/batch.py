@@ -110,6 +110,7 @@ class Batch:
         _clock.running_loop()
         # Before anything is pulled: while another loop is served, the call is refused.
         self.lane.enter()
+        is_done = False
         # In this order: the source is let go of once nobody pulls from it any more.
         async with aclosing(self._source), self._group as group:
             for _ in range(min(workers, self._source.total or workers)):
@@ -117,7 +118,11 @@ class Batch:
             if meanwhile is not None:
                 await meanwhile()
                 await self._wind_down(_LAST_ANSWERS if hears_answers else 0.0)
+                is_done = True
                 group.cancel_scope.cancel()
+        if group.cancel_scope.cancel_called and not is_done:
+            # A callback cancelled the task that it ran in: what that worker had in hand would be missing, untold.
+            self._callback_error = self._callback_error or asyncio.CancelledError()
 
     async def _wind_down(self, patience: float) -> None:
         """Begin nothing new, and let end what is told, and what is sent."""

@@ -57,6 +57,7 @@ class WaitCall:
         if options.on_progress is not None:
             self._on_progress = PlainCallback("on_progress", options.on_progress, "kallglot_async.waiting")
         self._group: TaskGroup | None = None  # None: the caller's own task does everything
+        self._task: asyncio.Task[object] | None = None  # that entered the block
         self.ready: deque[Outcome] = deque()  # not taken yet
         self.watch: Watch = Watch(self._on_time, self._on_broken)
         self.poller: Poller = Poller(hub, pipeline, options, self)
@@ -116,6 +117,7 @@ class WaitCall:
         if self._is_entered:
             raise errors.ConfigurationError("this wait was entered before: call as_completed again for another one")
         self._enter()
+        self._task = asyncio.current_task()
         # By hand: it lives as long as the caller's block, which no `async with` in here can span.
         self._group = group = await anyio.create_task_group().__aenter__()
         self.poller.start(group)
@@ -131,7 +133,13 @@ class WaitCall:
     ) -> bool:
         # First, and awaiting nothing: who else wants these ids polls them from now on.
         self._let_go()
-        if self._group is not None:
+        if self._task is not asyncio.current_task():
+            # By a generator that was left early, say, which the loop closes in a task of its own: to cancel the group
+            # would be to cancel whoever entered it. What is in flight has its answer, and every task then its end.
+            self._source.stop()
+            self.ready.clear()
+            self._room.ring()
+        elif self._group is not None:
             self._group.cancel_scope.cancel()
             # The body's own exception is not the group's business: it passes as it is, not inside a group.
             await self._group.__aexit__(None, None, None)

@@ -38,6 +38,10 @@ def timed_out(id: str, entry: Entry | None, *, retry_after: float | None = None)
     seen = f"last seen {status}" if status is not None else "last seen running" if is_seen else "never answered"
     if entry is not None and entry.trouble is not None:
         seen += f"; its last poll failed: {entry.trouble.history[-1]}"
+    if entry is not None and entry.refusals:
+        seen += f"; polls refused for the rate limit: {entry.refusals}"
+    if retry_after is not None:
+        seen += f"; the rate limit allows the next poll in {retry_after:.0f} s"
     return errors.WaitTimeoutError(
         f"analysis {id} was not settled after {elapsed:.1f} s and {polls} polls ({seen}); wait for it again",
         id=id,

@@ -44,6 +44,7 @@ OnBytes = Callable[[int, int | None], object]
 
 _OPERATION = Operation(name=DOWNLOAD, method="GET", path="", group="recordings", decode=bytes)
 _SILENCE = 60.0  # seconds without a byte that end an attempt, for a client that was asked to wait for ever
+_NO_RANGE = frozenset({412, 416, 501})  # what refuses a part, and nothing else: the whole may well be had
 _LARGEST_REFUSAL = 65_536  # bytes that are read of an answer that is no success
 
 
@@ -250,7 +251,7 @@ class DownloadCall:
     async def _take(self, location: Location, answer: AnswerStream) -> None:
         transfer = self._transfer
         # All of it may be there already: a process can end between the last byte and the new name.
-        if answer.status == 416 and transfer.received:
+        if answer.status in _NO_RANGE and transfer.received:
             if transfer.on_nothing_left(answer.headers):
                 return
             raise errors.ConnectionLostError(

@@ -11,7 +11,7 @@ from yarl import URL
 
 from kallglot_async import errors
 
-__all__ = ["LostError", "translate"]
+__all__ = ["LostError", "raised_by_session", "translate"]
 
 
 class LostError(Exception):
@@ -62,10 +62,19 @@ def translate(error: BaseException, operation: str, base_url: str) -> errors.Kal
             return errors.ConnectError(f"no connection: {_os_reason(error)}", operation=operation)
         case aiohttp.ClientError():
             return errors.ProtocolError(f"the request failed: {type(error).__name__}", operation=operation)
-        case _:  # ValueError: with trust_env, a netrc entry that collides with our header
+        case _:  # ValueError: another authorization than our header, of the session or, with trust_env, of netrc
             return errors.ConfigurationError(
-                "the environment's proxy or netrc settings cannot be used with an API key; use trust_env=False"
+                "the environment's proxy or netrc settings, or the auth= of a session of yours, cannot be used with an "
+                "API key; use trust_env=False, and leave auth= out"
             )
+
+
+def raised_by_session(error: Exception) -> errors.ConfigurationError:
+    """Return the error for what a middleware or a trace of the caller's session has raised, which is its cause."""
+    what = f"a middleware or trace of the session that was passed raised {type(error).__name__}"
+    failure = errors.ConfigurationError(what)
+    failure.__cause__ = error.with_traceback(None)  # its frames hold the request's headers
+    return failure
 
 
 def _proxy_of(base_url: str) -> str:

@@ -50,6 +50,7 @@ class Lane:
         "_process",
         "_queues",
         "_served_before",
+        "_soonest",
         "_timer",
         "_timer_at",
         "gate",
@@ -66,6 +67,7 @@ class Lane:
         self._served_before = tuple(tuple(self._queues[who] for who in SERVED_BEFORE[urgency]) for urgency in Urgency)
         # One count for all queues: of the polls that may go, the one that has waited longest goes first.
         self._places = count()
+        self._soonest = math.inf  # no `until` in line is before it
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = 0  # a child process that a fork made has the loop, but not what runs in it
         self._timer: asyncio.TimerHandle | None = None
@@ -97,6 +99,7 @@ class Lane:
             raise self._too_late(now, at)
         waiter = _Place(asyncio.get_running_loop().create_future(), next(self._places), until, urgency)
         self._queues[urgency].append(waiter)
+        self._soonest = min(self._soonest, until)
         self._pump(now)
         try:
             return await waiter.future
@@ -250,17 +253,23 @@ class Lane:
             return
         for place in left:
             self._queues[place.urgency].append(place)
+            self._soonest = min(self._soonest, place.until)
         self._pump(_clock.now())
 
     def _dismiss_hopeless(self, now: float) -> None:
         """Tell those in line who cannot wait that long, now rather than at their deadline."""
+        self._soonest = math.inf
         for urgency, queue in zip(Urgency, self._queues, strict=True):
             if not queue:
                 continue
             at = self.gate.next_at(now, urgency)
             for waiter in queue:
-                if waiter.until < at < math.inf and not waiter.future.done():
+                if waiter.future.done():
+                    continue
+                if waiter.until < at < math.inf:
                     waiter.future.set_exception(self._too_late(now, at))
+                else:
+                    self._soonest = min(self._soonest, waiter.until)
 
     def _too_late(self, now: float, at: float) -> RateLimitedError:
         return RateLimitedError(
@@ -282,6 +291,8 @@ class Lane:
             self.sent += 1
             # The first in line still waits: those before it that have given up were dropped as `_first` looked.
             self._queues[urgency].popleft().future.set_result(self.gate.on_sent(now, urgency))
+        if self._soonest < at < math.inf:  # an answer has told what nobody knew when they came
+            self._dismiss_hopeless(now)
         self._arm(at, now)
         if self.on_dry is not None and any(self._queues):
             self.on_dry()

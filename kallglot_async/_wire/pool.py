@@ -29,7 +29,7 @@ from kallglot_async import errors
 from kallglot_async._config import ClientConfig, Secret
 from kallglot_async._core.api.answers import COMMON_HEADERS, request_headers
 from kallglot_async._core.api.operation import Operation, Response
-from kallglot_async._wire.failures import LostError, translate
+from kallglot_async._wire.failures import LostError, raised_by_session, translate
 from kallglot_async._wire.stream import AnswerStream
 
 __all__ = ["SessionPool", "pool_of"]
@@ -207,6 +207,10 @@ class SessionPool:
             raise error.with_traceback(None) from None  # its frames hold the request's headers
         except (LostError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             failure = translate(error, operation.name, self._base_url)
+        except Exception as error:
+            if self._borrowed is None:
+                raise
+            failure = raised_by_session(error)
         finally:
             lease.in_flight -= 1
             if lease.is_retired and not lease.in_flight:

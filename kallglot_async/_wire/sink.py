@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -54,6 +55,17 @@ class Sink(Protocol):
     ) -> None: ...
 
 
+def _path_of(to: str | os.PathLike[str]) -> Path:
+    try:
+        path = Path(to)
+        is_possible = bool(path.name) and b"\0" not in os.fsencode(path)
+    except (TypeError, ValueError):  # a path of bytes, or half a character
+        is_possible = False
+    if not is_possible:
+        raise ConfigurationError(f"to is the name of a file, not {shown(to)}")
+    return path
+
+
 def sink_for(to: str | os.PathLike[str] | BinaryWriter, *, overwrite: bool) -> Sink:
     """Return the sink for what a caller gave.
 
@@ -61,9 +73,7 @@ def sink_for(to: str | os.PathLike[str] | BinaryWriter, *, overwrite: bool) -> S
         ConfigurationError: It is neither a path nor a file object that takes bytes.
     """
     if isinstance(to, str | os.PathLike):
-        if not (path := Path(to)).name:
-            raise ConfigurationError(f"to is the name of a file, not {shown(to)}")
-        return FileSink(path, overwrite=overwrite)
+        return FileSink(_path_of(to), overwrite=overwrite)
     if _is_text(to) or not callable(getattr(to, "write", None)):
         raise ConfigurationError(f"to is a path or a file object that takes bytes, not {type(to).__name__}")
     return ObjectSink(to)
@@ -231,7 +241,11 @@ class ObjectSink:
 def _write_all(target: BinaryWriter, data: bytes) -> None:
     while data:
         written = target.write(data)
+        if written is None and isinstance(target, io.RawIOBase):
+            written = 0  # it would block
         # A raw file may take less than it is given. Who returns no number, as many wrappers do, has taken all.
-        if not isinstance(written, int) or written >= len(data):
+        if not isinstance(written, int) or isinstance(written, bool) or not 0 <= written < len(data):
             return
+        if written == 0:
+            raise BlockingIOError(errno.EAGAIN, "the file object takes nothing now: pass one that blocks")
         data = data[written:]

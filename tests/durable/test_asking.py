@@ -229,3 +229,27 @@ async def client_outcomes(client, path):
     async with client.open_batch(path) as batch:
         async for outcome in batch.outcomes():
             yield outcome
+
+
+async def test_a_key_that_is_forgotten_while_the_run_waits_is_not_used(path):
+    """What is created is waited for first, and that may take hours."""
+    async with served(latency=NEVER) as (server, client), client.open_batch(path, analyses=["summary"]) as batch:
+        await batch.add(["sess_1"])
+        await batch.run(timeout=0.3)
+        await batch.add(["sess_2", "sess_3"])
+        for session, age in (("sess_2", KEY_LIFE - 0.5), ("sess_3", KEY_LIFE - 60)):
+            change(path, "UPDATE item SET state = 'asked', asked_at = ? WHERE id = ?", time.time() - age, session)
+        report = await batch.run(timeout=1.0)
+        assert (report.uncertain, report.given_up) == (1, 2)
+        assert set(keys(server)) == {"sess_1", "sess_3"}
+
+
+async def test_what_was_asked_for_by_a_clock_that_was_ahead_is_uncertain(path):
+    """How long ago that was is not known, and so not whether the API still has the key."""
+    async with served() as (server, client), client.open_batch(path, analyses=["summary"]) as batch:
+        await batch.add(["sess_1", "sess_2"])
+        for session, ahead in (("sess_1", 48 * 3600), ("sess_2", 60)):
+            change(path, "UPDATE item SET state = 'asked', asked_at = ? WHERE id = ?", time.time() + ahead, session)
+        report = await batch.run()
+        assert (report.uncertain, report.done) == (1, 1)
+        assert set(keys(server)) == {"sess_2"}

@@ -2,6 +2,7 @@
 
 import asyncio
 import stat
+import time
 
 import pytest
 from support.durable import change, rows, served, until
@@ -98,14 +99,15 @@ async def test_one_text_is_no_source(path, ids):
             await batch.add(ids)
 
 
+@pytest.mark.parametrize("error", [LookupError, asyncio.CancelledError])
 @pytest.mark.parametrize("is_async", [False, True])
-async def test_a_source_that_raises_costs_nothing_it_gave(path, is_async):
-    """Its exception is the cause, and what came before is in the file."""
+async def test_a_source_that_raises_costs_nothing_it_gave(path, is_async, error):
+    """Its exception is the cause, also a cancellation that is not ours, and what came before is in the file."""
 
     def broken():
         yield "ana_1"
         yield "ana_2"
-        raise LookupError("the list ends here")
+        raise error("the list ends here")
 
     async def arriving():
         for id in broken():
@@ -114,7 +116,7 @@ async def test_a_source_that_raises_costs_nothing_it_gave(path, is_async):
     async with served() as (_, client), client.open_batch(path) as batch:
         with pytest.raises(IdSourceError, match="the list ends here") as caught:
             await batch.add(arriving() if is_async else broken())
-        assert isinstance(caught.value.__cause__, LookupError)
+        assert isinstance(caught.value.__cause__, error)
         assert rows(path) == [("ana_1", "left"), ("ana_2", "left")]
 
 
@@ -457,3 +459,14 @@ async def test_someone_elses_change_is_no_outcome(path):
         change(path, "UPDATE item SET state = 'done', analysis = '[]'")
         with pytest.raises(RecordError, match="no stored _Record"):
             await anext(batch.outcomes())
+
+
+async def test_what_was_given_up_by_a_clock_that_was_ahead_is_taken_up(path):
+    """Whatever its clock said, it was an earlier run."""
+    async with served(latency=NEVER) as (server, client), client.open_batch(path) as batch:
+        await batch.add(server.seed_analyses(1))
+        assert (await batch.run(timeout=0.3)).given_up == 1
+        change(path, "UPDATE item SET settled_at = ?", time.time() + 48 * 3600)
+        before = server.journal.total
+        assert (await batch.run(timeout=0.3)).given_up == 1
+        assert server.journal.total > before

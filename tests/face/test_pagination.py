@@ -57,6 +57,7 @@ def test_drift_of_a_list() -> None:
     assert not decoded.data[0].is_ready
     with pytest.raises(WrongShapeError, match="data"):
         decode_recording_page(b'{"object":"list"}')
+    assert decode_recording_page(b'{"object":"list","data":null}').data == ()
 
 
 def test_requests_are_as_documented() -> None:

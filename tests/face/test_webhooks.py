@@ -742,3 +742,10 @@ def test_recent_keys_are_those_used_last(bound, steps):
             model = [*(other for other in model if other != key), key][-bound:]
         assert len(keys) == len(model)
     assert [key for key in "abcdef" if key in keys] == sorted(model)
+
+
+@pytest.mark.parametrize("event", [None, "evt_1", {"id": "evt_1"}, BODY])
+def test_what_is_no_event_is_refused_by_name(event):
+    """Neither a body nor what is in it."""
+    with pytest.raises(ConfigurationError, match=f"construct_event returns, not {type(event).__name__}"):
+        WebhookInbox().put(event)

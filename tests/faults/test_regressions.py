@@ -153,6 +153,27 @@ case("regressions", "20 clients refused at once wake apart", call="retrieve")(_s
 case("regressions", "20 clients refused at once wake apart", call="wait")(_spread(wait))
 
 
+# What a gateway or a queue says in words of its own is no verdict of the API's
+
+
+def _outlasted(script: Script) -> Callable[[Bench], Awaitable[None]]:
+    async def run(bench: Bench) -> None:
+        client = await bench.client(await bench.server(OK, *[script] * 3, OK))
+        await retrieve(client, "ana_1")
+        assert (await bench.succeeds(wait(client, "ana_1"))).is_complete
+        assert bench.requests == 5
+
+    return run
+
+
+for _status in ("400 No", "401 No", "403 Forbidden", "404 Not Found"):
+    _text = answer(b'{"timestamp":1,"status":403,"error":"Forbidden","path":"/v1"}', status=_status)
+    case("regressions", f"{_status[:3]} with an error in words, three times in a wait")(_outlasted(_text))
+for _body in (b"{}", b"null", b'{"status":"processing"}', b'{"message":"Accepted"}'):
+    _accepted = answer(_body, "Retry-After: 1", status="202 Accepted")
+    case("regressions", f"202 with {_body.decode()}, three times in a wait")(_outlasted(_accepted))
+
+
 @REGRESSIONS.of("regressions")
 async def test_regressions(case: Case, bench_of: BenchOf) -> None:
     """Each of them was a defect."""

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from support.wire_faults import Fault
+from support.wire_faults import Fault, RawServer, analysis, answer
 
 from kallglot_async import (
     ConfigurationError,
@@ -18,6 +18,7 @@ from kallglot_async import (
     Outcome,
     PermissionDeniedError,
     RequestTimeoutError,
+    ResponseMismatchError,
     WaitTimeoutError,
 )
 from kallglot_async.emulator import Emulator, Latency
@@ -269,3 +270,17 @@ async def test_a_callback_that_raises_cancellation_is_raised_as_it_is(call: str)
         }
         with pytest.raises(asyncio.CancelledError):
             await start[call]()
+
+
+async def test_one_analysis_for_two_sessions_is_the_first_ones() -> None:
+    """A mixed-up answer that names no session: the other is told so, and not that nothing was requested for it."""
+    async with (
+        RawServer(answer(analysis("ana_1", session_id=None))) as server,
+        KallglotClient("sk_test_1", base_url=server.base_url) as client,
+    ):
+        outcomes = await client.analyze_many(sessions(3), **A)
+    assert [outcome.ok for outcome in outcomes] == [True, False, False]
+    for session, error in outcomes.errors.items():
+        assert isinstance(error, ResponseMismatchError)
+        assert session in str(error)
+        assert error.idempotency_key is not None

@@ -395,3 +395,34 @@ async def test_a_wait_for_one_id_ends_on_time_under_a_poll_that_hangs() -> None:
             await client.wait(emulator.seed_analyses(1)[0], timeout=3.0)
         assert asyncio.get_running_loop().time() - started == pytest.approx(3.0, abs=0.2)
         assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("retry_after", "refusals"), [(1, 12), (300, 1)])
+async def test_a_wait_that_a_limit_ends_says_so(retry_after: int, refusals: int) -> None:
+    """Refusals are no failures and no answers: that there were none is not all there is to say."""
+    async with running(faults=[Fault(kind="throttle", retry_after=retry_after)]) as (emulator, client):
+        with pytest.raises(WaitTimeoutError, match=f"polls refused for the rate limit: {refusals}") as caught:
+            await client.wait(emulator.seed_analyses(1)[0], timeout=12.0)
+        assert emulator.journal.total == refusals
+        if retry_after == 300:
+            assert caught.value.retry_after is not None
+            assert f"allows the next poll in {caught.value.retry_after:.0f} s" in str(caught.value)
+
+
+@pytest.mark.parametrize("is_lazy", [False, True])
+async def test_a_generator_around_a_block_may_be_left_early(is_lazy: bool) -> None:
+    """The loop closes it in a task of its own: that costs whoever took outcomes from it nothing."""
+    async with running() as (emulator, client):
+        ids = emulator.seed_analyses(100)
+
+        async def outcomes() -> AsyncIterator[str]:
+            async with client.as_completed(iter(ids) if is_lazy else ids) as finished:
+                async for outcome in finished:
+                    yield outcome.id
+
+        async for _ in outcomes():
+            break
+        gc.collect()
+        await asyncio.sleep(60.0)
+        assert [task for task in asyncio.all_tasks() if "_waiting" in repr(task)] == []
+        assert (await client.wait(ids[-1])).is_complete

@@ -730,3 +730,22 @@ def test_under_trio_an_error_names_asyncio(call):
 
     with pytest.raises(KallglotError, match="asyncio"):
         trio.run(main)
+
+
+@virtual
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(kind, "on_outcome") for kind in KINDS] + [("analyze_many", "on_created"), ("analyze_many", "on_progress")],
+)
+async def test_a_callback_that_cancels_its_own_task_cancels_the_call(kind, name):
+    """Whichever task that is: no call returns as if the ids of that task had never been asked for."""
+
+    def cancel(*_: object) -> None:
+        asyncio.current_task().cancel()
+
+    async with running(adopt_unknown=True, latency=Latency.immediate()) as (_, client):
+        call = asyncio.create_task(_all(client, kind, 6, **{name: cancel}))
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert (await client.analyses.retrieve("ana_1")).is_complete
+        assert client.stats.in_flight == 0

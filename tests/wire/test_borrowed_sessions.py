@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import ssl
+import traceback
 from collections.abc import AsyncIterator
 from io import BytesIO
 from typing import Any
@@ -272,3 +273,46 @@ async def test_a_session_for_downloads_that_cannot_be_used_is_named() -> None:
 def _no_proxy_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
+
+
+# What theirs raise
+
+
+async def test_what_a_middleware_raises_is_each_ids_own_error() -> None:
+    """By the class of what was raised, which is the cause; what others have is not lost, and no key is shown."""
+
+    async def picky(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        if request.url.name == "ana_2":
+            raise LookupError("no")
+        return await handler(request)
+
+    async with (
+        RawServer(*(answer(analysis(id)) for id in ("ana_1", "ana_1", "ana_1"))) as server,
+        aiohttp.ClientSession(middlewares=(picky,)) as session,
+        client_of(server, session=session) as client,
+    ):
+        for call in (client.wait_many, client.analyses.retrieve_many):
+            outcomes = await call(["ana_1", "ana_2"])
+            assert outcomes[0].ok
+            error = outcomes[1].error
+            assert type(error) is ConfigurationError
+            assert "raised LookupError" in str(error)
+            assert type(error.__cause__) is LookupError
+            shown = traceback.TracebackException.from_exception(error, capture_locals=True)
+            assert KEY not in "".join(shown.format())
+        assert (client.stats.in_flight, client.stats.waiting_for) == (0, 0)
+
+
+async def test_authorization_of_a_session_is_named_as_what_is_in_the_way() -> None:
+    """It is another one than the key's, and the environment has nothing to do with it."""
+
+    async def other(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        raise ValueError("Cannot combine AUTHORIZATION header with AUTH argument")  # as aiohttp does for auth=
+
+    async with (
+        RawServer() as server,
+        aiohttp.ClientSession(middlewares=(other,)) as session,
+        client_of(server, session=session) as client,
+    ):
+        with pytest.raises(ConfigurationError, match="auth= of a session of yours"):
+            await client.analyses.retrieve("ana_1")

@@ -7,6 +7,8 @@ means what `asyncio.timeout` means.
 import asyncio
 import math
 import random
+import socket
+import time
 from collections.abc import Awaitable, Callable
 
 import looptime
@@ -345,3 +347,35 @@ def test_another_event_loop_starts_with_an_empty_line():
 
     asyncio.run(abandon())
     assert asyncio.run(ended_at(deadlines, seconds=0.02)) > 0.0
+
+
+@pytest.mark.looptime(False)
+@pytest.mark.parametrize("seconds", [0.1, 0.2])
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_what_arrived_while_the_loop_stood_still_is_taken_in(seconds, is_answered):
+    """Its deadline was missed, not its answer. Where there is none, it ends at once all the same."""
+
+    async def main():
+        loop, (ours, theirs) = asyncio.get_running_loop(), socket.socketpair()
+        ours.setblocking(False)
+
+        def stand_still():
+            if is_answered:
+                theirs.send(b"x")
+            time.sleep(0.6)
+
+        with ours, theirs:
+            loop.call_soon(stand_still)
+            try:
+                with Deadlines(0.1).start(seconds):
+                    return await loop.sock_recv(ours, 1)
+            except TimeoutError:
+                return loop.time()
+
+    loop = asyncio.new_event_loop()
+    try:
+        began = loop.time()
+        got = loop.run_until_complete(main())
+    finally:
+        loop.close()
+    assert got == b"x" if is_answered else got < began + 0.9

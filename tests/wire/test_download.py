@@ -585,6 +585,9 @@ async def test_targets_that_cannot_take_bytes_are_refused(tmp_path: Path) -> Non
         for target in (io.StringIO(), 5, None):
             with pytest.raises(ConfigurationError, match="takes bytes"):
                 await client.recordings.download(id, target)  # type: ignore[arg-type]
+        for name in ("", "a\0b", tmp_path / "\ud800"):
+            with pytest.raises(ConfigurationError, match="to is the name of a file"):
+                await client.recordings.download(id, name)
         for options in ({"timeout": 0}, {"max_bytes": 0}, {"format": "flac"}):
             with pytest.raises(ConfigurationError):
                 await client.recordings.download(id, io.BytesIO(), **options)
@@ -628,6 +631,28 @@ async def test_a_file_object_may_take_less_at_a_time() -> None:
         target = Trickle()
         await client.recordings.download(of_b(), target)
         assert bytes(target.taken) == b"some audio of a call"
+
+
+class Full(io.RawIOBase):
+    """A raw file that takes nothing, and says so in its way."""
+
+    def __init__(self, says: int | None) -> None:
+        self.says = says
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, _: Any) -> int | None:
+        return self.says
+
+
+@pytest.mark.parametrize("says", [0, None])
+async def test_a_file_object_that_takes_nothing_ends_the_download(says: int | None) -> None:
+    """A full pipe that does not block: what it is offered must not be lost, nor offered for ever."""
+    async with RawServer(answer(b"audio")) as server, client_of(server) as client:
+        with pytest.raises(BlockingIOError, match="takes nothing now"):
+            await client.recordings.download(of_b(), Full(says))
+        assert len(server.requests) == 1
 
 
 async def test_a_file_object_that_cannot_go_back_cannot_begin_again() -> None:

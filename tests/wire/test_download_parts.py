@@ -366,3 +366,13 @@ async def test_a_process_that_is_ended_leaves_a_part_and_no_litter(number: int, 
     got, requests = await again(target, part(1000))
     assert b"Range: bytes=1000-" in requests[0]
     assert (got.resumed, target.read_bytes(), os.listdir(tmp_path)) == (1, AUDIO, ["x.mp3"])
+
+
+@pytest.mark.parametrize("status", ["412 Precondition Failed", "416 Range Not Satisfiable", "501 Not Implemented"])
+async def test_a_part_that_is_refused_is_had_by_the_whole(status: str, tmp_path: Path) -> None:
+    """Else each run would ask for the same part again, and none would ever end."""
+    await interrupted(tmp_path / "x.mp3")
+    got, requests = await again(tmp_path / "x.mp3", answer(b"", status=status), answer(AUDIO, *OFFERED))
+    assert (got.bytes_written, got.restarted) == (len(AUDIO), 1)
+    assert [b"Range:" in request for request in requests] == [True, False]
+    assert os.listdir(tmp_path) == ["x.mp3"]

@@ -229,3 +229,32 @@ def test_a_lane_serves_the_next_event_loop():
 
     asyncio.run(leave_a_mess())
     assert asyncio.run(come_later()) == 0
+
+
+@pytest.mark.parametrize("figures", [RateFigures(60, 0, 1_800_000_050.0, 50.0), None])
+async def test_who_waits_in_line_is_told_at_once_what_an_answer_says(figures):
+    """Nobody knew a limit when they came; the first answer puts their turn beyond what is of use to some of them."""
+    lane = RateLimiter(RateLimit(1, per=50.0)).lane("key", "analysis")
+    first = await lane.acquire(DIRECT)
+    began = _clock.now()
+    late = [lane.acquire(DIRECT, until=began + seconds) for seconds in (30.0, 20.0)]
+    tasks = await start(*late, lane.acquire(DIRECT, until=began + 300.0))
+    lane.answered(first, figures)
+    for task in tasks[:2]:
+        with pytest.raises(RateLimitedError) as failure:
+            await task
+        assert failure.value.retry_after >= 50.0
+    assert _clock.now() == began
+    await tasks[2]
+    assert _clock.now() - began >= 50.0
+
+
+async def test_who_comes_second_to_a_slot_is_told_once_it_is_used():
+    """It would have been in time for one."""
+    lane = announced(remaining=0, resets_in=10.0, ceiling=RateLimit(1, per=60.0))
+    began = _clock.now()
+    tasks = await start(*(lane.acquire(DIRECT, until=began + 100.0) for _ in range(2)))
+    lane.answered(await tasks[0], RateFigures(60, 59, 1_800_000_070.0, 60.0))
+    with pytest.raises(RateLimitedError):
+        await tasks[1]
+    assert _clock.now() - began < 100.0

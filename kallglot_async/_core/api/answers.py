@@ -313,7 +313,9 @@ def interpret(operation: Operation[T], response: Response, *, key: Secret, wall_
     if isinstance(unusable, errors.ResponseSchemaError):
         unusable.path = path
     if not response.body:
-        unusable.is_empty, unusable.retry_after = True, parse_retry_after(response.headers, wall_now=wall_now)
+        unusable.is_empty = True
+    if not response.body or response.status == 202:
+        unusable.retry_after = parse_retry_after(response.headers, wall_now=wall_now)
     raise unusable
 
 
@@ -324,6 +326,10 @@ class _ErrorBody(msgspec.Struct, frozen=True):
     param: Any = None
     request_id: Any = None
     retry_after: Any = None
+
+
+class _ErrorText(_ErrorBody, frozen=True):
+    """A text in its place, as gateways have it: words for people, and nobody's envelope."""
 
 
 # Status to class, and what to say where the API sent no message.
@@ -362,11 +368,12 @@ def _refusal(
         kind, default = errors.ServerError, f"the API failed with {status}"
     body = _error_body(response.body)
     message = (one_line(body.message, key) if body is not None else None) or default
+    is_enveloped = body is not None and not isinstance(body, _ErrorText)
     if body is None and status in _STRANGE:
         message += "; the answer does not look like the API's: look for a gateway or firewall between, and at base_url"
     elif kind is errors.NotFoundError and operation.name == "analyses.retrieve":
         message = message.rstrip(".") + _RETENTION
-    is_enveloped, body = body is not None, body or _ErrorBody()
+    body = body or _ErrorBody()
     refusal = kind(
         message,
         operation=operation.name,
@@ -383,13 +390,13 @@ def _refusal(
 
 
 def _error_body(body: bytes) -> _ErrorBody | None:
-    """Return the documented envelope's fields; None where there is no envelope, so that it is not the API's."""
+    """Return the documented envelope's fields, or a text in its place; None where there is nothing that explains."""
     try:
         inner = decode_json_object(body).get("error")
     except (MalformedBodyError, WrongShapeError):
         return None
     if isinstance(inner, str):
-        return _ErrorBody(message=inner)
+        return _ErrorText(message=inner)
     if not isinstance(inner, dict):
         return None
     return _ErrorBody(**{name: inner.get(name) for name in _ErrorBody.__struct_fields__})

@@ -1,9 +1,9 @@
 """How every body is read: strict and fast first, lenient only where that fails.
 
 The fast path is a bare typed decode. Only when it refuses a body is the body read as plain JSON, and each part of it
-fitted into its place: null where a list belongs is no list, a timestamp without a zone is one in UTC, and what still
-does not fit costs itself only. An answer without its identity (`id`, `object`, `status`) is of no use: those are the
-fields without a default.
+fitted into its place: null where a list belongs is an empty one, a timestamp without a zone is one in UTC, and what
+still does not fit costs itself only. An answer without its identity (`id`, `object`, `status`) is of no use: those are
+the fields without a default.
 """
 
 from __future__ import annotations
@@ -229,6 +229,8 @@ class _Fitter:
                 self.problems.append(where)
             elif part is not None:
                 fields[field.name] = part
+            elif field.required and field.encode_name in plain and isinstance(field.type, inspect.VarTupleType):
+                fields[field.name] = ()  # null, as some servers write an empty list
             elif field.required:
                 raise WrongShapeError(f"Object missing required field `{field.encode_name}`", path)
         return info.cls(**fields)

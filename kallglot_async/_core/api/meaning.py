@@ -5,7 +5,8 @@
 | none: connecting, reset, cut, timeout                | the way's   | yes    | this request     |
 | none: TLS, a proxy that was reached and says no      | the way's   | no     | this request     |
 | unreadable, or about another resource                | a gateway's | yes    | this request     |
-| 202 or 204 without a body, to a poll: still running  | the API's   | yes    | this id          |
+| 202 or 204 without a body, 202 with another than an  | the API's   | yes    | this id          |
+|   analysis, to a poll: still running                 |             |        |                  |
 | too large, of another shape, a redirect              | the API's   | no     | this id          |
 | 408, 425, 499, 5xx but 501, 505, 511                 | a gateway's | yes    | this request     |
 | 400, 401, 403, 404 without the API's envelope        | a gateway's | yes    | this request     |
@@ -126,7 +127,9 @@ def is_unreached(error: errors.KallglotError) -> bool:
 
 
 def is_still_running(error: errors.KallglotError) -> bool:
-    """Whether it is a 202 or 204 without a body, which says of an analysis that there is nothing to show yet."""
+    """Whether its status says that there is no analysis to show yet, and its body, if any, shows none."""
+    if isinstance(error, errors.ResponseSchemaError):
+        return error.status == 202  # `{}` or `{"status": "processing"}`, say
     return isinstance(error, errors.ResponseBodyError) and error.is_empty and error.status in {202, 204}
 
 

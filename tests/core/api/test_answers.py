@@ -463,8 +463,12 @@ class TestRefusal:
         assert (error.__cause__, error.__context__) == (None, None)
 
     def test_error_may_be_a_plain_text(self):
-        """An envelope that holds a text has a message."""
-        assert refused(400, b'{"error": "no such component"}').message == "no such component"
+        """It is the message; but the API has an object there, so that it is a gateway's, and passes."""
+        error = refused(400, b'{"error": "no such component"}')
+        assert error.message == "no such component"
+        assert not error.is_enveloped
+        assert refused(403, b'{"timestamp": 1, "status": 403, "error": "Forbidden"}').is_enveloped is False
+        assert refused(403, b'{"error": {"message": "Forbidden"}}').is_enveloped is True
 
     def test_missing_analysis_mentions_the_retention(self):
         """Whoever polls an analysis that is gone learns that results are kept for 90 days; a create does not say so."""

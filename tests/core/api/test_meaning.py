@@ -93,6 +93,8 @@ def test_an_answer_without_a_body_says_running_by_its_status():
     assert [is_still_running(empty(status)) for status in (200, 202, 204, 205)] == [False, True, True, False]
     assert not is_still_running(errors.ResponseBodyError("x", status=202))
     assert not is_still_running(errors.ServerError("x", status=503))
+    assert is_still_running(errors.ResponseSchemaError("x", status=202))
+    assert not is_still_running(errors.ResponseSchemaError("x", status=200))
 
 
 def test_who_never_heard_the_api_has_not_reached_it_by_what_passes_or_never_got_there():
