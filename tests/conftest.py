@@ -59,8 +59,14 @@ UNTRACED = {
     "faults",
     "test_architecture",  # walks the package's syntax tree, and none of its code
     "test_benchmarks_smoke",
+    "test_explanations",
+    "test_gate_servers",
+    "test_gate_stateful",
+    "test_limiter_stateful",
     "test_many_waits",
     "test_patience",
+    "test_queue_stateful",
+    "test_request_shape",
     "test_shares",
 }
 """Folders and files that go the same ways hundreds of times; a test alone is marked `untraced`."""

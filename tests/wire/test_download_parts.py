@@ -302,6 +302,7 @@ async def test_a_part_that_gets_its_name_meanwhile_is_not_written_to(
     assert (tmp_path / "x.mp3").read_bytes() == AUDIO
 
 
+@pytest.mark.untraced
 def test_threads_that_want_the_same_file_do_not_mix(tmp_path: Path) -> None:
     """Whoever is second is refused or comes later; what stands there is whole at every moment, and nothing else is."""
     target, ended = tmp_path / "x.mp3", []
