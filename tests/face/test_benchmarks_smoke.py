@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import aiohttp
 import pytest
 from support.redis_server import needs_redis
+from support.slow import beyond
 
 import kallglot_async
 from benchmarks import (
@@ -180,7 +181,7 @@ def test_the_sweep_command_prints_a_line_for_each_value(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "scene", ["steady, paced: fixed 150/60s", "stranger 30%: token_bucket", "400 waits: token_bucket"]
+    "scene", beyond(1, ["steady, paced: fixed 150/60s", "stranger 30%: token_bucket", "400 waits: token_bucket"])
 )
 def test_the_table_of_limits_holds_each_figure_against_its_bar(scene):
     """A server of each sort, one seed: what it is near to today, it stays near to."""
@@ -209,6 +210,7 @@ def test_a_lane_with_endless_demand_uses_most_of_a_limit_and_no_more(tells):
     assert figures["refused%"] <= (0.0 if tells else 5.0)
 
 
+@pytest.mark.slow
 def test_processes_that_share_nothing_are_served_alike_once_each_has_its_share():
     """With a share none is refused and all get as much; without one some are, and the server counts each of them."""
     alone, shared = (independent.measure((60, 10.0), 4, 7, has_ceiling=has_ceiling) for has_ceiling in (False, True))

@@ -166,6 +166,7 @@ async def test_a_service_manager_can_stop_it_too(as_json, capsysbinary):
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+@pytest.mark.slow
 @posix
 async def test_the_emulator_prints_what_a_shell_can_use():
     """Two export lines, then the ids; its options reach it."""
@@ -188,16 +189,18 @@ async def test_the_emulator_prints_what_a_shell_can_use():
     assert child.returncode == 0
 
 
-async def test_a_port_that_is_taken_is_one_line():
+async def test_a_port_that_is_taken_is_one_line(capsys):
     """Exit code 2, and the port is named."""
     async with Emulator() as server:
         port = urlsplit(server.base_url).port
-        status, out, err = await finish("emulator", "--port", str(port))
+        status = await asyncio.to_thread(main, ["emulator", "--port", str(port)])
+    out, err = capsys.readouterr()
     assert (status, out) == (2, "")
     assert err.startswith(f"kallglot: cannot listen on port {port}: ")
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 @posix
 async def test_ctrl_c_ends_the_demo():
     """Exit code 130, nothing on standard output, no traceback."""
@@ -233,6 +236,7 @@ def test_the_choices_are_the_emulators_own():
         assert get_args(getattr(options, name)) == get_args(getattr(emulator, name))
 
 
+@pytest.mark.slow
 @posix
 async def test_the_emulators_command_line_takes_faults():
     """Faults given on the command line strike, are counted, and are told at the end."""
@@ -247,9 +251,10 @@ async def test_the_emulators_command_line_takes_faults():
     assert err == b"stopped after 3 requests, 0 refused, reset 1 times, status 1 times\n"
 
 
-async def test_a_fault_that_does_not_exist_is_exit_code_2():
+def test_a_fault_that_does_not_exist_is_exit_code_2(capsys):
     """The mistake is one line that lists what there is; nothing is started."""
-    status, out, err = await finish("emulator", "--fault", "meteor")
+    status = main(["emulator", "--fault", "meteor"])
+    out, err = capsys.readouterr()
     assert (status, out) == (2, "")
     assert err.startswith("kallglot: there is no fault 'meteor'; there are bad_utf8, ")
     assert err.count("\n") == 1
