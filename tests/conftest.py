@@ -76,11 +76,11 @@ UNTRACED = {
 
 
 def pytest_xdist_auto_num_workers() -> int | None:
-    """More workers than cores, by a half or by two: a third of the time of these tests is waiting, for real clocks."""
+    """More workers than cores, by a quarter or by one: some of the time of these tests is waiting, for real clocks."""
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ or not hasattr(os, "sched_getaffinity"):
         return None  # as pytest-xdist has it
     cores = len(os.sched_getaffinity(0))
-    return cores + max(2, cores // 2)
+    return cores + max(1, cores // 4)
 
 
 def pytest_configure(config: pytest.Config) -> None:
