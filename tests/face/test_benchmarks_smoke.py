@@ -87,6 +87,7 @@ def test_an_outage_costs_ours_nothing_but_time():
     assert rows["not-a-package"]["lost_to"] == "not installed"
 
 
+@pytest.mark.slow
 def test_the_documented_scale_runs_with_and_without_history(monkeypatch):
     """One start of each situation of ours: 60 delivered, no refusal, and a lag that is never negative."""
     monkeypatch.setattr(documented, "OFFSETS", (15,))

@@ -83,6 +83,7 @@ def run(path, *argv):
     )
 
 
+@pytest.mark.slow
 def test_the_guide_runs(tmp_path):
     """Every test of it passes, with warnings as errors and strict markers."""
     path = tmp_path / "test_guide.py"

@@ -192,7 +192,7 @@ async def test_four_need_few_commands(redis, urgency):
     beyond(1, [(4, (3.0,)), (4, (7.0,)), (20, tuple(range(10)))]),
     ids=["4", "4, later", "20"],
 )
-@pytest.mark.parametrize("fault", ["stopped", "hung", "restarted empty", "restarted old"])
+@pytest.mark.parametrize("fault", beyond(2, ["stopped", "restarted old", "hung", "restarted empty"]))
 async def test_without_redis_nobody_is_refused_and_nothing_stands_still(redis, fault, processes, phases):
     """Wherever in a window it goes, the first or a later one: each goes on with its part of that, and of the next."""
     for phase, at in itertools.product(phases, (2.9, 12.4)):

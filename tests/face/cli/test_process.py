@@ -69,8 +69,9 @@ async def test_ctrl_c_leaves_what_had_settled():
         assert b"Traceback" not in err
 
 
+@pytest.mark.slow
 @posix
-@pytest.mark.parametrize("command", beyond(1, ["wait", "get"]))
+@pytest.mark.parametrize("command", ["wait", "get"])
 async def test_ctrl_c_while_standard_input_is_silent(command):
     """Nobody has to press return first; ids are asked for as they come."""
     async with half_ready() as server:
