@@ -81,7 +81,7 @@ async def test_ctrl_c_while_standard_input_is_silent(command):
             child.stdin.write(f"{id}\n".encode())
             line = json.loads(await child.stdout.readline())  # answered while standard input is open
             child.send_signal(signal.SIGINT)
-            assert await asyncio.wait_for(child.wait(), 10) == 130
+            assert await child.wait() == 130
             assert await child.stderr.read() == b""
         assert line["id"] == id
 
