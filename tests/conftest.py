@@ -4,6 +4,7 @@ import asyncio
 import gc
 import inspect
 import os
+import sys
 from collections.abc import Awaitable, Callable, Generator
 from importlib.util import find_spec
 from typing import Any
@@ -18,6 +19,8 @@ from support.tracing import trace
 pytest_plugins = ["pytester"]
 collect_ignore = [] if find_spec("arq") else ["recipes/test_arq.py"]  # an environment of its own, as that file says
 
+# Half of a collection is to rewrite asserts: even where the environment keeps no bytecode, the next run finds it done.
+sys.dont_write_bytecode = False
 # Without this, pytest-asyncio's first look for a "current" loop makes one that nobody ever closes.
 asyncio.set_event_loop(None)
 
@@ -59,19 +62,25 @@ UNTRACED = {
     "faults",
     "test_architecture",  # walks the package's syntax tree, and none of its code
     "test_benchmarks_smoke",
+    "test_explanations",
+    "test_gate_servers",
+    "test_gate_stateful",
+    "test_limiter_stateful",
     "test_many_waits",
     "test_patience",
+    "test_queue_stateful",
+    "test_request_shape",
     "test_shares",
 }
 """Folders and files that go the same ways hundreds of times; a test alone is marked `untraced`."""
 
 
 def pytest_xdist_auto_num_workers() -> int | None:
-    """More workers than cores, by a half or by two: a third of the time of these tests is waiting, for real clocks."""
+    """More workers than cores, by a quarter or by one: some of the time of these tests is waiting, for real clocks."""
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ or not hasattr(os, "sched_getaffinity"):
         return None  # as pytest-xdist has it
     cores = len(os.sched_getaffinity(0))
-    return cores + max(2, cores // 2)
+    return cores + max(1, cores // 4)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -30,6 +30,7 @@ def path(tmp_path):
     return tmp_path / "nightly.kallglot"
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("kind", ["wait", "retrieve"])
 async def test_a_batch_is_done_once(path, kind):
     """Every id has its outcome in the file, equal to what the API gives; another run sends nothing."""
@@ -333,6 +334,7 @@ class TestWhoMayUseIt:
 
 
 class TestCancellation:
+    @pytest.mark.untraced
     async def test_a_cancelled_run_has_lost_nothing(self, path):
         """What was fetched is in the file; the next run fetches the rest, and each once but those in flight."""
         async with served() as (server, client):
@@ -395,6 +397,7 @@ async def test_outcomes_of_what_is_left_say_so(path):
             await anext(batch.outcomes("finished"))
 
 
+@pytest.mark.untraced
 async def test_a_file_that_cannot_be_written_to_ends_the_run(path):
     """The error says what to do, what was committed is intact, and the next run goes on."""
     async with served() as (server, client):

@@ -124,6 +124,7 @@ def test_random_balancing_is_the_same_for_the_same_seed() -> None:
     assert runs[0] != [8] * 4 + [7] * 4 + [6] * 4
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("pace", ["steady", "random", "bursts"])
 def test_a_stranger_takes_its_share(pace: str) -> None:
     """Of a limit that a client asks for without end, the stranger has its share by the time the window is over."""

@@ -117,6 +117,7 @@ def test_the_default_tests_are_those_of_the_decisions() -> None:
     assert any("queue" in path for path in trial.default_tests())
 
 
+@pytest.mark.slow
 def test_a_mutant_is_killed_by_a_test_that_fails_or_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the copy is changed, and it is mended for the next mutant."""
     root, module = tmp_path / "root", "kallglot_async/_core.py"

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import aiohttp
 import pytest
 from support.redis_server import needs_redis
+from support.slow import beyond
 
 import kallglot_async
 from benchmarks import (
@@ -86,6 +87,7 @@ def test_an_outage_costs_ours_nothing_but_time():
     assert rows["not-a-package"]["lost_to"] == "not installed"
 
 
+@pytest.mark.slow
 def test_the_documented_scale_runs_with_and_without_history(monkeypatch):
     """One start of each situation of ours: 60 delivered, no refusal, and a lag that is never negative."""
     monkeypatch.setattr(documented, "OFFSETS", (15,))
@@ -180,7 +182,7 @@ def test_the_sweep_command_prints_a_line_for_each_value(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "scene", ["steady, paced: fixed 150/60s", "stranger 30%: token_bucket", "400 waits: token_bucket"]
+    "scene", beyond(1, ["steady, paced: fixed 150/60s", "stranger 30%: token_bucket", "400 waits: token_bucket"])
 )
 def test_the_table_of_limits_holds_each_figure_against_its_bar(scene):
     """A server of each sort, one seed: what it is near to today, it stays near to."""
@@ -209,6 +211,7 @@ def test_a_lane_with_endless_demand_uses_most_of_a_limit_and_no_more(tells):
     assert figures["refused%"] <= (0.0 if tells else 5.0)
 
 
+@pytest.mark.slow
 def test_processes_that_share_nothing_are_served_alike_once_each_has_its_share():
     """With a share none is refused and all get as much; without one some are, and the server counts each of them."""
     alone, shared = (independent.measure((60, 10.0), 4, 7, has_ceiling=has_ceiling) for has_ceiling in (False, True))

@@ -738,6 +738,7 @@ async def test_a_learned_limit_is_not_overrun(window: Any) -> None:
 # Without a client
 
 
+@pytest.mark.untraced
 async def test_wait_many_works_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The module's `wait_many` opens a client for the one call and closes it."""
     async with running(latency=Latency.uniform(20, 30)) as emulator:

@@ -9,7 +9,7 @@ import typing
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.examples import values
 from support.payloads import PAYLOADS
@@ -240,7 +240,6 @@ SENT = [kind for kind in STRUCTS if kind not in (Model, Outcome)]  # an outcome 
 
 
 @pytest.mark.parametrize("kind", SENT)
-@settings(max_examples=25)  # each example is many values, and the bigger models hold the smaller ones
 @given(data=st.data())
 def test_every_model_survives_a_round_trip_through_json(kind, data):
     """`decode(encode(x)) == x` for every model, with unknown texts, empty parts and undocumented JSON in it."""

@@ -186,6 +186,7 @@ class TestTaskiq:
 
 
 class TestScript:
+    @pytest.mark.untraced
     async def test_goes_on_where_it_stopped(self, emulator, tmp_path, capsys):
         """What is final is written once; the rest is taken up by the next run, a line cut by a crash too."""
         ids, output = tmp_path / "ids.txt", tmp_path / "analyses.jsonl"

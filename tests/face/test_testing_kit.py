@@ -83,6 +83,7 @@ def run(path, *argv):
     )
 
 
+@pytest.mark.slow
 def test_the_guide_runs(tmp_path):
     """Every test of it passes, with warnings as errors and strict markers."""
     path = tmp_path / "test_guide.py"
@@ -116,26 +117,19 @@ class TestOptions:
         assert kallglot_emulator.state().seed == 1
 
 
-@pytest.mark.parametrize(
-    ("marker", "message"),
-    [
-        ("plan='gold'", "gold"),
-        ("colour='red'", "colour"),
-        ("'free'", "kallglot_options takes options of Emulator by name"),
-        ("faults=[]", "faults go into kallglot_faults"),
-    ],
-)
-def test_an_option_that_cannot_be_is_said(pytester, marker, message):
+def test_an_option_that_cannot_be_is_said(pytester):
     """Before the test runs, in one line."""
-    pytester.makepyfile(
-        f"""
-        import pytest
-
-        @pytest.mark.kallglot_options({marker})
-        async def test_bad(kallglot_emulator):
-            pass
-        """
-    )
+    messages = {
+        "plan='gold'": "gold",
+        "colour='red'": "colour",
+        "'free'": "kallglot_options takes options of Emulator by name",
+        "faults=[]": "faults go into kallglot_faults",
+    }
+    tests = [
+        f"@pytest.mark.kallglot_options({marker})\nasync def test_{number}(kallglot_emulator): ..."
+        for number, marker in enumerate(messages)
+    ]
+    pytester.makepyfile("\n".join(["import pytest", *tests]))
     result = pytester.runpytest_inprocess("--strict-markers", *OPTIONS)
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines([f"*UsageError: *{message}*"])
+    result.assert_outcomes(errors=len(messages))
+    result.stdout.fnmatch_lines([f"*UsageError: *{message}*" for message in messages.values()])

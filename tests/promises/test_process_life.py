@@ -24,7 +24,7 @@ def client_of(**options):
     return KallglotClient("sk_test_emulator", base_url=sys.argv[1], **options)
 
 async def fetch(client, id="ana_1"):
-    assert (await client.analyses.retrieve(id, timeout=20.0)).id == id
+    assert (await client.analyses.retrieve(id, timeout=90.0)).id == id
 
 ids = [f"ana_{number}" for number in range(50)]
 
@@ -44,7 +44,7 @@ async def begin(client):
 async def said_by(code: str, base_url: str) -> tuple[str, str]:
     """Run a program in a process of its own; return what it said on standard output and standard error."""
     async with process(base_url, code=PREFACE + code, stdin=asyncio.subprocess.DEVNULL) as child:
-        out, err = await asyncio.wait_for(child.communicate(), 20.0)
+        out, err = await child.communicate()
     assert child.returncode == 0, err.decode()
     return out.decode(), err.decode()
 
@@ -147,7 +147,7 @@ async def test_an_exit_with_waits_pending_is_quiet(name: str) -> None:
     async with Emulator(plan="unlimited", latency=Latency.uniform(1000.0, 2000.0), adopt_unknown=True) as emulator:
         shown = PREFACE + 'warnings.simplefilter("default")\n' + code  # told, not raised
         async with process(emulator.base_url, code=shown, stdin=asyncio.subprocess.DEVNULL) as child:
-            out, err = await asyncio.wait_for(child.communicate(), 20.0)
+            out, err = await child.communicate()
         assert emulator.journal.total > 0
     assert (child.returncode, out) == (status, b"")
     assert b"Traceback" not in err
@@ -224,7 +224,7 @@ async def test_ctrl_c_at_any_moment_is_quiet_and_keeps_what_had_settled(command:
             await asyncio.sleep(moment)
             if child.returncode is None:
                 child.send_signal(signal.SIGINT)
-            out, error = await asyncio.wait_for(child.communicate(), 20.0)
+            out, error = await child.communicate()
     found, err = [json.loads(line)["id"] for line in out.splitlines()], error.decode()
     # Once all is said and done the signal meets the interpreter on its way out.
     assert child.returncode == 130 or (err == "done: 20 fine, 0 failed\n" and len(found) == 20), err

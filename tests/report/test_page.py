@@ -44,6 +44,7 @@ def test_the_policy_lets_in_its_own_style_and_nothing_else():
     assert not re.search(r"<script|<link|<img| style=| on\w+=|url\(|@import|https?:", text)
 
 
+@pytest.mark.untraced
 def test_a_thousand_analyses_are_a_page_of_150_kilobytes():
     """At most; bytes as they are stored."""
     assert len(Outcomes(batches.outcomes(1000, days=10)).to_html(today=TODAY).encode()) <= 150_000

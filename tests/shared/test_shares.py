@@ -11,6 +11,7 @@ from redis import Redis
 from support.limits import EPOCH, Fixed, figures
 from support.redis_server import needs_redis, redis_server
 from support.sharing import announce, ask
+from support.slow import beyond
 from support.virtual import run
 
 from kallglot_async import _clock, shared
@@ -164,8 +165,9 @@ def share_of(window):
     return max(polls) / min(polls)
 
 
-@pytest.mark.parametrize("is_with_people", [False, True])
-@pytest.mark.parametrize("urgency", [AHEAD, PACED])
+@pytest.mark.parametrize(
+    ("urgency", "is_with_people"), beyond(1, [(PACED, True), (PACED, False), (AHEAD, True), (AHEAD, False)])
+)
 async def test_twenty_processes_have_alike_of_every_full_window(redis, urgency, is_with_people):
     """Within 20 % of each other, 95 % of the windows used, nobody refused, at most two commands a request."""
     fleet = await asyncio.to_thread(
@@ -178,7 +180,7 @@ async def test_twenty_processes_have_alike_of_every_full_window(redis, urgency, 
     assert COMMANDS * fleet.table.exchanges <= 2.0 * sum(window.total() for window in fleet.served)
 
 
-@pytest.mark.parametrize("urgency", [AHEAD, PACED])
+@pytest.mark.parametrize("urgency", beyond(1, [PACED, AHEAD]))
 async def test_four_need_few_commands(redis, urgency):
     """At most 0.4 for a request, its share of the windows' ends included."""
     fleet = await asyncio.to_thread(fleet_of, redis, urgency, together(4, 31.0), phase=8.0, is_with_people=True)
@@ -187,10 +189,10 @@ async def test_four_need_few_commands(redis, urgency):
 
 @pytest.mark.parametrize(
     ("processes", "phases"),
-    [(4, (3.0, 7.0)), pytest.param(20, tuple(range(10)), marks=pytest.mark.slow)],
-    ids=["4", "20"],
+    beyond(1, [(4, (3.0,)), (4, (7.0,)), (20, tuple(range(10)))]),
+    ids=["4", "4, later", "20"],
 )
-@pytest.mark.parametrize("fault", ["stopped", "hung", "restarted empty", "restarted old"])
+@pytest.mark.parametrize("fault", beyond(2, ["stopped", "restarted old", "hung", "restarted empty"]))
 async def test_without_redis_nobody_is_refused_and_nothing_stands_still(redis, fault, processes, phases):
     """Wherever in a window it goes, the first or a later one: each goes on with its part of that, and of the next."""
     for phase, at in itertools.product(phases, (2.9, 12.4)):

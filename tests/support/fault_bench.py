@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import pickle
-from collections.abc import AsyncIterator, Awaitable, Callable, Sized
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sized
 from traceback import TracebackException
 from typing import Any, NamedTuple, TypeVar
 
@@ -217,6 +217,7 @@ class Matrix:
 
     def __init__(self) -> None:
         self._cases: dict[str, list[Case]] = {}
+        self._turn = 0
 
     def case(
         self, area: str, fault: str, *, call: str = "", is_virtual: bool = True, is_slow: bool = False
@@ -241,7 +242,13 @@ class Matrix:
         ]
         return pytest.mark.parametrize("case", cases)
 
-    # -- faults that every call meets in the same way
+    # -- faults that every call meets in the same way: all calls in the long run, and in every run one of them in turn
+
+    def _met_by(self, calls: tuple[str, ...]) -> Iterator[tuple[str, bool]]:
+        """Each call, and whether only the long run has it."""
+        self._turn += 1
+        for place, name in enumerate(calls):
+            yield name, place != self._turn % len(calls)
 
     def transient(
         self,
@@ -258,10 +265,12 @@ class Matrix:
 
         `in_wait`: after how many requests a wait ends, of a client that has met nothing else.
         """
-        for name in calls:
+        for name, is_slow in self._met_by(calls):
             attempts = in_wait if name == "wait" else 3
-            self.case(area, f"{fault}, twice", call=name)(_Twice(hostile, CALLS[name]))
-            self.case(area, f"{fault}, for ever", call=name)(_Lasting(hostile, CALLS[name], kind, attempts, fields))
+            self.case(area, f"{fault}, twice", call=name, is_slow=is_slow)(_Twice(hostile, CALLS[name]))
+            self.case(area, f"{fault}, for ever", call=name, is_slow=is_slow)(
+                _Lasting(hostile, CALLS[name], kind, attempts, fields)
+            )
 
     def lasting(
         self,
@@ -275,9 +284,9 @@ class Matrix:
         **fields: Any,
     ) -> None:
         """Declare a fault that is final: one request (`in_wait`: so many), one error."""
-        for name in calls:
+        for name, is_slow in self._met_by(calls):
             attempts = in_wait if name == "wait" else 1
-            self.case(area, fault, call=name)(_Lasting(hostile, CALLS[name], kind, attempts, fields))
+            self.case(area, fault, call=name, is_slow=is_slow)(_Lasting(hostile, CALLS[name], kind, attempts, fields))
 
     def harmless(
         self,
@@ -289,8 +298,8 @@ class Matrix:
         then: Callable[[Any], object] = lambda analysis: None,
     ) -> None:
         """Declare a fault that the caller never notices: one request, and `then` judges the analysis."""
-        for name in calls:
-            self.case(area, fault, call=name)(_Harmless(hostile, CALLS[name], then))
+        for name, is_slow in self._met_by(calls):
+            self.case(area, fault, call=name, is_slow=is_slow)(_Harmless(hostile, CALLS[name], then))
 
 
 class _Meeting:

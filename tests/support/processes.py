@@ -54,11 +54,11 @@ async def finish(*argv, **options):
         return child.returncode, (out or b"").decode(), err.decode()
 
 
-def read_terminal(leader):
-    """Return all that is written to a pseudo-terminal, once its last process has closed it."""
+def read_terminal(leader, is_enough=lambda shown: False):
+    """Return what is written to a pseudo-terminal, until it is enough or its last process has closed it."""
     shown = b""
     with contextlib.suppress(OSError):  # EIO: the last process has closed its side
-        while piece := os.read(leader, 65536):
+        while not is_enough(shown) and (piece := os.read(leader, 65536)):
             shown += piece
     return shown
 

@@ -54,6 +54,7 @@ def test_pandas_reads_it(tmp_path):
     assert (again["created_at"].dropna() == frame["created_at"].dropna()).all()
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
 def test_duckdb_reads_it(tmp_path, suffix):
     """And joins the tables by the analysis's id."""
@@ -92,6 +93,7 @@ def test_what_fails_leaves_no_half_of_a_file(tmp_path, suffix):
     assert (tmp_path / f"out.{suffix}").read_bytes() == b"old"
 
 
+@pytest.mark.untraced
 def test_outcomes_are_written_as_they_come(tmp_path):
     """From whatever stream; the first ten thousand are written while others are awaited."""
     target = tmp_path / "out.csv"

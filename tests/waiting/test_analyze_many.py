@@ -80,6 +80,7 @@ async def test_many_are_requested_and_waited_for_under_one_limit(request_: dict[
         assert emulator.journal.refused == 0
 
 
+@pytest.mark.untraced
 async def test_no_more_is_under_way_than_the_rate_can_look_after() -> None:
     """150 requests a minute: about 45 s of that, not all 1,000 at once."""
     async with running() as (emulator, client):
@@ -95,6 +96,7 @@ async def test_no_more_is_under_way_than_the_rate_can_look_after() -> None:
         assert emulator.journal.refused == 0
 
 
+@pytest.mark.untraced
 async def test_no_credits_stop_the_requests_and_not_the_waits() -> None:
     """What is paid for is delivered; the rest are reported, and one of them with the 402."""
     async with running(credits=20, revision="b") as (emulator, client):
@@ -106,6 +108,7 @@ async def test_no_credits_stop_the_requests_and_not_the_waits() -> None:
         assert set(kinds) <= {InsufficientCreditsError, NotAttemptedError}
 
 
+@pytest.mark.untraced
 async def test_a_batch_that_is_killed_and_started_again_creates_nothing_twice() -> None:
     """The same name gives the same keys; the server answers with what it has created."""
     async with running() as (emulator, client):
@@ -120,6 +123,7 @@ async def test_a_batch_that_is_killed_and_started_again_creates_nothing_twice() 
         assert len(outcomes.analyses) == 30 == creations(emulator)
 
 
+@pytest.mark.untraced
 async def test_creations_that_lose_their_answers_are_made_once() -> None:
     """One in three answers is lost after the server acted: no analysis too many, none lost."""
     fault = Fault(kind="reset_in_body", operation="analyses.create", rate=0.33)
@@ -147,6 +151,7 @@ async def test_a_403_ends_the_requests() -> None:
         assert len(outcomes.analyses) == creations(emulator) == 5
 
 
+@pytest.mark.untraced
 async def test_the_total_timeout_reports_every_session() -> None:
     """What has settled is returned; the rest say how far they came."""
     async with running() as (_, client):

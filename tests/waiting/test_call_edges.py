@@ -96,6 +96,7 @@ async def test_a_stream_outside_its_block_says_how_it_is_used() -> None:
                 pass
 
 
+@pytest.mark.untraced
 async def test_several_tasks_may_share_one_stream() -> None:
     """Each outcome goes to one of them, and all end."""
     async with running() as (emulator, client):
@@ -207,6 +208,7 @@ async def test_a_callback_that_is_no_function_is_refused_before_any_request(call
         assert emulator.journal.total == 0
 
 
+@pytest.mark.untraced
 async def test_a_server_that_only_refuses_ends_every_call() -> None:
     """Refusals stop the clock of an id, but not for good."""
     async with running(faults=[Fault(kind="throttle", retry_after=1)]) as (emulator, client):

@@ -81,6 +81,7 @@ class TestOnOutcome:
             with pytest.raises(type(error)):
                 await _all(client, kind, 3, on_outcome=on_outcome)
 
+    @pytest.mark.untraced
     async def test_a_slow_sink_holds_the_requests_back(self):
         """No worker goes on before its outcome was taken."""
         gate = asyncio.Event()

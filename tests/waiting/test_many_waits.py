@@ -70,6 +70,7 @@ def calls(count):
     return made / count
 
 
+@pytest.mark.slow
 def test_a_wait_costs_the_same_among_many():
     """No wait does anything for all the others: forty of them cost as much each as four times as many."""
     few, many = calls(40), calls(160)

@@ -98,7 +98,7 @@ class TestOutages:
     @pytest.mark.parametrize(
         ("starts", "seconds"),
         beyond(
-            3, dict.fromkeys([(0.0, 0.3), (6.0, 5.0), (0.0, 60.0), *product([0.0, 6.0], [0.3, 1.0, 5.0, 20.0, 60.0])])
+            1, dict.fromkeys([(0.0, 0.3), (6.0, 5.0), (0.0, 60.0), *product([0.0, 6.0], [0.3, 1.0, 5.0, 20.0, 60.0])])
         ),
     )
     async def test_a_batch_outlasts_an_outage_that_is_shorter_than_its_timeout(
@@ -112,7 +112,7 @@ class TestOutages:
             during = [request for request in server.requests if starts <= request.at < starts + seconds]
             assert len(during) <= 200 + 50 + 20
 
-    @pytest.mark.parametrize("seconds", [1.0, 20.0, 60.0])
+    @pytest.mark.parametrize("seconds", beyond(1, [20.0, 1.0, 60.0]))
     async def test_requests_for_many_analyses_outlast_an_outage_too(self, seconds: float) -> None:
         """With the idempotency keys that they had: nothing is created twice."""
         keys: dict[str, set[str]] = {}
@@ -325,7 +325,7 @@ class TestBeforeAnyAnswer:
 
 
 class TestKeys:
-    @pytest.mark.parametrize("refusal", [page(403), page(403, body=b""), page(401), page(404, body=b"{}")])
+    @pytest.mark.parametrize("refusal", beyond(1, [page(403), page(403, body=b""), page(401), page(404, body=b"{}")]))
     async def test_a_firewalls_refusal_costs_no_batch_anything(self, refusal: bytes) -> None:
         """One page in a batch of 200, without the API's envelope: that request is sent again."""
         count = 0

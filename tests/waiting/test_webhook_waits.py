@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from support.slow import beyond
 
 from kallglot_async import KallglotClient, PollSchedule, WaitTimeoutError, WebhookInbox
 from kallglot_async.emulator import Emulator, Fault, Latency
@@ -86,6 +87,7 @@ async def is_slow(emulator: Emulator, client: KallglotClient, inbox: WebhookInbo
     assert len(polls(emulator)) == before + 1
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("request_", [A, {"include": ["summary"]}], ids=["A", "B"])
 async def test_with_webhooks_an_analysis_costs_one_request(request_: dict[str, Any]) -> None:
     """Told, fetched, done: once events are heard, fifty analyses, fifty polls, within a second of each event."""
@@ -102,6 +104,7 @@ async def test_with_webhooks_an_analysis_costs_one_request(request_: dict[str, A
             assert 0.0 <= entry.at - ready_at < 1.0
 
 
+@pytest.mark.untraced
 async def test_lost_events_are_made_up_for_by_slow_polling() -> None:
     """Half of them never come: everything is delivered all the same, a minute late at most."""
     async with told_by_webhook(webhook_losses=0.5) as (emulator, client):
@@ -112,6 +115,7 @@ async def test_lost_events_are_made_up_for_by_slow_polling() -> None:
         assert asyncio.get_running_loop().time() < 95.0
 
 
+@pytest.mark.untraced
 async def test_duplicates_and_reorderings_cost_nothing() -> None:
     """An event counts once."""
     async with told_by_webhook(webhook_duplicates=1.0, webhook_reorder=True) as (emulator, client):
@@ -119,6 +123,7 @@ async def test_duplicates_and_reorderings_cost_nothing() -> None:
         assert len(polls(emulator)) <= 33
 
 
+@pytest.mark.untraced
 async def test_analyze_many_is_told_too() -> None:
     """Events may come before the answer to the create is read."""
     async with told_by_webhook(latency=Latency.immediate()) as (emulator, client):
@@ -194,7 +199,7 @@ async def settled_in(client: KallglotClient, emulator: Emulator, **options: Any)
 @pytest.mark.untraced
 @pytest.mark.parametrize(
     "latency",
-    [Latency.uniform(22.0, 30.0), Latency.uniform(1.0, 3.0), Latency.uniform(200.0, 260.0)],
+    beyond(1, [Latency.uniform(22.0, 30.0), Latency.uniform(1.0, 3.0), Latency.uniform(200.0, 260.0)]),
     ids=["half a minute", "seconds", "minutes"],
 )
 async def test_a_silent_inbox_is_as_good_as_none(latency: Latency) -> None:
@@ -209,6 +214,7 @@ async def test_a_silent_inbox_is_as_good_as_none(latency: Latency) -> None:
     assert silent_requests == pytest.approx(requests, rel=0.05)
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("plan", ["pro", "unlimited"])
 async def test_an_inbox_that_falls_silent_costs_one_delay(plan: str) -> None:
     """The first that is found settled without its event brings normal polling back, for all that wait and come."""
@@ -219,6 +225,7 @@ async def test_an_inbox_that_falls_silent_costs_one_delay(plan: str) -> None:
         assert await settled_in(client, emulator) < 10.0
 
 
+@pytest.mark.untraced
 async def test_other_calls_of_the_client_hear_of_the_silence() -> None:
     """What a call finds settled without its event is told to all that rely on events."""
     inbox = WebhookInbox()
@@ -236,6 +243,7 @@ async def test_other_calls_of_the_client_hear_of_the_silence() -> None:
         assert later[0].at - found.at < 1.0
 
 
+@pytest.mark.untraced
 async def test_the_next_event_makes_polls_slow_again() -> None:
     """Trust is lost and earned as often as events fail to come and come."""
     inbox = WebhookInbox()
@@ -266,6 +274,7 @@ async def test_an_event_that_overtakes_its_create_is_heard() -> None:
         await is_slow(emulator, client, inbox)
 
 
+@pytest.mark.untraced
 async def test_what_settled_long_ago_says_nothing_of_the_inbox() -> None:
     """Ids of unknown age had their events before anybody listened: finding them settled is no silence."""
     inbox = WebhookInbox()
@@ -355,6 +364,7 @@ async def test_two_waits_for_one_id_are_woken_by_one_request() -> None:
         assert len(polls(emulator)) == before + 1
 
 
+@pytest.mark.untraced
 async def test_a_deadline_has_its_last_look_whatever_webhooks_do() -> None:
     """Nothing was announced, and the timeout comes before the first slow poll."""
     inbox = WebhookInbox()

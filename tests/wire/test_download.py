@@ -342,6 +342,7 @@ async def test_a_refusal_for_rate_pauses_and_is_not_counted() -> None:
         assert client.stats.in_flight == 0
 
 
+@pytest.mark.untraced
 @pytest.mark.looptime
 async def test_downloads_keep_to_the_limit_and_storage_is_none_of_it() -> None:
     """The API's requests take the recordings' slots; pre-signed links take none."""
@@ -556,6 +557,7 @@ async def test_a_cancelled_download_leaves_no_file(tmp_path: Path) -> None:
         assert steps < 9
 
 
+@pytest.mark.untraced
 async def test_a_large_body_is_not_held_in_memory(tmp_path: Path) -> None:
     """It is written as it comes, in pieces."""
     size = 32 * 1024 * 1024

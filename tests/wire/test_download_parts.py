@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from support.audio import AUDIO, ID, KEY, OFFERED, client_of, cut, known, of_b, part, redirect
 from support.processes import posix, process, until
+from support.slow import beyond
 from support.wire_faults import Connection, RawServer, answer, closing, silent
 
 from kallglot_async import (
@@ -302,6 +303,7 @@ async def test_a_part_that_gets_its_name_meanwhile_is_not_written_to(
     assert (tmp_path / "x.mp3").read_bytes() == AUDIO
 
 
+@pytest.mark.untraced
 def test_threads_that_want_the_same_file_do_not_mix(tmp_path: Path) -> None:
     """Whoever is second is refused or comes later; what stands there is whole at every moment, and nothing else is."""
     target, ended = tmp_path / "x.mp3", []
@@ -348,7 +350,7 @@ class Served:
 
 
 @posix
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("number", beyond(1, [signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
 async def test_a_process_that_is_ended_leaves_a_part_and_no_litter(number: int, tmp_path: Path) -> None:
     """Whatever the signal, and although nobody handles it: the next process goes on."""
     body = json.dumps(

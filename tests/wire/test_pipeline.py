@@ -303,6 +303,7 @@ async def test_an_outage_needs_no_restart() -> None:
         assert caught.value.attempts == 1
 
 
+@pytest.mark.slow
 @pytest.mark.untraced
 async def test_a_success_rate_of_nine_in_ten_keeps_its_retries() -> None:
     """Where fewer than one request in eleven fails, every failure finds a retry, for ever."""

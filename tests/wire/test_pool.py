@@ -18,7 +18,7 @@ import sys
 import threading
 import tracemalloc
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from traceback import TracebackException
@@ -29,6 +29,7 @@ import pytest
 import trustme
 from aiohttp.abc import AbstractResolver, ResolveResult
 from support.processes import HEARD
+from support.slow import beyond
 from support.wire_faults import Connection, RawServer, Script, analysis, answer, closing
 
 from kallglot_async import (
@@ -893,55 +894,49 @@ def servers(tls: ssl.SSLContext) -> Iterator[tuple[str, str]]:
         loop.close()
 
 
-@pytest.fixture(scope="module")
-def said(
-    authority: trustme.CA, tls: ssl.SSLContext, tmp_path_factory: pytest.TempPathFactory
-) -> dict[tuple[str, str], str]:
-    """What each scenario on each kind of loop left on stderr; `exit` is what followed the last one."""
-    certificate = tmp_path_factory.mktemp("tls") / "ca.pem"
+@pytest.fixture
+def said(authority: trustme.CA, tls: ssl.SSLContext, tmp_path: Path) -> Callable[[str, list[str]], dict[str, str]]:
+    """Run scenarios one after another in a process; return what each left on stderr, and what came at the `exit`."""
+    certificate = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(certificate))
     environ = os.environ | {"SSL_CERT_FILE": str(certificate), "PYTHONPATH": str(Path(__file__).parents[2])}
-    with servers(tls) as urls:
-        # The loud ones in a process of their own: what they leave may be said at any later moment.
-        runs = [("asyncio", _QUIET), ("uvloop", _QUIET), ("asyncio", _LOUD)]
-        processes = [
-            subprocess.Popen(
+
+    def run(loop: str, names: list[str]) -> dict[str, str]:
+        with servers(tls) as urls:
+            process = subprocess.run(
                 [sys.executable, "-X", "dev", "-W", "error", "-c", HEARD + _SCENARIOS % (names,), loop, *urls],
                 env=environ,
                 stderr=subprocess.PIPE,
                 text=True,
+                timeout=100,
+                check=False,
             )
-            for loop, names in runs
-        ]
-        texts = [process.communicate(timeout=100)[1] for process in processes]
-    found: dict[tuple[str, str], str] = {}
-    for (loop, names), process, text in zip(runs, processes, texts, strict=True):
-        rest = text
+        found, rest = {}, process.stderr
         for name in names:
-            found[name, loop], _, rest = rest.partition(f"== {name}\n")
-        found["exit" if names is _QUIET else "loud exit", loop] = rest + "!" * process.returncode
-    return found
+            found[name], _, rest = rest.partition(f"== {name}\n")
+        return found | {"exit": rest + "!" * process.returncode}
+
+    return run
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-@pytest.mark.parametrize("scenario", [*_QUIET, "exit"])
-def test_no_way_out_leaves_a_warning(scenario: str, loop: str, said: dict[tuple[str, str], str]) -> None:
+@pytest.mark.parametrize("loop", beyond(1, ["asyncio", "uvloop"]))
+def test_no_way_out_leaves_a_warning(loop: str, said: Callable[[str, list[str]], dict[str, str]]) -> None:
     """Whatever way a program takes out of a client, nothing is said of anything unclosed or unfinished."""
-    assert said[scenario, loop] == ""
+    assert said(loop, _QUIET) == dict.fromkeys([*_QUIET, "exit"], "")
 
 
-def test_collecting_an_unclosed_client_warns_once_and_closes_it(said: dict[tuple[str, str], str]) -> None:
-    """A client that is dropped in mid-loop is worth one warning that names the remedy, and none of aiohttp's."""
-    text = said["collected", "asyncio"]
+def test_what_is_left_unclosed_is_said_once(said: Callable[[str, list[str]], dict[str, str]]) -> None:
+    """A client that is dropped in mid-loop is worth one warning that names the remedy, and none of aiohttp's.
+
+    Where a loop ends without its usual clean-up, its connections end with the client at the latest.
+    """
+    found = said("asyncio", _LOUD)  # in a process of their own: what they leave may be said at any later moment
+    text = found["collected"]
     assert text.count("ResourceWarning: ") == 1
     assert "async with KallglotClient(...)" in text
     assert "aclose()" in text
     assert "nclosed" not in text
-
-
-def test_loops_closed_by_hand_leave_no_descriptors_open(said: dict[tuple[str, str], str]) -> None:
-    """Where a loop ends without its usual clean-up, its connections end with the client at the latest."""
-    assert "AssertionError" not in said["loops_closed_by_hand", "asyncio"]
+    assert "AssertionError" not in found["loops_closed_by_hand"]
 
 
 def _without_descriptors(send: Any) -> None:

@@ -461,6 +461,7 @@ def test_of_a_log_that_others_use_a_slot_given_back_is_ours_again():
     assert used.next_at(50.0, PACED) == unused.next_at(50.0, PACED) < math.inf
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("urgency", [PACED, AHEAD])
 @pytest.mark.parametrize("seed", [7, 9])
 def test_of_a_counter_one_place_is_left_to_what_its_rate_is_wrong_by(urgency, seed):
@@ -470,18 +471,21 @@ def test_of_a_counter_one_place_is_left_to_what_its_rate_is_wrong_by(urgency, se
     assert found["use"] > 0.95
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("seed", [34, 38])
 def test_of_a_counter_first_used_as_its_bucket_ends_every_bucket_is_used(seed):
     """A bucket frees what was used of the one before: who waits out a slow one leaves each second one unused."""
     assert steady(limits(30, 60.0, window="sliding_counter"), PACED, seed)["use"] > 0.93
 
 
+@pytest.mark.untraced
 def test_of_a_counter_that_others_use_as_well_no_place_waits_for_ever():
     """Where others take what comes free, no rate can be counted on, and none is left."""
     found = beside(limits(150, 60.0, window="sliding_counter"), 0.3, 7)
     assert found["use"] > 0.65
 
 
+@pytest.mark.untraced
 def test_places_of_a_short_log_are_taken_again_as_they_leave():
     """A trip is a twentieth of it: what that takes, and what arrives in another order, costs next to nothing."""
     found = steady(limits(50, 1.0, window="sliding"), PACED, 7)
@@ -489,6 +493,7 @@ def test_places_of_a_short_log_are_taken_again_as_they_leave():
     assert found["refused %"] == 0.0
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize(("window", "least"), [("sliding", 0.93), ("fixed", 0.95)])
 def test_a_short_window_that_may_be_a_log_is_probed_when_ours_have_left_it(window, least):
     """Where all is spent at once, all comes back at once in both; whole seconds tell it up to a second too late."""

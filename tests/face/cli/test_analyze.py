@@ -126,6 +126,7 @@ class TestAnalyze:
             assert message in err
             assert err.count("\n") == 1
 
+    @pytest.mark.slow
     @posix
     async def test_ctrl_c_leaves_what_had_settled(self):
         """Exit code 130, every settled line printed, no traceback, and a word on what was left."""
@@ -154,6 +155,7 @@ class TestAnalyze:
             assert {line["id"] for line in again if "analysis" in line} == settled
             assert len(server.analyses()) == len(sessions)
 
+    @pytest.mark.slow
     @posix
     async def test_a_reader_that_goes_away_ends_it_quietly(self):
         """No message, no traceback, the exit code of a closed pipe."""
@@ -208,8 +210,9 @@ class TestShow:
             assert err.startswith("kallglot: ")
             assert (await kallglot(emulator, "show", "../admin"))[0] == 2
 
+    @pytest.mark.slow
     @posix
-    @pytest.mark.parametrize("argv", beyond(1, [[], ["--json"]]))
+    @pytest.mark.parametrize("argv", [[], ["--json"]])
     async def test_a_closed_pipe_is_quiet(self, argv):
         """The exit code of a closed pipe, and not one that rich chooses."""
         async with at_once() as server:
@@ -230,8 +233,14 @@ class TestShow:
             assert b"\x1b" not in out
 
 
+@pytest.fixture(scope="module")
+def script():
+    """What bash is given to source, from a process as a person starts it."""
+    return subprocess.run([sys.executable, "-c", RUN, "completion", "bash"], capture_output=True, check=True).stdout
+
+
 class TestCompletion:
-    @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+    @pytest.mark.parametrize("shell", beyond(1, ["bash", "zsh", "fish"]))
     def test_prints_a_script_that_knows_the_commands(self, shell, capsys):
         """Commands and options are in it."""
         assert main(["completion", shell]) == 0
@@ -245,22 +254,16 @@ class TestCompletion:
         assert '"bash", "zsh", "fish"' in capsys.readouterr().err
 
     @pytest.mark.skipif(BASH is None, reason="needs bash")
-    def test_bash_completes_a_command(self):
+    def test_bash_completes_a_command(self, script):
         """Sourced by the shell itself, `kallglot ana<TAB>` is `analyze`."""
-        script = subprocess.run(
-            [sys.executable, "-c", RUN, "completion", "bash"], capture_output=True, check=True
-        ).stdout
         ask = b"\nCOMP_WORDS=(kallglot ana); COMP_CWORD=1; _kallglot; echo ${COMPREPLY[@]}\n"
         ran = subprocess.run([BASH], input=script + ask, capture_output=True, check=True)
         assert ran.stdout.split() == [b"analyze"]
 
     @pytest.mark.skipif(BASH is None, reason="needs bash")
-    def test_bash_completes_a_path(self, tmp_path):
+    def test_bash_completes_a_path(self, script, tmp_path):
         """After every option that takes one, and where a file is an argument."""
         (tmp_path / "ids.txt").touch()
-        script = subprocess.run(
-            [sys.executable, "-c", RUN, "completion", "bash"], capture_output=True, check=True
-        ).stdout
         lines = ["get --file", "get -f", "wait --file", "analyze --quiet --file", "recording download --to"]
         lines += ["webhook verify --file", "webhook verify"]
         for line in lines:
@@ -281,14 +284,11 @@ class TestCompletion:
             ("none", []),
         ],
     )
-    def test_bash_completes_a_path_with_blanks(self, typed, found, tmp_path):
+    def test_bash_completes_a_path_with_blanks(self, script, typed, found, tmp_path):
         """Whole, as quotes and backslashes of the one who types are none of its name."""
         (tmp_path / "a b").mkdir()
         for name in ("my ids.txt", "my other  ids.txt", "it's *.txt", "a b/c d"):
             (tmp_path / name).touch()
-        script = subprocess.run(
-            [sys.executable, "-c", RUN, "completion", "bash"], capture_output=True, check=True
-        ).stdout
         for option in ("get --file", "wait -f", "webhook verify", "recording download --to"):
             words = [*f"kallglot {option}".split(), shlex.quote(typed)]
             ask = f"\nCOMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _kallglot"

@@ -8,6 +8,7 @@ import signal
 import pytest
 from support.audio import AUDIO, ID, KEY, OFFERED, part
 from support.processes import finish, posix, process, until
+from support.slow import beyond
 from support.wire_faults import RawServer, answer, silent
 
 from kallglot_async.cli import main
@@ -163,7 +164,7 @@ async def test_another_format_has_its_own_suffix(kallglot, tmp_path):
 
 
 @posix
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", beyond(1, [signal.SIGINT, signal.SIGTERM]))
 async def test_what_a_signal_interrupted_is_gone_on_with(number, tmp_path):
     """The first run leaves the part and what it is of, the second asks for the rest alone."""
 

@@ -8,6 +8,7 @@ import webbrowser
 
 import pytest
 from support.processes import posix, process
+from support.slow import beyond
 
 from kallglot_async.cli import main
 
@@ -67,7 +68,7 @@ def test_what_cannot_be_done_is_one_line(stored, outcomes, capsys, argv, words):
 
 
 @posix
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", beyond(1, [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]))
 async def test_a_signal_leaves_nothing_behind(stored, outcomes, number):
     """While it reads: the exit code is the signal's, and there is no file and no traceback."""
     async with process("report", "-", cwd=stored) as child:

@@ -98,7 +98,8 @@ async def test_every_command_ends(argv):
         assert b"Traceback" not in err
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, pytest.param(signal.SIGTERM, marks=slow)])
+@slow
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
 async def test_the_emulator_ends_as_after_ctrl_c(number):
     """Exit code 0, and its count."""
     async with process("emulator", "--json") as child:
