@@ -4,7 +4,6 @@ import asyncio
 import gc
 import inspect
 import os
-import sys
 from collections.abc import Awaitable, Callable, Generator
 from importlib.util import find_spec
 from typing import Any
@@ -19,8 +18,6 @@ from support.tracing import trace
 pytest_plugins = ["pytester"]
 collect_ignore = [] if find_spec("arq") else ["recipes/test_arq.py"]  # an environment of its own, as that file says
 
-# Half of a collection is to rewrite asserts: even where the environment keeps no bytecode, the next run finds it done.
-sys.dont_write_bytecode = False
 # Without this, pytest-asyncio's first look for a "current" loop makes one that nobody ever closes.
 asyncio.set_event_loop(None)
 
