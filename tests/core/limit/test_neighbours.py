@@ -87,6 +87,7 @@ def test_a_request_that_was_not_sent_costs_nothing():
     assert part.needed() == 0
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("urgency", [Urgency.PACED, Urgency.AHEAD])
 @pytest.mark.parametrize("clients", [2, 5])
 def test_clients_that_know_nothing_of_each_other_meet_at_equal_parts(clients, urgency):
@@ -97,6 +98,7 @@ def test_clients_that_know_nothing_of_each_other_meet_at_equal_parts(clients, ur
     assert found["use"] > 0.95
 
 
+@pytest.mark.untraced
 def test_who_comes_later_gets_more_and_more():
     """It has few figures, as it has few places, and looks for others besides."""
     world, server = World(), Server(limits(150, 60.0, window="sliding"), ahead=7.3)
