@@ -273,7 +273,8 @@ class WaitCall:
         if self._followed.ends:
             next_end = min(next_end, self._next_follow_end(now))
         if self.poller.ends_at <= now and self._ending is None and not self.poller.grant_late_looks(now):
-            self.on_over(lambda id: timed_out(id, self._known(id)))
+            closed_for = self._pipeline.lane("analysis").closed_for(now)
+            self.on_over(lambda id: timed_out(id, self._known(id), closed_for=closed_for))
         return min(next_end, self.poller.ends_at if self._ending is None else math.inf)
 
     def _next_follow_end(self, now: float) -> float:
@@ -283,7 +284,7 @@ class WaitCall:
             if now > at + LATE:  # nothing here ran: whoever polls it has a late look
                 self._followed.add(id, now + LATE_LOOK)
                 continue
-            error = timed_out(id, self._known(id))
+            error = timed_out(id, self._known(id), closed_for=self._pipeline.lane("analysis").closed_for(now))
             self._forget(id)
             self._deliver(Outcome(id=id, error=error, polls=error.polls, elapsed=error.elapsed))
         return self._followed.next_end()

@@ -10,6 +10,7 @@ from kallglot_async.models import Analysis
 
 __all__ = ["analysis_failed", "elapsed_of", "not_attempted", "polls_of", "timed_out"]
 
+_WORTH_TELLING = 1.0  # seconds that a limit is spent: less is the usual pace
 _LONGEST_REASON = 200  # characters of the API's reason for a failure
 
 
@@ -30,8 +31,17 @@ def elapsed_of(entry: Entry | None) -> float:
     return 0.0 if entry is None else entry.elapsed(_clock.now())
 
 
-def timed_out(id: str, entry: Entry | None, *, retry_after: float | None = None) -> errors.WaitTimeoutError:
-    """Return the error for an id whose time is over, with what its last poll showed."""
+def timed_out(
+    id: str, entry: Entry | None, *, retry_after: float | None = None, closed_for: float = 0.0
+) -> errors.WaitTimeoutError:
+    """Return the error for an id whose time is over, with what its last poll showed.
+
+    Args:
+        id: The id.
+        entry: What is known of it.
+        retry_after: Seconds that a refusal's pause still has to run, where that is why.
+        closed_for: Seconds until the rate limit lets anything go at all.
+    """
     polls, elapsed = polls_of(entry), elapsed_of(entry)
     status = entry.last_status if entry is not None else None
     is_seen = entry is not None and entry.polls > 0 and entry.seen_at is not None
@@ -42,6 +52,8 @@ def timed_out(id: str, entry: Entry | None, *, retry_after: float | None = None)
         seen += f"; polls refused for the rate limit: {entry.refusals}"
     if retry_after is not None:
         seen += f"; the rate limit allows the next poll in {retry_after:.0f} s"
+    elif closed_for >= _WORTH_TELLING:
+        seen += f"; the rate limit is spent for another {closed_for:.0f} s"
     return errors.WaitTimeoutError(
         f"analysis {id} was not settled after {elapsed:.1f} s and {polls} polls ({seen}); wait for it again",
         id=id,

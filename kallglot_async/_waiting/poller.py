@@ -334,7 +334,7 @@ class Poller:
     def next_end(self, now: float) -> float:
         """Report every id whose time is over, and return the moment at which to come back for the next."""
         while (entry := self._queue.pop_expired(now)) is not None:
-            self._end(entry, now, error=timed_out(entry.id, entry))
+            self._end(entry, now, error=timed_out(entry.id, entry, closed_for=self._lane.closed_for(now)))
         timeout = self._options.timeout
         next_at = math.inf if timeout is None else now + timeout  # others' refusals come unannounced
         if pause := self._lane.paused_for(now):

@@ -183,6 +183,11 @@ class Lane:
         """Return the seconds until the pause that a refusal asked for is over."""
         return self.gate.paused_for(now)
 
+    def closed_for(self, now: float) -> float:
+        """Return the seconds until anything could go; 0.0 where something may, or where an answer has to tell."""
+        at = self.gate.next_at(now, Urgency.DIRECT)
+        return at - now if now < at < math.inf else 0.0
+
     def state(self) -> RateLimitState:
         """Return what is known now."""
         now = _clock.now()

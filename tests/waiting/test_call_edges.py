@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import re
 import signal
 import threading
 import traceback
@@ -428,3 +429,21 @@ async def test_a_generator_around_a_block_may_be_left_early(is_lazy: bool) -> No
         await asyncio.sleep(60.0)
         assert [task for task in asyncio.all_tasks() if "_waiting" in repr(task)] == []
         assert (await client.wait(ids[-1])).is_complete
+
+
+@pytest.mark.parametrize("whose", ["timeout", "total_timeout", "follower"])
+async def test_a_wait_that_ends_while_a_limit_is_spent_says_so(whose: str) -> None:
+    """Nobody was refused: it was the announced limit that let no further poll go."""
+    async with running(rate_limit=(3, 600.0), latency=Latency.uniform(90.0, 90.0)) as (emulator, client):
+        id, *others = emulator.seed_analyses(3)
+        first = asyncio.ensure_future(client.wait_many([id], total_timeout=20.0)) if whose == "follower" else None
+        kept = {"total_timeout": 12.0} if whose == "total_timeout" else {"timeout": 12.0}
+        waiting = asyncio.ensure_future(client.wait_many([id], **kept))  # type: ignore[arg-type]
+        await until_asked(emulator)
+        for other in others:
+            await client.analyses.retrieve(other)
+        assert re.search(
+            r"last seen queued; the rate limit is spent for another \d\d\d s", str((await waiting)[0].error)
+        )
+        if first is not None:
+            await first
