@@ -180,7 +180,7 @@ class PollQueue:
         entry.refusals += 1
         is_patient = entry.refusals <= PATIENCE
         # But a clock that runs from the call, or one that has run out and left a late look, stops for no refusal.
-        if is_patient and entry.polls == entry.failures == 0 and not (self._from_add or entry.is_last):
+        if is_patient and entry.polls == 0 and not (self._from_add or entry.is_last):
             entry.begin(None)
             self._orders.endings.undo_start(entry)
         elif is_patient and entry.deadline is not None and entry.deadline - self.lead <= now:
