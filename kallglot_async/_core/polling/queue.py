@@ -271,7 +271,7 @@ class PollQueue:
         that: a poll that was out meanwhile may bring an answer from before.
         """
         while (entry := self._orders.endings.pop_expired(now)) is not None:
-            if entry.state < OVER and entry.is_late(now):
+            if entry.is_late(now):
                 self._grant_late_look(entry, now)
                 continue
             self.discard(entry)

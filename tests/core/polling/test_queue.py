@@ -714,6 +714,21 @@ class TestLateLooks:
         queue.on_pending(entry, 100.2)
         assert queue.pop_expired(100.2) is entry
 
+    @pytest.mark.parametrize("landing", ["running", "given up"])
+    def test_it_is_granted_whatever_came_of_the_look_before(self, landing: str) -> None:
+        """What was to be the last look, or had failed, says nothing of the time in which nothing here ran."""
+        queue = make(timeout=10.0)
+        entry = queue.add("ana_1", "a", 0.0)
+        if landing == "running":
+            queue.on_pending(poll(queue, 0.0), 9.8)
+        else:
+            queue.on_given_up(poll(queue, 0.0), 1.0)
+        assert queue.pop_expired(100.0) is None
+        assert poll(queue, 100.0) is entry
+        queue.on_given_up(entry, 100.2)
+        assert queue.take(100.3, PACED) is None
+        assert queue.pop_expired(101.0) is entry
+
     @pytest.mark.parametrize("is_out", [True, False])
     def test_the_missed_end_of_a_call_is_followed_by_one_look_at_each(self, is_out: bool) -> None:
         """They have no deadlines of their own; what is out then is looked at again when it has landed."""
