@@ -407,6 +407,12 @@ def test_of_a_bucket_that_others_use_no_poll_goes_ahead_of_the_pace():
     assert window.next_at(1.0, AHEAD) > 1.2
 
 
+@pytest.mark.parametrize(("others", "rest"), [(98, 59.4), (99, 60.0)])
+def test_of_a_bucket_that_others_use_the_last_place_is_for_all_of_its_rest(others, rest):
+    """And so is none."""
+    assert bucket(others).interval(1.0) == pytest.approx(rest)
+
+
 def test_of_a_bucket_that_is_ours_polls_go_ahead():
     """What is missing of it is no more than we have sent."""
     window = Window()

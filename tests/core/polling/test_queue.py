@@ -267,6 +267,9 @@ class TestFirstLooks:
         # a tenth of 10/s goes on looking, in case that changes
         assert plan(queue, 0.3, FULL_WINDOW) == (1.2, False)
         assert poll(queue, 1.2, FULL_WINDOW).id == "ana_3"
+        # if only one request is left for later
+        assert plan(queue, 1.2, Supply(rate=10.0, remaining=61.0, resets_in=60.0)) == (2.2, False)
+        assert plan(queue, 1.2, Supply(rate=10.0, remaining=60.0, resets_in=60.0)) == (1.4, False)
         # and a half where nothing can be saved for later
         assert plan(queue, 1.2, PACED) == (1.4, False)
 
@@ -819,6 +822,12 @@ class TestAdopted:
         entry = queue.adopt(self.seen(9.0), 9.6, ends_at=10.0)
         assert queue.pop_expired(9.6) is None
         assert poll(queue, 9.75) is entry
+
+    def test_a_look_of_just_before_is_not_its_last_where_time_is_left(self) -> None:
+        queue = make(timeout=10.0)
+        queue.adopt(self.seen(4.9), 5.0, ends_at=10.0)
+        assert queue.pop_expired(9.7) is None
+        assert poll(queue, 9.75).polls == 2
 
     def test_it_goes_on_where_the_other_was(self) -> None:
         """Its age and what was seen count; its time is this queue's own."""
