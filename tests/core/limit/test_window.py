@@ -424,6 +424,22 @@ def test_of_a_bucket_that_is_ours_polls_go_ahead():
     assert window.next_at(2.0, AHEAD) == 2.0
 
 
+@pytest.mark.parametrize("urgency", [PACED, AHEAD])
+def test_of_a_counter_with_nothing_left_polls_wait_for_one_place_and_not_for_two(urgency):
+    """What others took is not given to them again; of a last place that is there, polls leave that one."""
+    waits = []
+    for remaining in (0, 1):
+        window = Window()
+        for now in range(0, 50, 2):  # what each takes has come free before the next, though no reset has come
+            told = figures(limit=30, remaining=1 if now < 48 else remaining, resets_in=60.0 - now)
+            window.on_answer(send(window, float(now)), float(now), told)
+        waits.append((window.next_at(48.0, urgency), window.next_at(48.0, DIRECT)))
+    (poll_of_none, direct_of_none), (poll_of_one, direct_of_one) = waits
+    assert poll_of_none == direct_of_none == pytest.approx(50.3, abs=0.1)
+    assert poll_of_one == pytest.approx(50.0, abs=0.1)
+    assert direct_of_one == 48.0
+
+
 def log_of_others(remaining):
     """A log of a hundred in which so many places are left beside ours and those of others."""
     window = described(limit=100, remaining=40, reset=EPOCH + 60.0, resets_in=60.0)
