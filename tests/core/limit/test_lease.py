@@ -244,6 +244,14 @@ class TestWhatItTells:
         assert asked.is_fresh
         assert not ours.ask(0.6, NOBODY).is_fresh
 
+    def test_that_the_newest_answer_told_of_no_limit(self):
+        """The others know it no more either, until one is told of again."""
+        ours, _ = lease()
+        exchange(ours, direct=3)
+        for told in (None, figures(), None):
+            ours.on_answer(send(ours, 0.0), 0.1, told)
+            assert ours.ask(0.1, NOBODY).is_quiet is (told is None)
+
     def test_a_new_window_is_told_at_once_and_wins(self):
         """Whatever was least in the one before; a late answer of that changes nothing."""
         ours, news = lease()

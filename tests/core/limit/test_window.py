@@ -164,6 +164,7 @@ def test_successive_resets_teach_the_length_of_a_window():
     window.on_answer(send(window, 0.5), 0.6, figures(50, 49, reset=1_800_000_002.0, resets_in=1.0))
     assert window.renewal.period == 1.0
     assert window.interval(0.7) == pytest.approx(1.0 / 49)
+    assert window.renewal.has_renewed(figures(50, 49, reset=1_800_000_003.0, resets_in=1.0))
 
 
 def test_a_window_is_at_least_as_long_as_its_longest_rest():

@@ -241,6 +241,18 @@ class TestLearned:
         assert early.key > 10.0
         assert poll(queue, 5.0, Supply(rate=0.001)) is hinted
 
+    def test_how_long_it_took_teaches_more_than_when_it_was_found(self) -> None:
+        """Looked at after 10 s and after 200 s: that it took 50 s is told, and need not be guessed."""
+        told, found = PollModel(), PollModel()
+        for model, took in ((told, 50.0), (found, None)):
+            for _ in range(64):
+                queue = make(PollSchedule.fixed(190.0), model=model)
+                queue.add("ana_1", "a", 10.0, age=10.0)
+                queue.on_pending(poll(queue, 10.0), 10.0, age=10.0)
+                queue.on_settled(poll(queue, 200.0), 200.0, age=200.0, took=took)
+        assert told.observed_growth("a", 40.0, 60.0) > 3.0 * found.observed_growth("a", 40.0, 60.0)
+        assert told.observed_growth("a", 60.0, 200.0) == 0.0
+
     def test_an_age_told_with_the_result_dates_what_was_never_seen(self) -> None:
         """It was running from its creation on: the model learns from birth to now."""
         dated, told = PollModel(), PollModel()
