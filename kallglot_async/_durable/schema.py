@@ -92,7 +92,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         uri=True,
         timeout=_PATIENCE,
         isolation_level=None,  # transactions begin and end where we say so
-        check_same_thread=False,
+        check_same_thread=False,  # outcomes may be taken in one thread after another
     )
 
 

@@ -69,7 +69,7 @@ class Writer:
             KallglotError: It cannot be opened.
         """
         self._thread.start()
-        await asyncio.shield(self._opened)
+        await self._opened
 
     def put(self, job: Job[object]) -> None:
         """Have a job run, and do not wait for it.

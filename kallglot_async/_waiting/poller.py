@@ -20,7 +20,7 @@ from kallglot_async._core.api.analyses import retrieve_analysis, revision_of
 from kallglot_async._core.api.meaning import is_answer, is_still_running
 from kallglot_async._core.api.operation import Response
 from kallglot_async._core.limit.ticket import Ticket, Urgency
-from kallglot_async._core.polling.pending import GONE, LATE, LATE_LOOK, Entry, Sight
+from kallglot_async._core.polling.pending import LATE, LATE_LOOK, Entry, Sight
 from kallglot_async._core.polling.queue import PollQueue
 from kallglot_async._core.polling.trouble import End, Patience, stranded_at
 from kallglot_async._core.polling.worth import RE_ASK, look_again_at
@@ -271,8 +271,6 @@ class Poller:
                 self._hub.contact.on_reached()
             if not self.is_stopped:
                 self._due.ring()
-                if entry.state != GONE:
-                    self._keep_watch(_clock.now())
             # Last: who is told of progress is to see what this answer has changed.
             self._call.on_answer()
 

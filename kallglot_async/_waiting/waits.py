@@ -290,13 +290,12 @@ class Waits:
         try:
             async with waiting as finished:
                 async for outcome in finished:
-                    found.setdefault(outcome.id, outcome)
+                    found[outcome.id] = outcome
                     if on_outcome is not None:
                         await await_told("on_outcome", on_outcome(outcome))
                         continue
                     # Nobody is told of each, so what has come together is taken together.
-                    for other in finished.take_ready():
-                        found.setdefault(other.id, other)
+                    found.update((other.id, other) for other in finished.take_ready())
         except errors.IdSourceError as error:
             error.outcomes = source.in_order(found)
             raise

@@ -183,7 +183,7 @@ class DownloadCall:
         if recording is None or recording.download_url is None:
             left = self._left()
             operation = structs.replace(retrieve_recording(self._id), headers=self._config.headers)
-            recording = await self._pipeline.run(operation, timeout=None if math.isinf(left) else max(left, 0.001))
+            recording = await self._pipeline.run(operation, timeout=None if math.isinf(left) else left)
             self._is_link_fresh = True
         self._transfer.expected = size_of(recording, self._format)
         return audio_location(recording, base_url=self._config.base_url, format=self._format)

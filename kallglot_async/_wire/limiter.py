@@ -306,7 +306,7 @@ class Lane:
         """Ask again at `at`, with one timer for all."""
         if self._timer is not None:
             # One that rings early finds nobody's turn come and is set anew: cheaper than another for each who comes.
-            if self._timer_at <= at and self._timer_at > now and not self._timer.cancelled():
+            if self._timer_at <= at and self._timer_at > now:
                 return
             self._timer.cancel()
             self._timer = None

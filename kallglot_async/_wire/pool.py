@@ -71,8 +71,7 @@ class _Request(aiohttp.ClientRequest):
         # aiohttp asks this when a connection is given back, and not when it is taken again: what came while it
         # lay idle would be read as the answer to this request (aiohttp issue 13656).
         if conn.protocol is not None and conn.protocol.should_close:
-            conn.close()
-            raise _UnsolicitedError
+            raise _UnsolicitedError  # and aiohttp closes the connection
         return super().send(conn)
 
 

@@ -6,6 +6,7 @@ import resource
 import sqlite3
 import stat
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support.durable import change, rows, served
@@ -90,6 +91,18 @@ def test_a_file_that_is_not_there_is_not_made_by_reading(path):
         with pytest.raises(BatchFileError, match=r"there is no file .*: begin with a run"):
             call()
     assert list(path.parent.iterdir()) == []
+
+
+def test_outcomes_may_be_taken_in_one_thread_after_another(path):
+    """As by a web framework that sends what a generator gives: each piece in whichever of its threads is free."""
+    change(made(path), "INSERT INTO item (id) VALUES ('ana_1'), ('ana_2')")
+    outcomes = BatchFile(path).outcomes("left")
+    taken = []
+    for _ in range(2):
+        with ThreadPoolExecutor(1) as thread:
+            taken.append(thread.submit(next, outcomes).result().id)
+    outcomes.close()
+    assert taken == ["ana_1", "ana_2"]
 
 
 @pytest.mark.parametrize("name", ["OUT.JSONL", "Out.Csv", "out.HTML"])

@@ -105,6 +105,22 @@ async def test_a_file_that_cannot_be_opened_leaves_no_thread(tmp_path):
     assert not any(thread.name == f"kallglot {tmp_path.name}" for thread in threading.enumerate())
 
 
+@pytest.mark.parametrize("is_good", [True, False])
+async def test_an_opening_that_nobody_waits_for_any_more_leaves_no_thread(is_good, tmp_path, caplog):
+    """However it ends: there is nobody to be told."""
+    held, path = threading.Event(), tmp_path / "batch" if is_good else tmp_path
+    writer = Writer(path, lambda: open_to_write(path) if held.wait(20) else None)
+    starting = asyncio.create_task(writer.start())
+    await asyncio.sleep(0)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    held.set()
+    await writer.aclose()
+    assert not any(thread.name == f"kallglot {path.name}" for thread in threading.enumerate())
+    assert caplog.messages == []
+
+
 async def test_a_cancelled_call_is_written_all_the_same(writer, tmp_path):
     """Nobody waits for it any more."""
     held = threading.Event()

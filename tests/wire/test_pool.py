@@ -142,6 +142,20 @@ async def test_closing_twice_and_using_it_again_is_fine() -> None:
         assert server.on_connection == [0, 1]
 
 
+def test_a_loop_that_has_closed_what_was_open_can_still_fetch() -> None:
+    """What runs on its way out, such as a generator of the caller's that ends, has a session of its own again."""
+
+    async def main() -> None:
+        async with RawServer() as server, client_of(server) as client:
+            await client.analyses.retrieve("ana_1")
+            await asyncio.get_running_loop().shutdown_asyncgens()
+            with pytest.warns(ResourceWarning, match="after loop.shutdown_asyncgens"):  # by asyncio, of our own
+                await client.analyses.retrieve("ana_1")
+            assert server.on_connection == [0, 1]
+
+    asyncio.run(main())
+
+
 async def test_a_borrowed_session_is_used_and_never_closed() -> None:
     """A session of the caller's carries the requests and outlives the client."""
     async with RawServer() as server, aiohttp.ClientSession(headers={"X-Mine": "yes"}) as session:

@@ -277,7 +277,7 @@ class Explanations:
         # A counter, whose reset stands still, frees as little as its last bucket was used: no sign of others. Who waits
         # for its reset then uses each second bucket only.
         refill = self.refill() if self.moves else self._trust * CERTAIN * self._rate()
-        return self._figure_at + (number + 1e-6) / refill if refill else math.inf
+        return self._figure_at + number / refill if refill else math.inf
 
     def refill(self) -> float:
         """Places that come free a second and can be counted on."""

@@ -134,6 +134,7 @@ class Window:
         explanations = self._explanations
         if explanations.way is Way.REFILL:
             is_counter = not (self.renewal.is_rolling or explanations.moves) and explanations.refill() > 0.0
+            # Where none is left, others took it: to wait for two that come free would leave them the first, too.
             return min(1, self._remaining) if is_counter else 0
         spare = (self.limit or 0) // HEADROOM
         return spare if explanations.others > spare else 0

@@ -180,7 +180,7 @@ class PollQueue:
         entry.refusals += 1
         is_patient = entry.refusals <= PATIENCE
         # But a clock that runs from the call, or one that has run out and left a late look, stops for no refusal.
-        if is_patient and entry.polls == entry.failures == 0 and not (self._from_add or entry.is_last):
+        if is_patient and entry.polls == 0 and not (self._from_add or entry.is_last):
             entry.begin(None)
             self._orders.endings.undo_start(entry)
         elif is_patient and entry.deadline is not None and entry.deadline - self.lead <= now:
@@ -271,7 +271,7 @@ class PollQueue:
         that: a poll that was out meanwhile may bring an answer from before.
         """
         while (entry := self._orders.endings.pop_expired(now)) is not None:
-            if entry.state < OVER and entry.is_late(now):
+            if entry.is_late(now):
                 self._grant_late_look(entry, now)
                 continue
             self.discard(entry)

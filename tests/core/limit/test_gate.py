@@ -105,6 +105,16 @@ class TestWhatIsInForce:
         supply = gate.supply(2.0)
         assert (supply.rate, supply.remaining) == (pytest.approx(0.97 * 10, rel=0.11), 1488.0)
 
+    def test_what_was_under_way_as_a_limit_showed_itself_ends_before_the_next_goes(self):
+        """All of it: each may be refused too, for the same reason."""
+        gate = unannounced()
+        refused, *others = [gate.on_sent(1.0, DIRECT) for _ in range(3)]
+        gate.on_refused(refused, 2.0, None, 7.0)
+        for ticket in others:
+            assert gate.next_at(7.0, DIRECT) == math.inf
+            gate.on_answer(ticket, 7.0, None)
+        assert gate.next_at(7.0, DIRECT) < math.inf
+
     def test_a_windows_refusal_slows_nobody_once_the_server_announces_none(self):
         """It belonged to a limit that was known."""
         gate = announced(remaining=59)

@@ -73,6 +73,16 @@ class TestWhatItGrants:
         assert ours.next_at(0.0, PACED) == -math.inf
         assert ours.ask(0.0, NOBODY).flying == 0
 
+    def test_a_slot_that_was_not_used_after_all_serves_one(self):
+        """It is nobody else's, so it is not counted twice."""
+        ours, _ = lease()
+        exchange(ours, direct=1)
+        ours.on_unsent(send(ours, 0.0))
+        assert ours.next_at(0.0, DIRECT) == -math.inf
+        assert ours.ask(0.0, NOBODY).unspent == 1
+        send(ours, 0.0)
+        assert ours.next_at(0.0, DIRECT) == math.inf
+
     def test_it_asks_for_more_while_that_is_used_up_and_for_less_where_it_lapses(self):
         """1, 3, 7; and fewer by what nobody used."""
         ours, _ = lease()
@@ -163,6 +173,16 @@ class TestWhatLapses:
         assert ours.next_ask(0.05, NOBODY) == pytest.approx(0.1)
         assert ours.ask(0.1, NOBODY).flying == 5
 
+    def test_after_a_burst_who_waits_need_not_wait_for_longer_than_the_others_do(self):
+        """`again_in` was said as much was under way: what has landed since is told by the same time as with nobody."""
+        ours, _ = lease()
+        exchange(ours, waiting=(30, 0, 0), direct=20, again_in=0.7)
+        tickets = [send(ours, 0.0) for _ in range(20)]
+        assert ours.next_ask(0.05, PERSON) == pytest.approx(0.7)
+        for ticket in tickets[:15]:
+            ours.on_answer(ticket, 0.05, None)
+        assert ours.next_ask(0.05, PERSON) == pytest.approx(0.1)
+
     def test_who_leaves_holds_nothing(self):
         """And says so."""
         ours, _ = lease()
@@ -223,6 +243,14 @@ class TestWhatItTells:
         assert (asked.figures.remaining, asked.figures.resets_in) == (38, pytest.approx(29.6))
         assert asked.is_fresh
         assert not ours.ask(0.6, NOBODY).is_fresh
+
+    def test_that_the_newest_answer_told_of_no_limit(self):
+        """The others know it no more either, until one is told of again."""
+        ours, _ = lease()
+        exchange(ours, direct=3)
+        for told in (None, figures(), None):
+            ours.on_answer(send(ours, 0.0), 0.1, told)
+            assert ours.ask(0.1, NOBODY).is_quiet is (told is None)
 
     def test_a_new_window_is_told_at_once_and_wins(self):
         """Whatever was least in the one before; a late answer of that changes nothing."""

@@ -59,6 +59,15 @@ def test_who_has_less_gains_as_much():
         assert part.needed() == 1
 
 
+def test_who_has_nothing_yet_begins_as_who_has_one():
+    """As where its first request was refused."""
+    nothing, one = Part(), Part()
+    look(nothing, 0.0, 0, LEFT + 10)
+    look(one, 0.0, 1, LEFT + 10)
+    assert (nothing.rate, nothing.needed()) == (one.rate, one.needed())
+    assert nothing.can_gain(0.0, INTERVAL) is one.can_gain(0.0, INTERVAL) is True
+
+
 def test_a_figure_is_good_for_as_long_as_places_are_left():
     """Others see them as well: ten places of a hundred a minute may be gone in six seconds."""
     part = Part()

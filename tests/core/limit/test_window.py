@@ -164,6 +164,7 @@ def test_successive_resets_teach_the_length_of_a_window():
     window.on_answer(send(window, 0.5), 0.6, figures(50, 49, reset=1_800_000_002.0, resets_in=1.0))
     assert window.renewal.period == 1.0
     assert window.interval(0.7) == pytest.approx(1.0 / 49)
+    assert window.renewal.has_renewed(figures(50, 49, reset=1_800_000_003.0, resets_in=1.0))
 
 
 def test_a_window_is_at_least_as_long_as_its_longest_rest():
@@ -407,6 +408,12 @@ def test_of_a_bucket_that_others_use_no_poll_goes_ahead_of_the_pace():
     assert window.next_at(1.0, AHEAD) > 1.2
 
 
+@pytest.mark.parametrize(("others", "rest"), [(98, 59.4), (99, 60.0)])
+def test_of_a_bucket_that_others_use_the_last_place_is_for_all_of_its_rest(others, rest):
+    """And so is none."""
+    assert bucket(others).interval(1.0) == pytest.approx(rest)
+
+
 def test_of_a_bucket_that_is_ours_polls_go_ahead():
     """What is missing of it is no more than we have sent."""
     window = Window()
@@ -416,6 +423,22 @@ def test_of_a_bucket_that_is_ours_polls_go_ahead():
         window.on_answer(send(window, now, AHEAD), now, told)
     assert window.renewal.is_rolling
     assert window.next_at(2.0, AHEAD) == 2.0
+
+
+@pytest.mark.parametrize("urgency", [PACED, AHEAD])
+def test_of_a_counter_with_nothing_left_polls_wait_for_one_place_and_not_for_two(urgency):
+    """What others took is not given to them again; of a last place that is there, polls leave that one."""
+    waits = []
+    for remaining in (0, 1):
+        window = Window()
+        for now in range(0, 50, 2):  # what each takes has come free before the next, though no reset has come
+            told = figures(limit=30, remaining=1 if now < 48 else remaining, resets_in=60.0 - now)
+            window.on_answer(send(window, float(now)), float(now), told)
+        waits.append((window.next_at(48.0, urgency), window.next_at(48.0, DIRECT)))
+    (poll_of_none, direct_of_none), (poll_of_one, direct_of_one) = waits
+    assert poll_of_none == direct_of_none == pytest.approx(50.3, abs=0.1)
+    assert poll_of_one == pytest.approx(50.0, abs=0.1)
+    assert direct_of_one == 48.0
 
 
 def log_of_others(remaining):

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from kallglot_async._core.polling.pending import Sight
+from kallglot_async._core.polling.pending import Creates, Sight
 from kallglot_async.models import Analysis, AnalysisStatus
 
 NOW = 1_800_000_000.0
@@ -60,3 +60,25 @@ def test_what_names_the_rest_of_the_window_is_decoration(retry_after, hint):
 def test_decoration_leaves_the_estimate_in_force():
     headers = window(58.0, **{"Retry-After": "58"})
     assert Sight.of(analysis(estimated_completion=AT + seconds(9)), headers, server_now=NOW).hint_in == 9.0
+
+
+@pytest.mark.parametrize(
+    ("ago", "age"), [(0.0, 0.0), (0.9, 0.0), (-3.0, 0.0), (30.0, 29.0)], ids=["now", "rounded", "skewed", "repeated"]
+)
+def test_a_timestamp_of_whole_seconds_makes_nothing_that_was_created_older_than_it_is(ago, age):
+    """What has just been created is new, whenever in its second that was; a repeated create names an earlier one."""
+    creates = Creates()
+    creates.on_created(analysis(created_at=AT), 50.0, server_now=NOW + ago)
+    assert creates.times_of("ana_1", 50.0) == (age, None)
+    assert creates.times_of("ana_1", 55.0) == (age + 5.0, None)
+
+
+@pytest.mark.parametrize("ago", [0.0, 30.0], ids=["now", "repeated"])
+def test_the_estimate_of_what_was_created_stays_at_its_moment(ago):
+    """Whatever is asked of it later, and however old it was: it names a moment of the server's, forty seconds ahead."""
+    creates = Creates()
+    created = analysis(created_at=AT, estimated_completion=AT + seconds(ago + 40))
+    creates.on_created(created, 50.0, server_now=NOW + ago)
+    assert creates.times_of("ana_1", 50.0)[1] == 40.0
+    assert creates.times_of("ana_1", 60.0)[1] == 30.0
+    assert creates.times_of("ana_2", 60.0) == (None, None)

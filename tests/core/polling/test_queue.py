@@ -123,6 +123,21 @@ class TestLearned:
         assert 22.0 < late.key < 27.0
         assert make(model=knowing()).add("ana_1", "a", 0.0, age=0.0, due_in=5.0).key == 5.0
 
+    def test_a_hint_that_fits_what_was_observed_goes_past_what_is_only_guessed(self) -> None:
+        """As far as one step of what was observed: 24 s of 22 to 30 s. One that does not fit goes as far as guesses."""
+        for hint, low, high in ((30.0, 24.0, 25.0), (100.0, 8.0, 10.0)):
+            queue = make()
+            entry = queue.add("ana_1", "a", 100.0)
+            queue.on_pending(poll(queue, 100.0), 100.0, age=0.0, hint_in=hint)
+            assert low < entry.key - 100.0 < high
+
+    def test_a_hint_goes_three_steps_of_what_is_known(self) -> None:
+        """At 24 s a quarter of those of 22 to 30 s have settled, at 26.6 s more than half."""
+        queue = make(model=knowing())
+        entry = queue.add("ana_1", "a", 100.0)
+        queue.on_pending(poll(queue, 100.0), 100.0, age=0.0, hint_in=29.0)
+        assert 26.0 < entry.key - 100.0 < 27.0
+
     def test_two_polls_of_one_id_are_a_second_apart(self) -> None:
         queue = make(model=knowing())
         entry = queue.add("ana_1", "a", 0.0, age=29.0)
@@ -226,6 +241,18 @@ class TestLearned:
         assert early.key > 10.0
         assert poll(queue, 5.0, Supply(rate=0.001)) is hinted
 
+    def test_how_long_it_took_teaches_more_than_when_it_was_found(self) -> None:
+        """Looked at after 10 s and after 200 s: that it took 50 s is told, and need not be guessed."""
+        told, found = PollModel(), PollModel()
+        for model, took in ((told, 50.0), (found, None)):
+            for _ in range(64):
+                queue = make(PollSchedule.fixed(190.0), model=model)
+                queue.add("ana_1", "a", 10.0, age=10.0)
+                queue.on_pending(poll(queue, 10.0), 10.0, age=10.0)
+                queue.on_settled(poll(queue, 200.0), 200.0, age=200.0, took=took)
+        assert told.observed_growth("a", 40.0, 60.0) > 3.0 * found.observed_growth("a", 40.0, 60.0)
+        assert told.observed_growth("a", 60.0, 200.0) == 0.0
+
     def test_an_age_told_with_the_result_dates_what_was_never_seen(self) -> None:
         """It was running from its creation on: the model learns from birth to now."""
         dated, told = PollModel(), PollModel()
@@ -252,6 +279,9 @@ class TestFirstLooks:
         # a tenth of 10/s goes on looking, in case that changes
         assert plan(queue, 0.3, FULL_WINDOW) == (1.2, False)
         assert poll(queue, 1.2, FULL_WINDOW).id == "ana_3"
+        # if only one request is left for later
+        assert plan(queue, 1.2, Supply(rate=10.0, remaining=61.0, resets_in=60.0)) == (2.2, False)
+        assert plan(queue, 1.2, Supply(rate=10.0, remaining=60.0, resets_in=60.0)) == (1.4, False)
         # and a half where nothing can be saved for later
         assert plan(queue, 1.2, PACED) == (1.4, False)
 
@@ -385,6 +415,17 @@ class TestAnnounced:
         assert {poll(queue, 1.0).id, poll(queue, 1.0).id} == {"ana_1", "ana_2"}
         assert (first.polls, second.polls) == (1, 1)
         assert queue.take(1.0, PACED) is None
+
+    def test_what_was_announced_is_not_looked_at_as_one_of_those_whose_first_looks_were_put_off(self) -> None:
+        """Each of sixty is polled once, whichever of them an event was the first word of."""
+        queue = make(model=knowing())
+        entries = [queue.add(f"ana_{i}", "a", 0.0) for i in range(60)]
+        for i in range(3):
+            queue.on_pending(poll(queue, 0.1 * i), 0.1 * i, age=0.1 * i)
+        queue.on_announced(entries[5], 0.3)
+        assert poll(queue, 0.3) is entries[5]
+        assert {poll(queue, 100.0).id for _ in range(59)} == {entry.id for entry in entries} - {"ana_5"}
+        assert queue.take(100.0, PACED) is None
 
     def test_what_sleeps_behind_an_inbox_wakes_as_soon_as_events_are_not_to_be_trusted(self) -> None:
         trust = InboxTrust(has_inbox=True)
@@ -714,6 +755,21 @@ class TestLateLooks:
         queue.on_pending(entry, 100.2)
         assert queue.pop_expired(100.2) is entry
 
+    @pytest.mark.parametrize("landing", ["running", "given up"])
+    def test_it_is_granted_whatever_came_of_the_look_before(self, landing: str) -> None:
+        """What was to be the last look, or had failed, says nothing of the time in which nothing here ran."""
+        queue = make(timeout=10.0)
+        entry = queue.add("ana_1", "a", 0.0)
+        if landing == "running":
+            queue.on_pending(poll(queue, 0.0), 9.8)
+        else:
+            queue.on_given_up(poll(queue, 0.0), 1.0)
+        assert queue.pop_expired(100.0) is None
+        assert poll(queue, 100.0) is entry
+        queue.on_given_up(entry, 100.2)
+        assert queue.take(100.3, PACED) is None
+        assert queue.pop_expired(101.0) is entry
+
     @pytest.mark.parametrize("is_out", [True, False])
     def test_the_missed_end_of_a_call_is_followed_by_one_look_at_each(self, is_out: bool) -> None:
         """They have no deadlines of their own; what is out then is looked at again when it has landed."""
@@ -778,6 +834,12 @@ class TestAdopted:
         entry = queue.adopt(self.seen(9.0), 9.6, ends_at=10.0)
         assert queue.pop_expired(9.6) is None
         assert poll(queue, 9.75) is entry
+
+    def test_a_look_of_just_before_is_not_its_last_where_time_is_left(self) -> None:
+        queue = make(timeout=10.0)
+        queue.adopt(self.seen(4.9), 5.0, ends_at=10.0)
+        assert queue.pop_expired(9.7) is None
+        assert poll(queue, 9.75).polls == 2
 
     def test_it_goes_on_where_the_other_was(self) -> None:
         """Its age and what was seen count; its time is this queue's own."""

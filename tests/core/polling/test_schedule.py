@@ -39,6 +39,12 @@ def test_fixed_is_the_documented_two_seconds() -> None:
     assert [PollSchedule.fixed().interval(polls) for polls in (1, 2, 50)] == [2.0, 2.0, 2.0]
 
 
+def test_an_interval_may_be_as_short_as_one_likes() -> None:
+    """The caller's server may allow it; where nothing is hinted, nothing is made longer."""
+    assert PollSchedule.fixed(0.2).interval(1) == 0.2
+    assert PollSchedule.exponential(first=0.1, factor=2.0).interval(2) == 0.2
+
+
 def test_exponential_grows_to_its_maximum_and_no_further() -> None:
     schedule = PollSchedule.exponential(first=1.0, factor=1.5, maximum=3.0)
     assert [schedule.interval(polls) for polls in (0, 1, 2, 3, 4, 5)] == [1.0, 1.0, 1.5, 2.25, 3.0, 3.0]
