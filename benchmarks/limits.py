@@ -266,6 +266,9 @@ def _servers() -> Iterator[tuple[str, LimitSettings, float, float]]:
             most = 0.0 if kind == "fixed" else 0.3
             yield f"{kind} {limit}/{period:g}s", limits(limit, period, window=kind), least, most
     yield "fixed_from_first 150/60s", limits(150, 60.0, window="fixed_from_first"), 0.97, 0.0
+    for burst, least in ((1, 0.8), (2, 0.95), (5, 0.97)):
+        yield f"token_bucket 150/60s burst {burst}", limits(150, 60.0, window="token_bucket", burst=burst), least, 0.3
+    yield "token_bucket 600/60s burst 10", limits(600, 60.0, window="token_bucket", burst=10), 0.97, 0.3
     yield "token_bucket 150/60s burst 10", limits(150, 60.0, window="token_bucket", burst=10), 0.97, 0.3
     next_token = limits(150, 60.0, window="token_bucket", bucket_reset="next")
     yield "token_bucket 150/60s, next token", next_token, 0.97, 0.3

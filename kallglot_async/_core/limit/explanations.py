@@ -34,6 +34,10 @@ NOISE = 4.0  # ... and by so many requests, has to be what ruled so far, or it g
 AS_WELL = 1.0  # requests by which a log may have been worse lately than what seems fixed
 DENIED_FOR = 3  # periods for which a log that was seen to be none is none
 ALONE = 0.8  # of the documented rate comes free, or somebody else takes it
+SMALL = 20  # one in so many of its limit is more than a small bucket ever shows, ...
+SMALL_REST = 10.0  # ... whose reset is nearer than so many seconds, ...
+FASTER = 1.3  # ... and which fills no more times as fast as by the documentation
+SOONER = 0.5  # of the time that a place takes by the documentation: what resets sooner fills faster
 SEEN = 30  # one in so many of a log that is held by others shows that they use it, ...
 SEEN_FOR = 2  # ... for so many of its periods
 DRIFT_MEMORY = 6  # one in so many of a period is the time after which what others took counts for a third
@@ -174,8 +178,8 @@ class Explanations:
 
     __slots__ = (
         "_accepted", "_at", "_documented", "_doubt", "_errors", "_figure_at", "_flying", "_freed", "_is_new",
-        "_leaving", "_left", "_newest_reset", "_remaining", "_reset", "_seconds", "_seen_at", "_trust", "gone",
-        "is_shared", "log", "moves", "others", "sees_others", "way",
+        "_leaving", "_left", "_most", "_newest_reset", "_remaining", "_reset", "_seconds", "_seen_at", "_trust", "gone",
+        "is_shared", "is_small", "log", "moves", "others", "sees_others", "way",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -186,6 +190,7 @@ class Explanations:
         self.is_shared = False  # whether it must be a log that others use as well
         self.sees_others = False  # whether more was taken lately than by us, if it does not renew
         self.moves = False  # whether the reset moves by less than a period
+        self.is_small = False  # whether it is a bucket that holds far less than its limit, which is then a rate
         self._seen_at = -math.inf  # when more was seen to be taken than by us
         self._documented = 0.0
         self._errors = [0.0, 0.0, 0.0]
@@ -198,6 +203,7 @@ class Explanations:
         self._left = self._doubt = 0
         self._figure_at = -math.inf
         self._newest_reset = -math.inf
+        self._most = 0  # places that a figure ever showed
         self._leaving = 0.0  # places of ours that have just left, or are about to; it fades
         self._is_new = True  # whether it was ever taken for anything but a fixed window
         self._freed = 0.0  # what has come free lately, ...
@@ -250,9 +256,10 @@ class Explanations:
         # Among others no prediction holds. But a reset that moves by less than a period is that of a log or of a
         # bucket, and what we know of our own requests denies a log soon where it is none.
         self.sees_others = now - self._seen_at < SEEN_FOR * self.log.period
-        self.is_shared = self.sees_others and is_rolling and not self.log.is_denied(now)
+        self.is_shared = self.sees_others and is_rolling and not (self.is_small or self.log.is_denied(now))
         if self.is_shared:
             self.way = Way.LOG
+        self._most = max(self._most, figures.remaining)
         self._figure_at = now
         self._documented = figures.limit / max(DOCUMENTED_PERIOD, period)
         # Told in whole seconds, a period may look shorter by two.
@@ -281,12 +288,27 @@ class Explanations:
 
     def refill(self) -> float:
         """Places that come free a second and can be counted on."""
-        rate = self._rate()
+        rate = self._documented if self.is_small else self._rate()
         return self._trust * CERTAIN * rate if rate >= ALONE * self._documented else 0.0
 
     def _rate(self) -> float:
         """Places a second that came free lately, or by the documentation as long as little was seen."""
         return max(0.0, self._freed / self._seconds) if self._seconds > SHORTEST_MEMORY else self._documented
+
+    def _seems_small(self, figures: RateFigures) -> bool:
+        """Whether it is a bucket with little in it, as its reset is near, and never brings more than that.
+
+        Not if it fills faster than its limit in a minute: by what has come free, or by a reset that is nearer than a
+        place should take. No rate could be told of that, as a bucket that is always empty shows none.
+        """
+        fills_slowly = self._freed <= FASTER * self._documented * self._seconds
+        soon = SOONER / self._documented
+        return (
+            fills_slowly
+            and self._seconds >= SHORTEST_MEMORY
+            and soon <= figures.resets_in < SMALL_REST
+            and self._most < figures.limit / SMALL
+        )
 
     def may_be_log(self) -> bool:
         """Whether a log explains as well what seems fixed: where all is spent at once, and comes back at once."""
@@ -315,6 +337,11 @@ class Explanations:
         self._freed = self._freed * fade + freed
         self._seconds = self._seconds * fade + elapsed
         self.moves = not is_renewed and abs(figures.reset - self._reset) > SAME_RESET
+        if is_renewed:
+            self.is_small = self._seems_small(figures)
+        if self.is_small:
+            self.way, self.moves, self.is_shared = Way.REFILL, True, False
+            return
         # A bucket out of which nothing comes for so long is none, whatever its predictions were: all begin again.
         if self.way is Way.REFILL and self._freed <= 0.0 and self._seconds > REFILL_MEMORY / 3:
             self.way, self._errors = Way.FIXED, [0.0, 0.0, 0.0]

@@ -76,6 +76,8 @@ class Window:
         renewal, explanations = self.renewal, self._explanations
         if self._is_contended:
             return explanations.log.period / self._part.rate
+        if explanations.is_small:
+            return 1.0 / explanations.refill()
         period, left = renewal.period, renewal.resets_at - now
         spare = self.limit // HEADROOM
         shortest = (renewal.seen_period or renewal.at_least) / max(1, self.limit - spare)
@@ -103,9 +105,7 @@ class Window:
         is_poll, explanations, renewal = urgency is not Urgency.DIRECT, self._explanations, self.renewal
         if self._is_contended and is_poll:
             return self._next_among_others(now)
-        free, left = self._free(now), 0
-        if is_poll and explanations.way:
-            left = self._left()
+        free, left = self._free(now), self._left() if is_poll and explanations.way else 0
         if free - left < 1:
             if self._probe_out:
                 return math.inf
@@ -116,7 +116,8 @@ class Window:
                 return min(self._reopens_at, explanations.log.returns_at(number))
             comes_free_at = explanations.comes_free_at(number)
             # A counter of which only what polls leave is left is not spent: a probe at its reset would take just that.
-            is_spent = explanations.way is not Way.REFILL or self.available < 1
+            # Nor is a small bucket: its reset is told in whole seconds, and a place of it takes less.
+            is_spent = explanations.way is not Way.REFILL or (self.available < 1 and not explanations.is_small)
             return min(self._reopens_at, comes_free_at) if is_spent else comes_free_at
         if not (is_poll and self._is_paced(urgency, free)):
             return now
@@ -348,8 +349,8 @@ class Renewal:
     """
 
     __slots__ = (
-        "_ahead", "_ahead_at", "_longest_rest", "at_least", "guard",
-        "is_rolling", "period", "reset", "resets_at", "seen_period",
+        "_ahead", "_ahead_at", "_longest_rest", "at_least", "guard", "is_rolling", "period", "reset", "resets_at",
+        "seen_period",
     )  # fmt: skip
 
     def __init__(self) -> None:

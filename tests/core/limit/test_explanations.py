@@ -72,6 +72,67 @@ def test_what_fills_slowly_is_told_by_its_rate_too():
     assert explanations.refill() == pytest.approx(0.98 / 5, rel=0.01)
 
 
+class SmallBucket:
+    """A bucket of a few that gets so many a second and announces that many a minute, with a reset in whole seconds."""
+
+    def __init__(self, burst, rate):
+        self.burst, self.rate, self.tokens, self.at = burst, rate, burst, 0.0
+
+    def remaining(self, now):
+        self.tokens = min(self.burst, self.tokens + (now - self.at) * self.rate) - 1.0
+        self.at = now
+        return max(0, int(self.tokens))
+
+    def reset(self, now):
+        return math.ceil(now + (self.burst - self.tokens) / self.rate) + 1.0
+
+    def followed(self, limit, every, seconds=20.0):
+        explanations = Explanations()
+        for number in range(1, int(seconds / every) + 1):
+            now = number * every
+            left, resets_at = self.remaining(now), self.reset(now)
+            explanations.on_accepted(now - 0.05, now)
+            told = figures(limit, left, EPOCH + resets_at, resets_at - now)
+            found = limit - left - 1
+            explanations.on_figure(now - 0.05, now, told, found=found, flying=0, period=2.0, is_rolling=False)
+        return explanations
+
+
+@pytest.mark.parametrize("burst", [1, 2, 5])
+def test_a_limit_of_which_hardly_anything_is_ever_left_is_a_rate(burst):
+    """Each reset is seconds away, and brings a handful of 150: that is as much as it holds."""
+    explanations = SmallBucket(burst, 2.5).followed(150, 0.5)
+    assert (explanations.is_small, explanations.way, explanations.moves) == (True, Way.REFILL, True)
+    assert explanations.refill() == pytest.approx(0.98 * 2.5)
+    assert explanations.comes_free_at(1) == pytest.approx(20.0 + 1 / 2.45)
+
+
+@pytest.mark.parametrize(
+    ("burst", "rate", "limit", "every", "why"),
+    [
+        (10, 2.5, 150, 0.5, "ten of 150 are enough to see it fill"),
+        (2, 10.0, 10, 0.5, "it fills ten a second: what comes free says so"),
+        (1, 2.0, 20, 3.0, "its reset is nearer than a place takes at twenty a minute"),
+    ],
+)
+def test_what_is_no_rate_of_a_minute_is_not_taken_for_one(burst, rate, limit, every, why):
+    """At such a rate it would be used for a part only, and a bucket that is always empty shows no better one."""
+    bucket = SmallBucket(burst, rate)
+    if rate == 2.0:
+        bucket.reset = lambda now: now + 0.5  # told to the fraction
+    assert not bucket.followed(limit, every, 30.0).is_small, why
+
+
+def test_a_window_that_others_have_used_up_is_no_small_bucket():
+    """Its reset is near, and nearly nothing is left: but then it renews, and brings all."""
+    explanations = Explanations()
+    for now, left, resets_at in ((1.0, 3, 5.0), (3.0, 1, 5.0), (5.5, 140, 65.0), (7.0, 120, 65.0)):
+        explanations.on_accepted(now - 0.1, now)
+        told = figures(150, left, EPOCH + resets_at, resets_at - now)
+        explanations.on_figure(now - 0.1, now, told, found=150 - left - 1, flying=0, period=4.0, is_rolling=False)
+        assert not explanations.is_small
+
+
 def test_a_refusal_halves_what_is_counted_on():
     """And acceptance brings it back, step by step."""
     explanations = Explanations()
