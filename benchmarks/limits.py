@@ -290,6 +290,8 @@ def _hidden() -> Iterator[Trial]:
     yield Trial(
         "300 requests", "token bucket 150/60s burst 5", partial(calls_done, small, 300), (Bar("seconds", most=124.0),)
     )
+    tiny = limits(5, 2.0, window="token_bucket")
+    yield Trial("300 requests", "token bucket 5/2s", partial(calls_done, tiny, 300), (Bar("seconds", most=126.0),))
     nodes = limits(150, 60.0, nodes=4)
     yield Trial(
         "600 requests", "four nodes 150/60s each", partial(calls_done, nodes, 600), (Bar("seconds", most=120.0),)

@@ -135,6 +135,8 @@ What the numbers are, and why:
               AS_WELL               1        request; with 0, a log of 50/s spent at once stays at 0.8 of its places
               TELLING               1 in 4   of a limit; of a bucket that is nearly full, anything could be said
               WORSE, NOISE          3 and 4  even requests leave a log as evenly as a bucket fills: not to and fro
+              FEWEST                1 in 3   of 5 in 2 s no explanation is ever wrong by 4: 300 requests took up to 156
+                                             of 118 s (`--only "5/2s"`); with 4, more of them are refused
               DENIED_FOR            3        periods; with 1, one of 20 clients of a bucket took it for a log that all
                                              share, and had a quarter of the largest's; now six tenths (8 seeds)
               CERTAIN, ALONE        0.98, 0.8 of a rate; less comes free than that of the documented one: others take it

@@ -30,7 +30,8 @@ LEAST_TRUST = 0.05  # ... from this at least, each refusal halving it; ...
 DISTRUST = 0.2  # ... at so little a refusal closes until the announced reset again
 CERTAIN = 0.98  # of that rate is counted on
 WORSE = 3.0  # times as wrong as the best, ...
-NOISE = 4.0  # ... and by so many requests, has to be what ruled so far, or it goes on to
+NOISE = 4.0  # ... and by so many requests, ...
+FEWEST = 3  # ... or by one in so many of its limit, if that is less, has to be what ruled so far, or it goes on to
 AS_WELL = 1.0  # requests by which a log may have been worse lately than what seems fixed
 DENIED_FOR = 3  # periods for which a log that was seen to be none is none
 ALONE = 0.8  # of the documented rate comes free, or somebody else takes it
@@ -301,14 +302,9 @@ class Explanations:
         Not if it fills faster than its limit in a minute: by what has come free, or by a reset that is nearer than a
         place should take. No rate could be told of that, as a bucket that is always empty shows none.
         """
-        fills_slowly = self._freed <= FASTER * self._documented * self._seconds
-        soon = SOONER / self._documented
-        return (
-            fills_slowly
-            and self._seconds >= SHORTEST_MEMORY
-            and soon <= figures.resets_in < SMALL_REST
-            and self._most < figures.limit / SMALL
-        )
+        seconds, soon = self._seconds, SOONER / self._documented
+        fills_slowly = seconds >= SHORTEST_MEMORY and self._freed <= FASTER * self._documented * seconds
+        return fills_slowly and soon <= figures.resets_in < SMALL_REST and self._most < figures.limit / SMALL
 
     def may_be_log(self) -> bool:
         """Whether a log explains as well what seems fixed: where all is spent at once, and comes back at once."""
@@ -346,10 +342,11 @@ class Explanations:
         if self.way is Way.REFILL and self._freed <= 0.0 and self._seconds > REFILL_MEMORY / 3:
             self.way, self._errors = Way.FIXED, [0.0, 0.0, 0.0]
         least = min(self._errors)
-        if not self.is_shared and self._errors[self.way] > WORSE * least + NOISE:
-            if self._is_new:  # nothing came free so far
+        if not self.is_shared and self._errors[self.way] > WORSE * least + min(NOISE, figures.limit / FEWEST):
+            if self._is_new:
                 self._is_new = False
-                self._freed = self._seconds = 0.0
+                if self._freed < self._documented * self._seconds:  # full until now, so that nothing could come free
+                    self._freed = self._seconds = 0.0
             self.way = Way(self._errors.index(least))
 
 

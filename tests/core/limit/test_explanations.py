@@ -123,6 +123,19 @@ def test_what_is_no_rate_of_a_minute_is_not_taken_for_one(burst, rate, limit, ev
     assert not bucket.followed(limit, every, 30.0).is_small, why
 
 
+def test_a_bucket_that_announces_what_it_holds_is_told_by_what_came_free():
+    """It fills by 2.5 a second: what came while it was taken for a window is its rate, and not five a minute."""
+    bucket, explanations, now = SmallBucket(5, 2.5), Explanations(), 0.0
+    while explanations.way is not Way.REFILL:
+        now += 0.4
+        assert now < 60.0
+        left, resets_at = bucket.remaining(now), bucket.reset(now)
+        explanations.on_accepted(now - 0.01, now)
+        told = figures(5, left, EPOCH + resets_at, resets_at - now)
+        explanations.on_figure(now - 0.01, now, told, found=4 - left, flying=0, period=2.0, is_rolling=False)
+    assert explanations.refill() > 1.5
+
+
 def test_a_window_that_others_have_used_up_is_no_small_bucket():
     """Its reset is near, and nearly nothing is left: but then it renews, and brings all."""
     explanations = Explanations()
