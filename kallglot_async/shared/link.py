@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -52,7 +52,7 @@ class Link:
         ConfigurationError: An option of it cannot be used.
     """
 
-    __slots__ = ("_ahead", "_is_told", "_loop", "_redis", "_sha", "_url")
+    __slots__ = ("_ahead", "_is_told", "_loop", "_opened", "_sha", "_url")
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -62,8 +62,8 @@ class Link:
             raise ConfigurationError(
                 "the URL of a shared rate limit has an option that redis-py does not know, or cannot use"
             ) from None
-        self._redis: Any = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._opened: dict[asyncio.AbstractEventLoop, _Opened] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None  # the one that asked last
         self._sha: str | None = None
         self._ahead: float | None = None  # seconds by which the server's clock is ahead of ours, at least
         self._is_told = False
@@ -100,12 +100,14 @@ class Link:
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
-        redis, self._redis = self._redis, None
         # Those of another loop can be closed in that one only.
-        if redis is not None and self._loop is asyncio.get_running_loop():
-            await redis.aclose()
+        opened = self._opened.pop(asyncio.get_running_loop(), None)
+        if opened is not None:
+            await opened.aclose()
 
     async def _run(self, keys: list[str], arguments: Callable[[str], list[str]]) -> bytes:
+        if self._loop is not asyncio.get_running_loop():
+            self._loop, self._ahead = asyncio.get_running_loop(), None  # each has a clock of its own
         if self._ahead is None:
             seconds, microseconds = await self._command("TIME")
             # Our clock is read behind the answer: the trip makes this too small, and the deadline early at worst.
@@ -127,7 +129,7 @@ class Link:
 
     async def _command(self, *parts: Any) -> Any:
         """Return what the server answers; `RedisError` or `OSError` are all that it raises."""
-        redis = self._connected()
+        redis = await self._connected()
         try:
             return await redis.execute_command(*parts)
         except (RedisError, OSError, EOFError):
@@ -136,12 +138,46 @@ class Link:
             # What redis-py's parsers stumble over where something else listens there: `ValueError`, `IndexError`, ...
             raise InvalidResponse(f"no answer of a Redis server: {type(error).__name__}") from None
 
-    def _connected(self) -> Any:
+    async def _connected(self) -> Any:
         loop = asyncio.get_running_loop()
-        if self._redis is None or self._loop is not loop:
-            self._redis = _client(self._url)
-            self._loop, self._ahead = loop, None
-        return self._redis
+        if loop not in self._opened:
+            for closed in [loop for loop in self._opened if loop.is_closed()]:
+                self._opened.pop(closed).abandon()
+            opened = self._opened[loop] = _Opened(_client(self._url))
+            await opened.guard()
+        return self._opened[loop].redis
+
+
+class _Opened:
+    """What is open in one event loop, which closes it on the way out: as sessions are, in `_wire.pool`."""
+
+    __slots__ = ("_guard", "redis")
+
+    # Loops know their generators only weakly, so what is open is held here until it is closed. Nor must a child that a
+    # fork made collect what is its parent's: the two share one epoll, where closing would take the parent's socket out.
+    _all: ClassVar[set[_Opened]] = set()
+
+    def __init__(self, redis: Any) -> None:
+        self.redis = redis
+        self._guard = self._close_with_loop()
+
+    async def guard(self) -> None:
+        await anext(self._guard)
+
+    async def aclose(self) -> None:
+        await self._guard.aclose()
+
+    def abandon(self) -> None:
+        """Its loop has ended without that: it can only be collected."""
+        self._all.discard(self)
+
+    async def _close_with_loop(self) -> AsyncGenerator[None, None]:
+        self._all.add(self)
+        try:
+            yield
+        finally:
+            self._all.discard(self)
+            await self.redis.aclose()
 
 
 def _client(url: str) -> Any:
