@@ -52,6 +52,7 @@ async def kallglot_emulator(request: pytest.FixtureRequest) -> AsyncIterator[Emu
     """
     from kallglot_async.emulator import Latency
 
+    _check_loop(request)
     usual = {"plan": "unlimited", "latency": Latency.uniform(22.0, 30.0), "clock": _OnwardClock().now}
     async with _make(usual | _options(request) | {"faults": _declared(request)}) as emulator:
         yield emulator
@@ -82,6 +83,26 @@ class _OnwardClock:
         self._ahead += max(0.0, self._seen - time)
         self._seen = time
         return time + self._ahead
+
+
+def _check_loop(request: pytest.FixtureRequest) -> None:
+    """Refuse a test in whose event loop the emulator would not run: each call would wait for its whole timeout."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise pytest.UsageError(
+            "kallglot_emulator needs asyncio: have a fixture anyio_backend that returns 'asyncio'"
+        ) from None
+    marker, config = request.node.get_closest_marker("asyncio"), request.config
+    if marker is None or not config.pluginmanager.hasplugin("asyncio"):
+        return  # no coroutine function, which may do as it likes; or one that anyio's plugin runs
+    ours = config.getini("asyncio_default_fixture_loop_scope") or "function"
+    its = marker.kwargs.get("loop_scope") or config.getini("asyncio_default_test_loop_scope") or "function"
+    if its != ours:
+        raise pytest.UsageError(
+            f"kallglot_emulator runs in an event loop of scope {ours!r}, and this test in one of scope {its!r}: "
+            f"set asyncio_default_fixture_loop_scope to {its!r}, or the test's loop_scope to {ours!r}"
+        )
 
 
 def _make(options: dict[str, Any]) -> Emulator:

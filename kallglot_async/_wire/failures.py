@@ -28,6 +28,11 @@ def translate(error: BaseException, operation: str, base_url: str) -> errors.Kal
                 operation=operation,
                 proxy=f"{error.host}:{error.port}",
             )
+        case aiohttp.InvalidURL() if str(error.url) != URL(base_url).host:
+            # Often a host and a port, as other programs take them. It is not shown: it may hold a password.
+            return errors.ConfigurationError(
+                "the environment's proxy cannot be used: write it as http://host:port, or use trust_env=False"
+            )
         case aiohttp.ClientHttpProxyError():
             proxy = _proxy_of(base_url)
             return errors.ProxyError(

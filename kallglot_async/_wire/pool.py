@@ -7,6 +7,7 @@ loop's own shutdown, so that a client used in three successive `asyncio.run` cal
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import warnings
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
@@ -296,7 +297,8 @@ class SessionPool:
         """Let go of what nobody closed: warn, and close it on the loop it belongs to."""
         self._forget_closed_loops()
         for loop, own in list(self._sessions.items()):
-            if own.session.closed:
+            # A child that a fork made has its parent's by no doing of its own, and can close none of them.
+            if own.session.closed or own.process != os.getpid():
                 continue
             warnings.warn(
                 f"a client of {self._base_url} was not closed: use `async with KallglotClient(...)`, or aclose()",
@@ -366,7 +368,9 @@ class _Lease:
     client that nobody closed can still close its connections.
     """
 
-    __slots__ = ("_guard", "headers", "in_flight", "is_closed", "is_retired", "middlewares", "needs_care", "session")
+    __slots__ = (
+        "_guard", "headers", "in_flight", "is_closed", "is_retired", "middlewares", "needs_care", "process", "session",
+    )  # fmt: skip
 
     # Loops know their generators only weakly, so what is open is held here until it is closed.
     _open: ClassVar[set[_Lease]] = set()
@@ -381,6 +385,7 @@ class _Lease:
         # them; a session that was made otherwise has none.
         own: Sequence[ClientMiddlewareType] = getattr(session, "_middlewares", ())
         self.middlewares = (*own, _send_once)
+        self.process = os.getpid()
         self.in_flight = 0
         self.is_retired = self.is_closed = False
         self._guard = self._close_with_loop()

@@ -72,7 +72,7 @@ class Journal(Sequence[JournalEntry]):
         return len(self._entries)
 
     def __iter__(self) -> Iterator[JournalEntry]:
-        return iter(self._entries)
+        return iter(list(self._entries))  # at one stroke: another thread may read while requests come
 
     def __repr__(self) -> str:
         return f"<Journal {self.total} requests, {self.refused} refused>"
@@ -97,16 +97,16 @@ class Journal(Sequence[JournalEntry]):
 
     def statuses(self) -> dict[int | None, int]:
         """How often each status was answered; None counts requests that got no status line."""
-        return dict(Counter(entry.status for entry in self._entries))
+        return dict(Counter(entry.status for entry in self))
 
     def faults(self) -> dict[str, int]:
         """How often each kind of fault was applied."""
-        return dict(Counter(entry.fault for entry in self._entries if entry.fault is not None))
+        return dict(Counter(entry.fault for entry in self if entry.fault is not None))
 
     @property
     def refused(self) -> int:
         """Requests that were answered 429, by a limit or by a fault."""
-        return sum(entry.status == 429 for entry in self._entries)
+        return sum(entry.status == 429 for entry in self)
 
     def max_per_window(self, *, group: str | None = None, with_refused: bool = False) -> int:
         """The most requests in one fixed window of the server; 0 with other kinds of window.
@@ -133,7 +133,7 @@ class Journal(Sequence[JournalEntry]):
         return most
 
     def _counted(self, group: str | None, with_refused: bool) -> Iterator[JournalEntry]:
-        for entry in self._entries:
+        for entry in self:
             if (with_refused or entry.accepted) and group in (None, entry.group):
                 yield entry
 

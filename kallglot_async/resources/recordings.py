@@ -127,7 +127,7 @@ class Recordings:
 
 
 class RecordingList:
-    """The recordings of one session. Iterating it again asks the server again.
+    """The recordings of one session, each once, also where pages overlap. Iterating it again asks the server again.
 
     With `ending_before` it goes backwards: the nearest page first, and the recordings of each in reverse.
     """
@@ -160,11 +160,14 @@ class RecordingList:
         return f"<RecordingList of {self._session_id}>"
 
     async def __aiter__(self) -> AsyncIterator[Recording]:
+        told: set[str] = set()  # pages overlap where a list grows meanwhile, or a cursor's own item is on the next page
         # Closed with the loop that is left early, not by the garbage collector at some later moment.
         async with aclosing(self._pages()) as pages:
             async for page in pages:
                 for recording in reversed(page.data) if self.is_backwards else page.data:
-                    yield recording
+                    if recording.id not in told:
+                        told.add(recording.id)
+                        yield recording
 
     def pages(self) -> AsyncIterator[RecordingPage]:
         """Go through the pages as the server sends them, one request for each."""

@@ -45,6 +45,17 @@ for place = 1, #flat, 2 do
     state[flat[place]] = tonumber(value) or value
   end
 end
+
+-- A clock that was set back, or that of a replica which took over: what was dated by the one before is as old as it was.
+local behind = (state.at or now) - now
+if behind > 0 then
+  for _, name in ipairs({'ends', 'heard', 'sent', 'pause', 'probed', 'probe_until', 'settled', 'expires', 'since'}) do
+    if state[name] then state[name] = state[name] - behind end
+  end
+  for _, other in pairs(others) do other.seen, other.lapses = other.seen - behind, other.lapses - behind end
+end
+state.at = now
+
 if #flat == 0 or ask.is_back then
   if now >= (state.settled or 0) then state.since = now end
   state.settled = now + SETTLING
@@ -267,10 +278,15 @@ local lapses = now + math.max(direct > 0 and HORIZON or 0, paced > 0 and HORIZON
 own.flying, own.slots, own.lapses = ask.flying, ask.unspent + direct + paced, lapses
 own.direct, own.seen, own.trip, own.every = ask.direct, now, ask.trip, paced > 0 and interval or 0
 local fields = {'p:' .. ID, cjson.encode(own)}
+if behind > 0 then
+  for id, other in pairs(others) do
+    fields[#fields + 1], fields[#fields + 2] = 'p:' .. id, cjson.encode(other)
+  end
+end
 local is_expiring = (state.expires or 0) < now + KEPT_FOR / 2
 if is_expiring then state.expires = now + KEPT_FOR end
 for _, name in ipairs({'limit', 'remaining', 'reset', 'ends', 'rest', 'heard', 'sent', 'pause', 'probe', 'probed', 'probe_until',
-                       'round', 'quiet', 'settled', 'expires', 'people', 'usual', 'since'}) do
+                       'round', 'quiet', 'settled', 'expires', 'people', 'usual', 'since', 'at'}) do
   fields[#fields + 1] = name
   fields[#fields + 1] = text(state[name]) or ''
 end

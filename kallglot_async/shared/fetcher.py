@@ -33,7 +33,7 @@ class Unreachable(Exception):  # nobody raises it out of this folder
 class Port(Protocol):
     """The way to where all processes agree: `Link`."""
 
-    async def exchange(self, keys: list[str], arguments: Callable[[str], list[str]]) -> bytes:
+    async def exchange(self, keys: list[str], arguments: Callable[[str], list[str]]) -> Reply:
         """Return what the script has answered, or raise `Unreachable`."""
 
 
@@ -136,7 +136,7 @@ class Fetcher:
             if not is_known:
                 # Whom to share with is not known without a key: as when nobody answers, it goes on with its part.
                 raise Unreachable
-            told = await shares.link.exchange(
+            reply = await shares.link.exchange(
                 shares.keys(self._key, self._group), lambda deadline: arguments_of(asked, shares, deadline)
             )
         except Unreachable:
@@ -147,7 +147,7 @@ class Fetcher:
             self._lane.look_again()
             raise
         else:
-            now, reply = _clock.now(), msgspec.json.decode(told, type=Reply)
+            now = _clock.now()
             self._lease.on_reply(asked, reply, asked_at, now)
             if reply.pause > 0:
                 self._lane.gate.pause(now, now + reply.pause)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
+
+import msgspec
 
 from kallglot_async import _clock
+from kallglot_async._core.limit.exchange import Reply
 from kallglot_async.errors import ConfigurationError
 from kallglot_async.shared.fetcher import Unreachable
 
@@ -16,7 +19,7 @@ try:
     from redis.asyncio import Redis
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
-    from redis.exceptions import NoScriptError, RedisError
+    from redis.exceptions import InvalidResponse, NoScriptError, RedisError
 except ModuleNotFoundError as _error:
     raise ConfigurationError("a shared rate limit needs its extra: pip install 'kallglot-async[redis]'") from _error
 
@@ -32,6 +35,12 @@ _log = logging.getLogger("kallglot_async.shared")
 
 T = TypeVar("T")
 
+# Whatever a URL says: how answers are read is the script's matter, retries are ours, and so is the time of anything.
+_OURS = {
+    "decode_responses": False, "encoding": "utf-8", "encoding_errors": "strict", "retry": Retry(NoBackoff(), 0),
+    "socket_timeout": None, "socket_connect_timeout": None,
+}  # fmt: skip
+
 
 class Link:
     """One script on a Redis server, answered soon or not at all. It connects when it is first used.
@@ -43,24 +52,23 @@ class Link:
         ConfigurationError: An option of it cannot be used.
     """
 
-    __slots__ = ("_ahead", "_is_told", "_loop", "_redis", "_sha", "_url")
+    __slots__ = ("_ahead", "_is_told", "_loop", "_opened", "_sha", "_url")
 
     def __init__(self, url: str) -> None:
         self._url = url
         try:
-            pool: Any = Redis.from_url(url).connection_pool
-            pool.make_connection()  # an object: it connects when it is used
+            _client(url)
         except (TypeError, ValueError):
             raise ConfigurationError(
                 "the URL of a shared rate limit has an option that redis-py does not know, or cannot use"
             ) from None
-        self._redis: Any = None  # its own types differ from release to release
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._opened: dict[asyncio.AbstractEventLoop, _Opened] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None  # the one that asked last
         self._sha: str | None = None
         self._ahead: float | None = None  # seconds by which the server's clock is ahead of ours, at least
         self._is_told = False
 
-    async def exchange(self, keys: list[str], arguments: Callable[[str], list[str]]) -> bytes:
+    async def exchange(self, keys: list[str], arguments: Callable[[str], list[str]]) -> Reply:
         """Run the script, and return its answer.
 
         Args:
@@ -75,6 +83,7 @@ class Link:
             if not answer:  # its deadline is over: the server's clock is not what it was
                 self._ahead = None
                 answer = await _soon(self._run(keys, arguments), FIRST)
+            reply = _read(answer) if answer else None
         except (RedisError, OSError, EOFError) as error:  # `TimeoutError` is an `OSError`
             # Whoever comes next may have another clock.
             self._ahead = None
@@ -82,24 +91,25 @@ class Link:
                 self._is_told = True
                 _log.warning("the shared rate limit cannot be reached (%s): this process goes on with its part", error)
             raise Unreachable from None
-        if not answer:
+        if reply is None:
             raise Unreachable
         if self._is_told:
             self._is_told = False
             _log.info("the shared rate limit can be reached again")
-        return answer
+        return reply
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
-        redis, self._redis = self._redis, None
         # Those of another loop can be closed in that one only.
-        if redis is not None and self._loop is asyncio.get_running_loop():
-            await redis.aclose()
+        opened = self._opened.pop(asyncio.get_running_loop(), None)
+        if opened is not None:
+            await opened.aclose()
 
     async def _run(self, keys: list[str], arguments: Callable[[str], list[str]]) -> bytes:
-        redis = self._connected()
+        if self._loop is not asyncio.get_running_loop():
+            self._loop, self._ahead = asyncio.get_running_loop(), None  # each has a clock of its own
         if self._ahead is None:
-            seconds, microseconds = await redis.time()
+            seconds, microseconds = await self._command("TIME")
             # Our clock is read behind the answer: the trip makes this too small, and the deadline early at worst.
             self._ahead = seconds + microseconds / 1e6 - _clock.now()
         # In the server's time, as no other is common to all. What it begins later it leaves undone: by then a process
@@ -108,23 +118,81 @@ class Link:
         rest: list[Any] = [len(keys), *keys, *arguments(deadline)]
         if self._sha is not None:
             try:
-                answer: bytes = await redis.execute_command("EVALSHA", self._sha, *rest)
+                answer: bytes = await self._command("EVALSHA", self._sha, *rest)
             except NoScriptError:
                 # It was started anew, or its scripts were flushed. Nothing has been run: ask once more, with the text.
                 self._sha = None
             else:
                 return answer
-        self._sha = (await redis.script_load(_SCRIPT)) or None
-        return bytes(await redis.execute_command("EVALSHA", self._sha, *rest))
+        self._sha = (await self._command("SCRIPT LOAD", _SCRIPT)) or None
+        return await self._command("EVALSHA", self._sha, *rest)  # type: ignore[no-any-return]
 
-    def _connected(self) -> Any:
+    async def _command(self, *parts: Any) -> Any:
+        """Return what the server answers; `RedisError` or `OSError` are all that it raises."""
+        redis = await self._connected()
+        try:
+            return await redis.execute_command(*parts)
+        except (RedisError, OSError, EOFError):
+            raise
+        except Exception as error:
+            # What redis-py's parsers stumble over where something else listens there: `ValueError`, `IndexError`, ...
+            raise InvalidResponse(f"no answer of a Redis server: {type(error).__name__}") from None
+
+    async def _connected(self) -> Any:
         loop = asyncio.get_running_loop()
-        if self._redis is None or self._loop is not loop:
-            # Retries are ours, and so is the time that anything may take.
-            retry = Retry(NoBackoff(), 0)
-            self._redis = Redis.from_url(self._url, retry=retry, socket_timeout=None, socket_connect_timeout=None)
-            self._loop, self._ahead = loop, None
-        return self._redis
+        if loop not in self._opened:
+            for closed in [loop for loop in self._opened if loop.is_closed()]:
+                self._opened.pop(closed).abandon()
+            opened = self._opened[loop] = _Opened(_client(self._url))
+            await opened.guard()
+        return self._opened[loop].redis
+
+
+class _Opened:
+    """What is open in one event loop, which closes it on the way out: as sessions are, in `_wire.pool`."""
+
+    __slots__ = ("_guard", "redis")
+
+    # Loops know their generators only weakly, so what is open is held here until it is closed. Nor must a child that a
+    # fork made collect what is its parent's: the two share one epoll, where closing would take the parent's socket out.
+    _all: ClassVar[set[_Opened]] = set()
+
+    def __init__(self, redis: Any) -> None:
+        self.redis = redis
+        self._guard = self._close_with_loop()
+
+    async def guard(self) -> None:
+        await anext(self._guard)
+
+    async def aclose(self) -> None:
+        await self._guard.aclose()
+
+    def abandon(self) -> None:
+        """Its loop has ended without that: it can only be collected."""
+        self._all.discard(self)
+
+    async def _close_with_loop(self) -> AsyncGenerator[None, None]:
+        self._all.add(self)
+        try:
+            yield
+        finally:
+            self._all.discard(self)
+            await self.redis.aclose()
+
+
+def _client(url: str) -> Any:
+    redis: Any = Redis.from_url(url)  # its own types differ from release to release
+    # Set behind the URL's options, which would win over what is given by name. An object: it connects when it is used.
+    redis.connection_pool.connection_kwargs |= _OURS
+    redis.connection_pool.make_connection()
+    return redis
+
+
+def _read(answer: bytes) -> Reply:
+    try:
+        return msgspec.json.decode(answer, type=Reply)
+    except (msgspec.DecodeError, TypeError, UnicodeError):
+        raise InvalidResponse("it does not answer what it was asked") from None
 
 
 async def _soon(work: Awaitable[T], patience: float) -> T:

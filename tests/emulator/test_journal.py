@@ -84,3 +84,16 @@ def test_journal_keeps_everything_unless_it_is_bounded() -> None:
     assert repr(journal) == "<Journal 3 requests, 0 refused>"
     journal.clear()
     assert (journal.total, list(journal)) == (0, [])
+
+
+def test_who_goes_through_it_is_not_interrupted_by_what_comes() -> None:
+    """Between two entries a test may send a request, and another thread may serve one."""
+    journal = Journal()
+    for number in range(3):
+        journal.record(entry(number, 1.0))
+    seen = []
+    for one in journal:
+        journal.record(entry(9, 2.0))
+        seen.append(one.number)
+    assert seen == [0, 1, 2]
+    assert len(journal) == 6

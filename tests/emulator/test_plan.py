@@ -106,3 +106,23 @@ def test_senseless_faults_are_refused(fields: dict[str, Any]) -> None:
         Fault(**fields)
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(fields, Fault)
+
+
+def test_faults_may_be_cleared_while_one_strikes() -> None:
+    """By another thread: the request that it hits is hit, and the server goes on."""
+    book = FaultBook(0, [Fault(kind="reset", id="ana_1", times=1)])
+
+    class Asked(str):
+        """An id whose comparison is the moment at which another thread clears the faults."""
+
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            book.clear()
+            return str.__eq__(self, other)
+
+    fault = book.draw(Asked("ana_1"), "analyses.retrieve", throttle=False)
+    assert fault is not None
+    assert fault.kind == "reset"
+    assert book.listing() == []

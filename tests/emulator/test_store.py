@@ -78,3 +78,14 @@ def test_seeded_ids_differ_by_seed_and_continue() -> None:
     assert not set(ids) & set(seeded(first, 50))
     assert len(list(first)) == 100
     assert all(is_well_formed(id, "ana") and len(id) == len("ana_01HDEF456789012") for id in ids)
+
+
+def test_who_goes_through_it_is_not_interrupted_by_what_comes() -> None:
+    """Another thread may serve a create meanwhile."""
+    kept = store()
+    ids = {analysis.id for analysis in kept.seed(3, "a", 0.0)}
+    seen = set()
+    for analysis in kept:
+        kept.seed(1, "a", 0.0)
+        seen.add(analysis.id)
+    assert seen == ids

@@ -181,3 +181,12 @@ async def test_a_page_is_retried_by_itself() -> None:
         found = [recording.id async for recording in client.sessions.recordings(id, limit=1)]
         assert found == list(emulator.sessions[id].recordings)
         assert emulator.journal.total == 4
+
+
+async def test_pages_that_overlap_bring_nothing_twice() -> None:
+    """A list grows in front meanwhile, or a cursor is sent with its own item; the pages stay as they are."""
+    scripts = [page("rec_1", "rec_2", has_more=True), page("rec_2", "rec_1", "rec_3", has_more=True), page("rec_3")]
+    async with RawServer(*scripts, *scripts) as server, client_of(server) as client:
+        recordings = client.sessions.recordings(ID)
+        assert [recording.id async for recording in recordings] == ["rec_1", "rec_2", "rec_3"]
+        assert [len(page.data) async for page in recordings.pages()] == [2, 3, 1]

@@ -47,3 +47,41 @@ def test_the_marker_is_known_and_takes_faults_only(pytester: pytest.Pytester) ->
     result = pytester.runpytest_inprocess("-p", "no:cacheprovider", *options)
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(["*kallglot_faults takes values of Fault, not 'reset'*"])
+
+
+def test_a_loop_in_which_the_emulator_would_not_run_is_said(pytester: pytest.Pytester) -> None:
+    """Nothing would answer there: each call would wait for as long as it may, and not say why."""
+    pytester.makepyfile(
+        """
+        import pytest
+        from kallglot_async.emulator import Latency
+
+        at_once = pytest.mark.kallglot_options(latency=Latency.immediate())
+
+        async def analyze(client):
+            assert (await client.analyze("sess_1", analyses=["summary"], timeout=2.0)).is_complete
+
+        @at_once
+        @pytest.mark.asyncio
+        async def test_same(kallglot_client):
+            await analyze(kallglot_client)
+
+        @at_once
+        @pytest.mark.asyncio(loop_scope="module")
+        async def test_other(kallglot_client):
+            await analyze(kallglot_client)
+
+        @at_once
+        @pytest.mark.anyio
+        async def test_anyio(kallglot_client):
+            await analyze(kallglot_client)
+        """
+    )
+    options = ("-p", "no:cacheprovider", "-o", "asyncio_mode=strict", "-o")
+    result = pytester.runpytest_inprocess(*options, "asyncio_default_fixture_loop_scope=function")
+    result.assert_outcomes(passed=2, errors=2)
+    result.stdout.fnmatch_lines_random(
+        ["*set asyncio_default_fixture_loop_scope to 'module'*", "*have a fixture anyio_backend*"]
+    )
+    result = pytester.runpytest_inprocess(*options, "asyncio_default_fixture_loop_scope=module", "-k", "other")
+    result.assert_outcomes(passed=1, deselected=3)

@@ -81,6 +81,33 @@ async def test_a_fork_leaves_the_parents_connection_alone() -> None:
         assert server.on_connection == [0, 1, 0]
 
 
+LEFT_TO_A_CHILD = """
+async def use_and_close(client):
+    await fetch(client)
+    await client.aclose()
+
+def fork(client, runner):
+    runner.run(fetch(client))
+    pid = os.fork()
+    if pid == 0:
+        asyncio.run(use_and_close(client))
+        sys.exit()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    runner.run(use_and_close(client))
+
+runner = asyncio.Runner()  # not entered: a child that leaves it would close the loop of its parent
+fork(client_of(), runner)
+runner.close()
+"""
+
+
+@posix
+async def test_a_child_that_ends_warns_of_nothing_that_its_parent_holds() -> None:
+    """It closed what was its own; the parent's is none of its business, also where it takes its last breath."""
+    async with RawServer(answer(analysis())) as server:
+        assert await said_by(LEFT_TO_A_CHILD, server.base_url) == ("", "")
+
+
 LOOPS = """
 async def once(client, number):
     # The limit leaves one of these in the queue, and the loop ends on it.

@@ -7,7 +7,7 @@ import pytest
 
 from kallglot_async import _clock
 from kallglot_async._config import Secret
-from kallglot_async._core.limit.exchange import Ask
+from kallglot_async._core.limit.exchange import Ask, Reply
 from kallglot_async._core.limit.gate import Gate
 from kallglot_async._core.limit.lease import Lease
 from kallglot_async._core.limit.ticket import Urgency
@@ -39,7 +39,7 @@ class Table:
         answer = self.answer(asked) if callable(self.answer) else self.answer
         if answer is None:
             raise Unreachable
-        return answer
+        return msgspec.json.decode(answer, type=Reply)
 
 
 def granting(asked):

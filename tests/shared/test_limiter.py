@@ -154,3 +154,54 @@ async def test_redis_sees_no_key(tmp_path):
             assert len(names) == 2
             assert "sk_test" not in str(everything)
             assert min([await plain.ttl(name) for name in names]) > 0
+
+
+LIFE = """
+import asyncio, gc, os, sys
+from kallglot_async import KallglotClient
+from kallglot_async.shared import SharedRateLimiter
+
+client = KallglotClient("sk_test_emulator", base_url=sys.argv[2], rate_limit=SharedRateLimiter(sys.argv[1]))
+
+async def fetch():
+    assert len((await client.wait_many([f"ana_{number}" for number in range(5)], timeout=20.0)).analyses) == 5
+    return asyncio.ensure_future(client.wait("ana_running"))
+
+async def fetch_and_close():
+    (await fetch()).cancel()
+    await client.aclose()
+"""
+LOOPS = """
+for _ in range(3):
+    asyncio.run(fetch())
+    gc.collect()
+"""
+FORKS = """
+with asyncio.Runner() as runner:
+    for _ in range(3):
+        runner.run(fetch())
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                asyncio.run(fetch_and_close())
+                gc.collect()
+                status = 0
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    runner.run(fetch_and_close())
+"""
+
+
+@needs_redis
+@pytest.mark.parametrize("code", [LOOPS, FORKS], ids=["loops", "forks"])
+async def test_what_is_open_is_closed_by_its_own_loop_and_by_no_other_process(tmp_path, code):
+    """Nobody closes anything here: no warning, and no parent that hears its server no more."""
+    async with (
+        redis_server(tmp_path) as redis,
+        Emulator(plan="pro", latency=Latency.immediate(), adopt_unknown=True) as server,
+        process(redis.url, server.base_url, code=LIFE + code, stdin=asyncio.subprocess.DEVNULL) as child,
+    ):
+        out, err = await asyncio.wait_for(child.communicate(), 30.0)
+    assert (child.returncode, out.decode(), err.decode()) == (0, "", "")

@@ -1,9 +1,11 @@
 """One script on a real `redis-server`: what it decides, and what becomes of it where the server hangs or is gone."""
 
 import asyncio
+import json
 import time
 
 import pytest
+from redis.asyncio import Redis
 from support.limits import EPOCH, figures
 from support.redis_server import free_port, needs_redis, redis_server
 from support.sharing import announce, ask
@@ -13,6 +15,8 @@ from kallglot_async.shared.fetcher import Unreachable
 from kallglot_async.shared.link import PATIENCE, Link
 
 pytestmark = needs_redis
+# What is dated in the hash of a group, by the server's clock.
+DATED = {b"ends", b"heard", b"sent", b"pause", b"probed", b"probe_until", b"settled", b"expires", b"since", b"at"}
 
 
 @pytest.fixture
@@ -143,6 +147,87 @@ async def ask_again(link, **told):
                 return await ask(link, **told)
             except Unreachable:
                 await asyncio.sleep(0.05)
+
+
+async def set_back(url, seconds):
+    """Leave everything as a server left it whose clock was ahead."""
+    redis = Redis.from_url(url)
+    for key in await redis.keys():
+        for name, value in (await redis.hgetall(key)).items():
+            if name.startswith(b"p:"):
+                process = json.loads(value)
+                value = json.dumps(process | {part: process[part] + seconds for part in ("seen", "lapses")})
+            elif name in DATED and value:
+                value = float(value) + seconds
+            await redis.hset(key, name, value)
+    await redis.aclose()
+
+
+class TestWhereTheClockWasSetBack:
+    """By an hour; so is that of a replica which takes over."""
+
+    async def test_a_window_that_is_used_up_ends_no_later(self, redis, link):
+        """Nobody would have asked before the hour was over."""
+        await announce(link, remaining=0, resets_in=1.0)
+        await set_back(redis.url, 3600.0)
+        reply = await ask(link, direct=1)
+        assert reply.ends_in == pytest.approx(1.0, abs=0.5)
+        await asyncio.sleep(reply.ends_in + 1.3)
+        assert (await ask(link, direct=1)).direct == 1
+
+    async def test_a_pause_is_no_longer(self, redis, link):
+        """It is what the API asked for."""
+        await ask(link, "b", pause=5.0)
+        await set_back(redis.url, 3600.0)
+        assert (await ask(link, direct=1)).pause == pytest.approx(5.0, abs=0.5)
+
+    async def test_who_fell_silent_is_forgotten_in_time(self, redis, link):
+        """Where the clock is right again, too."""
+        await ask(link, "killed", flying=10)
+        await set_back(redis.url, 3600.0)
+        await ask(link, "b")
+        await set_back(redis.url, -15.0)
+        assert (await ask(link, "b")).processes == 1
+
+
+class TestWhatElseListensThere:
+    @pytest.mark.parametrize("option", ["decode_responses=true", "encoding=utf-16", "encoding=nope", "retry=5"])
+    async def test_options_of_a_url_change_nothing_of_what_is_said(self, redis, option):
+        """They are the users', who copy their URLs from elsewhere."""
+        link = Link(f"{redis.url}?{option}")
+        assert (await ask(link, direct=1)).direct == 1
+        await link.aclose()
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            "HTTP/1.1 400 Bad Request",
+            "+OK",
+            ":abc",
+            ":5",
+            "$-1",
+            "*-1",
+            "*2\r\n:1\r\n:1",
+            "\x15\x03\x01",
+            "*1\r\n" * 5000,
+        ],
+    )
+    async def test_what_is_no_redis_server_is_nobody(self, caplog, answer):
+        """Whatever it says: each goes on with its part, and one line of log says why."""
+
+        async def serve(reader, writer):
+            while await reader.read(4096):
+                writer.write(f"{answer}\r\n".encode() * 3)
+            writer.close()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            link = Link(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0")
+            for _ in range(2):
+                with pytest.raises(Unreachable):
+                    await ask(link, direct=1)
+            await link.aclose()
+        assert len(caplog.messages) == 1
+        assert "this process goes on with its part" in caplog.text
 
 
 class TestWhereNobodyAnswers:

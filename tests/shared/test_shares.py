@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pytest
 from redis import Redis
 from support.limits import EPOCH, Fixed, figures
@@ -16,6 +17,7 @@ from support.virtual import run
 
 from kallglot_async import _clock, shared
 from kallglot_async._config import Secret
+from kallglot_async._core.limit.exchange import Reply
 from kallglot_async._core.limit.gate import Gate
 from kallglot_async._core.limit.lease import Lease
 from kallglot_async._core.limit.ticket import Urgency
@@ -53,7 +55,7 @@ class Table:
         await asyncio.sleep(TRIP)
         answer = self._script(keys, [*arguments("0"), f"{EPOCH + _clock.now():.6f}"])
         await asyncio.sleep(TRIP)
-        return answer
+        return msgspec.json.decode(answer, type=Reply)
 
     async def fail(self, fault, at):
         """Be away for four seconds, or for a moment, and come back with all, nothing, or what was true long before."""

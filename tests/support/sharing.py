@@ -1,9 +1,8 @@
 """What a process asks the others that share its limit, in short: what it does not tell is nothing."""
 
-import msgspec
 from support.limits import EPOCH, figures
 
-from kallglot_async._core.limit.exchange import Ask, Reply
+from kallglot_async._core.limit.exchange import Ask
 from kallglot_async.shared.fetcher import Shares, arguments_of
 
 KEYS = ["kallglot:limit:{test}:analysis", "kallglot:limit:{test}:ceiling"]
@@ -23,8 +22,7 @@ def asked(**told):
 async def ask(link, name="a", *, limit=None, **told):
     """Let a process ask, and return what it is told."""
     shares = Shares(link, name, 1.0, limit, None)
-    answer = await link.exchange(KEYS, lambda deadline: arguments_of(asked(**told), shares, deadline))
-    return msgspec.json.decode(answer, type=Reply)
+    return await link.exchange(KEYS, lambda deadline: arguments_of(asked(**told), shares, deadline))
 
 
 async def announce(link, *, limit=600, remaining=599, resets_in=10.0, reset=EPOCH):

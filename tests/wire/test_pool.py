@@ -662,6 +662,24 @@ async def test_a_proxy_of_an_unknown_kind_is_a_typed_error(environment: pytest.M
     assert "secret" not in f"{error!r}{error}{vars(error)}"
 
 
+@pytest.mark.parametrize(
+    "proxy", ["me:secret@127.0.0.1:9", "localhost:9", "http:localhost:9", "http://127.1:9", "secret"]
+)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_proxy_without_a_scheme_is_a_configuration_error(
+    environment: pytest.MonkeyPatch, scheme: str, proxy: str
+) -> None:
+    """Other programs take a host and a port; a second try, or a wait, would find nothing else."""
+    environment.setenv(f"{scheme.upper()}_PROXY", proxy)
+    async with KallglotClient(KEY, base_url=f"{scheme}://127.0.0.1:9/v1", trust_env=True) as client:
+        for call in (client.analyses.retrieve("ana_1"), client.wait("ana_1", timeout=2.0)):
+            with pytest.raises(ConfigurationError, match=r"proxy.*http://host:port") as caught:
+                await call
+            assert "secret" not in f"{caught.value!r}{caught.value}"
+            assert_holds_nothing_foreign(caught.value)
+        assert client.rate_limit.in_flight == 0
+
+
 @pytest.mark.usefixtures("netrc")
 async def test_a_netrc_entry_that_collides_is_a_configuration_error() -> None:
     """With `trust_env`, a default entry in netrc is named as the reason, and nothing is sent."""

@@ -93,7 +93,7 @@ class AnalysisStore:
         self._seeded = 0
 
     def __iter__(self) -> Iterator[Analysis]:
-        return iter(self._analyses.values())
+        return iter(list(self._analyses.values()))  # at one stroke, as the journal
 
     def get(self, id: str) -> Analysis | None:
         """The analysis with this id, if there is one."""

@@ -117,7 +117,7 @@ class Sessions:
         return len(self._sessions)
 
     def __iter__(self) -> Iterator[SessionRecord]:
-        return iter([self[id] for id in self._sessions])
+        return iter([self[id] for id in list(self._sessions)])  # at one stroke, as the journal
 
     def __getitem__(self, id: str) -> SessionRecord:
         session = self.get(id)

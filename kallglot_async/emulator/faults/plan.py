@@ -186,9 +186,10 @@ class FaultBook:
 
     def draw(self, id: str | None, operation: str | None, *, throttle: bool) -> Fault | None:
         """The fault that hits a request: one of kind `throttle`, or one of all other kinds."""
-        for declared in self._declared:
+        of_now = self._declared  # another thread may clear them meanwhile, which makes another list
+        for declared in of_now:
             if (declared.fault.kind == "throttle") is throttle and declared.strikes(id, operation, self._seed):
                 if declared.is_spent:
-                    self._declared.remove(declared)
+                    of_now.remove(declared)
                 return declared.fault
         return None
