@@ -19,6 +19,8 @@ from kallglot_async.shared.fetcher import Fetcher, Shares
 
 __all__ = ["SharedRateLimiter"]
 
+LEAST_HORIZON = 0.1  # seconds; a shorter one would be mostly exchanges
+
 
 class SharedRateLimiter(RateLimiter):
     """One rate limit for every process that names the same Redis server.
@@ -43,7 +45,8 @@ class SharedRateLimiter(RateLimiter):
         name: Who shares: every process with the same name. Default: every process with the same API key, of which
             the server sees a digest.
         horizon: Seconds that slots are taken for in advance, from 0.1 to 60. Default 1.0. A longer one costs fewer
-            commands, and shares what changes more slowly.
+            commands, and shares what changes more slowly. With a `limit` it is no longer than a tenth of its `per`, but
+            for 0.1: of the ceiling, somewhat more than half is used.
 
     Raises:
         ConfigurationError: An argument cannot be used, or the extra `redis` is not installed. Nothing was sent.
@@ -58,7 +61,7 @@ class SharedRateLimiter(RateLimiter):
             raise ConfigurationError(f"limit is a RateLimit, not {type(limit).__name__}")
         if name is not None:
             check_text("name", name)
-        if not 0.1 <= check_seconds("horizon", horizon) <= 60.0:
+        if not LEAST_HORIZON <= check_seconds("horizon", horizon) <= 60.0:
             raise ConfigurationError(f"horizon is from 0.1 to 60 seconds, not {horizon!r}")
         url = _check_url(url)
         from kallglot_async.shared.link import Link  # says what is missing where the extra is not installed
@@ -67,6 +70,9 @@ class SharedRateLimiter(RateLimiter):
         super().__init__()
         self.limit = limit
         self._link = Link(url)
+        if limit is not None:
+            # A slot of a ceiling is kept out of it for as long as it may lie unused: four horizons, beside its period.
+            horizon = min(horizon, max(LEAST_HORIZON, limit.per / 10))
         self._shares = Shares(self._link, secrets.token_hex(8), float(horizon), limit, name)
         self._fetchers: list[Fetcher] = []
 

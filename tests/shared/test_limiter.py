@@ -165,10 +165,9 @@ client = KallglotClient("sk_test_emulator", base_url=sys.argv[2], rate_limit=Sha
 
 async def fetch():
     assert len((await client.wait_many([f"ana_{number}" for number in range(5)], timeout=20.0)).analyses) == 5
-    return asyncio.ensure_future(client.wait("ana_running"))
 
 async def fetch_and_close():
-    (await fetch()).cancel()
+    await fetch()
     await client.aclose()
 """
 LOOPS = """
@@ -205,3 +204,19 @@ async def test_what_is_open_is_closed_by_its_own_loop_and_by_no_other_process(tm
     ):
         out, err = await asyncio.wait_for(child.communicate(), 30.0)
     assert (child.returncode, out.decode(), err.decode()) == (0, "", "")
+
+
+@needs_redis
+async def test_a_ceiling_of_a_second_is_used_to_a_half_and_kept_to(tmp_path):
+    """Slots that lie for four seconds at most would have left a sixth of it."""
+    async with (
+        redis_server(tmp_path) as redis,
+        Emulator(plan="unlimited", latency=Latency.immediate(), adopt_unknown=True) as server,
+        SharedRateLimiter(redis.url, limit=RateLimit(20, per=1.0)) as limiter,
+        KallglotClient(KEY, base_url=server.base_url, rate_limit=limiter) as client,
+    ):
+        ids = [f"ana_{number}" for number in range(24)]
+        assert len((await client.wait_many(ids, timeout=30.0)).analyses) == 24
+        times = [entry.at for entry in server.journal]
+        assert times[-1] - times[0] < 4.0  # 1.8 s at its pace, and 6.3 before
+        assert server.journal.max_within(1.0) <= 20
