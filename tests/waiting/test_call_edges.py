@@ -434,7 +434,10 @@ async def test_a_generator_around_a_block_may_be_left_early(is_lazy: bool) -> No
 @pytest.mark.parametrize("whose", ["timeout", "total_timeout", "follower"])
 async def test_a_wait_that_ends_while_a_limit_is_spent_says_so(whose: str) -> None:
     """Nobody was refused: it was the announced limit that let no further poll go."""
-    async with running(rate_limit=(3, 600.0), latency=Latency.uniform(90.0, 90.0)) as (emulator, client):
+    async with running(rate_limit=(3, 600.0), window="fixed_from_first", latency=Latency.uniform(90.0, 90.0)) as (
+        emulator,
+        client,
+    ):
         id, *others = emulator.seed_analyses(3)
         first = asyncio.ensure_future(client.wait_many([id], total_timeout=20.0)) if whose == "follower" else None
         kept = {"total_timeout": 12.0} if whose == "total_timeout" else {"timeout": 12.0}

@@ -610,7 +610,7 @@ async def test_an_analysis_that_failed_says_why() -> None:
 class TestAfterAStandstill:
     """Real time: a virtual clock cannot pass while nothing runs."""
 
-    @pytest.mark.parametrize("how", ["wait", "wait_many", "total_timeout", "followers"])
+    @pytest.mark.parametrize("how", beyond(2, ["wait_many", "followers", "wait", "total_timeout"]))
     async def test_a_deadline_that_passed_while_nothing_ran_has_a_last_look(self, how: str) -> None:
         """A suspended machine: the analysis had settled long ago, and is delivered."""
 
