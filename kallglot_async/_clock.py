@@ -32,7 +32,8 @@ import msgspec
 from kallglot_async.errors import ConfigurationError
 
 __all__ = [
-    "Alarm", "Deadline", "Deadlines", "OneLoop", "Turn", "Watch", "call_at", "now", "running_loop", "sleep_until",
+    "Alarm", "Deadline", "Deadlines", "OneLoop", "Turn", "Watch", "call_at", "is_cancelled", "now", "running_loop",
+    "sleep_until",
 ]  # fmt: skip
 
 _OTHER_LOOP = (
@@ -91,6 +92,12 @@ def _running() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+def is_cancelled() -> bool:
+    """Whether the running task is being cancelled; else a `CancelledError` comes from something that it awaited."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class OneLoop:

@@ -248,7 +248,10 @@ class ResponseSchemaError(InvalidResponseError):
 
 
 class ResponseMismatchError(InvalidResponseError):
-    """The answer describes something else than what was asked for. Retried on a fresh connection."""
+    """The answer describes something else than what was asked for. Retried on a fresh connection.
+
+    One that `analyze_many` has for a session is not: the API answered two creates with one analysis.
+    """
 
 
 class UnexpectedRedirectError(InvalidResponseError):

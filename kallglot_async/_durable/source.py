@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from kallglot_async._checks import shown
+from kallglot_async._clock import is_cancelled
 from kallglot_async._durable.report import State
 from kallglot_async._durable.rows import error_text
 from kallglot_async._durable.writer import Writer
@@ -153,8 +154,7 @@ async def _portions(
         portion.failure = error
     except asyncio.CancelledError as error:
         # Nobody cancelled us: it awaited something that was cancelled, which is an error of its own.
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if is_cancelled():
             raise
         portion.failure = error
     yield portion

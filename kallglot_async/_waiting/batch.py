@@ -7,16 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import (
-    Awaitable,
-    Callable,
-    Coroutine,
-)
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any, TypeVar
 
 import anyio
-import anyio.lowlevel
 
 from kallglot_async import _clock, errors
 from kallglot_async._checks import shown
@@ -251,8 +246,7 @@ class Batch:
                 if self._callback_error is None:
                     await await_told(name, callback(*facts))
         except (Exception, asyncio.CancelledError) as error:
-            task = asyncio.current_task()
-            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            if isinstance(error, asyncio.CancelledError) and _clock.is_cancelled():
                 raise  # the batch itself is cancelled
             self._callback_error = error  # the caller's own, so it is raised as it is, not inside a group
             self._group.cancel_scope.cancel()

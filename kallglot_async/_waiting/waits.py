@@ -149,8 +149,7 @@ class IdSource:
             self.error = error
         except asyncio.CancelledError as error:
             # Nobody cancelled us: the iterable awaited something that was cancelled, which is an error of its own.
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if _clock.is_cancelled():
                 raise
             self.error = error
         return None
