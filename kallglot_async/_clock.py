@@ -6,6 +6,7 @@ shifted once for each loop to the process's monotonic clock; and one event loop 
 
 `Alarm`: for whoever sleeps until a moment or until something happens. `Turn`: for workers of whom one at a time does
 what they all would. `Watch`: for what is to be done at a moment, with nobody asleep until then.
+`ClosedWithLoop`: for what has to be closed in the loop that it was opened in.
 
 `Deadlines` are many timeouts of one length on one timer. Requests of a client nearly all have the same timeout, so
 their deadlines come in the order in which they began and need no heap: a line and one timer for the first of it. A
@@ -22,8 +23,9 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from types import TracebackType
+from typing import ClassVar
 from weakref import WeakKeyDictionary, ref
 
 import anyio
@@ -32,8 +34,8 @@ import msgspec
 from kallglot_async.errors import ConfigurationError
 
 __all__ = [
-    "Alarm", "Deadline", "Deadlines", "OneLoop", "Turn", "Watch", "call_at", "is_cancelled", "now", "running_loop",
-    "sleep_until",
+    "Alarm", "ClosedWithLoop", "Deadline", "Deadlines", "OneLoop", "Turn", "Watch", "call_at", "is_cancelled", "now",
+    "running_loop", "sleep_until",
 ]  # fmt: skip
 
 _OTHER_LOOP = (
@@ -141,6 +143,47 @@ class OneLoop:
         with self._lock:
             if self.loop is _running():
                 self.loop = None
+
+
+class ClosedWithLoop:
+    """What is open in one event loop, and is closed by it on the way out, where nobody closes it before.
+
+    `asyncio.run` and its relatives close every started asynchronous generator before they close the loop. That is the
+    only public moment at which something that nobody closed can still be closed.
+
+    Args:
+        close: Closes it.
+    """
+
+    __slots__ = ("_close", "_guard")
+
+    # Loops know their generators only weakly, so what is open is held here until it is closed. Nor must a child that a
+    # fork made collect what is its parent's: the two share one epoll, where closing would take the parent's socket out.
+    _open: ClassVar[set[ClosedWithLoop]] = set()
+
+    def __init__(self, close: Callable[[], Awaitable[object]]) -> None:
+        self._close = close
+        self._guard = self._close_with_loop()
+
+    async def guard(self) -> None:
+        """Have it closed with the running loop, from now on."""
+        await anext(self._guard)
+
+    async def aclose(self) -> None:
+        """Close it now."""
+        await self._guard.aclose()
+
+    def abandon(self) -> None:
+        """Its loop has ended without closing it: it can only be collected."""
+        self._open.discard(self)
+
+    async def _close_with_loop(self) -> AsyncGenerator[None, None]:
+        self._open.add(self)
+        try:
+            yield
+        finally:
+            self._open.discard(self)
+            await self._close()
 
 
 def call_at(moment: float, callback: Callable[..., object], *args: object) -> asyncio.TimerHandle:

@@ -12,7 +12,7 @@ import socket
 import warnings
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, ClassVar
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import aiohttp
@@ -27,6 +27,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from kallglot_async import errors
+from kallglot_async._clock import ClosedWithLoop
 from kallglot_async._config import ClientConfig, Secret
 from kallglot_async._core.api.answers import COMMON_HEADERS, request_headers
 from kallglot_async._core.api.operation import Operation, Response
@@ -363,17 +364,13 @@ class _Lease:
             or there may be a proxy on the way, which aiohttp would ask twice too.
         middlewares: What each of its requests goes through.
 
-    Once guarded, it is closed by its event loop on the way out: `asyncio.run` and its relatives close every
-    started asynchronous generator before they close the loop. That is the only public moment at which a
-    client that nobody closed can still close its connections.
+    Once guarded, it is closed by its event loop on the way out, as a client that nobody closed has to be.
     """
 
     __slots__ = (
-        "_guard", "headers", "in_flight", "is_closed", "is_retired", "middlewares", "needs_care", "process", "session",
+        "_with_loop", "headers", "in_flight", "is_closed", "is_retired", "middlewares", "needs_care", "process",
+        "session",
     )  # fmt: skip
-
-    # Loops know their generators only weakly, so what is open is held here until it is closed.
-    _open: ClassVar[set[_Lease]] = set()
 
     def __init__(
         self, session: aiohttp.ClientSession, headers: Mapping[str, str] = {}, *, needs_care: bool = True
@@ -388,28 +385,23 @@ class _Lease:
         self.process = os.getpid()
         self.in_flight = 0
         self.is_retired = self.is_closed = False
-        self._guard = self._close_with_loop()
+        self._with_loop = ClosedWithLoop(self._close)
 
     async def guard(self) -> None:
-        await anext(self._guard)
+        await self._with_loop.guard()
 
     async def aclose(self) -> None:
         # A caller who is being cancelled still closes what it opened, but not for as long as a peer likes.
         with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_TIMEOUT):
-            await self._guard.aclose()
+            await self._with_loop.aclose()
 
     def abandon(self) -> None:
-        self._open.discard(self)
+        self._with_loop.abandon()
 
-    async def _close_with_loop(self) -> AsyncGenerator[None, None]:
-        self._open.add(self)
-        try:
-            yield
-        finally:
-            # Before the await: `send` asks for it, and must not choose a session that is about to be closed.
-            self.is_closed = True
-            self._open.discard(self)
-            await self.session.close()
+    async def _close(self) -> None:
+        # Before the await: `send` asks for it, and must not choose a session that is about to be closed.
+        self.is_closed = True
+        await self.session.close()
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int, *, is_told: bool) -> bytes | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from kallglot_async import _clock
+from kallglot_async._clock import ClosedWithLoop
 from kallglot_async._core.limit.exchange import Reply
 from kallglot_async.errors import ConfigurationError
 from kallglot_async.shared.fetcher import Unreachable
@@ -62,7 +63,8 @@ class Link:
             raise ConfigurationError(
                 "the URL of a shared rate limit has an option that redis-py does not know, or cannot use"
             ) from None
-        self._opened: dict[asyncio.AbstractEventLoop, _Opened] = {}
+        # What is connected in each loop, and what closes it: redis-py's own types differ from release to release.
+        self._opened: dict[asyncio.AbstractEventLoop, tuple[Any, ClosedWithLoop]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None  # the one that asked last
         self._sha: str | None = None
         self._ahead: float | None = None  # seconds by which the server's clock is ahead of ours, at least
@@ -103,7 +105,7 @@ class Link:
         # Those of another loop can be closed in that one only.
         opened = self._opened.pop(asyncio.get_running_loop(), None)
         if opened is not None:
-            await opened.aclose()
+            await opened[1].aclose()
 
     async def _run(self, keys: list[str], arguments: Callable[[str], list[str]]) -> bytes:
         if self._loop is not asyncio.get_running_loop():
@@ -142,46 +144,15 @@ class Link:
         loop = asyncio.get_running_loop()
         if loop not in self._opened:
             for closed in [loop for loop in self._opened if loop.is_closed()]:
-                self._opened.pop(closed).abandon()
-            opened = self._opened[loop] = _Opened(_client(self._url))
-            await opened.guard()
-        return self._opened[loop].redis
-
-
-class _Opened:
-    """What is open in one event loop, which closes it on the way out: as sessions are, in `_wire.pool`."""
-
-    __slots__ = ("_guard", "redis")
-
-    # Loops know their generators only weakly, so what is open is held here until it is closed. Nor must a child that a
-    # fork made collect what is its parent's: the two share one epoll, where closing would take the parent's socket out.
-    _all: ClassVar[set[_Opened]] = set()
-
-    def __init__(self, redis: Any) -> None:
-        self.redis = redis
-        self._guard = self._close_with_loop()
-
-    async def guard(self) -> None:
-        await anext(self._guard)
-
-    async def aclose(self) -> None:
-        await self._guard.aclose()
-
-    def abandon(self) -> None:
-        """Its loop has ended without that: it can only be collected."""
-        self._all.discard(self)
-
-    async def _close_with_loop(self) -> AsyncGenerator[None, None]:
-        self._all.add(self)
-        try:
-            yield
-        finally:
-            self._all.discard(self)
-            await self.redis.aclose()
+                self._opened.pop(closed)[1].abandon()
+            redis = _client(self._url)
+            _, with_loop = self._opened[loop] = redis, ClosedWithLoop(redis.aclose)
+            await with_loop.guard()
+        return self._opened[loop][0]
 
 
 def _client(url: str) -> Any:
-    redis: Any = Redis.from_url(url)  # its own types differ from release to release
+    redis: Any = Redis.from_url(url)
     # Set behind the URL's options, which would win over what is given by name. An object: it connects when it is used.
     redis.connection_pool.connection_kwargs |= _OURS
     redis.connection_pool.make_connection()
