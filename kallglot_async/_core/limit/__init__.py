@@ -170,6 +170,7 @@ What the numbers are, and why:
               CUT_AGAIN             0.9      where a refusal less than a clean period before showed a rate of
                                              less than MEASURED: a window longer than the pause was spent at once.
                                              With 0.8, 0.86 of a log without figures is used at worst, now 0.93
+                                             (`--only "Retry-After only" --seeds 20 22`)
               GROWTH, CLEAN         1.005, 6 s: past a limit again after half a minute (of 10/s, 0.4 % are refused) ...
               MOST_GROWTH           2        ... and tenfold within a minute, where the limit is gone
               SILENT                600 s    a limit that nobody has met for so long may be gone
