@@ -62,6 +62,14 @@ def module_name(path):
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def trees():
+    """Drop the syntax trees behind the last test: each later look for garbage would pass their 200,000 nodes."""
+    yield
+    parsed.cache_clear()
+    nodes.cache_clear()
+
+
 @functools.cache
 def parsed(path):
     return ast.parse(path.read_text())
