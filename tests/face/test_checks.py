@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import CHARACTERS, texts
 
 from kallglot_async._checks import check_session_id
 from kallglot_async._core.api.analyses import Revision, check_analysis_id
@@ -138,7 +139,7 @@ def test_number_too_long_to_print_is_refused_like_any_other():
         check_analysis_id(10**5000)
 
 
-@given(st.text() | st.from_regex(r"an[al]_[\w./?#%-]{0,140}\n?", fullmatch=True))
+@given(texts() | st.from_regex(r"an[al]_[\w./?#%-]{0,140}\n?", fullmatch=True, alphabet=CHARACTERS))
 def test_accepted_ids_are_one_plain_path_segment(id):
     """Whatever text comes: it is refused, or it is 5 to 128 harmless characters behind a known prefix."""
     try:

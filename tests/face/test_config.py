@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
+from support.examples import texts
 
 from kallglot_async import __version__
 from kallglot_async._checks import check_count, check_seconds
@@ -266,7 +266,7 @@ class TestBaseUrl:
         with pytest.raises(ConfigurationError, match="base_url"):
             config(base_url="")
 
-    @given(st.text() | st.text().map("https://{}".format) | st.text().map("http://localhost{}".format))
+    @given(texts() | texts().map("https://{}".format) | texts().map("http://localhost{}".format))
     def test_no_text_makes_it_fail_otherwise(self, text):
         """Whatever text comes: it is refused as a `ConfigurationError`, or becomes an http(s) URL with a slash."""
         try:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.pretty import pretty_repr
-from support.examples import more
+from support.examples import more, texts
 from support.wire_faults import RawServer, analysis, answer
 
 from kallglot_async import ConfigurationError, KallglotClient, __version__
@@ -183,7 +183,7 @@ async def test_what_cannot_be_sent_is_refused_without_its_value(headers: Any) ->
 
 
 @more(2)
-@given(st.dictionaries(st.text(max_size=12), st.text(max_size=12) | st.integers() | st.none(), max_size=3))
+@given(st.dictionaries(texts(max_size=12), texts(max_size=12) | st.integers() | st.none(), max_size=3))
 def test_whatever_is_given_is_sent_as_it_is_or_refused(headers: Any) -> None:
     """No header can break out of its line."""
     try:

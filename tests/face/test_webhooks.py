@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import texts
 from support.payloads import PAYLOADS
 
 from kallglot_async import (
@@ -420,10 +421,10 @@ def test_an_event_survives_pickle():
 # Totality
 
 _PIECES = st.sampled_from(["t=", "v1=", f"t={T}", f"v1={V1}", ",", "=", " ", "9" * 20, V1, "\x00", "é", "\ud800"])
-_HEADERS = st.none() | st.text() | st.binary() | st.lists(_PIECES).map("".join)
+_HEADERS = st.none() | texts() | st.binary() | st.lists(_PIECES).map("".join)
 _VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    st.none() | st.booleans() | st.integers() | st.floats() | texts(),
+    lambda inner: st.lists(inner) | st.dictionaries(texts(), inner),
     max_leaves=5,
 )
 _ENVELOPES = st.dictionaries(st.sampled_from(["id", "type", "api_version", "created_at", "data", "x"]), _VALUES)
@@ -436,7 +437,7 @@ def test_any_header_is_believed_or_refused(body, header, secrets):
         verify(body, header, secrets, now=T)
 
 
-@given(_ENVELOPES.map(lambda value: json.dumps(value).encode()) | st.binary() | st.text().map(str.encode))
+@given(_ENVELOPES.map(lambda value: json.dumps(value).encode()) | st.binary() | texts().map(str.encode))
 def test_any_body_is_an_event_or_an_error_of_the_family(body):
     """Whatever is in a body that was signed: an event that can be shown, or the one error."""
     try:

@@ -14,7 +14,7 @@ from typing import Any
 from hypothesis import event, given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
-from support.examples import more
+from support.examples import more, texts
 from support.virtual import leaving_nothing, run
 from support.wire_faults import Connection, RawServer, analysis, answer
 
@@ -74,8 +74,8 @@ ODD = st.sampled_from(
     ]
 )
 JSON = st.recursive(
-    ODD | st.text(max_size=8) | st.floats(allow_nan=False, allow_infinity=False),
-    lambda parts: st.lists(parts, max_size=3) | st.dictionaries(st.text(max_size=6), parts, max_size=3),
+    ODD | texts(max_size=8) | st.floats(allow_nan=False, allow_infinity=False),
+    lambda parts: st.lists(parts, max_size=3) | st.dictionaries(texts(max_size=6), parts, max_size=3),
     max_leaves=8,
 )
 SAMPLES: list[dict[str, Any]] = [
@@ -198,7 +198,7 @@ HEADERS = st.dictionaries(
     st.sampled_from(
         ["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After", "Date", "X-Request-ID"]
     ),
-    NUMBERS | DATES | st.text(max_size=20) | st.just("1800000030"),
+    NUMBERS | DATES | texts(max_size=20) | st.just("1800000030"),
 ).map(CIMultiDict)
 WALL_NOW = 1_800_000_000.0
 

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.examples import texts
 from support.payloads import PAYLOADS, changed, places
 
 from kallglot_async._core.api.analyses import Revision, decode_analysis
@@ -364,7 +365,7 @@ class TestTimestamps:
         found = decode(minimal(results={"action_items": [{"description": "call back", "due_date": value}]}))
         assert found.results.action_items == (ActionItem(description="call back", due_date=day),)
 
-    @given(st.text() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.datetimes().map(str))
+    @given(texts() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.datetimes().map(str))
     @example(10**400)
     @example("9999-12-31T23:59:59-23:59")
     def test_no_timestamp_loses_the_analysis(self, value):
@@ -541,9 +542,9 @@ JSON = st.recursive(
     | st.booleans()
     | st.integers()
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=8)
+    | texts(max_size=8)
     | st.sampled_from([10**400, -(10**400), "2026-03-26", "failed", "analysis", math.pi]),
-    lambda parts: st.lists(parts, max_size=3) | st.dictionaries(st.text(max_size=8), parts, max_size=3),
+    lambda parts: st.lists(parts, max_size=3) | st.dictionaries(texts(max_size=8), parts, max_size=3),
     max_leaves=5,
 )
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
+from support.examples import CHARACTERS, texts
 from support.payloads import PAYLOADS
 
 from kallglot_async import __version__
@@ -583,9 +584,9 @@ JSON = st.recursive(
     | st.booleans()
     | st.integers()
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=20)
+    | texts(max_size=20)
     | st.sampled_from([10**400, -(10**400)]),
-    lambda parts: st.lists(parts, max_size=3) | st.dictionaries(st.text(max_size=8), parts, max_size=3),
+    lambda parts: st.lists(parts, max_size=3) | st.dictionaries(texts(max_size=8), parts, max_size=3),
     max_leaves=5,
 )
 ENVELOPES = st.fixed_dictionaries(
@@ -604,7 +605,7 @@ class TestHostile:
         st.sampled_from([RETRIEVE_A, RETRIEVE_B, CREATE]),
         st.sampled_from([200, 202, 204, 302, 400, 401, 404, 409, 429, 503]),
         BODIES,
-        st.dictionaries(st.sampled_from(["Retry-After", "X-Request-ID", "Date"]), st.text()),
+        st.dictionaries(st.sampled_from(["Retry-After", "X-Request-ID", "Date"]), texts()),
     )
     def test_every_answer_is_a_value_or_an_error_of_ours(self, operation, status, body, headers):
         """Totality: whatever the server sends, `interpret` returns an analysis or raises a `KallglotError`."""
@@ -936,7 +937,9 @@ def test_request_id_is_optional():
 
 
 NUMBERS = (
-    st.integers().map(str) | st.floats().map(str) | st.from_regex(r"[+-]?\d{0,25}\s?\.?\s?\d{0,12}", fullmatch=True)
+    st.integers().map(str)
+    | st.floats().map(str)
+    | st.from_regex(r"[+-]?\d{0,25}\s?\.?\s?\d{0,12}", fullmatch=True, alphabet=CHARACTERS)
 )
 DATES = st.builds(
     "{}, {} {} {} {}:{}:{} {}".format,
@@ -949,7 +952,7 @@ DATES = st.builds(
     st.integers(-1, 99),
     st.sampled_from(["GMT", "-0000", "+9999", "-2400", "EST", "", "x"]),
 )
-VALUES = st.text() | NUMBERS | DATES
+VALUES = texts() | NUMBERS | DATES
 NAMES = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After", "Date", "X-Request-ID")
 
 

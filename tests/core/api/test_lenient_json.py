@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.examples import more
+from support.examples import more, texts
 from support.payloads import PAYLOADS, changed, places
 from support.slow import beyond
 
@@ -283,9 +283,9 @@ JSON = st.recursive(
     | st.booleans()
     | st.integers()
     | st.floats()
-    | st.text(max_size=6)
+    | texts(max_size=6)
     | st.sampled_from([10**400, "2026-03-26"]),
-    lambda parts: st.lists(parts, max_size=3) | st.dictionaries(st.text(max_size=6), parts, max_size=3),
+    lambda parts: st.lists(parts, max_size=3) | st.dictionaries(texts(max_size=6), parts, max_size=3),
     max_leaves=5,
 )
 
