@@ -59,6 +59,8 @@ UNTRACED = {
     "faults",
     "test_architecture",  # walks the package's syntax tree, and none of its code
     "test_benchmarks_smoke",
+    "test_benchmarks_trips",
+    "test_documentation",
     "test_explanations",
     "test_gate_servers",
     "test_gate_stateful",
@@ -66,8 +68,10 @@ UNTRACED = {
     "test_many_waits",
     "test_patience",
     "test_queue_stateful",
+    "test_recipes",
     "test_request_shape",
     "test_shares",
+    "test_wire_faults",
 }
 """Folders and files that go the same ways hundreds of times; a test alone is marked `untraced`."""
 

@@ -226,7 +226,7 @@ async def test_bad_input_is_refused_before_any_request(
 @pytest.mark.untraced
 async def test_time_that_is_over_names_every_analysis_that_was_created() -> None:
     """A backlog between creating and waiting: nothing that was paid for is said never to have been requested."""
-    for after in (0.02, 0.05, 0.1, 0.5, 1.0):
+    for after in (0.02, 0.1, 0.5):
         async with running(plan="unlimited") as (emulator, client):
             told: list[Outcome] = []
             outcomes = await client.analyze_many(sessions(200), total_timeout=after, on_outcome=told.append, **A)
