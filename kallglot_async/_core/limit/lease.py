@@ -144,21 +144,20 @@ class Lease:
         if self._free and now < self._free_until:
             self._free -= 1
         elif self.is_alone and not self._held(now):
-            ticket.lease_pace = self._pace.on_sent(now, self._alone.interval(now, urgency))
+            self._pace.on_sent(now, self._alone.interval(now, urgency))
         elif self._paced:
             self._paced -= 1
             if urgency is Urgency.DIRECT:
                 self._taken += 1
             else:
-                ticket.lease_pace = self._pace.on_sent(now, self._interval)
+                self._pace.on_sent(now, self._interval)
 
     def on_unsent(self, ticket: Ticket) -> None:
         """A granted request was not sent after all: the slot is for whoever comes next, until it lapses."""
         self._in_flight -= 1
+        # Not for the pace to have back: who takes the slot goes at once, on the step that was made for this one.
         self._free += 1
         self._free_until = max(self._free_until, ticket.sent_at + LAPSE * self._horizon)
-        if ticket.lease_pace is not None:
-            self._pace.on_unsent(ticket.lease_pace)
         if self._probe is ticket:
             self._probe = True
 
@@ -217,7 +216,7 @@ class Lease:
         if self._is_urgent:
             return now
         is_stale = self._is_stale()
-        if any(waiting) and math.isinf(at := self.next_at(now, Urgency.DIRECT)) and at > 0:  # nothing is held
+        if any(waiting) and self.next_at(now, Urgency.DIRECT) == math.inf:  # nothing is held
             again_at = self._direct_again_at if waiting[Urgency.DIRECT] else self._again_at
             again_at = min(again_at, self._replied_at + STALE_FOR) if is_stale else again_at
             return max(now, again_at, self._paused_until)

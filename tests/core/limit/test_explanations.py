@@ -180,6 +180,24 @@ def test_a_trip_may_yet_be_quicker():
     assert log.returns_at(1) == pytest.approx(61.62)
 
 
+def test_the_quickest_trip_is_the_one_that_counts_whenever_it_was_made():
+    """One that was slow at first and one that is slow again change nothing."""
+    explanations = Explanations()
+    for sent_at, took in ((0.0, 0.5), (100.0, 0.1), (200.0, 0.3)):
+        explanations.on_accepted(sent_at, sent_at + took)
+    assert explanations.log.trip == pytest.approx(0.1)
+
+
+def test_what_has_surely_left_is_no_doubt_of_what_comes_after():
+    """One that was sent at 0.5 s may have left before 60.4 s or not; at the next figure it is long gone."""
+    log = Log()
+    log.on_trip(0.1)
+    for sent_at, answered_at in ((0.5, 0.9), (10.0, 10.1)):
+        log.inside.append((sent_at, answered_at))
+    assert (log.on_figure(60.5, 60.6, 2, 100, 1.0), log.doubt) == (1, 1)
+    assert (log.on_figure(65.0, 65.1, 2, 100, 1.0), log.doubt) == (0, 0)
+
+
 def test_what_may_have_left_hides_what_has_come():
     """By the time that another request arrived: of three that were sent a second apart, one, then two."""
     log = Log()
@@ -357,7 +375,7 @@ def test_what_was_seen_to_be_no_log_is_none_for_three_periods():
 def follow_drift(drift, seconds, *, ours=0, others=0, freed=0, start=1000):
     """A figure each second, which so many of ours and of others' have lowered, and so many places that came free."""
     left = start
-    drift.on_renewed(0.0, left, PERIOD)
+    drift.on_renewed(0.0, left, PERIOD, in_flight=0, gone=0)
     for second in range(1, seconds + 1):
         left += freed - ours - others
         drift.sent += ours
@@ -398,7 +416,7 @@ def test_what_comes_free_is_seen_beside_our_own_requests():
 def test_requests_in_flight_pass_for_nobody_elses():
     """The figure that comes first may hold all of them already, or none."""
     drift = Drift()
-    drift.on_renewed(0.0, 100, PERIOD)
+    drift.on_renewed(0.0, 100, PERIOD, in_flight=0, gone=0)
     drift.sent += 50
     for second in range(1, 9):
         drift.on_figure(float(second), 50, PERIOD)
@@ -420,7 +438,7 @@ def test_a_new_window_tells_nothing_of_the_old_one():
     """All of it coming back is no place that came free."""
     drift = Drift()
     follow_drift(drift, 30, ours=1)
-    drift.on_renewed(60.0, 1000, PERIOD)
+    drift.on_renewed(60.0, 1000, PERIOD, in_flight=0, gone=0)
     assert drift.freed(PERIOD) == 0.0
 
 
@@ -436,7 +454,7 @@ def test_a_little_is_no_drift(seconds, others):
 def test_who_has_taken_of_a_window_before_its_first_figure_is_a_neighbour():
     """A window of which more is gone than we have asked for: it is known at once, and nobody spends it ahead."""
     drift = Drift()
-    drift.on_renewed(0.0, 140, PERIOD, gone=9)
+    drift.on_renewed(0.0, 140, PERIOD, in_flight=0, gone=9)
     assert drift.sees_neighbours(PERIOD)
     assert drift.taken(1.0, PERIOD) > 1.0
 
@@ -444,7 +462,7 @@ def test_who_has_taken_of_a_window_before_its_first_figure_is_a_neighbour():
 def test_one_or_two_that_are_missing_from_a_window_are_no_neighbours():
     """They may be our own, of which no answer came."""
     drift = Drift()
-    drift.on_renewed(0.0, 147, PERIOD, gone=2)
+    drift.on_renewed(0.0, 147, PERIOD, in_flight=0, gone=2)
     assert not drift.sees_neighbours(PERIOD)
     assert drift.taken(1.0, PERIOD) == 0.0
 

@@ -65,13 +65,15 @@ class TestWhatItGrants:
         assert ours.next_at(0.2, PACED) == math.inf
 
     def test_a_slot_that_was_not_used_after_all_is_there_for_the_next(self):
-        """Its pace is as if it had never been."""
+        """At once, and no more go early for it than would have."""
         ours, _ = lease()
-        exchange(ours, waiting=POLL, paced=1, interval=0.2)
-        ticket = send(ours, 0.0, PACED)
-        ours.on_unsent(ticket)
+        exchange(ours, waiting=POLL, paced=3, interval=0.2)
+        send(ours, 0.0, PACED)
+        ours.on_unsent(send(ours, 0.0, PACED))
         assert ours.next_at(0.0, PACED) == -math.inf
-        assert ours.ask(0.0, NOBODY).flying == 0
+        assert ours.ask(0.0, NOBODY).flying == 1
+        send(ours, 0.0, PACED)
+        assert ours.next_at(0.0, PACED) == pytest.approx(0.2)
 
     def test_a_slot_that_was_not_used_after_all_serves_one(self):
         """It is nobody else's, so it is not counted twice."""
@@ -183,6 +185,13 @@ class TestWhatLapses:
             ours.on_answer(ticket, 0.05, None)
         assert ours.next_ask(0.05, PERSON) == pytest.approx(0.1)
 
+    def test_nobody_is_asked_for_more_while_something_is_held(self):
+        """Its pace keeps a poll waiting, and not the others: they are asked once it has lapsed."""
+        ours, _ = lease()
+        exchange(ours, waiting=POLL, paced=3, interval=0.5)
+        send(ours, 0.0, PACED)
+        assert ours.next_ask(0.1, POLL) == pytest.approx(2.5)
+
     def test_who_leaves_holds_nothing(self):
         """And says so."""
         ours, _ = lease()
@@ -231,6 +240,13 @@ class TestWhatItTells:
         send(ours, 0.0, PACED)
         assert ours.ask(5.0, NOBODY).idle_for == pytest.approx(5.0)
         assert ours.ask(5000.0, NOBODY).idle_for == 3600.0
+
+    def test_for_how_long_it_holds_what_it_holds(self):
+        """Until the last of it lapses: the others count it as spent from then on."""
+        ours, _ = lease()
+        assert ours.ask(0.0, PERSON).lapses_in == 0.0
+        exchange(ours, waiting=(1, 0, 1), direct=1, paced=3, interval=0.5)
+        assert ours.ask(0.4, POLL).lapses_in == pytest.approx(2.1)
 
     def test_of_several_answers_the_least_figure(self):
         """They may have come in any order."""
@@ -302,6 +318,14 @@ class TestWhatItTells:
             assert ours.next_ask(0.1, NOBODY) == 0.1
             asked = ours.ask(0.1, NOBODY)
             assert (asked.landed, asked.lost) == (True, int(end == "lost"))
+
+    def test_the_next_request_is_the_probe_that_was_not_sent_after_all(self):
+        """Everybody waits for the answer of that one."""
+        ours, _ = lease()
+        exchange(ours, direct=1, is_probe=True)
+        ours.on_unsent(send(ours, 0.0))
+        ours.on_answer(send(ours, 0.1), 0.2, None)
+        assert ours.ask(0.2, NOBODY).landed
 
     @pytest.mark.parametrize("told", [figures(remaining=0), None])
     def test_a_refusal_is_told_at_once_and_takes_back_what_was_granted(self, told):
@@ -462,10 +486,17 @@ class TestSupply:
         assert [ours.supply(now).remaining for now in (0.4, 1.2, 1.3)] == [5, 3, 0]
 
     def test_where_nothing_is_announced_there_is_nothing_to_plan_with(self):
-        """As without the others."""
+        """As without the others; and before they have answered."""
         ours, _ = lease()
+        assert ours.supply(0.0).rate == math.inf
         exchange(ours)
         assert ours.supply(0.0).rate == math.inf
+
+    def test_of_a_ceiling_it_is_this_process_part(self):
+        """Each of those with polls has as much, where the server announces nothing."""
+        ours, _ = lease(ceiling=8.0)
+        exchange(ours, waiting=POLL, sharers=4)
+        assert ours.supply(0.0).rate == pytest.approx(2.0)
 
 
 class Table(RuleBasedStateMachine):
