@@ -123,6 +123,11 @@ class TestLearned:
         assert 22.0 < late.key < 27.0
         assert make(model=knowing()).add("ana_1", "a", 0.0, age=0.0, due_in=5.0).key == 5.0
 
+    def test_what_was_observed_is_counted_from_the_creation(self) -> None:
+        """Analyses of a second or less are looked at within that, although a hint names a minute."""
+        quick = make(model=knowing(low=0.5, high=1.0, count=2000)).add("ana_1", "a", 0.0, age=0.0, due_in=60.0)
+        assert quick.key < 1.0
+
     def test_a_hint_that_fits_what_was_observed_goes_past_what_is_only_guessed(self) -> None:
         """As far as one step of what was observed: 24 s of 22 to 30 s. One that does not fit goes as far as guesses."""
         for hint, low, high in ((30.0, 24.0, 25.0), (100.0, 8.0, 10.0)):
@@ -269,6 +274,14 @@ class TestFirstLooks:
         queue = make(model=knowing())
         queue.add("ana_1", "a", 7.0)
         assert plan(queue, 7.0, PACED) == (7.0, False)
+
+    def test_a_new_id_does_not_go_before_what_was_due_when_it_came(self) -> None:
+        """First looks are in their place among the rest: by the moment at which each was due."""
+        for added_at, first in ((4.0, "ana_new"), (6.0, "ana_due")):
+            queue = make()
+            queue.add("ana_due", "a", 0.0, due_in=5.0)
+            queue.add("ana_new", "a", added_at)
+            assert poll(queue, 7.0).id == first
 
     def test_first_looks_in_vain_put_off_the_rest_of_the_batch(self) -> None:
         queue = make(model=knowing())
