@@ -1,6 +1,6 @@
 """Do the tests notice? Breaks one place of the decisions (`_core/`) after another, and names the breaks that pass.
 
-    python -m benchmarks.mutants [--module _core/limit/window.py ...] [--seed 7] [--sample 100] [--jobs 2] [--quick]
+    python -m benchmarks.mutants [--module _core/limit/window.py ...] [--seed 7] [--sample 100] [--jobs 2] [--thorough]
 
 A mutant is the package with one expression or statement changed: `<` to `<=`, `==` to `!=`, `+` to `-`, `and` to `or`,
 `min` to `max`, an `if` negated, a number one more, none, double or a tenth more, a value returned negated or None, an
@@ -8,15 +8,15 @@ assignment or a call left out. What no test should notice is left alone: texts, 
 `__all__` and `__slots__`; so is what Python itself would notice, such as the only assignment of a name.
 
 Each is tried in a copy of the tree; the working tree is never touched. First come the tests that import the module or
-are named after it or, where there are none, those that import a module that imports it. Then the rest, as a rule is
-often shown by what asks it, those of the same folder before others; `--quick` leaves them out, and names a third more.
-The tests are `tests/core` with those elsewhere that are named after a module which has none there, or those named by
+are named after it or, where there are none, those that import a module that imports it; then the others of its folder,
+as a rule is often shown by what asks it. A mutant that passes those has survived; `--thorough` then tries the rest. The
+tests are `tests/core`, and those elsewhere that import a module after which none of them is named; or those named by
 `--tests`. A run that takes three times as long as that of all tests without a mutant is ended, and its mutant counts as
 killed. Seed and source alone decide what is sampled, and in which order: a run that Ctrl-C ends has tried a fair sample
 too, and prints its shares.
 
 A survivor is a question, not a defect: some change nothing that can be seen from outside, and a figure that was tuned
-may be a tenth more. A mutant takes 1 to 10 s, one that survives half a minute. Not for CI.
+may be a tenth more. A mutant takes 1 to 10 s, one that survives up to half a minute. Not for CI.
 """
 
 from __future__ import annotations
@@ -80,10 +80,9 @@ def _imported(text: str) -> set[str]:
     return names
 
 
-def rest(module: str, tests: dict[str, str], first: Iterable[str]) -> list[str]:
-    """Return the other tests, those of the module's folder before the rest."""
-    folder = Path(module).parent.name
-    return sorted(tests.keys() - first, key=lambda path: (Path(path).parent.name != folder, path))
+def beside(module: str, tests: Iterable[str]) -> list[str]:
+    """Return the tests that lie in a folder named as the module's."""
+    return [path for path in tests if Path(path).parent.name == Path(module).parent.name]
 
 
 def texts(paths: Iterable[str], pattern: str) -> dict[str, str]:
@@ -94,12 +93,11 @@ def texts(paths: Iterable[str], pattern: str) -> dict[str, str]:
 
 def default_tests() -> dict[str, str]:
     """Return the tests of the decisions, each with its text."""
-    found = texts(["tests/core"], "test_*.py")
-    # Some operations are tested where they are called. The emulator knows none of them, whatever its tests are named.
-    modules = {Path(path).stem for path in texts([f"{PACKAGE}/_core"], "*.py")}
-    missing = modules - {Path(path).stem[5:] for path in found}
-    elsewhere = {path: text for path, text in texts(["tests"], "test_*.py").items() if Path(path).stem[5:] in missing}
-    return found | {path: text for path, text in elsewhere.items() if "emulator" not in path}
+    core = texts(["tests/core"], "test_*.py")
+    # Some operations are tested where they are called.
+    named = {Path(path).name for path in core}
+    missing = [path for path in texts([f"{PACKAGE}/_core"], "*.py") if f"test_{Path(path).name}" not in named]
+    return core | {path: text for path, text in texts(["tests"], "test_*.py").items() if _imports(text, missing)}
 
 
 class Copy:
@@ -139,16 +137,16 @@ class Trial:
         copies: Where they live.
         modules: Of the mutants and those around them, each with its text.
         tests: Each with its text.
-        is_quick: Whether only the nearest tests are tried.
+        is_thorough: Whether all tests are tried in the end.
     """
 
     def __init__(
-        self, copies: Iterable[Copy], modules: dict[str, str], tests: dict[str, str], *, is_quick: bool = False
+        self, copies: Iterable[Copy], modules: dict[str, str], tests: dict[str, str], *, is_thorough: bool = False
     ) -> None:
         self._free: queue.SimpleQueue[Copy] = queue.SimpleQueue()
         self._modules = modules
         self._tests = tests
-        self._is_quick = is_quick
+        self._is_thorough = is_thorough
         for copy in copies:
             self._free.put(copy)
 
@@ -166,7 +164,8 @@ class Trial:
         """Whether the tests pass with it."""
         source = self._modules[mutant.module]
         first = near(mutant.module, self._modules, self._tests)
-        others = [] if self._is_quick else rest(mutant.module, self._tests, first)
+        rest = [path for path in self._tests if path not in first]
+        others = rest if self._is_thorough else beside(mutant.module, rest)
         copy = self._free.get()
         try:
             copy.write(mutant.module, mutant.apply(source))
@@ -184,7 +183,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7, help="decides which are sampled")
     parser.add_argument("--sample", type=int, default=100, help="how many; 0: all there are")
     parser.add_argument("--jobs", type=int, default=2, help="how many at once, each in a copy of the tree")
-    parser.add_argument("--quick", action="store_true", help="try only the tests that have to do with the module")
+    parser.add_argument("--thorough", action="store_true", help="try what survives on the rest of the tests")
     arguments = parser.parse_args()
 
     found = [
@@ -198,7 +197,7 @@ def main() -> None:
     tests = texts(arguments.tests, "test_*.py") if arguments.tests else default_tests()
     with TemporaryDirectory(prefix="mutants-") as folder, ThreadPoolExecutor(arguments.jobs) as threads:
         copies = [Copy(Path(folder) / str(number)) for number in range(arguments.jobs)]
-        trial = Trial(copies, texts([PACKAGE], "*.py"), tests, is_quick=arguments.quick)
+        trial = Trial(copies, texts([PACKAGE], "*.py"), tests, is_thorough=arguments.thorough)
         limit = trial.warm_up()
         print(
             f"{size} of {len(found)} mutants, seed {arguments.seed}, {len(tests)} test modules, {limit:.0f} s for each"

@@ -112,18 +112,17 @@ def test_tests_that_import_the_module_come_first() -> None:
     assert trial.near("kallglot_async/_core/e.py", modules, tests) == list(tests)
 
 
-def test_then_come_the_others_of_its_folder_and_then_the_rest() -> None:
+def test_then_come_the_others_of_its_folder() -> None:
     """A rule is often shown by what asks it."""
-    tests = dict.fromkeys(["tests/core/api/test_a.py", "tests/core/limit/test_b.py", "tests/core/limit/test_c.py"], "")
-    others = trial.rest("kallglot_async/_core/limit/c.py", tests, ["tests/core/limit/test_c.py"])
-    assert others == ["tests/core/limit/test_b.py", "tests/core/api/test_a.py"]
+    tests = ["tests/core/api/test_a.py", "tests/core/limit/test_b.py", "tests/core/limit/test_c.py"]
+    assert trial.beside("kallglot_async/_core/limit/c.py", tests) == tests[1:]
 
 
 def test_the_default_tests_are_those_of_the_decisions() -> None:
-    """One that has none among them is tested where it is called; what is beside it is no test of it."""
+    """What has none among them is tested where it is called."""
     found = trial.default_tests()
     assert {"tests/core/polling/test_queue.py", "tests/face/test_sessions.py"} <= found.keys()
-    assert "tests/emulator/test_sessions.py" not in found
+    assert "tests/waiting/test_callers.py" not in found
 
 
 @pytest.mark.slow
