@@ -5,7 +5,7 @@ import math
 import pytest
 from support.limits import AHEAD, DIRECT, EPOCH, PACED, figures, send
 
-from benchmarks.limits import beside, limits, steady
+from benchmarks.limits import beside, calls_done, limits, steady
 from kallglot_async._core.limit.ticket import Supply
 from kallglot_async._core.limit.window import APART, Renewal, Window
 
@@ -231,6 +231,14 @@ def test_answers_of_one_instant_are_not_taken_for_later_ones():
     window.on_answer(third, 0.0, figures(remaining=1, limit=5))
     window.on_answer(first, 0.0, figures(remaining=3, limit=5))
     assert window.available == 1
+
+
+def test_what_was_lost_before_a_request_went_out_is_in_its_figure():
+    """The server has counted it by then, or never will."""
+    window = described()
+    window.on_lost(send(window, 0.2), 0.4)
+    window.on_answer(send(window, 0.4), 0.5, figures(remaining=57))
+    assert window.available == 57
 
 
 @pytest.mark.parametrize("lost_sent_at", [0.2, 0.4], ids=["sent first", "sent last"])
@@ -506,6 +514,23 @@ def test_of_a_counter_that_others_use_as_well_no_place_waits_for_ever():
     """Where others take what comes free, no rate can be counted on, and none is left."""
     found = beside(limits(150, 60.0, window="sliding_counter"), 0.3, 7)
     assert found["use"] > 0.65
+
+
+@pytest.mark.untraced
+@pytest.mark.parametrize("urgency", [PACED, AHEAD])
+def test_a_small_bucket_is_paced_by_its_limit_as_a_rate(urgency):
+    """It holds two of 150, and gets 2.5 a second: a faster pace is refused, a slower one leaves places unused."""
+    found = steady(limits(150, 60.0, window="token_bucket", burst=2), urgency, 7)
+    assert found["use"] > 0.95
+    assert found["refused %"] == 0.0
+
+
+@pytest.mark.untraced
+def test_what_is_under_way_when_a_figure_is_made_does_not_pass_for_what_a_server_does():
+    """It is in the figure or not. Else a bucket is taken for a window that renews with each place, and asked so."""
+    found = steady(limits(150, 60.0, window="token_bucket", bucket_reset="next"), AHEAD, 7)
+    assert found["refused %"] == 0.0
+    assert calls_done(limits(5, 2.0, window="token_bucket"), 300, 7)["seconds"] < 126.0
 
 
 @pytest.mark.untraced
