@@ -176,7 +176,7 @@ def test_no_rate_falls_below_one_request_per_pause():
     for _ in range(50):
         accept(limit, now)
         now = refuse(limit, now, 2.0)
-    assert limit.rate >= 1 / 2.0
+    assert limit.rate == pytest.approx(1 / 2.0)
 
 
 def test_a_rate_grows_with_each_clean_period():
