@@ -300,8 +300,7 @@ class Lease:
                 self._want = min(MOST_WANTED, 2 * self._want + 1)
         if reply.is_probe:
             self._probe = True
-        if reply.pause:
-            self._paused_until = max(self._paused_until, now + reply.pause)
+        self._paused_until = max(self._paused_until, now + reply.pause)
 
     def on_silence(self, asked: Ask, now: float) -> None:
         """Nobody has answered: go on with what is held, then with this process' part, and ask again later."""

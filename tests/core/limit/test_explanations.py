@@ -64,6 +64,19 @@ def test_what_fills_evenly_is_counted_by_its_rate():
     assert explanations.came_free(70.0) == 0
 
 
+def test_of_a_full_bucket_nothing_shows_what_it_fills_by():
+    """No more comes free than was taken of it: until it is used faster than that, its rate is the documented one."""
+    explanations, seconds = Explanations(), 0
+    while explanations.way is not Way.REFILL:
+        seconds += 1
+        assert seconds < 60
+        now = float(seconds)
+        explanations.on_accepted(now - 0.1, now)
+        told = figures(150, 149, EPOCH + now + 0.4, 0.4)
+        explanations.on_figure(now - 0.1, now, told, found=0, flying=0, period=PERIOD, is_rolling=True)
+    assert explanations.refill() == pytest.approx(0.98 * 2.5)
+
+
 def test_what_fills_slowly_is_told_by_its_rate_too():
     """A bucket that gets one in five seconds."""
     explanations = Explanations()

@@ -240,6 +240,18 @@ class TestWhatItTells:
         send(ours, 0.0, PACED)
         assert ours.ask(5.0, NOBODY).idle_for == pytest.approx(5.0)
         assert ours.ask(5000.0, NOBODY).idle_for == 3600.0
+        exchange(ours, 5000.0, POLL, paced=2, interval=0.4)
+        for _ in range(2):
+            send(ours, 5000.0, PACED)
+        assert ours.ask(5000.0, NOBODY).idle_for == 0.0
+
+    def test_how_long_an_answer_has_lately_taken(self):
+        """The longest, which each quicker one brings down a little."""
+        ours, _ = lease()
+        exchange(ours, 5.0, direct=2)
+        for sent_at, answered_at, trip in ((5.0, 5.4, 0.4), (5.4, 5.5, 0.98 * 0.4)):
+            ours.on_answer(send(ours, sent_at), answered_at, None)
+            assert ours.ask(answered_at, NOBODY).trip == pytest.approx(trip)
 
     def test_for_how_long_it_holds_what_it_holds(self):
         """Until the last of it lapses: the others count it as spent from then on."""
@@ -300,6 +312,20 @@ class TestWhatItTells:
         assert ours.ask(0.5, POLL).foregone == 2
         assert ours.ask(0.6, POLL).foregone == 0
 
+    def test_what_people_have_sent_since_it_told_last(self):
+        """Of the next window as much is kept for them; what polls sent is not of that."""
+        ours, _ = lease()
+        exchange(ours, waiting=(2, 0, 1), direct=2, paced=1)
+        for urgency in (DIRECT, PACED, DIRECT):
+            send(ours, 0.0, urgency)
+        assert [ours.ask(0.1, NOBODY).people for _ in range(2)] == [2, 0]
+
+    def test_how_many_there_are(self):
+        """Itself, as long as it has heard of nobody else."""
+        ours, _ = lease()
+        assert exchange(ours, processes=3).processes == 1
+        assert ours.ask(0.1, NOBODY).processes == 3
+
     def test_the_answer_of_a_probe_is_told_at_once(self):
         """Everybody waits for it, in every process; how it ended does not matter."""
         for end in ("answered", "lost", "refused"):
@@ -338,6 +364,13 @@ class TestWhatItTells:
         assert ours.next_ask(0.1, NOBODY) == 0.1
         assert ours.ask(0.1, PERSON).pause == pytest.approx(4.0)
         assert ours.next_ask(0.2, PERSON) == pytest.approx(4.1)
+
+    def test_nobody_is_asked_while_the_others_have_been_told_to_pause(self):
+        """There is nothing to be had before that is over."""
+        ours, _ = lease()
+        exchange(ours, waiting=PERSON, direct=0, pause=4.0)
+        assert ours.next_ask(0.5, PERSON) == pytest.approx(4.0)
+        assert ours.ask(1.0, PERSON).pause == pytest.approx(3.0)
 
     def test_what_was_not_heard_is_told_again(self):
         """Losses, figures, and that a probe has landed."""
