@@ -510,6 +510,7 @@ class TestSupply:
         )
         supply = ours.supply(1.0)
         assert supply == type(supply)(rate=10.0, remaining=52.0, resets_in=4.0)
+        assert ours.supply(6.0).resets_in == 0.0
 
     def test_what_has_lapsed_is_not_planned_with(self):
         """Neither slots for people nor paced ones: the others have them by then."""

@@ -345,13 +345,16 @@ class TestSpendingAWindow:
         assert plan(queue, 28.0, window) == (28.0, True)
 
     def test_the_scarcer_requests_are_the_more_a_poll_must_be_worth(self) -> None:
-        """At 25 s three in eight are settled: enough at 10 pending and 40 left, not at 10 and 22."""
-        for remaining, ahead in ((40.0, True), (22.0, False)):
+        """At 25 s three in eight are settled: enough at 10 pending and 40 left, not at 10 and 22.
+
+        At 28.8 s it is six in seven, which is enough for the only one that is to spare.
+        """
+        for at, remaining, ahead in ((25.0, 40.0, True), (25.0, 22.0, False), (28.8, 11.0, True), (28.0, 11.0, False)):
             queue = make(model=knowing(count=4_000))
             for i in range(10):
                 queue.add(f"ana_{i}", "a", 0.0, age=0.0)
             supply = Supply(rate=2.5, remaining=remaining, resets_in=30.0)
-            assert plan(queue, 25.0, supply) == (25.0, ahead)
+            assert plan(queue, at, supply) == (at, ahead)
 
     def test_a_look_at_every_open_id_is_kept(self) -> None:
         model = knowing()
