@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from kallglot_async._core.api.answers import RateFigures
+from kallglot_async._core.api.answers import SAME_RESET, RateFigures
 from kallglot_async._core.limit.exchange import Alone, Ask, Reply
 from kallglot_async._core.limit.ticket import Pace, Supply, Ticket, Urgency
 
@@ -22,7 +22,6 @@ LAPSE = 0.5  # of the horizon: after so long, slots that were to be spent at onc
 STALE = 8  # requests that have ended, and that the others take to be under way: they should hear of it, ...
 STALE_FOR = 0.1  # ... but no more often, in seconds
 TRIP_KEPT = 0.98  # of the longest time that an answer took, with each that took less
-SAME_RESET = 0.5  # seconds by which two resets of one window may differ, as in `window`
 
 
 class Lease:

@@ -464,6 +464,15 @@ def test_a_little_is_no_drift(seconds, others):
     assert drift.taken(seconds + 5.0, PERIOD) == 0.0
 
 
+def test_of_a_short_window_two_thirds_of_a_second_have_to_be_seen():
+    """However short: a burst of our own takes as long."""
+    for seconds, is_known in ((0.6, False), (0.7, True)):
+        drift = Drift()
+        drift.on_renewed(0.0, 100, 6.0, in_flight=0, gone=0)
+        drift.on_figure(seconds, 90, 6.0)
+        assert drift.sees_neighbours(6.0) is is_known
+
+
 def test_who_has_taken_of_a_window_before_its_first_figure_is_a_neighbour():
     """A window of which more is gone than we have asked for: it is known at once, and nobody spends it ahead."""
     drift = Drift()

@@ -16,10 +16,10 @@ PERSON = (1, 0, 0)
 POLL = (0, 0, 1)
 
 
-def lease(**options):
+def lease(horizon=1.0, **options):
     """Return a lease, and the list that grows by one whenever it has news."""
     news = []
-    return Lease(1.0, lambda: news.append(None), **options), news
+    return Lease(horizon, lambda: news.append(None), **options), news
 
 
 def exchange(lease, now=0.0, waiting=PERSON, **told):
@@ -142,6 +142,18 @@ class TestWhatLapses:
         assert ours.next_at(0.49, DIRECT) == -math.inf
         assert ours.next_at(0.5, DIRECT) == math.inf
 
+    @pytest.mark.parametrize("is_used", [True, False])
+    def test_slots_to_be_spent_at_once_lapse_after_half_a_horizon(self, is_used):
+        """Counted anew for one that was not used after all, which was one for polls."""
+        ours, _ = lease(4.0)
+        if is_used:
+            exchange(ours, direct=1)
+        else:
+            exchange(ours, waiting=POLL, paced=1)
+            ours.on_unsent(send(ours, 0.0, PACED))
+        assert ours.next_at(1.9, DIRECT) == -math.inf
+        assert ours.next_at(2.0, DIRECT) == math.inf
+
     def test_paced_slots_lapse_a_horizon_after_the_last_was_due(self):
         """Three, half a second apart."""
         ours, _ = lease()
@@ -201,6 +213,13 @@ class TestWhatLapses:
         asked = ours.ask(0.1, NOBODY, is_leaving=True)
         assert (asked.unspent, asked.is_leaving) == (0, True)
 
+    def test_who_still_waits_for_an_answer_does_not_leave(self):
+        """The others have to count that; and who has nothing to wait for stays until it says so."""
+        ours, _ = lease()
+        assert not exchange(ours, direct=1).is_leaving
+        send(ours, 0.0)
+        assert not ours.ask(0.1, NOBODY, is_leaving=True).is_leaving
+
 
 class TestAppetite:
     """What polls would spend, which the others leave to a process."""
@@ -258,7 +277,12 @@ class TestWhatItTells:
         ours, _ = lease()
         assert ours.ask(0.0, PERSON).lapses_in == 0.0
         exchange(ours, waiting=(1, 0, 1), direct=1, paced=3, interval=0.5)
-        assert ours.ask(0.4, POLL).lapses_in == pytest.approx(2.1)
+        asked = ours.ask(0.4, POLL)
+        assert (asked.lapses_in, asked.foregone) == (pytest.approx(2.1), 0)
+        ours, _ = lease()
+        exchange(ours, direct=2)
+        send(ours, 0.0)
+        assert ours.ask(0.1, PERSON).lapses_in == pytest.approx(0.4)
 
     def test_of_several_answers_the_least_figure(self):
         """They may have come in any order."""
@@ -371,6 +395,14 @@ class TestWhatItTells:
         exchange(ours, waiting=PERSON, direct=0, pause=4.0)
         assert ours.next_ask(0.5, PERSON) == pytest.approx(4.0)
         assert ours.ask(1.0, PERSON).pause == pytest.approx(3.0)
+
+    def test_what_a_refusal_says_of_the_limit_and_not_of_another(self):
+        """Nothing remains of the limit that all know; figures of another size are of one that only refused."""
+        for limit, is_told in ((60, True), (10, False)):
+            ours, _ = lease()
+            exchange(ours, direct=1, limit=60)
+            ours.on_refused(send(ours, 0.0), 0.1, figures(limit=limit, remaining=0), 4.1)
+            assert (ours.ask(0.1, PERSON).figures is not None) is is_told
 
     def test_what_was_not_heard_is_told_again(self):
         """Losses, figures, and that a probe has landed."""
