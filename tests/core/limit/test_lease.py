@@ -225,7 +225,7 @@ class TestAppetite:
     """What polls would spend, which the others leave to a process."""
 
     def test_it_has_no_end_until_one_is_seen(self):
-        """Two of three slots lapse: it is one. Then what is granted is used up, and it may be more."""
+        """Two of three slots lapse: it is one. Then what is granted is used up, and it may be twice as much."""
         ours, _ = lease()
         assert ours.ask(0.0, POLL).appetite == MOST_WANTED
         exchange(ours, waiting=POLL, paced=3, interval=0.5)
@@ -233,7 +233,7 @@ class TestAppetite:
         assert ours.ask(2.5, POLL).appetite == 1
         exchange(ours, 3.0, POLL, paced=1, interval=0.5)
         send(ours, 3.0, PACED)
-        assert ours.ask(3.5, POLL).appetite > 1
+        assert ours.ask(3.5, POLL).appetite == 7
 
     def test_who_has_no_polls_has_none(self):
         """People take nothing from the part of others."""
