@@ -171,7 +171,7 @@ class Window:
             ours, period = max(1, len(explanations.log.inside) + self.in_flight), explanations.log.period
             return Supply(ours / period, float(ours), period)
         interval, resets_in = self.interval(now), renewal.resets_at - now
-        rate = 1.0 / interval if interval > 0 else math.inf
+        rate = 1.0 / interval
         if explanations.way is Way.REFILL and (refill := explanations.refill()):
             rate = min(rate, refill)  # what is left goes once, however near the reset is
         if resets_in <= 0.0:  # a new window has begun that no answer has described yet

@@ -6,6 +6,7 @@ import pytest
 from support.limits import AHEAD, DIRECT, EPOCH, PACED, figures, send
 
 from benchmarks.limits import beside, calls_done, limits, steady
+from kallglot_async._core.limit.neighbours import RUSH
 from kallglot_async._core.limit.ticket import Supply
 from kallglot_async._core.limit.window import APART, Renewal, Window
 
@@ -482,6 +483,16 @@ def test_of_a_log_that_others_use_who_has_few_places_looks_again_where_some_were
     window = log_of_others(5)
     send(window, 50.0, PACED)
     assert window.next_at(50.0, PACED) == pytest.approx(60.0)
+
+
+def test_of_a_log_that_others_use_what_is_under_way_is_ours_as_well():
+    """Two are inside when a figure comes, and two more are on their way: that is the pace of four."""
+    window = described(limit=100, remaining=40, reset=EPOCH + 60.0, resets_in=60.0)
+    for _ in range(2):
+        send(window, 49.9, PACED)
+    told = figures(limit=100, remaining=1, resets_in=1.0, reset=EPOCH + 61.0)
+    window.on_answer(send(window, 49.9), 50.0, told)
+    assert window.interval(50.0) == pytest.approx(60.0 / (4 * RUSH))
 
 
 def test_of_a_log_that_others_use_a_slot_given_back_is_ours_again():
