@@ -61,6 +61,18 @@ def test_a_found_rate_is_kept_between_any_two_requests():
     assert shortest == pytest.approx((1 - SLACK) / before, rel=0.01)
 
 
+def test_a_slot_given_back_leaves_no_mark_on_the_pace():
+    """Nor does one that was granted before there was any."""
+    limit = Unannounced()
+    limit.on_unsent(send(limit, 0.0))
+    assert limit.next_at(0.0, DIRECT) == -math.inf
+    limit = learned()
+    accept(limit, 20.0)
+    before = limit.next_at(20.0, DIRECT)
+    limit.on_unsent(send(limit, 20.0))
+    assert limit.next_at(20.0, DIRECT) == before > 20.0
+
+
 def test_what_was_accepted_in_one_go_was_accepted_for_the_time_of_the_pause():
     """Five at once and then a second's pause: five a second."""
     limit = Unannounced()

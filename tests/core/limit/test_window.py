@@ -485,6 +485,15 @@ def test_of_a_log_that_others_use_who_has_few_places_looks_again_where_some_were
     assert window.next_at(50.0, PACED) == pytest.approx(60.0)
 
 
+def test_of_a_log_that_others_use_nobody_looks_again_before_the_oldest_has_left():
+    """Twelve seconds after the figure, whosever that is; ours stay for another half a minute."""
+    window = described(30.0, limit=100, remaining=40, reset=EPOCH + 50.0, resets_in=20.0)
+    told = figures(limit=100, remaining=5, resets_in=12.0, reset=EPOCH + 62.0)
+    window.on_answer(send(window, 50.0), 50.0, told)
+    send(window, 50.0, PACED)
+    assert 62.0 <= window.next_at(50.0, PACED) < 90.0
+
+
 def test_of_a_log_that_others_use_what_is_under_way_is_ours_as_well():
     """Two are inside when a figure comes, and two more are on their way: that is the pace of four."""
     window = described(limit=100, remaining=40, reset=EPOCH + 60.0, resets_in=60.0)
