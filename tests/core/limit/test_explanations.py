@@ -173,6 +173,17 @@ def test_a_refusal_halves_what_is_counted_on():
     assert not explanations.is_trusted
 
 
+def test_a_refusal_shows_that_the_period_of_a_log_may_be_no_whole_number_of_seconds():
+    """Of two and a half, two were counted on: one came too early."""
+    explanations = Explanations()
+    for second in (0.0, 0.5, 1.0):
+        explanations.on_accepted(second, second + 0.1)
+    explanations.log.on_figure(2.6, 2.7, 2, 4, 2.0)
+    assert explanations.log.period == 2.0
+    explanations.on_refused()
+    assert explanations.log.period == pytest.approx(2.6)
+
+
 def test_of_a_request_it_is_not_known_when_it_arrived():
     """It took as long as the quickest at least: what is more may have been on its way to the server, or back."""
     log = Log()
