@@ -8,7 +8,7 @@ from support.limits import AHEAD, DIRECT, EPOCH, PACED, figures, send
 from benchmarks.limits import beside, calls_done, limits, steady
 from kallglot_async._core.limit.neighbours import RUSH
 from kallglot_async._core.limit.ticket import Supply
-from kallglot_async._core.limit.window import APART, Renewal, Window
+from kallglot_async._core.limit.window import APART, GUARD, Renewal, Window
 
 
 def described(now=0.0, **kwargs):
@@ -166,6 +166,13 @@ def test_successive_resets_teach_the_length_of_a_window():
     assert window.renewal.period == 1.0
     assert window.interval(0.7) == pytest.approx(1.0 / 49)
     assert window.renewal.has_renewed(figures(50, 49, reset=1_800_000_003.0, resets_in=1.0))
+
+
+def test_so_do_those_of_a_window_of_one_request():
+    """Nothing is ever left of it: that it was accepted says that the window is a new one."""
+    window = described(limit=1, remaining=0, reset=EPOCH + 4.0, resets_in=4.0)
+    window.on_answer(send(window, 5.0), 5.0, figures(limit=1, remaining=0, reset=EPOCH + 14.0, resets_in=9.0))
+    assert window.renewal.period == 10.0
 
 
 def test_a_window_is_at_least_as_long_as_its_longest_rest():
@@ -362,6 +369,18 @@ def test_a_bucket_gives_no_more_than_it_fills_by_however_near_the_moment_it_name
         now = 0.4 * number
         window.on_answer(send(window, now), now, figures(limit=150, remaining=1, resets_in=0.4, reset=EPOCH + now))
     assert window.supply(60.0).rate == pytest.approx(0.98 * 2.5, rel=0.01)
+
+
+def test_of_a_spent_bucket_that_others_use_the_reset_is_awaited():
+    """They take nearly all that comes free, so that no place can be counted on: there is no other moment to name."""
+    window = Window()
+    for number in range(110):
+        now, left = (0.4 * number, 10) if number < 100 else (45.0 + 5.0 * (number - 100), 0)
+        rest = 0.4 * (150 - left)
+        told = figures(limit=150, remaining=left, resets_in=rest, reset=EPOCH + now + rest)
+        window.on_answer(send(window, now), now, told)
+    assert window.supply(90.0).remaining == 0.0
+    assert window.next_at(90.0, DIRECT) == pytest.approx(90.0 + 60.0 + GUARD)
 
 
 def test_a_reset_comes_within_one_period():
