@@ -329,6 +329,14 @@ def test_a_rest_longer_than_the_period_by_more_than_rounding_denies_the_period()
         assert log.fits(59.5, 1.0, 0.0) is is_log
 
 
+def test_a_log_is_as_long_as_a_rest_beyond_the_documented_minute():
+    """Of two minutes a request stays as long; a second or two beyond one are rounding."""
+    for rest, period in ((62.0, 60.0), (120.0, 120.0)):
+        log = Log()
+        log.on_figure(1.0, 1.1, 1, 100, rest)
+        assert log.period == period
+
+
 def test_the_reset_of_a_log_moves_on_when_it_is_over():
     """A bucket's does so with every request."""
     log = Log()
