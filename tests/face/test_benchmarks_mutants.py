@@ -112,9 +112,17 @@ def test_tests_that_import_the_module_come_first() -> None:
     assert trial.near("kallglot_async/_core/e.py", modules, tests) == list(tests)
 
 
+def test_then_come_the_others_of_its_folder() -> None:
+    """A rule is often shown by what asks it."""
+    tests = ["tests/core/api/test_a.py", "tests/core/limit/test_b.py", "tests/core/limit/test_c.py"]
+    assert trial.beside("kallglot_async/_core/limit/c.py", tests) == tests[1:]
+
+
 def test_the_default_tests_are_those_of_the_decisions() -> None:
-    """Wherever they lie, there are some."""
-    assert any("queue" in path for path in trial.default_tests())
+    """What has none among them is tested where it is called."""
+    found = trial.default_tests()
+    assert {"tests/core/polling/test_queue.py", "tests/face/test_sessions.py"} <= found.keys()
+    assert "tests/waiting/test_callers.py" not in found
 
 
 @pytest.mark.slow
@@ -132,7 +140,7 @@ def test_a_mutant_is_killed_by_a_test_that_fails_or_hangs(tmp_path: Path, monkey
     monkeypatch.setattr(trial, "ROOT", root)
     monkeypatch.setattr(trial, "PYTEST", (*trial.PYTEST, "-p", "no:kallglot_async"))  # it has no plugin
     tests = trial.texts(["."], "test_*.py")
-    run = trial.Trial([trial.Copy(tmp_path / "copy")], {module: source}, tests, is_thorough=False)
+    run = trial.Trial([trial.Copy(tmp_path / "copy")], {module: source}, tests)
     assert run.warm_up() >= trial.LEAST_LIMIT
     by_line = {mutant.mutated: mutant for mutant in mutants(source, module)}
     assert not run.survives(by_line["while (n >= 0):"])

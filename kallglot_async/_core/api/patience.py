@@ -21,7 +21,7 @@ __all__ = ["Patience"]
 _RESUMES_WITHIN = 1.0  # seconds, with full jitter: a server that cuts off many clients at once hears of them one by one
 _LONGEST_PAUSE = 3600.0  # seconds of named pauses in a row: as long as a link to the audio lives
 _SHORTEST_PAUSE = 1.0  # seconds: a server that names none is not asked in a loop
-_LONGEST_BACKOFF = 8.0  # seconds, as between other attempts
+_MOST_DOUBLINGS = 3  # of a second: no attempt waits longer than between others
 _SPREAD = 0.1  # of a pause, so that clients who were told the same come apart
 
 _INTERRUPTIONS = (errors.ConnectionLostError, errors.RequestTimeoutError, errors.ProtocolError)
@@ -76,7 +76,7 @@ class Patience:
         if has_advanced and isinstance(error, _INTERRUPTIONS):
             delay = _RESUMES_WITHIN * self._random()
         elif isinstance(error, errors.RateLimitedError):
-            delay = self._spread(min(_LONGEST_BACKOFF, 2.0 ** min(failures - 1, 10)))
+            delay = self._spread(2.0 ** min(failures - 1, _MOST_DOUBLINGS))
         else:
             return otherwise(failures)
         return delay if delay <= within else None

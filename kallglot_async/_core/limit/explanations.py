@@ -143,7 +143,7 @@ class Log:
 
     def returns_at(self, number: int) -> float:
         """When so many will have left since the newest figure; infinity where there are not so many."""
-        return self.inside[number - 1][1] + self._after if 0 < number <= len(self.inside) else math.inf
+        return self.inside[number - 1][1] + self._after if number <= len(self.inside) else math.inf
 
     def may_have_left(self, now: float, number: int) -> bool:
         """Whether so many may have left since the newest figure, before a request that is answered now arrived."""
@@ -384,7 +384,7 @@ class Drift:
         self._ours += self.sent
         self.sent = self.accepted = 0
 
-    def on_renewed(self, now: float, remaining: int, period: float, *, in_flight: int = 0, gone: int = 0) -> None:
+    def on_renewed(self, now: float, remaining: int, period: float, *, in_flight: int, gone: int) -> None:
         """The first figure of a window came, which tells nothing of the one before; so many of it are gone.
 
         Where a part of the window before counts on, that may be as many as we sent in it.

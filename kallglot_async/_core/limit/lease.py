@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from kallglot_async._core.api.answers import RateFigures
+from kallglot_async._core.api.answers import SAME_RESET, RateFigures
 from kallglot_async._core.limit.exchange import Alone, Ask, Reply
 from kallglot_async._core.limit.ticket import Pace, Supply, Ticket, Urgency
 
@@ -22,7 +22,6 @@ LAPSE = 0.5  # of the horizon: after so long, slots that were to be spent at onc
 STALE = 8  # requests that have ended, and that the others take to be under way: they should hear of it, ...
 STALE_FOR = 0.1  # ... but no more often, in seconds
 TRIP_KEPT = 0.98  # of the longest time that an answer took, with each that took less
-SAME_RESET = 0.5  # seconds by which two resets of one window may differ, as in `window`
 
 
 class Lease:
@@ -144,21 +143,20 @@ class Lease:
         if self._free and now < self._free_until:
             self._free -= 1
         elif self.is_alone and not self._held(now):
-            ticket.lease_pace = self._pace.on_sent(now, self._alone.interval(now, urgency))
+            self._pace.on_sent(now, self._alone.interval(now, urgency))
         elif self._paced:
             self._paced -= 1
             if urgency is Urgency.DIRECT:
                 self._taken += 1
             else:
-                ticket.lease_pace = self._pace.on_sent(now, self._interval)
+                self._pace.on_sent(now, self._interval)
 
     def on_unsent(self, ticket: Ticket) -> None:
         """A granted request was not sent after all: the slot is for whoever comes next, until it lapses."""
         self._in_flight -= 1
+        # Not for the pace to have back: who takes the slot goes at once, on the step that was made for this one.
         self._free += 1
         self._free_until = max(self._free_until, ticket.sent_at + LAPSE * self._horizon)
-        if ticket.lease_pace is not None:
-            self._pace.on_unsent(ticket.lease_pace)
         if self._probe is ticket:
             self._probe = True
 
@@ -217,7 +215,7 @@ class Lease:
         if self._is_urgent:
             return now
         is_stale = self._is_stale()
-        if any(waiting) and math.isinf(at := self.next_at(now, Urgency.DIRECT)) and at > 0:  # nothing is held
+        if any(waiting) and self.next_at(now, Urgency.DIRECT) == math.inf:  # nothing is held
             again_at = self._direct_again_at if waiting[Urgency.DIRECT] else self._again_at
             again_at = min(again_at, self._replied_at + STALE_FOR) if is_stale else again_at
             return max(now, again_at, self._paused_until)
@@ -301,8 +299,7 @@ class Lease:
                 self._want = min(MOST_WANTED, 2 * self._want + 1)
         if reply.is_probe:
             self._probe = True
-        if reply.pause:
-            self._paused_until = max(self._paused_until, now + reply.pause)
+        self._paused_until = max(self._paused_until, now + reply.pause)
 
     def on_silence(self, asked: Ask, now: float) -> None:
         """Nobody has answered: go on with what is held, then with this process' part, and ask again later."""

@@ -43,7 +43,6 @@ class Ticket(msgspec.Struct, eq=False):
     window_pace: PaceStep | None = None
     unannounced_pace: PaceStep | None = None
     ceiling_pace: PaceStep | None = None
-    lease_pace: PaceStep | None = None
 
 
 class Supply(msgspec.Struct, frozen=True):

@@ -80,7 +80,8 @@ class Window:
             return 1.0 / explanations.refill()
         period, left = renewal.period, renewal.resets_at - now
         spare = self.limit // HEADROOM
-        shortest = (renewal.seen_period or renewal.at_least) / max(1, self.limit - spare)
+        usable = self.limit - spare
+        shortest = (renewal.seen_period or renewal.at_least) / usable
         if shortest:
             # Whole-second headers overstate a short rest by much of it; of a long one that second is a margin.
             left -= ROUNDING if period < SHORT_PERIOD else 0.0
@@ -89,7 +90,7 @@ class Window:
         way = explanations.way
         # Of a log, or a counter whose reset stands still, the rest says nothing of the pace: that is the limit's own.
         if way and (way is Way.LOG or not (renewal.is_rolling or explanations.moves)):
-            return (min(explanations.log.period, period) if way is Way.LOG else period) / max(1, self.limit - spare)
+            return (min(explanations.log.period, period) if way is Way.LOG else period) / usable
         available = self._remaining - self.in_flight
         if renewal.is_rolling:
             interval = left / max(1, available)
@@ -171,7 +172,7 @@ class Window:
             ours, period = max(1, len(explanations.log.inside) + self.in_flight), explanations.log.period
             return Supply(ours / period, float(ours), period)
         interval, resets_in = self.interval(now), renewal.resets_at - now
-        rate = 1.0 / interval if interval > 0 else math.inf
+        rate = 1.0 / interval
         if explanations.way is Way.REFILL and (refill := explanations.refill()):
             rate = min(rate, refill)  # what is left goes once, however near the reset is
         if resets_in <= 0.0:  # a new window has begun that no answer has described yet

@@ -106,7 +106,7 @@ class Entry(msgspec.Struct, gc=False, eq=False):
     def date(self, now: float, age: float | None) -> None:
         """Count its age from its creation, if the answer told; it has been running from then on."""
         if age is not None:
-            self.born_at = now - age if age > 0.0 else now
+            self.born_at = now - age
             if self.seen_at is None:
                 self.seen_at = self.born_at
 

@@ -74,7 +74,7 @@ class PollSchedule(msgspec.Struct, frozen=True, kw_only=True):
         return max(interval, min(hint_in or 0.0, HINT_INTERVALS * interval))
 
     def _interval(self, polls: int) -> float:
-        if self.factor == 1.0 or polls <= 1:
+        if polls <= 1:
             return self.first
         if (polls - 1) * log(self.factor) >= log(self.maximum) - log(self.first):  # before the power overflows
             return self.maximum

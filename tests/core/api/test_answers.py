@@ -20,6 +20,7 @@ from kallglot_async._core.api.answers import (
     RateFigures,
     clamp_wait,
     interpret,
+    named_wait,
     parse_date,
     parse_rate_figures,
     parse_retry_after,
@@ -99,6 +100,7 @@ class TestRetrieve:
         assert (operation.method, operation.path, operation.body) == ("GET", path, None)
         assert (operation.name, operation.group) == ("analyses.retrieve", "analysis")
         assert (operation.idempotency_key, operation.is_repeatable) == (None, True)
+        assert retrieve_analysis(id, is_checked=True).path == path
 
     def test_headers_of_a_get(self):
         """The key, what we accept, who we are, and no cache's answer; no content type and no idempotency key."""
@@ -513,6 +515,14 @@ class TestRefusal:
         """The larger of `Retry-After` and the body's `retry_after`, from 0 to a day, and None for anything else."""
         headers = {} if header is None else {"Retry_After": header}
         assert refused(status, envelope(retry_after=body), **headers).retry_after == seconds
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        assert named_wait(Response(status, headers, envelope(retry_after=body)), MOMENT) == seconds
+
+    def test_a_refusal_without_an_envelope_has_its_header(self):
+        """A gateway's page names no field."""
+        for body in (b"", b"<html>", b"[]"):
+            assert named_wait(Response(429, {"Retry-After": "7"}, body), MOMENT) == 7.0
+            assert named_wait(Response(429, {}, body), MOMENT) is None
 
 
 class TestSafety:

@@ -112,8 +112,8 @@ def test_an_hour_of_pauses_is_the_end_unless_bytes_come() -> None:
 
 
 def test_a_refusal_without_a_time_is_an_attempt() -> None:
-    """429: one, two, four seconds; 503 is the policy's."""
-    patience = Patience(5, lambda: 0.0)
-    assert [step(patience, refused(429, None)) for _ in range(5)] == [1.0, 2.0, 4.0, 8.0, None]
+    """429: one, two, four seconds, and never more than eight; 503 is the policy's."""
+    patience = Patience(6, lambda: 0.0)
+    assert [step(patience, refused(429, None)) for _ in range(6)] == [1.0, 2.0, 4.0, 8.0, 8.0, None]
     assert step(Patience(5, lambda: 0.0), refused(503, None), otherwise=lambda failures: failures / 4) == 0.25
     assert step(Patience(5, lambda: 0.0), refused(429, None), within=0.5) is None

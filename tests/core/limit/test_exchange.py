@@ -26,6 +26,10 @@ class TestThisWindow:
         """Of the 5 s, ten slots fill one: the rest of the part is for four."""
         assert alone(paced=10, interval=0.1).interval(1.0, PACED) == pytest.approx(4.0 / 60)
 
+    def test_what_no_time_is_left_for_keeps_no_pace(self):
+        """Twelve slots, half a second apart, reach beyond the window."""
+        assert alone(paced=12, interval=0.5).interval(1.0, PACED) == 0.0
+
     def test_people_have_the_even_pace(self):
         """Nobody knows how many there will be, and a web backend has no part of polls."""
         assert alone(part=0.0).interval(1.0, DIRECT) == pytest.approx(4 / 60)

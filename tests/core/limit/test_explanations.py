@@ -64,6 +64,19 @@ def test_what_fills_evenly_is_counted_by_its_rate():
     assert explanations.came_free(70.0) == 0
 
 
+def test_of_a_full_bucket_nothing_shows_what_it_fills_by():
+    """No more comes free than was taken of it: until it is used faster than that, its rate is the documented one."""
+    explanations, seconds = Explanations(), 0
+    while explanations.way is not Way.REFILL:
+        seconds += 1
+        assert seconds < 60
+        now = float(seconds)
+        explanations.on_accepted(now - 0.1, now)
+        told = figures(150, 149, EPOCH + now + 0.4, 0.4)
+        explanations.on_figure(now - 0.1, now, told, found=0, flying=0, period=PERIOD, is_rolling=True)
+    assert explanations.refill() == pytest.approx(0.98 * 2.5)
+
+
 def test_what_fills_slowly_is_told_by_its_rate_too():
     """A bucket that gets one in five seconds."""
     explanations = Explanations()
@@ -160,6 +173,17 @@ def test_a_refusal_halves_what_is_counted_on():
     assert not explanations.is_trusted
 
 
+def test_a_refusal_shows_that_the_period_of_a_log_may_be_no_whole_number_of_seconds():
+    """Of two and a half, two were counted on: one came too early."""
+    explanations = Explanations()
+    for second in (0.0, 0.5, 1.0):
+        explanations.on_accepted(second, second + 0.1)
+    explanations.log.on_figure(2.6, 2.7, 2, 4, 2.0)
+    assert explanations.log.period == 2.0
+    explanations.on_refused()
+    assert explanations.log.period == pytest.approx(2.6)
+
+
 def test_of_a_request_it_is_not_known_when_it_arrived():
     """It took as long as the quickest at least: what is more may have been on its way to the server, or back."""
     log = Log()
@@ -178,6 +202,24 @@ def test_a_trip_may_yet_be_quicker():
     log.inside.append((0.0, 2.0))
     log.on_trip(0.4)
     assert log.returns_at(1) == pytest.approx(61.62)
+
+
+def test_the_quickest_trip_is_the_one_that_counts_whenever_it_was_made():
+    """One that was slow at first and one that is slow again change nothing."""
+    explanations = Explanations()
+    for sent_at, took in ((0.0, 0.5), (100.0, 0.1), (200.0, 0.3)):
+        explanations.on_accepted(sent_at, sent_at + took)
+    assert explanations.log.trip == pytest.approx(0.1)
+
+
+def test_what_has_surely_left_is_no_doubt_of_what_comes_after():
+    """One that was sent at 0.5 s may have left before 60.4 s or not; at the next figure it is long gone."""
+    log = Log()
+    log.on_trip(0.1)
+    for sent_at, answered_at in ((0.5, 0.9), (10.0, 10.1)):
+        log.inside.append((sent_at, answered_at))
+    assert (log.on_figure(60.5, 60.6, 2, 100, 1.0), log.doubt) == (1, 1)
+    assert (log.on_figure(65.0, 65.1, 2, 100, 1.0), log.doubt) == (0, 0)
 
 
 def test_what_may_have_left_hides_what_has_come():
@@ -287,6 +329,14 @@ def test_a_rest_longer_than_the_period_by_more_than_rounding_denies_the_period()
         assert log.fits(59.5, 1.0, 0.0) is is_log
 
 
+def test_a_log_is_as_long_as_a_rest_beyond_the_documented_minute():
+    """Of two minutes a request stays as long; a second or two beyond one are rounding."""
+    for rest, period in ((62.0, 60.0), (120.0, 120.0)):
+        log = Log()
+        log.on_figure(1.0, 1.1, 1, 100, rest)
+        assert log.period == period
+
+
 def test_the_reset_of_a_log_moves_on_when_it_is_over():
     """A bucket's does so with every request."""
     log = Log()
@@ -357,7 +407,7 @@ def test_what_was_seen_to_be_no_log_is_none_for_three_periods():
 def follow_drift(drift, seconds, *, ours=0, others=0, freed=0, start=1000):
     """A figure each second, which so many of ours and of others' have lowered, and so many places that came free."""
     left = start
-    drift.on_renewed(0.0, left, PERIOD)
+    drift.on_renewed(0.0, left, PERIOD, in_flight=0, gone=0)
     for second in range(1, seconds + 1):
         left += freed - ours - others
         drift.sent += ours
@@ -398,7 +448,7 @@ def test_what_comes_free_is_seen_beside_our_own_requests():
 def test_requests_in_flight_pass_for_nobody_elses():
     """The figure that comes first may hold all of them already, or none."""
     drift = Drift()
-    drift.on_renewed(0.0, 100, PERIOD)
+    drift.on_renewed(0.0, 100, PERIOD, in_flight=0, gone=0)
     drift.sent += 50
     for second in range(1, 9):
         drift.on_figure(float(second), 50, PERIOD)
@@ -420,7 +470,7 @@ def test_a_new_window_tells_nothing_of_the_old_one():
     """All of it coming back is no place that came free."""
     drift = Drift()
     follow_drift(drift, 30, ours=1)
-    drift.on_renewed(60.0, 1000, PERIOD)
+    drift.on_renewed(60.0, 1000, PERIOD, in_flight=0, gone=0)
     assert drift.freed(PERIOD) == 0.0
 
 
@@ -433,10 +483,19 @@ def test_a_little_is_no_drift(seconds, others):
     assert drift.taken(seconds + 5.0, PERIOD) == 0.0
 
 
+def test_of_a_short_window_two_thirds_of_a_second_have_to_be_seen():
+    """However short: a burst of our own takes as long."""
+    for seconds, is_known in ((0.6, False), (0.7, True)):
+        drift = Drift()
+        drift.on_renewed(0.0, 100, 6.0, in_flight=0, gone=0)
+        drift.on_figure(seconds, 90, 6.0)
+        assert drift.sees_neighbours(6.0) is is_known
+
+
 def test_who_has_taken_of_a_window_before_its_first_figure_is_a_neighbour():
     """A window of which more is gone than we have asked for: it is known at once, and nobody spends it ahead."""
     drift = Drift()
-    drift.on_renewed(0.0, 140, PERIOD, gone=9)
+    drift.on_renewed(0.0, 140, PERIOD, in_flight=0, gone=9)
     assert drift.sees_neighbours(PERIOD)
     assert drift.taken(1.0, PERIOD) > 1.0
 
@@ -444,7 +503,7 @@ def test_who_has_taken_of_a_window_before_its_first_figure_is_a_neighbour():
 def test_one_or_two_that_are_missing_from_a_window_are_no_neighbours():
     """They may be our own, of which no answer came."""
     drift = Drift()
-    drift.on_renewed(0.0, 147, PERIOD, gone=2)
+    drift.on_renewed(0.0, 147, PERIOD, in_flight=0, gone=2)
     assert not drift.sees_neighbours(PERIOD)
     assert drift.taken(1.0, PERIOD) == 0.0
 

@@ -16,10 +16,10 @@ PERSON = (1, 0, 0)
 POLL = (0, 0, 1)
 
 
-def lease(**options):
+def lease(horizon=1.0, **options):
     """Return a lease, and the list that grows by one whenever it has news."""
     news = []
-    return Lease(1.0, lambda: news.append(None), **options), news
+    return Lease(horizon, lambda: news.append(None), **options), news
 
 
 def exchange(lease, now=0.0, waiting=PERSON, **told):
@@ -65,13 +65,15 @@ class TestWhatItGrants:
         assert ours.next_at(0.2, PACED) == math.inf
 
     def test_a_slot_that_was_not_used_after_all_is_there_for_the_next(self):
-        """Its pace is as if it had never been."""
+        """At once, and no more go early for it than would have."""
         ours, _ = lease()
-        exchange(ours, waiting=POLL, paced=1, interval=0.2)
-        ticket = send(ours, 0.0, PACED)
-        ours.on_unsent(ticket)
+        exchange(ours, waiting=POLL, paced=3, interval=0.2)
+        send(ours, 0.0, PACED)
+        ours.on_unsent(send(ours, 0.0, PACED))
         assert ours.next_at(0.0, PACED) == -math.inf
-        assert ours.ask(0.0, NOBODY).flying == 0
+        assert ours.ask(0.0, NOBODY).flying == 1
+        send(ours, 0.0, PACED)
+        assert ours.next_at(0.0, PACED) == pytest.approx(0.2)
 
     def test_a_slot_that_was_not_used_after_all_serves_one(self):
         """It is nobody else's, so it is not counted twice."""
@@ -140,6 +142,18 @@ class TestWhatLapses:
         assert ours.next_at(0.49, DIRECT) == -math.inf
         assert ours.next_at(0.5, DIRECT) == math.inf
 
+    @pytest.mark.parametrize("is_used", [True, False])
+    def test_slots_to_be_spent_at_once_lapse_after_half_a_horizon(self, is_used):
+        """Counted anew for one that was not used after all, which was one for polls."""
+        ours, _ = lease(4.0)
+        if is_used:
+            exchange(ours, direct=1)
+        else:
+            exchange(ours, waiting=POLL, paced=1)
+            ours.on_unsent(send(ours, 0.0, PACED))
+        assert ours.next_at(1.9, DIRECT) == -math.inf
+        assert ours.next_at(2.0, DIRECT) == math.inf
+
     def test_paced_slots_lapse_a_horizon_after_the_last_was_due(self):
         """Three, half a second apart."""
         ours, _ = lease()
@@ -183,6 +197,13 @@ class TestWhatLapses:
             ours.on_answer(ticket, 0.05, None)
         assert ours.next_ask(0.05, PERSON) == pytest.approx(0.1)
 
+    def test_nobody_is_asked_for_more_while_something_is_held(self):
+        """Its pace keeps a poll waiting, and not the others: they are asked once it has lapsed."""
+        ours, _ = lease()
+        exchange(ours, waiting=POLL, paced=3, interval=0.5)
+        send(ours, 0.0, PACED)
+        assert ours.next_ask(0.1, POLL) == pytest.approx(2.5)
+
     def test_who_leaves_holds_nothing(self):
         """And says so."""
         ours, _ = lease()
@@ -192,12 +213,19 @@ class TestWhatLapses:
         asked = ours.ask(0.1, NOBODY, is_leaving=True)
         assert (asked.unspent, asked.is_leaving) == (0, True)
 
+    def test_who_still_waits_for_an_answer_does_not_leave(self):
+        """The others have to count that; and who has nothing to wait for stays until it says so."""
+        ours, _ = lease()
+        assert not exchange(ours, direct=1).is_leaving
+        send(ours, 0.0)
+        assert not ours.ask(0.1, NOBODY, is_leaving=True).is_leaving
+
 
 class TestAppetite:
     """What polls would spend, which the others leave to a process."""
 
     def test_it_has_no_end_until_one_is_seen(self):
-        """Two of three slots lapse: it is one. Then what is granted is used up, and it may be more."""
+        """Two of three slots lapse: it is one. Then what is granted is used up, and it may be twice as much."""
         ours, _ = lease()
         assert ours.ask(0.0, POLL).appetite == MOST_WANTED
         exchange(ours, waiting=POLL, paced=3, interval=0.5)
@@ -205,7 +233,7 @@ class TestAppetite:
         assert ours.ask(2.5, POLL).appetite == 1
         exchange(ours, 3.0, POLL, paced=1, interval=0.5)
         send(ours, 3.0, PACED)
-        assert ours.ask(3.5, POLL).appetite > 1
+        assert ours.ask(3.5, POLL).appetite == 7
 
     def test_who_has_no_polls_has_none(self):
         """People take nothing from the part of others."""
@@ -231,6 +259,30 @@ class TestWhatItTells:
         send(ours, 0.0, PACED)
         assert ours.ask(5.0, NOBODY).idle_for == pytest.approx(5.0)
         assert ours.ask(5000.0, NOBODY).idle_for == 3600.0
+        exchange(ours, 5000.0, POLL, paced=2, interval=0.4)
+        for _ in range(2):
+            send(ours, 5000.0, PACED)
+        assert ours.ask(5000.0, NOBODY).idle_for == 0.0
+
+    def test_how_long_an_answer_has_lately_taken(self):
+        """The longest, which each quicker one brings down a little."""
+        ours, _ = lease()
+        exchange(ours, 5.0, direct=2)
+        for sent_at, answered_at, trip in ((5.0, 5.4, 0.4), (5.4, 5.5, 0.98 * 0.4)):
+            ours.on_answer(send(ours, sent_at), answered_at, None)
+            assert ours.ask(answered_at, NOBODY).trip == pytest.approx(trip)
+
+    def test_for_how_long_it_holds_what_it_holds(self):
+        """Until the last of it lapses: the others count it as spent from then on."""
+        ours, _ = lease()
+        assert ours.ask(0.0, PERSON).lapses_in == 0.0
+        exchange(ours, waiting=(1, 0, 1), direct=1, paced=3, interval=0.5)
+        asked = ours.ask(0.4, POLL)
+        assert (asked.lapses_in, asked.foregone) == (pytest.approx(2.1), 0)
+        ours, _ = lease()
+        exchange(ours, direct=2)
+        send(ours, 0.0)
+        assert ours.ask(0.1, PERSON).lapses_in == pytest.approx(0.4)
 
     def test_of_several_answers_the_least_figure(self):
         """They may have come in any order."""
@@ -284,6 +336,20 @@ class TestWhatItTells:
         assert ours.ask(0.5, POLL).foregone == 2
         assert ours.ask(0.6, POLL).foregone == 0
 
+    def test_what_people_have_sent_since_it_told_last(self):
+        """Of the next window as much is kept for them; what polls sent is not of that."""
+        ours, _ = lease()
+        exchange(ours, waiting=(2, 0, 1), direct=2, paced=1)
+        for urgency in (DIRECT, PACED, DIRECT):
+            send(ours, 0.0, urgency)
+        assert [ours.ask(0.1, NOBODY).people for _ in range(2)] == [2, 0]
+
+    def test_how_many_there_are(self):
+        """Itself, as long as it has heard of nobody else."""
+        ours, _ = lease()
+        assert exchange(ours, processes=3).processes == 1
+        assert ours.ask(0.1, NOBODY).processes == 3
+
     def test_the_answer_of_a_probe_is_told_at_once(self):
         """Everybody waits for it, in every process; how it ended does not matter."""
         for end in ("answered", "lost", "refused"):
@@ -303,6 +369,14 @@ class TestWhatItTells:
             asked = ours.ask(0.1, NOBODY)
             assert (asked.landed, asked.lost) == (True, int(end == "lost"))
 
+    def test_the_next_request_is_the_probe_that_was_not_sent_after_all(self):
+        """Everybody waits for the answer of that one."""
+        ours, _ = lease()
+        exchange(ours, direct=1, is_probe=True)
+        ours.on_unsent(send(ours, 0.0))
+        ours.on_answer(send(ours, 0.1), 0.2, None)
+        assert ours.ask(0.2, NOBODY).landed
+
     @pytest.mark.parametrize("told", [figures(remaining=0), None])
     def test_a_refusal_is_told_at_once_and_takes_back_what_was_granted(self, told):
         """Nobody sends before the pause is over, whether it came with figures or not."""
@@ -314,6 +388,21 @@ class TestWhatItTells:
         assert ours.next_ask(0.1, NOBODY) == 0.1
         assert ours.ask(0.1, PERSON).pause == pytest.approx(4.0)
         assert ours.next_ask(0.2, PERSON) == pytest.approx(4.1)
+
+    def test_nobody_is_asked_while_the_others_have_been_told_to_pause(self):
+        """There is nothing to be had before that is over."""
+        ours, _ = lease()
+        exchange(ours, waiting=PERSON, direct=0, pause=4.0)
+        assert ours.next_ask(0.5, PERSON) == pytest.approx(4.0)
+        assert ours.ask(1.0, PERSON).pause == pytest.approx(3.0)
+
+    def test_what_a_refusal_says_of_the_limit_and_not_of_another(self):
+        """Nothing remains of the limit that all know; figures of another size are of one that only refused."""
+        for limit, is_told in ((60, True), (10, False)):
+            ours, _ = lease()
+            exchange(ours, direct=1, limit=60)
+            ours.on_refused(send(ours, 0.0), 0.1, figures(limit=limit, remaining=0), 4.1)
+            assert (ours.ask(0.1, PERSON).figures is not None) is is_told
 
     def test_what_was_not_heard_is_told_again(self):
         """Losses, figures, and that a probe has landed."""
@@ -453,6 +542,7 @@ class TestSupply:
         )
         supply = ours.supply(1.0)
         assert supply == type(supply)(rate=10.0, remaining=52.0, resets_in=4.0)
+        assert ours.supply(6.0).resets_in == 0.0
 
     def test_what_has_lapsed_is_not_planned_with(self):
         """Neither slots for people nor paced ones: the others have them by then."""
@@ -462,10 +552,17 @@ class TestSupply:
         assert [ours.supply(now).remaining for now in (0.4, 1.2, 1.3)] == [5, 3, 0]
 
     def test_where_nothing_is_announced_there_is_nothing_to_plan_with(self):
-        """As without the others."""
+        """As without the others; and before they have answered."""
         ours, _ = lease()
+        assert ours.supply(0.0).rate == math.inf
         exchange(ours)
         assert ours.supply(0.0).rate == math.inf
+
+    def test_of_a_ceiling_it_is_this_process_part(self):
+        """Each of those with polls has as much, where the server announces nothing."""
+        ours, _ = lease(ceiling=8.0)
+        exchange(ours, waiting=POLL, sharers=4)
+        assert ours.supply(0.0).rate == pytest.approx(2.0)
 
 
 class Table(RuleBasedStateMachine):

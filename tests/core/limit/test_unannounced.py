@@ -61,6 +61,18 @@ def test_a_found_rate_is_kept_between_any_two_requests():
     assert shortest == pytest.approx((1 - SLACK) / before, rel=0.01)
 
 
+def test_a_slot_given_back_leaves_no_mark_on_the_pace():
+    """Nor does one that was granted before there was any."""
+    limit = Unannounced()
+    limit.on_unsent(send(limit, 0.0))
+    assert limit.next_at(0.0, DIRECT) == -math.inf
+    limit = learned()
+    accept(limit, 20.0)
+    before = limit.next_at(20.0, DIRECT)
+    limit.on_unsent(send(limit, 20.0))
+    assert limit.next_at(20.0, DIRECT) == before > 20.0
+
+
 def test_what_was_accepted_in_one_go_was_accepted_for_the_time_of_the_pause():
     """Five at once and then a second's pause: five a second."""
     limit = Unannounced()
@@ -176,7 +188,7 @@ def test_no_rate_falls_below_one_request_per_pause():
     for _ in range(50):
         accept(limit, now)
         now = refuse(limit, now, 2.0)
-    assert limit.rate >= 1 / 2.0
+    assert limit.rate == pytest.approx(1 / 2.0)
 
 
 def test_a_rate_grows_with_each_clean_period():

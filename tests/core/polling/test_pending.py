@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from kallglot_async._core.polling.pending import Creates, Sight
+from kallglot_async._core.polling.pending import FIRM, Creates, Entry, Sight
 from kallglot_async.models import Analysis, AnalysisStatus
 
 NOW = 1_800_000_000.0
@@ -34,6 +34,7 @@ def test_age_and_duration_are_differences_of_the_servers_own_moments():
     done = analysis(created_at=AT - seconds(40), completed_at=AT - seconds(15))
     assert Sight.of(done, {}, server_now=NOW) == Sight(age=40.0, took=25.0)
     assert Sight.of(analysis(created_at=AT + seconds(5)), {}, server_now=NOW).age == 0.0
+    assert Sight.of(analysis(created_at=AT, completed_at=AT - seconds(1)), {}, server_now=NOW).took == 0.0
     assert Sight.of(analysis(completed_at=AT), {}, server_now=NOW).took is None
 
 
@@ -82,3 +83,11 @@ def test_the_estimate_of_what_was_created_stays_at_its_moment(ago):
     assert creates.times_of("ana_1", 50.0)[1] == 40.0
     assert creates.times_of("ana_1", 60.0)[1] == 30.0
     assert creates.times_of("ana_2", 60.0) == (None, None)
+
+
+def test_the_time_of_an_id_runs_from_its_first_poll():
+    """There is none before that, and a clock that was set back takes nothing off."""
+    entry = Entry("ana_1", "a", 0.0, 0.0, None, 10.0, FIRM)
+    assert entry.elapsed(7.0) == 0.0
+    entry.begin(5.0)
+    assert [entry.elapsed(now) for now in (4.0, 5.0, 7.0)] == [0.0, 0.0, 2.0]

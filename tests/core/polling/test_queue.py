@@ -84,8 +84,8 @@ class TestFixedAndExponential:
             assert plan(queue, now, PACED) == (due, False)
 
     def test_behind_webhooks_the_first_look_comes_a_delay_after_the_creation(self) -> None:
-        """Not after the wait began, and not in the past."""
-        for age, due in ((0.0, 160.0), (45.0, 115.0), (100.0, 100.0)):
+        """Not after the wait began, and not in the past; what was not created here may have settled long ago."""
+        for age, due in ((0.0, 160.0), (45.0, 115.0), (100.0, 100.0), (None, 100.0)):
             queue = make(PollSchedule.behind_webhooks())
             queue.add("ana_1", "a", 100.0, age=age)
             assert plan(queue, 100.0, PACED) == (due, False)
@@ -122,6 +122,11 @@ class TestLearned:
         late = make(model=knowing()).add("ana_1", "a", 0.0, age=0.0, due_in=60.0)
         assert 22.0 < late.key < 27.0
         assert make(model=knowing()).add("ana_1", "a", 0.0, age=0.0, due_in=5.0).key == 5.0
+
+    def test_what_was_observed_is_counted_from_the_creation(self) -> None:
+        """Analyses of a second or less are looked at within that, although a hint names a minute."""
+        quick = make(model=knowing(low=0.5, high=1.0, count=2000)).add("ana_1", "a", 0.0, age=0.0, due_in=60.0)
+        assert quick.key < 1.0
 
     def test_a_hint_that_fits_what_was_observed_goes_past_what_is_only_guessed(self) -> None:
         """As far as one step of what was observed: 24 s of 22 to 30 s. One that does not fit goes as far as guesses."""
@@ -270,6 +275,14 @@ class TestFirstLooks:
         queue.add("ana_1", "a", 7.0)
         assert plan(queue, 7.0, PACED) == (7.0, False)
 
+    def test_a_new_id_does_not_go_before_what_was_due_when_it_came(self) -> None:
+        """First looks are in their place among the rest: by the moment at which each was due."""
+        for added_at, first in ((4.0, "ana_new"), (6.0, "ana_due")):
+            queue = make()
+            queue.add("ana_due", "a", 0.0, due_in=5.0)
+            queue.add("ana_new", "a", added_at)
+            assert poll(queue, 7.0).id == first
+
     def test_first_looks_in_vain_put_off_the_rest_of_the_batch(self) -> None:
         queue = make(model=knowing())
         for i in range(60):
@@ -332,13 +345,16 @@ class TestSpendingAWindow:
         assert plan(queue, 28.0, window) == (28.0, True)
 
     def test_the_scarcer_requests_are_the_more_a_poll_must_be_worth(self) -> None:
-        """At 25 s three in eight are settled: enough at 10 pending and 40 left, not at 10 and 22."""
-        for remaining, ahead in ((40.0, True), (22.0, False)):
+        """At 25 s three in eight are settled: enough at 10 pending and 40 left, not at 10 and 22.
+
+        At 28.8 s it is six in seven, which is enough for the only one that is to spare.
+        """
+        for at, remaining, ahead in ((25.0, 40.0, True), (25.0, 22.0, False), (28.8, 11.0, True), (28.0, 11.0, False)):
             queue = make(model=knowing(count=4_000))
             for i in range(10):
                 queue.add(f"ana_{i}", "a", 0.0, age=0.0)
             supply = Supply(rate=2.5, remaining=remaining, resets_in=30.0)
-            assert plan(queue, 25.0, supply) == (25.0, ahead)
+            assert plan(queue, at, supply) == (at, ahead)
 
     def test_a_look_at_every_open_id_is_kept(self) -> None:
         model = knowing()

@@ -101,6 +101,11 @@ class TestBeforeAnyAnswer:
         again_in = call.fails(entry(), GATEWAY, 7.0).again_in
         assert call.probe.next_at == 7.0 + again_in > 7.0
 
+    def test_without_a_budget_all_ask_again_once_in_ten_seconds(self):
+        """One request for all of them needs no rarer looks."""
+        call = Call(retries=0, is_stranger=True)
+        assert [call.fails(entry(), GATEWAY, float(now)).again_in for now in range(3)] == [10.0] * 3
+
     def test_a_gateway_is_believed_for_half_a_minute(self):
         """Counted from its first answer, and at least as many attempts."""
         call = Call(is_stranger=True)

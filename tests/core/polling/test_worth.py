@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from kallglot_async._core.polling.pending import ANNOUNCED, FIRM, LEARNED, Entry, Trouble
 from kallglot_async._core.polling.queue import PollQueue
 from kallglot_async._core.polling.schedule import PollSchedule, Supply
-from kallglot_async._core.polling.worth import FirstLooks, InboxTrust, PollModel, next_echo, seconds_per_request, spare
+from kallglot_async._core.polling.worth import (
+    FirstLooks,
+    InboxTrust,
+    PollModel,
+    Worth,
+    next_echo,
+    seconds_per_request,
+    spare,
+)
 from tests.support.queues import plan
 
 ages = st.floats(min_value=0.0, max_value=1e6)
@@ -146,6 +154,17 @@ def test_first_looks_start_even_and_follow_the_last_ten() -> None:
     for _ in range(3):
         looks.on_look(1.0)
     assert -math.expm1(-looks.growth) > 0.25
+
+
+def test_a_first_look_that_hits_counts_by_the_chance_that_it_had_settled_before() -> None:
+    """At even odds before, and as likely since it was added: two of the three quarters that have settled."""
+    model = PollModel()
+    for _ in range(400):
+        model.on_took("a", 0.0, 20.0)
+        model.on_took("a", 0.0, 40.0)
+    worth = Worth(model)
+    worth.on_first_look(Entry("ana_1", "a", 0.0, 0.0, None, None, FIRM), 30.0)
+    assert -math.expm1(-worth.first_looks.growth) == pytest.approx((1.0 + 2.0 / 3.0) / 3.0, abs=0.02)
 
 
 class Written:
@@ -335,8 +354,10 @@ class TestTrust:
         [(None, 60.0), (0.0, 60.0), (26.0, 86.0), (60.0, 120.0), (120.0, 240.0), (240.0, 480.0), (1000.0, 1300.0)],
     )
     def test_slow_looks_are_a_minute_apart_and_then_rarer(self, seen_at: float | None, at: float) -> None:
-        """Twice the age, within one and five minutes of the last look."""
+        """Twice the age, within one and five minutes of the last look; whenever it was created."""
         assert trusting().next_look(entry(seen_at)) == at
+        later = entry(None if seen_at is None else 5000.0 + seen_at, born_at=5000.0)
+        assert trusting().next_look(later) == 5000.0 + at
 
     def test_what_is_announced_or_failed_is_not_slow(self) -> None:
         """Its event has come, or the look that was due was not answered."""
