@@ -291,6 +291,19 @@ async def test_nothing_left_to_ask_for_is_the_end() -> None:
         assert target.getvalue() == b"other"
 
 
+async def test_the_rest_that_comes_with_200_is_the_rest() -> None:
+    """As some gateways and hubs answer a range: taken for the whole, the file would be its own end."""
+    rest = f"Content-Range: bytes 1000-{len(AUDIO) - 1}/{len(AUDIO)}"
+    async with (
+        RawServer(cut(1000, *OFFERED), answer(AUDIO[1000:], rest, *OFFERED)) as server,
+        client_of(server) as client,
+    ):
+        target = io.BytesIO()
+        got = await client.recordings.download(of_b(), target)
+        assert target.getvalue() == AUDIO
+        assert (got.resumed, got.restarted, len(server.requests)) == (1, 0, 2)
+
+
 @pytest.mark.parametrize(
     ("body", "error"),
     [
