@@ -89,7 +89,8 @@ class Recordings:
         Args:
             recording: The recording, or its id, which costs one request more to find out where the audio is.
             to: A path, in a directory that exists, or a file object that takes bytes, which is written from
-                where it stands and has to be able to seek if the audio must begin again.
+                where it stands and has to be able to seek if the audio must begin again. Its methods are awaited
+                where they can be, as those of anyio's and aiofiles' files; others block the event loop.
             format: Revision A: `mp3`, `wav` or `ogg`. Default: as it is.
             on_progress: Called after each piece with the bytes so far and, as far as known, in all. What it
                 raises ends the download.
