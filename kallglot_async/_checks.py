@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import functools
 import inspect
+import io
 import math
 import re
 from collections.abc import Callable, Sequence, Set
+from typing import Any, cast
 
 from kallglot_async.errors import ConfigurationError, InvalidIdError
 
 __all__ = [
-    "check_callback", "check_count", "check_plain_callback", "check_recording_id", "check_seconds", "check_session_id",
-    "check_text", "check_texts", "check_timeout", "is_finite", "refusal_of", "shown",
+    "check_callback", "check_count", "check_method", "check_plain_callback", "check_recording_id", "check_seconds",
+    "check_session_id", "check_text", "check_texts", "check_timeout", "is_finite", "is_text", "refusal_of", "shown",
 ]  # fmt: skip
 
 _SAFE = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
@@ -105,6 +107,32 @@ def check_plain_callback(name: str, value: object) -> None:
             f"{name} is a plain function, not a coroutine function: nobody awaits it; let it put what it is told "
             "into a queue, or start a task"
         )
+
+
+def check_method(what: str, file: object, name: str) -> Callable[..., Any]:
+    """Return a method of a file object that nobody awaits.
+
+    Args:
+        what: What it is for, as in "CSV goes to".
+        file: The caller's.
+        name: The method.
+
+    Raises:
+        ConfigurationError: It has none, or one whose result would have to be awaited.
+    """
+    method = getattr(file, name, None)
+    if not callable(method):
+        raise ConfigurationError(f"{what} a path or a file object, not {type(file).__name__}")
+    if _is_any(method, inspect.iscoroutinefunction):
+        raise ConfigurationError(
+            f"{what} a file object that nobody awaits, not {type(file).__name__}: give one of Python's own, or a path"
+        )
+    return cast("Callable[..., Any]", method)
+
+
+def is_text(file: object) -> bool:
+    """Return whether a file object takes texts. Wrappers, as those of `tempfile` and `codecs`, are no class of `io`."""
+    return isinstance(file, io.TextIOBase) or hasattr(file, "encoding")
 
 
 def _is_any(value: object, *kinds: Callable[[object], bool]) -> bool:

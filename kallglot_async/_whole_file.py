@@ -29,10 +29,12 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
             yield file
         return
     target = Path(os.path.realpath(path))
-    beside = target.with_name(f".{target.name[:80]}.{secrets.token_hex(6)}.part")
+    # Bytes, as file systems count them, and none of a character that is cut.
+    name = os.fsencode(target.name)[:80].decode(errors="ignore")
+    beside = target.with_name(f".{name}.{secrets.token_hex(6)}.part")
     try:
         # Never a file, or through a link, that somebody has put there.
-        with beside.open("xb") as file:
+        with _opened(beside, path) as file:
             if mode is not None:
                 # Before anything is in it: nobody is to see more of the new one than of the old.
                 os.chmod(beside, stat.S_IMODE(mode))
@@ -43,6 +45,14 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def _opened(beside: Path, path: Path) -> IO[bytes]:
+    try:
+        return beside.open("xb")
+    except OSError as error:
+        # By the name that the caller knows: the other says nothing to anybody.
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
 
 
 def _mode(path: Path) -> int | None:

@@ -16,7 +16,7 @@ from typing import Protocol, Self
 
 import anyio
 
-from kallglot_async._checks import shown
+from kallglot_async._checks import is_text, shown
 from kallglot_async._core.api.resuming import is_worth_keeping
 from kallglot_async._wire.part_file import PartFile
 from kallglot_async.errors import ConfigurationError
@@ -75,13 +75,9 @@ def sink_for(to: str | os.PathLike[str] | BinaryWriter, *, overwrite: bool) -> S
     """
     if isinstance(to, str | os.PathLike):
         return FileSink(_path_of(to), overwrite=overwrite)
-    if _is_text(to) or not callable(getattr(to, "write", None)):
+    if is_text(to) or not callable(getattr(to, "write", None)):
         raise ConfigurationError(f"to is a path or a file object that takes bytes, not {type(to).__name__}")
     return ObjectSink(to)
-
-
-def _is_text(to: object) -> bool:
-    return isinstance(to, io.TextIOBase)
 
 
 class FileSink:

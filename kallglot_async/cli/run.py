@@ -97,6 +97,7 @@ def run(argv: Sequence[str]) -> int:
         return 141  # 128 + SIGPIPE, as other programs end
     except OSError as error:  # a full disk, for example
         drop(sys.stdout)
-        complain(f"cannot write the output: {error.strerror or error}")
+        what = "write the output" if error.filename is None else f"use {error.filename}"
+        complain(f"cannot {what}: {error.strerror or error}")
         return 2
     return result if isinstance(result, int) else 0

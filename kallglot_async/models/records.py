@@ -8,7 +8,6 @@ one record in each; the `kallglot` command writes such files, and so does `Outco
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,7 +16,8 @@ from typing import IO, Any, TypeAlias, TypeVar
 import msgspec
 
 from kallglot_async import errors
-from kallglot_async.errors import ConfigurationError, KallglotError, RecordError
+from kallglot_async._checks import check_method, is_text
+from kallglot_async.errors import KallglotError, RecordError
 from kallglot_async.models._base import JSONValue
 from kallglot_async.models.analysis import Analysis
 from kallglot_async.models.outcome import Outcome
@@ -202,12 +202,12 @@ def write_jsonl(outcomes: Iterable[Outcome], to: Lines) -> None:
 
         with whole_file(Path(to)) as file:
             file.writelines(encode_outcome(outcome) + b"\n" for outcome in outcomes)
-    elif isinstance(to, io.TextIOBase):
-        to.writelines(encode_outcome(outcome).decode() + "\n" for outcome in outcomes)
-    else:
-        write = _method(to, "write")
-        for outcome in outcomes:
-            write(encode_outcome(outcome) + b"\n")
+        return
+    write = check_method("outcomes go to", to, "write")
+    takes_text = is_text(to)
+    for outcome in outcomes:
+        line = encode_outcome(outcome) + b"\n"
+        write(line.decode() if takes_text else line)
 
 
 def read_jsonl(source: Lines) -> Iterator[Outcome]:
@@ -227,7 +227,7 @@ def read_jsonl(source: Lines) -> Iterator[Outcome]:
     """
     if isinstance(source, str | Path):
         return _read_path(Path(source))
-    _method(source, "readline")
+    check_method("outcomes come from", source, "readline")
     return _read_lines(source)
 
 
@@ -250,10 +250,3 @@ def _read_lines(lines: Iterable[bytes | str]) -> Iterator[Outcome]:
         if outcome is None:
             raise RecordError(f"line {number} cannot be read: {what}", line=number)
         yield outcome
-
-
-def _method(file: object, name: str) -> Any:
-    method = getattr(file, name, None)
-    if not callable(method):
-        raise ConfigurationError(f"a file of lines is a path or a file object, not {type(file).__name__}")
-    return method

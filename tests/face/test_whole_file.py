@@ -34,18 +34,20 @@ def test_what_fails_leaves_what_was_there(tmp_path, error):
     assert os.listdir(tmp_path) == ["old"]
 
 
-def test_a_name_of_the_longest_kind_can_be_written(tmp_path):
-    """The file beside has a name of its own length."""
-    target = tmp_path / ("x" * 255)
+@pytest.mark.parametrize("name", ["x" * 255, "語" * 83, "é" * 127])
+def test_a_name_of_the_longest_kind_can_be_written(tmp_path, name):
+    """The file beside has a name of its own length, which counts bytes and not characters."""
+    target = tmp_path / name
     with whole_file(target) as file:
         file.write(b"1")
     assert target.read_bytes() == b"1"
 
 
 def test_a_directory_that_is_not_there_is_named(tmp_path):
-    """Before anything is written."""
-    with pytest.raises(FileNotFoundError), whole_file(tmp_path / "no" / "out"):
+    """Before anything is written, by the name that the caller gave."""
+    with pytest.raises(FileNotFoundError) as caught, whole_file(tmp_path / "no" / "out"):
         pytest.fail("there is no file to write to")
+    assert caught.value.filename == str(tmp_path / "no" / "out")
 
 
 @posix

@@ -599,9 +599,10 @@ async def test_targets_that_cannot_take_bytes_are_refused(tmp_path: Path) -> Non
             await client.recordings.download(id, tmp_path)
         with pytest.raises(FileNotFoundError):
             await client.recordings.download(id, tmp_path / "no" / "x")
-        for target in (io.StringIO(), 5, None):
-            with pytest.raises(ConfigurationError, match="takes bytes"):
-                await client.recordings.download(id, target)  # type: ignore[arg-type]
+        with tempfile.NamedTemporaryFile("w") as wrapped:
+            for target in (io.StringIO(), wrapped, 5, None):
+                with pytest.raises(ConfigurationError, match="takes bytes"):
+                    await client.recordings.download(id, target)  # type: ignore[arg-type]
         for name in ("", "a\0b", tmp_path / "\ud800"):
             with pytest.raises(ConfigurationError, match="to is the name of a file"):
                 await client.recordings.download(id, name)

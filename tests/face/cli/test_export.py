@@ -65,7 +65,7 @@ def test_tables_and_format_are_chosen(stored):
         (["missing.jsonl", "--to", "out.csv"], "cannot read missing.jsonl: No such file"),
         (["broken.jsonl", "--to", "out.parquet", "--table", "all"], "broken.jsonl: line 2 cannot be read: "),
         (["outcomes.jsonl", "--to", "./outcomes.jsonl", "--format", "csv"], "which would be lost: name another file"),
-        (["outcomes.jsonl", "--to", "no/out.csv"], "cannot write the output: No such file"),
+        (["outcomes.jsonl", "--to", "no/out.csv"], "no/out.csv: No such file"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(stored, outcomes, capsys, argv, words):
