@@ -137,6 +137,11 @@ class Reception:
 
         with anyio.move_on_after(_BODY_TIMEOUT):
             return await reading
+        _logger.info(
+            "webhook refused: its body was not there within %g s; whatever reads it in front of the receiver, as some "
+            "middlewares do, has to hand it on",
+            _BODY_TIMEOUT,
+        )
         return _TOO_SLOW
 
     async def receive(self, body: bytes, header: str | bytes | None) -> Reply:

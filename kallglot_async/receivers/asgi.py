@@ -114,10 +114,14 @@ class WebhookApp:
 
 
 def _path_below_mount(scope: Message) -> str:
-    # Whether the path has that of the mount in it differs between frameworks, and their releases. With a slash behind
-    # each, "/web" is no mount of "/webhooks".
-    path, root = str(scope["path"]), str(scope.get("root_path") or "")
-    return path.removeprefix(root) if root and f"{path}/".startswith(f"{root}/") else path
+    path, root, outer = (str(scope.get(name) or "") for name in ("path", "root_path", "app_root_path"))
+    # Whether the path has that of the mount in it differs between frameworks, and their releases; and of a prefix that
+    # a proxy has cut off, which Starlette calls the application's own, only the root path may tell.
+    for mount in (root, root.removeprefix(outer)):
+        # With a slash behind each, "/web" is no mount of "/webhooks".
+        if mount and f"{path}/".startswith(f"{mount}/"):
+            return path.removeprefix(mount)
+    return path
 
 
 def _values(scope: Message, name: bytes) -> list[bytes]:

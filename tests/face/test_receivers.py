@@ -20,7 +20,7 @@ import redis.asyncio
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from starlette.applications import Starlette
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from support.redis_server import needs_redis, redis_server
 
 from kallglot_async import ConfigurationError, WebhookInbox, receivers
@@ -484,6 +484,19 @@ async def test_a_path_can_be_demanded(path, root, status, demanded):
     assert start["status"] == status
 
 
+@pytest.mark.parametrize("prefix", ["", "/api", "/api/v2"])
+@pytest.mark.parametrize("is_cut", [True, False], ids=["cut off", "passed on"])
+async def test_a_proxys_prefix_is_no_part_of_the_path(prefix, is_cut):
+    """Which `root_path` tells of: whether a proxy cuts it off or passes it on, below the mount is the same path."""
+    inner = WebhookApp(WebhookInbox(), SECRET, clock=now, path="/hook")
+    app = Starlette(routes=[Mount("/hooks", inner)])
+    transport = httpx.ASGITransport(app, root_path=prefix)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        body, before = body_of(), "" if is_cut else prefix
+        assert (await client.post(f"{before}/hooks/hook", content=body, headers=signed(body))).status_code == 200
+        assert (await client.post(f"{before}/hooks/other", content=body, headers=signed(body))).status_code == 404
+
+
 @pytest.mark.parametrize(("path", "root"), [("/", ""), ("", ""), ("/a/", "/a"), ("/a", "/a")])
 async def test_the_root_can_be_demanded(path, root):
     """`path="/"` is what a mount hands on for its own path, in whatever way."""
@@ -507,8 +520,9 @@ async def test_other_scopes_are_answered():
 
 @pytest.mark.looptime
 @pytest.mark.parametrize("parts", [[], [b"{"], [b"{"] * 9], ids=["nothing", "a byte", "a byte a second"])
-async def test_a_stalled_body_ends_after_ten_seconds(parts):
-    """408, however much of it has come; nothing is handed over, and a later delivery is new."""
+async def test_a_stalled_body_ends_after_ten_seconds(parts, caplog):
+    """408, however much of it has come, and the log says why; nothing is handed over, a later delivery is new."""
+    caplog.set_level(logging.INFO, "kallglot_async")
     body, events, loop = body_of(), [], asyncio.get_running_loop()
     app, waiting, sent = WebhookApp(events.append, SECRET, clock=now), list(parts), []
 
@@ -523,7 +537,39 @@ async def test_a_stalled_body_ends_after_ten_seconds(parts):
     await app({"type": "http", "method": "POST", "path": "/", "headers": headers_of(body)}, receive, send)
     assert loop.time() - began == pytest.approx(10.0, abs=0.1)
     assert (sent[0]["status"], events) == (408, [])
+    assert "not there within 10 s" in caplog.text
     assert (await converse(app, request_of(body), headers=headers_of(body)))[0]["status"] == 200
+
+
+# What stands in front of a receiver and reads the body
+
+
+@pytest.mark.parametrize("name", ["read", "text", "json", "post"])
+async def test_a_body_that_a_middleware_of_aiohttp_has_read_is_the_body(name):
+    """A log, a recorder of errors or a check of size has had it: aiohttp keeps it, and so it is not empty here."""
+    events, body = [], body_of()
+
+    @web.middleware
+    async def reads(request, handler):
+        await getattr(request, name)()
+        return await handler(request)
+
+    app = web.Application(middlewares=[reads])
+    app.router.add_post("/hook", aiohttp_handler(events.append, SECRET, clock=now, max_body=len(body)))
+    async with serving(app) as origin, aiohttp.ClientSession() as session:
+        for sent, status in ((body, 200), (body_of("evt_2", "ana_12"), 413)):
+            headers = signed(sent) | {"Content-Type": "application/json"}
+            async with session.post(f"{origin}/hook", data=pieces([sent]), headers=headers) as response:
+                assert response.status == status
+    assert [event.id for event in events] == ["evt_1"]
+
+
+async def test_a_body_that_is_gone_is_said_to_be_empty(receiving, caplog):
+    """Whoever looks for another secret would look for long."""
+    caplog.set_level(logging.INFO, "kallglot_async")
+    async with receiving(WebhookInbox()) as call:
+        assert (await call(b"", signed(body_of()))).status == 401
+    assert "the body is empty" in caplog.text
 
 
 # The shared memory in Redis

@@ -569,10 +569,19 @@ class TestWhatIsGiven:
 
     @pytest.mark.parametrize(
         ("secrets", "said"),
-        [([], "no webhook secret"), (None, "no webhook secret"), (["a", ""], "empty"), ([3], "int")],
+        [
+            ([], "no webhook secret"),
+            (None, "no webhook secret"),
+            (["a", ""], "empty"),
+            ([3], "int"),
+            ("a\n", "strip what was read"),
+            (b"a\r\n", "strip what was read"),
+            (["a", " b"], "strip what was read"),
+            ("\ufeffa", "strip what was read"),
+        ],
     )
     def test_none_and_half_a_rotation_are_refused(self, secrets, said):
-        """One that is empty would open the door that the others close."""
+        """One that is empty would open the door that the others close; what a file adds to one lets nobody in."""
         with pytest.raises(ConfigurationError, match=said):
             read_secrets(secrets)
 
