@@ -13,7 +13,7 @@ import inspect
 import io
 import math
 import re
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterable, Set
 from typing import Any, cast
 
 from kallglot_async.errors import ConfigurationError, InvalidIdError
@@ -142,7 +142,7 @@ def _is_any(value: object, *kinds: Callable[[object], bool]) -> bool:
     return any(kind(value) or kind(getattr(value, "__call__", None)) for kind in kinds)  # noqa: B004
 
 
-def check_texts(name: str, values: Sequence[str]) -> list[str]:
+def check_texts(name: str, values: Iterable[str]) -> list[str]:
     """Return texts, one at least, each of which `check_text` accepts.
 
     Raises:

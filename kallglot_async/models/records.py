@@ -75,8 +75,13 @@ def _whole(value: Any) -> Any:
     return [_whole(part) for part in value] if isinstance(value, list | tuple) else value
 
 
-def decode(data: bytes | str, kind: type[T]) -> T:
+def decode(data: bytes | str, kind: type[T], name: str | None = None) -> T:
     """Return the value in `data`.
+
+    Args:
+        data: What was stored.
+        kind: Of which class the value is.
+        name: What it is called in an error; default: the name of its class.
 
     Raises:
         RecordError: It is not JSON, or of something else; the text quotes nothing of it.
@@ -93,7 +98,7 @@ def decode(data: bytes | str, kind: type[T]) -> T:
     except RecursionError:
         what = "it is nested too deeply"
     # Outside the handler: what was raised there may quote the text, and is no context of ours.
-    raise RecordError(f"no stored {kind.__name__}: {what}")
+    raise RecordError(f"no stored {name or kind.__name__}: {what}")
 
 
 def decode_any(data: bytes) -> JSONValue:
@@ -185,7 +190,7 @@ def outcome_of(data: bytes | str, kind: type[OutcomeT]) -> OutcomeT:
     Raises:
         RecordError: It is none.
     """
-    record = decode(data, _Record)
+    record = decode(data, _Record, "Outcome")
     if (record.analysis is None) == (record.error is None):
         raise RecordError("no stored Outcome: it has neither an analysis nor an error, or both")
     error = None if record.error is None else _error_of(record.error)
