@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -10,7 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-__all__ = ["whole_file"]
+__all__ = ["descriptor_of", "whole_file"]
+
+# What these name is open already. As paths they lead to a file that is to be appended to, which would be replaced.
+_OPEN = re.compile(r"/dev/stdout|/dev/stderr|(?:/dev|/proc/self)/fd/[0-9]{1,9}", re.ASCII)
+_NAMED = {"stdout": 1, "stderr": 2}
+
+
+def descriptor_of(path: Path) -> int | None:
+    """Return the number of the open file that a path names, such as `/dev/stdout`, on any system; None for others."""
+    if not _OPEN.fullmatch(path.as_posix()):
+        return None
+    return _NAMED.get(path.name) or int(path.name)
 
 
 @contextmanager
@@ -18,11 +30,15 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """Give a file to write to, which takes the place of `path` when the block ends, and is removed when it raises.
 
     A file that is replaced keeps its permissions, and one that is a link stays one. What is no regular file, a pipe or
-    a device, is written to as it is.
+    a device, is written to as it is, and so is what is open already, such as `/dev/stdout`, whatever it is.
 
     Raises:
         OSError: It cannot be written there.
     """
+    if (descriptor := descriptor_of(path)) is not None:
+        with os.fdopen(os.dup(descriptor), "wb") as file:
+            yield file
+        return
     mode = _mode(path)
     if mode is not None and not stat.S_ISREG(mode):
         with path.open("wb") as file:

@@ -356,7 +356,7 @@ def report(
 
     Args:
         file: The file of JSON lines; - reads them from standard input.
-        output: The page. A file of that name is replaced, once the new one is whole.
+        output: The page; - is standard output. A file of that name is replaced, once the new one is whole.
         title: The page's heading.
         open: Show it in the browser.
         quiet: Do not say where it is.
@@ -383,8 +383,9 @@ def export(
 
     Args:
         file: The file of JSON lines; - reads them from standard input.
-        to: The table, for example out.parquet. A file of that name is replaced, once the new one is whole. Of several
-            tables, the first is in it, and the others are beside it: out.topics.parquet.
+        to: The table, for example out.parquet; - is standard output, and needs --format. A file of that name is
+            replaced, once the new one is whole. Of several tables, the first is in it, and the others are beside it:
+            out.topics.parquet.
         table: Which one; may be given several times. Default: analyses, of which each outcome is a row, failures too.
         format: Default: what the name of OUT ends with.
         exact: In CSV, leave texts as they are that a spreadsheet would take for formulas; they get an apostrophe in

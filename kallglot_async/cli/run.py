@@ -10,26 +10,32 @@ from contextlib import suppress
 from cyclopts import CycloptsError, UnknownCommandError, UnknownOptionError
 
 from kallglot_async.cli.app import app
-from kallglot_async.cli.streams import drop, fill_closed
+from kallglot_async.cli.streams import STDOUT, drop, fill_closed
 from kallglot_async.cli.text import complain
 from kallglot_async.errors import BatchFileError, ConfigurationError, IdSourceError, RecordError
 
 __all__ = ["run"]
 
+_OUTPUTS = frozenset({"--to", "--output", "-o"})
 _NARROWEST, _WIDEST = 8, 1_000  # characters: nothing of ours can be read in less, and nobody has a wider terminal
 
 
 def _with_dash_as_file(argv: Sequence[str]) -> list[str]:
-    """Write a lone `-`, which the parser takes for an option without a name, as `--file=-`."""
+    """Write a lone `-`, which the parser takes for an option without a name, as `--file=-`, or as standard output."""
     end = argv.index("--") if "--" in argv else len(argv)
     words: list[str] = []
     for word in argv[:end]:
-        if word != "-":
+        option, _, value = word.partition("=")
+        if option in _OUTPUTS and value == "-":
+            words += [option, STDOUT]
+        elif word != "-":
             words.append(word)
-            continue
-        if words and words[-1] in {"--file", "-f"}:
-            words.pop()
-        words.append("--file=-")
+        elif words and words[-1] in _OUTPUTS:
+            words.append(STDOUT)
+        else:
+            if words and words[-1] in {"--file", "-f"}:
+                words.pop()
+            words.append("--file=-")
     return [*words, *argv[end:]]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, Literal, Protocol, TypeAlias, get_args
 
 from kallglot_async._checks import check_method, is_text
-from kallglot_async._whole_file import whole_file
+from kallglot_async._whole_file import descriptor_of, whole_file
 from kallglot_async.errors import ConfigurationError
 from kallglot_async.models.outcome import Outcome
 from kallglot_async.tables.arrow import ArrowFile, ParquetFile, check_arrow
@@ -90,6 +90,8 @@ def open_tables(
     target = Path(path)
     kind = _format(target, format)
     names = [check_table(table) for table in dict.fromkeys(tables)]
+    if len(names) > 1 and descriptor_of(target) is not None:
+        raise ConfigurationError(f"{target} takes one table, and each of several needs a file: name one, or one table")
     if kind != "csv":
         check_arrow()
     paths = {name: (target if place == 0 else _beside(target, name)).absolute() for place, name in enumerate(names)}

@@ -3,11 +3,12 @@
 import os
 import stat
 import threading
+from pathlib import Path
 
 import pytest
 from support.processes import posix
 
-from kallglot_async._whole_file import whole_file
+from kallglot_async._whole_file import descriptor_of, whole_file
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path):
@@ -62,6 +63,27 @@ def test_who_may_read_a_file_stays_as_it_was(tmp_path):
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert link.is_symlink()
     assert target.read_bytes() == b"1"
+
+
+@posix
+@pytest.mark.parametrize("name", ["/dev/fd/{}", "/proc/self/fd/{}"])
+def test_what_is_open_already_is_written_to_and_not_replaced(tmp_path, name):
+    """As `/dev/stdout` behind `>>` is: what stands there before, stays."""
+    target = tmp_path / "out"
+    target.write_bytes(b"before ")
+    with target.open("ab") as opened:
+        for word in (b"first ", b"second"):
+            with whole_file(Path(name.format(opened.fileno()))) as file:
+                file.write(word)
+        assert not opened.closed
+    assert target.read_bytes() == b"before first second"
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_standard_streams_have_their_numbers():
+    """By their names, on any system; a file of such a name elsewhere is a file."""
+    assert [descriptor_of(Path(f"/dev/{name}")) for name in ("stdout", "stderr", "fd/0", "null")] == [1, 2, 0, None]
+    assert descriptor_of(Path("dev/stdout")) is None
 
 
 @posix
