@@ -216,27 +216,40 @@ def download(
     to: Annotated[Path, Parameter(metavar="DIR")] = Path(),
     format: Literal["mp3", "wav", "ogg"] | None = None,
     overwrite: Flag = False,
+    skip_existing: Flag = False,
     timeout: Seconds = None,
     quiet: Quiet = False,
     connection: Connection = _FROM_ENVIRONMENT,
 ) -> int:
     """Download recordings, each into a file that is named after it.
 
-    Prints one JSON line for each id: {"id", "download" or "error"}. A file appears once it is whole; what was
-    interrupted stays as NAME.part, and the next run goes on with it.
+    Prints one JSON line for each id: {"id", "download", "skipped" or "error"}. A file appears once it is whole; what
+    was interrupted stays as NAME.part, and the next run goes on with it. With --skip-existing the same command can be
+    run again until it ends with 0.
 
     Args:
         ids: Ids of recordings, rec_...
         to: The directory, which must exist.
         format: Another format than the recording has (revision A).
         overwrite: Replace files that exist.
+        skip_existing: Leave files that exist as they are, and call that fine. Without it and --overwrite, each is an
+            error.
         timeout: Seconds for each download; default: as long as bytes keep coming.
         quiet: Show no progress.
         connection: How to reach the API.
     """
     from kallglot_async.cli.recording import download as run_download
 
-    call = run_download(ids, connection, to=to, format=format, overwrite=overwrite, timeout=timeout, quiet=quiet)
+    call = run_download(
+        ids,
+        connection,
+        to=to,
+        format=format,
+        overwrite=overwrite,
+        skip_existing=skip_existing,
+        timeout=timeout,
+        quiet=quiet,
+    )
     return _run(call, needs_output=False)
 
 
