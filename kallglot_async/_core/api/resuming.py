@@ -145,6 +145,13 @@ class Transfer:
             content_type=self.content_type,
         )
 
+    @property
+    def announced(self) -> int | None:
+        """Bytes in all as an answer says, or else as the recording does, until there are more; else None."""
+        if self.total is None and self.expected is not None and self.received <= self.expected:
+            return self.expected
+        return self.total
+
     def has_advanced(self) -> bool:
         """Whether there is more than ever before, and will be kept, since this was asked last.
 

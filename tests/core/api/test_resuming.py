@@ -310,6 +310,18 @@ def test_less_than_the_recording_has_is_not_whole() -> None:
         transfer.on_end()
 
 
+def test_how_many_bytes_there_are_is_told_by_the_answer_or_the_recording() -> None:
+    """For a bar of progress: a body without a length still has the size of its recording, until it is longer."""
+    transfer = sized(100, {})
+    assert transfer.announced == 100
+    transfer.on_bytes(100)
+    assert transfer.announced == 100
+    transfer.on_bytes(1)
+    assert transfer.announced is None
+    assert sized(100, {"Content-Length": "101"}).announced == 101
+    assert sized(None, {}).announced is None
+
+
 def test_a_part_of_something_shorter_is_refused_and_nothing_is_forgotten() -> None:
     """The next request asks for the same again."""
     transfer = sized(100, OFFERED)
