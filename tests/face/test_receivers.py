@@ -154,12 +154,15 @@ async def test_only_post_is_served(receiving, method):
     assert (answer.status, answer.headers["Allow"]) == (405, "POST")
 
 
-async def test_a_body_that_is_too_large_is_refused(receiving):
-    """413 by its length, or by counting what comes; the limit itself is fine."""
+async def test_a_body_that_is_too_large_is_refused(receiving, caplog):
+    """413 by its length, or by counting what comes, and the log says so; the limit itself is fine."""
+    caplog.set_level(logging.INFO, "kallglot_async")
     body = body_of()
     async with receiving(WebhookInbox(), max_body=len(body)) as call:
         assert (await call(body, signed(body))).status == 200
+        assert caplog.text == ""
         assert (await call(body + b" ", signed(body + b" "))).status == 413
+        assert f"larger than the {len(body)} bytes of max_body" in caplog.text
         if receiving is over_aiohttp:
             assert (await call([body, b" "], signed(body + b" "))).status == 413
             assert (await call([body[:50], body[50:]], signed(body))).status == 200
@@ -221,14 +224,16 @@ def compressed(body, encoding):
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "GZIP", "gzip, identity", "unheard-of"])
-async def test_a_compressed_body_is_refused_alike(receiving, encoding):
-    """Some servers decode it and some do not: 415, whichever bytes were signed."""
+async def test_a_compressed_body_is_refused_alike(receiving, encoding, caplog):
+    """Some servers decode it and some do not: 415, whichever bytes were signed. The log says so."""
+    caplog.set_level(logging.INFO, "kallglot_async")
     events, body = [], compressed(body_of(), encoding)
     async with receiving(events.append) as call:
         for was_signed in (body, body_of()):
             answer = await call(body, signed(was_signed) | {"Content-Encoding": encoding})
             assert (answer.status, answer.headers["Accept-Encoding"]) == (415, "identity")
         assert events == []
+        assert f"its body is encoded ('{encoding}')" in caplog.text
         assert (await call(body_of(), signed(body_of()))).status == 200
 
 
@@ -474,7 +479,7 @@ async def test_odd_signature_headers_are_refused(headers):
         ("/ab/hook", "/a", 404),
     ],
 )
-@pytest.mark.parametrize("demanded", ["/hook", "/hook/"])
+@pytest.mark.parametrize("demanded", ["/hook", "/hook/", "hook"])
 async def test_a_path_can_be_demanded(path, root, status, demanded):
     """Below a mount or not, and with a slash at its end or not; everything else is not found."""
     body = body_of()
