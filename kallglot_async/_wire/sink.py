@@ -90,7 +90,7 @@ class FileSink:
 
     def __init__(self, path: Path, *, overwrite: bool) -> None:
         self.path: str | None = os.fspath(path)
-        self._path = path
+        self._path = path.absolute()  # as it is meant now: a process may go to another directory within the minutes
         self._overwrite = overwrite
         # Held while a thread writes: a cancelled call must not close the file under it.
         self._lock = threading.Lock()
