@@ -257,7 +257,9 @@ def _key(secret: object) -> bytes:
         key = b""
     if not key:
         raise ConfigurationError("a webhook secret is empty or not encodable: anybody could sign with it")
-    if key != key.strip().removeprefix(codecs.BOM_UTF8):
+    bare = key.strip().removeprefix(codecs.BOM_UTF8)
+    # Bytes that are no text may begin and end as they like.
+    if key != bare and (isinstance(secret, str) or (bare.isascii() and bare.decode().isprintable())):
         raise ConfigurationError(
             "a webhook secret begins or ends with a blank, a line end or a byte-order mark, and nothing would fit it: "
             "strip what was read from a file or the environment"
