@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +32,8 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """Give a file to write to, which takes the place of `path` when the block ends, and is removed when it raises.
 
     A file that is replaced keeps its permissions, and one that is a link stays one. What is no regular file, a pipe or
-    a device, is written to as it is, and so is what is open already, such as `/dev/stdout`, whatever it is.
+    a device, is written to as it is, and so is what is open already, such as `/dev/stdout`, whatever it is. A file that
+    is a mount of its own, as one that a container has of its host, cannot be replaced, and is written over at the end.
 
     Raises:
         OSError: It cannot be written there.
@@ -57,7 +60,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())  # else a crash may leave an empty file under the new name
-        beside.replace(target)
+        _take_place(beside, target)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
@@ -69,6 +72,20 @@ def _opened(beside: Path, path: Path) -> IO[bytes]:
     except OSError as error:
         # By the name that the caller knows: the other says nothing to anybody.
         raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+
+
+def _take_place(beside: Path, target: Path) -> None:
+    try:
+        beside.replace(target)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        with beside.open("rb") as source, target.open("r+b") as file:
+            shutil.copyfileobj(source, file)
+            file.truncate()
+            file.flush()
+            os.fsync(file.fileno())
+        beside.unlink()
 
 
 def _mode(path: Path) -> int | None:

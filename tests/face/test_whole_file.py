@@ -1,5 +1,6 @@
 """A file that is there whole or not at all."""
 
+import errno
 import os
 import stat
 import threading
@@ -84,6 +85,25 @@ def test_standard_streams_have_their_numbers():
     """By their names, on any system; a file of such a name elsewhere is a file."""
     assert [descriptor_of(Path(f"/dev/{name}")) for name in ("stdout", "stderr", "fd/0", "null")] == [1, 2, 0, None]
     assert descriptor_of(Path("dev/stdout")) is None
+
+
+@pytest.mark.parametrize("older", [b"", b"shorter", b"a longer one than the new one"])
+def test_a_file_that_cannot_be_replaced_is_written_over(tmp_path, monkeypatch, older):
+    """One of the host's that a container has mounted: what was made for it is not lost, and nothing stays beside it."""
+    target = tmp_path / "out"
+    target.write_bytes(older)
+    number = target.stat().st_ino
+
+    def busy(self, target):
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    monkeypatch.setattr(Path, "replace", busy)
+    with whole_file(target) as file:
+        file.write(b"the new one")
+        file.flush()
+        assert target.read_bytes() == older
+    assert (target.read_bytes(), target.stat().st_ino) == (b"the new one", number)
+    assert os.listdir(tmp_path) == ["out"]
 
 
 @posix
