@@ -8,6 +8,8 @@ one record in each; the `kallglot` command writes such files, and so does `Outco
 
 from __future__ import annotations
 
+import codecs
+import io
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -242,7 +244,7 @@ def _read_path(path: Path) -> Iterator[Outcome]:
 
 
 def _read_lines(lines: Iterable[bytes | str]) -> Iterator[Outcome]:
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(_as_written(lines), 1):
         line = line.strip()
         if number == 1:  # a byte-order mark, as some editors leave it
             line = line.removeprefix("\ufeff") if isinstance(line, str) else line.removeprefix(b"\xef\xbb\xbf")
@@ -255,3 +257,12 @@ def _read_lines(lines: Iterable[bytes | str]) -> Iterator[Outcome]:
         if outcome is None:
             raise RecordError(f"line {number} cannot be read: {what}", line=number)
         yield outcome
+
+
+def _as_written(lines: Iterable[bytes | str]) -> Iterable[bytes | str]:
+    """Return the lines as text where they are in UTF-16, as Windows' PowerShell writes what is redirected."""
+    if not isinstance(lines, io.BufferedReader):
+        return lines
+    beginning = lines.peek(4)[:4]
+    is_utf_16 = beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and b"\0" in beginning
+    return codecs.getreader("utf-16")(lines) if is_utf_16 else lines

@@ -316,6 +316,17 @@ def test_lines_are_read_back(tmp_path, kind):
     assert found == ALL
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-8-sig"])
+def test_lines_that_windows_redirected_are_read_back(tmp_path, encoding):
+    """`kallglot wait ... > outcomes.jsonl` in a PowerShell writes UTF-16, with a mark and its own line ends."""
+    text = "".join(f"{line}\r\n" for line in (GOOD.to_json().decode(), BAD.to_json().decode()))
+    (tmp_path / "x").write_bytes(("\ufeff" * (encoding == "utf-16-be") + text).encode(encoding))
+    assert Outcomes(read_jsonl(tmp_path / "x")) == ALL
+    with (tmp_path / "x").open("rb") as file:
+        assert Outcomes(read_jsonl(file)) == ALL
+        assert not file.closed
+
+
 def test_wrappers_of_text_files_get_text(tmp_path):
     """Those of `tempfile` and `codecs` are no class of `io`; type checkers take them for what they are."""
     with tempfile.NamedTemporaryFile("w+", encoding="utf-8") as file:
