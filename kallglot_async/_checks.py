@@ -23,6 +23,7 @@ __all__ = [
     "check_session_id", "check_text", "check_texts", "check_timeout", "is_finite", "is_text", "refusal_of", "shown",
 ]  # fmt: skip
 
+_KEY = re.compile(r"sk_(?:live|test)_")
 _SAFE = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 
 # Characters. Servers take 4 to 8 kB of headers in all; the name of a batch is in the key of each of its sessions.
@@ -221,7 +222,9 @@ def refusal_of(value: object, kind: str, remedy: str) -> InvalidIdError:
         return InvalidIdError(f"something of type {name} is not {kind}: an id is a str", id=f"<{name}>")
     if not _SAFE.fullmatch(value):
         remedy = "expected 1 to 128 of the characters A-Z a-z 0-9 _ -"
-    # Errors are logged: two arguments that changed places must not bring the key there.
-    if value.startswith(("sk_live_", "sk_test_")):
+        if _SAFE.fullmatch(value.strip()):
+            remedy = "strip the blanks and line ends around it, as the lines of a file have them"
+    # Errors are logged: two arguments that changed places, or a file of settings, must not bring the key there.
+    if _KEY.search(value):
         return InvalidIdError(f"an API key is not {kind}: {remedy}", id="<API key>")
     return InvalidIdError(f"{ascii(value)[:80]} is not {kind}: {remedy}", id=value)

@@ -124,12 +124,22 @@ def test_foreign_object_shows_its_type_only():
 
 
 @pytest.mark.parametrize("check", [check_analysis_id, check_session_id])
+@pytest.mark.parametrize("around", ["{}", " {}\n", "Bearer {}", "export KALLGLOT_API_KEY='{}'"])
 @pytest.mark.parametrize("key", ["sk_live_s3cr3t", "sk_test_s3cr3t"])
-def test_key_that_was_given_as_an_id_is_not_shown(check, key):
-    """Arguments in the wrong order do not put the API key into a log."""
+def test_key_that_was_given_as_an_id_is_not_shown(check, key, around):
+    """Arguments in the wrong order do not put the API key into a log, nor does a file of settings that holds no ids."""
+    key = around.format(key)
     with pytest.raises(InvalidIdError) as caught:
         check(key)
     assert "s3cr3t" not in f"{caught.value!r} {vars(caught.value)}"
+
+
+@pytest.mark.parametrize("id", ["ana_1\n", " ana_1", "ana_1\r\n", "anl_1\t"])
+def test_what_a_line_of_a_file_has_around_an_id_is_said(id):
+    """`wait_many(open("ids.txt"))` gives lines with their ends: the remedy is not the alphabet."""
+    with pytest.raises(InvalidIdError, match="strip the blanks and line ends") as caught:
+        check_analysis_id(id)
+    assert caught.value.id == id
 
 
 def test_number_too_long_to_print_is_refused_like_any_other():
