@@ -133,7 +133,7 @@ def check_method(what: str, file: object, name: str) -> Callable[..., Any]:
 
 def is_text(file: object) -> bool:
     """Return whether a file object takes texts. Wrappers, as those of `tempfile` and `codecs`, are no class of `io`."""
-    return isinstance(file, io.TextIOBase) or hasattr(file, "encoding")
+    return isinstance(file, io.TextIOBase) or isinstance(getattr(file, "encoding", None), str)
 
 
 def _is_any(value: object, *kinds: Callable[[object], bool]) -> bool:

@@ -1,10 +1,15 @@
 """Ids: what is let into a path, and which revision a prefix means."""
 
+import io
+import tempfile
+import types
+import unittest.mock
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kallglot_async._checks import check_session_id
+from kallglot_async._checks import check_session_id, is_text
 from kallglot_async._core.api.analyses import Revision, check_analysis_id
 from kallglot_async.errors import ConfigurationError, InvalidIdError
 
@@ -158,3 +163,13 @@ def test_accepted_ids_are_one_plain_path_segment(id):
     assert id.startswith(revision.value)
     assert 5 <= len(id) <= 128
     assert set(id) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+
+
+def test_a_file_of_text_has_an_encoding():
+    """Wrappers of files of bytes may have a place for one, which is empty, or answer to any name."""
+    with tempfile.NamedTemporaryFile("w") as text, tempfile.NamedTemporaryFile("wb") as raw:
+        assert is_text(text)
+        assert is_text(io.StringIO())
+        assert not is_text(raw)
+    assert not is_text(types.SimpleNamespace(encoding=None))
+    assert not is_text(unittest.mock.MagicMock())
