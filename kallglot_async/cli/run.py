@@ -14,13 +14,13 @@ from kallglot_async.cli.streams import STDOUT, drop, fill_closed
 from kallglot_async.cli.text import complain
 from kallglot_async.errors import BatchFileError, ConfigurationError, IdSourceError, RecordError
 
-__all__ = ["run"]
+__all__ = ["run", "with_dashes"]
 
 _OUTPUTS = frozenset({"--to", "--output", "-o"})
 _NARROWEST, _WIDEST = 8, 1_000  # characters: nothing of ours can be read in less, and nobody has a wider terminal
 
 
-def _with_dash_as_file(argv: Sequence[str]) -> list[str]:
+def with_dashes(argv: Sequence[str]) -> list[str]:
     """Write a lone `-`, which the parser takes for an option without a name, as `--file=-`, or as standard output."""
     end = argv.index("--") if "--" in argv else len(argv)
     words: list[str] = []
@@ -82,7 +82,7 @@ def run(argv: Sequence[str]) -> int:
     try:
         fill_closed()
         _forget_senseless_sizes()
-        result = app(_with_dash_as_file(argv), exit_on_error=False, print_error=False)
+        result = app(with_dashes(argv), exit_on_error=False, print_error=False)
         if sys.stdout is not None:
             sys.stdout.flush()  # here and not at exit, where a reader that has gone would be a traceback
     except CycloptsError as error:
