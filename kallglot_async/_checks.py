@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import functools
 import inspect
+import io
 import math
 import re
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterable, Set
+from typing import Any, cast
 
 from kallglot_async.errors import ConfigurationError, InvalidIdError
 
 __all__ = [
-    "check_callback", "check_count", "check_plain_callback", "check_recording_id", "check_seconds", "check_session_id",
-    "check_text", "check_texts", "check_timeout", "is_finite", "refusal_of", "shown",
+    "check_callback", "check_count", "check_method", "check_plain_callback", "check_recording_id", "check_seconds",
+    "check_session_id", "check_text", "check_texts", "check_timeout", "is_finite", "is_text", "refusal_of", "shown",
 ]  # fmt: skip
 
+_KEY = re.compile(r"sk_(?:live|test)_")
 _SAFE = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 
 # Characters. Servers take 4 to 8 kB of headers in all; the name of a batch is in the key of each of its sessions.
@@ -107,6 +110,32 @@ def check_plain_callback(name: str, value: object) -> None:
         )
 
 
+def check_method(what: str, file: object, name: str) -> Callable[..., Any]:
+    """Return a method of a file object that nobody awaits.
+
+    Args:
+        what: What it is for, as in "CSV goes to".
+        file: The caller's.
+        name: The method.
+
+    Raises:
+        ConfigurationError: It has none, or one whose result would have to be awaited.
+    """
+    method = getattr(file, name, None)
+    if not callable(method):
+        raise ConfigurationError(f"{what} a path or a file object, not {type(file).__name__}")
+    if _is_any(method, inspect.iscoroutinefunction):
+        raise ConfigurationError(
+            f"{what} a file object that nobody awaits, not {type(file).__name__}: give one of Python's own, or a path"
+        )
+    return cast("Callable[..., Any]", method)
+
+
+def is_text(file: object) -> bool:
+    """Return whether a file object takes texts. Wrappers, as those of `tempfile` and `codecs`, are no class of `io`."""
+    return isinstance(file, io.TextIOBase) or isinstance(getattr(file, "encoding", None), str)
+
+
 def _is_any(value: object, *kinds: Callable[[object], bool]) -> bool:
     """Return whether a function, what a `partial` calls, or an object's `__call__` is of one of the kinds."""
     while isinstance(value, functools.partial):
@@ -114,7 +143,7 @@ def _is_any(value: object, *kinds: Callable[[object], bool]) -> bool:
     return any(kind(value) or kind(getattr(value, "__call__", None)) for kind in kinds)  # noqa: B004
 
 
-def check_texts(name: str, values: Sequence[str]) -> list[str]:
+def check_texts(name: str, values: Iterable[str]) -> list[str]:
     """Return texts, one at least, each of which `check_text` accepts.
 
     Raises:
@@ -193,7 +222,9 @@ def refusal_of(value: object, kind: str, remedy: str) -> InvalidIdError:
         return InvalidIdError(f"something of type {name} is not {kind}: an id is a str", id=f"<{name}>")
     if not _SAFE.fullmatch(value):
         remedy = "expected 1 to 128 of the characters A-Z a-z 0-9 _ -"
-    # Errors are logged: two arguments that changed places must not bring the key there.
-    if value.startswith(("sk_live_", "sk_test_")):
+        if _SAFE.fullmatch(value.strip()):
+            remedy = "strip the blanks and line ends around it, as the lines of a file have them"
+    # Errors are logged: two arguments that changed places, or a file of settings, must not bring the key there.
+    if _KEY.search(value):
         return InvalidIdError(f"an API key is not {kind}: {remedy}", id="<API key>")
     return InvalidIdError(f"{ascii(value)[:80]} is not {kind}: {remedy}", id=value)

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-__all__ = ["whole_file"]
+__all__ = ["descriptor_of", "whole_file"]
+
+# What these name is open already. As paths they lead to a file that is to be appended to, which would be replaced.
+_OPEN = re.compile(r"/dev/stdout|/dev/stderr|(?:/dev|/proc/self)/fd/[0-9]{1,9}", re.ASCII)
+_NAMED = {"stdout": 1, "stderr": 2}
+
+
+def descriptor_of(path: Path) -> int | None:
+    """Return the number of the open file that a path names, such as `/dev/stdout`, on any system; None for others."""
+    if not _OPEN.fullmatch(path.as_posix()):
+        return None
+    return _NAMED.get(path.name) or int(path.name)
 
 
 @contextmanager
@@ -18,31 +32,60 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """Give a file to write to, which takes the place of `path` when the block ends, and is removed when it raises.
 
     A file that is replaced keeps its permissions, and one that is a link stays one. What is no regular file, a pipe or
-    a device, is written to as it is.
+    a device, is written to as it is, and so is what is open already, such as `/dev/stdout`, whatever it is. A file that
+    is a mount of its own, as one that a container has of its host, cannot be replaced, and is written over at the end.
 
     Raises:
         OSError: It cannot be written there.
     """
+    if (descriptor := descriptor_of(path)) is not None:
+        with os.fdopen(os.dup(descriptor), "wb") as file:
+            yield file
+        return
     mode = _mode(path)
     if mode is not None and not stat.S_ISREG(mode):
         with path.open("wb") as file:
             yield file
         return
     target = Path(os.path.realpath(path))
-    beside = target.with_name(f".{target.name[:80]}.{secrets.token_hex(6)}.part")
+    # Bytes, as file systems count them, and none of a character that is cut.
+    name = os.fsencode(target.name)[:80].decode(errors="ignore")
+    beside = target.with_name(f".{name}.{secrets.token_hex(6)}.part")
     try:
         # Never a file, or through a link, that somebody has put there.
-        with beside.open("xb") as file:
+        with _opened(beside, path) as file:
             if mode is not None:
                 # Before anything is in it: nobody is to see more of the new one than of the old.
                 os.chmod(beside, stat.S_IMODE(mode))
             yield file
             file.flush()
             os.fsync(file.fileno())  # else a crash may leave an empty file under the new name
-        beside.replace(target)
+        _take_place(beside, target)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def _opened(beside: Path, path: Path) -> IO[bytes]:
+    try:
+        return beside.open("xb")
+    except OSError as error:
+        # By the name that the caller knows: the other says nothing to anybody.
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+
+
+def _take_place(beside: Path, target: Path) -> None:
+    try:
+        beside.replace(target)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        with beside.open("rb") as source, target.open("r+b") as file:
+            shutil.copyfileobj(source, file)
+            file.truncate()
+            file.flush()
+            os.fsync(file.fileno())
+        beside.unlink()
 
 
 def _mode(path: Path) -> int | None:

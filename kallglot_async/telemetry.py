@@ -16,6 +16,7 @@ Metrics: `http.client.request.duration` (s), `kallglot.client.polls`, `kallglot.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -36,6 +37,8 @@ _NAME = "kallglot_async"
 _REQUEST_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 # Around the documented 20 to 30 s and the default timeout of 120 s.
 _WAIT_SECONDS: Final = (1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 45.0, 60.0, 90.0, 120.0, 300.0, 600.0)
+
+_WORD = re.compile(r"[a-z-]{1,32}")
 
 Attributes = dict[str, str | int]
 
@@ -139,9 +142,16 @@ def _is_elsewhere(event: ResponseEvent) -> bool:
 
 
 def _template(path: str) -> str:
-    """Return a path without its id and query: every path of the API is a collection, an id and an action."""
+    """Return a path without its ids and query: every path of the API is a collection, an id and an action.
+
+    What `client.request` is given may have more; of that, words stay alone, as ids would make series without end.
+    """
     collection, *rest = path.partition("?")[0].strip("/").split("/")
-    return "/".join(["", collection, *(["{id}", *rest[1:]] if rest else [])])
+    return "/".join(["", _word(collection), *(["{id}", *map(_word, rest[1:])] if rest else [])])
+
+
+def _word(segment: str) -> str:
+    return segment if _WORD.fullmatch(segment) else "{id}"
 
 
 def _status(status: str) -> str:

@@ -24,6 +24,7 @@ hears none goes on polling.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import hmac
 import re
@@ -203,7 +204,10 @@ def verify(
         for candidate in candidates:
             is_genuine |= hmac.compare_digest(expected, candidate)
     if not is_genuine:
-        raise WebhookSignatureError("no signature fits: another secret, or a body that is not the bytes that were sent")
+        reason = "another secret, or a body that is not the bytes that were sent"
+        if not body:
+            reason = "the body is empty, as it is where a middleware, or a parser of forms, has read it before"
+        raise WebhookSignatureError(f"no signature fits: {reason}")
     age = now - int(moment)
     if not abs(age) <= tolerance:  # not `>`: a clock that says NaN lets nothing pass
         when = f"{age:.0f} s ago" if age > 0 else f"{-age:.0f} s in the future"
@@ -214,7 +218,8 @@ def read_secrets(secrets: Secrets) -> tuple[bytes, ...]:
     """Return the keys of one secret or several.
 
     Raises:
-        ConfigurationError: There is none, or one that is empty or no text: anybody could sign with that.
+        ConfigurationError: There is none, or one that is empty or no text: anybody could sign with that; or one with a
+            blank or a line end around it, as files and environments add them: nothing would fit it.
     """
     several = (secrets,) if isinstance(secrets, str | bytes) else tuple(secrets or ())
     if not several:
@@ -252,6 +257,13 @@ def _key(secret: object) -> bytes:
         key = b""
     if not key:
         raise ConfigurationError("a webhook secret is empty or not encodable: anybody could sign with it")
+    bare = key.strip().removeprefix(codecs.BOM_UTF8)
+    # Bytes that are no text may begin and end as they like.
+    if key != bare and (isinstance(secret, str) or (bare.isascii() and bare.decode().isprintable())):
+        raise ConfigurationError(
+            "a webhook secret begins or ends with a blank, a line end or a byte-order mark, and nothing would fit it: "
+            "strip what was read from a file or the environment"
+        )
     return key
 
 

@@ -71,8 +71,7 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     with translated(path):
         if not path.exists():
             raise BatchFileError(f"there is no file {path}: begin with a run, which makes it", path=str(path))
-        # Not read-only to SQLite: the last to close the file takes away what lies beside it, which such a one cannot.
-        connection = _connect(path)
+        connection = _reading(path)
         try:
             connection.execute("PRAGMA query_only = ON")
             version = _version(connection, path, len(MIGRATIONS))
@@ -85,10 +84,37 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         return connection
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _reading(path: Path) -> sqlite3.Connection:
+    # Not read-only to SQLite: the last to close the file takes away what lies beside it, which such a one cannot.
+    connection = _connect(path)
+    try:
+        connection.execute("PRAGMA schema_version")  # the first look, for which files are made beside it
+    except sqlite3.Error as error:
+        connection.close()
+        if not _is(error, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+            raise
+        # Neither the file nor the directory can be written to, as on a disk that is mounted read-only.
+        if _has_log(path):
+            raise BatchFileError(
+                f"cannot read {path}: a run has left {path.name}-wal beside it, which needs a directory that can be "
+                "written to: copy both files into one",
+                path=str(path),
+            ) from None
+        return _connect(path, "ro&immutable=1")
+    return connection
+
+
+def _has_log(path: Path) -> bool:
+    try:
+        return os.stat(f"{os.path.realpath(path)}-wal").st_size > 0
+    except FileNotFoundError:
+        return False
+
+
+def _connect(path: Path, mode: str = "rw") -> sqlite3.Connection:
     return sqlite3.connect(
         # Only what is there: a file that SQLite makes may be read by whomever the umask lets.
-        f"{path.absolute().as_uri()}?mode=rw",
+        f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
         timeout=_PATIENCE,
         isolation_level=None,  # transactions begin and end where we say so
@@ -151,6 +177,11 @@ _REMEDIES = {
 }
 
 
+def _is(error: sqlite3.Error, *kinds: int) -> bool:
+    # The low byte is the kind; what stands above it is the detail.
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF in kinds
+
+
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
     """Raise what the file or its disk refuse as an error of ours.
@@ -161,8 +192,7 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        # The low byte is the kind; what stands above it is the detail.
-        remedy = _REMEDIES.get((getattr(error, "sqlite_errorcode", None) or 0) & 0xFF, "what it holds is intact")
+        remedy = next((words for kind, words in _REMEDIES.items() if _is(error, kind)), "what it holds is intact")
         raise BatchFileError(f"cannot use {path}: {error}: {remedy}", path=str(path)) from None
     except OSError as error:
         raise BatchFileError(f"cannot use {path}: {error.strerror or error}", path=str(path)) from None

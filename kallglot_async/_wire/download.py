@@ -264,7 +264,7 @@ class DownloadCall:
             await self._sink.begin(None if part is None else encode_part(part))
         while await self._pass_on(answer):
             if self._on_bytes is not None:
-                check_told("on_progress", self._on_bytes(transfer.received, transfer.total))
+                check_told("on_progress", self._on_bytes(transfer.received, transfer.announced))
         transfer.on_end()
 
     async def _pass_on(self, answer: AnswerStream) -> bool:

@@ -1,11 +1,13 @@
 """`PartFile`: the bytes of a download that is not whole, `NAME.part`, and beside them what they are of.
 
 One download at a time has it: it is locked for as long as it is open, and the lock goes with the process, however
-that ends. Neither file is hidden, and there are no others: a process that is killed leaves at most these two.
+that ends. Neither file is hidden, and there are no others: a process that is killed leaves at most these two. A NAME
+that leaves no room for the ending is cut, and has a digest of the whole instead.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import stat
@@ -22,6 +24,7 @@ else:
 __all__ = ["PartFile"]
 
 _LARGEST_RECORD = 65_536  # bytes
+_NAME_MAX = 255  # bytes of a file's name, nearly everywhere
 _TRIES = 10  # to open a file that somebody else renames or removes in the same moment
 # Never through a link that somebody else has put there, nor waiting for the other end of a FIFO; the last is Windows'.
 _FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -44,8 +47,9 @@ class PartFile:
     """
 
     def __init__(self, target: Path, mode: int | None) -> None:
-        self._path = target.with_name(f"{target.name}.part")
-        self._record_path = target.with_name(f"{target.name}.part.json")
+        name = _beside(target)
+        self._path = target.with_name(f"{name}.part")
+        self._record_path = target.with_name(f"{name}.part.json")
         self._file = self._open()
         try:
             if mode is not None:
@@ -163,6 +167,20 @@ class PartFile:
     def _remove_record(self) -> None:
         with suppress(FileNotFoundError):
             self._record_path.unlink()
+
+
+def _beside(target: Path) -> str:
+    """Return the target's name, shortened where it has just room for itself: the next process makes the same of it."""
+    try:
+        longest = os.pathconf(target.parent, "PC_NAME_MAX")
+    except (AttributeError, OSError):  # Windows, or no such directory, which opening will say
+        longest = _NAME_MAX
+    name, room = os.fsencode(target.name), longest - len(".part.json")
+    if len(name) <= room:
+        return target.name
+    digest = hashlib.sha256(name).hexdigest()[:16]
+    # Cut between characters: not every file system takes half of one.
+    return f"{name[: max(room - 17, 0)].decode(errors='ignore')}-{digest}"
 
 
 def _open_regular(path: Path, flags: int, mode: int = 0) -> io.FileIO:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import io
 import os
 import stat
@@ -15,7 +16,7 @@ from typing import Protocol, Self
 
 import anyio
 
-from kallglot_async._checks import shown
+from kallglot_async._checks import is_text, shown
 from kallglot_async._core.api.resuming import is_worth_keeping
 from kallglot_async._wire.part_file import PartFile
 from kallglot_async.errors import ConfigurationError
@@ -24,10 +25,10 @@ __all__ = ["BinaryWriter", "FileSink", "ObjectSink", "Sink", "sink_for"]
 
 
 class BinaryWriter(Protocol):
-    """A file object that takes bytes."""
+    """A file object that takes bytes, such as Python's own, or those of anyio and aiofiles."""
 
     def write(self, data: bytes, /) -> object:
-        """Write all of `data`, or return how much of it was written."""
+        """Write all of `data`, or return how much of it was written. What it returns is awaited if it can be."""
 
 
 class Sink(Protocol):
@@ -74,13 +75,9 @@ def sink_for(to: str | os.PathLike[str] | BinaryWriter, *, overwrite: bool) -> S
     """
     if isinstance(to, str | os.PathLike):
         return FileSink(_path_of(to), overwrite=overwrite)
-    if _is_text(to) or not callable(getattr(to, "write", None)):
+    if is_text(to) or not callable(getattr(to, "write", None)):
         raise ConfigurationError(f"to is a path or a file object that takes bytes, not {type(to).__name__}")
     return ObjectSink(to)
-
-
-def _is_text(to: object) -> bool:
-    return isinstance(to, io.TextIOBase)
 
 
 class FileSink:
@@ -93,7 +90,7 @@ class FileSink:
 
     def __init__(self, path: Path, *, overwrite: bool) -> None:
         self.path: str | None = os.fspath(path)
-        self._path = path
+        self._path = path.absolute()  # as it is meant now: a process may go to another directory within the minutes
         self._overwrite = overwrite
         # Held while a thread writes: a cancelled call must not close the file under it.
         self._lock = threading.Lock()
@@ -187,7 +184,7 @@ def _naming(file: object) -> Iterator[None]:
 class ObjectSink:
     """A caller's file object, written from where it stands and neither flushed nor closed.
 
-    Its `write` is called in the event loop. After a failure it holds whatever came.
+    Its methods are called in the event loop, and awaited where they can be. After a failure it holds whatever came.
     """
 
     def __init__(self, target: BinaryWriter) -> None:
@@ -202,9 +199,6 @@ class ObjectSink:
         return None
 
     def __enter__(self) -> Self:
-        # Not from 0: a caller may have something of its own in front.
-        if isinstance(self._target, io.IOBase) and self._target.seekable():
-            self._start = self._target.tell()
         return self
 
     def __exit__(
@@ -216,7 +210,7 @@ class ObjectSink:
         """Take one piece."""
         self._is_touched = True
         with _naming(getattr(self._target, "name", None)):
-            _write_all(self._target, data)
+            await _write_all(self._target, data)
 
     async def begin(self, record: bytes | None) -> None:
         """Go back to where it stood.
@@ -225,22 +219,41 @@ class ObjectSink:
             ConfigurationError: It cannot go back.
         """
         if not self._is_touched:
+            self._start = await self._place()
             return
-        if self._start is None or not isinstance(self._target, io.IOBase):
-            raise ConfigurationError(
-                "the download has to begin again, and the file object cannot go back: pass one that can seek"
-            )
-        self._target.seek(self._start)
-        # Else the end of what was longer would stay behind what comes now.
-        self._target.truncate()
+        try:
+            if self._start is not None:
+                await self._call("seek", self._start)
+                # Else the end of what was longer would stay behind what comes now.
+                await self._call("truncate")
+                return
+        except OSError:  # of one that says that it can, as that of `gzip` does
+            pass
+        raise ConfigurationError(
+            "the download has to begin again, and the file object cannot go back: pass one that can seek"
+        )
 
     async def finish(self) -> None:
         """Leave it to its owner."""
 
+    async def _place(self) -> int | None:
+        """Return where it stands, not always 0, as a caller may have something of its own in front; None: nowhere."""
+        if any(not hasattr(self._target, name) for name in ("seekable", "seek", "tell", "truncate")):
+            return None
+        place = await self._call("tell") if await self._call("seekable") else None
+        return place if isinstance(place, int) else None
 
-def _write_all(target: BinaryWriter, data: bytes) -> None:
+    async def _call(self, name: str, *values: int) -> object:
+        return await _awaited(getattr(self._target, name)(*values))
+
+
+async def _awaited(value: object) -> object:
+    return await value if inspect.isawaitable(value) else value
+
+
+async def _write_all(target: BinaryWriter, data: bytes) -> None:
     while data:
-        written = target.write(data)
+        written = await _awaited(target.write(data))
         if written is None and isinstance(target, io.RawIOBase):
             written = 0  # it would block
         # A raw file may take less than it is given. Who returns no number, as many wrappers do, has taken all.

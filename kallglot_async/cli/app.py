@@ -216,27 +216,40 @@ def download(
     to: Annotated[Path, Parameter(metavar="DIR")] = Path(),
     format: Literal["mp3", "wav", "ogg"] | None = None,
     overwrite: Flag = False,
+    skip_existing: Flag = False,
     timeout: Seconds = None,
     quiet: Quiet = False,
     connection: Connection = _FROM_ENVIRONMENT,
 ) -> int:
     """Download recordings, each into a file that is named after it.
 
-    Prints one JSON line for each id: {"id", "download" or "error"}. A file appears once it is whole; what was
-    interrupted stays as NAME.part, and the next run goes on with it.
+    Prints one JSON line for each id: {"id", "download", "skipped" or "error"}. A file appears once it is whole; what
+    was interrupted stays as NAME.part, and the next run goes on with it. With --skip-existing the same command can be
+    run again until it ends with 0.
 
     Args:
         ids: Ids of recordings, rec_...
         to: The directory, which must exist.
         format: Another format than the recording has (revision A).
         overwrite: Replace files that exist.
+        skip_existing: Leave files that exist as they are, and call that fine. Without it and --overwrite, each is an
+            error.
         timeout: Seconds for each download; default: as long as bytes keep coming.
         quiet: Show no progress.
         connection: How to reach the API.
     """
     from kallglot_async.cli.recording import download as run_download
 
-    call = run_download(ids, connection, to=to, format=format, overwrite=overwrite, timeout=timeout, quiet=quiet)
+    call = run_download(
+        ids,
+        connection,
+        to=to,
+        format=format,
+        overwrite=overwrite,
+        skip_existing=skip_existing,
+        timeout=timeout,
+        quiet=quiet,
+    )
     return _run(call, needs_output=False)
 
 
@@ -356,7 +369,7 @@ def report(
 
     Args:
         file: The file of JSON lines; - reads them from standard input.
-        output: The page. A file of that name is replaced, once the new one is whole.
+        output: The page; - is standard output. A file of that name is replaced, once the new one is whole.
         title: The page's heading.
         open: Show it in the browser.
         quiet: Do not say where it is.
@@ -383,8 +396,9 @@ def export(
 
     Args:
         file: The file of JSON lines; - reads them from standard input.
-        to: The table, for example out.parquet. A file of that name is replaced, once the new one is whole. Of several
-            tables, the first is in it, and the others are beside it: out.topics.parquet.
+        to: The table, for example out.parquet; - is standard output, and needs --format. A file of that name is
+            replaced, once the new one is whole. Of several tables, the first is in it, and the others are beside it:
+            out.topics.parquet.
         table: Which one; may be given several times. Default: analyses, of which each outcome is a row, failures too.
         format: Default: what the name of OUT ends with.
         exact: In CSV, leave texts as they are that a spreadsheet would take for formulas; they get an apostrophe in

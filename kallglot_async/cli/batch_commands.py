@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from kallglot_async.cli.options import Connection, File, Flag, Ids, Name, Names, Quiet, Seconds
-from kallglot_async.cli.streams import tell, write_line
+from kallglot_async.cli.streams import STDOUT, tell, write_line
 from kallglot_async.cli.text import clean
 from kallglot_async.errors import ConfigurationError
 
@@ -158,7 +158,7 @@ def export(
     chosen = "failed" if failed else state
     opened = BatchFile(path)
     with signals_interrupt():
-        if to is None:
+        if to is None or to.as_posix() == STDOUT:
             for outcome in opened.outcomes(chosen):
                 write_line(outcome.to_json() + b"\n")
             return 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import os
+import re
 import sys
 import threading
 from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -17,6 +19,7 @@ __all__ = ["Source", "lines_of", "open_source"]
 
 _CHUNK = 65_536
 _LONGEST_LINE = 65_536
+_LINE_ENDS = re.compile(r"[\r\n]")
 
 Source: TypeAlias = list[str] | AsyncGenerator[str, None]
 
@@ -52,26 +55,35 @@ def _open(path: Path) -> IO[bytes]:
 async def lines_of(descriptor: int) -> AsyncGenerator[str, None]:
     """Give the lines of a file, a pipe or a terminal, without blank ones and those that start with #.
 
-    It is read in pieces and only when the next line is asked for.
+    It is read in pieces and only when the next line is asked for. It is UTF-8, or UTF-16 with a byte-order mark; its
+    lines end as on any system.
 
     Raises:
         ValueError: A line is so long that this cannot be a list of ids.
         OSError: Reading failed.
     """
-    rest = b""
-    while chunk := await _read(descriptor):
-        *lines, rest = (rest + chunk).split(b"\n")
+    chunk, rest = await _read(descriptor), ""
+    decoder = codecs.getincrementaldecoder(_encoding_of(chunk))(errors="replace")
+    while chunk:
+        *lines, rest = _LINE_ENDS.split(rest + decoder.decode(chunk))
         for line in lines:
             if id := _id_in(line):
                 yield id
         if len(rest) > _LONGEST_LINE:
             raise ValueError(f"a line is longer than {_LONGEST_LINE} bytes: this is not a list of ids")
-    if id := _id_in(rest):
+        chunk = await _read(descriptor)
+    if id := _id_in(rest + decoder.decode(b"", final=True)):
         yield id
 
 
-def _id_in(line: bytes) -> str:
-    text = line.removeprefix(b"\xef\xbb\xbf").decode(errors="replace").strip()
+def _encoding_of(beginning: bytes) -> str:
+    # As Windows' PowerShell writes what is redirected. Without a zero byte it is something else that is no text.
+    is_utf_16 = beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and b"\0" in beginning
+    return "utf-16" if is_utf_16 else "utf-8"
+
+
+def _id_in(line: str) -> str:
+    text = line.removeprefix("\ufeff").strip()
     return "" if text.startswith("#") else text
 
 

@@ -26,6 +26,7 @@ async def download(
     to: Path,
     format: Format | None,
     overwrite: bool,
+    skip_existing: bool,
     timeout: float | None,
     quiet: bool,
 ) -> int:
@@ -34,12 +35,14 @@ async def download(
     A signal (Ctrl-C, SIGTERM) leaves the files that are whole, and of the one that is not a `.part` that the next run
     goes on with, if the server offers that.
     """
+    if overwrite and skip_existing:
+        raise ConfigurationError("--overwrite and --skip-existing are two things to do with a file: give one of them")
     _check_directory(to)
     failed = 0
     async with connection.client() as client:
         with open_display("downloading", quiet=quiet) as display:
             for place, id in enumerate(dict.fromkeys(ids)):
-                call = _Download(client, display, place, len(set(ids)))
+                call = _Download(client, display, place, len(set(ids)), skip_existing=skip_existing)
                 try:
                     line = await call.run(id, to, format=format, overwrite=overwrite, timeout=timeout)
                 except KallglotError as error:
@@ -60,11 +63,14 @@ def _check_directory(to: Path) -> None:
 class _Download:
     """One recording of several."""
 
-    def __init__(self, client: KallglotClient, display: Display, place: int, count: int) -> None:
+    def __init__(
+        self, client: KallglotClient, display: Display, place: int, count: int, *, skip_existing: bool
+    ) -> None:
         self._client = client
         self._display = display
         self._place = place
         self._count = count
+        self._skips = skip_existing
 
     async def run(
         self, id: str, directory: Path, *, format: Format | None, overwrite: bool, timeout: float | None
@@ -73,9 +79,13 @@ class _Download:
         recording = await self._client.recordings.retrieve(id)
         suffix = format or recording.format
         name = f"{id}.{suffix if suffix in _SUFFIXES else 'audio'}"
+        path = directory / name
+        # A file has this name once it is whole.
+        if self._skips and path.is_file():
+            return {"skipped": str(path)}
         got = await self._client.recordings.download(
             recording,
-            directory / name,
+            path,
             format=format,
             overwrite=overwrite,
             timeout=timeout,

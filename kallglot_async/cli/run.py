@@ -10,26 +10,32 @@ from contextlib import suppress
 from cyclopts import CycloptsError, UnknownCommandError, UnknownOptionError
 
 from kallglot_async.cli.app import app
-from kallglot_async.cli.streams import drop, fill_closed
+from kallglot_async.cli.streams import STDOUT, drop, fill_closed
 from kallglot_async.cli.text import complain
 from kallglot_async.errors import BatchFileError, ConfigurationError, IdSourceError, RecordError
 
-__all__ = ["run"]
+__all__ = ["run", "with_dashes"]
 
+_OUTPUTS = frozenset({"--to", "--output", "-o"})
 _NARROWEST, _WIDEST = 8, 1_000  # characters: nothing of ours can be read in less, and nobody has a wider terminal
 
 
-def _with_dash_as_file(argv: Sequence[str]) -> list[str]:
-    """Write a lone `-`, which the parser takes for an option without a name, as `--file=-`."""
+def with_dashes(argv: Sequence[str]) -> list[str]:
+    """Write a lone `-`, which the parser takes for an option without a name, as `--file=-`, or as standard output."""
     end = argv.index("--") if "--" in argv else len(argv)
     words: list[str] = []
     for word in argv[:end]:
-        if word != "-":
+        option, _, value = word.partition("=")
+        if option in _OUTPUTS and value == "-":
+            words += [option, STDOUT]
+        elif word != "-":
             words.append(word)
-            continue
-        if words and words[-1] in {"--file", "-f"}:
-            words.pop()
-        words.append("--file=-")
+        elif words and words[-1] in _OUTPUTS:
+            words.append(STDOUT)
+        else:
+            if words and words[-1] in {"--file", "-f"}:
+                words.pop()
+            words.append("--file=-")
     return [*words, *argv[end:]]
 
 
@@ -76,7 +82,7 @@ def run(argv: Sequence[str]) -> int:
     try:
         fill_closed()
         _forget_senseless_sizes()
-        result = app(_with_dash_as_file(argv), exit_on_error=False, print_error=False)
+        result = app(with_dashes(argv), exit_on_error=False, print_error=False)
         if sys.stdout is not None:
             sys.stdout.flush()  # here and not at exit, where a reader that has gone would be a traceback
     except CycloptsError as error:
@@ -97,6 +103,7 @@ def run(argv: Sequence[str]) -> int:
         return 141  # 128 + SIGPIPE, as other programs end
     except OSError as error:  # a full disk, for example
         drop(sys.stdout)
-        complain(f"cannot write the output: {error.strerror or error}")
+        what = "write the output" if error.filename is None else f"use {error.filename}"
+        complain(f"cannot {what}: {error.strerror or error}")
         return 2
     return result if isinstance(result, int) else 0

@@ -10,6 +10,7 @@ from typing import IO
 
 from kallglot_async import Outcome, RecordError, read_jsonl
 from kallglot_async.cli.signals import signals_interrupt
+from kallglot_async.cli.streams import STDOUT, has_output
 from kallglot_async.errors import ConfigurationError
 
 __all__ = ["open_stored"]
@@ -21,8 +22,10 @@ def open_stored(file: Path, to: Path) -> Iterator[Iterable[Outcome]]:
 
     Raises:
         ConfigurationError: The file cannot be read, or a line of it is no outcome, or `to`, where what is made of them
-            goes, is the file itself.
+            goes, is the file itself, or a standard output that is closed.
     """
+    if to.as_posix() == STDOUT and not has_output():
+        raise ConfigurationError("standard output is closed: there is nowhere to write to")
     if file.is_file() and to.exists() and to.samefile(file):
         raise ConfigurationError(f"{to} is the file of the outcomes, which would be lost: name another file")
     name = "standard input" if str(file) == "-" else str(file)

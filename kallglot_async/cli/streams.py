@@ -12,7 +12,9 @@ import select
 import sys
 from typing import IO, TextIO
 
-__all__ = ["Unhurried", "drop", "fill_closed", "has_output", "is_clear", "tell", "write_line"]
+__all__ = ["STDOUT", "Unhurried", "drop", "fill_closed", "has_output", "is_clear", "tell", "write_line"]
+
+STDOUT = "/dev/stdout"  # by this name standard output is written to as it is, on any system
 
 
 def fill_closed() -> None:

@@ -8,6 +8,7 @@ one record in each; the `kallglot` command writes such files, and so does `Outco
 
 from __future__ import annotations
 
+import codecs
 import io
 import re
 from collections.abc import Iterable, Iterator
@@ -17,7 +18,8 @@ from typing import IO, Any, TypeAlias, TypeVar
 import msgspec
 
 from kallglot_async import errors
-from kallglot_async.errors import ConfigurationError, KallglotError, RecordError
+from kallglot_async._checks import check_method, is_text
+from kallglot_async.errors import KallglotError, RecordError
 from kallglot_async.models._base import JSONValue
 from kallglot_async.models.analysis import Analysis
 from kallglot_async.models.outcome import Outcome
@@ -75,8 +77,13 @@ def _whole(value: Any) -> Any:
     return [_whole(part) for part in value] if isinstance(value, list | tuple) else value
 
 
-def decode(data: bytes | str, kind: type[T]) -> T:
+def decode(data: bytes | str, kind: type[T], name: str | None = None) -> T:
     """Return the value in `data`.
+
+    Args:
+        data: What was stored.
+        kind: Of which class the value is.
+        name: What it is called in an error; default: the name of its class.
 
     Raises:
         RecordError: It is not JSON, or of something else; the text quotes nothing of it.
@@ -93,7 +100,7 @@ def decode(data: bytes | str, kind: type[T]) -> T:
     except RecursionError:
         what = "it is nested too deeply"
     # Outside the handler: what was raised there may quote the text, and is no context of ours.
-    raise RecordError(f"no stored {kind.__name__}: {what}")
+    raise RecordError(f"no stored {name or kind.__name__}: {what}")
 
 
 def decode_any(data: bytes) -> JSONValue:
@@ -185,7 +192,7 @@ def outcome_of(data: bytes | str, kind: type[OutcomeT]) -> OutcomeT:
     Raises:
         RecordError: It is none.
     """
-    record = decode(data, _Record)
+    record = decode(data, _Record, "Outcome")
     if (record.analysis is None) == (record.error is None):
         raise RecordError("no stored Outcome: it has neither an analysis nor an error, or both")
     error = None if record.error is None else _error_of(record.error)
@@ -202,12 +209,12 @@ def write_jsonl(outcomes: Iterable[Outcome], to: Lines) -> None:
 
         with whole_file(Path(to)) as file:
             file.writelines(encode_outcome(outcome) + b"\n" for outcome in outcomes)
-    elif isinstance(to, io.TextIOBase):
-        to.writelines(encode_outcome(outcome).decode() + "\n" for outcome in outcomes)
-    else:
-        write = _method(to, "write")
-        for outcome in outcomes:
-            write(encode_outcome(outcome) + b"\n")
+        return
+    write = check_method("outcomes go to", to, "write")
+    takes_text = is_text(to)
+    for outcome in outcomes:
+        line = encode_outcome(outcome) + b"\n"
+        write(line.decode() if takes_text else line)
 
 
 def read_jsonl(source: Lines) -> Iterator[Outcome]:
@@ -227,7 +234,7 @@ def read_jsonl(source: Lines) -> Iterator[Outcome]:
     """
     if isinstance(source, str | Path):
         return _read_path(Path(source))
-    _method(source, "readline")
+    check_method("outcomes come from", source, "readline")
     return _read_lines(source)
 
 
@@ -237,7 +244,7 @@ def _read_path(path: Path) -> Iterator[Outcome]:
 
 
 def _read_lines(lines: Iterable[bytes | str]) -> Iterator[Outcome]:
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(_as_written(lines), 1):
         line = line.strip()
         if number == 1:  # a byte-order mark, as some editors leave it
             line = line.removeprefix("\ufeff") if isinstance(line, str) else line.removeprefix(b"\xef\xbb\xbf")
@@ -252,8 +259,10 @@ def _read_lines(lines: Iterable[bytes | str]) -> Iterator[Outcome]:
         yield outcome
 
 
-def _method(file: object, name: str) -> Any:
-    method = getattr(file, name, None)
-    if not callable(method):
-        raise ConfigurationError(f"a file of lines is a path or a file object, not {type(file).__name__}")
-    return method
+def _as_written(lines: Iterable[bytes | str]) -> Iterable[bytes | str]:
+    """Return the lines as text where they are in UTF-16, as Windows' PowerShell writes what is redirected."""
+    if not isinstance(lines, io.BufferedReader):
+        return lines
+    beginning = lines.peek(4)[:4]
+    is_utf_16 = beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and b"\0" in beginning
+    return codecs.getreader("utf-16")(lines) if is_utf_16 else lines

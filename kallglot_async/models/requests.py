@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Required, TypedDict
 
 __all__ = ["AnalysisRequestA", "AnalysisRequestB"]
@@ -18,7 +18,7 @@ class AnalysisRequestA(TypedDict, total=False):
         custom_prompts: Prompts by component.
     """
 
-    analyses: Required[Sequence[str]]
+    analyses: Required[Iterable[str]]
     language: str | None
     webhook_url: str | None
     custom_prompts: Mapping[str, str] | None
@@ -33,4 +33,4 @@ class AnalysisRequestB(TypedDict, total=False):
     """
 
     profile: str | None
-    include: Sequence[str] | None
+    include: Iterable[str] | None

@@ -120,16 +120,20 @@ class Reception:
             return _WRONG_METHOD
         # Some servers decode it and some do not, so that the bytes which were signed are not to be had from all.
         if encoding is not None and encoding.strip().lower() not in {"", "identity"}:
+            _logger.info("webhook refused: its body is encoded (%a), and what is signed are the bytes before", encoding)
             return _ENCODED
         # A length that is no number is the server's business; what arrives is counted anyway.
         if length is None or not (length.isascii() and length.isdigit()):
             return None
         # Python reads no number of thousands of digits: it raises.
-        return _TOO_LARGE if len(length) > 18 else self.refuse_size(int(length))
+        return self.refuse_size(int(length[:18]))
 
     def refuse_size(self, size: int) -> Reply | None:
         """Return the answer where that many bytes are too many."""
-        return _TOO_LARGE if size > self._max_body else None
+        if size <= self._max_body:
+            return None
+        _logger.info("webhook refused: its body is larger than the %d bytes of max_body", self._max_body)
+        return _TOO_LARGE
 
     async def body(self, reading: Awaitable[T]) -> T | Reply:
         """Return what reading the body gives, or the answer to one that takes too long."""
@@ -137,6 +141,11 @@ class Reception:
 
         with anyio.move_on_after(_BODY_TIMEOUT):
             return await reading
+        _logger.info(
+            "webhook refused: its body was not there within %g s; whatever reads it in front of the receiver, as some "
+            "middlewares do, has to hand it on",
+            _BODY_TIMEOUT,
+        )
         return _TOO_SLOW
 
     async def receive(self, body: bytes, header: str | bytes | None) -> Reply:

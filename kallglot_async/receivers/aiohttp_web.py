@@ -75,6 +75,10 @@ async def _answer(reception: Reception, request: web.Request) -> Reply:
 
 async def _read(reception: Reception, request: web.Request) -> bytes | Reply:
     """Return the whole body, or the answer to one that is too large."""
+    if request.content.at_eof():
+        # There is none, or a middleware has had it: then aiohttp has kept what `read` gave.
+        kept = await request.read()
+        return reception.refuse_size(len(kept)) or kept
     body = bytearray()
     # Not `request.read()`, which ends at the application's `client_max_size`.
     async for piece in request.content.iter_any():

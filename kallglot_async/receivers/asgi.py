@@ -39,7 +39,7 @@ class WebhookApp:
     Args:
         target: An inbox, or a function that is called with each new event; what it returns is awaited if it can be.
         secrets: The endpoint's signing secret, or several while it is being changed.
-        path: The only path, below that of a mount, which is served, with or without a slash at its end; None: all.
+        path: The only path, below that of a mount, which is served, with or without slashes around it; None: all.
         max_body: Bytes of a body at most.
         tolerance: Seconds that a signature may be old, or ahead of the clock.
         clock: Unix seconds.
@@ -63,7 +63,7 @@ class WebhookApp:
         clock: Callable[[], float] = time.time,
         seen: SeenEvents | None = None,
     ) -> None:
-        self._path = None if path is None else path.rstrip("/")  # some routers hand on another slash
+        self._path = None if path is None else path.strip("/")  # routers hand on one slash more or less
         self._reception = Reception(target, secrets, max_body=max_body, tolerance=tolerance, clock=clock, seen=seen)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -84,7 +84,7 @@ class WebhookApp:
 
     async def _answer(self, scope: Message, receive: Receive) -> Reply | None:
         """Return the answer, or None where the client has gone."""
-        if self._path is not None and _path_below_mount(scope).rstrip("/") != self._path:
+        if self._path is not None and _path_below_mount(scope).strip("/") != self._path:
             return NOT_FOUND
         length, encoding = (_first(scope, name) for name in (b"content-length", b"content-encoding"))
         refusal = self._reception.refuse_head(str(scope["method"]), length, encoding)
@@ -114,10 +114,14 @@ class WebhookApp:
 
 
 def _path_below_mount(scope: Message) -> str:
-    # Whether the path has that of the mount in it differs between frameworks, and their releases. With a slash behind
-    # each, "/web" is no mount of "/webhooks".
-    path, root = str(scope["path"]), str(scope.get("root_path") or "")
-    return path.removeprefix(root) if root and f"{path}/".startswith(f"{root}/") else path
+    path, root, outer = (str(scope.get(name) or "") for name in ("path", "root_path", "app_root_path"))
+    # Whether the path has that of the mount in it differs between frameworks, and their releases; and of a prefix that
+    # a proxy has cut off, which Starlette calls the application's own, only the root path may tell.
+    for mount in (root, root.removeprefix(outer)):
+        # With a slash behind each, "/web" is no mount of "/webhooks".
+        if mount and f"{path}/".startswith(f"{mount}/"):
+            return path.removeprefix(mount)
+    return path
 
 
 def _values(scope: Message, name: bytes) -> list[bytes]:

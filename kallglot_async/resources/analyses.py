@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Unpack, overload
 
 from kallglot_async._checks import check_callback, check_count
@@ -120,12 +120,12 @@ class Analyses:
         self,
         session_id: str,
         *,
-        analyses: Sequence[str] | None = None,
+        analyses: Iterable[str] | None = None,
         language: str | None = None,
         webhook_url: str | None = None,
         custom_prompts: Mapping[str, str] | None = None,
         profile: str | None = None,
-        include: Sequence[str] | None = None,
+        include: Iterable[str] | None = None,
         idempotency_key: str | None = None,
         timeout: Timeout = AS_CLIENT,
         extra_headers: Mapping[str, str] | None = None,

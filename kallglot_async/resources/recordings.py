@@ -81,15 +81,17 @@ class Recordings:
         a byte, or raised at once where it outlasts `timeout`.
 
         What came of a file is kept after a failure or a cancellation, too, if a server offered to go on: as
-        `NAME.part`, with what it is of in `NAME.part.json` beside it (never the link). The next download of the same
-        recording to the same path, by this process or another one, goes on with it; one of anything else removes it,
-        and so does an answer that says that the recording has changed, is gone or too large. A process that is ended
-        by a signal leaves these two and nothing else. One download at a time may write to a path.
+        `NAME.part`, with what it is of in `NAME.part.json` beside it (never the link). A NAME of more than some 245
+        bytes is shortened for them. The next download of the same recording to the same path, by this process or
+        another one, goes on with it; one of anything else removes it, and so does an answer that says that the
+        recording has changed, is gone or too large. A process that is ended by a signal leaves these two and nothing
+        else. One download at a time may write to a path.
 
         Args:
             recording: The recording, or its id, which costs one request more to find out where the audio is.
             to: A path, in a directory that exists, or a file object that takes bytes, which is written from
-                where it stands and has to be able to seek if the audio must begin again.
+                where it stands and has to be able to seek if the audio must begin again. Its methods are awaited
+                where they can be, as those of anyio's and aiofiles' files; others block the event loop.
             format: Revision A: `mp3`, `wav` or `ogg`. Default: as it is.
             on_progress: Called after each piece with the bytes so far and, as far as known, in all. What it
                 raises ends the download.

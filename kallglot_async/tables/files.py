@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import IO, Literal, Protocol, TypeAlias, get_args
 
-from kallglot_async._whole_file import whole_file
+from kallglot_async._checks import check_method, is_text
+from kallglot_async._whole_file import descriptor_of, whole_file
 from kallglot_async.errors import ConfigurationError
 from kallglot_async.models.outcome import Outcome
 from kallglot_async.tables.arrow import ArrowFile, ParquetFile, check_arrow
@@ -90,6 +90,8 @@ def open_tables(
     target = Path(path)
     kind = _format(target, format)
     names = [check_table(table) for table in dict.fromkeys(tables)]
+    if len(names) > 1 and descriptor_of(target) is not None:
+        raise ConfigurationError(f"{target} takes one table, and each of several needs a file: name one, or one table")
     if kind != "csv":
         check_arrow()
     paths = {name: (target if place == 0 else _beside(target, name)).absolute() for place, name in enumerate(names)}
@@ -156,8 +158,7 @@ def write_csv(
     if isinstance(to, str | Path):
         export(outcomes, to, tables=[name], format="csv", exact=exact)
         return
-    if not callable(getattr(to, "write", None)):
-        raise ConfigurationError(f"CSV goes to a path or a file object, not to {type(to).__name__}")
+    check_method("CSV goes to", to, "write")
     files = TableFiles({name: _CSVFile(to, name, exact)}, {})
     for outcome in outcomes:
         files.write(outcome)
@@ -195,6 +196,7 @@ class _CSVFile:
     def __init__(self, file: IO[bytes] | IO[str], table: TableName, exact: bool) -> None:
         self._file = file
         self._exact = exact
+        self._takes_text = is_text(file)
         self._put(csv_head(row_type(table)))
 
     def write(self, rows: Sequence[Row], /) -> None:
@@ -204,7 +206,4 @@ class _CSVFile:
         """There is nothing at the end of such a file."""
 
     def _put(self, text: str) -> None:
-        if isinstance(self._file, io.TextIOBase):
-            self._file.write(text)
-        else:
-            self._file.write(text.encode())  # type: ignore[arg-type]  # not of text, so of bytes
+        self._file.write(text if self._takes_text else text.encode())  # type: ignore[arg-type]  # mypy cannot tell which

@@ -460,7 +460,7 @@ async def test_someone_elses_change_is_no_outcome(path):
     async with served() as (_, client), client.open_batch(path) as batch:
         await batch.add(["ana_1"])
         change(path, "UPDATE item SET state = 'done', analysis = '[]'")
-        with pytest.raises(RecordError, match="no stored _Record"):
+        with pytest.raises(RecordError, match="no stored Outcome"):
             await anext(batch.outcomes())
 
 

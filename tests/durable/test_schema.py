@@ -6,7 +6,9 @@ import resource
 import sqlite3
 import stat
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from support.durable import change, rows, served
@@ -91,6 +93,42 @@ def test_a_file_that_is_not_there_is_not_made_by_reading(path):
         with pytest.raises(BatchFileError, match=r"there is no file .*: begin with a run"):
             call()
     assert list(path.parent.iterdir()) == []
+
+
+@contextlib.contextmanager
+def who_may_not_write(directory):
+    """Whoever runs the tests, or, where that is root, who may do anything, somebody else."""
+    directory.chmod(0o555)
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+        directory.chmod(0o755)
+
+
+@posix
+def test_a_file_that_cannot_be_written_to_can_be_read():
+    """A copy that is mounted read-only, or a colleague's: SQLite would make files beside it to look into it."""
+    with tempfile.TemporaryDirectory() as name:  # somewhere that anybody may look into
+        path = made(Path(name) / "nightly #1?.kallglot")
+        change(path, "INSERT INTO item (id) VALUES ('ana_1')")
+        path.chmod(0o444)
+        with who_may_not_write(path.parent):
+            file = BatchFile(path)
+            assert (file.status().left, [outcome.id for outcome in file.outcomes("left")]) == (1, ["ana_1"])
+            with pytest.raises(BatchFileError, match="cannot write to"):
+                file.retry()
+        with contextlib.closing(open_to_write(path)) as writer:
+            writer.execute("INSERT INTO item (id) VALUES ('ana_2')")
+            left = Path(f"{path}-wal").read_bytes()
+        assert os.listdir(path.parent) == [path.name]
+        Path(f"{path}-wal").write_bytes(left)  # as a kill leaves it: what stands in there alone would be missing
+        with who_may_not_write(path.parent), pytest.raises(BatchFileError, match="copy both files"):
+            file.status()
 
 
 def test_outcomes_may_be_taken_in_one_thread_after_another(path):

@@ -1,11 +1,16 @@
 """Ids: what is let into a path, and which revision a prefix means."""
 
+import io
+import tempfile
+import types
+import unittest.mock
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.examples import CHARACTERS, texts
 
-from kallglot_async._checks import check_session_id
+from kallglot_async._checks import check_session_id, is_text
 from kallglot_async._core.api.analyses import Revision, check_analysis_id
 from kallglot_async.errors import ConfigurationError, InvalidIdError
 
@@ -125,12 +130,22 @@ def test_foreign_object_shows_its_type_only():
 
 
 @pytest.mark.parametrize("check", [check_analysis_id, check_session_id])
+@pytest.mark.parametrize("around", ["{}", " {}\n", "Bearer {}", "export KALLGLOT_API_KEY='{}'"])
 @pytest.mark.parametrize("key", ["sk_live_s3cr3t", "sk_test_s3cr3t"])
-def test_key_that_was_given_as_an_id_is_not_shown(check, key):
-    """Arguments in the wrong order do not put the API key into a log."""
+def test_key_that_was_given_as_an_id_is_not_shown(check, key, around):
+    """Arguments in the wrong order do not put the API key into a log, nor does a file of settings that holds no ids."""
+    key = around.format(key)
     with pytest.raises(InvalidIdError) as caught:
         check(key)
     assert "s3cr3t" not in f"{caught.value!r} {vars(caught.value)}"
+
+
+@pytest.mark.parametrize("id", ["ana_1\n", " ana_1", "ana_1\r\n", "anl_1\t"])
+def test_what_a_line_of_a_file_has_around_an_id_is_said(id):
+    """`wait_many(open("ids.txt"))` gives lines with their ends: the remedy is not the alphabet."""
+    with pytest.raises(InvalidIdError, match="strip the blanks and line ends") as caught:
+        check_analysis_id(id)
+    assert caught.value.id == id
 
 
 def test_number_too_long_to_print_is_refused_like_any_other():
@@ -149,3 +164,13 @@ def test_accepted_ids_are_one_plain_path_segment(id):
     assert id.startswith(revision.value)
     assert 5 <= len(id) <= 128
     assert set(id) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+
+
+def test_a_file_of_text_has_an_encoding():
+    """Wrappers of files of bytes may have a place for one, which is empty, or answer to any name."""
+    with tempfile.NamedTemporaryFile("w") as text, tempfile.NamedTemporaryFile("wb") as raw:
+        assert is_text(text)
+        assert is_text(io.StringIO())
+        assert not is_text(raw)
+    assert not is_text(types.SimpleNamespace(encoding=None))
+    assert not is_text(unittest.mock.MagicMock())

@@ -20,6 +20,7 @@ from sybil.parsers.markdown import PythonCodeBlockParser
 import kallglot_async
 from kallglot_async import KallglotClient, errors
 from kallglot_async.cli.app import app
+from kallglot_async.cli.run import with_dashes
 from kallglot_async.emulator import Emulator, Latency
 
 ROOT = Path(__file__).parents[2]
@@ -154,7 +155,7 @@ def test_a_command_is_understood(words):
     """The command line has it, with those options and arguments."""
     if set(words) & {"KIND", "DIR"}:
         words = [{"KIND": "reset", "DIR": "."}.get(word, word) for word in words]
-    command, bound, _ = app.parse_args(words, print_error=False, exit_on_error=False)
+    command, bound, _ = app.parse_args(with_dashes(words), print_error=False, exit_on_error=False)
     assert command.__module__.startswith("kallglot_async.cli")
     assert bound is not None
 

@@ -20,7 +20,7 @@ import redis.asyncio
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from starlette.applications import Starlette
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from support.redis_server import needs_redis, redis_server
 
 from kallglot_async import ConfigurationError, WebhookInbox, receivers
@@ -154,12 +154,15 @@ async def test_only_post_is_served(receiving, method):
     assert (answer.status, answer.headers["Allow"]) == (405, "POST")
 
 
-async def test_a_body_that_is_too_large_is_refused(receiving):
-    """413 by its length, or by counting what comes; the limit itself is fine."""
+async def test_a_body_that_is_too_large_is_refused(receiving, caplog):
+    """413 by its length, or by counting what comes, and the log says so; the limit itself is fine."""
+    caplog.set_level(logging.INFO, "kallglot_async")
     body = body_of()
     async with receiving(WebhookInbox(), max_body=len(body)) as call:
         assert (await call(body, signed(body))).status == 200
+        assert caplog.text == ""
         assert (await call(body + b" ", signed(body + b" "))).status == 413
+        assert f"larger than the {len(body)} bytes of max_body" in caplog.text
         if receiving is over_aiohttp:
             assert (await call([body, b" "], signed(body + b" "))).status == 413
             assert (await call([body[:50], body[50:]], signed(body))).status == 200
@@ -221,14 +224,16 @@ def compressed(body, encoding):
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "GZIP", "gzip, identity", "unheard-of"])
-async def test_a_compressed_body_is_refused_alike(receiving, encoding):
-    """Some servers decode it and some do not: 415, whichever bytes were signed."""
+async def test_a_compressed_body_is_refused_alike(receiving, encoding, caplog):
+    """Some servers decode it and some do not: 415, whichever bytes were signed. The log says so."""
+    caplog.set_level(logging.INFO, "kallglot_async")
     events, body = [], compressed(body_of(), encoding)
     async with receiving(events.append) as call:
         for was_signed in (body, body_of()):
             answer = await call(body, signed(was_signed) | {"Content-Encoding": encoding})
             assert (answer.status, answer.headers["Accept-Encoding"]) == (415, "identity")
         assert events == []
+        assert f"its body is encoded ('{encoding}')" in caplog.text
         assert (await call(body_of(), signed(body_of()))).status == 200
 
 
@@ -474,7 +479,7 @@ async def test_odd_signature_headers_are_refused(headers):
         ("/ab/hook", "/a", 404),
     ],
 )
-@pytest.mark.parametrize("demanded", ["/hook", "/hook/"])
+@pytest.mark.parametrize("demanded", ["/hook", "/hook/", "hook"])
 async def test_a_path_can_be_demanded(path, root, status, demanded):
     """Below a mount or not, and with a slash at its end or not; everything else is not found."""
     body = body_of()
@@ -482,6 +487,19 @@ async def test_a_path_can_be_demanded(path, root, status, demanded):
     messages = request_of(body) if status == 200 else []
     start, _ = await converse(app, messages, path=path, root_path=root, headers=headers_of(body))
     assert start["status"] == status
+
+
+@pytest.mark.parametrize("prefix", ["", "/api", "/api/v2"])
+@pytest.mark.parametrize("is_cut", [True, False], ids=["cut off", "passed on"])
+async def test_a_proxys_prefix_is_no_part_of_the_path(prefix, is_cut):
+    """Which `root_path` tells of: whether a proxy cuts it off or passes it on, below the mount is the same path."""
+    inner = WebhookApp(WebhookInbox(), SECRET, clock=now, path="/hook")
+    app = Starlette(routes=[Mount("/hooks", inner)])
+    transport = httpx.ASGITransport(app, root_path=prefix)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        body, before = body_of(), "" if is_cut else prefix
+        assert (await client.post(f"{before}/hooks/hook", content=body, headers=signed(body))).status_code == 200
+        assert (await client.post(f"{before}/hooks/other", content=body, headers=signed(body))).status_code == 404
 
 
 @pytest.mark.parametrize(("path", "root"), [("/", ""), ("", ""), ("/a/", "/a"), ("/a", "/a")])
@@ -507,8 +525,9 @@ async def test_other_scopes_are_answered():
 
 @pytest.mark.looptime
 @pytest.mark.parametrize("parts", [[], [b"{"], [b"{"] * 9], ids=["nothing", "a byte", "a byte a second"])
-async def test_a_stalled_body_ends_after_ten_seconds(parts):
-    """408, however much of it has come; nothing is handed over, and a later delivery is new."""
+async def test_a_stalled_body_ends_after_ten_seconds(parts, caplog):
+    """408, however much of it has come, and the log says why; nothing is handed over, a later delivery is new."""
+    caplog.set_level(logging.INFO, "kallglot_async")
     body, events, loop = body_of(), [], asyncio.get_running_loop()
     app, waiting, sent = WebhookApp(events.append, SECRET, clock=now), list(parts), []
 
@@ -523,7 +542,39 @@ async def test_a_stalled_body_ends_after_ten_seconds(parts):
     await app({"type": "http", "method": "POST", "path": "/", "headers": headers_of(body)}, receive, send)
     assert loop.time() - began == pytest.approx(10.0, abs=0.1)
     assert (sent[0]["status"], events) == (408, [])
+    assert "not there within 10 s" in caplog.text
     assert (await converse(app, request_of(body), headers=headers_of(body)))[0]["status"] == 200
+
+
+# What stands in front of a receiver and reads the body
+
+
+@pytest.mark.parametrize("name", ["read", "text", "json", "post"])
+async def test_a_body_that_a_middleware_of_aiohttp_has_read_is_the_body(name):
+    """A log, a recorder of errors or a check of size has had it: aiohttp keeps it, and so it is not empty here."""
+    events, body = [], body_of()
+
+    @web.middleware
+    async def reads(request, handler):
+        await getattr(request, name)()
+        return await handler(request)
+
+    app = web.Application(middlewares=[reads])
+    app.router.add_post("/hook", aiohttp_handler(events.append, SECRET, clock=now, max_body=len(body)))
+    async with serving(app) as origin, aiohttp.ClientSession() as session:
+        for sent, status in ((body, 200), (body_of("evt_2", "ana_12"), 413)):
+            headers = signed(sent) | {"Content-Type": "application/json"}
+            async with session.post(f"{origin}/hook", data=pieces([sent]), headers=headers) as response:
+                assert response.status == status
+    assert [event.id for event in events] == ["evt_1"]
+
+
+async def test_a_body_that_is_gone_is_said_to_be_empty(receiving, caplog):
+    """Whoever looks for another secret would look for long."""
+    caplog.set_level(logging.INFO, "kallglot_async")
+    async with receiving(WebhookInbox()) as call:
+        assert (await call(b"", signed(body_of()))).status == 401
+    assert "the body is empty" in caplog.text
 
 
 # The shared memory in Redis

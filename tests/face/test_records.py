@@ -1,16 +1,19 @@
 """Values as JSON and outcomes as lines: written, read back, and refused where they are none."""
 
+import codecs
 import io
 import json
 import pickle
+import tempfile
 
+import anyio
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import values
 
-from kallglot_async import errors, models, read_jsonl
+from kallglot_async import ConfigurationError, errors, models, read_jsonl
 from kallglot_async.models import Analysis, AnalysisStatus, Model, Outcome, Outcomes, Report, Results, Summary
 
 CANARY = "CANARY"
@@ -311,6 +314,36 @@ def test_lines_are_read_back(tmp_path, kind):
         found = Outcomes(read_jsonl(file))
         assert not file.closed
     assert found == ALL
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-8-sig"])
+def test_lines_that_windows_redirected_are_read_back(tmp_path, encoding):
+    """`kallglot wait ... > outcomes.jsonl` in a PowerShell writes UTF-16, with a mark and its own line ends."""
+    text = "".join(f"{line}\r\n" for line in (GOOD.to_json().decode(), BAD.to_json().decode()))
+    (tmp_path / "x").write_bytes(("\ufeff" * (encoding == "utf-16-be") + text).encode(encoding))
+    assert Outcomes(read_jsonl(tmp_path / "x")) == ALL
+    with (tmp_path / "x").open("rb") as file:
+        assert Outcomes(read_jsonl(file)) == ALL
+        assert not file.closed
+
+
+def test_wrappers_of_text_files_get_text(tmp_path):
+    """Those of `tempfile` and `codecs` are no class of `io`; type checkers take them for what they are."""
+    with tempfile.NamedTemporaryFile("w+", encoding="utf-8") as file:
+        ALL.to_jsonl(file)
+        file.seek(0)
+        assert Outcomes(read_jsonl(file)) == ALL
+    with codecs.open(str(tmp_path / "x"), "w", encoding="utf-8") as file:
+        ALL.to_jsonl(file)
+    assert Outcomes(read_jsonl(tmp_path / "x")) == ALL
+
+
+async def test_a_file_that_is_awaited_is_refused(tmp_path):
+    """Nobody would await it, and it would stay empty."""
+    async with await anyio.open_file(tmp_path / "x", "wb") as file:
+        for call in (ALL.to_jsonl, read_jsonl, ALL.to_csv):
+            with pytest.raises(ConfigurationError, match="nobody awaits, not AsyncFile"):
+                call(file)
 
 
 @pytest.mark.parametrize("old", [None, b"older"], ids=["new", "replaced"])

@@ -87,12 +87,14 @@ class TestSpans:
             ("sessions", "/sessions"),
             ("sessions/sess_1/analysis", "/sessions/{id}/analysis"),
             ("sessions/sess_1/transcript?format=srt", "/sessions/{id}/transcript"),
+            ("agents/agt_1/versions/ver_1/hand-over", "/agents/{id}/versions/{id}/hand-over"),
+            ("calls/2026/11/27", "/calls/{id}/{id}/{id}"),
             ("sessions?session=sess_1", "/sessions"),
             ("/recordings/rec_1", "/recordings/{id}"),
         ],
     )
     def test_paths_become_templates(self, bench, path, template):
-        """Without id and query, so that there are few of them."""
+        """Without ids and query, so that there are few of them, whatever `client.request` was asked for."""
         bench.telemetry(response(path=path))
         assert bench.spans[0].attributes["url.template"] == template
 

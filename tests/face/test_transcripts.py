@@ -168,6 +168,36 @@ def test_text_is_returned_as_it_is() -> None:
     """Without the byte order mark; an empty one is a call in which nothing was said."""
     assert decode_text("\ufeffWEBVTT\n".encode(), "vtt") == "WEBVTT\n"
     assert decode_text(b"", "text") == ""
+    assert decode_text(b"{laughs} So it was.", "text") == "{laughs} So it was."  # no JSON
+
+
+@pytest.mark.parametrize(
+    ("encoding", "media_type", "text"),
+    [
+        ("utf-8", "text/plain; charset=ISO-8859-1", "Grüezi"),  # what many servers say of all that they send
+        ("utf-8", "", "Grüezi"),
+        ("iso-8859-1", 'text/vtt;charset="iso-8859-1"', "Grüezi"),
+        ("cp1250", "text/plain; format=flowed; Charset=Windows-1250", "Dzień dobry"),
+        ("utf-16", "text/plain; charset=utf-16", "Grüezi"),
+        ("iso-8859-1", "text/plain", None),
+        ("iso-8859-1", "text/plain; charset=iso-8859-99", None),
+        ("iso-8859-1", "text/plain; charset=idna", None),
+    ],
+)
+async def test_text_in_another_encoding_is_read_as_its_media_type_says(
+    encoding: str, media_type: str, text: str | None
+) -> None:
+    """Where it cannot be UTF-8; without a word of it, and for words that are none, it is no text."""
+    body = (text or "Grüezi").encode(encoding)
+    async with (
+        RawServer(answer(body, f"Content-Type: {media_type}")) as server,
+        KallglotClient("sk_test_x", base_url=server.base_url, max_attempts=1) as client,
+    ):
+        if text is not None:
+            assert await client.sessions.transcript_text(ID) == text
+        else:
+            with pytest.raises(ResponseBodyError, match="UTF-8"):
+                await client.sessions.transcript_text(ID)
 
 
 @pytest.mark.looptime

@@ -421,6 +421,8 @@ def test_an_event_survives_pickle():
 # Totality
 
 _PIECES = st.sampled_from(["t=", "v1=", f"t={T}", f"v1={V1}", ",", "=", " ", "9" * 20, V1, "\x00", "é", "\ud800"])
+# Texts as they are written, and bytes that are none.
+_KEYS = st.binary(min_size=1).filter(lambda key: key == key.strip()) | st.binary(min_size=1).map(b"\xff".__add__)
 _HEADERS = st.none() | texts() | st.binary() | st.lists(_PIECES).map("".join)
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | texts(),
@@ -430,7 +432,7 @@ _VALUES = st.recursive(
 _ENVELOPES = st.dictionaries(st.sampled_from(["id", "type", "api_version", "created_at", "data", "x"]), _VALUES)
 
 
-@given(st.binary(), _HEADERS, st.lists(st.text(min_size=1, alphabet="ab") | st.binary(min_size=1), min_size=1))
+@given(st.binary(), _HEADERS, st.lists(st.text(min_size=1, alphabet="ab") | _KEYS, min_size=1))
 def test_any_header_is_believed_or_refused(body, header, secrets):
     """Whatever arrives: nothing, or an error of the one family; and nothing that was not signed is believed."""
     with pytest.raises(WebhookError):
@@ -449,7 +451,7 @@ def test_any_body_is_an_event_or_an_error_of_the_family(body):
     assert event.analysis_id is None or event.analysis_id.startswith(("ana_", "anl_"))
 
 
-@given(st.binary(), st.binary(min_size=1), st.integers(0, 10**14), st.floats(-300, 300))
+@given(st.binary(), _KEYS, st.integers(0, 10**14), st.floats(-300, 300))
 def test_what_is_signed_is_believed(body, secret, t, drift):
     """`sign` and `verify` are each other's counterpart, for any body, secret and second."""
     verify(body, sign(body, secret, now=t), [b"other", secret], now=t + drift, tolerance=301)
@@ -567,13 +569,23 @@ class TestWhatIsGiven:
         assert read_secrets("grün") == read_secrets(["grün"]) == ("grün".encode(),)
         assert read_secrets("\udcff") == (b"\xff",)
         assert read_secrets([b"a", "b"]) == (b"a", b"b")
+        assert read_secrets(b" \xff\n") == (b" \xff\n",)  # no text, so nothing was added to one
 
     @pytest.mark.parametrize(
         ("secrets", "said"),
-        [([], "no webhook secret"), (None, "no webhook secret"), (["a", ""], "empty"), ([3], "int")],
+        [
+            ([], "no webhook secret"),
+            (None, "no webhook secret"),
+            (["a", ""], "empty"),
+            ([3], "int"),
+            ("a\n", "strip what was read"),
+            (b"a\r\n", "strip what was read"),
+            (["a", " b"], "strip what was read"),
+            ("\ufeffa", "strip what was read"),
+        ],
     )
     def test_none_and_half_a_rotation_are_refused(self, secrets, said):
-        """One that is empty would open the door that the others close."""
+        """One that is empty would open the door that the others close; what a file adds to one lets nobody in."""
         with pytest.raises(ConfigurationError, match=said):
             read_secrets(secrets)
 

@@ -1,13 +1,15 @@
 """A file that is there whole or not at all."""
 
+import errno
 import os
 import stat
 import threading
+from pathlib import Path
 
 import pytest
 from support.processes import posix
 
-from kallglot_async._whole_file import whole_file
+from kallglot_async._whole_file import descriptor_of, whole_file
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path):
@@ -34,18 +36,20 @@ def test_what_fails_leaves_what_was_there(tmp_path, error):
     assert os.listdir(tmp_path) == ["old"]
 
 
-def test_a_name_of_the_longest_kind_can_be_written(tmp_path):
-    """The file beside has a name of its own length."""
-    target = tmp_path / ("x" * 255)
+@pytest.mark.parametrize("name", ["x" * 255, "語" * 83, "é" * 127])
+def test_a_name_of_the_longest_kind_can_be_written(tmp_path, name):
+    """The file beside has a name of its own length, which counts bytes and not characters."""
+    target = tmp_path / name
     with whole_file(target) as file:
         file.write(b"1")
     assert target.read_bytes() == b"1"
 
 
 def test_a_directory_that_is_not_there_is_named(tmp_path):
-    """Before anything is written."""
-    with pytest.raises(FileNotFoundError), whole_file(tmp_path / "no" / "out"):
+    """Before anything is written, by the name that the caller gave."""
+    with pytest.raises(FileNotFoundError) as caught, whole_file(tmp_path / "no" / "out"):
         pytest.fail("there is no file to write to")
+    assert caught.value.filename == str(tmp_path / "no" / "out")
 
 
 @posix
@@ -60,6 +64,46 @@ def test_who_may_read_a_file_stays_as_it_was(tmp_path):
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert link.is_symlink()
     assert target.read_bytes() == b"1"
+
+
+@posix
+@pytest.mark.parametrize("name", ["/dev/fd/{}", "/proc/self/fd/{}"])
+def test_what_is_open_already_is_written_to_and_not_replaced(tmp_path, name):
+    """As `/dev/stdout` behind `>>` is: what stands there before, stays."""
+    target = tmp_path / "out"
+    target.write_bytes(b"before ")
+    with target.open("ab") as opened:
+        for word in (b"first ", b"second"):
+            with whole_file(Path(name.format(opened.fileno()))) as file:
+                file.write(word)
+        assert not opened.closed
+    assert target.read_bytes() == b"before first second"
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_standard_streams_have_their_numbers():
+    """By their names, on any system; a file of such a name elsewhere is a file."""
+    assert [descriptor_of(Path(f"/dev/{name}")) for name in ("stdout", "stderr", "fd/0", "null")] == [1, 2, 0, None]
+    assert descriptor_of(Path("dev/stdout")) is None
+
+
+@pytest.mark.parametrize("older", [b"", b"shorter", b"a longer one than the new one"])
+def test_a_file_that_cannot_be_replaced_is_written_over(tmp_path, monkeypatch, older):
+    """One of the host's that a container has mounted: what was made for it is not lost, and nothing stays beside it."""
+    target = tmp_path / "out"
+    target.write_bytes(older)
+    number = target.stat().st_ino
+
+    def busy(self, target):
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    monkeypatch.setattr(Path, "replace", busy)
+    with whole_file(target) as file:
+        file.write(b"the new one")
+        file.flush()
+        assert target.read_bytes() == older
+    assert (target.read_bytes(), target.stat().st_ino) == (b"the new one", number)
+    assert os.listdir(tmp_path) == ["out"]
 
 
 @posix

@@ -2,6 +2,7 @@
 
 import io
 import os
+import tempfile
 import tracemalloc
 
 import duckdb
@@ -142,6 +143,10 @@ def test_csv_goes_to_paths_and_files_of_bytes_or_text(tmp_path):
     OUTCOMES.to_csv(text, table="analyses")
     OUTCOMES.to_csv(tmp_path / "out.csv")
     assert raw.getvalue() == text.getvalue().encode() == (tmp_path / "out.csv").read_bytes()
+    with tempfile.NamedTemporaryFile("w+", encoding="utf-8", newline="") as wrapped:
+        OUTCOMES.to_csv(wrapped)
+        wrapped.seek(0)
+        assert wrapped.read() == text.getvalue()
     OUTCOMES.to_csv(str(tmp_path / "topics.txt"), table="topics", exact=True)
     assert polars.read_csv(tmp_path / "topics.txt").height == OUTCOMES.to_arrow("topics").num_rows
 
@@ -152,7 +157,7 @@ def test_csv_goes_to_paths_and_files_of_bytes_or_text(tmp_path):
         (lambda: export([], "out.xlsx"), "'out.xlsx' ends with no known format: choose from parquet, csv, arrow"),
         (lambda: export([], "out", format="xlsx"), "there is no format 'xlsx'"),
         (lambda: export([], "out.csv", tables=["calls"]), "there is no table 'calls'"),
-        (lambda: write_csv([], 7), "CSV goes to a path or a file object, not to int"),
+        (lambda: write_csv([], 7), "CSV goes to a path or a file object, not int"),
     ],
     ids=["suffix", "format", "table", "target"],
 )

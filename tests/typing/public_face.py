@@ -195,6 +195,10 @@ async def durable_batches(client: KallglotClient) -> None:
         async for _ in batch.outcomes(state="gone"):  # pyright: ignore[reportArgumentType]
             pass
     client.open_batch("b", analyses=["summary"], language="de")
+    components = frozenset({"summary", "sentiment"})  # taken in sorted order
+    await client.analyze("sess_1", analyses=components)
+    await client.analyze_many(["sess_1"], analyses=(name for name in components))
+    client.open_batch("b", include={"summary": 1}.keys())
     client.open_batch("b", include=["summary"])
     client.open_batch("b", analysis=["summary"])  # pyright: ignore[reportCallIssue]
     assert_type(BatchFile("b").outcomes(), Iterator[Outcome])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import gzip
 import io
 import json
 import os
@@ -22,6 +23,7 @@ from traceback import TracebackException
 from typing import Any, NamedTuple
 
 import aiohttp
+import anyio
 import pytest
 from support.audio import AUDIO, ID, KEY, OFFERED, client_of, cut, known, of_b, part, redirect
 from support.payloads import PAYLOADS
@@ -289,6 +291,19 @@ async def test_nothing_left_to_ask_for_is_the_end() -> None:
         target = io.BytesIO()
         await client.recordings.download(of_b(), target)
         assert target.getvalue() == b"other"
+
+
+async def test_the_rest_that_comes_with_200_is_the_rest() -> None:
+    """As some gateways and hubs answer a range: taken for the whole, the file would be its own end."""
+    rest = f"Content-Range: bytes 1000-{len(AUDIO) - 1}/{len(AUDIO)}"
+    async with (
+        RawServer(cut(1000, *OFFERED), answer(AUDIO[1000:], rest, *OFFERED)) as server,
+        client_of(server) as client,
+    ):
+        target = io.BytesIO()
+        got = await client.recordings.download(of_b(), target)
+        assert target.getvalue() == AUDIO
+        assert (got.resumed, got.restarted, len(server.requests)) == (1, 0, 2)
 
 
 @pytest.mark.parametrize(
@@ -584,9 +599,10 @@ async def test_targets_that_cannot_take_bytes_are_refused(tmp_path: Path) -> Non
             await client.recordings.download(id, tmp_path)
         with pytest.raises(FileNotFoundError):
             await client.recordings.download(id, tmp_path / "no" / "x")
-        for target in (io.StringIO(), 5, None):
-            with pytest.raises(ConfigurationError, match="takes bytes"):
-                await client.recordings.download(id, target)  # type: ignore[arg-type]
+        with tempfile.NamedTemporaryFile("w") as wrapped:
+            for target in (io.StringIO(), wrapped, 5, None):
+                with pytest.raises(ConfigurationError, match="takes bytes"):
+                    await client.recordings.download(id, target)  # type: ignore[arg-type]
         for name in ("", "a\0b", tmp_path / "\ud800"):
             with pytest.raises(ConfigurationError, match="to is the name of a file"):
                 await client.recordings.download(id, name)
@@ -676,6 +692,50 @@ async def test_a_temporary_file_can_begin_again() -> None:
             await client.recordings.download(of_b(), target)
             target.seek(0)
             assert target.read() == b"headwhole"
+
+
+async def test_any_object_that_seeks_can_begin_again(tmp_path: Path) -> None:
+    """Also a wrapper that is no `io` class, and a file of anyio, whose methods are to be awaited."""
+    (tmp_path / "x").write_bytes(b"head")
+    script = cut(1000), answer(b"whole"), cut(1000), answer(b"whole")
+    async with RawServer(*script) as server, client_of(server) as client:
+        with tempfile.NamedTemporaryFile() as target:
+            target.write(b"head")
+            await client.recordings.download(of_b(), target)
+            target.seek(0)
+            assert target.read() == b"headwhole"
+        async with await anyio.open_file(tmp_path / "x", "ab") as file:
+            await client.recordings.download(of_b(), file)
+        assert (tmp_path / "x").read_bytes() == b"headwhole"
+        assert len(server.requests) == 4
+
+
+class Later:
+    """Takes bytes once it is awaited, seven at most at a time."""
+
+    def __init__(self) -> None:
+        self.taken = b""
+
+    async def write(self, data: bytes) -> int:
+        await asyncio.sleep(0)
+        self.taken += data[:7]
+        return min(7, len(data))
+
+
+async def test_a_file_object_that_is_awaited_has_every_byte() -> None:
+    """What `write` returns is awaited: nothing is called written that is not, and no coroutine is left over."""
+    async with RawServer(answer(b"some audio of a call"), cut(10), answer(b"x")) as server, client_of(server) as client:
+        assert (await client.recordings.download(of_b(), target := Later())).bytes_written == len(target.taken) == 20
+        assert target.taken == b"some audio of a call"
+        with pytest.raises(ConfigurationError, match="can seek"):
+            await client.recordings.download(of_b(), Later())
+
+
+async def test_a_compressing_file_says_that_it_seeks_and_does_not() -> None:
+    """That of `gzip` raises once it is to go back: the error says what to pass."""
+    async with RawServer(cut(1000), answer(AUDIO)) as server, client_of(server) as client:
+        with gzip.open(io.BytesIO(), "wb") as target, pytest.raises(ConfigurationError, match="can seek"):
+            await client.recordings.download(of_b(), target)
 
 
 @pytest.mark.parametrize("status", ["processing", "failed"])

@@ -32,6 +32,27 @@ def begun(target, data=b"abc", *, mode=None):
     return part
 
 
+@pytest.mark.parametrize("name", ["x" * 255, "x" * 246, "語" * 84, "é" * 125 + ".mp3"])
+class TestALongName:
+    def test_it_is_gone_on_with_and_becomes_the_file(self, tmp_path, name):
+        """Where the name has room for itself, and none for an ending: the part's is another, and the same each time."""
+        target = tmp_path / name
+        begun(target).close(is_kept=True)
+        assert all(file.endswith((".part", ".part.json")) for file in left(target))
+        part = PartFile(target, None)
+        assert (part.size, part.record) == (3, RECORD)
+        part.become(target, mode=None, overwrite=False)
+        assert left(target) == {name: b"abc"}
+
+    def test_another_name_that_begins_alike_has_another_part(self, tmp_path, name):
+        """What is cut off tells them apart."""
+        first, second = begun(tmp_path / name), begun(tmp_path / f"{name[:-1]}y", b"other")
+        assert first.size == 3
+        assert len(left(tmp_path / name)) == 4
+        first.close(is_kept=False)
+        second.close(is_kept=False)
+
+
 class TestGoingOn:
     def test_a_new_one_is_empty_and_of_nothing_known(self, target):
         part = PartFile(target, None)

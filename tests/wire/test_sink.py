@@ -64,6 +64,18 @@ async def test_only_regular_files_are_replaced(
     assert sorted(os.listdir(tmp_path)) == ["link", "x"]
 
 
+async def test_a_relative_path_is_of_the_directory_in_which_it_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process may go elsewhere meanwhile, as one does that becomes a daemon."""
+    there = tmp_path / "there"
+    there.mkdir()
+    monkeypatch.chdir(tmp_path)
+    got = await download("x.mp3", on_progress=lambda received, total: os.chdir(there))
+    assert (got.path, os.listdir(there)) == ("x.mp3", [])
+    assert (tmp_path / "x.mp3").read_bytes() == AUDIO
+
+
 @pytest.mark.parametrize("device", ["/dev/null", "/dev/full", "/dev/stdin"])
 async def test_a_device_is_not_replaced(device: str) -> None:
     """As root it could be, and the machine would be short of one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -88,12 +88,12 @@ def create_analysis(
     session_id: str,
     *,
     idempotency_key: str,
-    analyses: Sequence[str] | None = None,
+    analyses: Iterable[str] | None = None,
     language: str | None = None,
     webhook_url: str | None = None,
     custom_prompts: Mapping[str, str] | None = None,
     profile: str | None = None,
-    include: Sequence[str] | None = None,
+    include: Iterable[str] | None = None,
 ) -> Operation[Analysis]:
     """Return the POST that requests an analysis: revision A's body with `analyses`, else revision B's.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, urlencode, urljoin, urlsplit, urlunsplit
 
 import msgspec
 
@@ -26,6 +26,10 @@ FORMATS = ("mp3", "wav", "ogg")
 
 # Segments that cannot leave the path they are put below, and a query.
 _PATH = re.compile(r"/(?:v1/)?((?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+(?:\.[A-Za-z0-9]+)?(?:\?[A-Za-z0-9_.~=&%+-]*)?)")
+
+_HOST = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]*")
+# A blank, and half characters only where they are bytes beyond UTF-8; controls are nobody's name, and are refused.
+_UNSENT = re.compile(r"[ \xa0-\ud7ff\udc80-\udcff\ue000-\U0010ffff]+")
 
 
 class Location(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +86,7 @@ def audio_location(recording: Recording, *, base_url: str, format: str | None) -
     if url is None or (format is not None and format != recording.format):
         query = "" if format is None else "?" + urlencode({"format": format})
         return Location(url=f"{base_url}recordings/{recording.id}/download{query}", is_api=True, may_move=True)
+    url = _as_sent(url)
     if (problem := _problem_of(url, base_url)) is not None:
         raise errors.InvalidResponseError(f"{DOWNLOAD}: the recording's download_url {problem}", operation=DOWNLOAD)
     return Location(url=url, is_api=False, may_move=True)
@@ -100,7 +105,7 @@ def moved_location(location: Location, target: str, *, base_url: str, status: in
     elif not target:
         problem = "has no target"
     else:
-        url = urljoin(location.url, target)
+        url = urljoin(location.url, _as_sent(target))
         problem = _problem_of(url, base_url) or ""
         if not problem:
             return Location(url=url, is_api=False, may_move=location.is_api)
@@ -118,6 +123,16 @@ def _path_of(url: str, base_url: str) -> str | None:
         return None
     match = _PATH.fullmatch(url)
     return None if match is None else match[1]
+
+
+def _as_sent(url: str) -> str:
+    """Return an address with blanks and letters beyond ASCII encoded, as browsers send names of files that hold them.
+
+    Behind the host only, and nothing else of it is changed: who signed it did so letter by letter.
+    """
+    host = _HOST.match(url)
+    start = 0 if host is None else host.end()
+    return url[:start] + _UNSENT.sub(lambda match: quote(match[0].encode("utf-8", "surrogateescape")), url[start:])
 
 
 def _problem_of(url: str, base_url: str) -> str | None:

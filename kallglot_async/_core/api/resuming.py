@@ -2,7 +2,8 @@
 
 Resuming after RFC 9110: a range is asked for only where the server offered it (`Accept-Ranges: bytes`, 14.3)
 and gave a validator that is strong enough for `If-Range` (13.1.5): an ETag that is not weak, or a
-`Last-Modified` at least a second before the answer's `Date` (8.8.2.2). A changed recording then comes whole.
+`Last-Modified` at least a second before the answer's `Date` (8.8.2.2). A changed recording then comes whole. Which
+bytes an answer has, `Content-Range` says: there are servers that send a part with 200, and a whole with 206.
 
 Whole is what the answer announced, and no less than the recording is said to have: a connection that is closed early
 looks like the end of a body without a length.
@@ -29,8 +30,10 @@ __all__ = ["DOWNLOAD", "KeptPart", "Transfer", "encode_part", "is_worth_keeping"
 DOWNLOAD = "recordings.download"  # the operation's name, for errors and logs
 
 _MOST_DIGITS = 15
-_PART = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15}|\*)", re.ASCII)
-_NO_PART = re.compile(r"bytes \*/(\d{1,15})", re.ASCII)
+_PART = re.compile(r"bytes +(\d{1,15})-(\d{1,15})/(\d{1,15}|\*)", re.ASCII | re.IGNORECASE)
+_NO_PART = re.compile(r"bytes +\*/(\d{1,15})", re.ASCII | re.IGNORECASE)
+# The second is how bodies are signed on their way into an S3, and says nothing of what comes out: some keep the word.
+_PLAIN = frozenset({"identity", "aws-chunked"})
 _NO_AUDIO = ("text/html", "application/json", "application/xml", "text/xml")  # pages of gateways and portals
 _STRONG_TAG = re.compile(r'"[!#-~]{0,256}"', re.ASCII)
 
@@ -142,6 +145,13 @@ class Transfer:
             content_type=self.content_type,
         )
 
+    @property
+    def announced(self) -> int | None:
+        """Bytes in all as an answer says, or else as the recording does, until there are more; else None."""
+        if self.total is None and self.expected is not None and self.received <= self.expected:
+            return self.expected
+        return self.total
+
     def has_advanced(self) -> bool:
         """Whether there is more than ever before, and will be kept, since this was asked last.
 
@@ -169,27 +179,32 @@ class Transfer:
         if media_type in _NO_AUDIO:
             raise self._unusable(status, f"a body of type {media_type}, which is no audio")
         # A range counts the bytes of the body as it was encoded: nothing could go on with what is decoded.
-        if headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
+        codings = {coding.strip().lower() for coding in headers.get("Content-Encoding", "").split(",")} - {""}
+        if not codings <= _PLAIN:
             raise self._unusable(status, "a compressed body, although that was not asked for")
-        # Before anything is forgotten: an answer that is cut short must not cost the bytes that are there.
-        self._check_whole(status, headers)
-        if status == 206:
-            # Who mixes up parts is not asked for one again.
-            if not self._continues(headers):
-                self._validator = None
-                raise self._unusable(status, "another part than the one that was asked for")
+        if status not in {200, 206}:
+            raise self._unusable(status, "no body")
+        first, whole = _extent(status, headers)
+        # Before anything is forgotten: an answer that says by itself that it is of less must not cost what is there.
+        if whole and self.expected is not None and whole < self.expected:
+            raise self._unusable(status, f"{whole} bytes, although the recording has {self.expected}")
+        has_more = self.received > 0
+        if continues := has_more and self._continues(first, whole, headers):
+            self.total = self.total if whole is None else whole
             self.resumed += 1
-        elif status == 200:
-            # The whole instead of a part: the recording has changed, or this server knows no ranges.
-            self.restarted += self.received > 0
+        elif first == 0:
+            # From the beginning instead: the recording has changed, or this server knows no ranges.
+            self.restarted += has_more
             self.received = 0
-            self.total = _whole(headers.get("Content-Length", ""))
+            self.total = whole
             self._validator = _validator(headers)
             self.content_type = media_type or None
         else:
-            raise self._unusable(status, "no body")
+            # Who mixes up parts is not asked for one again.
+            self._validator = None
+            raise self._unusable(status, "another part than the one that was asked for")
         self._check_size(status, self.total or 0)
-        return status == 206
+        return continues
 
     def on_nothing_left(self, headers: Mapping[str, str]) -> bool:
         """The part that was asked for does not exist (416). Returns whether everything is there already."""
@@ -227,26 +242,15 @@ class Transfer:
                 f"{DOWNLOAD} was answered with {self.received} of {whole} bytes", operation=DOWNLOAD
             )
 
-    def _continues(self, headers: Mapping[str, str]) -> bool:
-        match = _PART.fullmatch(headers.get("Content-Range", "").strip())
-        if match is None or self._validator is None or int(match[1]) != self.received:
+    def _continues(self, first: int | None, whole: int | None, headers: Mapping[str, str]) -> bool:
+        """Whether a body that begins with the byte `first` is the rest that was asked for."""
+        if self._validator is None or first != self.received:
             return False
-        whole = self.total if match[3] == "*" else int(match[3])
         tag = headers.get("ETag")
         if tag is not None and self._validator.startswith('"') and tag != self._validator:
             return False
         # Another length than before is believed only from an answer that names the same version.
-        if whole != self.total and self.total is not None and tag != self._validator:
-            return False
-        self.total = whole
-        return True
-
-    def _check_whole(self, status: int, headers: Mapping[str, str]) -> None:
-        """Refuse an answer that says by itself that it is of less than the recording has."""
-        match = _PART.fullmatch(headers.get("Content-Range", "").strip()) if status == 206 else None
-        whole = _whole(headers.get("Content-Length", "") if status == 200 else match[3] if match else "")
-        if whole and self.expected is not None and whole < self.expected:
-            raise self._unusable(status, f"{whole} bytes, although the recording has {self.expected}")
+        return whole is None or self.total in {whole, None} or tag == self._validator
 
     def _check_size(self, status: int, size: int) -> None:
         if self._max_bytes is not None and size > self._max_bytes:
@@ -273,6 +277,20 @@ def _validator(headers: Mapping[str, str]) -> str | None:
     if changed_at is None or answered_at is None or answered_at - changed_at < 1.0:
         return None
     return modified if modified.isascii() and modified.isprintable() else None
+
+
+def _extent(status: int, headers: Mapping[str, str]) -> tuple[int | None, int | None]:
+    """Return which byte a body begins with and how many there are in all, each None where the answer does not say.
+
+    Parts come with 200, too, and a whole with 206: what counts is `Content-Range`, as long as the length fits it.
+    """
+    length = _whole(headers.get("Content-Length", ""))
+    match = _PART.fullmatch(headers.get("Content-Range", "").strip())
+    if match is not None:
+        first, last = int(match[1]), int(match[2])
+        if status == 206 or length in {last - first + 1, None}:
+            return first, None if match[3] == "*" else int(match[3])
+    return (0, length) if status == 200 else (None, None)
 
 
 def _whole(text: str) -> int | None:

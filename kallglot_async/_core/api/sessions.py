@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import msgspec
@@ -40,6 +41,9 @@ __all__ = [
 ]
 
 TEXT_FORMATS = ("text", "srt", "vtt")
+
+# Those that texts of Europe came in. Not any name that Python knows: some codecs are none of texts, or slow on purpose.
+_CHARSET = re.compile(r";\s*charset\s*=\s*\"?(iso-8859-\d{1,2}|windows-125\d|utf-16(?:le|be)?)\b", re.IGNORECASE)
 
 
 def retrieve_session(id: str) -> Operation[Session]:
@@ -119,6 +123,7 @@ def retrieve_transcript_text(
         path=with_query(f"sessions/{id}/transcript", query),
         group="sessions.read",
         decode=lambda body: decode_text(body, format),
+        read=lambda answer: decode_text(answer.body, format, answer.headers.get("Content-Type", "")),
     )
 
 
@@ -252,17 +257,19 @@ def decode_transcript(body: bytes) -> Transcript:
     return _transcript_reader.read(body)
 
 
-def decode_text(body: bytes, format: str) -> str:
-    """Return a transcript that came as text.
+def decode_text(body: bytes, format: str, media_type: str = "") -> str:
+    """Return a transcript that came as text: UTF-8, or, where it cannot be that, what its media type says.
+
+    In this order, as servers say of whatever they send that it is Latin-1, and nothing else looks like UTF-8 by chance.
 
     Raises:
-        MalformedBodyError: It is not UTF-8, or a page of HTML, or no WebVTT although that was asked for.
+        MalformedBodyError: It is in no encoding that it names, or a page of HTML, or no WebVTT although that was asked
+            for.
         WrongShapeError: It is JSON: this server does not know the parameter `format`.
     """
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = None
+    text, named = _decoded(body, "utf-8-sig"), _CHARSET.search(media_type)
+    if text is None and named is not None:
+        text = _decoded(body, named[1])
     # Outside the handler: the error of a decoder holds the whole body.
     if text is None:
         raise MalformedBodyError("the body is not valid UTF-8")
@@ -270,9 +277,24 @@ def decode_text(body: bytes, format: str) -> str:
     start = text.lstrip()[:200].lower()
     if start.startswith(("<!doctype", "<html")):
         raise MalformedBodyError("the body is a page of HTML")
-    if start.startswith("{"):
+    if start.startswith("{") and _is_json(text):  # "{laughs}" is a word of a transcript
         raise WrongShapeError(f"Expected `{format}`, got a JSON object: this session's transcript comes as JSON only")
     # Every WebVTT file begins so (W3C WebVTT, section 4.1); nothing as firm is known of the other two.
     if format == "vtt" and not start.startswith("webvtt"):
         raise MalformedBodyError("the body is not WebVTT")
     return text
+
+
+def _decoded(body: bytes, encoding: str) -> str | None:
+    try:
+        return body.decode(encoding)
+    except (UnicodeDecodeError, LookupError):  # the second for a number that no encoding has
+        return None
+
+
+def _is_json(text: str) -> bool:
+    try:
+        msgspec.json.decode(text, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return False
+    return True

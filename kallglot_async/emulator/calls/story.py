@@ -9,7 +9,7 @@ in braces are filled in: `{order}` a reference number, `{amount}` money, `{day}`
 from __future__ import annotations
 
 import datetime
-from pathlib import Path
+from importlib.resources import files
 from random import Random
 
 import msgspec
@@ -37,7 +37,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What made the customer unhappiest."""
 
 
-SCENARIOS = msgspec.json.decode(Path(__file__).with_name("scenarios.json").read_bytes(), type=tuple[Scenario, ...])
+# Not by a path: a package may lie in an archive.
+SCENARIOS = msgspec.json.decode(files(__package__).joinpath("scenarios.json").read_bytes(), type=tuple[Scenario, ...])
 """Every kind of call the emulator knows; together they have every outcome."""
 
 _NAMES = ("Meier", "Rossi", "Favre", "Novak", "Keller", "Santos", "Yilmaz", "Brunner", "Dubois", "Okafor")

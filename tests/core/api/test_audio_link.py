@@ -69,8 +69,12 @@ def test_the_key_goes_below_the_base_url_only(url: str, base: str, expected: tup
         "https://",
         "https://[::1/x",
         "https://h:99999/x",
-        "https://h/a b",
-        "https://h/\u202e",
+        "https://h\u00a0/a",
+        "https://h /a",
+        "https://h\u3002example/a",
+        "https://h/a\nb",
+        "https://h/a\\b",
+        "https://h/\ud800",
         "javascript:alert(1)",
         "file:///etc/passwd",
         "x",
@@ -81,6 +85,24 @@ def test_addresses_that_lead_elsewhere_are_refused(url: str) -> None:
     with pytest.raises(InvalidResponseError) as caught:
         audio_location(recording(download_url=url), base_url=BASE, format=None)
     assert "CANARY" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("/a b.mp3?sig=a%2Fb+c", "/a%20b.mp3?sig=a%2Fb+c"),
+        ("/Gespräch.mp3?name=\u202e", "/Gespr%C3%A4ch.mp3?name=%E2%80%AE"),
+        ("/Gespr\udcc3\udca4ch", "/Gespr%C3%A4ch"),
+        ("/%zz|{}", "/%zz|{}"),
+    ],
+)
+def test_names_of_files_are_encoded_and_nothing_else_is(written: str, sent: str) -> None:
+    """Storages write blanks and letters as they are, and so do redirects; all the rest is signed as it stands."""
+    found = recording(download_url=f"https://storage.example{written}")
+    start = audio_location(found, base_url=BASE, format=None)
+    assert start.url == f"https://storage.example{sent}"
+    for target in (written, f"//storage.example{written}", f"https://storage.example{written}"):
+        assert moved_location(start, target, base_url=BASE, status=302).url == f"https://storage.example{sent}"
 
 
 def test_a_format_is_asked_for_at_the_api() -> None:

@@ -67,6 +67,7 @@ def test_what_is_missing_is_asked_for_and_continues() -> None:
     transfer.on_bytes(60)
     transfer.on_end()
     assert (transfer.received, transfer.resumed, transfer.restarted) == (100, 1, 0)
+    assert begun().on_head(206, rest("Bytes 40-99/100")) is True  # the unit's name has no case (14.1)
 
 
 def test_a_changed_recording_comes_whole() -> None:
@@ -131,10 +132,36 @@ def test_another_part_is_not_appended(headers: dict[str, str]) -> None:
     assert transfer.next_ranges() == {}
 
 
-def test_a_part_that_nobody_asked_for_is_refused() -> None:
-    """206 to a plain GET would be a hole in the file."""
+def test_a_part_that_nobody_asked_for_is_a_beginning_or_refused() -> None:
+    """206 to a plain GET, as some servers answer every one, from the first byte on; from another it would be a hole."""
+    transfer = Transfer(None)
+    assert transfer.on_head(206, rest("bytes 0-59/100", **{"Accept-Ranges": "bytes"})) is False
+    transfer.on_bytes(60)
+    with pytest.raises(ConnectionLostError, match="60 of 100"):
+        transfer.on_end()
+    assert transfer.next_ranges() == {"Range": "bytes=60-", "If-Range": '"v1"'}
+    assert (transfer.resumed, transfer.restarted) == (0, 0)
+    for content_range in ("bytes 1-99/100", "bytes */100", ""):
+        with pytest.raises(ResponseBodyError, match="another part"):
+            Transfer(None).on_head(206, rest(content_range))
+
+
+def test_what_range_a_body_is_of_says_its_header_and_not_its_status() -> None:
+    """The rest with 200 is the rest, and the whole with 206 the whole; a range that its length belies is of neither."""
+    transfer = begun()
+    assert transfer.on_head(200, rest(**{"Content-Length": "60"})) is True
+    transfer.on_bytes(60)
+    transfer.on_end()
+    assert (transfer.received, transfer.resumed, transfer.restarted) == (100, 1, 0)
+    for status in (200, 206):
+        transfer = begun()
+        assert transfer.on_head(status, rest("bytes 0-99/100", **{"Content-Length": "100"})) is False
+        assert (transfer.received, transfer.total, transfer.restarted) == (0, 100, 1)
+    transfer = begun()
+    assert transfer.on_head(200, rest(**{"Content-Length": "100"})) is False
+    assert (transfer.received, transfer.total) == (0, 100)
     with pytest.raises(ResponseBodyError, match="another part"):
-        Transfer(None).on_head(206, rest("bytes 0-99/100"))
+        begun().on_head(200, rest("bytes 41-99/100", **{"Content-Length": "59"}))
 
 
 def test_the_length_is_believed_from_the_same_version_only() -> None:
@@ -197,6 +224,7 @@ def test_the_cap_holds_before_and_while_bytes_arrive() -> None:
         (200, {"Content-Type": "text/html; charset=utf-8"}),
         (200, {"Content-Type": "application/json"}),
         (200, {"Content-Encoding": "gzip"}),
+        (200, {"Content-Encoding": "aws-chunked,gzip"}),
         (204, {}),
         (202, {}),
     ],
@@ -205,6 +233,12 @@ def test_what_is_no_audio_is_refused(status: int, headers: dict[str, str]) -> No
     """A portal's page with 200, a compressed body, and success without a body."""
     with pytest.raises(ResponseBodyError):
         Transfer(None).on_head(status, headers)
+
+
+@pytest.mark.parametrize("coding", ["", "identity", "aws-chunked", "Identity, aws-chunked,"])
+def test_a_coding_that_changes_no_byte_is_none(coding: str) -> None:
+    """Storages keep what an upload said of its own framing, and say it of the object."""
+    assert Transfer(None).on_head(200, OFFERED | {"Content-Encoding": coding}) is False
 
 
 HEADERS = st.dictionaries(
@@ -275,6 +309,18 @@ def test_less_than_the_recording_has_is_not_whole() -> None:
         transfer = sized(100, {"Content-Length": str(size)})
         transfer.on_bytes(size)
         transfer.on_end()
+
+
+def test_how_many_bytes_there_are_is_told_by_the_answer_or_the_recording() -> None:
+    """For a bar of progress: a body without a length still has the size of its recording, until it is longer."""
+    transfer = sized(100, {})
+    assert transfer.announced == 100
+    transfer.on_bytes(100)
+    assert transfer.announced == 100
+    transfer.on_bytes(1)
+    assert transfer.announced is None
+    assert sized(100, {"Content-Length": "101"}).announced == 101
+    assert sized(None, {}).announced is None
 
 
 def test_a_part_of_something_shorter_is_refused_and_nothing_is_forgotten() -> None:

@@ -37,6 +37,25 @@ def test_every_table_comes_of_one_reading_of_a_pipe(stored, outcomes, monkeypatc
     assert polars.read_parquet("out.topics.parquet").height == outcomes.to_arrow("topics").num_rows
 
 
+@pytest.mark.parametrize("words", [["--to", "-"], ["--to=-"], ["--to", "/dev/stdout"]])
+def test_a_dash_is_standard_output(stored, outcomes, capfd, words):
+    """However it is spelled; a file of that name is none."""
+    assert main(["export", "outcomes.jsonl", *words, "--format", "csv", "-q"]) == 0
+    assert main(["report", "outcomes.jsonl", "-o", "-", "-q"]) == 0
+    table, page, rest = capfd.readouterr().out.partition("<!doctype html>")
+    assert polars.read_csv(io.StringIO(table)).height == len(outcomes)
+    assert page
+    assert rest.rstrip().endswith("</html>")
+    assert os.listdir(stored) == ["outcomes.jsonl"]
+
+
+def test_standard_output_that_is_closed_takes_nothing(stored, monkeypatch, capsys):
+    """Nothing is made for nobody."""
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["export", "outcomes.jsonl", "--to", "-", "--format", "csv"]) == 2
+    assert capsys.readouterr().err == "kallglot: standard output is closed: there is nowhere to write to\n"
+
+
 def test_tables_and_format_are_chosen(stored):
     """Options may stand before the file; the name may end as it likes."""
     argv = [
@@ -65,7 +84,9 @@ def test_tables_and_format_are_chosen(stored):
         (["missing.jsonl", "--to", "out.csv"], "cannot read missing.jsonl: No such file"),
         (["broken.jsonl", "--to", "out.parquet", "--table", "all"], "broken.jsonl: line 2 cannot be read: "),
         (["outcomes.jsonl", "--to", "./outcomes.jsonl", "--format", "csv"], "which would be lost: name another file"),
-        (["outcomes.jsonl", "--to", "no/out.csv"], "cannot write the output: No such file"),
+        (["outcomes.jsonl", "--to", "no/out.csv"], "no/out.csv: No such file"),
+        (["outcomes.jsonl", "--to", "-"], "choose from parquet, csv, arrow"),
+        (["outcomes.jsonl", "--to", "-", "--format", "csv", "--table", "all"], "takes one table"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(stored, outcomes, capsys, argv, words):

@@ -21,6 +21,17 @@ async def test_blank_lines_and_comments_are_skipped(tmp_path):
     assert await read(file) == ["ana_1", "ana_2", "ana_3"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+async def test_a_list_of_another_system_is_the_same_list(tmp_path, encoding, end):
+    """PowerShell redirects in UTF-16, and a sheet that is saved for a Mac has its own line ends."""
+    ids = [f"ana_{number:010d}" for number in range(10_000)]
+    file = tmp_path / "ids"
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    file.write_bytes((mark + end.join(["# für März", *ids])).encode(encoding))
+    assert await read(file) == ids
+
+
 async def test_a_line_may_span_the_pieces_that_are_read(tmp_path):
     """An id at the border of two pieces arrives whole."""
     ids = [f"ana_{number:010d}" for number in range(20_000)]

@@ -154,6 +154,22 @@ async def test_one_failure_costs_no_sibling(kallglot, tmp_path):
         assert (tmp_path / f"{one}.mp3").read_bytes() != b"mine"
 
 
+async def test_the_same_command_again_fetches_what_is_missing(kallglot, tmp_path):
+    """What is there is whole: it is left as it is, and no error; exit code 0 once all are there."""
+    async with serving() as emulator:
+        [session] = emulator.sessions.seed(1)
+        one, other, _ = emulator.sessions[session].recordings
+        argv = ["recording", "download", one, other, "--to", str(tmp_path), "--skip-existing", "--quiet"]
+        (tmp_path / f"{one}.mp3").write_bytes(b"whole")
+        code, out, _ = await kallglot(emulator, *argv)
+        lines = {line["id"]: line for line in map(json.loads, out.splitlines())}
+        assert (code, lines[one]) == (0, {"id": one, "skipped": str(tmp_path / f"{one}.mp3")})
+        assert lines[other]["download"]["bytes_written"] > 0
+        assert (tmp_path / f"{one}.mp3").read_bytes() == b"whole"
+        code, _, err = await kallglot(emulator, *argv, "--overwrite")
+        assert (code, "give one of them" in err) == (2, True)
+
+
 async def test_another_format_has_its_own_suffix(kallglot, tmp_path):
     """Revision A."""
     async with serving() as emulator:

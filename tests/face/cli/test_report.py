@@ -53,7 +53,7 @@ def test_a_browser_shows_it(stored, capsys, monkeypatch, has_browser, words):
         (["missing.jsonl"], "cannot read missing.jsonl: No such file"),
         (["broken.jsonl"], "broken.jsonl: line 2 cannot be read: "),
         (["outcomes.jsonl", "-o", "./outcomes.jsonl"], "which would be lost: name another file"),
-        (["outcomes.jsonl", "-o", "no/page.html"], "cannot write the output: No such file"),
+        (["outcomes.jsonl", "-o", "no/page.html"], "no/page.html: No such file"),
         ([], "requires an argument"),
     ],
 )
