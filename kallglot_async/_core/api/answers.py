@@ -30,8 +30,8 @@ from kallglot_async._extra_headers import user_agent
 
 __all__ = [
     "COMMON_HEADERS", "DOCUMENTED_PERIOD", "LONGEST_WAIT", "RETRY_AFTER", "ROUNDING", "SAME_RESET", "RateFigures",
-    "clamp_wait", "date_of", "figures_at", "interpret", "named_wait", "one_line", "parse_credits", "parse_date",
-    "parse_rate_figures", "parse_retry_after", "request_headers", "request_id_of", "stream_headers",
+    "clamp_wait", "date_of", "figures_at", "interpret", "is_refused", "named_wait", "one_line", "parse_credits",
+    "parse_date", "parse_rate_figures", "parse_retry_after", "request_headers", "request_id_of", "stream_headers",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -47,6 +47,7 @@ _LARGEST_LIMIT = 10**9
 _WHOLE = re.compile(r"\s*([0-9]{1,18})\s*")
 _NUMBER = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*")
 _LONGEST_TEXT = 300  # characters of a server's text that reach an error
+_LONGEST_REFUSAL = 1000  # bytes; a success that is larger is not searched for one
 # Folded once: a name that is a plain `str` is folded for each look into headers, which costs as much as the look.
 _LIMIT, _REMAINING, _RESET = istr("X-RateLimit-Limit"), istr("X-RateLimit-Remaining"), istr("X-RateLimit-Reset")
 _CREDITS_LEFT, _CREDITS_USED = istr("X-API-Credits-Remaining"), istr("X-API-Credits-Used")
@@ -289,17 +290,18 @@ def interpret(operation: Operation[T], response: Response, *, key: Secret, wall_
         InvalidResponseError: The answer cannot be used.
         APIError: The API answered with an error status.
     """
-    if not 200 <= response.status < 300:
+    if not 200 <= response.status < 300 or is_refused(response):
         raise _refusal(operation, response, key, wall_now)
     name = operation.name
     kind: type[errors.InvalidResponseError]
-    path: str | None = None
+    path, is_foreign = None, False
     try:
         return operation.decode(response.body) if operation.read is None else operation.read(response)
     except MalformedBodyError as malformed:
         kind, what = errors.ResponseBodyError, f"{response.status}, but {malformed}"
     except WrongShapeError as shape:
-        kind, what, path = errors.ResponseSchemaError, f"in another shape: {shape}", shape.path
+        kind, what = errors.ResponseSchemaError, f"in another shape: {shape}"
+        path, is_foreign = shape.path, shape.is_foreign
     except WrongResourceError as wrong:
         kind, what = errors.ResponseMismatchError, f"with {wrong}"
     # Outside the handlers: what a decoder raises may hold the body, and is no context of an error that is logged.
@@ -312,6 +314,8 @@ def interpret(operation: Operation[T], response: Response, *, key: Secret, wall_
     )
     if isinstance(unusable, errors.ResponseSchemaError):
         unusable.path = path
+        if is_foreign:
+            unusable.is_foreign = True
     if not response.body:
         unusable.is_empty = True
     if not response.body or response.status == 202:
@@ -364,7 +368,9 @@ def _refusal(
         )
     # By the status and not by the code: codes are documented for some failures only, and a gateway has none.
     kind, default = _BY_STATUS.get(status, (errors.APIError, f"the API answered {status}"))
-    if status >= 500:
+    if is_refused(response):
+        kind, default = _BY_STATUS[429]
+    elif status >= 500:
         kind, default = errors.ServerError, f"the API failed with {status}"
     body = _error_body(response.body)
     message = (one_line(body.message, key) if body is not None else None) or default
@@ -387,6 +393,24 @@ def _refusal(
     if not is_enveloped:
         refusal.is_enveloped = False
     return refusal
+
+
+def is_refused(response: Response) -> bool:
+    """Whether an answer is a refusal for rate: by its status, or as its envelope says so under another one.
+
+    Some gateways turn a 429 into a 403, a 503, or a success with an error in its body.
+    """
+    status, body = response.status, response.body
+    if status == 429 or (status < 300 and len(body) > _LONGEST_REFUSAL) or b"rate_limit_" not in body:
+        return status == 429
+    try:
+        plain = decode_json_object(body)
+    except (MalformedBodyError, WrongShapeError):
+        return False
+    told = plain.get("error")
+    if not isinstance(told, dict) or "id" in plain:  # an analysis that failed for this reason is what was asked for
+        return False
+    return told.get("code") == "rate_limit_exceeded" or told.get("type") == "rate_limit_error"
 
 
 def _error_body(body: bytes) -> _ErrorBody | None:
