@@ -139,6 +139,26 @@ class TestOutages:
             assert all(len(sent) == 1 for sent in keys.values())
             assert len([request for request in server.requests if request.at < seconds]) <= 16 + 50 + 16 * 4
 
+    @pytest.mark.parametrize("fault", ["503", "a firewall's 405", "a redirect to a login page"])
+    @pytest.mark.parametrize("how", ["analyze", "analyze_many"])
+    async def test_a_request_that_is_waited_for_is_repeated_too(self, how: str, fault: str) -> None:
+        """Under the key that it had, for as long as the wait may take, and not for three attempts."""
+        keys = []
+
+        def failing(request: Request) -> bytes | None:
+            if request.method != "POST":
+                return answer(analysis(request.id))
+            keys.append(request.headers["idempotency-key"])
+            return OUTAGES[fault] if request.at < 10.0 else created(request)
+
+        async with client_of(failing) as (_, client):
+            if how == "analyze":
+                assert (await client.analyze("sess_1", analyses=["summary"])).is_complete
+            else:
+                assert len((await client.analyze_many(["sess_1"], analyses=["summary"])).analyses) == 1
+            assert len(set(keys)) == 1
+            assert now() < 60.0
+
     @pytest.mark.parametrize("fault", ["a redirect to a login page", "JSON of something else", "a firewall's 405"])
     async def test_what_the_api_never_says_is_told_at_once_where_it_was_never_served(self, fault: str) -> None:
         """A wrong base_url, most likely."""
