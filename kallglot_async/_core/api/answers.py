@@ -3,7 +3,8 @@
 What cannot be true in a header is treated as absent. Documented: `X-RateLimit-Limit`, `-Remaining`, `-Reset` (Unix
 seconds on the server's clock), `Retry-After` (integer seconds; a date is accepted because HTTP allows it),
 `X-API-Credits-*`, `X-Request-ID`. Not documented, but what gateways in front of an API do: a reset with a fraction, in
-milliseconds or in seconds from now, and several values of one header, each of another limit.
+milliseconds or in seconds from now, several values of one header, each of another limit, and the headers that are to
+become the standard (`spellings`); a `Retry-After` in Unix seconds or milliseconds; a reset alone beside a refusal.
 
 Here is the error table. Statuses decide, the documented envelope explains:
 `{"error": {"code", "message", "type", "param", ...}}`.
@@ -26,6 +27,7 @@ from kallglot_async import errors
 from kallglot_async._config import KEY_MARK, Secret
 from kallglot_async._core.api.lenient_json import MalformedBodyError, WrongShapeError, decode_json_object
 from kallglot_async._core.api.operation import Operation, Response, WrongResourceError
+from kallglot_async._core.api.spellings import decimal_reset, standard_fields
 from kallglot_async._extra_headers import user_agent
 
 __all__ = [
@@ -130,6 +132,8 @@ def figures_at(headers: Mapping[str, str], dated: float | None, wall_now: float)
     else:  # every line of each, joined as HTTP joins lines
         limits, text = ", ".join(getall(_LIMIT, ())), ", ".join(getall(_REMAINING, ()))
         resets = ", ".join(getall(_RESET, ()))
+    if not limits:
+        limits, text, resets = standard_fields(headers)
     if not limits or not text or not resets:
         return None
     now = dated or wall_now
@@ -167,15 +171,16 @@ def _parse_window(
 
     A hundred answers in a row carry the same.
     """
-    found = [limit for text in limits.split(",") if (limit := _whole(text)) and limit <= _LARGEST_LIMIT]
+    # Behind a semicolon may stand whose it is, as in `150;w=60`.
+    whole = [_whole(text.partition(";")[0]) for text in limits.split(",")]
+    found = [limit for limit in whole if limit and limit <= _LARGEST_LIMIT]
     told = [_parse_reset(text, now, is_dated=is_dated) for text in resets.split(",")]
     return min(found, default=None), told, _latest(told), "," not in limits + resets
 
 
 def _parse_reset(text: str, now: float, *, is_dated: bool) -> _Reset | None:
     """Read Unix seconds or milliseconds, or seconds from now; the ranges in which each can be do not meet."""
-    number = _number(text)
-    if number is None:
+    if (number := _number(text)) is None and (number := _number(text := decimal_reset(text))) is None:
         return None
     if number <= LONGEST_WAIT:
         if "." in text:
@@ -221,9 +226,11 @@ def parse_retry_after(headers: Mapping[str, str], *, wall_now: float) -> float |
 
 
 def _wait(text: str, headers: Mapping[str, str], wall_now: float) -> float | None:
-    if (seconds := _number(text)) is not None:
+    if (seconds := _number(text)) is not None and seconds < _PLAUSIBLE_UNIX_TIME:
         return seconds
-    if (moment := parse_date(text)) is not None:  # before the list, as there is a comma in it
+    # A date before the list, as there is a comma in it. Some servers name the moment in Unix seconds or milliseconds.
+    moment = parse_date(text) if seconds is None else seconds / (1000 if seconds >= _PLAUSIBLE_UNIX_TIME * 100 else 1)
+    if moment is not None:
         return moment - (date_of(headers) or wall_now)
     return max((seconds for part in text.split(",") if (seconds := _number(part)) is not None), default=None)
 
@@ -441,5 +448,16 @@ def named_wait(response: Response, wall_now: float) -> float | None:
 
 def _retry_after(response: Response, body: _ErrorBody, wall_now: float) -> float | None:
     header, told = parse_retry_after(response.headers, wall_now=wall_now), body.retry_after
+    if header is None and response.status == 429:
+        header = _lone_reset(response.headers, wall_now)
     is_wait = isinstance(told, int | float) and not isinstance(told, bool) and told >= 0  # which "not a number" is not
     return max(header or 0.0, clamp_wait(told)) if is_wait else header
+
+
+def _lone_reset(headers: Mapping[str, str], wall_now: float) -> float | None:
+    """Return the seconds to a reset that no limit stands beside, as some servers send it with a refusal alone."""
+    if _RESET not in headers or _LIMIT in headers:
+        return None
+    date = date_of(headers)
+    told = _latest([_parse_reset(headers[_RESET], date or wall_now, is_dated=date is not None)])
+    return None if told is None else told.resets_in
