@@ -605,7 +605,7 @@ class TestHints:
 
 
 class TestPauses:
-    @pytest.mark.parametrize("retry_after", [40, 86_400, 1_800_000_030])
+    @pytest.mark.parametrize("retry_after", [40, 86_400, 900_000_030])
     async def test_a_pause_beyond_every_timeout_ends_a_batch(self, retry_after: int) -> None:
         """What cannot be polled before it is over ends once its timeout has passed, with the time that was named."""
         async with client_of(lambda request: envelope(429, f"Retry-After: {retry_after}"), is_warm=False) as (
