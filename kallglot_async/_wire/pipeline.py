@@ -185,7 +185,7 @@ class Pipeline:
             raise (call or _Call(operation, deadline, is_patient)).tell(error) from error.__cause__
         except TimeoutError:
             # Raised below and not here: the cancellation that the deadline was is no context of it.
-            failure = self._out_of_time(operation, timeout)
+            failure = self._out_of_time(operation, timeout, call.history if call else ())
         call = call or _Call(operation, deadline, is_patient)
         if is_sending:
             # In the middle of a request, which the server may have acted upon: it counts as an attempt.
@@ -351,11 +351,15 @@ class Pipeline:
             lane.answered(ticket, figures)
         return figures
 
-    def _out_of_time(self, operation: Operation[Any], timeout: float | None) -> errors.RequestTimeoutError:
+    def _out_of_time(
+        self, operation: Operation[Any], timeout: float | None, history: tuple[str, ...]
+    ) -> errors.RequestTimeoutError:
         state = self.lane(operation.group).state()
         queued = f"; {state.waiting} requests wait for the rate limit" if state.waiting else ""
+        # Else who asked in vain for minutes would have to look into the history for the reason.
+        before = f" (before that: {history[-1]})" if history else ""
         return errors.RequestTimeoutError(
-            f"{operation.name} was not answered within {timeout:g} s{queued}",
+            f"{operation.name} was not answered within {timeout:g} s{before}{queued}",
             operation=operation.name,
             timeout=timeout,
         )

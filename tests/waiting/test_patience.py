@@ -26,6 +26,7 @@ from kallglot_async import (
     PermissionDeniedError,
     PollSchedule,
     RateLimitedError,
+    RequestTimeoutError,
     ResponseBodyError,
     ServerError,
     WaitTimeoutError,
@@ -158,6 +159,18 @@ class TestOutages:
                 assert len((await client.analyze_many(["sess_1"], analyses=["summary"])).analyses) == 1
             assert len(set(keys)) == 1
             assert now() < 60.0
+
+    async def test_a_request_that_fails_to_the_end_says_why(self) -> None:
+        """What was met before the time was over, and not only that it was."""
+
+        def failing(request: Request) -> bytes:
+            return page(405) if request.method == "POST" else answer(analysis(request.id))
+
+        async with client_of(failing) as (_, client):
+            with pytest.raises(
+                RequestTimeoutError, match=r"within 120 s \(before that: the API answered 405 \(405\)\)"
+            ):
+                await client.analyze("sess_1", analyses=["summary"])
 
     @pytest.mark.parametrize("fault", ["a redirect to a login page", "JSON of something else", "a firewall's 405"])
     async def test_what_the_api_never_says_is_told_at_once_where_it_was_never_served(self, fault: str) -> None:
