@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from kallglot_async._base_client import BaseClient
 from kallglot_async._checks import check_callback, check_plain_callback, check_session_id
-from kallglot_async._core.api.analyses import check_analysis_id, check_request
+from kallglot_async._core.api.analyses import check_analysis_id, check_request, create_analysis
 from kallglot_async._core.polling.schedule import PollSchedule
 from kallglot_async._waiting.call import OnProgress, WaitCall
 from kallglot_async._waiting.waits import MAX_READY, Ids, IdSource, OnOutcome
@@ -198,8 +199,10 @@ class KallglotClient(BaseClient):
     ) -> Analysis:
         """Request the analysis of a finished session, wait until it has settled, and return it.
 
-        `analyses.create` and `wait` in one: the same retries, and in revision B the same API credit. If the wait
-        runs out of time, the error's `id` names the analysis: wait for that, rather than pay for another.
+        `analyses.create` and `wait` in one, and in revision B the same API credit. Once the API was heard, time and
+        not attempts ends the request too: it is repeated, under one idempotency key, for as long as the wait may take,
+        or the client's own timeout where that is longer. If the wait runs out of time, the error's `id` names the
+        analysis: wait for that, rather than pay for another.
 
         Args:
             session_id: The session, `sess_...`.
@@ -218,8 +221,10 @@ class KallglotClient(BaseClient):
         # Refused before anything is paid for.
         options = self._waits.options(timeout, None, None, schedule, from_add=True)
         check_request("analyze", request)
+        key = str(uuid.uuid4()) if idempotency_key is None else idempotency_key
+        operation = create_analysis(session_id, idempotency_key=key, **request)
         client = self if extra_headers is None else self.with_options(extra_headers=extra_headers)
-        created = await client.analyses.create(session_id, idempotency_key=idempotency_key, **request)
+        created = await client._waits.create(operation, timeout=self._patience(timeout), is_patient=True)
         check_analysis_id(created.id)
         outcome = await client._waits.of_one(created.id, options)
         if isinstance(outcome.error, RequestError):
@@ -321,11 +326,15 @@ class KallglotClient(BaseClient):
         source = IdSource(session_ids, remember=True, check=check_session_id)
         client = self if extra_headers is None else self.with_options(extra_headers=extra_headers)
         sessions = Batch(client._pipeline, source, on_outcome, noun="sessions")
-        patience = None if timeout is None or self._config.timeout is None else max(timeout, self._config.timeout)
+        patience = self._patience(timeout)
         call = AnalyzeCall(
             sessions, client._waits, order=order, timeout=patience, on_created=on_created, on_progress=on_progress
         )
         return await call.run(options)
+
+    def _patience(self, timeout: float | None) -> float | None:
+        """Seconds for a request that a wait of so many seconds follows."""
+        return None if timeout is None or self._config.timeout is None else max(timeout, self._config.timeout)
 
     def as_completed(
         self,

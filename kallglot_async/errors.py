@@ -242,9 +242,11 @@ class ResponseSchemaError(InvalidResponseError):
 
     Attributes:
         path: Where in the body, for example `$.status`; None where that is not known.
+        is_foreign: Whether there is no `id`: somebody else's JSON, which ends no wait once the API was heard.
     """
 
     path: str | None = None
+    is_foreign = False
 
 
 class ResponseMismatchError(InvalidResponseError):
@@ -255,7 +257,10 @@ class ResponseMismatchError(InvalidResponseError):
 
 
 class UnexpectedRedirectError(InvalidResponseError):
-    """The server answered with a redirect that is not followed. A download follows expected ones, without the key."""
+    """The server answered with a redirect that is not followed. A download follows expected ones, without the key.
+
+    In a wait it ends no id once the API has accepted a request: it is a login page's, say, or one of maintenance.
+    """
 
 
 class APIError(RequestError):
@@ -271,7 +276,7 @@ class APIError(RequestError):
         request_id: The server's id of the request, or None. Quote it to support.
         retry_after: Seconds after which the server would accept the request again, or None.
         is_enveloped: Whether the answer had the API's error envelope. A 400, 401, 403 or 404 without it is taken
-            for a gateway's or a firewall's, and is retried.
+            for a gateway's or a firewall's, and is retried; so is any other status but 402 in a wait.
     """
 
     is_enveloped = True
@@ -329,7 +334,7 @@ class ConflictError(APIError):
 
 
 class RateLimitedError(APIError):
-    """429, or: the wait for the rate limit would outlast the deadline or `max_rate_wait`.
+    """429, the same under another status, or: the wait for the limit would outlast the deadline or `max_rate_wait`.
 
     Refusals are waited out, for every user of the limiter at once, and cost no attempts. This is raised where
     the time that the server named, or the queue for the limit, lies beyond the deadline or `max_rate_wait`, and by

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["Poller"]
 
 _DIRECT, _AHEAD, _PACED = Urgency  # looked up in it, a member costs as much as a call
-_SHORTEST_LEAD = 0.1  # seconds before a deadline at which the last look is sent, at least
+_SHORTEST_LEAD = 0.1  # seconds before a deadline at which the last look is sent, at least, ...
+_LEAD = 1.5  # ... and in round trips: after just one, its answer would come as the time is over
 
 
 class Poller:
@@ -289,9 +290,9 @@ class Poller:
         if self._pipeline.observer.callback.is_on:
             status, elapsed = analysis.status.value, entry.elapsed(now)
             self._pipeline.observer.emit(PollEvent, id=entry.id, status=status, polls=entry.polls, elapsed=elapsed)
-        round_trip = self._pipeline.round_trip
+        lead = _LEAD * self._pipeline.round_trip
         # A comparison: `max` costs five times as much, for every poll.
-        self._queue.lead = round_trip if round_trip > _SHORTEST_LEAD else _SHORTEST_LEAD
+        self._queue.lead = lead if lead > _SHORTEST_LEAD else _SHORTEST_LEAD
         sight = Sight.of(analysis, response.headers, server_now=self._pipeline.server_now())
         if analysis.status not in SETTLED:
             entry.last_status = analysis.status.value

@@ -42,6 +42,7 @@ OnOutcome: TypeAlias = Callable[[Outcome], object]
 MAX_READY = 1_000  # outcomes that lie undelivered before a wait stops to take slots
 _BREATH = 100  # ids pulled before others get their turn
 _LEARNED = PollSchedule.learned()
+_GIVEN_BEFORE = ""  # no id is empty
 
 
 class WaitOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +136,11 @@ class IdSource:
 
     async def next(self) -> str | InvalidIdError | None:
         """Return the next one; None: there are no more, the iterable raised, or nothing more is wanted."""
+        while (item := await self._pull()) == _GIVEN_BEFORE:
+            pass
+        return item
+
+    async def _pull(self) -> str | InvalidIdError | None:
         if self._is_stopped or self.error is not None:
             return None
         self._pulled += 1
@@ -168,21 +174,19 @@ class IdSource:
 
     def _each(self, ids: Iterable[str]) -> Iterator[str | InvalidIdError]:
         for id in ids:
-            if (item := self._new(id)) is not None:
-                yield item
+            yield self._new(id)
 
     async def _await_each(self, ids: AsyncIterable[str]) -> AsyncGenerator[str | InvalidIdError, None]:
         async for id in ids:
-            if (item := self._new(id)) is not None:
-                yield item
+            yield self._new(id)
 
-    def _new(self, id: str) -> str | InvalidIdError | None:
-        """Return the id, its error, or None where it was given before."""
+    def _new(self, id: str) -> str | InvalidIdError:
+        """Return the id, its error, or `_GIVEN_BEFORE`: a source of repetitions must not hold up everybody either."""
         item = self._checked(id)
         if self._order is not None:
             name = item if isinstance(item, str) else item.id
             if name in self._order:
-                return None
+                return _GIVEN_BEFORE
             self._order[name] = item
         return item
 

@@ -23,11 +23,12 @@ from kallglot_async._core.api.answers import (
     date_of,
     figures_at,
     interpret,
+    is_refused,
     named_wait,
     parse_credits,
     request_id_of,
 )
-from kallglot_async._core.api.meaning import has_passing_status, is_answer
+from kallglot_async._core.api.meaning import has_passing_status, is_answer, is_interlude
 from kallglot_async._core.api.operation import Operation, Response
 from kallglot_async._core.limit.retry import STRANGER, RetryBudget, RetryPolicy, is_transient, may_have_acted
 from kallglot_async._core.limit.ticket import Ticket, Urgency
@@ -184,7 +185,7 @@ class Pipeline:
             raise (call or _Call(operation, deadline, is_patient)).tell(error) from error.__cause__
         except TimeoutError:
             # Raised below and not here: the cancellation that the deadline was is no context of it.
-            failure = self._out_of_time(operation, timeout)
+            failure = self._out_of_time(operation, timeout, call.history if call else ())
         call = call or _Call(operation, deadline, is_patient)
         if is_sending:
             # In the middle of a request, which the server may have acted upon: it counts as an attempt.
@@ -213,7 +214,8 @@ class Pipeline:
     def _is_patient(self, call: _Call[Any], error: errors.RequestError) -> bool:
         """Whether time is the measure: for who asked for that, once the API was heard, or something before it."""
         is_believed = self.budget.is_reached or (has_passing_status(error) and call.deadline.age() < STRANGER)
-        return call.is_patient and is_believed and call.operation.is_repeatable and is_transient(error)
+        passes = is_transient(error) or (self.is_accepted and is_interlude(error))
+        return call.is_patient and is_believed and call.operation.is_repeatable and passes
 
     async def _be_let_go(self, call: _Call[Any]) -> None:
         """Sleep until an attempt may go that the budget does not pay for."""
@@ -270,12 +272,12 @@ class Pipeline:
                 record.status = response.status
                 record.request_id = request_id_of(response.headers, self._config.api_key)
                 return value, response
-        finally:
+        except errors.RateLimitedError:
             # Behind the end of the record: the answer is heard of before the pause that it brings.
-            if record.status == 429:
-                self.observer.emit(
-                    ThrottledEvent, operation=operation.name, group=operation.group, pause=lane.paused_for(_clock.now())
-                )
+            self.observer.emit(
+                ThrottledEvent, operation=operation.name, group=operation.group, pause=lane.paused_for(_clock.now())
+            )
+            raise
 
     async def _send(self, operation: Operation[T], lane: Lane, ticket: Ticket, attempt: int) -> tuple[T, Response]:
         loop = asyncio.get_running_loop()
@@ -340,20 +342,24 @@ class Pipeline:
         if date is not None:
             self._server_ahead = date - wall_now
         figures = figures_at(response.headers, date, wall_now)
-        if figures is None and response.status >= 500:
-            lane.lost(ticket, was_answered=True)  # a page of some gateway's: it does not know the API's limit
-        elif response.status != 429:
-            lane.answered(ticket, figures)
-        else:
+        if is_refused(response):
             pause = lane.refused_for(ticket, figures, named_wait(response, wall_now), luck=self._random())
-            _log.info("refused with 429: every request of this limit pauses for %.1f s", pause)
+            _log.info("refused with %d: every request of this limit pauses for %.1f s", response.status, pause)
+        elif figures is None and response.status >= 500:
+            lane.lost(ticket, was_answered=True)  # a page of some gateway's: it does not know the API's limit
+        else:
+            lane.answered(ticket, figures)
         return figures
 
-    def _out_of_time(self, operation: Operation[Any], timeout: float | None) -> errors.RequestTimeoutError:
+    def _out_of_time(
+        self, operation: Operation[Any], timeout: float | None, history: tuple[str, ...]
+    ) -> errors.RequestTimeoutError:
         state = self.lane(operation.group).state()
         queued = f"; {state.waiting} requests wait for the rate limit" if state.waiting else ""
+        # Else who asked in vain for minutes would have to look into the history for the reason.
+        before = f" (before that: {history[-1]})" if history else ""
         return errors.RequestTimeoutError(
-            f"{operation.name} was not answered within {timeout:g} s{queued}",
+            f"{operation.name} was not answered within {timeout:g} s{before}{queued}",
             operation=operation.name,
             timeout=timeout,
         )

@@ -38,7 +38,7 @@ __all__ = ["SessionPool", "pool_of"]
 
 _READ_TIMEOUT = 60.0  # seconds without a byte, for a client that was asked to wait for ever
 
-_MOST_IN_A_ROW = 3  # answers of 5xx after which a connection is closed
+_MOST_IN_A_ROW = 3  # answers of 5xx, or of somebody else than the API, after which a connection is closed
 
 _CLOSE_TIMEOUT = 5.0  # seconds that closing may take, under a cancelled scope too
 
@@ -84,29 +84,35 @@ class _UnsolicitedError(Exception):
 class _Answer(aiohttp.ClientResponse):
     """An answer on a connection of ours: what `_send_once` is for elsewhere, and two coroutines less for each."""
 
+    way: ResponseHandler | None = None  # the connection that it came on, which may serve another request by now
+
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
-        protocol = connection.protocol
+        self.way = connection.protocol
         try:
-            await super().start(connection)
+            return await super().start(connection)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
             raise LostError from None
-        # Nothing is looked up for an answer that is none of 5xx, as long as no connection has brought one.
-        if protocol is not None and (self.status >= 500 or _in_a_row):
-            _count_failure(protocol, self.status)
-        return self
 
 
-_in_a_row: WeakKeyDictionary[ResponseHandler, int] = WeakKeyDictionary()  # 5xx on a connection, since another answer
+_in_a_row: WeakKeyDictionary[ResponseHandler, int] = WeakKeyDictionary()  # failures on a connection, since an answer
 
 
-def _count_failure(connection: ResponseHandler, status: int) -> None:
-    """Use a connection no more that brings one 5xx after another: its host may be the one that the name left."""
-    if status < 500:
+def _judge(connection: ResponseHandler | None, status: int, body: bytes) -> None:
+    """Use a connection no more that brings one failure after another: its host may be the one that the name left.
+
+    A failure is a 5xx, or what is no answer of the API's at first glance: a page, a redirect, no error of its form.
+    """
+    is_apis = body.startswith(b"{") or status in {202, 204} if status < 300 else b'"error"' in body or status == 429
+    is_failure = status >= 500 or not is_apis
+    # Nothing is looked up for any other answer, as long as no connection has brought one.
+    if connection is None or not (is_failure or _in_a_row):
+        return
+    if not is_failure:
         _in_a_row.pop(connection, None)
         return
     failures = _in_a_row[connection] = _in_a_row.get(connection, 0) + 1
     if failures >= _MOST_IN_A_ROW:
-        # Marked, not closed: the body of this answer is still to be read from it.
+        # Marked, not closed: it may be free already, and whoever takes it then takes another.
         connection.force_close()
 
 
@@ -197,6 +203,8 @@ class SessionPool:
                     continue  # nothing was sent, and that connection is closed: take another one
             content = await _read(response, self._max_response_bytes, is_told=lease.needs_care)
             if content is not None:
+                if type(response) is _Answer:
+                    _judge(response.way, response.status, content)
                 return Response(response.status, response.headers, content)
             failure = errors.ResponseTooLargeError(
                 f"{operation.name} was answered with more than {self._max_response_bytes} bytes",

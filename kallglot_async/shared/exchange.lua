@@ -12,7 +12,8 @@ local figures = ask.figures
 local SAME_RESET = 0.5           -- s: as in `window`
 local GUARD, GUARD_SHARE = 1.2, 5 -- s past a reset, at most one in so many of a window: as in `window`
 local HEADROOM = 50              -- one request in so many is left unused by paced polls
-local KEPT = 10                  -- one request in so many of a window is not spent ahead of the pace
+local KEPT = 10                  -- one request in so many of a window is not spent ahead of the pace, ...
+local MOST_KEPT = 60             -- ... and no more than these of one of hours
 local ROUNDING = 1.0             -- s by which whole-second headers can overstate the time left
 local DOCUMENTED_PERIOD = 60.0   -- s: "requests per minute"
 local PROBE = 2.0                -- s after which a probe that nobody hears of is given up
@@ -213,7 +214,7 @@ elseif available < 1 then
 else
   direct = math.min(ask.direct, math.ceil(available / math.max(1, askers)))
   local rest = available - direct - math.ceil(unheard * even * HORIZON / live)  -- polls leave what those may hold
-  local kept = math.floor(state.limit / KEPT)
+  local kept = math.min(math.floor(state.limit / KEPT), period > 2 * DOCUMENTED_PERIOD and MOST_KEPT or math.huge)
   local window = math.floor(state.reset)
   if own.window ~= window then own.had, own.window = 0, window end
   own.had = math.max(0, own.had - ask.foregone)

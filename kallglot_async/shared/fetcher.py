@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from kallglot_async import _clock
-from kallglot_async._clock import Alarm
+from kallglot_async._clock import Alarm, ClosedWithLoop
 from kallglot_async._config import Secret
 from kallglot_async._core.limit.exchange import Ask, Reply
 from kallglot_async._core.limit.lease import Lease
@@ -75,6 +75,7 @@ class Fetcher:
     """Asks the others for one lane, and tells them of it.
 
     There is a task while somebody waits there, while slots are held, or while the others cannot be reached; none else.
+    And none once its loop has begun to close what is open in it: what `asyncio.run` cancels then asks nobody any more.
 
     Args:
         lane: Who waits.
@@ -84,41 +85,65 @@ class Fetcher:
         group: For which endpoints.
     """
 
-    __slots__ = ("_alarm", "_group", "_key", "_lane", "_lease", "_loop", "_shares", "_task")
+    __slots__ = ("_alarm", "_ended", "_group", "_key", "_lane", "_lease", "_loop", "_shares", "_task", "_with_loop")
 
     def __init__(self, lane: Lane, lease: Lease, shares: Shares, key: Secret, group: str) -> None:
         self._lane, self._lease, self._shares, self._key, self._group = lane, lease, shares, key, group
         self._alarm = Alarm()
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended: asyncio.AbstractEventLoop | None = None  # the one that is closing
+        self._with_loop: tuple[asyncio.AbstractEventLoop, ClosedWithLoop] | None = None
 
     def ring(self) -> None:
         """Somebody waits, or there is something to tell: look whether it is time to ask."""
         loop = _clock.running_loop()
         if self._task is not None and self._loop is loop and not self._task.done():
             self._alarm.ring()
-        elif self._next_ask() < math.inf:
+        elif self._ended is not loop and self._next_ask() < math.inf:
             # Whoever slept at the old alarm did so in a loop that may be gone.
             self._alarm, self._loop = Alarm(), loop
             self._task = loop.create_task(self._run(), name=f"kallglot shared rate limit: {self._group}")
 
     async def aclose(self) -> None:
         """Give back what is held, and ask no more, in this loop."""
-        task, self._task = self._task, None
         # A task of another loop can be neither cancelled nor waited for from here.
         if self._loop is not asyncio.get_running_loop():
+            self._task = None
             return
-        if task is not None:
-            task.cancel()
-            await asyncio.wait({task})
+        await self._stop()
         if self._lease.can_leave():
             await self._exchange(is_leaving=True)
         self._loop = None
+        if self._with_loop is not None:
+            await self._with_loop[1].aclose()
+        self._ended = self._with_loop = None
+
+    async def _stop(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+
+    async def _end(self) -> None:
+        self._ended = asyncio.get_running_loop()
+        if self._loop is self._ended:
+            await self._stop()
+
+    async def _guard(self) -> None:
+        """Have it end with the running loop."""
+        loop, before = asyncio.get_running_loop(), self._with_loop
+        if before is None or before[0] is not loop:
+            if before is not None:
+                before[1].abandon()
+            self._with_loop = loop, ClosedWithLoop(self._end)
+            await self._with_loop[1].guard()
 
     def _next_ask(self) -> float:
         return self._lease.next_ask(_clock.now(), self._lane.waiting_by_urgency)
 
     async def _run(self) -> None:
+        await self._guard()
         # Between the last look and the end there is no await: who comes then finds no task, and starts another.
         while (at := self._next_ask()) < math.inf:
             if at > _clock.now():

@@ -1,6 +1,7 @@
 """When the others are asked, and for how long there is a task for it: a lane, a lease and a table that is not there."""
 
 import asyncio
+import gc
 
 import msgspec
 import pytest
@@ -183,6 +184,42 @@ async def test_a_mistake_of_ours_is_loud_and_keeps_nobody_waiting():
         lane.answered(await lane.acquire(DIRECT), None)
     with pytest.raises(ZeroDivisionError):
         await fetcher._task
+
+
+def test_what_a_loop_cancels_at_its_end_asks_nobody_any_more():
+    """A request that `asyncio.run` cancels is let go of when the task is gone already; and the next loop asks again."""
+    table, told_by_loop = Table(granting), []
+    lane, fetcher = shared(table)
+
+    async def request():
+        ticket = await lane.acquire(DIRECT)
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.01)  # as a connection that is being closed
+            lane.lost(ticket)
+            raise
+
+    async def leave_it():
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: told_by_loop.append(context))
+        leaving = asyncio.create_task(request())
+        await asyncio.sleep(0.1)
+        assert not leaving.done()
+
+    async def use_it():
+        lane.answered(await lane.acquire(DIRECT), None)
+        await fetcher.aclose()
+        lane.answered(await lane.acquire(DIRECT), None)  # closed is not over
+        await fetcher.aclose()
+
+    for _ in range(2):
+        asyncio.run(leave_it())
+        gc.collect()  # what is pending in a closed loop is reported as it is collected
+        assert not is_running(fetcher)
+    asked = len(table.asked)
+    asyncio.run(use_it())
+    assert told_by_loop == []
+    assert len(table.asked) >= asked + 2
 
 
 def test_the_key_is_in_nothing_that_is_sent():

@@ -151,6 +151,28 @@ class TestIdSource:
         """A repetition is a repetition, also of something that is no id."""
         assert len(await pulled(IdSource(iter(["../admin", "../admin"]), remember=True))) == 1
 
+    @pytest.mark.parametrize("is_async", [False, True])
+    async def test_a_lazy_source_of_repetitions_gives_others_their_turn(self, is_async):
+        """Each is given once, and a million of one id hold up nobody meanwhile."""
+
+        async def repeating():
+            for _ in range(5_000):
+                yield "ana_1"
+
+        turns = 0
+
+        async def others():
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        task = asyncio.create_task(others())
+        source = IdSource(repeating() if is_async else iter(["ana_1"] * 5_000), remember=True)
+        assert [await source.next(), await source.next()] == ["ana_1", None]
+        assert turns >= 40
+        task.cancel()
+
     @pytest.mark.parametrize("remember", [True, False])
     async def test_lazy_source_is_pulled_one_by_one(self, remember):
         """A source of millions is asked for the next id only when there is room for it."""

@@ -142,6 +142,16 @@ async def test_what_settles_just_before_the_deadline_is_delivered():
     assert len(outcomes.analyses) == 10
 
 
+@pytest.mark.parametrize("trip", [0.12, 0.2, 0.5, 1.0])
+async def test_the_last_look_is_answered_before_the_deadline_however_far_the_server_is(trip):
+    """It leaves earlier than a round trip before it, or its answer would come as all is over."""
+    async with running(latency=Latency.uniform(40.0, 57.0)) as (emulator, client):
+        emulator.add_fault(Fault(kind="slow", delay=trip))
+        schedule = PollSchedule.fixed(35.0)
+        outcomes = await client.wait_many(emulator.seed_analyses(10), timeout=60.0, schedule=schedule)
+    assert len(outcomes.analyses) == 10
+
+
 async def test_last_looks_keep_no_pace_where_as_many_end_as_the_limit_allows():
     """Sixty ids under a log of thirty a minute: each last look comes in time, though the pace has none to spare."""
     async with running(plan="starter", rate_limit=(30, 60.0), window="sliding") as (emulator, client):

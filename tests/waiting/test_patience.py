@@ -26,11 +26,12 @@ from kallglot_async import (
     PermissionDeniedError,
     PollSchedule,
     RateLimitedError,
+    RequestTimeoutError,
     ResponseBodyError,
     ServerError,
     WaitTimeoutError,
 )
-from kallglot_async.models import ClientEvent, ResponseEvent
+from kallglot_async.models import ClientEvent, ResponseEvent, ThrottledEvent
 
 pytestmark = pytest.mark.looptime
 GATEWAY = page(503)
@@ -49,6 +50,15 @@ OUTAGES: dict[str, bytes | None] = {
     "200 with a page": answer(b"<html>"),
     "half an answer": answer(b"{", length=50),
     "connections that are closed": None,
+    "a redirect to a login page": answer(b"", "Location: https://login.example/", status="302 Found"),
+    "a cache's 304": answer(b"", status="304 Not Modified"),
+    "JSON of something else": answer(b'{"status": "starting"}'),
+    "JSON that is no object": answer(b"[]"),
+    "an error in a success": answer(b'{"error": {"code": "upstream", "message": "later", "type": "api_error"}}'),
+    "a firewall's 405": page(405),
+    "a bare 423": page(423, body=b""),
+    "a proxy's 407": page(407),
+    "a captive portal's 511": page(511),
 }
 
 
@@ -129,6 +139,48 @@ class TestOutages:
             assert len(outcomes.analyses) == 40
             assert all(len(sent) == 1 for sent in keys.values())
             assert len([request for request in server.requests if request.at < seconds]) <= 16 + 50 + 16 * 4
+
+    @pytest.mark.parametrize("fault", ["503", "a firewall's 405", "a redirect to a login page"])
+    @pytest.mark.parametrize("how", ["analyze", "analyze_many"])
+    async def test_a_request_that_is_waited_for_is_repeated_too(self, how: str, fault: str) -> None:
+        """Under the key that it had, for as long as the wait may take, and not for three attempts."""
+        keys = []
+
+        def failing(request: Request) -> bytes | None:
+            if request.method != "POST":
+                return answer(analysis(request.id))
+            keys.append(request.headers["idempotency-key"])
+            return OUTAGES[fault] if request.at < 10.0 else created(request)
+
+        async with client_of(failing) as (_, client):
+            if how == "analyze":
+                assert (await client.analyze("sess_1", analyses=["summary"])).is_complete
+            else:
+                assert len((await client.analyze_many(["sess_1"], analyses=["summary"])).analyses) == 1
+            assert len(set(keys)) == 1
+            assert now() < 60.0
+
+    async def test_a_request_that_fails_to_the_end_says_why(self) -> None:
+        """What was met before the time was over, and not only that it was."""
+
+        def failing(request: Request) -> bytes:
+            return page(405) if request.method == "POST" else answer(analysis(request.id))
+
+        async with client_of(failing) as (_, client):
+            with pytest.raises(
+                RequestTimeoutError, match=r"within 120 s \(before that: the API answered 405 \(405\)\)"
+            ):
+                await client.analyze("sess_1", analyses=["summary"])
+
+    @pytest.mark.parametrize("fault", ["a redirect to a login page", "JSON of something else", "a firewall's 405"])
+    async def test_what_the_api_never_says_is_told_at_once_where_it_was_never_served(self, fault: str) -> None:
+        """A wrong base_url, most likely."""
+        async with client_of(Outage(OUTAGES[fault], 600.0), is_warm=False) as (server, client):
+            outcomes = await client.wait_many(IDS)
+            assert len(outcomes.errors) == 20
+            assert not any(isinstance(error, WaitTimeoutError) for error in outcomes.errors.values())
+            assert now() < 5.0
+            assert len(server.requests) <= 20
 
     @pytest.mark.parametrize("how", ["wait", "gather", "analyze", "analyze_many", "as_completed"])
     async def test_every_kind_of_wait_outlasts_an_outage(self, how: str) -> None:
@@ -322,6 +374,52 @@ class TestBeforeAnyAnswer:
             await asyncio.sleep(0)
             first.cancel()
             assert len(await others) == 2
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("status", beyond(2, ["403 X", "200 OK", "400 X", "503 X"]))
+    async def test_a_refusal_for_rate_is_one_under_whichever_status(self, status: str) -> None:
+        """Everybody pauses for what it says, nobody's attempts are used up, and no key is suspected."""
+        body = b'{"error": {"code": "rate_limit_exceeded", "message": "x", "type": "rate_limit_error"}}'
+        refusal = answer(body, "Retry-After: 8", status=status)
+
+        def refusing(request: Request) -> bytes:
+            if 1.0 <= request.at < 9.0 and request.id != "ana_warm":
+                return refusal
+            return answer(analysis(request.id)) if request.at > 9.0 else running(request.id)
+
+        events: list[ClientEvent] = []
+        async with client_of(refusing, on_event=events.append) as (server, client):
+            outcomes = await client.wait_many(IDS)
+            assert len(outcomes.analyses) == 20
+            during = [request for request in server.requests if 1.0 <= request.at < 9.0]
+            assert 1 <= len(during) <= 20
+            assert max(request.at for request in during) - during[0].at < 1.0
+            assert client.rate_limit.refused == len(during)
+            assert len([event for event in events if isinstance(event, ThrottledEvent)]) == len(during)
+
+    @pytest.mark.parametrize("status", ["403 X", "200 OK"])
+    async def test_a_direct_call_waits_it_out(self, status: str) -> None:
+        """As it waits out a 429; and where there is no time for that, it says so."""
+        body = b'{"error": {"code": "rate_limit_exceeded", "message": "x", "type": "rate_limit_error"}}'
+
+        def refusing(request: Request) -> bytes:
+            return answer(body, "Retry-After: 8", status=status) if request.at < 4.0 else answer(analysis(request.id))
+
+        async with client_of(refusing, is_warm=False) as (_, client):
+            with pytest.raises(RateLimitedError) as caught:
+                await client.analyses.retrieve("ana_1", timeout=5.0)
+            assert (caught.value.retry_after, caught.value.status) == (8.0, int(status[:3]))
+            assert (await client.analyses.retrieve("ana_1")).is_complete
+
+    async def test_an_analysis_that_failed_for_it_is_what_was_asked_for(self) -> None:
+        """Its id says that it is one."""
+        error = {"code": "rate_limit_exceeded", "message": "upstream was busy"}
+        failed = answer(analysis("ana_1", status="failed", error=error))
+        async with client_of(lambda request: failed, is_warm=False) as (server, client):
+            with pytest.raises(AnalysisFailedError, match="upstream was busy"):
+                await client.wait("ana_1")
+            assert len(server.requests) == 1
 
 
 class TestKeys:
@@ -520,7 +618,7 @@ class TestHints:
 
 
 class TestPauses:
-    @pytest.mark.parametrize("retry_after", [40, 86_400, 1_800_000_030])
+    @pytest.mark.parametrize("retry_after", [40, 86_400, 900_000_030])
     async def test_a_pause_beyond_every_timeout_ends_a_batch(self, retry_after: int) -> None:
         """What cannot be polled before it is over ends once its timeout has passed, with the time that was named."""
         async with client_of(lambda request: envelope(429, f"Retry-After: {retry_after}"), is_warm=False) as (

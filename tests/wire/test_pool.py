@@ -108,6 +108,47 @@ async def test_a_failing_connection_is_closed_whatever_its_answers_hold() -> Non
         assert server.on_connection == [0, 0, 0, 1]
 
 
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        answer(b"<html>welcome"),
+        answer(b"<html>no such route", status="404 X"),
+        answer(b'{"message": "no route matched"}', status="404 X"),
+        answer(b"", status="403 X"),
+        answer(b"", "Location: /login", status="302 X"),
+        answer(b""),
+        answer(b"[]"),
+    ],
+)
+async def test_a_connection_that_brings_no_answer_of_the_apis_is_closed(foreign: bytes) -> None:
+    """It leads to a host that lost its routes, while others behind the same name are fine."""
+    async with RawServer(foreign, foreign, foreign, OK, OK) as server, client_of(server) as client:
+        for _ in range(3):
+            with pytest.raises(KallglotError):
+                await client.analyses.retrieve("ana_1")
+        for _ in range(2):
+            await client.analyses.retrieve("ana_1")
+        assert server.on_connection == [0, 0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        answer(b'{"error": {"code": "not_found", "message": "x", "type": "t"}}', status="404 X"),
+        answer(b"", status="202 X"),
+        answer(b"", "Retry-After: 0", status="429 X"),
+        OK,
+    ],
+)
+async def test_a_connection_that_brings_the_apis_answers_is_kept(own: bytes) -> None:
+    """However often they say no."""
+    async with RawServer(own, own, own, own, OK) as server, client_of(server, timeout=None) as client:
+        for _ in range(4):
+            with contextlib.suppress(KallglotError):
+                await client.analyses.retrieve("ana_1")
+        assert set(server.on_connection) == {0}
+
+
 async def test_nothing_is_opened_before_the_first_request() -> None:
     """Making a client, entering it and leaving it touches no network."""
     async with RawServer() as server:

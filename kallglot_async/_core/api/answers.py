@@ -3,7 +3,8 @@
 What cannot be true in a header is treated as absent. Documented: `X-RateLimit-Limit`, `-Remaining`, `-Reset` (Unix
 seconds on the server's clock), `Retry-After` (integer seconds; a date is accepted because HTTP allows it),
 `X-API-Credits-*`, `X-Request-ID`. Not documented, but what gateways in front of an API do: a reset with a fraction, in
-milliseconds or in seconds from now, and several values of one header, each of another limit.
+milliseconds or in seconds from now, several values of one header, each of another limit, and the headers that are to
+become the standard (`spellings`); a `Retry-After` in Unix seconds or milliseconds; a reset alone beside a refusal.
 
 Here is the error table. Statuses decide, the documented envelope explains:
 `{"error": {"code", "message", "type", "param", ...}}`.
@@ -26,12 +27,13 @@ from kallglot_async import errors
 from kallglot_async._config import KEY_MARK, Secret
 from kallglot_async._core.api.lenient_json import MalformedBodyError, WrongShapeError, decode_json_object
 from kallglot_async._core.api.operation import Operation, Response, WrongResourceError
+from kallglot_async._core.api.spellings import decimal_reset, standard_fields
 from kallglot_async._extra_headers import user_agent
 
 __all__ = [
     "COMMON_HEADERS", "DOCUMENTED_PERIOD", "LONGEST_WAIT", "RETRY_AFTER", "ROUNDING", "SAME_RESET", "RateFigures",
-    "clamp_wait", "date_of", "figures_at", "interpret", "named_wait", "one_line", "parse_credits", "parse_date",
-    "parse_rate_figures", "parse_retry_after", "request_headers", "request_id_of", "stream_headers",
+    "clamp_wait", "date_of", "figures_at", "interpret", "is_refused", "named_wait", "one_line", "parse_credits",
+    "parse_date", "parse_rate_figures", "parse_retry_after", "request_headers", "request_id_of", "stream_headers",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -47,6 +49,7 @@ _LARGEST_LIMIT = 10**9
 _WHOLE = re.compile(r"\s*([0-9]{1,18})\s*")
 _NUMBER = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*")
 _LONGEST_TEXT = 300  # characters of a server's text that reach an error
+_LONGEST_REFUSAL = 1000  # bytes; a success that is larger is not searched for one
 # Folded once: a name that is a plain `str` is folded for each look into headers, which costs as much as the look.
 _LIMIT, _REMAINING, _RESET = istr("X-RateLimit-Limit"), istr("X-RateLimit-Remaining"), istr("X-RateLimit-Reset")
 _CREDITS_LEFT, _CREDITS_USED = istr("X-API-Credits-Remaining"), istr("X-API-Credits-Used")
@@ -129,6 +132,8 @@ def figures_at(headers: Mapping[str, str], dated: float | None, wall_now: float)
     else:  # every line of each, joined as HTTP joins lines
         limits, text = ", ".join(getall(_LIMIT, ())), ", ".join(getall(_REMAINING, ()))
         resets = ", ".join(getall(_RESET, ()))
+    if not limits:
+        limits, text, resets = standard_fields(headers)
     if not limits or not text or not resets:
         return None
     now = dated or wall_now
@@ -166,15 +171,16 @@ def _parse_window(
 
     A hundred answers in a row carry the same.
     """
-    found = [limit for text in limits.split(",") if (limit := _whole(text)) and limit <= _LARGEST_LIMIT]
+    # Behind a semicolon may stand whose it is, as in `150;w=60`.
+    whole = [_whole(text.partition(";")[0]) for text in limits.split(",")]
+    found = [limit for limit in whole if limit and limit <= _LARGEST_LIMIT]
     told = [_parse_reset(text, now, is_dated=is_dated) for text in resets.split(",")]
     return min(found, default=None), told, _latest(told), "," not in limits + resets
 
 
 def _parse_reset(text: str, now: float, *, is_dated: bool) -> _Reset | None:
     """Read Unix seconds or milliseconds, or seconds from now; the ranges in which each can be do not meet."""
-    number = _number(text)
-    if number is None:
+    if (number := _number(text)) is None and (number := _number(text := decimal_reset(text))) is None:
         return None
     if number <= LONGEST_WAIT:
         if "." in text:
@@ -220,9 +226,11 @@ def parse_retry_after(headers: Mapping[str, str], *, wall_now: float) -> float |
 
 
 def _wait(text: str, headers: Mapping[str, str], wall_now: float) -> float | None:
-    if (seconds := _number(text)) is not None:
+    if (seconds := _number(text)) is not None and seconds < _PLAUSIBLE_UNIX_TIME:
         return seconds
-    if (moment := parse_date(text)) is not None:  # before the list, as there is a comma in it
+    # A date before the list, as there is a comma in it. Some servers name the moment in Unix seconds or milliseconds.
+    moment = parse_date(text) if seconds is None else seconds / (1000 if seconds >= _PLAUSIBLE_UNIX_TIME * 100 else 1)
+    if moment is not None:
         return moment - (date_of(headers) or wall_now)
     return max((seconds for part in text.split(",") if (seconds := _number(part)) is not None), default=None)
 
@@ -289,17 +297,18 @@ def interpret(operation: Operation[T], response: Response, *, key: Secret, wall_
         InvalidResponseError: The answer cannot be used.
         APIError: The API answered with an error status.
     """
-    if not 200 <= response.status < 300:
+    if not 200 <= response.status < 300 or is_refused(response):
         raise _refusal(operation, response, key, wall_now)
     name = operation.name
     kind: type[errors.InvalidResponseError]
-    path: str | None = None
+    path, is_foreign = None, False
     try:
         return operation.decode(response.body) if operation.read is None else operation.read(response)
     except MalformedBodyError as malformed:
         kind, what = errors.ResponseBodyError, f"{response.status}, but {malformed}"
     except WrongShapeError as shape:
-        kind, what, path = errors.ResponseSchemaError, f"in another shape: {shape}", shape.path
+        kind, what = errors.ResponseSchemaError, f"in another shape: {shape}"
+        path, is_foreign = shape.path, shape.is_foreign
     except WrongResourceError as wrong:
         kind, what = errors.ResponseMismatchError, f"with {wrong}"
     # Outside the handlers: what a decoder raises may hold the body, and is no context of an error that is logged.
@@ -312,6 +321,8 @@ def interpret(operation: Operation[T], response: Response, *, key: Secret, wall_
     )
     if isinstance(unusable, errors.ResponseSchemaError):
         unusable.path = path
+        if is_foreign:
+            unusable.is_foreign = True
     if not response.body:
         unusable.is_empty = True
     if not response.body or response.status == 202:
@@ -364,7 +375,9 @@ def _refusal(
         )
     # By the status and not by the code: codes are documented for some failures only, and a gateway has none.
     kind, default = _BY_STATUS.get(status, (errors.APIError, f"the API answered {status}"))
-    if status >= 500:
+    if is_refused(response):
+        kind, default = _BY_STATUS[429]
+    elif status >= 500:
         kind, default = errors.ServerError, f"the API failed with {status}"
     body = _error_body(response.body)
     message = (one_line(body.message, key) if body is not None else None) or default
@@ -387,6 +400,24 @@ def _refusal(
     if not is_enveloped:
         refusal.is_enveloped = False
     return refusal
+
+
+def is_refused(response: Response) -> bool:
+    """Whether an answer is a refusal for rate: by its status, or as its envelope says so under another one.
+
+    Some gateways turn a 429 into a 403, a 503, or a success with an error in its body.
+    """
+    status, body = response.status, response.body
+    if status == 429 or (status < 300 and len(body) > _LONGEST_REFUSAL) or b"rate_limit_" not in body:
+        return status == 429
+    try:
+        plain = decode_json_object(body)
+    except (MalformedBodyError, WrongShapeError):
+        return False
+    told = plain.get("error")
+    if not isinstance(told, dict) or "id" in plain:  # an analysis that failed for this reason is what was asked for
+        return False
+    return told.get("code") == "rate_limit_exceeded" or told.get("type") == "rate_limit_error"
 
 
 def _error_body(body: bytes) -> _ErrorBody | None:
@@ -417,5 +448,16 @@ def named_wait(response: Response, wall_now: float) -> float | None:
 
 def _retry_after(response: Response, body: _ErrorBody, wall_now: float) -> float | None:
     header, told = parse_retry_after(response.headers, wall_now=wall_now), body.retry_after
+    if header is None and response.status == 429:
+        header = _lone_reset(response.headers, wall_now)
     is_wait = isinstance(told, int | float) and not isinstance(told, bool) and told >= 0  # which "not a number" is not
     return max(header or 0.0, clamp_wait(told)) if is_wait else header
+
+
+def _lone_reset(headers: Mapping[str, str], wall_now: float) -> float | None:
+    """Return the seconds to a reset that no limit stands beside, as some servers send it with a refusal alone."""
+    if _RESET not in headers or _LIMIT in headers:
+        return None
+    date = date_of(headers)
+    told = _latest([_parse_reset(headers[_RESET], date or wall_now, is_dated=date is not None)])
+    return None if told is None else told.resets_in

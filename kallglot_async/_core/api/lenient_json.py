@@ -35,11 +35,13 @@ class WrongShapeError(Exception):
 
     Attributes:
         path: Where, for example `$.status`.
+        is_foreign: Whether it is no such object at all: the first field that has to be there, its id, is not.
     """
 
-    def __init__(self, what: str, path: str = "$") -> None:
+    def __init__(self, what: str, path: str = "$", *, is_foreign: bool = False) -> None:
         super().__init__(what if path == "$" else f"{what} - at `{path}`")
         self.path = path
+        self.is_foreign = is_foreign
 
 
 # What a hostile or broken body makes msgspec raise; DecodeError includes its ValidationError.
@@ -128,7 +130,7 @@ def decode_json_object(body: bytes, *, no_number: float | None = None) -> dict[s
     if reason:
         raise MalformedBodyError(reason)
     if not isinstance(plain, dict):
-        raise WrongShapeError(f"Expected `object`, got `{_json_type(plain)}`")
+        raise WrongShapeError(f"Expected `object`, got `{_json_type(plain)}`", is_foreign=True)
     return plain
 
 
@@ -232,7 +234,10 @@ class _Fitter:
             elif field.required and field.encode_name in plain and isinstance(field.type, inspect.VarTupleType):
                 fields[field.name] = ()  # null, as some servers write an empty list
             elif field.required:
-                raise WrongShapeError(f"Object missing required field `{field.encode_name}`", path)
+                is_foreign = path == "$" and field is next(one for one in info.fields if one.required)
+                raise WrongShapeError(
+                    f"Object missing required field `{field.encode_name}`", path, is_foreign=is_foreign
+                )
         return info.cls(**fields)
 
     def part(self, info: inspect.Type, plain: Any, path: str) -> Any:

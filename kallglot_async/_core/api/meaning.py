@@ -7,14 +7,19 @@
 | unreadable, or about another resource                | a gateway's | yes    | this request     |
 | 202 or 204 without a body, 202 with another than an  | the API's   | yes    | this id          |
 |   analysis, to a poll: still running                 |             |        |                  |
-| too large, of another shape, a redirect              | the API's   | no     | this id          |
+| too large, of another shape                          | the API's   | no     | this id          |
 | 408, 425, 499, 5xx but 501, 505, 511                 | a gateway's | yes    | this request     |
 | 400, 401, 403, 404 without the API's envelope        | a gateway's | yes    | this request     |
+| a redirect, JSON of something else, any other status | a gateway's | to who | this request     |
+|   without the envelope (`is_interlude`)              |             |  waits |                  |
 | 401, 403                                             | the API's   | no     | the key          |
 | 402                                                  | the API's   | no     | the account      |
-| 429                                                  | the API's   | yes    | the limit        |
+| 429, or its envelope under another status            | the API's   | yes    | the limit        |
 | 409 `idempotency_conflict`                           | the API's   | yes    | this request     |
-| 404 and every other status                           | the API's   | no     | this id          |
+| 404 and every other status, with the envelope        | the API's   | no     | this id          |
+
+An interlude is no answer of the API's: where that has accepted a request before, whoever waits asks again. Where it has
+not, the address is more likely wrong, and the call is told at once; and so is a direct call.
 
 A 401 or 403 is only said to concern the key: where that was accepted before, it is one id's own matter until the next
 answer to another id is the same (`Suspicion`).
@@ -32,8 +37,8 @@ import msgspec
 from kallglot_async import errors
 
 __all__ = [
-    "Meaning", "Suspicion", "Whom", "Whose", "has_passing_status", "is_answer", "is_still_running", "is_unreached",
-    "meaning_of",
+    "Meaning", "Suspicion", "Whom", "Whose", "has_passing_status", "is_answer", "is_interlude", "is_still_running",
+    "is_unreached", "meaning_of",
 ]  # fmt: skip
 
 
@@ -94,6 +99,8 @@ def meaning_of(error: errors.KallglotError) -> Meaning:
             return _LOST
         case errors.ResponseBodyError() | errors.ResponseMismatchError():
             return _RUNNING if is_still_running(error) else _PASSING
+        case errors.RateLimitedError():
+            return _BY_STATUS[429]  # under whichever status it came
         case errors.APIError():
             return _meaning_of_status(error)
         case _:
@@ -113,6 +120,18 @@ def has_passing_status(error: errors.KallglotError) -> bool:
     if not isinstance(error, errors.APIError):
         return False
     return error.status in _PASSING_4XX or (error.status >= 500 and error.status not in _LASTING_5XX)
+
+
+def is_interlude(error: errors.KallglotError) -> bool:
+    """Whether the API never answers so: once it has accepted a request, this is something between for the moment."""
+    match error:
+        case errors.UnexpectedRedirectError():
+            return True
+        case errors.ResponseSchemaError():
+            return error.is_foreign
+        case errors.APIError():
+            return not error.is_enveloped and error.status not in _BY_STATUS.keys() - {401, 403}
+    return False
 
 
 def is_answer(error: errors.KallglotError) -> bool:

@@ -107,6 +107,7 @@ What the numbers are, and why:
               LONGEST_SPREAD        3 s      of a long pause a tenth would keep people waiting for nothing
     window    SHORT_PERIOD          10 s     of a shorter one a second of rounding is too much to be left in an interval
               KEPT                  1 in 10  of a window is not spent ahead, for who comes later
+              MOST_KEPT             60       of a window longer than two minutes: a tenth of a day, paced, takes hours
               HEADROOM              1 in 50  is left unused by paced polls
               RUN_LOW               1 in 4   is kept from polls that would leave fewer requests than ids are open, where
                                              a single wait beside a batch is else polled 4 s late

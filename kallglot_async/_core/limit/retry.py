@@ -142,10 +142,10 @@ class RetryPolicy:
             error: How the attempt ended.
             failures: Attempts that failed so far, this one included.
             within: Seconds that are left; a later attempt is none, and takes nothing from the budget.
-            is_patient: Whether time and not attempts is the measure, as it is in a wait.
+            is_patient: Whether time and not attempts is the measure, as it is in a wait; then the error passes.
         """
         is_last = failures >= self.max_attempts and not is_patient
-        if is_last or not operation.is_repeatable or not is_transient(error):
+        if is_last or not operation.is_repeatable or not (is_patient or is_transient(error)):
             return None
         longest = _LONGEST_GAP if is_patient else LONGEST_DELAY
         # Who has time never asks again at once: more than the first few attempts would go into the same trouble.

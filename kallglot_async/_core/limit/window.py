@@ -17,7 +17,9 @@ from kallglot_async._core.limit.undated import Undated
 __all__ = ["Renewal", "Window"]
 
 SHORT_PERIOD = 10.0  # seconds; of a shorter window, a second of rounding is too much to be left in an interval
-KEPT = 10  # one request in so many of a window is not spent ahead of the pace, so that who comes later gets a turn
+# One request in so many of a window is not spent ahead of the pace, so that who comes later gets a turn; and of one of
+# hours, whose last tenth, paced, would take as much of them, no more than so many.
+KEPT, MOST_KEPT = 10, 60
 HEADROOM = 50  # one request in so many is left unused by paced polls
 RUN_LOW = 4  # one request in so many of a window is kept from polls that would run it low
 RUN_LOW_REST = 5.0  # seconds; a reset that is nearer is not known well enough to run low towards it
@@ -270,12 +272,14 @@ class Window:
     def _is_paced(self, urgency: Urgency, free: int) -> bool:
         """Whether a poll keeps the even pace.
 
-        One that would go ahead does so too, in the last tenth of a window, and where others take of it.
+        One that would go ahead does so too, in the last tenth of a window (of a long one, MOST_KEPT), and where others
+        take of it.
         """
         if urgency is Urgency.PACED:
             return True
         is_shared = self._explanations.sees_others if self.renewal.is_rolling else self._is_shared
-        return is_shared or free <= (self.limit or 0) // KEPT
+        most = MOST_KEPT if self.renewal.period > 2 * DOCUMENTED_PERIOD else math.inf
+        return is_shared or free <= min((self.limit or 0) // KEPT, most)
 
     def _land(self, ticket: Ticket) -> None:
         self.in_flight -= 1

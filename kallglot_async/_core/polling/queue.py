@@ -42,7 +42,7 @@ class PollQueue:
         model: What the client has learned; shared by all its queues.
         schedule: How the polls of one id follow each other.
         timeout: Seconds per id counted from its first poll; None: for ever.
-        lead: Seconds before a deadline at which the last look is sent: the round trip, as the caller sees it.
+        lead: Seconds before a deadline at which the last look is sent: more than a round trip, as the caller sees it.
         from_add: Count the timeout from the moment an id is added, as for a single call that must end in time.
         budget: Lets go the ids that are held after a failure; None: a budget of its own.
         trust: How far polls by the learned law rely on webhooks; None: not at all.

@@ -61,6 +61,15 @@ def test_what_comes_free_before_the_reset_is_paced_too():
     assert window.interval(7.0) == pytest.approx(1.0, abs=0.1)
 
 
+@pytest.mark.parametrize("period", [3600.0, 86_000.0])
+def test_polls_ahead_leave_less_of_a_quota_of_hours(period):
+    """Its last tenth, paced, would hold a batch up for hours; but who comes later finds some of it too."""
+    window = described(limit=10_000, remaining=1000, resets_in=period)
+    while window.next_at(1.0, AHEAD) <= 1.0:
+        send(window, 1.0, AHEAD)
+    assert 57 <= window.available <= 60
+
+
 def test_polls_ahead_leave_the_last_tenth_to_who_comes_later():
     """They go at once down to it, and keep the pace of the others within it; a person may have all."""
     window = described(limit=60, remaining=8, resets_in=60.0)

@@ -1,0 +1,117 @@
+"""Rate-limit headers that are not the documented ones, but say the same."""
+
+import pytest
+from multidict import CIMultiDict
+
+from kallglot_async._config import Secret
+from kallglot_async._core.api.analyses import retrieve_analysis
+from kallglot_async._core.api.answers import interpret, named_wait, parse_rate_figures, parse_retry_after
+from kallglot_async._core.api.operation import Response
+from kallglot_async.errors import RateLimitedError
+
+DATE = "Thu, 26 Mar 2026 11:10:00 GMT"
+MOMENT = 1_774_523_400.0  # the same in Unix seconds
+
+
+def figures_of(*lines):
+    headers = CIMultiDict([("Date", DATE), *(line.split(": ", 1) for line in lines)])
+    return parse_rate_figures(headers, wall_now=0.0)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("RateLimit-Limit: 150", "RateLimit-Remaining: 149", "RateLimit-Reset: 42"),
+        ("ratelimit-limit: 150, 150;w=60, 5000;w=3600", "ratelimit-remaining: 149", "ratelimit-reset: 42"),
+        ("RateLimit: limit=150, remaining=149, reset=42", "RateLimit-Policy: 150;w=60"),
+        ("RateLimit: limit=150,remaining=149,reset=42",),
+        ('RateLimit: "default";r=149;t=42', 'RateLimit-Policy: "default";q=150;w=60'),
+        ('RateLimit: "a"; r=149; t=42, "b"; r=4000; t=9', 'RateLimit-Policy: "a"; q=150; w=60, "b"; q=5000; w=3600'),
+    ],
+)
+def test_the_headers_that_are_to_become_the_standard(lines):
+    """All generations of its drafts; of several policies the strictest counts."""
+    told = figures_of(*lines)
+    assert (told.limit, told.remaining, told.resets_in) == (150, 149, 42.0)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("RateLimit-Limit: 150",),
+        ("RateLimit-Limit: 150", "RateLimit-Remaining: 149"),
+        ("RateLimit-Remaining: 149", "RateLimit-Reset: 42"),
+        ("RateLimit: soon",),
+        ('RateLimit: "default";r=149;t=42',),
+        ("RateLimit: limit=150, reset=42",),
+        ("RateLimit-Limit: many", "RateLimit-Remaining: 149", "RateLimit-Reset: 42"),
+        ("RateLimit-Policy: 150;w=60",),
+    ],
+)
+def test_half_of_it_is_nothing(lines):
+    """As with the documented headers."""
+    assert figures_of(*lines) is None
+
+
+def test_the_documented_headers_come_first():
+    """Where both are there."""
+    lines = ("X-RateLimit-Limit: 60", "X-RateLimit-Remaining: 9", "X-RateLimit-Reset: 30", "RateLimit-Limit: 150")
+    assert figures_of(*lines).limit == 60
+
+
+def with_reset(reset, limit="150"):
+    return figures_of(f"X-RateLimit-Limit: {limit}", "X-RateLimit-Remaining: 149", f"X-RateLimit-Reset: {reset}")
+
+
+@pytest.mark.parametrize(
+    ("reset", "seconds"),
+    [
+        ("42s", 42.0),
+        ("1m30s", 90.0),
+        ("1h2m", 3720.0),
+        ("6m0s", 360.0),
+        ("500ms", 0.5),
+        ("59.75s", 59.75),
+        ("2026-03-26T11:10:42Z", 42.0),
+        ("2026-03-26T13:10:42+02:00", 42.0),
+        ("2026-03-26T11:10:42", 42.0),
+        ("2026-03-26T11:10:42.500Z", 42.5),
+    ],
+)
+def test_a_reset_as_a_duration_or_a_date(reset, seconds):
+    """The moment, or the seconds until then."""
+    assert with_reset(reset).resets_in == seconds
+
+
+@pytest.mark.parametrize("reset", ["s", "m", "1x", "1s2m", "-5s", "1 m", "2026-03-26", "0001-01-01T00:00:00Z", "soon"])
+def test_a_reset_that_is_neither(reset):
+    """It is absent, and so are the figures."""
+    assert with_reset(reset) is None
+
+
+def test_a_limit_with_its_window():
+    """What stands behind a semicolon says whose it is."""
+    assert with_reset("42", limit="150;w=60").limit == 150
+    assert with_reset("42", limit='5000;w=3600;name="a", 150;w=60').limit == 150
+
+
+@pytest.mark.parametrize("unit", [1, 1000])
+def test_a_retry_after_that_names_the_moment(unit):
+    """In Unix seconds or milliseconds: taken for seconds from now, everybody would pause for a day."""
+    headers = {"Retry-After": str(int((MOMENT + 42) * unit)), "Date": DATE}
+    assert parse_retry_after(headers, wall_now=0.0) == 42.0
+    assert parse_retry_after({"Retry-After": headers["Retry-After"]}, wall_now=MOMENT + 2.0) == 40.0
+    assert parse_retry_after(headers | {"Retry-After": str(int(MOMENT) - 5)}, wall_now=0.0) == 0.0
+
+
+@pytest.mark.parametrize("remaining", [{}, {"X-RateLimit-Remaining": "0"}])
+def test_a_refusal_that_names_a_reset_alone(remaining):
+    """No limit stands beside it; it says when to come back all the same."""
+    headers = CIMultiDict({"X-RateLimit-Reset": str(int(MOMENT) + 42), "Date": DATE, **remaining})
+    assert named_wait(Response(429, headers, b""), 0.0) == 42.0
+    with pytest.raises(RateLimitedError) as caught:
+        interpret(retrieve_analysis("ana_1"), Response(429, headers, b""), key=Secret("sk_test_x"), wall_now=0.0)
+    assert caught.value.retry_after == 42.0
+    assert named_wait(Response(429, CIMultiDict(headers, **{"Retry-After": "7"}), b""), 0.0) == 7.0
+    assert named_wait(Response(503, headers, b""), 0.0) is None
+    assert named_wait(Response(429, {"X-RateLimit-Reset": "later"}, b""), 0.0) is None
