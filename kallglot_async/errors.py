@@ -242,7 +242,8 @@ class ResponseSchemaError(InvalidResponseError):
 
     Attributes:
         path: Where in the body, for example `$.status`; None where that is not known.
-        is_foreign: Whether there is no `id`: somebody else's JSON, which ends no wait once the API was heard.
+        is_foreign: Whether there is neither `id` nor `object`: somebody else's JSON, which ends no wait once the API
+            was heard.
     """
 
     path: str | None = None
@@ -259,7 +260,8 @@ class ResponseMismatchError(InvalidResponseError):
 class UnexpectedRedirectError(InvalidResponseError):
     """The server answered with a redirect that is not followed. A download follows expected ones, without the key.
 
-    In a wait it ends no id once the API has accepted a request: it is a login page's, say, or one of maintenance.
+    In a wait it ends no id once the API has accepted a request: it is a login page's, say, or one of maintenance. But
+    for one that is for good (301, 308): then the base URL is wrong by now.
     """
 
 

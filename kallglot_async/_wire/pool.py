@@ -7,31 +7,27 @@ loop's own shutdown, so that a client used in three successive `asyncio.run` cal
 from __future__ import annotations
 
 import asyncio
+import math
 import os
-import socket
 import warnings
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import Any, cast
 
 import aiohttp
-import anyio
 from aiohttp import hdrs
-from aiohttp.abc import ResolveResult
-from aiohttp.client_middlewares import ClientHandlerType, ClientMiddlewareType
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.typedefs import LooseHeaders
 from multidict import CIMultiDict
 from yarl import URL
 
-from kallglot_async import errors
-from kallglot_async._clock import ClosedWithLoop
+from kallglot_async import _clock, errors
 from kallglot_async._config import ClientConfig, Secret
 from kallglot_async._core.api.answers import COMMON_HEADERS, request_headers
 from kallglot_async._core.api.operation import Operation, Response
 from kallglot_async._wire.failures import LostError, raised_by_session, translate
+from kallglot_async._wire.session import OpenSession, Resolver, UnusedError
 from kallglot_async._wire.stream import AnswerStream
 
 __all__ = ["SessionPool", "pool_of"]
@@ -39,30 +35,49 @@ __all__ = ["SessionPool", "pool_of"]
 _READ_TIMEOUT = 60.0  # seconds without a byte, for a client that was asked to wait for ever
 
 _MOST_IN_A_ROW = 3  # answers of 5xx, or of somebody else than the API, after which a connection is closed
+_DOUBT, _LONGEST_DOUBT = 10.0, 640.0  # seconds without those that have served; no first few attempts take longer
 
-_CLOSE_TIMEOUT = 5.0  # seconds that closing may take, under a cancelled scope too
+
+class _Way(ResponseHandler):
+    """A connection, and what is noted on it."""
+
+    failures: int  # in a row, once it has served
 
 
-async def _send_once(request: aiohttp.ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
-    """Keep aiohttp from silently repeating an idempotent request that lost its connection.
+class _Kept:
+    """Whether connections that have served may serve again.
 
-    A repeated request would be unknown to the limiter and to the attempt count. A connection that never
-    came about (`ClientConnectorError`) was not sent, and passes.
+    There are servers, and proxies before them, that drop each request but the first on a connection. So a request that
+    is lost on one that has served, as happens to anybody now and then, has the next ones go on fresh ones: for some
+    seconds, and for twice as long each time, until one that was kept serves again.
     """
-    try:
-        while True:
-            try:
-                return await handler(request)
-            except _UnsolicitedError:
-                continue  # nothing was sent, and that connection is closed: take another one
-    except aiohttp.ClientConnectorError:
-        raise
-    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-        raise LostError from None
+
+    __slots__ = ("_pause", "is_doubted", "until")
+
+    def __init__(self) -> None:
+        self.is_doubted = False
+        self.until = -math.inf
+        self._pause = 0.0
+
+    def on_lost(self) -> None:
+        """A request was lost on one; of those that were under way on others too, only the first counts."""
+        if (now := _clock.now()) >= self.until:
+            self._pause = min(2 * self._pause, _LONGEST_DOUBT) or _DOUBT
+            self.is_doubted, self.until = True, now + self._pause
+
+    def on_served(self) -> None:
+        """One has served again."""
+        self.is_doubted, self._pause = False, 0.0
+
+    def refuses(self, connection: ResponseHandler) -> bool:
+        """Whether this one may not."""
+        return hasattr(connection, "failures") and _clock.now() < self.until
 
 
 class _Request(aiohttp.ClientRequest):
-    """A request that is not sent on a connection where an answer lies already, which nobody asked for."""
+    """A request that is not sent on a connection that is doubted, or holds an answer that nobody asked for."""
+
+    kept: _Kept  # the pool's
 
     # As aiohttp's own, which goes through them one by one: here no caller can give another host.
     def update_headers(self, headers: LooseHeaders | None) -> None:
@@ -70,50 +85,43 @@ class _Request(aiohttp.ClientRequest):
         self.headers.extend(headers or {})
 
     def send(self, conn: Connection) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
-        # aiohttp asks this when a connection is given back, and not when it is taken again: what came while it
+        # aiohttp asks the first when a connection is given back, and not when it is taken again: what came while it
         # lay idle would be read as the answer to this request (aiohttp issue 13656).
-        if conn.protocol is not None and conn.protocol.should_close:
-            raise _UnsolicitedError  # and aiohttp closes the connection
+        way = conn.protocol
+        if way is not None and (way.should_close or (self.kept.is_doubted and self.kept.refuses(way))):
+            raise UnusedError  # and aiohttp closes the connection
         return super().send(conn)
 
 
-class _UnsolicitedError(Exception):
-    """The connection held bytes before the request was sent; nothing was sent on it."""
-
-
 class _Answer(aiohttp.ClientResponse):
-    """An answer on a connection of ours: what `_send_once` is for elsewhere, and two coroutines less for each."""
+    """An answer on a connection of ours: what `send_once` is for elsewhere, and two coroutines less for each."""
 
-    way: ResponseHandler | None = None  # the connection that it came on, which may serve another request by now
+    way: _Way | None = None  # the connection that it came on, which may serve another request by now
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
-        self.way = connection.protocol
+        self.way = cast("_Way | None", connection.protocol)
         try:
             return await super().start(connection)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-            raise LostError from None
+            raise LostError(hasattr(self.way, "failures")) from None
 
 
-_in_a_row: WeakKeyDictionary[ResponseHandler, int] = WeakKeyDictionary()  # failures on a connection, since an answer
+def _judge(way: _Way, status: int, body: bytes) -> bool:
+    """Use a connection no more that brings one failure after another; returns whether it had served before.
 
-
-def _judge(connection: ResponseHandler | None, status: int, body: bytes) -> None:
-    """Use a connection no more that brings one failure after another: its host may be the one that the name left.
-
-    A failure is a 5xx, or what is no answer of the API's at first glance: a page, a redirect, no error of its form.
+    Its host may be the one that the name left. A failure is a 5xx, or what is no answer of the API's at first glance: a
+    page, a redirect, no error of its form.
     """
-    is_apis = body.startswith(b"{") or status in {202, 204} if status < 300 else b'"error"' in body or status == 429
-    is_failure = status >= 500 or not is_apis
-    # Nothing is looked up for any other answer, as long as no connection has brought one.
-    if connection is None or not (is_failure or _in_a_row):
-        return
-    if not is_failure:
-        _in_a_row.pop(connection, None)
-        return
-    failures = _in_a_row[connection] = _in_a_row.get(connection, 0) + 1
-    if failures >= _MOST_IN_A_ROW:
+    if status < 300:  # what the API says is JSON or text, and is nothing only where it is still working on it
+        is_apis = not body[:64].lstrip().startswith(b"<") and (len(body) > 0 or status in {202, 204})
+    else:
+        is_apis = status < 500 and (b'"error"' in body or status == 429)
+    before = getattr(way, "failures", None)
+    way.failures = 0 if is_apis else 1 + (before or 0)
+    if way.failures >= _MOST_IN_A_ROW:
         # Marked, not closed: it may be free already, and whoever takes it then takes another.
-        connection.force_close()
+        way.force_close()
+    return before is not None
 
 
 class SessionPool:
@@ -155,9 +163,10 @@ class SessionPool:
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=None, sock_connect=connect_timeout, sock_read=read_timeout
         )
-        self._borrowed = _Lease(session, COMMON_HEADERS) if session is not None else None
-        self._for_storage = _Lease(download_session) if download_session is not None else None
-        self._sessions: dict[asyncio.AbstractEventLoop, _Lease] = {}
+        self._borrowed = OpenSession(session, COMMON_HEADERS) if session is not None else None
+        self._for_storage = OpenSession(download_session) if download_session is not None else None
+        self._sessions: dict[asyncio.AbstractEventLoop, OpenSession] = {}
+        self._kept = _Kept()
 
     def __repr__(self) -> str:
         return f"<SessionPool {self._base_url} on {len(self._sessions)} event loops>"
@@ -199,12 +208,14 @@ class SessionPool:
                         timeout=self._timeout,
                         middlewares=lease.middlewares if lease.needs_care else (),
                     )
-                except _UnsolicitedError:
+                except UnusedError:
                     continue  # nothing was sent, and that connection is closed: take another one
             content = await _read(response, self._max_response_bytes, is_told=lease.needs_care)
             if content is not None:
-                if type(response) is _Answer:
-                    _judge(response.way, response.status, content)
+                if type(response) is _Answer and (way := response.way) is not None:
+                    has_served = _judge(way, response.status, content)
+                    if has_served and self._kept.is_doubted:
+                        self._kept.on_served()
                 return Response(response.status, response.headers, content)
             failure = errors.ResponseTooLargeError(
                 f"{operation.name} was answered with more than {self._max_response_bytes} bytes",
@@ -215,6 +226,8 @@ class SessionPool:
         except asyncio.CancelledError as error:
             raise error.with_traceback(None) from None  # its frames hold the request's headers
         except (LostError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            if isinstance(error, LostError) and error.was_kept:
+                self._kept.on_lost()
             failure = translate(error, operation.name, self._base_url)
         except Exception as error:
             if self._borrowed is None:
@@ -268,7 +281,7 @@ class SessionPool:
             if lease.is_retired and not lease.in_flight:
                 await lease.aclose()
 
-    async def _lease(self, *, is_own: bool) -> _Lease:
+    async def _lease(self, *, is_own: bool) -> OpenSession:
         borrowed = self._for_storage if is_own else self._borrowed
         lease = borrowed or self._sessions.get(asyncio.get_running_loop())
         # One of ours may have been closed by its loop on the way out, and is replaced; the caller's is never replaced.
@@ -319,9 +332,9 @@ class SessionPool:
                 # Perhaps from another thread, or in the middle of the loop's own work: all that is safe is to ask it.
                 asyncio.run_coroutine_threadsafe(own.aclose(), loop)
 
-    async def _open(self) -> _Lease:
+    async def _open(self) -> OpenSession:
         self._forget_closed_loops()
-        own = self._sessions[asyncio.get_running_loop()] = _Lease(self._open_session(), needs_care=self._trust_env)
+        own = self._sessions[asyncio.get_running_loop()] = OpenSession(self._open_session(), needs_care=self._trust_env)
         await own.guard()
         return own
 
@@ -331,85 +344,18 @@ class SessionPool:
             self._sessions.pop(loop).abandon()
 
     def _open_session(self) -> aiohttp.ClientSession:
+        class Request(_Request):
+            kept = self._kept
+
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._max_connections, resolver=_Resolver(self._timeout.sock_connect)),
+            connector=aiohttp.TCPConnector(limit=self._max_connections, resolver=Resolver(self._timeout.sock_connect)),
             # Views of other organizations share this session: no cookie may come from one and go out for another.
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=self._trust_env,
             headers=COMMON_HEADERS,
-            request_class=_Request,
+            request_class=Request,
             response_class=_Answer,
         )
-
-
-class _Resolver(aiohttp.ThreadedResolver):
-    """The system's resolver with a time limit: aiohttp's `sock_connect` begins only after the look-up.
-
-    Its `connect` would cover the look-up, but also the wait for a free connection of a busy pool.
-    """
-
-    def __init__(self, timeout: float | None) -> None:
-        super().__init__()
-        self._seconds = timeout
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        try:
-            async with asyncio.timeout(self._seconds):
-                return await super().resolve(host, port, family)
-        except TimeoutError:
-            # A TimeoutError aiohttp would let pass, as one of connecting; an OSError it takes for the name.
-            raise OSError(None, f"the look-up of {host} took too long") from None
-
-
-class _Lease:
-    """A session in use, and how to close it if it is ours.
-
-    Attributes:
-        headers: The common ones that it does not send by itself.
-        needs_care: Whether its requests have to go through the middlewares, and reading is traced: it is the caller's,
-            or there may be a proxy on the way, which aiohttp would ask twice too.
-        middlewares: What each of its requests goes through.
-
-    Once guarded, it is closed by its event loop on the way out, as a client that nobody closed has to be.
-    """
-
-    __slots__ = (
-        "_with_loop", "headers", "in_flight", "is_closed", "is_retired", "middlewares", "needs_care", "process",
-        "session",
-    )  # fmt: skip
-
-    def __init__(
-        self, session: aiohttp.ClientSession, headers: Mapping[str, str] = {}, *, needs_care: bool = True
-    ) -> None:
-        self.session = session
-        self.headers = headers
-        self.needs_care = needs_care
-        # A session's own, which those of a request take the place of, stay around ours. aiohttp has no public name for
-        # them; a session that was made otherwise has none.
-        own: Sequence[ClientMiddlewareType] = getattr(session, "_middlewares", ())
-        self.middlewares = (*own, _send_once)
-        self.process = os.getpid()
-        self.in_flight = 0
-        self.is_retired = self.is_closed = False
-        self._with_loop = ClosedWithLoop(self._close)
-
-    async def guard(self) -> None:
-        await self._with_loop.guard()
-
-    async def aclose(self) -> None:
-        # A caller who is being cancelled still closes what it opened, but not for as long as a peer likes.
-        with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_TIMEOUT):
-            await self._with_loop.aclose()
-
-    def abandon(self) -> None:
-        self._with_loop.abandon()
-
-    async def _close(self) -> None:
-        # Before the await: `send` asks for it, and must not choose a session that is about to be closed.
-        self.is_closed = True
-        await self.session.close()
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int, *, is_told: bool) -> bytes | None:

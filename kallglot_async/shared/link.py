@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from pathlib import Path
+from importlib.resources import files
 from typing import Any, TypeVar
 
 import msgspec
@@ -31,7 +31,8 @@ FIRST = 0.45  # ... and the first, which connects; a process that goes on alone 
 STEP = 0.05  # seconds in each of which the loop has a turn, at least, to read the answer
 SLACK = 0.05  # seconds after our patience is over that the server may still begin
 
-_SCRIPT = Path(__file__).with_name("exchange.lua").read_text()
+# Not by a path: a package may lie in an archive.
+_SCRIPT = files(__package__).joinpath("exchange.lua").read_text(encoding="utf-8")
 _log = logging.getLogger("kallglot_async.shared")
 
 T = TypeVar("T")

@@ -432,7 +432,7 @@ _VALUES = st.recursive(
 _ENVELOPES = st.dictionaries(st.sampled_from(["id", "type", "api_version", "created_at", "data", "x"]), _VALUES)
 
 
-@given(st.binary(), _HEADERS, st.lists(st.text(min_size=1, alphabet="ab") | _KEYS, min_size=1))
+@given(st.binary(), _HEADERS, st.lists(st.text("ab", min_size=1) | _KEYS, min_size=1))
 def test_any_header_is_believed_or_refused(body, header, secrets):
     """Whatever arrives: nothing, or an error of the one family; and nothing that was not signed is believed."""
     with pytest.raises(WebhookError):

@@ -21,6 +21,7 @@ from kallglot_async import (
     AnalysisFailedError,
     ConnectError,
     KallglotClient,
+    KallglotError,
     NotAttemptedError,
     NotFoundError,
     PermissionDeniedError,
@@ -28,7 +29,9 @@ from kallglot_async import (
     RateLimitedError,
     RequestTimeoutError,
     ResponseBodyError,
+    ResponseSchemaError,
     ServerError,
+    UnexpectedRedirectError,
     WaitTimeoutError,
 )
 from kallglot_async.models import ClientEvent, ResponseEvent, ThrottledEvent
@@ -182,6 +185,26 @@ class TestOutages:
             assert now() < 5.0
             assert len(server.requests) <= 20
 
+    @pytest.mark.parametrize(
+        ("refusal", "kind"),
+        [
+            (answer(b"", "Location: https://api2.example/", status="301 Moved Permanently"), UnexpectedRedirectError),
+            (answer(b"", "Location: https://api2.example/", status="308 Permanent Redirect"), UnexpectedRedirectError),
+            (answer(b'{"object": "analysis", "status": "completed"}'), ResponseSchemaError),
+            (answer(b'{"id": "ana_1", "object": "analysis"}'), ResponseSchemaError),
+        ],
+    )
+    async def test_what_is_so_for_good_is_told_at_once(self, refusal: bytes, kind: type[KallglotError]) -> None:
+        """An API that has moved, or says something else by now: no time makes that good."""
+
+        def moved(request: Request) -> bytes:
+            return answer(analysis(request.id)) if request.id == "ana_warm" else refusal
+
+        async with client_of(moved) as (_, client):
+            outcomes = await client.wait_many(["ana_1"])
+            assert [type(error) for error in outcomes.errors.values()] == [kind]
+            assert now() < 5.0
+
     @pytest.mark.parametrize("how", ["wait", "gather", "analyze", "analyze_many", "as_completed"])
     async def test_every_kind_of_wait_outlasts_an_outage(self, how: str) -> None:
         """What was paid for above all."""
@@ -198,6 +221,30 @@ class TestOutages:
             else:
                 async with client.as_completed(IDS) as finished:
                     assert len([outcome.unwrap() async for outcome in finished]) == 20
+
+    @pytest.mark.parametrize("how", ["wait_many", "retrieve_many", "analyze_many"])
+    async def test_a_server_that_drops_all_but_the_first_request_of_a_connection_costs_no_id(self, how: str) -> None:
+        """What was kept is used no more, and so nothing is lost but the first time, and when it is tried again."""
+        served: set[int] = set()
+
+        def dropping(request: Request) -> bytes | None:
+            if request.connection in served:
+                return None
+            served.add(request.connection)
+            if request.method == "POST":
+                return created(request)
+            return answer(analysis(request.id)) if request.at > 20.0 or how != "wait_many" else running(request.id)
+
+        async with client_of(dropping) as (server, client):
+            ids = [f"ana_{number}" for number in range(300)]
+            if how == "analyze_many":
+                sessions = [f"sess_{number}" for number in range(100)]
+                assert len((await client.analyze_many(sessions, analyses=["summary"])).analyses) == 100
+            else:
+                outcomes = await (client.wait_many(ids) if how == "wait_many" else client.analyses.retrieve_many(ids))
+                assert len(outcomes.analyses) == 300
+            lost = len(server.requests) - len(served) + 1
+            assert lost <= 0.1 * len(server.requests)
 
     @pytest.mark.parametrize("share", beyond(1, [0.33, 0.1, 0.5, 0.8]))
     async def test_a_node_that_fails_now_and_then_costs_no_id(self, share: float) -> None:

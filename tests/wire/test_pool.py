@@ -53,6 +53,7 @@ from kallglot_async.emulator.faults.bodies import gzip_bomb
 KEY = "sk_test_canary7Qx2"
 MIB = 1024 * 1024
 OK = answer(analysis())
+DROP = closing()
 
 
 def client_of(server: RawServer | str, **options: Any) -> KallglotClient:
@@ -117,7 +118,6 @@ async def test_a_failing_connection_is_closed_whatever_its_answers_hold() -> Non
         answer(b"", status="403 X"),
         answer(b"", "Location: /login", status="302 X"),
         answer(b""),
-        answer(b"[]"),
     ],
 )
 async def test_a_connection_that_brings_no_answer_of_the_apis_is_closed(foreign: bytes) -> None:
@@ -146,6 +146,62 @@ async def test_a_connection_that_brings_the_apis_answers_is_kept(own: bytes) -> 
         for _ in range(4):
             with contextlib.suppress(KallglotError):
                 await client.analyses.retrieve("ana_1")
+        assert set(server.on_connection) == {0}
+
+
+@pytest.mark.looptime
+class TestKept:
+    """A connection that has served is used again, unless requests are lost on such."""
+
+    async def lose(self, client: KallglotClient) -> None:
+        with pytest.raises(ConnectionLostError):
+            await client.analyses.retrieve("ana_1")
+
+    async def test_after_a_loss_fresh_ones_are_used_for_a_while(self) -> None:
+        """Ten seconds, and twice as long if the next that was kept fails as well."""
+        async with RawServer(OK, DROP, OK, DROP, OK, OK, OK) as server, client_of(server) as client:
+            await client.analyses.retrieve("ana_1")
+            await self.lose(client)
+            await client.analyses.retrieve("ana_1")
+            await asyncio.sleep(10.5)
+            await self.lose(client)
+            await client.analyses.retrieve("ana_1")
+            await asyncio.sleep(10.5)
+            await client.analyses.retrieve("ana_1")
+            await asyncio.sleep(10.0)
+            await client.analyses.retrieve("ana_1")
+            assert server.on_connection == [0, 0, 1, 1, 2, 3, 3]
+
+    async def test_one_that_serves_again_makes_good_for_it(self) -> None:
+        """The next loss is the first again."""
+        async with RawServer(OK, DROP, OK, OK, DROP, OK, OK, OK) as server, client_of(server) as client:
+            await client.analyses.retrieve("ana_1")
+            await self.lose(client)
+            await client.analyses.retrieve("ana_1")
+            await asyncio.sleep(10.5)
+            await client.analyses.retrieve("ana_1")
+            await self.lose(client)
+            await client.analyses.retrieve("ana_1")
+            await asyncio.sleep(10.5)
+            for _ in range(2):
+                await client.analyses.retrieve("ana_1")
+            assert server.on_connection == [0, 0, 1, 1, 1, 2, 2, 2]
+
+    async def test_a_loss_on_a_fresh_one_says_nothing_of_those(self) -> None:
+        """It is the server's trouble, or the way's."""
+        async with RawServer(DROP, OK, OK) as server, client_of(server) as client:
+            await self.lose(client)
+            for _ in range(2):
+                await client.analyses.retrieve("ana_1")
+            assert server.on_connection == [0, 1, 1]
+
+
+async def test_a_connection_that_brings_text_is_kept() -> None:
+    """Transcripts come as text too, and may begin as they like."""
+    text = answer(b"[00:01] Good morning", "Content-Type: text/plain")
+    async with RawServer(*[text] * 5) as server, client_of(server) as client:
+        for _ in range(5):
+            await client.sessions.transcript_text("sess_1")
         assert set(server.on_connection) == {0}
 
 

@@ -35,7 +35,7 @@ class WrongShapeError(Exception):
 
     Attributes:
         path: Where, for example `$.status`.
-        is_foreign: Whether it is no such object at all: the first field that has to be there, its id, is not.
+        is_foreign: Whether it is none of the API's objects: it has neither an `id` nor an `object`.
     """
 
     def __init__(self, what: str, path: str = "$", *, is_foreign: bool = False) -> None:
@@ -234,7 +234,7 @@ class _Fitter:
             elif field.required and field.encode_name in plain and isinstance(field.type, inspect.VarTupleType):
                 fields[field.name] = ()  # null, as some servers write an empty list
             elif field.required:
-                is_foreign = path == "$" and field is next(one for one in info.fields if one.required)
+                is_foreign = path == "$" and not {"id", "object"} & plain.keys()
                 raise WrongShapeError(
                     f"Object missing required field `{field.encode_name}`", path, is_foreign=is_foreign
                 )

@@ -7,10 +7,10 @@
 | unreadable, or about another resource                | a gateway's | yes    | this request     |
 | 202 or 204 without a body, 202 with another than an  | the API's   | yes    | this id          |
 |   analysis, to a poll: still running                 |             |        |                  |
-| too large, of another shape                          | the API's   | no     | this id          |
+| too large, of another shape, a redirect for good     | the API's   | no     | this id          |
 | 408, 425, 499, 5xx but 501, 505, 511                 | a gateway's | yes    | this request     |
 | 400, 401, 403, 404 without the API's envelope        | a gateway's | yes    | this request     |
-| a redirect, JSON of something else, any other status | a gateway's | to who | this request     |
+| a redirect for now, other JSON, any other status     | a gateway's | to who | this request     |
 |   without the envelope (`is_interlude`)              |             |  waits |                  |
 | 401, 403                                             | the API's   | no     | the key          |
 | 402                                                  | the API's   | no     | the account      |
@@ -126,7 +126,7 @@ def is_interlude(error: errors.KallglotError) -> bool:
     """Whether the API never answers so: once it has accepted a request, this is something between for the moment."""
     match error:
         case errors.UnexpectedRedirectError():
-            return True
+            return error.status not in {301, 308}  # for good: the base URL is wrong by now
         case errors.ResponseSchemaError():
             return error.is_foreign
         case errors.APIError():

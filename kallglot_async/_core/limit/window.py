@@ -81,8 +81,7 @@ class Window:
         if explanations.is_small:
             return 1.0 / explanations.refill()
         period, left = renewal.period, renewal.resets_at - now
-        spare = self.limit // HEADROOM
-        usable = self.limit - spare
+        usable = self.limit - (spare := self.limit // HEADROOM)
         shortest = (renewal.seen_period or renewal.at_least) / usable
         if shortest:
             # Whole-second headers overstate a short rest by much of it; of a long one that second is a margin.

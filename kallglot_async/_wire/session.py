@@ -1,0 +1,112 @@
+"""`OpenSession`: an aiohttp session in use, whose it is, and how it ends; and what sessions of ours are made with."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Mapping, Sequence
+
+import aiohttp
+import anyio
+from aiohttp.abc import ResolveResult
+from aiohttp.client_middlewares import ClientHandlerType, ClientMiddlewareType
+
+from kallglot_async._clock import ClosedWithLoop
+from kallglot_async._wire.failures import LostError
+
+__all__ = ["OpenSession", "Resolver", "UnusedError", "send_once"]
+
+_CLOSE_TIMEOUT = 5.0  # seconds that closing may take, under a cancelled scope too
+
+
+class UnusedError(Exception):
+    """A connection that is not to be used any more was taken; nothing was sent on it."""
+
+
+async def send_once(request: aiohttp.ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep aiohttp from silently repeating an idempotent request that lost its connection.
+
+    A repeated request would be unknown to the limiter and to the attempt count. A connection that never
+    came about (`ClientConnectorError`) was not sent, and passes.
+    """
+    try:
+        while True:
+            try:
+                return await handler(request)
+            except UnusedError:
+                continue  # nothing was sent, and that connection is closed: take another one
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+        raise LostError from None
+
+
+class Resolver(aiohttp.ThreadedResolver):
+    """The system's resolver with a time limit: aiohttp's `sock_connect` begins only after the look-up.
+
+    Its `connect` would cover the look-up, but also the wait for a free connection of a busy pool.
+    """
+
+    def __init__(self, timeout: float | None) -> None:
+        super().__init__()
+        self._seconds = timeout
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await super().resolve(host, port, family)
+        except TimeoutError:
+            # A TimeoutError aiohttp would let pass, as one of connecting; an OSError it takes for the name.
+            raise OSError(None, f"the look-up of {host} took too long") from None
+
+
+class OpenSession:
+    """A session in use, and how to close it if it is ours.
+
+    Attributes:
+        headers: The common ones that it does not send by itself.
+        needs_care: Whether its requests have to go through the middlewares, and reading is traced: it is the caller's,
+            or there may be a proxy on the way, which aiohttp would ask twice too.
+        middlewares: What each of its requests goes through.
+
+    Once guarded, it is closed by its event loop on the way out, as a client that nobody closed has to be.
+    """
+
+    __slots__ = (
+        "_with_loop", "headers", "in_flight", "is_closed", "is_retired", "middlewares", "needs_care", "process",
+        "session",
+    )  # fmt: skip
+
+    def __init__(
+        self, session: aiohttp.ClientSession, headers: Mapping[str, str] = {}, *, needs_care: bool = True
+    ) -> None:
+        self.session = session
+        self.headers = headers
+        self.needs_care = needs_care
+        # A session's own, which those of a request take the place of, stay around ours. aiohttp has no public name for
+        # them; a session that was made otherwise has none.
+        own: Sequence[ClientMiddlewareType] = getattr(session, "_middlewares", ())
+        self.middlewares = (*own, send_once)
+        self.process = os.getpid()
+        self.in_flight = 0
+        self.is_retired = self.is_closed = False
+        self._with_loop = ClosedWithLoop(self._close)
+
+    async def guard(self) -> None:
+        await self._with_loop.guard()
+
+    async def aclose(self) -> None:
+        # A caller who is being cancelled still closes what it opened, but not for as long as a peer likes.
+        with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_TIMEOUT):
+            await self._with_loop.aclose()
+
+    def abandon(self) -> None:
+        self._with_loop.abandon()
+
+    async def _close(self) -> None:
+        # Before the await: `send` asks for it, and must not choose a session that is about to be closed.
+        self.is_closed = True
+        await self.session.close()
