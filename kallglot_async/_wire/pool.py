@@ -27,7 +27,7 @@ from kallglot_async._config import ClientConfig, Secret
 from kallglot_async._core.api.answers import COMMON_HEADERS, request_headers
 from kallglot_async._core.api.operation import Operation, Response
 from kallglot_async._wire.failures import LostError, raised_by_session, translate
-from kallglot_async._wire.session import OpenSession, Resolver, UnusedError
+from kallglot_async._wire.session import OpenSession, Resolver, UnusedError, check_proxy
 from kallglot_async._wire.stream import AnswerStream
 
 __all__ = ["SessionPool", "pool_of"]
@@ -333,6 +333,8 @@ class SessionPool:
                 asyncio.run_coroutine_threadsafe(own.aclose(), loop)
 
     async def _open(self) -> OpenSession:
+        if self._trust_env:
+            check_proxy(self._base_url)
         self._forget_closed_loops()
         own = self._sessions[asyncio.get_running_loop()] = OpenSession(self._open_session(), needs_care=self._trust_env)
         await own.guard()

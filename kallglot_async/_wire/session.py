@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
 
 import aiohttp
 import anyio
@@ -14,8 +15,9 @@ from aiohttp.client_middlewares import ClientHandlerType, ClientMiddlewareType
 
 from kallglot_async._clock import ClosedWithLoop
 from kallglot_async._wire.failures import LostError
+from kallglot_async.errors import ConfigurationError
 
-__all__ = ["OpenSession", "Resolver", "UnusedError", "send_once"]
+__all__ = ["OpenSession", "Resolver", "UnusedError", "check_proxy", "send_once"]
 
 _CLOSE_TIMEOUT = 5.0  # seconds that closing may take, under a cancelled scope too
 
@@ -61,6 +63,23 @@ class Resolver(aiohttp.ThreadedResolver):
         except TimeoutError:
             # A TimeoutError aiohttp would let pass, as one of connecting; an OSError it takes for the name.
             raise OSError(None, f"the look-up of {host} took too long") from None
+
+
+def check_proxy(base_url: str) -> None:
+    """Refuse an environment's proxy that does not speak HTTP, which would look like one that is not there.
+
+    Raises:
+        ConfigurationError: It is a SOCKS proxy, for example. It is not shown: there may be a password in it.
+    """
+    from urllib.request import getproxies, proxy_bypass  # loads a good deal, for who asks the environment
+
+    scheme, host = urlsplit(base_url).scheme, urlsplit(base_url).hostname or ""
+    spoken, mark, _ = getproxies().get(scheme, "").partition("://")
+    if mark and spoken.lower() not in {"http", "https"} and not proxy_bypass(host):
+        raise ConfigurationError(
+            "the environment's proxy speaks no HTTP: write one as http://host:port, use trust_env=False, or pass a "
+            "session whose connector knows it"
+        )
 
 
 class OpenSession:

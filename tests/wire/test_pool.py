@@ -751,12 +751,18 @@ async def test_a_proxy_that_hangs_up_on_connect_is_a_typed_error(environment: py
     assert proxy.connections == 1
 
 
-@pytest.mark.parametrize("scheme", ["socks5", "ftp"])
-async def test_a_proxy_of_an_unknown_kind_is_a_typed_error(environment: pytest.MonkeyPatch, scheme: str) -> None:
-    """A proxy URL that cannot be used makes no other exception than ours."""
-    environment.setenv("HTTP_PROXY", f"{scheme}://me:secret@127.0.0.1:9")
-    error = await failure_of("http://127.0.0.1:9/v1", trust_env=True)
-    assert "secret" not in f"{error!r}{error}{vars(error)}"
+@pytest.mark.parametrize("scheme", ["socks5", "SOCKS5h", "ftp"])
+async def test_a_proxy_of_another_kind_is_a_configuration_error(environment: pytest.MonkeyPatch, scheme: str) -> None:
+    """Not a proxy that cannot be reached; and where none is asked, it is none."""
+    async with RawServer() as server:
+        environment.setenv("HTTP_PROXY", f"{scheme}://me:secret@127.0.0.1:9")
+        error = await failure_of(server, trust_env=True)
+        assert isinstance(error, ConfigurationError)
+        assert "speaks no HTTP" in str(error)
+        assert "secret" not in f"{error!r}{error}{vars(error)}"
+        environment.setenv("NO_PROXY", "127.0.0.1")
+        async with client_of(server, trust_env=True) as client:
+            await client.analyses.retrieve("ana_1")
 
 
 @pytest.mark.parametrize(
