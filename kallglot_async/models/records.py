@@ -18,7 +18,7 @@ from typing import IO, Any, TypeAlias, TypeVar
 import msgspec
 
 from kallglot_async import errors
-from kallglot_async._checks import check_method, is_text
+from kallglot_async._checks import check_method, is_text, is_utf_16
 from kallglot_async.errors import KallglotError, RecordError
 from kallglot_async.models._base import JSONValue
 from kallglot_async.models.analysis import Analysis
@@ -263,6 +263,5 @@ def _as_written(lines: Iterable[bytes | str]) -> Iterable[bytes | str]:
     """Return the lines as text where they are in UTF-16, as Windows' PowerShell writes what is redirected."""
     if not isinstance(lines, io.BufferedReader):
         return lines
-    beginning = lines.peek(4)[:4]
-    is_utf_16 = beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and b"\0" in beginning
-    return codecs.getreader("utf-16")(lines) if is_utf_16 else lines
+    # Half a character, as a text that was cut has, passes here: what then reads the line says which one it is.
+    return codecs.getreader("utf-16")(lines, "surrogatepass") if is_utf_16(lines.peek(4)[:4]) else lines
