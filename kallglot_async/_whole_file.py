@@ -10,7 +10,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import IO
 
 __all__ = ["descriptor_of", "whole_file"]
@@ -20,9 +20,10 @@ _OPEN = re.compile(r"/dev/stdout|/dev/stderr|(?:/dev|/proc/self)/fd/[0-9]{1,9}",
 _NAMED = {"stdout": 1, "stderr": 2}
 
 
-def descriptor_of(path: Path) -> int | None:
+def descriptor_of(path: PurePath) -> int | None:
     """Return the number of the open file that a path names, such as `/dev/stdout`, on any system; None for others."""
-    if not _OPEN.fullmatch(path.as_posix()):
+    # On Windows an absolute path begins with a drive, which this one is not on.
+    if not _OPEN.fullmatch(path.as_posix().removeprefix(path.drive)):
         return None
     return _NAMED.get(path.name) or int(path.name)
 
