@@ -8,7 +8,6 @@ slash, a dot, a query or a control character. Ids of analyses say the revision t
 
 from __future__ import annotations
 
-import codecs
 import functools
 import inspect
 import io
@@ -21,8 +20,7 @@ from kallglot_async.errors import ConfigurationError, InvalidIdError
 
 __all__ = [
     "check_callback", "check_count", "check_method", "check_plain_callback", "check_recording_id", "check_seconds",
-    "check_session_id", "check_text", "check_texts", "check_timeout", "is_finite", "is_text", "is_utf_16", "refusal_of",
-    "shown",
+    "check_session_id", "check_text", "check_texts", "check_timeout", "is_finite", "is_text", "refusal_of", "shown",
 ]  # fmt: skip
 
 _KEY = re.compile(r"sk_(?:live|test)_")
@@ -136,15 +134,6 @@ def check_method(what: str, file: object, name: str) -> Callable[..., Any]:
 def is_text(file: object) -> bool:
     """Return whether a file object takes texts. Wrappers, as those of `tempfile` and `codecs`, are no class of `io`."""
     return isinstance(file, io.TextIOBase) or isinstance(getattr(file, "encoding", None), str)
-
-
-def is_utf_16(beginning: bytes) -> bool:
-    """Return whether text begins as UTF-16 with a byte-order mark, as Windows' PowerShell writes what is redirected.
-
-    A pipe may give the mark alone. Where no zero byte is in what follows, it is something else that is no text.
-    """
-    has_mark = beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return has_mark and (len(beginning) < 4 or b"\0" in beginning)
 
 
 def _is_any(value: object, *kinds: Callable[[object], bool]) -> bool:

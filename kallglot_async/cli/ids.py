@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TypeAlias
 
-from kallglot_async._checks import is_utf_16
 from kallglot_async.errors import ConfigurationError
+from kallglot_async.models.records import is_utf_16
 
 __all__ = ["Source", "lines_of", "open_source"]
 

@@ -18,15 +18,15 @@ from typing import IO, Any, TypeAlias, TypeVar
 import msgspec
 
 from kallglot_async import errors
-from kallglot_async._checks import check_method, is_text, is_utf_16
+from kallglot_async._checks import check_method, is_text
 from kallglot_async.errors import KallglotError, RecordError
 from kallglot_async.models._base import JSONValue
 from kallglot_async.models.analysis import Analysis
 from kallglot_async.models.outcome import Outcome
 
 __all__ = [
-    "Lines", "decode", "decode_any", "encode", "encode_line", "encode_outcome", "error_record", "outcome_of",
-    "read_jsonl", "write_jsonl",
+    "Lines", "decode", "decode_any", "encode", "encode_line", "encode_outcome", "error_record", "is_utf_16",
+    "outcome_of", "read_jsonl", "write_jsonl",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -265,3 +265,12 @@ def _as_written(lines: Iterable[bytes | str]) -> Iterable[bytes | str]:
         return lines
     # Half a character, as a text that was cut has, passes here: what then reads the line says which one it is.
     return codecs.getreader("utf-16")(lines, "surrogatepass") if is_utf_16(lines.peek(4)[:4]) else lines
+
+
+def is_utf_16(beginning: bytes) -> bool:
+    """Return whether text begins as UTF-16 with a byte-order mark, as Windows' PowerShell writes what is redirected.
+
+    A pipe may give the mark alone. Where no zero byte is in what follows, it is something else that is no text.
+    """
+    has_mark = beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return has_mark and (len(beginning) < 4 or b"\0" in beginning)
