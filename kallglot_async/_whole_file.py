@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import IO
 
-__all__ = ["descriptor_of", "whole_file"]
+__all__ = ["descriptor_of", "take_place", "whole_file"]
 
 # What these name is open already. As paths they lead to a file that is to be appended to, which would be replaced.
 _OPEN = re.compile(r"/dev/stdout|/dev/stderr|(?:/dev|/proc/self)/fd/[0-9]{1,9}", re.ASCII)
@@ -61,7 +61,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())  # else a crash may leave an empty file under the new name
-        _take_place(beside, target)
+        take_place(beside, target)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
@@ -75,7 +75,12 @@ def _opened(beside: Path, path: Path) -> IO[bytes]:
         raise OSError(error.errno, error.strerror, os.fspath(path)) from None
 
 
-def _take_place(beside: Path, target: Path) -> None:
+def take_place(beside: Path, target: Path) -> None:
+    """Give a file that is whole its name, in one step; but for a mount of its own, which is written over.
+
+    Raises:
+        OSError: It cannot be put there.
+    """
     try:
         beside.replace(target)
     except OSError as error:
