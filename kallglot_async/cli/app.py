@@ -371,7 +371,7 @@ def report(
         file: The file of JSON lines; - reads them from standard input.
         output: The page; - is standard output. A file of that name is replaced, once the new one is whole.
         title: The page's heading.
-        open: Show it in the browser.
+        open: Show it in the browser; not for standard output.
         quiet: Do not say where it is.
     """
     from kallglot_async.cli.report import report as make
