@@ -391,7 +391,7 @@ def export(
 ) -> int:
     """Make tables of outcomes that get, wait or analyze have printed: Parquet, Arrow or CSV.
 
-    Reads them once, as a stream, in bounded memory; each table is there whole or not at all. Parquet and Arrow need the
+    Reads them once, as a stream, in bounded memory; each file is there whole or not at all. Parquet and Arrow need the
     extra arrow. Needs no network and no key.
 
     Args:
