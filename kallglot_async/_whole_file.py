@@ -16,8 +16,8 @@ from typing import IO
 __all__ = ["descriptor_of", "take_place", "whole_file"]
 
 # What these name is open already. As paths they lead to a file that is to be appended to, which would be replaced.
-_OPEN = re.compile(r"/dev/stdout|/dev/stderr|(?:/dev|/proc/self)/fd/[0-9]{1,9}", re.ASCII)
-_NAMED = {"stdout": 1, "stderr": 2}
+_OPEN = re.compile(r"/dev/std(?:in|out|err)|(?:/dev|/proc/self)/fd/[0-9]{1,9}", re.ASCII)
+_NAMED = {"stdin": 0, "stdout": 1, "stderr": 2}
 
 
 def descriptor_of(path: PurePath) -> int | None:
@@ -25,7 +25,7 @@ def descriptor_of(path: PurePath) -> int | None:
     # On Windows an absolute path begins with a drive, which this one is not on.
     if not _OPEN.fullmatch(path.as_posix().removeprefix(path.drive)):
         return None
-    return _NAMED.get(path.name) or int(path.name)
+    return _NAMED[path.name] if path.name in _NAMED else int(path.name)
 
 
 @contextmanager
