@@ -10,21 +10,22 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import IO
 
-__all__ = ["descriptor_of", "whole_file"]
+__all__ = ["descriptor_of", "take_place", "whole_file"]
 
 # What these name is open already. As paths they lead to a file that is to be appended to, which would be replaced.
-_OPEN = re.compile(r"/dev/stdout|/dev/stderr|(?:/dev|/proc/self)/fd/[0-9]{1,9}", re.ASCII)
-_NAMED = {"stdout": 1, "stderr": 2}
+_OPEN = re.compile(r"/dev/std(?:in|out|err)|(?:/dev|/proc/self)/fd/[0-9]{1,9}", re.ASCII)
+_NAMED = {"stdin": 0, "stdout": 1, "stderr": 2}
 
 
-def descriptor_of(path: Path) -> int | None:
+def descriptor_of(path: PurePath) -> int | None:
     """Return the number of the open file that a path names, such as `/dev/stdout`, on any system; None for others."""
-    if not _OPEN.fullmatch(path.as_posix()):
+    # On Windows an absolute path begins with a drive, which this one is not on.
+    if not _OPEN.fullmatch(path.as_posix().removeprefix(path.drive)):
         return None
-    return _NAMED.get(path.name) or int(path.name)
+    return _NAMED[path.name] if path.name in _NAMED else int(path.name)
 
 
 @contextmanager
@@ -60,7 +61,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())  # else a crash may leave an empty file under the new name
-        _take_place(beside, target)
+        take_place(beside, target)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
@@ -74,7 +75,12 @@ def _opened(beside: Path, path: Path) -> IO[bytes]:
         raise OSError(error.errno, error.strerror, os.fspath(path)) from None
 
 
-def _take_place(beside: Path, target: Path) -> None:
+def take_place(beside: Path, target: Path) -> None:
+    """Give a file that is whole its name, in one step; but for a mount of its own, which is written over.
+
+    Raises:
+        OSError: It cannot be put there.
+    """
     try:
         beside.replace(target)
     except OSError as error:

@@ -14,6 +14,8 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from kallglot_async._whole_file import take_place
+
 try:
     import fcntl
 except ModuleNotFoundError:  # Windows, where a file that is open cannot be renamed or removed by anybody
@@ -144,7 +146,7 @@ class PartFile:
         if not _HAS_LOCKS:
             self._file.close()
         if overwrite:
-            os.replace(self._path, target)
+            take_place(self._path, target)
         else:
             _rename_to_new(self._path, target)
         self._file.close()

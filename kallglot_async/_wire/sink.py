@@ -18,6 +18,7 @@ import anyio
 
 from kallglot_async._checks import is_text, shown
 from kallglot_async._core.api.resuming import is_worth_keeping
+from kallglot_async._whole_file import descriptor_of
 from kallglot_async._wire.part_file import PartFile
 from kallglot_async.errors import ConfigurationError
 
@@ -150,9 +151,12 @@ def _target_of(path: Path, *, overwrite: bool) -> tuple[Path, int | None]:
 
     Raises:
         IsADirectoryError: It is a directory.
-        FileExistsError: It exists, and is not to be replaced or is nothing that can be: a FIFO, a device.
+        FileExistsError: It exists, and is not to be replaced or is nothing that can be: a FIFO, a device, what is open
+            already.
     """
     shown = os.fspath(path)
+    if descriptor_of(path) is not None:  # which may be a regular file that others append to
+        raise FileExistsError(17, "it is open already, and is not replaced: pass the file object", shown)
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:

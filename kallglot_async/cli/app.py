@@ -371,7 +371,7 @@ def report(
         file: The file of JSON lines; - reads them from standard input.
         output: The page; - is standard output. A file of that name is replaced, once the new one is whole.
         title: The page's heading.
-        open: Show it in the browser.
+        open: Show it in the browser; not for standard output.
         quiet: Do not say where it is.
     """
     from kallglot_async.cli.report import report as make
@@ -391,7 +391,7 @@ def export(
 ) -> int:
     """Make tables of outcomes that get, wait or analyze have printed: Parquet, Arrow or CSV.
 
-    Reads them once, as a stream, in bounded memory; each table is there whole or not at all. Parquet and Arrow need the
+    Reads them once, as a stream, in bounded memory; each file is there whole or not at all. Parquet and Arrow need the
     extra arrow. Needs no network and no key.
 
     Args:

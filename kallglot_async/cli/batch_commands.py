@@ -180,16 +180,22 @@ def report(
 
     Args:
         path: The file of the batch.
-        to: The page; its name ends with .html.
+        to: The page; its name ends with .html, or is - for standard output.
         quiet: Do not say where it is.
     """
     from kallglot_async import BatchFile
     from kallglot_async.cli.signals import signals_interrupt
+    from kallglot_async.report import write_report
 
-    if to.suffix.lower() != ".html":
+    is_output = to.as_posix() == STDOUT
+    if to.suffix.lower() != ".html" and not is_output:
         raise ConfigurationError(f"a report is a page, and {to} does not end with .html: name another file")
+    opened = BatchFile(path)
     with signals_interrupt():
-        BatchFile(path).export(to)
+        if is_output:
+            write_report(opened.outcomes(), to)
+        else:
+            opened.export(to)
     if not quiet:
         tell(f"report: {clean(to.absolute())}")
     return 0

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, TypeAlias
 
 from kallglot_async.errors import ConfigurationError
+from kallglot_async.models.records import is_utf_16
 
 __all__ = ["Source", "lines_of", "open_source"]
 
@@ -63,7 +64,7 @@ async def lines_of(descriptor: int) -> AsyncGenerator[str, None]:
         OSError: Reading failed.
     """
     chunk, rest = await _read(descriptor), ""
-    decoder = codecs.getincrementaldecoder(_encoding_of(chunk))(errors="replace")
+    decoder = codecs.getincrementaldecoder("utf-16" if is_utf_16(chunk) else "utf-8")(errors="replace")
     while chunk:
         *lines, rest = _LINE_ENDS.split(rest + decoder.decode(chunk))
         for line in lines:
@@ -74,12 +75,6 @@ async def lines_of(descriptor: int) -> AsyncGenerator[str, None]:
         chunk = await _read(descriptor)
     if id := _id_in(rest + decoder.decode(b"", final=True)):
         yield id
-
-
-def _encoding_of(beginning: bytes) -> str:
-    # As Windows' PowerShell writes what is redirected. Without a zero byte it is something else that is no text.
-    is_utf_16 = beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and b"\0" in beginning
-    return "utf-16" if is_utf_16 else "utf-8"
 
 
 def _id_in(line: str) -> str:

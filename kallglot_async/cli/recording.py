@@ -10,7 +10,7 @@ from kallglot_async import KallglotClient
 from kallglot_async.cli.options import Connection
 from kallglot_async.cli.progress import Display, open_display
 from kallglot_async.cli.streams import has_output
-from kallglot_async.errors import ConfigurationError, KallglotError
+from kallglot_async.errors import ConfigurationError, InvalidIdError, KallglotError
 from kallglot_async.models.records import encode_line, error_record
 
 __all__ = ["download"]
@@ -45,6 +45,8 @@ async def download(
                 call = _Download(client, display, place, len(set(ids)), skip_existing=skip_existing)
                 try:
                     line = await call.run(id, to, format=format, overwrite=overwrite, timeout=timeout)
+                except InvalidIdError as error:  # which knows what may be shown: a key that was given as an id may not
+                    id, line, failed = error.id, {"error": error_record(error)}, failed + 1
                 except KallglotError as error:
                     line, failed = {"error": error_record(error)}, failed + 1
                 except OSError as error:  # the file's, not the connection's: those are errors of ours

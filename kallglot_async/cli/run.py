@@ -25,7 +25,7 @@ def with_dashes(argv: Sequence[str]) -> list[str]:
     end = argv.index("--") if "--" in argv else len(argv)
     words: list[str] = []
     for word in argv[:end]:
-        option, _, value = word.partition("=")
+        option, _, value = ("-o=-" if word == "-o-" else word).partition("=")
         if option in _OUTPUTS and value == "-":
             words += [option, STDOUT]
         elif word != "-":

@@ -25,8 +25,8 @@ from kallglot_async.models.analysis import Analysis
 from kallglot_async.models.outcome import Outcome
 
 __all__ = [
-    "Lines", "decode", "decode_any", "encode", "encode_line", "encode_outcome", "error_record", "outcome_of",
-    "read_jsonl", "write_jsonl",
+    "Lines", "decode", "decode_any", "encode", "encode_line", "encode_outcome", "error_record", "is_utf_16",
+    "outcome_of", "read_jsonl", "write_jsonl",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -263,6 +263,14 @@ def _as_written(lines: Iterable[bytes | str]) -> Iterable[bytes | str]:
     """Return the lines as text where they are in UTF-16, as Windows' PowerShell writes what is redirected."""
     if not isinstance(lines, io.BufferedReader):
         return lines
-    beginning = lines.peek(4)[:4]
-    is_utf_16 = beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and b"\0" in beginning
-    return codecs.getreader("utf-16")(lines) if is_utf_16 else lines
+    # Half a character, as a text that was cut has, passes here: what then reads the line says which one it is.
+    return codecs.getreader("utf-16")(lines, "surrogatepass") if is_utf_16(lines.peek(4)[:4]) else lines
+
+
+def is_utf_16(beginning: bytes) -> bool:
+    """Return whether text begins as UTF-16 with a byte-order mark, as Windows' PowerShell writes what is redirected.
+
+    A pipe may give the mark alone. Where no zero byte is in what follows, it is something else that is no text.
+    """
+    has_mark = beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return has_mark and (len(beginning) < 4 or b"\0" in beginning)

@@ -95,9 +95,10 @@ class Recordings:
             format: Revision A: `mp3`, `wav` or `ogg`. Default: as it is.
             on_progress: Called after each piece with the bytes so far and, as far as known, in all. What it
                 raises ends the download.
-            overwrite: Whether an existing file is replaced, at the end and in one step. The new one has the
-                permissions of the old one, and where the path is a symbolic link, its target is replaced. Only
-                regular files are: a FIFO, a device or a directory is refused before any request.
+            overwrite: Whether an existing file is replaced, at the end and in one step, or, where it is a mount of its
+                own, written over. The new one has the permissions of the old one, and where the path is a symbolic
+                link, its target is replaced. Only regular files are: a FIFO, a device, a directory or what is open
+                already, such as `/dev/stdout`, is refused before any request.
             max_bytes: More is an error; None (the default) for any size.
             timeout: Seconds for everything. Default None: as long as bytes keep coming; an attempt that gets
                 none for as long as the client's timeout (60 s where that is None) is over.

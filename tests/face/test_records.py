@@ -3,6 +3,7 @@
 import codecs
 import io
 import json
+import os
 import pickle
 import tempfile
 
@@ -325,6 +326,28 @@ def test_lines_that_windows_redirected_are_read_back(tmp_path, encoding):
     with (tmp_path / "x").open("rb") as file:
         assert Outcomes(read_jsonl(file)) == ALL
         assert not file.closed
+
+
+def test_lines_of_windows_may_come_through_a_pipe(tmp_path):
+    """Which gives the byte-order mark alone where the writer wrote that alone."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as file, os.fdopen(writing, "wb", buffering=0) as other:
+        other.write(codecs.BOM_UTF16_LE)
+        assert file.peek() == codecs.BOM_UTF16_LE
+        other.write(f"{GOOD.to_json().decode()}\r\n".encode("utf-16-le"))
+        other.close()
+        assert list(read_jsonl(file)) == [GOOD]
+
+
+@pytest.mark.parametrize("cut", ["{\ud800}", '{"id": "ana_\ud800"}', "{"], ids=["half", "half an id", "cut"])
+def test_a_line_of_utf_16_that_is_no_text_is_named(tmp_path, cut):
+    """As one of UTF-8 is: the error is ours, has the number of the line, and quotes nothing."""
+    text = f"\ufeff{GOOD.to_json().decode()}\n{cut}\n"
+    (tmp_path / "x").write_bytes(text.encode("utf-16-le", "surrogatepass") + b"\0")
+    with pytest.raises(errors.RecordError, match=r"^line 2 cannot be read: ") as caught:
+        list(read_jsonl(tmp_path / "x"))
+    assert caught.value.line == 2
+    assert "ana_" not in str(caught.value)
 
 
 def test_wrappers_of_text_files_get_text(tmp_path):

@@ -179,6 +179,9 @@ def test_text_is_returned_as_it_is() -> None:
         ("iso-8859-1", 'text/vtt;charset="iso-8859-1"', "Grüezi"),
         ("cp1250", "text/plain; format=flowed; Charset=Windows-1250", "Dzień dobry"),
         ("utf-16", "text/plain; charset=utf-16", "Grüezi"),
+        ("utf-16-le", "text/plain; charset=utf-16le", "Hello"),  # of which each byte is UTF-8, too
+        ("utf-16-be", "text/plain; charset=UTF-16BE", "Hello"),
+        ("utf-16", "text/plain; charset=utf-16le", "Hello"),
         ("iso-8859-1", "text/plain", None),
         ("iso-8859-1", "text/plain; charset=iso-8859-99", None),
         ("iso-8859-1", "text/plain; charset=idna", None),

@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 import threading
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 from support.processes import posix
@@ -83,8 +83,10 @@ def test_what_is_open_already_is_written_to_and_not_replaced(tmp_path, name):
 
 def test_standard_streams_have_their_numbers():
     """By their names, on any system; a file of such a name elsewhere is a file."""
-    assert [descriptor_of(Path(f"/dev/{name}")) for name in ("stdout", "stderr", "fd/0", "null")] == [1, 2, 0, None]
+    names = ("stdin", "stdout", "stderr", "fd/0", "null")
+    assert [descriptor_of(Path(f"/dev/{name}")) for name in names] == [0, 1, 2, 0, None]
     assert descriptor_of(Path("dev/stdout")) is None
+    assert descriptor_of(PureWindowsPath("C:/dev/stdout")) == 1  # made absolute, as the paths of tables are
 
 
 @pytest.mark.parametrize("older", [b"", b"shorter", b"a longer one than the new one"])

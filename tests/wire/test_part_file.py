@@ -53,6 +53,20 @@ class TestALongName:
         second.close(is_kept=False)
 
 
+def test_a_file_that_cannot_be_replaced_is_written_over(target, monkeypatch):
+    """As one that is a mount of its own: else no download into it would ever end."""
+    target.write_bytes(b"a longer one, of before")
+    number = target.stat().st_ino
+
+    def busy(*paths):
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    monkeypatch.setattr(os, "replace", busy)
+    begun(target).become(target, mode=0o644, overwrite=True)
+    assert left(target) == {"x.mp3": b"abc"}
+    assert target.stat().st_ino == number
+
+
 class TestGoingOn:
     def test_a_new_one_is_empty_and_of_nothing_known(self, target):
         part = PartFile(target, None)

@@ -76,11 +76,20 @@ async def test_a_relative_path_is_of_the_directory_in_which_it_began(
     assert (tmp_path / "x.mp3").read_bytes() == AUDIO
 
 
+async def test_what_is_open_already_is_not_replaced(tmp_path: Path) -> None:
+    """The file behind it is somebody's log; audio goes into the file object."""
+    (tmp_path / "log").write_bytes(b"before")
+    with (tmp_path / "log").open("ab") as opened:
+        error = await refused(Path(f"/dev/fd/{opened.fileno()}"), overwrite=True)
+    assert isinstance(error, FileExistsError)
+    assert "pass the file object" in str(error)
+    assert (tmp_path / "log").read_bytes() == b"before"
+    assert os.listdir(tmp_path) == ["log"]
+
+
 @pytest.mark.parametrize("device", ["/dev/null", "/dev/full", "/dev/stdin"])
 async def test_a_device_is_not_replaced(device: str) -> None:
     """As root it could be, and the machine would be short of one."""
-    if stat.S_ISREG(os.stat(device).st_mode):
-        pytest.skip("this process reads a file")
     error = await refused(device, overwrite=True)
     assert isinstance(error, FileExistsError)
 

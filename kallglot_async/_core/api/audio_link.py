@@ -128,8 +128,10 @@ def _path_of(url: str, base_url: str) -> str | None:
 def _as_sent(url: str) -> str:
     """Return an address with blanks and letters beyond ASCII encoded, as browsers send names of files that hold them.
 
-    Behind the host only, and nothing else of it is changed: who signed it did so letter by letter.
+    Behind the host only, and nothing else of it is changed: who signed it did so letter by letter. Blanks around it
+    are no part of it.
     """
+    url = url.strip(" ")
     host = _HOST.match(url)
     start = 0 if host is None else host.end()
     return url[:start] + _UNSENT.sub(lambda match: quote(match[0].encode("utf-8", "surrogateescape")), url[start:])

@@ -192,8 +192,9 @@ class Transfer:
         if continues := has_more and self._continues(first, whole, headers):
             self.total = self.total if whole is None else whole
             self.resumed += 1
-        elif first == 0:
-            # From the beginning instead: the recording has changed, or this server knows no ranges.
+        elif first == 0 and (status == 200 or whole is not None or self.expected is not None):
+            # From the beginning instead: the recording has changed, or this server knows no ranges. But for a part of
+            # nobody knows how much (`bytes 0-59/*`): its end would be taken for the end of all.
             self.restarted += has_more
             self.received = 0
             self.total = whole

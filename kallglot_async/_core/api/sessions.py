@@ -260,7 +260,8 @@ def decode_transcript(body: bytes) -> Transcript:
 def decode_text(body: bytes, format: str, media_type: str = "") -> str:
     """Return a transcript that came as text: UTF-8, or, where it cannot be that, what its media type says.
 
-    In this order, as servers say of whatever they send that it is Latin-1, and nothing else looks like UTF-8 by chance.
+    In this order, as servers say of whatever they send that it is Latin-1, and nothing else looks like UTF-8 by chance
+    but UTF-16 of plain English, which has a zero byte in each letter.
 
     Raises:
         MalformedBodyError: It is in no encoding that it names, or a page of HTML, or no WebVTT although that was asked
@@ -268,7 +269,7 @@ def decode_text(body: bytes, format: str, media_type: str = "") -> str:
         WrongShapeError: It is JSON: this server does not know the parameter `format`.
     """
     text, named = _decoded(body, "utf-8-sig"), _CHARSET.search(media_type)
-    if text is None and named is not None:
+    if named is not None and (text is None or "\0" in text):
         text = _decoded(body, named[1])
     # Outside the handler: the error of a decoder holds the whole body.
     if text is None:
@@ -287,7 +288,7 @@ def decode_text(body: bytes, format: str, media_type: str = "") -> str:
 
 def _decoded(body: bytes, encoding: str) -> str | None:
     try:
-        return body.decode(encoding)
+        return body.decode(encoding).removeprefix("\ufeff")  # the mark, which `utf-16le` takes for a letter
     except (UnicodeDecodeError, LookupError):  # the second for a number that no encoding has
         return None
 

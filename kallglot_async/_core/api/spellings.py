@@ -33,10 +33,17 @@ def standard_fields(headers: Mapping[str, str]) -> tuple[str, str, str]:
         return "", "", ""
     if named := dict(_NAMED.findall(told)):
         return named.get("limit", ""), named.get("remaining", ""), named.get("reset", "")
-    # Several policies in one order: the strictest is chosen as of several values of the documented headers.
-    found = (_QUOTA.findall(headers.get(_POLICY, "")), _LEFT.findall(told), _REST.findall(told))
-    limits, left, rests = (", ".join(values) for values in found)
-    return limits, left, rests
+    quotas, left, rests = _by_name(_QUOTA, headers.get(_POLICY, "")), _by_name(_LEFT, told), _by_name(_REST, told)
+    # Of a policy that is told of and has a quota: a server may tell of one of its several. Of those the strictest is
+    # chosen, as of several values of the documented headers.
+    names = [name for name in left if name in quotas and name in rests]
+    limits, remaining, resets = (", ".join(values[name] for name in names) for values in (quotas, left, rests))
+    return limits, remaining, resets
+
+
+def _by_name(parameter: re.Pattern[str], members: str) -> dict[str, str]:
+    found = ((member.partition(";")[0].strip(' "'), parameter.search(member)) for member in members.split(","))
+    return {name: match[1] for name, match in found if match is not None}
 
 
 def decimal_reset(text: str) -> str:

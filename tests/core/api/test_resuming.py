@@ -141,9 +141,19 @@ def test_a_part_that_nobody_asked_for_is_a_beginning_or_refused() -> None:
         transfer.on_end()
     assert transfer.next_ranges() == {"Range": "bytes=60-", "If-Range": '"v1"'}
     assert (transfer.resumed, transfer.restarted) == (0, 0)
-    for content_range in ("bytes 1-99/100", "bytes */100", ""):
+    for content_range in ("bytes 1-99/100", "bytes */100", "", "bytes 0-59/*"):
         with pytest.raises(ResponseBodyError, match="another part"):
             Transfer(None).on_head(206, rest(content_range))
+
+
+def test_a_part_of_nobody_knows_how_much_is_judged_by_the_size_of_the_recording() -> None:
+    """Its own end is not that of all."""
+    transfer = Transfer(None)
+    transfer.expected = 100
+    assert transfer.on_head(206, rest("bytes 0-59/*", **{"Accept-Ranges": "bytes"})) is False
+    transfer.on_bytes(60)
+    with pytest.raises(ConnectionLostError, match="60 of 100"):
+        transfer.on_end()
 
 
 def test_what_range_a_body_is_of_says_its_header_and_not_its_status() -> None:

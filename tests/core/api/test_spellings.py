@@ -27,6 +27,9 @@ def figures_of(*lines):
         ("RateLimit: limit=150,remaining=149,reset=42",),
         ('RateLimit: "default";r=149;t=42', 'RateLimit-Policy: "default";q=150;w=60'),
         ('RateLimit: "a"; r=149; t=42, "b"; r=4000; t=9', 'RateLimit-Policy: "a"; q=150; w=60, "b"; q=5000; w=3600'),
+        ('RateLimit: "a"; r=149; t=42, "b"; r=4000; t=9', 'RateLimit-Policy: "b"; q=5000; w=3600, "a"; q=150; w=60'),
+        ('RateLimit: "a";r=149;t=42', 'RateLimit-Policy: "b";q=10;w=1, "a";q=150;w=60'),  # the other's ten are nobody's
+        ('RateLimit: "a";r=149;t=42, "b";r=1', 'RateLimit-Policy: "b";q=10;w=1, "a";q=150;w=60'),
     ],
 )
 def test_the_headers_that_are_to_become_the_standard(lines):
@@ -43,6 +46,7 @@ def test_the_headers_that_are_to_become_the_standard(lines):
         ("RateLimit-Remaining: 149", "RateLimit-Reset: 42"),
         ("RateLimit: soon",),
         ('RateLimit: "default";r=149;t=42',),
+        ('RateLimit: "a";r=149;t=42', 'RateLimit-Policy: "b";q=150;w=60'),
         ("RateLimit: limit=150, reset=42",),
         ("RateLimit-Limit: many", "RateLimit-Remaining: 149", "RateLimit-Reset: 42"),
         ("RateLimit-Policy: 150;w=60",),

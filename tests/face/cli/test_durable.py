@@ -123,6 +123,7 @@ async def test_results_go_into_a_file(kallglot, tmp_path, name):
         (tmp_path / name).unlink()
         assert (await kallglot("batch", "report", "b", "--to", name, "--quiet")) == (0, "", "")
         assert ids[0] in (tmp_path / name).read_text()
+        assert (await kallglot("batch", "report", "b", "--to", "-", "-q")) == (0, (tmp_path / name).read_text(), "")
 
 
 async def test_a_damaged_file_is_told(kallglot, tmp_path):

@@ -1,7 +1,10 @@
 """Where ids come from: lines are read lazily, and what is no list of ids is refused in words."""
 
 import asyncio
+import fcntl
 import os
+import sys
+import termios
 
 import pytest
 
@@ -38,6 +41,24 @@ async def test_a_line_may_span_the_pieces_that_are_read(tmp_path):
     file = tmp_path / "ids"
     file.write_text("\n".join(ids))
     assert await read(file) == ids
+
+
+async def test_a_pipe_may_give_the_byte_order_mark_alone():
+    """And whatever it gives at once, half a character or half of a line's end, is the end of nothing."""
+    reading, writing = os.pipe()
+    task = asyncio.ensure_future(_all_of(lines_of(reading)))
+    text = "\ufeffana_1\r\nana_2\r".encode("utf-16-le")
+    for piece in (text[:2], text[2:13], text[13:14], text[14:]):
+        os.write(writing, piece)
+        while int.from_bytes(fcntl.ioctl(reading, termios.FIONREAD, bytes(4)), sys.byteorder):  # noqa: ASYNC110 - until it is read
+            await asyncio.sleep(0)
+    os.close(writing)
+    assert await task == ["ana_1", "ana_2"]
+    os.close(reading)
+
+
+async def _all_of(lines):
+    return [line async for line in lines]
 
 
 async def test_bytes_that_are_no_text_become_an_id_that_is_refused_later(tmp_path):

@@ -154,6 +154,16 @@ async def test_one_failure_costs_no_sibling(kallglot, tmp_path):
         assert (tmp_path / f"{one}.mp3").read_bytes() != b"mine"
 
 
+@pytest.mark.parametrize("word", ["sk_live_CANARY", "KALLGLOT_API_KEY=sk_test_CANARY"])
+async def test_a_key_that_was_given_as_an_id_is_not_shown(kallglot, tmp_path, word):
+    """Lines are stored, and logged: two arguments that changed places do not bring it there."""
+    async with serving() as emulator:
+        code, out, err = await kallglot(emulator, "recording", "download", word, "--to", str(tmp_path), "-q")
+    assert (code, json.loads(out)["id"]) == (1, "<API key>")
+    assert b"CANARY" not in out
+    assert "CANARY" not in err
+
+
 async def test_the_same_command_again_fetches_what_is_missing(kallglot, tmp_path):
     """What is there is whole: it is left as it is, and no error; exit code 0 once all are there."""
     async with serving() as emulator:

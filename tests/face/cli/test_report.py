@@ -54,6 +54,7 @@ def test_a_browser_shows_it(stored, capsys, monkeypatch, has_browser, words):
         (["broken.jsonl"], "broken.jsonl: line 2 cannot be read: "),
         (["outcomes.jsonl", "-o", "./outcomes.jsonl"], "which would be lost: name another file"),
         (["outcomes.jsonl", "-o", "no/page.html"], "no/page.html: No such file"),
+        (["outcomes.jsonl", "-o", "-", "--open"], "has no address to open: name a file"),
         ([], "requires an argument"),
     ],
 )
