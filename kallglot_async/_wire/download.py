@@ -233,7 +233,7 @@ class DownloadCall:
                 idle=config.timeout or _SILENCE,
             ) as answer:
                 record.status, record.request_id = answer.status, request_id_of(answer.headers, config.api_key)
-                # The limiter is told by the head of audio, whose body may take minutes, and by the body of a refusal too.
+                # The limiter is told by the head of audio, whose body may take minutes, and by all of a refusal.
                 is_refusal = location.is_api and answer.status >= 400
                 # Bound to no name: a traceback may show locals.
                 response = Response(answer.status, answer.headers, await _beginning_of(answer) if is_refusal else b"")
