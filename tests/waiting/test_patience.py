@@ -206,6 +206,22 @@ class TestOutages:
             assert [type(error) for error in outcomes.errors.values()] == [kind]
             assert now() < 5.0
 
+    @pytest.mark.parametrize("how", ["analyze", "analyze_many"])
+    async def test_a_request_is_repeated_no_longer_than_its_wait_may_take(self, how: str) -> None:
+        """By a client whose calls may take for ever, too."""
+
+        def failing(request: Request) -> bytes:
+            return GATEWAY if request.method == "POST" else answer(analysis(request.id))
+
+        async with client_of(failing, timeout=None) as (_, client), asyncio.timeout(1000.0):
+            if how == "analyze":
+                with pytest.raises(RequestTimeoutError):
+                    await client.analyze("sess_1", analyses=["summary"], timeout=60.0)
+            else:
+                outcomes = await client.analyze_many(["sess_1"], analyses=["summary"], timeout=60.0)
+                assert [type(error) for error in outcomes.errors.values()] == [RequestTimeoutError]
+            assert 50.0 < now() < 70.0
+
     @pytest.mark.parametrize("how", ["analyze", "analyze_many", "wait_many"])
     @pytest.mark.parametrize("status", beyond(2, [422, 413, 402, 409, 410, 414, 415]))
     async def test_a_status_that_says_enough_is_told_at_once_whoever_sends_it(self, status: int, how: str) -> None:
