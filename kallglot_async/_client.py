@@ -201,8 +201,8 @@ class KallglotClient(BaseClient):
 
         `analyses.create` and `wait` in one, and in revision B the same API credit. Once the API was heard, time and
         not attempts ends the request too: it is repeated, under one idempotency key, for as long as the wait may take,
-        or the client's own timeout where that is longer. If the wait runs out of time, the error's `id` names the
-        analysis: wait for that, rather than pay for another.
+        or for the seconds of the client's own timeout where those are more. If the wait runs out of time, the error's
+        `id` names the analysis: wait for that, rather than pay for another.
 
         Args:
             session_id: The session, `sess_...`.
@@ -290,7 +290,7 @@ class KallglotClient(BaseClient):
             batch: A name for this batch (2,000 characters at most), from which each session's idempotency key
                 is made. Default: new keys.
             timeout: Seconds for each analysis, from its first poll, and for the request of one with its retries, which
-                has no less than the client's timeout; None for ever. Default 120.
+                has no less than the seconds of the client's timeout; None for ever. Default 120.
             total_timeout: Seconds for the whole call; None (the default) for ever. What is being told then, or is in
                 line for it, is told to its end, for 30 s at most.
             max_in_flight: Requests at once; default: the client's.
@@ -334,7 +334,8 @@ class KallglotClient(BaseClient):
 
     def _patience(self, timeout: float | None) -> float | None:
         """Seconds for a request that a wait of so many seconds follows."""
-        return None if timeout is None or self._config.timeout is None else max(timeout, self._config.timeout)
+        # A client's that is for ever bounds nothing: an outage without an end would have the request repeated so long.
+        return None if timeout is None else max(timeout, self._config.timeout or 0.0)
 
     def as_completed(
         self,

@@ -174,7 +174,7 @@ class ClosedWithLoop:
         await self._guard.aclose()
 
     def abandon(self) -> None:
-        """Its loop has ended without closing it: it can only be collected."""
+        """Close it no more: its loop has ended without that, or another has what it would close."""
         self._open.discard(self)
 
     async def _close_with_loop(self) -> AsyncGenerator[None, None]:
@@ -182,8 +182,10 @@ class ClosedWithLoop:
         try:
             yield
         finally:
-            self._open.discard(self)
-            await self._close()
+            # Else it was abandoned: collected, its loop would close what somebody else has by now, should it run again.
+            if self in self._open:
+                self._open.discard(self)
+                await self._close()
 
 
 def call_at(moment: float, callback: Callable[..., object], *args: object) -> asyncio.TimerHandle:

@@ -278,7 +278,8 @@ class APIError(RequestError):
         request_id: The server's id of the request, or None. Quote it to support.
         retry_after: Seconds after which the server would accept the request again, or None.
         is_enveloped: Whether the answer had the API's error envelope. A 400, 401, 403 or 404 without it is taken
-            for a gateway's or a firewall's, and is retried; so is any other status but 402 in a wait.
+            for a gateway's or a firewall's, and is retried; so is any other status in a wait, but for those that speak
+            for themselves (402, 409, 410, 413, 414, 415, 422).
     """
 
     is_enveloped = True

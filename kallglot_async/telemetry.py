@@ -70,7 +70,7 @@ class OpenTelemetry:
         )
         self._polls = meter.create_counter("kallglot.client.polls", unit="{poll}", description="Polls answered.")
         self._throttled = meter.create_counter(
-            "kallglot.client.throttled", unit="{request}", description="Requests refused with 429."
+            "kallglot.client.throttled", unit="{request}", description="Requests refused for rate."
         )
         self._waits = meter.create_histogram(
             "kallglot.client.wait.duration",

@@ -233,22 +233,24 @@ class DownloadCall:
                 idle=config.timeout or _SILENCE,
             ) as answer:
                 record.status, record.request_id = answer.status, request_id_of(answer.headers, config.api_key)
+                # The limiter is told by the head of audio, whose body may take minutes, and by all of a refusal.
+                is_refusal = location.is_api and answer.status >= 400
+                # Bound to no name: a traceback may show locals.
+                response = Response(answer.status, answer.headers, await _beginning_of(answer) if is_refusal else b"")
                 if ticket is not None:
-                    # The limiter is told by the head: the body may take minutes, and says nothing of the limit.
-                    head = Response(answer.status, answer.headers, b"")
-                    self._pipeline.report(self._lane, ticket, head, time.time())
+                    self._pipeline.report(self._lane, ticket, response, time.time())
                     ticket = None
                 if 300 <= answer.status < 400:
                     target = answer.headers.get("Location", "")
                     return moved_location(location, target, base_url=config.base_url, status=answer.status)
-                await self._take(location, answer)
+                await self._take(location, answer, response)
         finally:
             if ticket is not None:
                 # There was no answer to report: the server may have counted the request all the same.
                 self._lane.lost(ticket)
         return None
 
-    async def _take(self, location: Location, answer: AnswerStream) -> None:
+    async def _take(self, location: Location, answer: AnswerStream, response: Response) -> None:
         transfer = self._transfer
         # All of it may be there already: a process can end between the last byte and the new name.
         if answer.status in _NO_RANGE and transfer.received:
@@ -258,7 +260,7 @@ class DownloadCall:
                 f"{DOWNLOAD} cannot go on where it was, and begins again", operation=DOWNLOAD
             )
         if not 200 <= answer.status < 300:
-            await self._refuse(location, answer)
+            self._refuse(location, response)
         if not transfer.on_head(answer.status, answer.headers):
             part = transfer.kept_part(self._id, self._format)
             await self._sink.begin(None if part is None else encode_part(part))
@@ -275,13 +277,11 @@ class DownloadCall:
         await self._sink.write(piece)
         return bool(piece)
 
-    async def _refuse(self, location: Location, answer: AnswerStream) -> None:
+    def _refuse(self, location: Location, response: Response) -> None:
         """Raise what an answer stands for that is no success."""
-        status = answer.status
         if location.is_api:
-            response = Response(status, answer.headers, await _beginning_of(answer))
             interpret(_OPERATION, response, key=self._config.api_key, wall_now=time.time())
-        raise storage_refusal(status, answer.headers, operation=DOWNLOAD, wall_now=time.time())
+        raise storage_refusal(response.status, response.headers, operation=DOWNLOAD, wall_now=time.time())
 
     def _left(self) -> float:
         return self._deadline - asyncio.get_running_loop().time()

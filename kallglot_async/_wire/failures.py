@@ -15,15 +15,7 @@ __all__ = ["LostError", "raised_by_session", "translate"]
 
 
 class LostError(Exception):
-    """The connection went away. Not an aiohttp error, so that aiohttp does not send the request again.
-
-    Attributes:
-        was_kept: Whether it had served before.
-    """
-
-    def __init__(self, was_kept: bool = False) -> None:
-        super().__init__()
-        self.was_kept = was_kept
+    """The connection went away. Not an aiohttp error, so that aiohttp does not send the request again."""
 
 
 def translate(error: BaseException, operation: str, base_url: str) -> errors.KallglotError:

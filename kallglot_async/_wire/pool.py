@@ -96,6 +96,7 @@ class _Request(aiohttp.ClientRequest):
 class _Answer(aiohttp.ClientResponse):
     """An answer on a connection of ours: what `send_once` is for elsewhere, and two coroutines less for each."""
 
+    kept: _Kept  # the pool's
     way: _Way | None = None  # the connection that it came on, which may serve another request by now
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
@@ -103,7 +104,9 @@ class _Answer(aiohttp.ClientResponse):
         try:
             return await super().start(connection)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-            raise LostError(hasattr(self.way, "failures")) from None
+            if hasattr(self.way, "failures"):
+                self.kept.on_lost()
+            raise LostError from None
 
 
 def _judge(way: _Way, status: int, body: bytes) -> bool:
@@ -212,7 +215,7 @@ class SessionPool:
                     continue  # nothing was sent, and that connection is closed: take another one
             content = await _read(response, self._max_response_bytes, is_told=lease.needs_care)
             if content is not None:
-                if type(response) is _Answer and (way := response.way) is not None:
+                if isinstance(response, _Answer) and (way := response.way) is not None:
                     has_served = _judge(way, response.status, content)
                     if has_served and self._kept.is_doubted:
                         self._kept.on_served()
@@ -226,8 +229,6 @@ class SessionPool:
         except asyncio.CancelledError as error:
             raise error.with_traceback(None) from None  # its frames hold the request's headers
         except (LostError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            if isinstance(error, LostError) and error.was_kept:
-                self._kept.on_lost()
             failure = translate(error, operation.name, self._base_url)
         except Exception as error:
             if self._borrowed is None:
@@ -349,6 +350,9 @@ class SessionPool:
         class Request(_Request):
             kept = self._kept
 
+        class Answer(_Answer):
+            kept = self._kept
+
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._max_connections, resolver=Resolver(self._timeout.sock_connect)),
             # Views of other organizations share this session: no cookie may come from one and go out for another.
@@ -356,7 +360,7 @@ class SessionPool:
             trust_env=self._trust_env,
             headers=COMMON_HEADERS,
             request_class=Request,
-            response_class=_Answer,
+            response_class=Answer,
         )
 
 

@@ -87,7 +87,7 @@ class RetryEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
 
 
 class ThrottledEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
-    """A request was refused with 429: every request of that limit pauses.
+    """A request was refused for rate, with 429 or the code of it: every request of that limit pauses.
 
     Attributes:
         operation: The operation that was refused.

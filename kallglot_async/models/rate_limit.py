@@ -44,7 +44,7 @@ class RateLimitState(Model, frozen=True, kw_only=True, gc=False):
         waiting: Requests that wait for their slot.
         in_flight: Requests sent and not yet answered.
         sent: Requests sent so far.
-        refused: Answers of 429 so far.
+        refused: Refusals for rate so far: answers of 429, or of another status with the code of it.
     """
 
     limit: int | None = None
@@ -63,8 +63,8 @@ class ClientStats(Model, frozen=True, kw_only=True, gc=False):
 
     Attributes:
         requests: Requests sent, over all endpoint groups.
-        answered: Of these, complete answers of any status but 429.
-        refused: Of these, answers of 429.
+        answered: Of these, complete answers of any status but refusals.
+        refused: Of these, refusals for rate: answers of 429, or of another status with the code of it.
         lost: Of these, requests that ended without a complete answer.
         in_flight: Of these, requests not yet ended.
         retries: Repeats that were taken from the shared retry budget. A wait that looks again without it, after a

@@ -48,12 +48,12 @@ def granting(asked):
     return told(direct=asked.direct, paced=asked.polls)
 
 
-def shared(table, *, limit=None, name=None, key="sk_test_1"):
+def shared(table, *, limit=None, name=None, key="sk_test_1", horizon=1.0):
     """Return a lane behind that table, and its fetcher."""
     fetchers = []
-    lease = Lease(1.0, lambda: fetchers[0].ring())
+    lease = Lease(horizon, lambda: fetchers[0].ring())
     lane = Lane(Gate((), lease))
-    fetchers.append(Fetcher(lane, lease, Shares(table, "token", 1.0, limit, name), Secret(key), "analysis"))
+    fetchers.append(Fetcher(lane, lease, Shares(table, "token", horizon, limit, name), Secret(key), "analysis"))
     lane.on_dry = fetchers[0].ring
     return lane, fetchers[0]
 
@@ -220,6 +220,29 @@ def test_what_a_loop_cancels_at_its_end_asks_nobody_any_more():
     asyncio.run(use_it())
     assert told_by_loop == []
     assert len(table.asked) >= asked + 2
+
+
+def test_loops_that_take_turns_are_each_served():
+    """What a loop was to close with itself is let go of once another is served, and stops nothing when it goes on."""
+    lane, fetcher = shared(Table(granting), horizon=0.02)
+
+    async def use_it():
+        async with asyncio.timeout(5.0):
+            await asyncio.sleep(0.01)  # a turn for what was handed over to it
+            lane.answered(await lane.acquire(DIRECT), None)
+            while is_running(fetcher):  # noqa: ASYNC110  # it tells nobody
+                await asyncio.sleep(0.01)
+
+    first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+    try:
+        for loop in (first, second, first, second):
+            loop.run_until_complete(use_it())
+            gc.collect()
+    finally:
+        for loop in (first, second):
+            loop.run_until_complete(fetcher.aclose())
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
 
 
 def test_the_key_is_in_nothing_that_is_sent():

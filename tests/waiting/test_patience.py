@@ -19,6 +19,7 @@ from support.wire_faults import analysis, answer
 
 from kallglot_async import (
     AnalysisFailedError,
+    APIError,
     ConnectError,
     KallglotClient,
     KallglotError,
@@ -203,6 +204,43 @@ class TestOutages:
         async with client_of(moved) as (_, client):
             outcomes = await client.wait_many(["ana_1"])
             assert [type(error) for error in outcomes.errors.values()] == [kind]
+            assert now() < 5.0
+
+    @pytest.mark.parametrize("how", ["analyze", "analyze_many"])
+    async def test_a_request_is_repeated_no_longer_than_its_wait_may_take(self, how: str) -> None:
+        """By a client whose calls may take for ever, too."""
+
+        def failing(request: Request) -> bytes:
+            return GATEWAY if request.method == "POST" else answer(analysis(request.id))
+
+        async with client_of(failing, timeout=None) as (_, client), asyncio.timeout(1000.0):
+            if how == "analyze":
+                with pytest.raises(RequestTimeoutError):
+                    await client.analyze("sess_1", analyses=["summary"], timeout=60.0)
+            else:
+                outcomes = await client.analyze_many(["sess_1"], analyses=["summary"], timeout=60.0)
+                assert [type(error) for error in outcomes.errors.values()] == [RequestTimeoutError]
+            assert 50.0 < now() < 70.0
+
+    @pytest.mark.parametrize("how", ["analyze", "analyze_many", "wait_many"])
+    @pytest.mark.parametrize("status", beyond(2, [422, 413, 402, 409, 410, 414, 415]))
+    async def test_a_status_that_says_enough_is_told_at_once_whoever_sends_it(self, status: int, how: str) -> None:
+        """A framework on a field, a proxy on a body, an endpoint that was taken down: no time changes those."""
+
+        def refusing(request: Request) -> bytes:
+            return answer(analysis(request.id)) if request.id == "ana_warm" else page(status, body=b'{"detail": []}')
+
+        async with client_of(refusing) as (server, client):
+            if how == "wait_many":
+                [error] = (await client.wait_many(["ana_1"])).errors.values()
+            elif how == "analyze_many":
+                [error] = (await client.analyze_many(["sess_1"], analyses=["summary"])).errors.values()
+            else:
+                with pytest.raises(APIError) as caught:
+                    await client.analyze("sess_1", analyses=["summary"])
+                error = caught.value
+            assert isinstance(error, APIError)
+            assert (error.status, len(server.requests)) == (status, 1)
             assert now() < 5.0
 
     @pytest.mark.parametrize("how", ["wait", "gather", "analyze", "analyze_many", "as_completed"])

@@ -116,6 +116,18 @@ async def test_refusals_are_heard_of() -> None:
         assert [event.delay for event in ear.of(RetryEvent)] == [4.0]
 
 
+@pytest.mark.parametrize("status", ["403 Forbidden", "503 Service Unavailable", "429 Too Many Requests"])
+async def test_a_refusal_of_the_apis_for_rate_holds_the_next_request_under_whichever_status(status: str) -> None:
+    """Not counted, and waited out by the limiter: that has to hear of it too, or one request follows another."""
+    body = b'{"error": {"code": "rate_limit_exceeded", "message": "x", "type": "rate_limit_error", "retry_after": 8}}'
+    async with RawServer(answer(body, status=status), answer(AUDIO)) as server:
+        began = asyncio.get_running_loop().time()
+        ear = await heard(server, of_b())
+        assert ear.ends == [(PATH, int(status[:3]), "RateLimitedError", 1), (PATH, 200, None, 1)]
+        assert [event.pause >= 8 for event in ear.of(ThrottledEvent)] == [True]
+        assert asyncio.get_running_loop().time() - began >= 8
+
+
 async def test_a_download_that_is_given_up_has_its_end() -> None:
     """The record of the request is made, too, where the caller cancels or what came is no audio."""
     ear = Ear()

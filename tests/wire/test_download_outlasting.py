@@ -11,11 +11,13 @@ import json
 from typing import Any
 
 import pytest
+from support.answering import Answering, Request
 from support.audio import AUDIO, ID, KEY, OFFERED, client_of, cut, known, of_b, part, redirect
-from support.wire_faults import Connection, RawServer, Script, answer, closing
+from support.wire_faults import Connection, RawServer, Script, analysis, answer, closing
 
 from kallglot_async import (
     ConnectionLostError,
+    KallglotClient,
     KallglotError,
     RateLimitedError,
     ResponseBodyError,
@@ -65,6 +67,27 @@ async def test_an_attempt_that_brings_bytes_starts_the_count_anew(count: int) ->
         assert (got.resumed, got.restarted) == (len(server.requests) - 1, 0)
         assert len(server.requests) == -(-len(AUDIO) // count)
         assert client.stats.retries == 0  # it is the rest, and no extra traffic
+
+
+async def test_connections_that_lose_what_follows_their_first_request_cost_one_attempt() -> None:
+    """After the first loss on one that was kept, none of the others that were is tried."""
+    served: set[int] = set()
+
+    def dropping(request: Request) -> bytes | None:
+        if request.connection in served:
+            return None
+        served.add(request.connection)
+        return answer(AUDIO) if request.path.endswith("/audio") else answer(analysis(request.id))
+
+    async with Answering(dropping) as server, KallglotClient(KEY, base_url=server.base_url) as client:
+        await client.analyses.retrieve("ana_0")
+        await client.analyses.retrieve("ana_0")
+        # During the seconds of doubt, so each on a fresh one; and all of these are tried again behind them.
+        await asyncio.gather(*(client.analyses.retrieve(f"ana_{number}") for number in range(5)))
+        await asyncio.sleep(11.0)
+        server.requests.clear()
+        await client.recordings.download(of_b(), io.BytesIO())
+        assert len(server.requests) == 2
 
 
 async def test_attempts_in_between_that_bring_nothing_are_counted_by_themselves() -> None:

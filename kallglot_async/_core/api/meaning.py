@@ -10,13 +10,14 @@
 | too large, of another shape, a redirect for good     | the API's   | no     | this id          |
 | 408, 425, 499, 5xx but 501, 505, 511                 | a gateway's | yes    | this request     |
 | 400, 401, 403, 404 without the API's envelope        | a gateway's | yes    | this request     |
-| a redirect for now, other JSON, any other status     | a gateway's | to who | this request     |
-|   without the envelope (`is_interlude`)              |             |  waits |                  |
+| a redirect for now, other JSON, any other status but | a gateway's | to who | this request     |
+|   `_PLAIN` without the envelope (`is_interlude`)     |             |  waits |                  |
 | 401, 403                                             | the API's   | no     | the key          |
 | 402                                                  | the API's   | no     | the account      |
 | 429, or its envelope under another status            | the API's   | yes    | the limit        |
 | 409 `idempotency_conflict`                           | the API's   | yes    | this request     |
-| 404 and every other status, with the envelope        | the API's   | no     | this id          |
+| 404 and every other status, with the envelope; and   | the API's   | no     | this id          |
+|   `_PLAIN` without it: 409, 410, 413, 414, 415, 422  |             |        |                  |
 
 An interlude is no answer of the API's: where that has accepted a request before, whoever waits asks again. Where it has
 not, the address is more likely wrong, and the call is told at once; and so is a direct call.
@@ -85,6 +86,8 @@ _BY_STATUS = {
 _STRANGE = frozenset({400, 401, 403, 404})  # the API explains these; without its envelope they are somebody else's
 _PASSING_4XX = frozenset({408, 425, 499})
 _LASTING_5XX = frozenset({501, 505, 511})  # not implemented, HTTP version, log in to the network first
+# Of these the number says enough, whoever sends it: the request is at fault, or it is so for good.
+_PLAIN = frozenset({402, 409, 410, 413, 414, 415, 422})
 
 
 def meaning_of(error: errors.KallglotError) -> Meaning:
@@ -130,7 +133,7 @@ def is_interlude(error: errors.KallglotError) -> bool:
         case errors.ResponseSchemaError():
             return error.is_foreign
         case errors.APIError():
-            return not error.is_enveloped and error.status not in _BY_STATUS.keys() - {401, 403}
+            return not error.is_enveloped and error.status not in _PLAIN
     return False
 
 

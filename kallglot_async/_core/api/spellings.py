@@ -19,8 +19,9 @@ _LIMIT, _REMAINING, _RESET = istr("RateLimit-Limit"), istr("RateLimit-Remaining"
 _ALL, _POLICY = istr("RateLimit"), istr("RateLimit-Policy")
 _NAMED = re.compile(r"\b(limit|remaining|reset)=([0-9]{1,18})\b")
 _QUOTA, _LEFT, _REST = (re.compile(rf";\s*{letter}=([0-9]{{1,18}})\b") for letter in "qrt")
+_OTHER_UNIT = re.compile(r';\s*qu=(?!"?requests\b)')
 _DURATION = re.compile(
-    r"\s*(?:(?P<h>[0-9]{1,9})h)?(?:(?P<m>[0-9]{1,9})m)?(?:(?P<s>[0-9]{1,9}(?:\.[0-9]{1,9})?)s)?(?:(?P<ms>[0-9]{1,9})ms)?\s*"
+    r"(?:(?P<h>[0-9]{1,9})h)?(?:(?P<m>[0-9]{1,9})m)?(?:(?P<s>[0-9]{1,9}(?:\.[0-9]{1,9})?)s)?(?:(?P<ms>[0-9]{1,9})ms)?"
 )
 
 
@@ -33,27 +34,37 @@ def standard_fields(headers: Mapping[str, str]) -> tuple[str, str, str]:
         return "", "", ""
     if named := dict(_NAMED.findall(told)):
         return named.get("limit", ""), named.get("remaining", ""), named.get("reset", "")
-    quotas, left, rests = _by_name(_QUOTA, headers.get(_POLICY, "")), _by_name(_LEFT, told), _by_name(_REST, told)
-    # Of a policy that is told of and has a quota: a server may tell of one of its several. Of those the strictest is
-    # chosen, as of several values of the documented headers.
-    names = [name for name in left if name in quotas and name in rests]
-    limits, remaining, resets = (", ".join(values[name] for name in names) for values in (quotas, left, rests))
-    return limits, remaining, resets
+    return _by_policy(told, headers.get(_POLICY, ""))
 
 
-def _by_name(parameter: re.Pattern[str], members: str) -> dict[str, str]:
-    found = ((member.partition(";")[0].strip(' "'), parameter.search(member)) for member in members.split(","))
-    return {name: match[1] for name, match in found if match is not None}
+def _by_policy(told: str, policies: str) -> tuple[str, str, str]:
+    """Return the figures of the policy that leaves least, by its name: there may be more policies than are told of."""
+    quotas = {
+        _name(policy): quota[1]
+        for policy in policies.split(",")
+        if (quota := _QUOTA.search(policy)) and not _OTHER_UNIT.search(policy)  # bytes, say, or requests at once
+    }
+    found = [
+        (quotas[_name(limit)], left[1], rest[1])
+        for limit in told.split(",")
+        if _name(limit) in quotas and (left := _LEFT.search(limit)) and (rest := _REST.search(limit))
+    ]
+    return min(found, key=lambda one: (int(one[1]), -int(one[2])), default=("", "", ""))
+
+
+def _name(item: str) -> str:
+    return item.partition(";")[0].strip(' "')
 
 
 def decimal_reset(text: str) -> str:
     """Return a reset that is told as a date or a duration in Unix seconds, or in seconds from now; else no text."""
+    text = text.strip()
     if (match := _DURATION.fullmatch(text)) is not None and any(match.groups()):
         hours, minutes, seconds, thousandths = (float(part or 0) for part in match.groups())
         rest = 3600 * hours + 60 * minutes + seconds + thousandths / 1000
         return f"{rest:.0f}" if rest.is_integer() else f"{rest:.3f}"
     try:
-        moment = datetime.fromisoformat(text.strip())
+        moment = datetime.fromisoformat(text)
     except ValueError:
         return ""
     moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -26,9 +26,9 @@ The window
    still; what was lost stays counted until a figure is sure to cover it.
 6. A spent or unknown window is opened by one probe: one request goes alone, the rest follow its answer. A spent one is
    probed when it renews, a refused one when its pause is over.
-7. Direct requests spend what is available at once, polls worth it do so but for its last tenth. Other polls keep an
-   even pace of one every `max(period / limit, time left / available)` seconds, 2 % below the limit, so that the last
-   request of a window is no gamble on network latency.
+7. Direct requests spend what is available at once, polls worth it do so but for its last tenth, and of a long window
+   for its last MOST_KEPT. Other polls keep an even pace of one every `max(period / limit, time left / available)`
+   seconds, 2 % below the limit, so that the last request of a window is no gamble on network latency.
 8. The length of a window is in no header. It is at least the longest time to a reset that was seen, and at most the
    distance of two resets between which the figure recovered. A reset that moves by less than the longest rest shows a
    sliding window or a token bucket; rules 4 and 7 hold for those too: time left / available is what they can sustain.
@@ -87,7 +87,7 @@ The lease (one process' part; what all of them together have is counted where th
 16. Rules 5 to 7 hold for all together: the newest window wins, a spent or unknown one is opened by one probe of one
     process, people spend what is available. Of a window each process with polls has an even part; what it has not had
     of that it may claim, as far as its appetite and its pace go in the time left, and what nobody claims is divided
-    among those that have shown no end of theirs. Polls that are worth it spend their part at once but for a tenth, once
+    among those that have shown no end of theirs. Polls that are worth it spend their part at once but for as much, once
     everybody may have been heard of; the others at an even pace. What people will send, by the window before and by
     this one, is in nobody's part.
 17. Slots are taken for a horizon in advance, lapse, and are given back before a process falls idle. More are asked for

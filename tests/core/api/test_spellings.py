@@ -1,5 +1,7 @@
 """Rate-limit headers that are not the documented ones, but say the same."""
 
+import time
+
 import pytest
 from multidict import CIMultiDict
 
@@ -36,6 +38,29 @@ def test_the_headers_that_are_to_become_the_standard(lines):
     """All generations of its drafts; of several policies the strictest counts."""
     told = figures_of(*lines)
     assert (told.limit, told.remaining, told.resets_in) == (150, 149, 42.0)
+
+
+@pytest.mark.parametrize(
+    ("told", "policies"),
+    [
+        ('"hour";r=900;t=3000', '"burst";q=10;w=1, "hour";q=1000;w=3600'),
+        ('"hour";r=900;t=3000', '"at once";q=10;qu="concurrent-requests", "hour";q=1000;w=3600;qu="requests"'),
+        ('"hour";r=900;t=3000, "bytes";r=7;t=3', '"hour";q=1000;w=3600, "bytes";q=65535;qu="content-bytes";w=10'),
+        ('"burst";r=900;t=1, "hour";r=900;t=3000', '"burst";q=1000;w=1, "hour";q=1000;w=3600'),
+        ('"hour";r=900;t=3000, "day";r=901;t=4000', '"day";q=950;w=86400, "hour";q=1000;w=3600'),
+    ],
+)
+def test_each_figure_is_of_the_policy_that_it_names(told, policies):
+    """A second that allows ten and an hour that leaves 900 are no ten an hour; and bytes are no requests."""
+    figures = figures_of(f"RateLimit: {told}", f"RateLimit-Policy: {policies}")
+    assert (figures.limit, figures.remaining, figures.resets_in) == (1000, 900, 3000.0)
+
+
+def test_a_long_header_takes_no_time():
+    """A reset of blanks took half a second of everybody's, with each answer."""
+    began = time.process_time()
+    assert with_reset(f",{' ' * 8000}x") is None
+    assert time.process_time() - began < 0.1
 
 
 @pytest.mark.parametrize(
