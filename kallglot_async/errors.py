@@ -243,7 +243,7 @@ class ResponseSchemaError(InvalidResponseError):
     Attributes:
         path: Where in the body, for example `$.status`; None where that is not known.
         is_foreign: Whether there is neither `id` nor `object`: somebody else's JSON, which ends no wait once the API
-            was heard.
+            has accepted a request.
     """
 
     path: str | None = None

@@ -132,10 +132,10 @@ def figures_at(headers: Mapping[str, str], dated: float | None, wall_now: float)
     else:  # every line of each, joined as HTTP joins lines
         limits, text = ", ".join(getall(_LIMIT, ())), ", ".join(getall(_REMAINING, ()))
         resets = ", ".join(getall(_RESET, ()))
-    if not limits:
+    if not (limits and text and resets):
         limits, text, resets = standard_fields(headers)
-    if not limits or not text or not resets:
-        return None
+        if not (limits and text and resets):
+            return None
     now = dated or wall_now
     limit, told, latest, is_one = _parse_window(limits, resets, now, dated is not None)
     if is_one and "," not in text:

@@ -26,7 +26,7 @@ _DURATION = re.compile(
 
 
 def standard_fields(headers: Mapping[str, str]) -> tuple[str, str, str]:
-    """Return limit, remaining and reset of an answer without `X-RateLimit-Limit`; empty texts where there is none."""
+    """Return limit, remaining and reset of an answer that has not all of the documented ones; else empty texts."""
     if _LIMIT in headers:
         # Policies stand behind the limit that applies: `10, 10;w=1, 50;w=60`.
         return headers[_LIMIT].partition(",")[0], headers.get(_REMAINING, ""), headers.get(_RESET, "")

@@ -24,6 +24,8 @@ def figures_of(*lines):
     "lines",
     [
         ("RateLimit-Limit: 150", "RateLimit-Remaining: 149", "RateLimit-Reset: 42"),
+        ("X-RateLimit-Limit: 150", "RateLimit-Limit: 150", "RateLimit-Remaining: 149", "RateLimit-Reset: 42"),
+        ("X-RateLimit-Limit: 9", "X-RateLimit-Remaining: 8", "RateLimit: limit=150, remaining=149, reset=42"),
         ("ratelimit-limit: 150, 150;w=60, 5000;w=3600", "ratelimit-remaining: 149", "ratelimit-reset: 42"),
         ("RateLimit: limit=150, remaining=149, reset=42", "RateLimit-Policy: 150;w=60"),
         ("RateLimit: limit=150,remaining=149,reset=42",),
