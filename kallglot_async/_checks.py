@@ -23,7 +23,7 @@ __all__ = [
     "check_session_id", "check_text", "check_texts", "check_timeout", "is_finite", "is_text", "refusal_of", "shown",
 ]  # fmt: skip
 
-_KEY = re.compile(r"sk_(?:live|test)_")
+_KEY = re.compile(r"(?<![A-Za-z])sk_(?:live|test)_")  # and no "task_test_1", which is somebody's id
 _SAFE = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 
 # Characters. Servers take 4 to 8 kB of headers in all; the name of a batch is in the key of each of its sessions.

@@ -140,6 +140,14 @@ def test_key_that_was_given_as_an_id_is_not_shown(check, key, around):
     assert "s3cr3t" not in f"{caught.value!r} {vars(caught.value)}"
 
 
+@pytest.mark.parametrize("id", ["task_test_1", "disk_live_2"])
+def test_what_only_ends_as_a_key_begins_is_shown(id):
+    """Two such ids of a batch are two."""
+    with pytest.raises(InvalidIdError) as caught:
+        check_analysis_id(id)
+    assert caught.value.id == id
+
+
 @pytest.mark.parametrize("id", ["ana_1\n", " ana_1", "ana_1\r\n", "anl_1\t"])
 def test_what_a_line_of_a_file_has_around_an_id_is_said(id):
     """`wait_many(open("ids.txt"))` gives lines with their ends: the remedy is not the alphabet."""
