@@ -28,10 +28,10 @@ RetryState = Literal["failed", "uncertain"]
 class BatchFile:
     """The file of a batch, for those who read it: another process, or the morning after. It needs no client.
 
-    Nothing here waits for a run that is writing to it, but `retry`, which such a run refuses, and nothing but `retry`
-    needs a file, or a directory, that can be written to. All of it blocks: from an event loop that serves others, call
-    it in a thread. The file holds call text, and only its owner may read it (mode 0600); what is exported has the
-    permissions of other files that you write.
+    Nothing here waits for a run that is writing to it, but `retry`, which such a run refuses. Nothing but `retry` needs
+    a file, or a directory, that can be written to, unless a run that was killed has left a `-wal` beside it. All of it
+    blocks: from an event loop that serves others, call it in a thread. The file holds call text, and only its owner may
+    read it (mode 0600); what is exported has the permissions of other files that you write.
 
     Args:
         path: The file, as `client.open_batch` has made it.

@@ -35,7 +35,8 @@ __all__ = ["SessionPool", "pool_of"]
 _READ_TIMEOUT = 60.0  # seconds without a byte, for a client that was asked to wait for ever
 
 _MOST_IN_A_ROW = 3  # answers of 5xx, or of somebody else than the API, after which a connection is closed
-_DOUBT, _LONGEST_DOUBT = 10.0, 640.0  # seconds without those that have served; no first few attempts take longer
+# Seconds for which connections that have served are doubted: at first longer than the few attempts of a call take.
+_DOUBT, _LONGEST_DOUBT = 10.0, 640.0
 
 
 class _Way(ResponseHandler):

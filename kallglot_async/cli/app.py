@@ -225,7 +225,7 @@ def download(
 
     Prints one JSON line for each id: {"id", "download", "skipped" or "error"}. A file appears once it is whole; what
     was interrupted stays as NAME.part, and the next run goes on with it. With --skip-existing the same command can be
-    run again until it ends with 0.
+    run again for what is missing.
 
     Args:
         ids: Ids of recordings, rec_...

@@ -5,6 +5,7 @@ import gc
 
 import msgspec
 import pytest
+from support.virtual import run, virtual_loop
 
 from kallglot_async import _clock
 from kallglot_async._config import Secret
@@ -213,11 +214,11 @@ def test_what_a_loop_cancels_at_its_end_asks_nobody_any_more():
         await fetcher.aclose()
 
     for _ in range(2):
-        asyncio.run(leave_it())
+        run(leave_it)
         gc.collect()  # what is pending in a closed loop is reported as it is collected
         assert not is_running(fetcher)
     asked = len(table.asked)
-    asyncio.run(use_it())
+    run(use_it)
     assert told_by_loop == []
     assert len(table.asked) >= asked + 2
 
@@ -233,7 +234,7 @@ def test_loops_that_take_turns_are_each_served():
             while is_running(fetcher):  # noqa: ASYNC110  # it tells nobody
                 await asyncio.sleep(0.01)
 
-    first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+    first, second = virtual_loop(), virtual_loop()
     try:
         for loop in (first, second, first, second):
             loop.run_until_complete(use_it())

@@ -6,7 +6,8 @@ seconds on the server's clock), `Retry-After` (integer seconds; a date is accept
 milliseconds or in seconds from now, several values of one header, each of another limit, and the headers that are to
 become the standard (`spellings`); a `Retry-After` in Unix seconds or milliseconds; a reset alone beside a refusal.
 
-Here is the error table. Statuses decide, the documented envelope explains:
+Here is the error table. Statuses decide, but for a refusal for rate under another one (`is_refused`); the documented
+envelope explains:
 `{"error": {"code", "message", "type", "param", ...}}`.
 """
 
@@ -364,7 +365,7 @@ _RETENTION = "; results are kept for 90 days: after that, request the analysis a
 def _refusal(
     operation: Operation[Any], response: Response, key: Secret, wall_now: float
 ) -> errors.APIError | errors.InvalidResponseError:
-    """Return the error that an answer outside 2xx stands for, by its status alone."""
+    """Return the error that an answer stands for which is no success."""
     status = response.status
     if 300 <= status < 400:
         return errors.UnexpectedRedirectError(
@@ -373,7 +374,7 @@ def _refusal(
             status=status,
             request_id=request_id_of(response.headers, key),
         )
-    # By the status and not by the code: codes are documented for some failures only, and a gateway has none.
+    # By the status and not by the code, which is documented for some failures only; but for the one below.
     kind, default = _BY_STATUS.get(status, (errors.APIError, f"the API answered {status}"))
     if is_refused(response):
         kind, default = _BY_STATUS[429]

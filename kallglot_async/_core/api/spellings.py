@@ -20,6 +20,7 @@ _ALL, _POLICY = istr("RateLimit"), istr("RateLimit-Policy")
 _NAMED = re.compile(r"\b(limit|remaining|reset)=([0-9]{1,18})\b")
 _QUOTA, _LEFT, _REST = (re.compile(rf";\s*{letter}=([0-9]{{1,18}})\b") for letter in "qrt")
 _OTHER_UNIT = re.compile(r';\s*qu=(?!"?requests\b)')
+_LONGEST_RESET = 64  # characters: no date is longer, and what reads one takes its time for each
 _DURATION = re.compile(
     r"(?:(?P<h>[0-9]{1,9})h)?(?:(?P<m>[0-9]{1,9})m)?(?:(?P<s>[0-9]{1,9}(?:\.[0-9]{1,9})?)s)?(?:(?P<ms>[0-9]{1,9})ms)?"
 )
@@ -58,6 +59,8 @@ def _name(item: str) -> str:
 
 def decimal_reset(text: str) -> str:
     """Return a reset that is told as a date or a duration in Unix seconds, or in seconds from now; else no text."""
+    if len(text) > _LONGEST_RESET:
+        return ""
     text = text.strip()
     if (match := _DURATION.fullmatch(text)) is not None and any(match.groups()):
         hours, minutes, seconds, thousandths = (float(part or 0) for part in match.groups())

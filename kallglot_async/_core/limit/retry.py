@@ -142,7 +142,7 @@ class RetryPolicy:
             error: How the attempt ended.
             failures: Attempts that failed so far, this one included.
             within: Seconds that are left; a later attempt is none, and takes nothing from the budget.
-            is_patient: Whether time and not attempts is the measure, as it is in a wait; then the error passes.
+            is_patient: Whether time and not attempts is the measure, as it is in a wait, of an error that passes.
         """
         is_last = failures >= self.max_attempts and not is_patient
         if is_last or not operation.is_repeatable or not (is_patient or is_transient(error)):

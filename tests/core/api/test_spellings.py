@@ -1,7 +1,5 @@
 """Rate-limit headers that are not the documented ones, but say the same."""
 
-import time
-
 import pytest
 from multidict import CIMultiDict
 
@@ -58,11 +56,10 @@ def test_each_figure_is_of_the_policy_that_it_names(told, policies):
     assert (figures.limit, figures.remaining, figures.resets_in) == (1000, 900, 3000.0)
 
 
-def test_a_long_header_takes_no_time():
-    """A reset of blanks took half a second of everybody's, with each answer."""
-    began = time.process_time()
-    assert with_reset(f",{' ' * 8000}x") is None
-    assert time.process_time() - began < 0.1
+def test_a_long_reset_is_not_read():
+    """One of 8,000 blanks took half a second of everybody's, with each answer; blanks around it are fine."""
+    assert with_reset(f"{' ' * 8000}42s") is None
+    assert with_reset("  42s ").resets_in == 42.0
 
 
 @pytest.mark.parametrize(
