@@ -118,6 +118,7 @@ def test_then_come_the_others_of_its_folder() -> None:
     assert trial.beside("kallglot_async/_core/limit/c.py", tests) == tests[1:]
 
 
+@pytest.mark.slow
 def test_the_default_tests_are_those_of_the_decisions() -> None:
     """What has none among them is tested where it is called."""
     found = trial.default_tests()

@@ -1,7 +1,7 @@
 """What the coverage traces of a run: the package as it is imported, and the tests that are not marked `untraced`.
 
-The rest takes twice as long when it is traced, for nothing: a worker's collection of 7,000 tests, and the controller,
-which runs none.
+Of a test, its own function and what its fixtures set up. The rest takes twice as long when it is traced, for nothing:
+what pytest does around each of 7,000 tests, a worker's collection of them, and the controller, which runs none.
 """
 
 from collections.abc import Generator
@@ -48,10 +48,21 @@ class _Tracing:
         self._turn(on=False)
         return (yield)
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        self._turn(on=item.get_closest_marker("untraced") is None)
-        return (yield)
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+        return (yield from self._traced(pyfuncitem))
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_fixture_setup(self, request: pytest.FixtureRequest) -> Generator[None, object, object]:
+        return (yield from self._traced(request.node))
+
+    def _traced(self, node: pytest.Item | pytest.Collector) -> Generator[None, object, object]:
+        was_on = self._is_on  # a test may ask for a fixture itself
+        self._turn(on=node.get_closest_marker("untraced") is None)
+        try:
+            return (yield)
+        finally:
+            self._turn(on=was_on)
 
     def _turn(self, *, on: bool) -> None:
         if on != self._is_on:

@@ -416,7 +416,7 @@ async def test_a_wait_that_a_limit_ends_says_so(retry_after: int, refusals: int)
 async def test_a_generator_around_a_block_may_be_left_early(is_lazy: bool) -> None:
     """The loop closes it in a task of its own: that costs whoever took outcomes from it nothing."""
     async with running() as (emulator, client):
-        ids = emulator.seed_analyses(100)
+        ids = emulator.seed_analyses(10)
 
         async def outcomes() -> AsyncIterator[str]:
             async with client.as_completed(iter(ids) if is_lazy else ids) as finished:

@@ -274,13 +274,13 @@ class TestOutages:
             return answer(analysis(request.id)) if request.at > 20.0 or how != "wait_many" else running(request.id)
 
         async with client_of(dropping) as (server, client):
-            ids = [f"ana_{number}" for number in range(300)]
+            ids = [f"ana_{number}" for number in range(60)]
             if how == "analyze_many":
-                sessions = [f"sess_{number}" for number in range(100)]
-                assert len((await client.analyze_many(sessions, analyses=["summary"])).analyses) == 100
+                sessions = [f"sess_{number}" for number in range(60)]
+                assert len((await client.analyze_many(sessions, analyses=["summary"])).analyses) == 60
             else:
                 outcomes = await (client.wait_many(ids) if how == "wait_many" else client.analyses.retrieve_many(ids))
-                assert len(outcomes.analyses) == 300
+                assert len(outcomes.analyses) == 60
             lost = len(server.requests) - len(served) + 1
             assert lost <= 0.1 * len(server.requests)
 
