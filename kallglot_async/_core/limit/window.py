@@ -91,7 +91,7 @@ class Window:
         way = explanations.way
         # Of a log, or a counter whose reset stands still, the rest says nothing of the pace: that is the limit's own.
         if way and (way is Way.LOG or not (renewal.is_rolling or explanations.moves)):
-            return (min(explanations.log.period, period) if way is Way.LOG else period) / usable
+            return min(explanations.log.period, period) / usable
         available = self._remaining - self.in_flight
         if renewal.is_rolling:
             interval = left / max(1, available)

@@ -122,10 +122,12 @@ class TestSuspicion:
         suspicion.on_accepted()
         assert not suspicion.on_failure(self.DENIED, was_accepted=True)
 
-    def test_another_answer_of_the_api_clears_it_and_a_gateways_does_not(self):
+    def test_another_verdict_of_the_api_clears_it_and_nothing_else_does(self):
         for error, clears in (
             (errors.NotFoundError("x", status=404), True),
             (errors.ServerError("x", status=503), False),
+            (errors.RateLimitedError("x", status=429), False),
+            (errors.TLSError("x"), False),
         ):
             suspicion = Suspicion()
             suspicion.on_failure(self.DENIED, was_accepted=True)

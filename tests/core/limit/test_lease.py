@@ -187,6 +187,16 @@ class TestWhatLapses:
         assert ours.next_ask(0.05, NOBODY) == pytest.approx(0.1)
         assert ours.ask(0.1, NOBODY).flying == 5
 
+    def test_what_is_not_spent_yet_has_not_ended(self):
+        """The others count it as under way, and are right to."""
+        ours, _ = lease()
+        exchange(ours, direct=20)
+        for _ in range(10):
+            send(ours, 0.0)
+        asked = exchange(ours, 0.01, NOBODY)
+        assert (asked.flying, asked.unspent) == (10, 10)
+        assert ours.next_ask(0.02, NOBODY) > 0.2
+
     def test_after_a_burst_who_waits_need_not_wait_for_longer_than_the_others_do(self):
         """`again_in` was said as much was under way: what has landed since is told by the same time as with nobody."""
         ours, _ = lease()

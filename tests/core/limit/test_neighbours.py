@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks._limits_world import Calls, Client, Server, World
 from benchmarks.limits import among, limits
-from kallglot_async._core.limit.neighbours import LEFT, Part
+from kallglot_async._core.limit.neighbours import LEFT, RUSH, Part
 from kallglot_async._core.limit.ticket import Urgency
 
 LIMIT = 100
@@ -24,6 +24,14 @@ def test_a_place_that_leaves_is_taken_again():
     assert part.needed() == 0
     part.on_sent(0)
     assert part.needed() == 1
+
+
+def test_the_pace_is_that_of_our_places_and_of_one_at_least():
+    """Who has none goes on as if it had one: else it would never have any."""
+    part = Part()
+    for own, rate in ((0, RUSH), (1, RUSH), (2, 2 * RUSH)):
+        look(part, 0.0, own, LEFT)
+        assert part.rate == pytest.approx(rate)
 
 
 def test_what_was_not_taken_again_for_long_is_the_others():

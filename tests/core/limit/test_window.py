@@ -582,6 +582,14 @@ def test_what_is_under_way_when_a_figure_is_made_does_not_pass_for_what_a_server
 
 
 @pytest.mark.untraced
+def test_a_log_is_paced_by_its_own_period():
+    """It is told a second too long, in whole seconds: a pace by that would leave one place in sixty unused."""
+    found = steady(limits(150, 60.0, window="sliding"), PACED, 7)
+    assert found["use"] > 0.975
+    assert found["refused %"] == 0.0
+
+
+@pytest.mark.untraced
 def test_places_of_a_short_log_are_taken_again_as_they_leave():
     """A trip is a twentieth of it: what that takes, and what arrives in another order, costs next to nothing."""
     found = steady(limits(50, 1.0, window="sliding"), PACED, 7)

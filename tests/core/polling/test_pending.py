@@ -72,6 +72,8 @@ def test_a_timestamp_of_whole_seconds_makes_nothing_that_was_created_older_than_
     creates.on_created(analysis(created_at=AT), 50.0, server_now=NOW + ago)
     assert creates.times_of("ana_1", 50.0) == (age, None)
     assert creates.times_of("ana_1", 55.0) == (age + 5.0, None)
+    assert "ana_1" in creates
+    assert "ana_2" not in creates
 
 
 @pytest.mark.parametrize("ago", [0.0, 30.0], ids=["now", "repeated"])
