@@ -148,6 +148,21 @@ def test_a_hostile_identity_is_an_error_that_quotes_nothing(name: str, value: by
             assert str(path[-1]) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("body", "is_foreign"),
+    [
+        (b'{"detail":"Please log in"}', True),
+        (b'{"id":"ana_1","detail":"Please log in"}', False),
+        (b'{"id":"ana_1","object":"analysis"}', False),
+    ],
+)
+def test_an_object_without_any_identity_is_somebody_elses(body: bytes, is_foreign: bool) -> None:
+    """One that lacks a part of it is the API's, which has changed."""
+    with pytest.raises(WrongShapeError) as caught:
+        as_a(body)
+    assert caught.value.is_foreign is is_foreign
+
+
 def test_a_field_given_twice_is_the_last_one() -> None:
     """On either way of decoding."""
     for moment in ("2026-03-26T11:10:00Z", "soon"):

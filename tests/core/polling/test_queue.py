@@ -601,6 +601,19 @@ class TestRefusedAndFailed:
             queue.on_refused(poll(queue, float(n)), n + 0.5)
         assert (entry.refusals, entry.first_poll_at, queue.next_deadline()) == (11, 10.0, 20.0)
 
+    def test_a_refused_look_that_was_first_and_last_leaves_no_end_behind(self) -> None:
+        """Its clock runs from its next poll; who began before that ends before it."""
+        queue = make(timeout=1.0)
+        for id, now in (("ana_1", 0.0), ("ana_2", 0.5)):
+            queue.add(id, "a", now)
+        first, second = poll(queue, 0.0), poll(queue, 0.5)
+        queue.on_failed(second, 0.6, retry_at=9.0)
+        queue.next_slot(0.8, PACED)  # its last look falls due while it is out
+        queue.on_refused(first, 0.85)
+        assert poll(queue, 0.9) is first
+        assert poll(queue, 1.25) is second
+        assert queue.next_deadline() == 1.5
+
     def test_a_refusal_does_not_stop_a_clock_that_runs_from_the_call(self) -> None:
         queue = PollQueue(PollModel(), schedule=PollSchedule.learned(), timeout=10.0, from_add=True)
         entry = queue.add("ana_1", "a", 0.0)
