@@ -133,14 +133,11 @@ class Window:
         return max(at, self._reopens_at)
 
     def _left(self) -> int:
-        """Places that polls leave: of a log, to who else uses it; of a counter one, as its rate is only estimated."""
+        """Places that polls leave: of a counter one, as its rate is only estimated."""
         explanations = self._explanations
-        if explanations.way is Way.REFILL:
-            is_counter = not (self.renewal.is_rolling or explanations.moves) and explanations.refill() > 0.0
-            # Where none is left, others took it: to wait for two that come free would leave them the first, too.
-            return min(1, self._remaining) if is_counter else 0
-        spare = (self.limit or 0) // HEADROOM
-        return spare if explanations.others > spare else 0
+        is_still = explanations.way is Way.REFILL and not (self.renewal.is_rolling or explanations.moves)
+        # Where none is left, others took it: to wait for two that come free would leave them the first, too.
+        return min(1, self._remaining) if is_still and explanations.refill() > 0.0 else 0
 
     def _next_among_others(self, now: float) -> float:
         """When a poll may go that keeps to our part of a log. Who has few places has few figures: it looks for more."""
