@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise, product
 from typing import Any
@@ -88,7 +88,7 @@ class Outage:
 
 @asynccontextmanager
 async def client_of(
-    handler: Callable[[Request], bytes | None], *, is_warm: bool = True, **options: Any
+    handler: Callable[[Request], Awaitable[bytes | None] | bytes | None], *, is_warm: bool = True, **options: Any
 ) -> AsyncIterator[tuple[Answering, KallglotClient]]:
     """A client that the API has answered before, unless it is a cold one; afterwards nothing of it is left."""
     settings: dict[str, Any] = {"random": random.Random(5).random} | options
@@ -163,6 +163,28 @@ class TestOutages:
                 assert len((await client.analyze_many(["sess_1"], analyses=["summary"])).analyses) == 1
             assert len(set(keys)) == 1
             assert now() < 60.0
+
+    @pytest.mark.parametrize("how", ["analyze", "analyze_many"])
+    async def test_a_request_that_nobody_answers_is_repeated_too(self, how: str) -> None:
+        """One that is stuck, as on a connection whose other end is gone, takes no longer than a direct call may."""
+        keys = []
+
+        async def stuck(request: Request) -> bytes:
+            if request.method != "POST":
+                return answer(analysis(request.id))
+            keys.append(request.headers["idempotency-key"])
+            if len(keys) == 1:
+                await asyncio.sleep(600.0)
+            return created(request)
+
+        async with client_of(stuck) as (_, client):
+            if how == "analyze":
+                assert (await client.analyze("sess_1", analyses=["summary"])).is_complete
+            else:
+                assert len((await client.analyze_many(["sess_1"], analyses=["summary"])).analyses) == 1
+            assert len(keys) == 2
+            assert len(set(keys)) == 1
+            assert now() < 40.0
 
     async def test_a_request_that_fails_to_the_end_says_why(self) -> None:
         """What was met before the time was over, and not only that it was."""
