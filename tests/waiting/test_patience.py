@@ -799,6 +799,44 @@ class TestSharedWaits:
             assert not isinstance(long, BaseException)
             assert long.is_complete
 
+    async def test_who_has_less_time_has_a_last_look_of_its_own(self) -> None:
+        """Whoever polls for both would have looked later."""
+        async with client_of(Outage(None, 0.0, ready=29.0), is_warm=False) as (server, client):
+            rare = PollSchedule.fixed(50.0)
+            long = asyncio.create_task(client.wait_many(["ana_1"], timeout=120.0, schedule=rare))
+            await asyncio.sleep(1.0)
+            assert (await client.wait("ana_1", timeout=29.0)).is_complete
+            assert len((await long).analyses) == 1
+            assert len(server.requests) == 2
+
+
+class TestLastLooks:
+    """What has settled before a deadline is found before it."""
+
+    @pytest.mark.parametrize("how", ["wait_many", "one", "as_completed"])
+    async def test_the_end_of_a_whole_call_has_last_looks_too(self, how: str) -> None:
+        """As the end of an id has."""
+        async with client_of(Outage(None, 0.0, ready=29.0), is_warm=False) as (server, client):
+            ids, rare = IDS if how != "one" else IDS[:1], PollSchedule.fixed(50.0)
+            if how == "as_completed":
+                async with client.as_completed(ids, total_timeout=30.0, schedule=rare) as finished:
+                    outcomes = [outcome async for outcome in finished]
+            else:
+                outcomes = list(await client.wait_many(ids, total_timeout=30.0, schedule=rare))
+            assert all(outcome.ok for outcome in outcomes)
+            assert len(server.requests) == 2 * len(ids)
+            assert now() <= 30.1
+
+    async def test_a_last_look_is_in_time_where_no_poll_was_answered_before(self) -> None:
+        """How long a round trip takes, the client knows from its other requests, and from those that fail."""
+
+        async def slow(request: Request) -> bytes:
+            await asyncio.sleep(2.0)
+            return GATEWAY if request.id != "ana_warm" and request.at < 26.0 else answer(analysis(request.id))
+
+        async with client_of(slow) as (_, client):
+            assert (await client.wait("ana_1", timeout=30.0, schedule=PollSchedule.fixed(60.0))).is_complete
+
 
 async def test_an_analysis_that_failed_says_why() -> None:
     """The API's reason is in the text: one line, cut, and without the key."""
