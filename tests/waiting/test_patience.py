@@ -208,6 +208,21 @@ class TestOutages:
             assert now() < 5.0
             assert len(server.requests) <= 20
 
+    @pytest.mark.parametrize("how", ["wait", "analyze"])
+    async def test_what_the_api_never_says_is_doubted_under_another_key_too(self, how: str) -> None:
+        """The address is right: the API has answered there before."""
+
+        def login_page(request: Request) -> bytes:
+            if request.at < 10.0 and request.id != "ana_warm":
+                return answer(b"", "Location: https://login.example/", status="302 Found")
+            return created(request) if request.method == "POST" else answer(analysis(request.id))
+
+        async with client_of(login_page) as (_, client):
+            other = client.with_options(api_key="sk_test_another7Qx2")
+            call = other.wait("ana_1") if how == "wait" else other.analyze("sess_1", analyses=["summary"])
+            assert (await call).is_complete
+            assert now() < 45.0
+
     @pytest.mark.parametrize(
         ("refusal", "kind"),
         [
