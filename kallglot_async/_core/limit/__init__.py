@@ -174,6 +174,9 @@ What the numbers are, and why:
                                              less than MEASURED: a window longer than the pause was spent at once.
                                              With 0.8, 0.86 of a log without figures is used at worst, now 0.93
                                              (`--only "Retry-After only" --seeds 20 22`)
+              FALL                  1 in 4   at once, where fewer than EVIDENCE were accepted before a pause longer than
+                                             MEASURED: two refusals by chance made a rate of 2/s one of a request in
+                                             half a minute
               GROWTH, CLEAN         1.005, 6 s: past a limit again after half a minute (of 10/s, 0.4 % are refused) ...
               MOST_GROWTH           2        ... and tenfold within a minute, where the limit is gone
               SILENT                600 s    a limit that nobody has met for so long may be gone

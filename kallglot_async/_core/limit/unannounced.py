@@ -20,6 +20,7 @@ RESTART = 25.0  # requests/s after a refusal that shows no rate
 MEASURED = 5.0  # seconds before a refusal in which accepted requests are counted, at most
 CUT = 0.97  # of the measured rate: what is kept to after a refusal, ...
 CUT_AGAIN = 0.9  # ... and after one that comes before a clean period is over, and after a rate that was seen for less
+FALL = 0.25  # of the rate before: what is kept at least, where hardly anything was accepted before a long pause
 SLACK, MOST_SLACK = 0.5, 0.02  # of an interval, and seconds: by which the next may make up for one that went late
 GROWTH = 1.005  # the factor of the first clean period after a refusal; each further period squares it, ...
 MOST_GROWTH = 2.0  # ... up to this
@@ -154,7 +155,10 @@ class Unannounced:
         if self._is_measured:
             # Who names a pause accepts a request after it: slower than one in each pause is never needed.
             # Never divided by 0: the gate pauses for a second at least, or for a window's rest and its guard.
-            self.rate = max(1.0 / self._pause, self._cut * accepted / span)
+            seen, least = self._cut * accepted / span, 1.0 / self._pause
+            if self.rate and accepted < EVIDENCE and self._pause > MEASURED:
+                least = max(least, FALL * self.rate)
+            self.rate = max(least, seen)
             self._is_doubtful = span < MEASURED
         elif self.rate is None:
             self.rate = RESTART

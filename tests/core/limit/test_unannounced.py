@@ -14,6 +14,7 @@ from kallglot_async._core.limit.unannounced import (
     CLEAN,
     CUT,
     CUT_AGAIN,
+    FALL,
     GROWTH,
     MOST_SLACK,
     RESTART,
@@ -210,6 +211,16 @@ def test_no_rate_falls_below_one_request_per_pause():
         accept(limit, now)
         now = refuse(limit, now, 2.0)
     assert limit.rate == pytest.approx(1 / 2.0)
+
+
+def test_a_rate_does_not_fall_all_at_once_for_a_second_refusal():
+    """By chance, as of an overload, one comes after one request, and names a long pause: that shows no rate."""
+    limit = learned()
+    for now in (100.0, 200.0, 300.0):
+        before = limit.rate
+        accept(limit, now)
+        refuse(limit, now + 0.5, 30.0)
+        assert limit.rate == pytest.approx(max(FALL * before, 1 / 30), rel=0.05)
 
 
 def test_a_rate_grows_with_each_clean_period():
