@@ -285,14 +285,19 @@ class WaitCall:
         if not self._is_ending and self.poller.ends_at - self.poller.lead <= now:
             self._is_ending = True
             self.poller.look_at(*self.poller.entries.values())
+            for id in self._followed.ends:
+                self._have_looked_at(id)
         return math.inf if self._is_ending else self.poller.ends_at - self.poller.lead
 
     def _next_follow_look(self, now: float) -> float:
         """Have each followed id looked at once more, shortly before the wait for it is over here; return the next."""
         while (id := self._followed.pop_look(now + self.poller.lead)) is not None:
-            if (owner := self._hub.owner_of(id)) is not None and (known := self._known(id)) is not None:
-                owner.poller.look_at(known)
+            self._have_looked_at(id)
         return self._followed.next_look() - self.poller.lead
+
+    def _have_looked_at(self, id: str) -> None:
+        if (owner := self._hub.owner_of(id)) is not None and (known := owner.poller.entries.get(id)) is not None:
+            owner.poller.look_at(known)
 
     def _next_follow_end(self, now: float) -> float:
         """End every followed id whose time is over, and return the moment at which to come back for the next."""

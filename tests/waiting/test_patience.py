@@ -814,13 +814,15 @@ class TestSharedWaits:
             assert not isinstance(long, BaseException)
             assert long.is_complete
 
-    async def test_who_has_less_time_has_a_last_look_of_its_own(self) -> None:
+    @pytest.mark.parametrize("limit", ["timeout", "total_timeout"])
+    async def test_who_has_less_time_has_a_last_look_of_its_own(self, limit: str) -> None:
         """Whoever polls for both would have looked later."""
         async with client_of(Outage(None, 0.0, ready=29.0), is_warm=False) as (server, client):
             rare = PollSchedule.fixed(50.0)
             long = asyncio.create_task(client.wait_many(["ana_1"], timeout=120.0, schedule=rare))
             await asyncio.sleep(1.0)
-            assert (await client.wait("ana_1", timeout=29.0)).is_complete
+            options: dict[str, Any] = {limit: 29.0}
+            assert len((await client.wait_many(["ana_1"], **options)).analyses) == 1
             assert len((await long).analyses) == 1
             assert len(server.requests) == 2
 
