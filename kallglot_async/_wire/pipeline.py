@@ -358,13 +358,18 @@ class Pipeline:
         if date is not None:
             self._server_ahead = date - wall_now
         figures = figures_at(response.headers, date, wall_now)
-        if is_refused(response):
+        was_refused = is_refused(response)
+        if was_refused:
             pause = lane.refused_for(ticket, figures, named_wait(response, wall_now), luck=self._random())
             _log.info("refused with %d: every request of this limit pauses for %.1f s", response.status, pause)
         elif figures is None and response.status >= 500:
             lane.lost(ticket, was_answered=True)  # a page of some gateway's: it does not know the API's limit
         else:
             lane.answered(ticket, figures)
+        is_spent = was_refused or (figures is not None and not figures.remaining)
+        if is_spent and (closed_for := lane.news_of_closing(_clock.now())):
+            # With no deadline of its own, a wait would be silent for all that time.
+            _log.warning("the rate limit is spent: no request goes out for %.0f s", closed_for)
         return figures
 
     def _out_of_time(
