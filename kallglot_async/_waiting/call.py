@@ -23,6 +23,7 @@ from kallglot_async import _clock, errors
 from kallglot_async._checks import shown
 from kallglot_async._clock import Alarm, Deadline, Watch
 from kallglot_async._core.polling.pending import LATE, LATE_LOOK, Entry
+from kallglot_async._core.polling.worth import is_worth_last_look
 from kallglot_async._events import PlainCallback
 from kallglot_async._waiting.endings import elapsed_of, polls_of, timed_out
 from kallglot_async._waiting.following import Followed
@@ -62,10 +63,9 @@ class WaitCall:
         self.watch: Watch = Watch(self._on_time, self._on_broken)
         self.poller: Poller = Poller(hub, pipeline, options, self)
         self._followed = Followed()  # what another call polls
-        self._is_fed = False  # the source has given all it will give
-        self._is_over = False  # and all of it has its outcome
+        self._is_fed = self._is_over = False  # the source has given all it will give; and all of it has its outcome
         self._is_entered = self._is_left = False
-        self._is_ending = False  # the last looks before the end of the whole call are due
+        self._is_ending = False  # the last looks before the end of the whole call were due
         self._ending: Callable[[str], errors.KallglotError] | None = None  # why the rest is not waited for
         self._taken = self._settled = self._failed = 0
         self._broken: Exception | None = None  # what the watch raised, until the caller has heard of it
@@ -296,7 +296,8 @@ class WaitCall:
         return self._followed.next_look() - self.poller.lead
 
     def _have_looked_at(self, id: str) -> None:
-        if (owner := self._hub.owner_of(id)) is not None and (known := owner.poller.entries.get(id)) is not None:
+        owner, known = self._hub.owner_of(id), self._known(id)
+        if owner is not None and known is not None and is_worth_last_look(known, _clock.now()):
             owner.poller.look_at(known)
 
     def _next_follow_end(self, now: float) -> float:

@@ -208,7 +208,7 @@ class Poller:
         While a poll is out, its own deadline sees to that.
         """
         deadline, seen_to = self._queue.next_deadline(), self._call.watch.at
-        is_sooner = self.ends_at - self.lead < seen_to or (deadline is not None and deadline < seen_to)
+        is_sooner = self.ends_at - self._queue.lead < seen_to or (deadline is not None and deadline < seen_to)
         if is_sooner or self._lane.paused_for(now):
             self._call.watch.ring()
 

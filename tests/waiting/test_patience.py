@@ -826,6 +826,21 @@ class TestSharedWaits:
             assert len((await long).analyses) == 1
             assert len(server.requests) == 2
 
+    @pytest.mark.parametrize("is_out", [False, True])
+    async def test_many_who_have_less_time_share_their_last_looks(self, is_out: bool) -> None:
+        """A second is as good as now; and in an outage they are no more looks than the budget pays for."""
+
+        def handler(request: Request) -> bytes:
+            return GATEWAY if is_out and request.id == "ana_1" else running(request.id)
+
+        async with client_of(handler) as (server, client), asyncio.TaskGroup() as group:
+            long = group.create_task(client.wait("ana_1", timeout=60.0, schedule=PollSchedule.fixed(50.0)))
+            await asyncio.sleep(1.0)
+            calls = [client.wait_many(["ana_1"], timeout=10.0 + number / 20) for number in range(600)]
+            assert all(outcomes.errors for outcomes in await asyncio.gather(*calls))
+            assert len(server.requests) <= (50 + 20 if is_out else 30 + 5)
+            long.cancel()
+
 
 class TestLastLooks:
     """What has settled before a deadline is found before it."""
