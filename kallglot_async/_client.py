@@ -47,8 +47,9 @@ class KallglotClient(BaseClient):
             changed. Default: the environment's `KALLGLOT_API_KEY`.
         base_url: Default: the environment's `KALLGLOT_BASE_URL`, else `https://api.kallglot.com/v1`. Must be
             https, except on loopback.
-        timeout: Seconds for one direct call with everything it needs, and for one poll of a wait. Default 30.
-            None: for ever, but an attempt that gets no byte for 60 s is over.
+        timeout: Seconds for one direct call with everything it needs, for one poll of a wait, and for one attempt at a
+            request of `analyze` or `analyze_many`. Default 30. None: for ever, but an attempt that gets no byte for
+            60 s is over.
         max_attempts: Requests for one call at most, the first included. Default 3. Retried are connection
             failures, 408, 425, 499, 5xx but 501, 505 and 511, `idempotency_conflict`, answers cut short, and a 400,
             401, 403 or 404 that does not look like the API's; if the request is a GET or carries an idempotency key. A

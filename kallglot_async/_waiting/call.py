@@ -23,6 +23,7 @@ from kallglot_async import _clock, errors
 from kallglot_async._checks import shown
 from kallglot_async._clock import Alarm, Deadline, Watch
 from kallglot_async._core.polling.pending import LATE, LATE_LOOK, Entry
+from kallglot_async._core.polling.worth import is_worth_last_look
 from kallglot_async._events import PlainCallback
 from kallglot_async._waiting.endings import elapsed_of, polls_of, timed_out
 from kallglot_async._waiting.following import Followed
@@ -62,9 +63,9 @@ class WaitCall:
         self.watch: Watch = Watch(self._on_time, self._on_broken)
         self.poller: Poller = Poller(hub, pipeline, options, self)
         self._followed = Followed()  # what another call polls
-        self._is_fed = False  # the source has given all it will give
-        self._is_over = False  # and all of it has its outcome
+        self._is_fed = self._is_over = False  # the source has given all it will give; and all of it has its outcome
         self._is_entered = self._is_left = False
+        self._is_ending = False  # the last looks before the end of the whole call were due
         self._ending: Callable[[str], errors.KallglotError] | None = None  # why the rest is not waited for
         self._taken = self._settled = self._failed = 0
         self._broken: Exception | None = None  # what the watch raised, until the caller has heard of it
@@ -271,11 +272,33 @@ class WaitCall:
         now = _clock.now()
         next_end = self.poller.next_end(now)
         if self._followed.ends:
-            next_end = min(next_end, self._next_follow_end(now))
+            next_end = min(next_end, self._next_follow_look(now), self._next_follow_end(now))
         if self.poller.ends_at <= now and self._ending is None and not self.poller.grant_late_looks(now):
             closed_for = self._pipeline.lane("analysis").closed_for(now)
             self.on_over(lambda id: timed_out(id, self._known(id), closed_for=closed_for))
-        return min(next_end, self.poller.ends_at if self._ending is None else math.inf)
+        if self._ending is not None:
+            return next_end
+        return min(next_end, self._next_last_look(now), self.poller.ends_at)
+
+    def _next_last_look(self, now: float) -> float:
+        """Have each id looked at once more, shortly before the whole call is over; return when, infinity once done."""
+        if not self._is_ending and self.poller.ends_at - self.poller.lead <= now:
+            self._is_ending = True
+            self.poller.look_at(*self.poller.entries.values())
+            for id in self._followed.ends:
+                self._have_looked_at(id)
+        return math.inf if self._is_ending else self.poller.ends_at - self.poller.lead
+
+    def _next_follow_look(self, now: float) -> float:
+        """Have each followed id looked at once more, shortly before the wait for it is over here; return the next."""
+        while (id := self._followed.pop_look(now + self.poller.lead)) is not None:
+            self._have_looked_at(id)
+        return self._followed.next_look() - self.poller.lead
+
+    def _have_looked_at(self, id: str) -> None:
+        owner, known = self._hub.owner_of(id), self._known(id)
+        if owner is not None and known is not None and is_worth_last_look(known, _clock.now()):
+            owner.poller.look_at(known)
 
     def _next_follow_end(self, now: float) -> float:
         """End every followed id whose time is over, and return the moment at which to come back for the next."""

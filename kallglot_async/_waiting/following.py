@@ -27,23 +27,37 @@ class Followed(msgspec.Struct, eq=False):
 
     # Of an empty default msgspec makes a new one for each instance.
     ends: dict[str, float] = {}
-    _in_order: list[tuple[float, str]] = []  # a heap; an end that is not the id's any more is dropped as it comes up
+    # Heaps; an end that is not the id's any more is dropped as it comes up.
+    _in_order: list[tuple[float, str]] = []
+    _to_look: list[tuple[float, str]] = []  # those of which nobody was told yet that a last look falls due
 
     def add(self, id: str, ends_at: float) -> None:
         """Follow an id until then; or, where it is followed, until another moment than before."""
         self.ends[id] = ends_at
         if ends_at < math.inf:
             heappush(self._in_order, (ends_at, id))
+            heappush(self._to_look, (ends_at, id))
 
     def next_end(self) -> float:
         """Return when the next wait is over; infinity: none will be."""
-        while self._in_order and self.ends.get(self._in_order[0][1]) != self._in_order[0][0]:
-            heappop(self._in_order)
-        return self._in_order[0][0] if self._in_order else math.inf
+        return self._first(self._in_order)
 
     def pop_due(self, now: float) -> tuple[float, str] | None:
         """Return the next wait that is over, as its end and its id, once each; None: there is none."""
         return heappop(self._in_order) if self.next_end() <= now else None
+
+    def next_look(self) -> float:
+        """Return the end of the next wait whose last look is still to come; infinity: there is none."""
+        return self._first(self._to_look)
+
+    def pop_look(self, until: float) -> str | None:
+        """Return the next id whose wait is over by then, once each, for its last look; None: there is none."""
+        return heappop(self._to_look)[1] if self.next_look() <= until else None
+
+    def _first(self, heap: list[tuple[float, str]]) -> float:
+        while heap and self.ends.get(heap[0][1]) != heap[0][0]:
+            heappop(heap)
+        return heap[0][0] if heap else math.inf
 
 
 class Followers(dict[str, list["WaitCall"]]):

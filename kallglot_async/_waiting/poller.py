@@ -61,7 +61,7 @@ class Poller:
             hub.model,
             schedule=options.schedule,
             timeout=options.timeout,
-            lead=_SHORTEST_LEAD,
+            lead=self.lead,
             from_add=options.from_add,
             budget=pipeline.budget,
             trust=hub.trust if options.heeds_inbox else None,
@@ -107,8 +107,13 @@ class Poller:
         """A webhook says that it has settled: one request confirms it, at once."""
         if (entry := self.entries.get(id)) is not None:
             entry.unconfirmed = 0
+            self.look_at(entry)
+
+    def look_at(self, *entries: Entry) -> None:
+        """Look at them now, whatever the schedule says; those in flight are looked at."""
+        for entry in entries:
             self._queue.on_announced(entry, _clock.now())
-            self._due.ring()
+        self._due.ring()
 
     def wake_stalled(self) -> None:
         """Go on, or hand over, where polling pauses: an outcome was taken, or another call follows an id."""
@@ -178,7 +183,8 @@ class Poller:
                 await self._sleep_until(math.inf if slot is None else min(slot.at, again_at), now)
                 continue
             # Who waits for a last look waits as for a direct request: after the deadline it is worth nothing.
-            urgency = _DIRECT if slot.why == "last look" else _AHEAD if slot.ahead else _PACED
+            is_last = slot.why == "last look" or now >= self.ends_at - self.lead
+            urgency = _DIRECT if is_last else _AHEAD if slot.ahead else _PACED
             if (ticket := self._lane.try_acquire(urgency, now)) is not None:
                 return self._queue.spend(slot, now), ticket
             self._keep_watch(now)
@@ -201,8 +207,9 @@ class Poller:
 
         While a poll is out, its own deadline sees to that.
         """
-        deadline = self._queue.next_deadline()
-        if (deadline is not None and deadline < self._call.watch.at) or self._lane.paused_for(now):
+        deadline, seen_to = self._queue.next_deadline(), self._call.watch.at
+        is_sooner = self.ends_at - self._queue.lead < seen_to or (deadline is not None and deadline < seen_to)
+        if is_sooner or self._lane.paused_for(now):
             self._call.watch.ring()
 
     def _paused_until(self, now: float) -> float:
@@ -224,7 +231,7 @@ class Poller:
 
     def _last_look_at(self) -> float:
         deadline = self._queue.next_deadline()
-        return math.inf if deadline is None else deadline - self._queue.lead
+        return (self.ends_at if deadline is None else min(deadline, self.ends_at)) - self._queue.lead
 
     async def _queue_for_slot(self, urgency: Urgency) -> Ticket | None:
         """Wait in line; None where a last look falls due meanwhile, which goes before all polls."""
@@ -290,9 +297,7 @@ class Poller:
         if self._pipeline.observer.callback.is_on:
             status, elapsed = analysis.status.value, entry.elapsed(now)
             self._pipeline.observer.emit(PollEvent, id=entry.id, status=status, polls=entry.polls, elapsed=elapsed)
-        lead = _LEAD * self._pipeline.round_trip
-        # A comparison: `max` costs five times as much, for every poll.
-        self._queue.lead = lead if lead > _SHORTEST_LEAD else _SHORTEST_LEAD
+        self._queue.lead = self.lead
         sight = Sight.of(analysis, response.headers, server_now=self._pipeline.server_now())
         if analysis.status not in SETTLED:
             entry.last_status = analysis.status.value
@@ -307,6 +312,7 @@ class Poller:
 
     def _on_failure(self, entry: Entry, error: errors.RequestError) -> None:
         now = _clock.now()
+        self._queue.lead = self.lead
         if self.entries.get(entry.id) is not entry:
             return  # it had its end while this poll was out
         operation = retrieve_analysis(entry.id, is_checked=True)
@@ -341,6 +347,13 @@ class Poller:
         deadline = self._queue.next_deadline()
         return next_at if deadline is None else min(next_at, deadline)
 
+    @property
+    def lead(self) -> float:
+        """Seconds before a deadline at which the last look is sent."""
+        lead = _LEAD * self._pipeline.round_trip
+        # A comparison: `max` costs five times as much, for every poll.
+        return lead if lead > _SHORTEST_LEAD else _SHORTEST_LEAD
+
     def grant_late_looks(self, now: float) -> bool:
         """Whether the call's end was missed, as nothing here ran: then every id has a last look, within a second."""
         if self._had_late_looks or now <= self.ends_at + LATE:
@@ -349,8 +362,7 @@ class Poller:
         self.ends_at = now + LATE_LOOK
         for entry in self.entries.values():
             entry.is_stale = entry.in_flight  # the answer on its way may be from before: another look follows it
-            self._queue.on_announced(entry, now)
-        self._due.ring()
+        self.look_at(*self.entries.values())
         return True
 
     def _give_up_on_paused(self, now: float, pause: float) -> float:

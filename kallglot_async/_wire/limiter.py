@@ -25,6 +25,8 @@ from kallglot_async.models import RateLimit, RateLimitState
 
 __all__ = ["Lane", "RateLimiter", "limiter_of"]
 
+_LONG = 120.0  # seconds without any request; the documented limits renew within a minute
+
 
 class _Place:
     __slots__ = ("future", "place", "until", "urgency")
@@ -53,6 +55,7 @@ class Lane:
         "_soonest",
         "_timer",
         "_timer_at",
+        "_told_until",
         "gate",
         "lost_count",
         "on_dry",
@@ -72,6 +75,7 @@ class Lane:
         self._process = 0  # a child process that a fork made has the loop, but not what runs in it
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
+        self._told_until = -math.inf  # the end of the longest time that was told of
         self.on_dry: Callable[[], object] | None = None
         self.sent: int = 0
         self.refused: int = 0
@@ -187,6 +191,14 @@ class Lane:
         """Return the seconds until anything could go; 0.0 where something may, or where an answer has to tell."""
         at = self.gate.next_at(now, Urgency.DIRECT)
         return at - now if now < at < math.inf else 0.0
+
+    def news_of_closing(self, now: float) -> float:
+        """Return the same where that is longer than anybody expects, and once each; else 0.0."""
+        closed_for = self.closed_for(now)
+        if closed_for < _LONG or now + closed_for < self._told_until + _LONG:
+            return 0.0
+        self._told_until = now + closed_for
+        return closed_for
 
     def state(self) -> RateLimitState:
         """Return what is known now."""

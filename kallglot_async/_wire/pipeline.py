@@ -10,13 +10,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import anyio
 
 from kallglot_async import _clock, errors
 from kallglot_async._checks import check_timeout
-from kallglot_async._clock import Deadline, Deadlines
+from kallglot_async._clock import Deadlines
 from kallglot_async._config import AsClient, AskedKey, ClientConfig, Secret, Timeout
 from kallglot_async._core.api.answers import (
     RateFigures,
@@ -30,9 +30,10 @@ from kallglot_async._core.api.answers import (
 )
 from kallglot_async._core.api.meaning import has_passing_status, is_answer, is_interlude
 from kallglot_async._core.api.operation import Operation, Response
-from kallglot_async._core.limit.retry import STRANGER, RetryBudget, RetryPolicy, is_transient, may_have_acted
+from kallglot_async._core.limit.retry import STRANGER, RetryBudget, RetryPolicy, is_transient
 from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async._events import REQUESTS, Observer, RequestRecord
+from kallglot_async._wire.attempts import Call
 from kallglot_async._wire.keys import send_renewing
 from kallglot_async._wire.limiter import Lane, RateLimiter
 from kallglot_async._wire.pool import SessionPool
@@ -158,7 +159,7 @@ class Pipeline:
             KallglotError: How the last attempt ended, with the history of all.
         """
         lane, deadline = self.lane(operation.group), self.deadlines.start(timeout)
-        call: _Call[T] | None = None  # from the first failure on
+        call: Call[T] | None = None  # from the first failure on
         is_sending = False
         try:
             with deadline:
@@ -167,12 +168,13 @@ class Pipeline:
                     ticket = ticket or lane.try_acquire(_DIRECT) or await self.acquire(lane, operation, deadline.left())
                     is_sending = True
                     try:
-                        value, _ = await self.send(operation, lane, ticket, attempt=call.attempt if call else 1)
+                        send = self._send_in_time if is_patient else self.send
+                        value, _ = await send(operation, lane, ticket, attempt=call.attempt if call else 1)
                     except errors.RequestError as error:
                         is_sending = False
                         if on_answer is not None and is_answer(error):
                             on_answer()
-                        call = call or _Call(operation, deadline, is_patient)
+                        call = call or Call(operation, deadline, is_patient)
                         if not await self._may_go_on(call, error):
                             raise
                     else:
@@ -182,17 +184,17 @@ class Pipeline:
                     ticket = None
         except errors.RequestError as error:
             # It is the same error: the cause that it has stays the only one.
-            raise (call or _Call(operation, deadline, is_patient)).tell(error) from error.__cause__
+            raise (call or Call(operation, deadline, is_patient)).tell(error) from error.__cause__
         except TimeoutError:
             # Raised below and not here: the cancellation that the deadline was is no context of it.
             failure = self._out_of_time(operation, timeout, call.history if call else ())
-        call = call or _Call(operation, deadline, is_patient)
+        call = call or Call(operation, deadline, is_patient)
         if is_sending:
             # In the middle of a request, which the server may have acted upon: it counts as an attempt.
             call.on_failure(failure)
         raise call.tell(failure)
 
-    async def _may_go_on(self, call: _Call[Any], error: errors.RequestError) -> bool:
+    async def _may_go_on(self, call: Call[Any], error: errors.RequestError) -> bool:
         """Return whether there is another attempt after this error, once it may go; the limiter's slot apart.
 
         What was refused for rate waits for that slot alone, unless it would come after the call's deadline.
@@ -211,13 +213,13 @@ class Pipeline:
             await self._be_let_go(call)
         return delay is not None or is_patient
 
-    def _is_patient(self, call: _Call[Any], error: errors.RequestError) -> bool:
+    def _is_patient(self, call: Call[Any], error: errors.RequestError) -> bool:
         """Whether time is the measure: for who asked for that, once the API was heard, or something before it."""
         is_believed = self.budget.is_reached or (has_passing_status(error) and call.deadline.age() < STRANGER)
-        passes = is_transient(error) or (self.is_accepted and is_interlude(error))
+        passes = is_transient(error) or (self.budget.is_reached and is_interlude(error))
         return call.is_patient and is_believed and call.operation.is_repeatable and passes
 
-    async def _be_let_go(self, call: _Call[Any]) -> None:
+    async def _be_let_go(self, call: Call[Any]) -> None:
         """Sleep until an attempt may go that the budget does not pay for."""
         key = _clock.now() + self.policy.slow_delay(call.slow_delays)
         call.slow_delays += 1
@@ -260,6 +262,20 @@ class Pipeline:
         if isinstance(key := self._config.api_key, AskedKey):
             return send_renewing(key, lane, ticket, lambda ticket: send(operation, lane, ticket, attempt))
         return send(operation, lane, ticket, attempt)
+
+    async def _send_in_time(
+        self, operation: Operation[T], lane: Lane, ticket: Ticket, *, attempt: int
+    ) -> tuple[T, Response]:
+        """Send one of many attempts: none takes longer than a direct call may, so that another can follow."""
+        seconds = self.request_timeout
+        try:
+            with self.deadlines.start(seconds):
+                return await self.send(operation, lane, ticket, attempt=attempt)
+        except errors.RequestError:  # some are timeouts too
+            raise
+        except TimeoutError:
+            failure = self._out_of_time(operation, seconds)
+        raise failure  # outside the handler, as in `run`
 
     async def _send_observed(
         self, operation: Operation[T], lane: Lane, ticket: Ticket, attempt: int
@@ -342,17 +358,22 @@ class Pipeline:
         if date is not None:
             self._server_ahead = date - wall_now
         figures = figures_at(response.headers, date, wall_now)
-        if is_refused(response):
+        was_refused = is_refused(response)
+        if was_refused:
             pause = lane.refused_for(ticket, figures, named_wait(response, wall_now), luck=self._random())
             _log.info("refused with %d: every request of this limit pauses for %.1f s", response.status, pause)
         elif figures is None and response.status >= 500:
             lane.lost(ticket, was_answered=True)  # a page of some gateway's: it does not know the API's limit
         else:
             lane.answered(ticket, figures)
+        is_spent = was_refused or (figures is not None and not figures.remaining)
+        if is_spent and (closed_for := lane.news_of_closing(_clock.now())):
+            # With no deadline of its own, a wait would be silent for all that time.
+            _log.warning("the rate limit is spent: no request goes out for %.0f s", closed_for)
         return figures
 
     def _out_of_time(
-        self, operation: Operation[Any], timeout: float | None, history: tuple[str, ...]
+        self, operation: Operation[Any], timeout: float | None, history: tuple[str, ...] = ()
     ) -> errors.RequestTimeoutError:
         state = self.lane(operation.group).state()
         queued = f"; {state.waiting} requests wait for the rate limit" if state.waiting else ""
@@ -363,35 +384,3 @@ class Pipeline:
             operation=operation.name,
             timeout=timeout,
         )
-
-
-class _Call(Generic[T]):
-    """One direct call that did not succeed at once: what its attempts have shown so far."""
-
-    __slots__ = ("deadline", "history", "is_patient", "is_uncertain", "operation", "slow_delays")
-
-    def __init__(self, operation: Operation[T], deadline: Deadline, is_patient: bool) -> None:
-        self.operation = operation
-        self.deadline = deadline
-        self.is_patient = is_patient
-        self.is_uncertain = False  # whether an attempt may have been acted upon
-        self.history: tuple[str, ...] = ()
-        self.slow_delays = 0
-
-    @property
-    def attempt(self) -> int:
-        """The number of the attempt that comes next."""
-        return len(self.history) + 1
-
-    def on_failure(self, error: errors.RequestError) -> None:
-        """An attempt ended with an error."""
-        self.is_uncertain = self.is_uncertain or may_have_acted(error)
-        self.history += (str(error),)
-
-    def tell(self, error: errors.RequestError) -> errors.RequestError:
-        """Write the attempts on the error that ends the call."""
-        error.attempts = len(self.history)
-        error.history = self.history
-        if self.is_uncertain:
-            error.idempotency_key = self.operation.idempotency_key
-        return error

@@ -113,8 +113,9 @@ class _Answer(aiohttp.ClientResponse):
 def _judge(way: _Way, status: int, body: bytes) -> bool:
     """Use a connection no more that brings one failure after another; returns whether it had served before.
 
-    Its host may be the one that the name left. A failure is a 5xx, or what is no answer of the API's at first glance: a
-    page, a redirect, no error of its form.
+    Its host may be the one that the name left, and what begins with one is closed at once: the next attempt may be let
+    in by another host. A failure is a 5xx, or what is no answer of the API's at first glance: a page, a redirect, no
+    error of its form.
     """
     if status < 300:  # what the API says is JSON or text, and is nothing only where it is still working on it
         is_apis = not body[:64].lstrip().startswith(b"<") and (len(body) > 0 or status in {202, 204})
@@ -122,7 +123,7 @@ def _judge(way: _Way, status: int, body: bytes) -> bool:
         is_apis = status < 500 and (b'"error"' in body or status == 429)
     before = getattr(way, "failures", None)
     way.failures = 0 if is_apis else 1 + (before or 0)
-    if way.failures >= _MOST_IN_A_ROW:
+    if way.failures >= _MOST_IN_A_ROW or (way.failures and before is None):
         # Marked, not closed: it may be free already, and whoever takes it then takes another.
         way.force_close()
     return before is not None

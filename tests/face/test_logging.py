@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import subprocess
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 from support.wire_faults import RawServer, analysis, answer, closing
 
-from kallglot_async import ConfigurationError, ConnectionLostError, KallglotClient
+from kallglot_async import ConfigurationError, ConnectionLostError, KallglotClient, RateLimitedError
 from kallglot_async._events import RequestRecord
 from kallglot_async._wire import pipeline
 
@@ -55,6 +56,25 @@ async def test_each_request_is_a_line(caplog: pytest.LogCaptureFixture) -> None:
     assert {record.levelno for record in caplog.records if record.name == "kallglot_async.requests"} == {logging.DEBUG}
     assert KEY not in caplog.text
     assert CANARY not in caplog.text
+
+
+@pytest.mark.parametrize("was_refused", [True, False])
+@pytest.mark.parametrize(("seconds", "lines"), [(72_000, 1), (60, 0)])
+async def test_a_limit_that_is_spent_for_long_is_told_once(
+    seconds: int, lines: int, was_refused: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A wait with no deadline would be silent for twenty hours; a minute is nothing to tell."""
+    spent = ("X-RateLimit-Limit: 1000", "X-RateLimit-Remaining: 0", f"X-RateLimit-Reset: {seconds}")
+    said = answer(b"", *spent, status="429 X") if was_refused else answer(analysis("ana_1"), *spent)
+    left = answer(analysis("ana_1"), spent[0], "X-RateLimit-Remaining: 2", spent[2])
+    async with RawServer(left, said, said) as server, client_of(server) as client:
+        await client.analyses.retrieve("ana_1")
+        await asyncio.gather(*(client.analyses.retrieve("ana_1") for _ in range(2)), return_exceptions=True)
+        with pytest.raises(RateLimitedError):
+            await client.analyses.retrieve("ana_1", timeout=1.0)
+    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(warnings) == lines
+    assert all("no request goes out for 720" in text for text in warnings)
 
 
 async def test_a_request_without_an_answer_is_a_line(caplog: pytest.LogCaptureFixture) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from typing import Any, Self
 
@@ -56,9 +56,12 @@ def running(id: str, *headers: str, **changes: Any) -> bytes:
 
 
 class Answering:
-    """Answers each request as `handler` says: with bytes, or not at all, and the connection is closed (None)."""
+    """Answers each request as `handler` says: with bytes, or not at all, and the connection is closed (None).
 
-    def __init__(self, handler: Callable[[Request], bytes | None]) -> None:
+    A handler that is a coroutine function takes its time.
+    """
+
+    def __init__(self, handler: Callable[[Request], Awaitable[bytes | None] | bytes | None]) -> None:
         self._handler = handler
         self._open: set[asyncio.StreamWriter] = set()
         self.requests: list[Request] = []
@@ -89,6 +92,8 @@ class Answering:
                 await reader.readexactly(int(request.headers.get("content-length", 0)))
                 self.requests.append(request)
                 said = self._handler(request)
+                if isinstance(said, Awaitable):
+                    said = await said
                 if said is None:
                     return
                 date = formatdate(WALL + request.at, usegmt=True)

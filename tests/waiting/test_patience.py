@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise, product
 from typing import Any
@@ -88,7 +88,7 @@ class Outage:
 
 @asynccontextmanager
 async def client_of(
-    handler: Callable[[Request], bytes | None], *, is_warm: bool = True, **options: Any
+    handler: Callable[[Request], Awaitable[bytes | None] | bytes | None], *, is_warm: bool = True, **options: Any
 ) -> AsyncIterator[tuple[Answering, KallglotClient]]:
     """A client that the API has answered before, unless it is a cold one; afterwards nothing of it is left."""
     settings: dict[str, Any] = {"random": random.Random(5).random} | options
@@ -164,6 +164,28 @@ class TestOutages:
             assert len(set(keys)) == 1
             assert now() < 60.0
 
+    @pytest.mark.parametrize("how", ["analyze", "analyze_many"])
+    async def test_a_request_that_nobody_answers_is_repeated_too(self, how: str) -> None:
+        """One that is stuck, as on a connection whose other end is gone, takes no longer than a direct call may."""
+        keys = []
+
+        async def stuck(request: Request) -> bytes:
+            if request.method != "POST":
+                return answer(analysis(request.id))
+            keys.append(request.headers["idempotency-key"])
+            if len(keys) == 1:
+                await asyncio.sleep(600.0)
+            return created(request)
+
+        async with client_of(stuck) as (_, client):
+            if how == "analyze":
+                assert (await client.analyze("sess_1", analyses=["summary"])).is_complete
+            else:
+                assert len((await client.analyze_many(["sess_1"], analyses=["summary"])).analyses) == 1
+            assert len(keys) == 2
+            assert len(set(keys)) == 1
+            assert now() < 40.0
+
     async def test_a_request_that_fails_to_the_end_says_why(self) -> None:
         """What was met before the time was over, and not only that it was."""
 
@@ -185,6 +207,21 @@ class TestOutages:
             assert not any(isinstance(error, WaitTimeoutError) for error in outcomes.errors.values())
             assert now() < 5.0
             assert len(server.requests) <= 20
+
+    @pytest.mark.parametrize("how", ["wait", "analyze"])
+    async def test_what_the_api_never_says_is_doubted_under_another_key_too(self, how: str) -> None:
+        """The address is right: the API has answered there before."""
+
+        def login_page(request: Request) -> bytes:
+            if request.at < 10.0 and request.id != "ana_warm":
+                return answer(b"", "Location: https://login.example/", status="302 Found")
+            return created(request) if request.method == "POST" else answer(analysis(request.id))
+
+        async with client_of(login_page) as (_, client):
+            other = client.with_options(api_key="sk_test_another7Qx2")
+            call = other.wait("ana_1") if how == "wait" else other.analyze("sess_1", analyses=["summary"])
+            assert (await call).is_complete
+            assert now() < 45.0
 
     @pytest.mark.parametrize(
         ("refusal", "kind"),
@@ -776,6 +813,61 @@ class TestSharedWaits:
             assert isinstance(short, WaitTimeoutError)
             assert not isinstance(long, BaseException)
             assert long.is_complete
+
+    @pytest.mark.parametrize("limit", ["timeout", "total_timeout"])
+    async def test_who_has_less_time_has_a_last_look_of_its_own(self, limit: str) -> None:
+        """Whoever polls for both would have looked later."""
+        async with client_of(Outage(None, 0.0, ready=29.0), is_warm=False) as (server, client):
+            rare = PollSchedule.fixed(50.0)
+            long = asyncio.create_task(client.wait_many(["ana_1"], timeout=120.0, schedule=rare))
+            await asyncio.sleep(1.0)
+            options: dict[str, Any] = {limit: 29.0}
+            assert len((await client.wait_many(["ana_1"], **options)).analyses) == 1
+            assert len((await long).analyses) == 1
+            assert len(server.requests) == 2
+
+    @pytest.mark.parametrize("is_out", [False, True])
+    async def test_many_who_have_less_time_share_their_last_looks(self, is_out: bool) -> None:
+        """A second is as good as now; and in an outage they are no more looks than the budget pays for."""
+
+        def handler(request: Request) -> bytes:
+            return GATEWAY if is_out and request.id == "ana_1" else running(request.id)
+
+        async with client_of(handler) as (server, client), asyncio.TaskGroup() as group:
+            long = group.create_task(client.wait("ana_1", timeout=60.0, schedule=PollSchedule.fixed(50.0)))
+            await asyncio.sleep(1.0)
+            calls = [client.wait_many(["ana_1"], timeout=10.0 + number / 20) for number in range(600)]
+            assert all(outcomes.errors for outcomes in await asyncio.gather(*calls))
+            assert len(server.requests) <= (50 + 20 if is_out else 30 + 5)
+            long.cancel()
+
+
+class TestLastLooks:
+    """What has settled before a deadline is found before it."""
+
+    @pytest.mark.parametrize("how", ["wait_many", "one", "as_completed"])
+    async def test_the_end_of_a_whole_call_has_last_looks_too(self, how: str) -> None:
+        """As the end of an id has."""
+        async with client_of(Outage(None, 0.0, ready=29.0), is_warm=False) as (server, client):
+            ids, rare = IDS if how != "one" else IDS[:1], PollSchedule.fixed(50.0)
+            if how == "as_completed":
+                async with client.as_completed(ids, total_timeout=30.0, schedule=rare) as finished:
+                    outcomes = [outcome async for outcome in finished]
+            else:
+                outcomes = list(await client.wait_many(ids, total_timeout=30.0, schedule=rare))
+            assert all(outcome.ok for outcome in outcomes)
+            assert len(server.requests) == 2 * len(ids)
+            assert now() <= 30.1
+
+    async def test_a_last_look_is_in_time_where_no_poll_was_answered_before(self) -> None:
+        """How long a round trip takes, the client knows from its other requests, and from those that fail."""
+
+        async def slow(request: Request) -> bytes:
+            await asyncio.sleep(2.0)
+            return GATEWAY if request.id != "ana_warm" and request.at < 26.0 else answer(analysis(request.id))
+
+        async with client_of(slow) as (_, client):
+            assert (await client.wait("ana_1", timeout=30.0, schedule=PollSchedule.fixed(60.0))).is_complete
 
 
 async def test_an_analysis_that_failed_says_why() -> None:

@@ -19,7 +19,7 @@
 | 404 and every other status, with the envelope; and   | the API's   | no     | this id          |
 |   `_PLAIN` without it: 409, 410, 413, 414, 415, 422  |             |        |                  |
 
-An interlude is no answer of the API's: where that has accepted a request before, whoever waits asks again. Where it has
+An interlude is no answer of the API's: where that has answered a request before, whoever waits asks again. Where it has
 not, the address is more likely wrong, and the call is told at once; and so is a direct call.
 
 A 401 or 403 is only said to concern the key: where that was accepted before, it is one id's own matter until the next
@@ -126,7 +126,7 @@ def has_passing_status(error: errors.KallglotError) -> bool:
 
 
 def is_interlude(error: errors.KallglotError) -> bool:
-    """Whether the API never answers so: once it has accepted a request, this is something between for the moment."""
+    """Whether the API never answers so: once it has answered a request, this is something between for the moment."""
     match error:
         case errors.UnexpectedRedirectError():
             return error.status not in {301, 308}  # for good: the base URL is wrong by now

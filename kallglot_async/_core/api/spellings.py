@@ -2,7 +2,8 @@
 
 Gateways announce a limit as the drafts of a standard have it, in three generations: `RateLimit-Limit`, `-Remaining` and
 `-Reset`; all in one, `RateLimit: limit=150, remaining=149, reset=30`; or by policies, `RateLimit: "a";r=149;t=30` and
-`RateLimit-Policy: "a";q=150;w=60`. Resets come as dates of ISO 8601 and as durations (`1m30s`) too.
+`RateLimit-Policy: "a";q=150;w=60`. Each may come in several lines. Resets come as dates of ISO 8601 and as durations
+(`1m30s`) too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ __all__ = ["decimal_reset", "standard_fields"]
 
 _LIMIT, _REMAINING, _RESET = istr("RateLimit-Limit"), istr("RateLimit-Remaining"), istr("RateLimit-Reset")
 _ALL, _POLICY = istr("RateLimit"), istr("RateLimit-Policy")
-_NAMED = re.compile(r"\b(limit|remaining|reset)=([0-9]{1,18})\b")
+_NAMES = ("limit", "remaining", "reset")
+_NAMED = re.compile(rf"\b({'|'.join(_NAMES)})=([0-9]{{1,18}})\b")
 _QUOTA, _LEFT, _REST = (re.compile(rf";\s*{letter}=([0-9]{{1,18}})\b") for letter in "qrt")
 _OTHER_UNIT = re.compile(r';\s*qu=(?!"?requests\b)')
 _LONGEST_RESET = 64  # characters: no date is longer, and what reads one takes its time for each
@@ -30,12 +32,20 @@ def standard_fields(headers: Mapping[str, str]) -> tuple[str, str, str]:
     """Return limit, remaining and reset of an answer that has not all of the documented ones; else empty texts."""
     if _LIMIT in headers:
         # Policies stand behind the limit that applies: `10, 10;w=1, 50;w=60`.
-        return headers[_LIMIT].partition(",")[0], headers.get(_REMAINING, ""), headers.get(_RESET, "")
-    if (told := headers.get(_ALL)) is None:
+        limits = [line.partition(",")[0] for line in _lines(headers, _LIMIT)]
+        return ", ".join(limits), ", ".join(_lines(headers, _REMAINING)), ", ".join(_lines(headers, _RESET))
+    if not (told := ", ".join(_lines(headers, _ALL))):
         return "", "", ""
-    if named := dict(_NAMED.findall(told)):
-        return named.get("limit", ""), named.get("remaining", ""), named.get("reset", "")
-    return _by_policy(told, headers.get(_POLICY, ""))
+    if named := _NAMED.findall(told):
+        limit, left, rest = (", ".join(text for name, text in named if name == one) for one in _NAMES)
+        return limit, left, rest
+    return _by_policy(told, ", ".join(_lines(headers, _POLICY)))
+
+
+def _lines(headers: Mapping[str, str], name: str) -> list[str]:
+    """Return each line of a header, as a gateway and the API may each send one."""
+    getall = getattr(headers, "getall", None)
+    return ([headers[name]] if name in headers else []) if getall is None else getall(name, [])
 
 
 def _by_policy(told: str, policies: str) -> tuple[str, str, str]:

@@ -68,9 +68,9 @@ The unannounced limit
 11. There is none until the first refusal that no figure explains. After its pause one request goes alone; then as many
    may be in flight as were accepted since, and one more.
 12. A refusal shows a rate if EVIDENCE requests were accepted since the one before, or ENOUGH since the first: those
-   of the last MEASURED seconds, or of as many as its pause has; pauses are not counted. Everybody keeps to CUT of that,
-   but at least to one request per pause; where no rate is shown, to RESTART. A refusal with nothing accepted in between
-   is the same one still.
+   of the last MEASURED seconds, or of as many as its pause has; pauses are not counted, nor longer rests of ours.
+   Everybody keeps to CUT of that, but at least to one request per pause; where no rate is shown, to RESTART. A refusal
+   with nothing accepted in between is the same one still.
 13. Each clean period, in which CLEAN seconds' worth of requests at that rate was accepted, multiplies it by a factor
    that squares itself: hardly at first, near what was refused, then fast. After SILENT seconds all is forgotten.
 
@@ -166,12 +166,17 @@ What the numbers are, and why:
               RESTART               25/s     the hundred that wait for the end of a pause need not all come at once
               MEASURED              5 s      of 10/s, so that one more or less is 2 % of a rate
               CUT                   0.97     of a limit; 0.9 leaves 7 % more unused, 0.98 is refused by bad luck alone
-              SLACK                 0.5      of an interval; with a whole one, two at once after a pause are the one too
-                                             many of a second, and a limit of 10/s was taken for one of 7
+              SLACK, MOST_SLACK     0.5, 20 ms  of an interval; with a whole one, two at once after a pause are the one
+                                             too many of a second, and a limit of 10/s was taken for one of 7. Timers
+                                             are late by no more; with half an interval, each third request was
+                                             refused of a log of 2/s, and half of it used
               CUT_AGAIN             0.9      where a refusal less than a clean period before showed a rate of
                                              less than MEASURED: a window longer than the pause was spent at once.
                                              With 0.8, 0.86 of a log without figures is used at worst, now 0.93
                                              (`--only "Retry-After only" --seeds 20 22`)
+              FALL                  1 in 4   at once, where fewer than EVIDENCE were accepted before a pause longer than
+                                             MEASURED: two refusals by chance made a rate of 2/s one of a request in
+                                             half a minute
               GROWTH, CLEAN         1.005, 6 s: past a limit again after half a minute (of 10/s, 0.4 % are refused) ...
               MOST_GROWTH           2        ... and tenfold within a minute, where the limit is gone
               SILENT                600 s    a limit that nobody has met for so long may be gone

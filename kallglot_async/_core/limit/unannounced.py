@@ -20,7 +20,8 @@ RESTART = 25.0  # requests/s after a refusal that shows no rate
 MEASURED = 5.0  # seconds before a refusal in which accepted requests are counted, at most
 CUT = 0.97  # of the measured rate: what is kept to after a refusal, ...
 CUT_AGAIN = 0.9  # ... and after one that comes before a clean period is over, and after a rate that was seen for less
-SLACK = 0.5  # of an interval, by which the next request may make up for one that went late
+FALL = 0.25  # of the rate before: what is kept at least, where hardly anything was accepted before a long pause
+SLACK, MOST_SLACK = 0.5, 0.02  # of an interval, and seconds: by which the next may make up for one that went late
 GROWTH = 1.005  # the factor of the first clean period after a refusal; each further period squares it, ...
 MOST_GROWTH = 2.0  # ... up to this
 CLEAN = 6.0  # seconds of requests at its rate, all of them accepted: a clean period
@@ -48,8 +49,10 @@ class Unannounced:
         self.rate: float | None = None
         self._in_flight = in_flight
         self._opened = math.inf  # requests accepted since the latest refusal: so many and one may be in flight
-        self._accepted: deque[float] = deque(accepted, MOST_ACCEPTED)  # when they were sent, in open time
-        self._since = since  # the open time of the first of them, or of the refusal before
+        self._accepted: deque[float] = deque(maxlen=MOST_ACCEPTED)  # when they were sent, in open time
+        self._since = since  # the open time of the first after a rest, or of the refusal before
+        for sent_at in accepted:
+            self._note(sent_at)
         self._evidence = 0
         self._is_measured = False  # whether the rate is one that was seen, and not the one to start anew with
         self._is_doubtful = False  # whether it was seen, but for less than MEASURED seconds
@@ -82,7 +85,7 @@ class Unannounced:
         if now < self._since:
             self._since = now
         if self.rate:
-            ticket.unannounced_pace = self._pace.on_sent(now, 1.0 / self.rate, SLACK)
+            ticket.unannounced_pace = self._pace.on_sent(now, 1.0 / self.rate, min(SLACK, MOST_SLACK * self.rate))
 
     def on_unsent(self, ticket: Ticket) -> None:
         """A granted request was not sent after all."""
@@ -100,13 +103,13 @@ class Unannounced:
         if ticket.sent_at <= self._refused_at:  # under way when another was refused: completes what was measured
             if self._opened == 0:
                 # Sent before the pause that the refusal began, so that pause is not in its open time.
-                self._accepted.append(ticket.sent_at - self._paused_before)
+                self._note(ticket.sent_at - self._paused_before)
                 self._slow_down(1)
             return
         if self._opened == 0:
             self._accepted.clear()
             self._since = self._refused_at - self._paused_before
-        self._accepted.append(ticket.sent_at - self._paused)
+        self._note(ticket.sent_at - self._paused)
         self._opened += 1
         if self.rate is not None:
             self._grow(self.rate)
@@ -132,6 +135,13 @@ class Unannounced:
         """The event loop that sent them is gone: no answer will come."""
         self._in_flight = 0
 
+    def _note(self, sent_at: float) -> None:
+        """One that was sent at that open time was accepted. A rest before it was ours, and shows nothing of a rate."""
+        before = self._accepted[-1] if self._accepted else self._since
+        if sent_at - before > max(MEASURED, 2.0 / self.rate if self.rate else 0.0):
+            self._since = sent_at
+        self._accepted.append(sent_at)
+
     def _slow_down(self, newly_accepted: int) -> None:
         """Keep to most of what was accepted before the refusal."""
         self._evidence += newly_accepted
@@ -145,7 +155,10 @@ class Unannounced:
         if self._is_measured:
             # Who names a pause accepts a request after it: slower than one in each pause is never needed.
             # Never divided by 0: the gate pauses for a second at least, or for a window's rest and its guard.
-            self.rate = max(1.0 / self._pause, self._cut * accepted / span)
+            seen, least = self._cut * accepted / span, 1.0 / self._pause
+            if self.rate and accepted < EVIDENCE and self._pause > MEASURED:
+                least = max(least, FALL * self.rate)
+            self.rate = max(least, seen)
             self._is_doubtful = span < MEASURED
         elif self.rate is None:
             self.rate = RESTART

@@ -4,8 +4,8 @@ Time ends a wait, and not a number of attempts. What passes (`api.meaning`) is l
 as long as this client has ever had an answer of the API: at first as the retry budget pays for it, and once that is
 empty at a slow pace (`RetryPolicy.slow_delay`), one id of all at a time (`RetryBudget.next_look`). A client that never
 had an answer may be talking to nobody: it sends one request at a time for all its waits, and its attempts, or
-`STRANGER` seconds where something on the way answers for the API, end every one of them. One whose requests it has
-accepted doubts what the API never says (`is_interlude`): a redirect for now, somebody else's JSON, a bare status.
+`STRANGER` seconds where something on the way answers for the API, end every one of them. One that had one doubts what
+the API never says (`is_interlude`): a redirect for now, somebody else's JSON, a bare status.
 
 A 404 is doubted: an id that was seen or created here is some replica's to catch up with, for `LAGGING` seconds; any
 other may have been created elsewhere a moment ago, and is looked at once more after `UNSEEN` seconds. A 401 or 403
@@ -158,7 +158,7 @@ class Patience:
         trouble.history = (*trouble.history, str(error))[-HISTORY:]
         error.attempts, error.history = entry.failures + 1, trouble.history
         meaning = meaning_of(error)
-        if meaning.passes or (is_accepted and is_interlude(error)):
+        if meaning.passes or (self._policy.budget.is_reached and is_interlude(error)):
             is_over = entry.deadline is not None and now >= entry.deadline
             if is_over or entry.is_stale:
                 return Verdict(End.TIME)

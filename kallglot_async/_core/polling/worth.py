@@ -32,11 +32,11 @@ from math import expm1, inf, isfinite, log1p
 from operator import mul
 
 from kallglot_async._core.limit.ticket import Supply
-from kallglot_async._core.polling.pending import ANNOUNCED, FIRM, Entry
+from kallglot_async._core.polling.pending import ANNOUNCED, FIRM, HELD, Entry
 
 __all__ = [
-    "FRESH", "MIN_GAP", "RE_ASK", "FirstLooks", "InboxTrust", "PollModel", "Worth", "look_again_at", "next_echo",
-    "seconds_per_request", "spare",
+    "FRESH", "MIN_GAP", "RE_ASK", "FirstLooks", "InboxTrust", "PollModel", "Worth", "is_worth_last_look",
+    "look_again_at", "next_echo", "seconds_per_request", "spare",
 ]  # fmt: skip
 
 _RATIO = 2.0**0.25
@@ -419,6 +419,15 @@ class InboxTrust:
             return -inf
         seen_at = entry.born_at if entry.seen_at is None else entry.seen_at
         return seen_at + max(SLOW_GAP, min(SLOWEST_GAP, seen_at - entry.born_at))
+
+
+def is_worth_last_look(entry: Entry, now: float) -> bool:
+    """Whether it is looked at for a call whose time ends, and which does not poll it itself.
+
+    Many may follow one id, each with an end of its own: they share what was seen just now, and in an outage it is
+    looked at no more often than the budget lets it.
+    """
+    return entry.state != HELD and (entry.seen_at is None or now >= entry.seen_at + MIN_GAP)
 
 
 def next_echo(entry: Entry, now: float) -> float:

@@ -56,6 +56,27 @@ def test_each_figure_is_of_the_policy_that_it_names(told, policies):
     assert (figures.limit, figures.remaining, figures.resets_in) == (1000, 900, 3000.0)
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize(
+    ("strict", "wide"),
+    [
+        (["RateLimit: limit=150, remaining=3, reset=42"], ["RateLimit: limit=5000, remaining=4000, reset=900"]),
+        (
+            ['RateLimit: "a";r=3;t=42', 'RateLimit-Policy: "a";q=150;w=60'],
+            ['RateLimit: "b";r=4000;t=900', 'RateLimit-Policy: "b";q=5000;w=3600'],
+        ),
+        (
+            ["RateLimit-Limit: 150, 150;w=60", "RateLimit-Remaining: 3", "RateLimit-Reset: 42"],
+            ["RateLimit-Limit: 5000", "RateLimit-Remaining: 4000", "RateLimit-Reset: 900"],
+        ),
+    ],
+)
+def test_of_several_lines_the_strictest_counts(strict, wide, is_first):
+    """A gateway's and the API's, in whichever order they come."""
+    told = figures_of(*strict, *wide) if is_first else figures_of(*wide, *strict)
+    assert (told.limit, told.remaining, told.resets_in) == (150, 3, 42.0)
+
+
 def test_a_long_reset_is_not_read():
     """One of 8,000 blanks took half a second of everybody's, with each answer; blanks around it are fine."""
     assert with_reset(f"{' ' * 8000}42s") is None

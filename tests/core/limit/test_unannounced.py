@@ -10,7 +10,17 @@ from support.limits import DIRECT, Server, kinds, offsets, send
 
 from kallglot_async._core.api.answers import parse_retry_after
 from kallglot_async._core.limit.ticket import Supply
-from kallglot_async._core.limit.unannounced import CLEAN, CUT, CUT_AGAIN, GROWTH, RESTART, SLACK, Unannounced
+from kallglot_async._core.limit.unannounced import (
+    CLEAN,
+    CUT,
+    CUT_AGAIN,
+    FALL,
+    GROWTH,
+    MOST_SLACK,
+    RESTART,
+    SLACK,
+    Unannounced,
+)
 
 
 def accept(limit, now, number=1):
@@ -58,7 +68,7 @@ def test_a_found_rate_is_kept_between_any_two_requests():
         accept(limit, now)
         sent.append(now)
     shortest = min(later - earlier for earlier, later in itertools.pairwise(sent))
-    assert shortest == pytest.approx((1 - SLACK) / before, rel=0.01)
+    assert shortest == pytest.approx((1 - min(SLACK, MOST_SLACK * before)) / before, rel=0.01)
 
 
 def test_a_slot_given_back_leaves_no_mark_on_the_pace():
@@ -79,6 +89,18 @@ def test_what_was_accepted_in_one_go_was_accepted_for_the_time_of_the_pause():
     accept(limit, 0.0, 5)
     refuse(limit, 0.0, 1.0)
     assert limit.rate == pytest.approx(CUT * 5)
+
+
+def test_a_rest_shows_nothing_of_a_rate():
+    """Of a client that had nothing to ask for: five at once and then a second's pause are five a second."""
+    limit = Unannounced()
+    accept(limit, 0.0)
+    accept(limit, 100.0, 5)
+    refuse(limit, 100.0, 1.0)
+    assert limit.rate == pytest.approx(CUT * 5)
+    found_late = Unannounced([0.0, *[100.0] * 5], since=0.0)
+    refuse(found_late, 100.0, 1.0)
+    assert found_late.rate == pytest.approx(CUT * 5)
 
 
 def test_pauses_are_not_time_in_which_nothing_was_accepted():
@@ -191,6 +213,16 @@ def test_no_rate_falls_below_one_request_per_pause():
     assert limit.rate == pytest.approx(1 / 2.0)
 
 
+def test_a_rate_does_not_fall_all_at_once_for_a_second_refusal():
+    """By chance, as of an overload, one comes after one request, and names a long pause: that shows no rate."""
+    limit = learned()
+    for now in (100.0, 200.0, 300.0):
+        before = limit.rate
+        accept(limit, now)
+        refuse(limit, now + 0.5, 30.0)
+        assert limit.rate == pytest.approx(max(FALL * before, 1 / 30), rel=0.05)
+
+
 def test_a_rate_grows_with_each_clean_period():
     """So many seconds of requests at that rate, and not one less."""
     limit = learned()
@@ -223,6 +255,23 @@ def test_a_limit_that_has_not_spoken_for_long_is_forgotten():
     assert limit.rate is not None
     accept(limit, 606.1)
     assert limit.rate is None
+
+
+@pytest.mark.parametrize("limit", [2, 3, 5, 8])
+def test_few_requests_a_second_are_used_too(limit):
+    """What goes early, to make up for what went late, must not be one too many of a second, time and again."""
+    server, rule, now, paused_until = Server("sliding", (limit, 1.0), has_headers=False), Unannounced(), 0.0, 0.0
+    while server.accepted < 100 * limit:
+        now = max(now + 1e-3, rule.next_at(now, DIRECT), paused_until)
+        ticket = send(rule, now)
+        is_accepted, _ = server.ask(now)
+        if is_accepted:
+            rule.on_answer(ticket, now, None)
+        else:
+            paused_until = now + 1.0
+            rule.on_refused(ticket, now, None, paused_until)
+    assert now <= 120.0
+    assert server.refused <= 0.05 * server.accepted
 
 
 @given(

@@ -1,0 +1,46 @@
+"""`Call`: what the attempts of one direct call have shown, and what is told of them in the end."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from kallglot_async import errors
+from kallglot_async._clock import Deadline
+from kallglot_async._core.api.operation import Operation
+from kallglot_async._core.limit.retry import may_have_acted
+
+__all__ = ["Call"]
+
+T = TypeVar("T")
+
+
+class Call(Generic[T]):
+    """One direct call that did not succeed at once: what its attempts have shown so far."""
+
+    __slots__ = ("deadline", "history", "is_patient", "is_uncertain", "operation", "slow_delays")
+
+    def __init__(self, operation: Operation[T], deadline: Deadline, is_patient: bool) -> None:
+        self.operation = operation
+        self.deadline = deadline
+        self.is_patient = is_patient
+        self.is_uncertain = False  # whether an attempt may have been acted upon
+        self.history: tuple[str, ...] = ()
+        self.slow_delays = 0
+
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt that comes next."""
+        return len(self.history) + 1
+
+    def on_failure(self, error: errors.RequestError) -> None:
+        """An attempt ended with an error."""
+        self.is_uncertain = self.is_uncertain or may_have_acted(error)
+        self.history += (str(error),)
+
+    def tell(self, error: errors.RequestError) -> errors.RequestError:
+        """Write the attempts on the error that ends the call."""
+        error.attempts = len(self.history)
+        error.history = self.history
+        if self.is_uncertain:
+            error.idempotency_key = self.operation.idempotency_key
+        return error
