@@ -96,7 +96,7 @@ def wait(
         ids: Ids of analyses, ana_... or anl_...; - reads them from standard input as there is room for more.
         file: A file with an id in each line; blank lines and those that start with # are skipped.
         timeout: Seconds for each id, from its first poll; "none" for ever.
-        total_timeout: Seconds for everything; what is left then is reported with a WaitTimeoutError.
+        total_timeout: Seconds for everything; what was read and is left then is reported with a WaitTimeoutError.
         quiet: Show no progress.
         connection: How to reach the API.
     """
