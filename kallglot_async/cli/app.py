@@ -25,9 +25,9 @@ Table = Literal["analyses", "action_items", "topics", "segments", "key_moments",
 TableFormat = Literal["parquet", "csv", "arrow"]
 
 _EPILOGUE = """Exit codes: 0 all fine, 1 some ids gave nothing, 2 usage or configuration, 130 Ctrl-C, 143 SIGTERM,
-129 SIGHUP.
+129 SIGHUP, 141 nobody reads the output.
 
-Environment: KALLGLOT_API_KEY, KALLGLOT_BASE_URL, KALLGLOT_RATE_LIMIT_URL.
+Environment: KALLGLOT_API_KEY, KALLGLOT_BASE_URL, KALLGLOT_RATE_LIMIT_URL; KALLGLOT_LOG=debug shows each request.
 Without an account: kallglot demo, kallglot emulator."""
 
 app = App(

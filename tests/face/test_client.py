@@ -73,6 +73,8 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         ("sk_test_new\nline", "malformed"),
         ("sk_test_ümlaut", "malformed"),
         ("sk_test_" + "x" * 600, "malformed"),
+        ("sk_test_abc\n", "strip them"),
+        (" sk_live_abc", "strip them"),
         ("Bearer sk_test_abc", "pass the key alone"),
         ("kst_live_abc", "stream token"),
         (b"sk_test_abc", "not text"),

@@ -314,6 +314,7 @@ async def test_what_settles_in_the_moment_of_ctrl_c_is_written(capsysbinary):
     [
         (["wait"], "there are no ids: give IDs, or --file FILE, or - for standard input"),
         (["get", "ana_1", "-"], "there is more than one source of ids"),
+        (["get", "--file", "ids.txt", "-"], "there is more than one FILE: give one, or - for standard input"),
         (["get", "--file", "/nowhere"], "cannot read /nowhere: No such file or directory"),
         (["wait", "ana_1"], "there is no API key: set KALLGLOT_API_KEY, or pass --api-key"),
         (["wait", "ana_1", "--api-key", "key"], "the API key is malformed"),
