@@ -55,7 +55,7 @@ def blocks():
 
 
 BLOCKS = list(blocks())
-HAS_TESTS = "async def test_"
+HAS_TESTS = "def test_"
 
 
 @pytest.fixture
