@@ -127,7 +127,11 @@ class BaseClient:
         self._pipeline = Pipeline(config, shared.pool, limiter, shared.random, shared.observer, shared.budget)
         self._hub = shared.hub(config.api_key)
         self._waits = Waits(self._hub, self._pipeline, config.max_in_flight)
-        self.analyses: Analyses = Analyses(self._pipeline, self._waits, max_in_flight=config.max_in_flight)
+
+    @cached_property
+    def analyses(self) -> Analyses:
+        """Fetches and requests analyses."""
+        return Analyses(self._pipeline, self._waits, max_in_flight=self._config.max_in_flight)
 
     # Loaded when they are first used: most clients use analyses alone.
 

@@ -224,6 +224,8 @@ def refusal_of(value: object, kind: str, remedy: str) -> InvalidIdError:
         remedy = "expected 1 to 128 of the characters A-Z a-z 0-9 _ -"
         if _SAFE.fullmatch(value.strip()):
             remedy = "strip the blanks and line ends around it, as the lines of a file have them"
+    elif value in remedy.split():
+        remedy += ", and go on after that"
     # Errors are logged: two arguments that changed places, or a file of settings, must not bring the key there.
     if _KEY.search(value):
         return InvalidIdError(f"an API key is not {kind}: {remedy}", id="<API key>")

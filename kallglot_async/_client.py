@@ -146,7 +146,8 @@ class KallglotClient(BaseClient):
             ids: Any iterable or asynchronous iterable, pulled as there is room. Repetitions are one wait.
             timeout: Seconds for each id, from its first poll; None for ever. Default 120.
             total_timeout: Seconds for the whole call; None (the default) for ever. What has settled by then
-                is returned, the rest with `WaitTimeoutError`.
+                is returned, the rest with `WaitTimeoutError`; what an asynchronous iterable has not given by then has
+                no outcome.
             max_in_flight: Requests at once; default: the client's.
             schedule: How polls follow each other. Default: learned from earlier analyses.
             on_progress: Called with a snapshot whenever a poll has ended, with an answer or without one. A plain
@@ -292,8 +293,9 @@ class KallglotClient(BaseClient):
                 is made. Default: new keys.
             timeout: Seconds for each analysis, from its first poll, and for the request of one with its retries, which
                 has no less than the seconds of the client's timeout; None for ever. Default 120.
-            total_timeout: Seconds for the whole call; None (the default) for ever. What is being told then, or is in
-                line for it, is told to its end, for 30 s at most.
+            total_timeout: Seconds for the whole call; None (the default) for ever. What a lazy iterable has not given
+                by then has no outcome. What is being told then, or is in line for it, is told to its end, for 30 s at
+                most.
             max_in_flight: Requests at once; default: the client's.
             schedule: How polls follow each other. Default: learned from earlier analyses.
             on_outcome: Called with each outcome the moment it is known, one at a time; a coroutine function is awaited,
@@ -371,6 +373,10 @@ class KallglotClient(BaseClient):
                 slow sink is not run away from, and a crash repeats no more than that. Last looks are sent all the
                 same, and what another call waits for too, that one polls meanwhile. Default 1,000.
             extra_headers: As for `wait`.
+
+        Raises:
+            ConfigurationError: An argument cannot be used; nothing was sent.
+            IdSourceError: From the loop over the outcomes, once it has given all of them: the iterable raised.
         """
         options = self._waits.options(
             timeout, total_timeout, max_in_flight, schedule, on_progress=on_progress, max_ready=max_ready

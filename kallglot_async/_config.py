@@ -230,6 +230,8 @@ def _check_api_key(_: str, key: Secret) -> Secret:
     if key.reveal().startswith("kst_"):
         raise ConfigurationError("this is a stream token (kst_...): pass an API key (sk_live_... or sk_test_...)")
     if not _API_KEY.fullmatch(key.reveal()):
+        if _API_KEY.fullmatch(key.reveal().strip()):
+            raise ConfigurationError("the API key has blanks or line ends around it: strip them")
         raise ConfigurationError(
             "the API key is malformed: expected sk_live_... or sk_test_... in visible ASCII without blanks"
         )

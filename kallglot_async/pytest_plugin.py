@@ -14,6 +14,9 @@ for a server that counts in another way and refuses beside what it announces,
 
 Under looptime (`@pytest.mark.looptime`) a wait of two minutes takes no time. Use numeric addresses only. The
 emulator's webhooks are dated in virtual time: a receiver that is used for more than 300 s of it needs a `clock`.
+looptime works with pytest-asyncio alone. Under anyio's plugin seconds take seconds, so give the emulator
+`latency=Latency.immediate()`; with pytest-asyncio switched off (`-p no:asyncio`) looptime must be, too
+(`-p no:looptime_plugin`).
 """
 
 from __future__ import annotations
@@ -96,7 +99,14 @@ def _check_loop(request: pytest.FixtureRequest) -> None:
     marker, config = request.node.get_closest_marker("asyncio"), request.config
     if marker is None or not config.pluginmanager.hasplugin("asyncio"):
         return  # no coroutine function, which may do as it likes; or one that anyio's plugin runs
-    ours = config.getini("asyncio_default_fixture_loop_scope") or "function"
+    if "anyio_backend" in request.fixturenames:
+        raise pytest.UsageError(
+            "anyio's plugin has made kallglot_emulator, and pytest-asyncio runs this test, in another event loop: "
+            "set asyncio_mode to 'strict', or leave the test without the marker anyio and the fixture anyio_backend"
+        )
+    ours = config.getini("asyncio_default_fixture_loop_scope")
+    if ours in (None, "", "fixture-scope"):
+        ours = request.scope
     its = marker.kwargs.get("loop_scope") or config.getini("asyncio_default_test_loop_scope") or "function"
     if its != ours:
         raise pytest.UsageError(

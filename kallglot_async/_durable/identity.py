@@ -47,8 +47,9 @@ class Wish(msgspec.Struct, frozen=True):
         match kind:
             case None | "wait" | "retrieve":
                 if request:
+                    named = ", ".join(name for name, value in request.items() if value is not None)
                     raise ConfigurationError(
-                        f"a batch of kind {kind} requests nothing, so {', '.join(request)} cannot be used: "
+                        f"a batch of kind {kind} requests nothing, so {named} cannot be used: "
                         "leave that out, or name the kind analyze"
                     )
                 return cls(kind, None)

@@ -91,4 +91,4 @@ async def analyze(
                 on_outcome=write,
                 **request,
             )
-    return 1 if tally.failed else 0
+    return tally.exit_code

@@ -25,9 +25,9 @@ Table = Literal["analyses", "action_items", "topics", "segments", "key_moments",
 TableFormat = Literal["parquet", "csv", "arrow"]
 
 _EPILOGUE = """Exit codes: 0 all fine, 1 some ids gave nothing, 2 usage or configuration, 130 Ctrl-C, 143 SIGTERM,
-129 SIGHUP.
+129 SIGHUP, 141 nobody reads the output.
 
-Environment: KALLGLOT_API_KEY, KALLGLOT_BASE_URL, KALLGLOT_RATE_LIMIT_URL.
+Environment: KALLGLOT_API_KEY, KALLGLOT_BASE_URL, KALLGLOT_RATE_LIMIT_URL; KALLGLOT_LOG=debug shows each request.
 Without an account: kallglot demo, kallglot emulator."""
 
 app = App(
@@ -96,7 +96,7 @@ def wait(
         ids: Ids of analyses, ana_... or anl_...; - reads them from standard input as there is room for more.
         file: A file with an id in each line; blank lines and those that start with # are skipped.
         timeout: Seconds for each id, from its first poll; "none" for ever.
-        total_timeout: Seconds for everything; what is left then is reported with a WaitTimeoutError.
+        total_timeout: Seconds for everything; what was read and is left then is reported with a WaitTimeoutError.
         quiet: Show no progress.
         connection: How to reach the API.
     """
@@ -136,7 +136,7 @@ def analyze(
         include: Components, separated by commas (revision B): summary, sentiment, compliance, keywords, performance.
         profile: Analysis profile (revision B).
         batch: A name for this batch. Run again under the same name within a day, it creates and costs nothing twice.
-            Default: a new name, which is said at the start.
+            Default: a new name, which is said at the start, or, with --quiet, where it is interrupted.
         timeout: Seconds for each analysis, from its first poll; "none" for ever.
         total_timeout: Seconds for everything.
         quiet: Show no progress.

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from kallglot_async.cli.ids import Source
+from kallglot_async.cli.ids import IdLines, Source
 from kallglot_async.cli.options import Connection
 from kallglot_async.cli.progress import Display, open_display, show_progress
 from kallglot_async.cli.streams import tell
@@ -16,6 +16,8 @@ from kallglot_async.errors import KallglotError, NotAttemptedError
 from kallglot_async.models import Outcome
 
 __all__ = ["Tally", "get", "shown", "wait"]
+
+_CUT_SHORT = "the ids were not read to their end: those that were not have no line"
 
 
 class Tally:
@@ -28,6 +30,7 @@ class Tally:
 
     def __init__(self, display: Display, source: Source) -> None:
         self._display = display
+        self._source = source
         self._errors: Counter[str] = Counter()
         self._reason: KallglotError | None = None  # what ended the batch
         self.written = 0
@@ -47,6 +50,16 @@ class Tally:
     def failed(self) -> int:
         """How many have no analysis."""
         return self._errors.total()
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether the batch ended before the end of its ids was read, so that some may have no line."""
+        return isinstance(self._source, IdLines) and not self._source.is_read
+
+    @property
+    def exit_code(self) -> int:
+        """0 where every id has an analysis."""
+        return 1 if self.failed or self.is_cut_short else 0
 
     def __str__(self) -> str:
         """Count, and name the cause before what followed from it: 1 refused key is more news than 199 ids it cost."""
@@ -88,7 +101,7 @@ async def wait(
                         tally.write(await anext(finished))
                     tally.total = tally.written + progress.pending
                     raise
-    return 1 if tally.failed else 0
+    return tally.exit_code
 
 
 async def get(source: Source, connection: Connection, *, timeout: float | None, quiet: bool) -> int:
@@ -105,7 +118,7 @@ async def get(source: Source, connection: Connection, *, timeout: float | None, 
             await client.analyses.retrieve_many(
                 source, timeout=timeout, max_in_flight=connection.max_in_flight, on_outcome=write
             )
-    return 1 if tally.failed else 0
+    return tally.exit_code
 
 
 @contextmanager
@@ -120,8 +133,12 @@ def shown(display: Display, tally: Tally, *, hint: str = "") -> Iterator[None]:
     except asyncio.CancelledError:
         pending = "" if tally.total is None else f", {tally.total - tally.written} pending"
         display.say(f"interrupted: {tally}{pending}", waits=False)
+        if tally.is_cut_short:
+            display.say(_CUT_SHORT, waits=False)
         if hint:
             tell(hint, waits=False)
         raise
     if tally.written != 1:  # one line speaks for itself
         display.say(f"done: {tally}")
+    if tally.is_cut_short:
+        tell(_CUT_SHORT)

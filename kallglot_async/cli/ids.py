@@ -11,18 +11,37 @@ import threading
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TypeAlias
+from typing import IO, Self, TypeAlias
 
 from kallglot_async.errors import ConfigurationError
 from kallglot_async.models.records import is_utf_16
 
-__all__ = ["Source", "lines_of", "open_source"]
+__all__ = ["IdLines", "Source", "lines_of", "open_source"]
 
 _CHUNK = 65_536
 _LONGEST_LINE = 65_536
 _LINE_ENDS = re.compile(r"[\r\n]")
 
-Source: TypeAlias = list[str] | AsyncGenerator[str, None]
+
+class IdLines:
+    """The ids of a file, a pipe or a terminal, one by one, and whether all of them were taken."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._lines = lines_of(descriptor)
+        self.is_read = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str:
+        try:
+            return await anext(self._lines)
+        except StopAsyncIteration:
+            self.is_read = True
+            raise
+
+
+Source: TypeAlias = list[str] | IdLines
 
 
 @contextmanager
@@ -40,10 +59,10 @@ def open_source(ids: Sequence[str], file: Path | None) -> Iterator[Source]:
     elif str(file) == "-":
         if sys.stdin is None:
             raise ConfigurationError("standard input is closed: there are no ids to read")
-        yield lines_of(sys.stdin.fileno())
+        yield IdLines(sys.stdin.fileno())
     else:
         with _open(file) as opened:
-            yield lines_of(opened.fileno())
+            yield IdLines(opened.fileno())
 
 
 def _open(path: Path) -> IO[bytes]:

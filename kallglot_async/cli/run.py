@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
-from cyclopts import CycloptsError, UnknownCommandError, UnknownOptionError
+from cyclopts import CycloptsError, RepeatArgumentError, UnknownCommandError, UnknownOptionError
 
 from kallglot_async.cli.app import app
 from kallglot_async.cli.streams import STDOUT, drop, fill_closed
@@ -46,6 +46,8 @@ def _with_choices(error: CycloptsError) -> str:
         # To cyclopts `--help` and `--version` are commands, too.
         commands = [name for name in error.app if not name.startswith("-")]
         return f"{text.partition(' Available commands:')[0]} Choose from: {', '.join(commands)}."
+    if isinstance(error, RepeatArgumentError) and "--file" in text:  # as which `-` is read
+        return "there is more than one FILE: give one, or - for standard input."
     if isinstance(error, UnknownOptionError):
         options = [name for argument in error.argument_collection for name in argument.names if name.startswith("-")]
         return f"{text} Choose from: {', '.join(options)}." if options else text

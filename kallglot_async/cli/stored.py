@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
 
 from kallglot_async import Outcome, RecordError, read_jsonl
 from kallglot_async.cli.signals import signals_interrupt
@@ -14,6 +14,8 @@ from kallglot_async.cli.streams import STDOUT, has_output
 from kallglot_async.errors import ConfigurationError
 
 __all__ = ["open_stored"]
+
+_DATABASE = b"SQLite format 3\0"  # https://sqlite.org/fileformat.html, section 1.3
 
 
 @contextmanager
@@ -33,6 +35,8 @@ def open_stored(file: Path, to: Path) -> Iterator[Iterable[Outcome]]:
         try:
             if str(file) != "-":
                 with _open(file) as lines:
+                    if lines.peek(len(_DATABASE)).startswith(_DATABASE):
+                        raise ConfigurationError(f"{file} is the file of a batch: use kallglot batch export, or report")
                     yield read_jsonl(lines)
             elif sys.stdin is None:
                 raise ConfigurationError("standard input is closed: there are no outcomes to read")
@@ -42,7 +46,7 @@ def open_stored(file: Path, to: Path) -> Iterator[Iterable[Outcome]]:
             raise ConfigurationError(f"{name}: {error}") from None
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> BufferedReader:
     try:
         return path.open("rb")
     except OSError as error:

@@ -24,8 +24,10 @@ def signed(figure: float | None) -> str:
 
 
 def percent(figure: float | None) -> str:
-    """Return a percentage."""
-    return NOTHING if figure is None else f"{figure:.0f} %"
+    """Return a percentage; what is less than half of one, and yet something, is not 0."""
+    if figure is None:
+        return NOTHING
+    return "<1 %" if 0 < figure < 0.5 else f"{figure:.0f} %"
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:

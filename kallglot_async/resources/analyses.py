@@ -67,7 +67,9 @@ class Analyses:
         """Fetch many analyses as they stand now, concurrently, without waiting for any to settle.
 
         Spends what the rate limit's window holds at once, in turn with the polls of waits, and outlasts the
-        windows it needs. A 401, 402 or 403 ends the batch early.
+        windows it needs. A 401, 402 or 403 ends the batch early: the rest are reported with `NotAttemptedError`. It
+        costs no API credits. A cancellation ends every request; what was fetched by then has been given to
+        `on_outcome`.
 
         Args:
             ids: Any iterable or asynchronous iterable. Each distinct id is fetched once.
@@ -147,7 +149,7 @@ class Analyses:
             profile: Revision B: the analysis profile; the API's default is `default`.
             include: Revision B: components such as `summary`, `sentiment`, `compliance`, `keywords`,
                 `performance`.
-            idempotency_key: Default: a new UUID.
+            idempotency_key: Default: a new UUID; 4,000 characters at most.
             timeout: Seconds for the whole call, the queue at the limiter included; None for ever. Default:
                 the client's.
             extra_headers: Headers besides those of the client, which they win over; never the key's.

@@ -70,7 +70,7 @@ class Sessions:
             id: The session id.
             reason: Revision A: `completed` (the API's default), `customer_hangup`, `agent_hangup`, `error` or
                 `timeout`; see `models.EndReason`.
-            idempotency_key: Default: a new UUID.
+            idempotency_key: Default: a new UUID; 4,000 characters at most.
             timeout: Seconds for the whole call; None for ever. Default: the client's.
             extra_headers: Headers besides those of the client, which they win over; never the key's.
 

@@ -263,7 +263,11 @@ class TestWhoMayUseIt:
         ("options", "error", "message"),
         [
             ({"kind": "fetch"}, ConfigurationError, "kind is wait, retrieve or analyze, not 'fetch'"),
-            ({"kind": "wait", "analyses": ["summary"]}, ConfigurationError, "analyses cannot be used"),
+            (
+                {"kind": "wait", "analyses": ["summary"], "language": None},
+                ConfigurationError,
+                "nothing, so analyses cannot be used",
+            ),
             ({"analyses": []}, ConfigurationError, "analyses is empty"),
             ({"analysis": ["summary"]}, TypeError, r"open_batch\(\) got an unexpected keyword argument 'analysis'"),
         ],

@@ -92,6 +92,8 @@ def test_reset_brings_back_the_faults_of_the_start() -> None:
         {"kind": "meteor"},
         {"kind": "status", "operation": "analyses.paint"},
         {"kind": "status", "rate": 1.5},
+        {"kind": "status", "status": 99},
+        {"kind": "html", "status": 600},
         {"kind": "status", "times": 0},
         {"kind": "status", "after": -1},
         {"kind": "slow", "delay": -1.0},

@@ -87,6 +87,13 @@ def test_other_kinds_are_no_analysis(id):
         check_analysis_id(id)
 
 
+def test_a_prefix_alone_is_told_what_it_lacks():
+    """It does start as it should."""
+    for check, id in ((check_analysis_id, "anl_"), (check_session_id, "sess_")):
+        with pytest.raises(InvalidIdError, match="and go on after that"):
+            check(id)
+
+
 @pytest.mark.parametrize("id", ["sess_", "sess", "ana_1", "SESS_1", "xsess_1"])
 def test_other_kinds_are_no_session(id):
     """A create takes the id of a session and of nothing else."""

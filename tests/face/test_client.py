@@ -7,6 +7,7 @@ import contextlib
 import pickle
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
+from unittest.mock import AsyncMock, create_autospec
 
 import pytest
 from support.wire_faults import RawServer, analysis, answer
@@ -72,6 +73,8 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         ("sk_test_new\nline", "malformed"),
         ("sk_test_ümlaut", "malformed"),
         ("sk_test_" + "x" * 600, "malformed"),
+        ("sk_test_abc\n", "strip them"),
+        (" sk_live_abc", "strip them"),
         ("Bearer sk_test_abc", "pass the key alone"),
         ("kst_live_abc", "stream token"),
         (b"sk_test_abc", "not text"),
@@ -160,6 +163,15 @@ async def test_the_environment_gives_key_and_base_url(monkeypatch: pytest.Monkey
         [id] = emulator.seed_analyses(1)
         async with KallglotClient() as client:
             assert (await client.analyses.retrieve(id)).id == id
+
+
+async def test_the_class_has_what_its_clients_have() -> None:
+    """`help` tells of every resource, and a mock that is made of the class has each, too."""
+    mock = create_autospec(KallglotClient, instance=True)
+    for name in ("analyses", "sessions", "recordings"):
+        assert getattr(KallglotClient, name).__doc__
+        getattr(mock, name).retrieve = AsyncMock(return_value=name)
+        assert await getattr(mock, name).retrieve("ana_1") == name
 
 
 async def test_arguments_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

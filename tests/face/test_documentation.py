@@ -55,7 +55,7 @@ def blocks():
 
 
 BLOCKS = list(blocks())
-HAS_TESTS = "async def test_"
+HAS_TESTS = "def test_"
 
 
 @pytest.fixture
@@ -91,11 +91,14 @@ def test_a_python_block_runs(source, block, server, tmp_path, monkeypatch):
 
 
 def test_the_blocks_that_are_tests_pass(tmp_path):
-    """Run by pytest, with the fixtures that the package brings."""
+    """Run by pytest, with the fixtures that the package brings and the settings that the page says."""
     sources = [case.values[0] for case in BLOCKS if HAS_TESTS in case.values[0]]
     for number, source in enumerate(sources):
         (tmp_path / f"test_block_{number}.py").write_text(source)
-    command = [sys.executable, "-m", "pytest", "-q", "-o", "asyncio_mode=auto", "-p", "no:cacheprovider", str(tmp_path)]
+    [settings] = re.findall(r"```toml\n(.*?)```", (DOCS / "how-to" / "testing.md").read_text(), re.DOTALL)
+    (tmp_path / "pyproject.toml").write_text(settings)
+    assert [line for line in settings.splitlines()[1:] if line not in (ROOT / "README.md").read_text()] == []
+    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", str(tmp_path)]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     assert f"{sum(source.count(HAS_TESTS) for source in sources)} passed" in result.stdout

@@ -85,3 +85,28 @@ def test_a_loop_in_which_the_emulator_would_not_run_is_said(pytester: pytest.Pyt
     )
     result = pytester.runpytest_inprocess(*options, "asyncio_default_fixture_loop_scope=module", "-k", "other")
     result.assert_outcomes(passed=1, deselected=3)
+    result = pytester.runpytest_inprocess(*options, "asyncio_default_fixture_loop_scope=fixture-scope", "-k", "same")
+    if result.ret != pytest.ExitCode.USAGE_ERROR:  # pytest-asyncio 1.4 does not know that one
+        result.assert_outcomes(passed=1, deselected=3)
+
+
+def test_a_test_that_two_plugins_share_is_refused(pytester: pytest.Pytester) -> None:
+    """Where anyio's plugin makes the fixtures and pytest-asyncio runs the test, they have two event loops."""
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture
+        def anyio_backend():
+            return "asyncio"
+
+        @pytest.mark.anyio
+        async def test_marked(kallglot_client):
+            await kallglot_client.analyses.create("sess_1", analyses=["summary"], timeout=2.0)
+        """
+    )
+    options = ("-p", "no:cacheprovider", "-o", "asyncio_default_fixture_loop_scope=function", "-o")
+    result = pytester.runpytest_inprocess(*options, "asyncio_mode=auto")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*set asyncio_mode to 'strict'*"])
+    pytester.runpytest_inprocess(*options, "asyncio_mode=strict").assert_outcomes(passed=1)

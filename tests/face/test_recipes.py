@@ -88,6 +88,7 @@ class TestFastAPI:
     async def test_errors_have_their_statuses(self, emulator, browser):
         """What is not there is 404, what takes too long is 504 and says when to come again."""
         assert (await browser.get("/analyses/ana_unknown")).status_code == 404
+        assert (await browser.get("/analyses/favicon.ico")).status_code == 404  # no id can be that
         [id] = emulator.seed_analyses(1)
         emulator.add_fault(Fault(kind="hang", operation="analyses.retrieve", after=1))
         late = await browser.get(f"/analyses/{id}")
@@ -150,8 +151,9 @@ class TestAiohttp:
     async def test_errors_have_their_statuses(self, emulator, origin):
         """What is not there is 404, what takes too long is 504."""
         async with aiohttp.ClientSession(origin) as browser:
-            async with browser.get("/analyses/ana_unknown") as response:
-                assert response.status == 404
+            for id in ("ana_unknown", "favicon.ico"):  # no id can be the second
+                async with browser.get(f"/analyses/{id}") as response:
+                    assert response.status == 404
             [id] = emulator.seed_analyses(1)
             emulator.add_fault(Fault(kind="hang", operation="analyses.retrieve"))
             async with browser.get(f"/analyses/{id}") as response:

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator
 
 from aiohttp import web
 
-from kallglot_async import KallglotClient, NotFoundError, WaitTimeoutError, WebhookInbox
+from kallglot_async import InvalidIdError, KallglotClient, NotFoundError, WaitTimeoutError, WebhookInbox
 from kallglot_async.receivers import aiohttp_handler
 
 CLIENT = web.AppKey("kallglot", KallglotClient)
@@ -27,7 +27,7 @@ async def read(request: web.Request) -> web.Response:
     id = request.match_info["id"]
     try:
         analysis = await request.app[CLIENT].wait(id, timeout=25.0)
-    except NotFoundError as error:
+    except (InvalidIdError, NotFoundError) as error:
         raise web.HTTPNotFound(text=error.message) from None
     except WaitTimeoutError as error:
         raise web.HTTPGatewayTimeout(text=error.message) from None

@@ -20,6 +20,7 @@ from starlette.routing import Route
 from kallglot_async import (
     Analysis,
     AnalysisFailedError,
+    InvalidIdError,
     KallglotClient,
     KallglotError,
     NotFoundError,
@@ -35,6 +36,7 @@ STATUSES: dict[type[KallglotError], int] = {
     RateLimitedError: 503,
     WaitTimeoutError: 504,
     NotFoundError: 404,
+    InvalidIdError: 404,  # refused before anything is sent
     AnalysisFailedError: 422,
 }
 

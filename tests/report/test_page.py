@@ -69,6 +69,13 @@ def test_the_share_of_what_was_not_delivered_is_a_percentage():
     assert "<dt>Not delivered<dd>1<small>25 %</small>" in page(outcomes)
 
 
+def test_a_small_share_is_not_nothing():
+    """One of three hundred that is lost is not 0 %."""
+    outcomes = [Outcome(id="ana_1", error=NotFoundError("gone")), *batches.outcomes(300, failures=False)]
+    assert "<dt>Not delivered<dd>1<small>&lt;1 %</small>" in page(outcomes)
+    assert "<dt>Not delivered<dd>0<small>0 %</small>" in page(outcomes[1:])
+
+
 def test_many_days_are_folded_and_all_there():
     """Twelve are seen beside the chart."""
     text = page(batches.outcomes(300, days=30, failures=False))

@@ -103,6 +103,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ValueError(f"a fault's rate is a share between 0 and 1, not {self.rate}")
         if self.after < 0 or (self.times is not None and self.times < 1):
             raise ValueError(f"a fault needs after >= 0 and times >= 1, not {self.after} and {self.times}")
+        if self.status is not None and not 200 <= self.status <= 599:
+            raise ValueError(f"a fault's status is one of an answer, from 200 to 599, not {self.status}")
         if self.delay < 0 or self.interval < 0 or (self.size is not None and self.size < 0):
             raise ValueError("a fault's delay, interval and size cannot be negative")
         # The genuine answer is made by doing what was asked for.

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 
 import pytest
@@ -228,6 +229,34 @@ async def test_max_in_flight_bounds_the_requests(kallglot, command):
         assert all(third - first >= 0.015 for first, third in zip(arrivals, arrivals[2:], strict=False))
 
 
+@pytest.mark.parametrize("command", ["wait", "analyze"])
+async def test_what_was_not_read_is_said(kallglot, monkeypatch, command):
+    """Where the time ends before its ids do, not all is fine, though all that was read is."""
+    async with at_once() as emulator:
+        reading, writing = os.pipe()
+        ids = emulator.seed_analyses(2) if command == "wait" else ["sess_1", "sess_2"]
+        os.write(writing, "".join(f"{id}\n" for id in ids).encode())  # and no end
+        with os.fdopen(reading) as stdin:
+            monkeypatch.setattr("sys.stdin", stdin)
+            argv = [command, "-", "--total-timeout", "1", "--quiet"]
+            code, lines, err = await kallglot(emulator, *argv, *["--analyses", "summary"][: 2 * (command == "analyze")])
+        os.close(writing)
+    assert code == 1
+    assert sorted(line["id"] for line in lines if "analysis" in line) == sorted(ids)
+    assert err == "the ids were not read to their end: those that were not have no line\n"
+
+
+async def test_a_refused_key_says_that_ids_were_left(kallglot, tmp_path):
+    """A file is read as there is room for more: what is behind that has no line."""
+    file = tmp_path / "ids.txt"
+    file.write_text("".join(f"ana_{number}\n" for number in range(2_000)))
+    async with at_once() as emulator:
+        code, lines, err = await kallglot(emulator, "get", "--file", str(file), "--api-key", "sk_test_other")
+    assert code == 1
+    assert 0 < len(lines) < 2_000
+    assert err.endswith("the ids were not read to their end: those that were not have no line\n")
+
+
 async def test_rate_limit_is_a_ceiling(kallglot):
     """Two requests a minute: the rest does not get its turn within half a second."""
     async with at_once() as emulator:
@@ -285,6 +314,7 @@ async def test_what_settles_in_the_moment_of_ctrl_c_is_written(capsysbinary):
     [
         (["wait"], "there are no ids: give IDs, or --file FILE, or - for standard input"),
         (["get", "ana_1", "-"], "there is more than one source of ids"),
+        (["get", "--file", "ids.txt", "-"], "there is more than one FILE: give one, or - for standard input"),
         (["get", "--file", "/nowhere"], "cannot read /nowhere: No such file or directory"),
         (["wait", "ana_1"], "there is no API key: set KALLGLOT_API_KEY, or pass --api-key"),
         (["wait", "ana_1", "--api-key", "key"], "the API key is malformed"),

@@ -85,18 +85,20 @@ def test_tables_and_format_are_chosen(stored):
         (["broken.jsonl", "--to", "out.parquet", "--table", "all"], "broken.jsonl: line 2 cannot be read: "),
         (["outcomes.jsonl", "--to", "./outcomes.jsonl", "--format", "csv"], "which would be lost: name another file"),
         (["outcomes.jsonl", "--to", "no/out.csv"], "no/out.csv: No such file"),
-        (["outcomes.jsonl", "--to", "-"], "choose from parquet, csv, arrow"),
+        (["outcomes.jsonl", "--to", "-"], "give --format parquet, csv or arrow"),
+        (["nightly.kallglot", "--to", "out.csv"], "nightly.kallglot is the file of a batch: use kallglot batch export"),
         (["outcomes.jsonl", "--to", "-", "--format", "csv", "--table", "all"], "takes one table"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(stored, outcomes, capsys, argv, words):
     """Exit code 2; and there is no table, nor half of one."""
     (stored / "broken.jsonl").write_bytes(outcomes[0].to_json() + b'\n{"id": "ana_1"\n')
+    (stored / "nightly.kallglot").write_bytes(b"SQLite format 3\0" + bytes(84))
     assert main(["export", *argv]) == 2
     err = capsys.readouterr().err
     assert words in err
     assert err.count("\n") == 1
-    assert sorted(os.listdir(stored)) == ["broken.jsonl", "outcomes.jsonl"]
+    assert sorted(os.listdir(stored)) == ["broken.jsonl", "nightly.kallglot", "outcomes.jsonl"]
 
 
 def test_the_choices_are_the_tables_own():
