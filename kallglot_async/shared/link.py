@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
@@ -33,6 +34,7 @@ SLACK = 0.05  # seconds after our patience is over that the server may still beg
 
 # Not by a path: a package may lie in an archive.
 _SCRIPT = files(__package__).joinpath("exchange.lua").read_text(encoding="utf-8")
+_SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 _log = logging.getLogger("kallglot_async.shared")
 
 T = TypeVar("T")
@@ -54,7 +56,7 @@ class Link:
         ConfigurationError: An option of it cannot be used.
     """
 
-    __slots__ = ("_ahead", "_is_told", "_loop", "_opened", "_sha", "_url")
+    __slots__ = ("_ahead", "_is_told", "_loop", "_opened", "_url")
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -67,7 +69,6 @@ class Link:
         # What is connected in each loop, and what closes it: redis-py's own types differ from release to release.
         self._opened: dict[asyncio.AbstractEventLoop, tuple[Any, ClosedWithLoop]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None  # the one that asked last
-        self._sha: str | None = None
         self._ahead: float | None = None  # seconds by which the server's clock is ahead of ours, at least
         self._is_told = False
 
@@ -119,16 +120,11 @@ class Link:
         # has given up on the answer, and goes on with its part.
         deadline = f"{_clock.now() + self._ahead + PATIENCE + SLACK:.6f}"
         rest: list[Any] = [len(keys), *keys, *arguments(deadline)]
-        if self._sha is not None:
-            try:
-                answer: bytes = await self._command("EVALSHA", self._sha, *rest)
-            except NoScriptError:
-                # It was started anew, or its scripts were flushed. Nothing has been run: ask once more, with the text.
-                self._sha = None
-            else:
-                return answer
-        self._sha = (await self._command("SCRIPT LOAD", _SCRIPT)) or None
-        return await self._command("EVALSHA", self._sha, *rest)  # type: ignore[no-any-return]
+        try:
+            return await self._command("EVALSHA", _SHA, *rest)  # type: ignore[no-any-return]
+        except NoScriptError:
+            # It was started anew, or its scripts were flushed. Nothing has been run: ask once more, with the text.
+            return await self._command("EVAL", _SCRIPT, *rest)  # type: ignore[no-any-return]
 
     async def _command(self, *parts: Any) -> Any:
         """Return what the server answers; `RedisError` or `OSError` are all that it raises."""
@@ -153,7 +149,8 @@ class Link:
 
 
 def _client(url: str) -> Any:
-    redis: Any = Redis.from_url(url)
+    # Version 3 of the protocol, which newer releases begin with, is nothing that Redis 5 knows.
+    redis: Any = Redis.from_url(url, protocol=2)
     # Set behind the URL's options, which would win over what is given by name. An object: it connects when it is used.
     redis.connection_pool.connection_kwargs |= _OURS
     redis.connection_pool.make_connection()

@@ -230,6 +230,17 @@ class TestWhatElseListensThere:
         assert "this process goes on with its part" in caplog.text
 
 
+class TestWhatAServerMayNotHave:
+    @pytest.mark.parametrize("command", ["HELLO", "SCRIPT"])
+    async def test_a_command_that_it_does_not_know(self, tmp_path, caplog, command):
+        """Redis 5 has one version of the protocol, and some services no administration of scripts."""
+        async with redis_server(tmp_path, "--rename-command", command, "") as redis:
+            link = Link(redis.url)
+            assert [(await ask(link, name, direct=1)).processes for name in "ab"] == [1, 2]
+            await link.aclose()
+        assert caplog.messages == []
+
+
 class TestWhereNobodyAnswers:
     async def test_a_server_that_is_not_there_is_known_at_once(self):
         """Nobody listens on that port."""

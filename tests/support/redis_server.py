@@ -22,8 +22,9 @@ def free_port():
 class RedisServer:
     """One server; it keeps nothing but what `save` writes."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *options):
         self.folder = folder
+        self.options = options
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._process = None
@@ -32,7 +33,9 @@ class RedisServer:
         """Start it, with what is on the disk, and wait until it listens."""
         options = {"port": self.port, "bind": "127.0.0.1", "save": "", "dir": self.folder, "daemonize": "no"}
         argv = [part for name, value in options.items() for part in (f"--{name}", str(value))]
-        self._process = await asyncio.create_subprocess_exec("redis-server", *argv, stdout=subprocess.DEVNULL)
+        self._process = await asyncio.create_subprocess_exec(
+            "redis-server", *argv, *self.options, stdout=subprocess.DEVNULL
+        )
         async with asyncio.timeout(20):
             while True:
                 with contextlib.suppress(OSError):
@@ -64,8 +67,8 @@ class RedisServer:
 
 
 @contextlib.asynccontextmanager
-async def redis_server(folder):
-    server = RedisServer(str(folder))
+async def redis_server(folder, *options):
+    server = RedisServer(str(folder), *options)
     await server.start()
     try:
         yield server
