@@ -34,7 +34,7 @@ class SharedRateLimiter(RateLimiter):
     processes with polls share evenly.
 
     A server that is away, hangs or has lost everything stops nobody: within half a second each process goes on with
-    its part of the rate that was last known, and asks again every second.
+    its part of the rate that was last known, and asks again a second later.
 
     It may be used without `async with`: it connects when it is first needed, and closes its connections in `aclose`
     or when a client that uses it is closed and nothing is under way.

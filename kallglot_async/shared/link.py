@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from importlib.resources import files
 from typing import Any, TypeVar
 
@@ -28,7 +29,9 @@ except ModuleNotFoundError as _error:
 __all__ = ["Link"]
 
 PATIENCE = 0.2  # seconds that an exchange may take, ...
-FIRST = 0.45  # ... and the first, which connects; a process that goes on alone meanwhile has time
+TRIPS = 3  # ... or so many times what the last one took, with a server that is far away, ...
+FIRST = 0.45  # ... but no more than this, which one that connects may take, too, ...
+AWAY = 2.0  # ... unless the process goes on alone meanwhile: then nobody waits for it
 STEP = 0.05  # seconds in each of which the loop has a turn, at least, to read the answer
 SLACK = 0.05  # seconds after our patience is over that the server may still begin
 
@@ -56,7 +59,7 @@ class Link:
         ConfigurationError: An option of it cannot be used.
     """
 
-    __slots__ = ("_ahead", "_is_told", "_loop", "_opened", "_url")
+    __slots__ = ("_ahead", "_is_told", "_loop", "_opened", "_patience", "_url")
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -70,6 +73,7 @@ class Link:
         self._opened: dict[asyncio.AbstractEventLoop, tuple[Any, ClosedWithLoop]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None  # the one that asked last
         self._ahead: float | None = None  # seconds by which the server's clock is ahead of ours, at least
+        self._patience = PATIENCE
         self._is_told = False
 
     async def exchange(self, keys: list[str], arguments: Callable[[str], list[str]]) -> Reply:
@@ -83,13 +87,12 @@ class Link:
             Unreachable: No answer came in time, whatever the reason. The script will not run later.
         """
         try:
-            answer = await _soon(self._run(keys, arguments), FIRST if self._ahead is None else PATIENCE)
+            answer = await self._ask(keys, arguments)
             if not answer:  # its deadline is over: the server's clock is not what it was
                 self._ahead = None
-                answer = await _soon(self._run(keys, arguments), FIRST)
+                answer = await self._ask(keys, arguments)
             reply = _read(answer) if answer else None
         except (RedisError, OSError, EOFError) as error:  # `TimeoutError` is an `OSError`
-            # Whoever comes next may have another clock.
             self._ahead = None
             if not self._is_told:
                 self._is_told = True
@@ -109,6 +112,21 @@ class Link:
         if opened is not None:
             await opened[1].aclose()
 
+    async def _ask(self, keys: list[str], arguments: Callable[[str], list[str]]) -> bytes:
+        """Run the script; once more where a connection that has served is of no use any more."""
+        has_served = self._ahead is not None
+        patience = self._patience if has_served else AWAY if self._is_told else FIRST
+        try:
+            return await _soon(self._run(keys, arguments), patience)
+        except TimeoutError:
+            raise
+        except (RedisError, OSError, EOFError):
+            # Closed while it was idle; or its server is a replica by now, and another one stands at the address.
+            await self._disconnect()
+            if not has_served:
+                raise
+        return await _soon(self._run(keys, arguments), FIRST)
+
     async def _run(self, keys: list[str], arguments: Callable[[str], list[str]]) -> bytes:
         if self._loop is not asyncio.get_running_loop():
             self._loop, self._ahead = asyncio.get_running_loop(), None  # each has a clock of its own
@@ -116,15 +134,26 @@ class Link:
             seconds, microseconds = await self._command("TIME")
             # Our clock is read behind the answer: the trip makes this too small, and the deadline early at worst.
             self._ahead = seconds + microseconds / 1e6 - _clock.now()
+        began = _clock.now()
         # In the server's time, as no other is common to all. What it begins later it leaves undone: by then a process
         # has given up on the answer, and goes on with its part.
-        deadline = f"{_clock.now() + self._ahead + PATIENCE + SLACK:.6f}"
+        deadline = f"{began + self._ahead + self._patience + SLACK:.6f}"
         rest: list[Any] = [len(keys), *keys, *arguments(deadline)]
         try:
-            return await self._command("EVALSHA", _SHA, *rest)  # type: ignore[no-any-return]
+            answer: bytes = await self._command("EVALSHA", _SHA, *rest)
         except NoScriptError:
             # It was started anew, or its scripts were flushed. Nothing has been run: ask once more, with the text.
-            return await self._command("EVAL", _SCRIPT, *rest)  # type: ignore[no-any-return]
+            answer = await self._command("EVAL", _SCRIPT, *rest)
+        self._patience = min(FIRST, max(PATIENCE, TRIPS * (_clock.now() - began)))
+        return answer
+
+    async def _disconnect(self) -> None:
+        """Have the next exchange make a connection; those that are in use are others'."""
+        self._ahead = None  # whoever is asked next may have another clock
+        opened = self._opened.get(asyncio.get_running_loop())
+        if opened is not None:
+            with suppress(RedisError, OSError):
+                await _soon(opened[0].connection_pool.disconnect(inuse_connections=False), STEP)
 
     async def _command(self, *parts: Any) -> Any:
         """Return what the server answers; `RedisError` or `OSError` are all that it raises."""

@@ -7,7 +7,7 @@ import time
 import pytest
 from redis.asyncio import Redis
 from support.limits import EPOCH, figures
-from support.redis_server import free_port, needs_redis, redis_server
+from support.redis_server import free_port, needs_redis, redis_server, way_to
 from support.sharing import announce, ask
 
 from kallglot_async import RateLimit
@@ -239,6 +239,54 @@ class TestWhatAServerMayNotHave:
             assert [(await ask(link, name, direct=1)).processes for name in "ab"] == [1, 2]
             await link.aclose()
         assert caplog.messages == []
+
+
+class TestAConnectionThatIsOfNoUseAnyMore:
+    async def test_one_that_was_closed_meanwhile_costs_nothing(self, redis, link, caplog):
+        """Servers, and what stands before them, close what is idle."""
+        await ask(link)
+        async with Redis.from_url(redis.url) as other:
+            await other.execute_command("CLIENT KILL TYPE normal")
+        assert (await ask(link, direct=1)).direct == 1
+        assert caplog.messages == []
+
+    async def test_one_to_a_server_that_became_a_replica_is_left(self, redis, tmp_path, caplog):
+        """Another stands at the address by now, and nobody has closed the connection to the one before."""
+        (tmp_path / "other").mkdir()
+        async with redis_server(tmp_path / "other") as other, way_to(redis) as way:
+            link = Link(way.url)
+            await ask(link)
+            async with Redis.from_url(redis.url) as plain:
+                await plain.replicaof("127.0.0.1", other.port)
+            way.leads_to = other
+            assert (await ask(link, direct=1)).direct == 1
+            await link.aclose()
+        assert caplog.messages == []
+
+    async def test_one_to_a_replica_is_not_kept(self, redis, tmp_path):
+        """The address may lead to it for a while."""
+        (tmp_path / "other").mkdir()
+        async with redis_server(tmp_path / "other") as other, way_to(redis) as way:
+            link = Link(way.url)
+            async with Redis.from_url(redis.url) as plain:
+                await plain.replicaof("127.0.0.1", other.port)
+            with pytest.raises(Unreachable):
+                await ask(link)
+            way.leads_to = other
+            assert (await ask(link, direct=1)).direct == 1
+            await link.aclose()
+
+
+class TestAServerThatIsFarAway:
+    async def test_one_whose_connection_takes_long_is_reached_while_nobody_waits_for_it(self, redis):
+        """The first exchange ends in time, and this process goes on by itself; the next has the time that it takes."""
+        async with way_to(redis, delay=0.1) as way:
+            link = Link(way.url)
+            with pytest.raises(Unreachable):
+                await ask(link)
+            for _ in range(3):
+                assert (await ask(link, direct=1)).processes == 1
+            await link.aclose()
 
 
 class TestWhereNobodyAnswers:

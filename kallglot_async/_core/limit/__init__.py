@@ -95,7 +95,7 @@ The lease (one process' part; what all of them together have is counted where th
     is not of the polls' part.
 18. Where nobody can be asked, a process spends what it holds, and then goes on by itself (`Alone`): polls at the pace
     of what is left of its part of the window, people, and after that window everybody, at the even rate divided by the
-    processes last known. It asks again every second, waited for or not. Of the window of its own answers it heeds
+    processes last known. It asks again a second later, waited for or not. Of the window of its own answers it heeds
     whether something is left, and no pace, as the others are no strangers. Once they are asked again, polls leave
     what those may hold that have not told yet.
 
