@@ -96,7 +96,9 @@ class Link:
             self._ahead = None
             if not self._is_told:
                 self._is_told = True
-                _log.warning("the shared rate limit cannot be reached (%s): this process goes on with its part", error)
+                # With its name: of some errors the text is a mere address.
+                what = f"{type(error).__name__}: {error}"
+                _log.warning("the shared rate limit cannot be reached (%s): this process goes on with its part", what)
             raise Unreachable from None
         if reply is None:
             raise Unreachable

@@ -1,6 +1,7 @@
 """One script on a real `redis-server`: what it decides, and what becomes of it where the server hangs or is gone."""
 
 import asyncio
+import contextlib
 import json
 import time
 
@@ -190,6 +191,19 @@ class TestWhereTheClockWasSetBack:
         assert (await ask(link, "b")).processes == 1
 
 
+@contextlib.asynccontextmanager
+async def answering(answer):
+    """Say that to every command."""
+
+    async def serve(reader, writer):
+        while asked := await reader.read(4096):
+            writer.write(f"{answer}\r\n".encode() * asked.count(b"*"))
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+
+
 class TestWhatElseListensThere:
     @pytest.mark.parametrize("option", ["decode_responses=true", "encoding=utf-16", "encoding=nope", "retry=5"])
     async def test_options_of_a_url_change_nothing_of_what_is_said(self, redis, option):
@@ -214,20 +228,23 @@ class TestWhatElseListensThere:
     )
     async def test_what_is_no_redis_server_is_nobody(self, caplog, answer):
         """Whatever it says: each goes on with its part, and one line of log says why."""
-
-        async def serve(reader, writer):
-            while await reader.read(4096):
-                writer.write(f"{answer}\r\n".encode() * 3)
-            writer.close()
-
-        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-            link = Link(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0")
+        async with answering(answer) as url:
+            link = Link(url)
             for _ in range(2):
                 with pytest.raises(Unreachable):
                     await ask(link, direct=1)
             await link.aclose()
         assert len(caplog.messages) == 1
         assert "this process goes on with its part" in caplog.text
+
+    async def test_a_node_of_a_cluster_that_has_other_keys_is_told_from_a_server_that_is_away(self, caplog):
+        """What it says is a number and an address."""
+        async with answering("-MOVED 6918 127.0.0.1:7001") as url:
+            link = Link(url)
+            with pytest.raises(Unreachable):
+                await ask(link, direct=1)
+            await link.aclose()
+        assert "MovedError: 6918 127.0.0.1:7001" in caplog.text
 
 
 class TestWhatAServerMayNotHave:
