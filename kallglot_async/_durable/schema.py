@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import msgspec
+
 from kallglot_async.errors import BatchFileError
 
 __all__ = ["MIGRATIONS", "open_to_read", "open_to_write", "translated"]
@@ -187,12 +189,15 @@ def translated(path: Path) -> Iterator[None]:
     """Raise what the file or its disk refuse as an error of ours.
 
     Raises:
-        BatchFileError: In the place of every `sqlite3.Error` and `OSError`.
+        BatchFileError: In the place of every `sqlite3.Error` and `OSError`, and of a text that is damaged.
     """
     try:
         yield
     except sqlite3.Error as error:
         remedy = next((words for kind, words in _REMEDIES.items() if _is(error, kind)), "what it holds is intact")
         raise BatchFileError(f"cannot use {path}: {error}: {remedy}", path=str(path)) from None
+    except (UnicodeDecodeError, msgspec.DecodeError):  # the first also of what SQLite quotes of the file in a message
+        words = _REMEDIES[sqlite3.SQLITE_CORRUPT]
+        raise BatchFileError(f"cannot use {path}: a text in it cannot be read: {words}", path=str(path)) from None
     except OSError as error:
         raise BatchFileError(f"cannot use {path}: {error.strerror or error}", path=str(path)) from None

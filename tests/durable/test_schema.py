@@ -76,6 +76,27 @@ def test_what_is_not_ours_is_refused_and_untouched(path):
         assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize("call", [lambda file: file.status(), lambda file: file.retry(), lambda file: file.identity])
+def test_what_is_damaged_and_no_text_any_more_is_said_to_be(path, call):
+    """SQLite quotes it in its message, which Python cannot read then."""
+    made(path).write_bytes(path.read_bytes().replace(b"TABLE item", b"T\xff\xfeLE item"))
+    with pytest.raises(BatchFileError, match="cannot be read: it is damaged: restore a copy"):
+        call(BatchFile(path))
+
+
+async def test_what_a_file_is_for_may_be_damaged(path):
+    """Who reads it and who opens it are told alike."""
+    async with served() as (_, client):
+        async with client.open_batch(path):
+            pass
+        change(path, "UPDATE batch SET value = '\"wai' WHERE key = 'kind'")
+        with pytest.raises(BatchFileError, match="cannot be read: it is damaged"):
+            _ = BatchFile(path).identity
+        with pytest.raises(BatchFileError, match="cannot be read: it is damaged"):
+            async with client.open_batch(path):
+                pass
+
+
 def test_an_empty_file_becomes_one(path):
     """A kill right after it was made leaves one."""
     path.touch()
