@@ -93,9 +93,9 @@ def _reading(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA schema_version")  # the first look, for which files are made beside it
     except sqlite3.Error as error:
         connection.close()
-        if not _is(error, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+        if not _is(error, *_NOTHING_BESIDE):
             raise
-        # Neither the file nor the directory can be written to, as on a disk that is mounted read-only.
+        # Neither the file nor the directory can be written to, as on a disk that is full, or mounted read-only.
         if _has_log(path):
             raise BatchFileError(
                 f"cannot read {path}: a run has left {path.name}-wal beside it, which needs a directory that can be "
@@ -177,6 +177,9 @@ _REMEDIES = {
     sqlite3.SQLITE_BUSY: "something else keeps it locked: end that and go on with another run",
     sqlite3.SQLITE_IOERR: "reading or writing failed, as on a disk that is full or broken",
 }
+
+
+_NOTHING_BESIDE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
 def _is(error: sqlite3.Error, *kinds: int) -> bool:

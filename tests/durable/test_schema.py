@@ -240,3 +240,23 @@ async def test_a_file_system_that_takes_no_more_ends_the_run(path):
         assert 0 < done == int(out.split()[-1]) < 200
         async with client.open_batch(path) as batch:
             assert (await batch.run()).done == 200
+
+
+READ_WHERE_FULL = """
+import resource, sys
+from kallglot_async import BatchFile
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (2**10, resource.RLIM_INFINITY))
+file = BatchFile(sys.argv[1])
+print(file.status().left, [outcome.id for outcome in file.outcomes("left")])
+"""
+
+
+@pytest.mark.untraced
+@posix
+@pytest.mark.skipif(sys.platform == "win32" or not hasattr(resource, "RLIMIT_FSIZE"), reason="limits of POSIX")
+async def test_a_file_on_a_disk_that_is_full_can_be_read(path):
+    """So that its results can be had from there; what SQLite would make beside it does not fit."""
+    change(made(path), "INSERT INTO item (id) VALUES ('ana_1')")
+    for _ in range(2):  # the first leaves behind what it could not fill
+        assert await finish(str(path), code=READ_WHERE_FULL) == (0, "1 ['ana_1']\n", "")
