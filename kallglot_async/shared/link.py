@@ -34,6 +34,7 @@ FIRST = 0.45  # ... but no more than this, which one that connects may take, too
 AWAY = 2.0  # ... unless the process goes on alone meanwhile: then nobody waits for it
 STEP = 0.05  # seconds in each of which the loop has a turn, at least, to read the answer
 SLACK = 0.05  # seconds after our patience is over that the server may still begin
+MOST = 16  # exchanges at once, each on a connection of its own: of many keys in one process
 
 # Not by a path: a package may lie in an archive.
 _SCRIPT = files(__package__).joinpath("exchange.lua").read_text(encoding="utf-8")
@@ -59,7 +60,7 @@ class Link:
         ConfigurationError: An option of it cannot be used.
     """
 
-    __slots__ = ("_ahead", "_is_told", "_loop", "_opened", "_patience", "_url")
+    __slots__ = ("_ahead", "_is_told", "_loop", "_opened", "_patience", "_turns", "_url")
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -72,6 +73,7 @@ class Link:
         # What is connected in each loop, and what closes it: redis-py's own types differ from release to release.
         self._opened: dict[asyncio.AbstractEventLoop, tuple[Any, ClosedWithLoop]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None  # the one that asked last
+        self._turns = asyncio.Semaphore(MOST)  # of that loop
         self._ahead: float | None = None  # seconds by which the server's clock is ahead of ours, at least
         self._patience = PATIENCE
         self._is_told = False
@@ -86,11 +88,18 @@ class Link:
         Raises:
             Unreachable: No answer came in time, whatever the reason. The script will not run later.
         """
+        if self._loop is not asyncio.get_running_loop():
+            self._loop, self._turns = asyncio.get_running_loop(), asyncio.Semaphore(MOST)
+            self._ahead = None  # each has a clock of its own
+        was_told = self._is_told
         try:
-            answer = await self._ask(keys, arguments)
-            if not answer:  # its deadline is over: the server's clock is not what it was
-                self._ahead = None
+            async with self._turns:
+                if self._is_told and not was_told:
+                    raise Unreachable  # those before us in line have found out
                 answer = await self._ask(keys, arguments)
+                if not answer:  # its deadline is over: the server's clock is not what it was
+                    self._ahead = None
+                    answer = await self._ask(keys, arguments)
             reply = _read(answer) if answer else None
         except (RedisError, OSError, EOFError) as error:  # `TimeoutError` is an `OSError`
             self._ahead = None
@@ -130,8 +139,6 @@ class Link:
         return await _soon(self._run(keys, arguments), FIRST)
 
     async def _run(self, keys: list[str], arguments: Callable[[str], list[str]]) -> bytes:
-        if self._loop is not asyncio.get_running_loop():
-            self._loop, self._ahead = asyncio.get_running_loop(), None  # each has a clock of its own
         if self._ahead is None:
             seconds, microseconds = await self._command("TIME")
             # Our clock is read behind the answer: the trip makes this too small, and the deadline early at worst.

@@ -294,6 +294,24 @@ class TestAConnectionThatIsOfNoUseAnyMore:
             await link.aclose()
 
 
+async def test_many_keys_of_a_process_share_few_connections(redis, link, caplog):
+    """Each asks for itself, and a pool of redis-py's has an end."""
+    replies = await asyncio.gather(*(ask(link, f"p{number}") for number in range(150)))
+    assert sorted(reply.processes for reply in replies) == list(range(1, 151))
+    async with Redis.from_url(redis.url) as plain:
+        assert len(await plain.client_list()) <= 16 + 1
+    assert caplog.messages == []
+
+
+async def test_many_keys_of_a_process_find_out_together_that_a_server_hangs(redis, link):
+    """Not sixteen by sixteen, which would take these ten seconds."""
+    await ask(link)
+    redis.hang()
+    async with asyncio.timeout(5):
+        told = await asyncio.gather(*(ask(link, f"p{number}") for number in range(800)), return_exceptions=True)
+    assert {type(error) for error in told} == {Unreachable}
+
+
 class TestAServerThatIsFarAway:
     async def test_one_whose_connection_takes_long_is_reached_while_nobody_waits_for_it(self, redis):
         """The first exchange ends in time, and this process goes on by itself; the next has the time that it takes."""
