@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import msgspec
+
 from kallglot_async.errors import BatchFileError
 
 __all__ = ["MIGRATIONS", "open_to_read", "open_to_write", "translated"]
@@ -91,9 +93,9 @@ def _reading(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA schema_version")  # the first look, for which files are made beside it
     except sqlite3.Error as error:
         connection.close()
-        if not _is(error, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+        if not _is(error, *_NOTHING_BESIDE):
             raise
-        # Neither the file nor the directory can be written to, as on a disk that is mounted read-only.
+        # Neither the file nor the directory can be written to, as on a disk that is full, or mounted read-only.
         if _has_log(path):
             raise BatchFileError(
                 f"cannot read {path}: a run has left {path.name}-wal beside it, which needs a directory that can be "
@@ -177,6 +179,9 @@ _REMEDIES = {
 }
 
 
+_NOTHING_BESIDE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+
+
 def _is(error: sqlite3.Error, *kinds: int) -> bool:
     # The low byte is the kind; what stands above it is the detail.
     return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF in kinds
@@ -187,12 +192,15 @@ def translated(path: Path) -> Iterator[None]:
     """Raise what the file or its disk refuse as an error of ours.
 
     Raises:
-        BatchFileError: In the place of every `sqlite3.Error` and `OSError`.
+        BatchFileError: In the place of every `sqlite3.Error` and `OSError`, and of a text that is damaged.
     """
     try:
         yield
     except sqlite3.Error as error:
         remedy = next((words for kind, words in _REMEDIES.items() if _is(error, kind)), "what it holds is intact")
         raise BatchFileError(f"cannot use {path}: {error}: {remedy}", path=str(path)) from None
+    except (UnicodeDecodeError, msgspec.DecodeError):  # the first also of what SQLite quotes of the file in a message
+        words = _REMEDIES[sqlite3.SQLITE_CORRUPT]
+        raise BatchFileError(f"cannot use {path}: a text in it cannot be read: {words}", path=str(path)) from None
     except OSError as error:
         raise BatchFileError(f"cannot use {path}: {error.strerror or error}", path=str(path)) from None

@@ -41,8 +41,9 @@ class SeenEvents(Protocol):
     """A memory of events that several processes share: a set whose `add` says whether the event is new to it.
 
     An event is added before it is handled and discarded if that fails, so that no two processes handle it at once.
-    What a process was handling as it was killed stays remembered: put into a queue what must not be lost. If `add`
-    raises, the answer is 500, and Kallglot sends the event again.
+    Until then the others answer as if it were: an event that comes again while it is handled, as after 30 s, and whose
+    handling fails after all, is lost. What a process was handling as it was killed stays remembered. So put into a
+    queue what must not be lost. If `add` raises, the answer is 500, and Kallglot sends the event again.
     """
 
     async def add(self, event_id: str, /) -> bool:

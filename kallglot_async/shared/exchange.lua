@@ -26,6 +26,7 @@ local SETTLING = 1.5             -- s after somebody was alone, in which not eve
 local FEW = 3                    -- slots at a time, where they last as many horizons
 local SOON = 0.1                 -- s until who waits for an answer of another looks for it
 local LOOK_AGAIN = 2.0           -- s at most until who got too little asks again
+local LOOKS = 8                  -- of who takes turns, in the time of one
 local KEPT_FOR = 3600            -- s that all this is kept for after the last exchange
 
 local time = redis.call('TIME')
@@ -221,6 +222,7 @@ else
   -- The last of a window are for people, and half of them lead into the next one, so that no probe has to.
   local room = rest - (left > 0 and spare or math.floor(spare / 2))
   local part = left > 0 and own_part(window) or room / math.max(1, sharers)
+  local whole = (state.limit - people_in(period)) / math.max(1, sharers)  -- its part of a whole window
   if ask.polls > 0 and rest >= 1 then
     local ahead = ask.is_ahead and left > 0 and not is_settling
       and math.floor(math.min(ask.polls, part - kept / math.max(1, sharers), rest - kept)) or 0
@@ -230,6 +232,18 @@ else
       direct, own.had = direct + ahead, own.had + ahead
     elseif room < 1 and left <= 0 then
       open_with_probe(state.ends + guard_of(state))
+    elseif left > 0 and whole < 1 and part < 1 then
+      -- Fewer requests than processes: they take turns, at the pace of all together.
+      local windows = math.abs(window - (own.turn or 0)) / period  -- since it had one
+      local has_turn = windows > 0.5 and (windows > math.floor(1 / whole) - 0.5 or left < math.max(HORIZON, period / 10))
+      local due_in = left - room / even
+      if room < 1 or not has_turn then
+        again = left
+      elseif due_in > 0 then
+        again = math.max(due_in, sharers / even / LOOKS)
+      else
+        paced, interval, own.had, own.turn = 1, shortest, own.had + 1, window
+      end
     elseif left > 0 and part < (left < HORIZON and 0.25 or 0.5) then  -- nobody else wants what is left at the end
       again = math.max(0.02, left)
     elseif left > 0 and (room < 1 or due > left) then

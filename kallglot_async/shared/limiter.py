@@ -34,14 +34,15 @@ class SharedRateLimiter(RateLimiter):
     processes with polls share evenly.
 
     A server that is away, hangs or has lost everything stops nobody: within half a second each process goes on with
-    its part of the rate that was last known, and asks again every second.
+    its part of the rate that was last known, and asks again a second later.
 
     It may be used without `async with`: it connects when it is first needed, and closes its connections in `aclose`
     or when a client that uses it is closed and nothing is under way.
 
     Args:
         url: The server: `redis://`, `rediss://` or `unix://`, with user and password where it wants them.
-        limit: A ceiling over all requests of all processes together, or None. It gives a fifth ahead of its pace.
+        limit: A ceiling over all requests of all processes together, or None. It gives a fifth ahead of its pace. Give
+            every process the same: one without keeps to none, and one with a lower limit has hardly a part.
         name: Who shares: every process with the same name. Default: every process with the same API key, of which
             the server sees a digest.
         horizon: Seconds that slots are taken for in advance, from 0.1 to 60. Default 1.0. A longer one costs fewer

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from importlib.resources import files
 from typing import Any, TypeVar
 
@@ -27,12 +29,16 @@ except ModuleNotFoundError as _error:
 __all__ = ["Link"]
 
 PATIENCE = 0.2  # seconds that an exchange may take, ...
-FIRST = 0.45  # ... and the first, which connects; a process that goes on alone meanwhile has time
+TRIPS = 3  # ... or so many times what the last one took, with a server that is far away, ...
+FIRST = 0.45  # ... but no more than this, which one that connects may take, too, ...
+AWAY = 2.0  # ... unless the process goes on alone meanwhile: then nobody waits for it
 STEP = 0.05  # seconds in each of which the loop has a turn, at least, to read the answer
 SLACK = 0.05  # seconds after our patience is over that the server may still begin
+MOST = 16  # exchanges at once, each on a connection of its own: of many keys in one process
 
 # Not by a path: a package may lie in an archive.
 _SCRIPT = files(__package__).joinpath("exchange.lua").read_text(encoding="utf-8")
+_SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 _log = logging.getLogger("kallglot_async.shared")
 
 T = TypeVar("T")
@@ -54,7 +60,7 @@ class Link:
         ConfigurationError: An option of it cannot be used.
     """
 
-    __slots__ = ("_ahead", "_is_told", "_loop", "_opened", "_sha", "_url")
+    __slots__ = ("_ahead", "_is_told", "_loop", "_opened", "_patience", "_turns", "_url")
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -67,8 +73,9 @@ class Link:
         # What is connected in each loop, and what closes it: redis-py's own types differ from release to release.
         self._opened: dict[asyncio.AbstractEventLoop, tuple[Any, ClosedWithLoop]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None  # the one that asked last
-        self._sha: str | None = None
+        self._turns = asyncio.Semaphore(MOST)  # of that loop
         self._ahead: float | None = None  # seconds by which the server's clock is ahead of ours, at least
+        self._patience = PATIENCE
         self._is_told = False
 
     async def exchange(self, keys: list[str], arguments: Callable[[str], list[str]]) -> Reply:
@@ -81,18 +88,26 @@ class Link:
         Raises:
             Unreachable: No answer came in time, whatever the reason. The script will not run later.
         """
+        if self._loop is not asyncio.get_running_loop():
+            self._loop, self._turns = asyncio.get_running_loop(), asyncio.Semaphore(MOST)
+            self._ahead = None  # each has a clock of its own
+        was_told = self._is_told
         try:
-            answer = await _soon(self._run(keys, arguments), FIRST if self._ahead is None else PATIENCE)
-            if not answer:  # its deadline is over: the server's clock is not what it was
-                self._ahead = None
-                answer = await _soon(self._run(keys, arguments), FIRST)
+            async with self._turns:
+                if self._is_told and not was_told:
+                    raise Unreachable  # those before us in line have found out
+                answer = await self._ask(keys, arguments)
+                if not answer:  # its deadline is over: the server's clock is not what it was
+                    self._ahead = None
+                    answer = await self._ask(keys, arguments)
             reply = _read(answer) if answer else None
         except (RedisError, OSError, EOFError) as error:  # `TimeoutError` is an `OSError`
-            # Whoever comes next may have another clock.
             self._ahead = None
             if not self._is_told:
                 self._is_told = True
-                _log.warning("the shared rate limit cannot be reached (%s): this process goes on with its part", error)
+                # With its name: of some errors the text is a mere address.
+                what = f"{type(error).__name__}: {error}"
+                _log.warning("the shared rate limit cannot be reached (%s): this process goes on with its part", what)
             raise Unreachable from None
         if reply is None:
             raise Unreachable
@@ -108,27 +123,46 @@ class Link:
         if opened is not None:
             await opened[1].aclose()
 
+    async def _ask(self, keys: list[str], arguments: Callable[[str], list[str]]) -> bytes:
+        """Run the script; once more where a connection that has served is of no use any more."""
+        has_served = self._ahead is not None
+        patience = self._patience if has_served else AWAY if self._is_told else FIRST
+        try:
+            return await _soon(self._run(keys, arguments), patience)
+        except TimeoutError:
+            raise
+        except (RedisError, OSError, EOFError):
+            # Closed while it was idle; or its server is a replica by now, and another one stands at the address.
+            await self._disconnect()
+            if not has_served:
+                raise
+        return await _soon(self._run(keys, arguments), FIRST)
+
     async def _run(self, keys: list[str], arguments: Callable[[str], list[str]]) -> bytes:
-        if self._loop is not asyncio.get_running_loop():
-            self._loop, self._ahead = asyncio.get_running_loop(), None  # each has a clock of its own
         if self._ahead is None:
             seconds, microseconds = await self._command("TIME")
             # Our clock is read behind the answer: the trip makes this too small, and the deadline early at worst.
             self._ahead = seconds + microseconds / 1e6 - _clock.now()
+        began = _clock.now()
         # In the server's time, as no other is common to all. What it begins later it leaves undone: by then a process
         # has given up on the answer, and goes on with its part.
-        deadline = f"{_clock.now() + self._ahead + PATIENCE + SLACK:.6f}"
+        deadline = f"{began + self._ahead + self._patience + SLACK:.6f}"
         rest: list[Any] = [len(keys), *keys, *arguments(deadline)]
-        if self._sha is not None:
-            try:
-                answer: bytes = await self._command("EVALSHA", self._sha, *rest)
-            except NoScriptError:
-                # It was started anew, or its scripts were flushed. Nothing has been run: ask once more, with the text.
-                self._sha = None
-            else:
-                return answer
-        self._sha = (await self._command("SCRIPT LOAD", _SCRIPT)) or None
-        return await self._command("EVALSHA", self._sha, *rest)  # type: ignore[no-any-return]
+        try:
+            answer: bytes = await self._command("EVALSHA", _SHA, *rest)
+        except NoScriptError:
+            # It was started anew, or its scripts were flushed. Nothing has been run: ask once more, with the text.
+            answer = await self._command("EVAL", _SCRIPT, *rest)
+        self._patience = min(FIRST, max(PATIENCE, TRIPS * (_clock.now() - began)))
+        return answer
+
+    async def _disconnect(self) -> None:
+        """Have the next exchange make a connection; those that are in use are others'."""
+        self._ahead = None  # whoever is asked next may have another clock
+        opened = self._opened.get(asyncio.get_running_loop())
+        if opened is not None:
+            with suppress(RedisError, OSError):
+                await _soon(opened[0].connection_pool.disconnect(inuse_connections=False), STEP)
 
     async def _command(self, *parts: Any) -> Any:
         """Return what the server answers; `RedisError` or `OSError` are all that it raises."""
@@ -153,7 +187,8 @@ class Link:
 
 
 def _client(url: str) -> Any:
-    redis: Any = Redis.from_url(url)
+    # Version 3 of the protocol, which newer releases begin with, is nothing that Redis 5 knows.
+    redis: Any = Redis.from_url(url, protocol=2)
     # Set behind the URL's options, which would win over what is given by name. An object: it connects when it is used.
     redis.connection_pool.connection_kwargs |= _OURS
     redis.connection_pool.make_connection()

@@ -76,6 +76,27 @@ def test_what_is_not_ours_is_refused_and_untouched(path):
         assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize("call", [lambda file: file.status(), lambda file: file.retry(), lambda file: file.identity])
+def test_what_is_damaged_and_no_text_any_more_is_said_to_be(path, call):
+    """SQLite quotes it in its message, which Python cannot read then."""
+    made(path).write_bytes(path.read_bytes().replace(b"TABLE item", b"T\xff\xfeLE item"))
+    with pytest.raises(BatchFileError, match="cannot be read: it is damaged: restore a copy"):
+        call(BatchFile(path))
+
+
+async def test_what_a_file_is_for_may_be_damaged(path):
+    """Who reads it and who opens it are told alike."""
+    async with served() as (_, client):
+        async with client.open_batch(path):
+            pass
+        change(path, "UPDATE batch SET value = '\"wai' WHERE key = 'kind'")
+        with pytest.raises(BatchFileError, match="cannot be read: it is damaged"):
+            _ = BatchFile(path).identity
+        with pytest.raises(BatchFileError, match="cannot be read: it is damaged"):
+            async with client.open_batch(path):
+                pass
+
+
 def test_an_empty_file_becomes_one(path):
     """A kill right after it was made leaves one."""
     path.touch()
@@ -219,3 +240,23 @@ async def test_a_file_system_that_takes_no_more_ends_the_run(path):
         assert 0 < done == int(out.split()[-1]) < 200
         async with client.open_batch(path) as batch:
             assert (await batch.run()).done == 200
+
+
+READ_WHERE_FULL = """
+import resource, sys
+from kallglot_async import BatchFile
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (2**10, resource.RLIM_INFINITY))
+file = BatchFile(sys.argv[1])
+print(file.status().left, [outcome.id for outcome in file.outcomes("left")])
+"""
+
+
+@pytest.mark.untraced
+@posix
+@pytest.mark.skipif(sys.platform == "win32" or not hasattr(resource, "RLIMIT_FSIZE"), reason="limits of POSIX")
+async def test_a_file_on_a_disk_that_is_full_can_be_read(path):
+    """So that its results can be had from there; what SQLite would make beside it does not fit."""
+    change(made(path), "INSERT INTO item (id) VALUES ('ana_1')")
+    for _ in range(2):  # the first leaves behind what it could not fill
+        assert await finish(str(path), code=READ_WHERE_FULL) == (0, "1 ['ana_1']\n", "")

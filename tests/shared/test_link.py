@@ -1,13 +1,14 @@
 """One script on a real `redis-server`: what it decides, and what becomes of it where the server hangs or is gone."""
 
 import asyncio
+import contextlib
 import json
 import time
 
 import pytest
 from redis.asyncio import Redis
 from support.limits import EPOCH, figures
-from support.redis_server import free_port, needs_redis, redis_server
+from support.redis_server import free_port, needs_redis, redis_server, way_to
 from support.sharing import announce, ask
 
 from kallglot_async import RateLimit
@@ -190,6 +191,19 @@ class TestWhereTheClockWasSetBack:
         assert (await ask(link, "b")).processes == 1
 
 
+@contextlib.asynccontextmanager
+async def answering(answer):
+    """Say that to every command."""
+
+    async def serve(reader, writer):
+        while asked := await reader.read(4096):
+            writer.write(f"{answer}\r\n".encode() * asked.count(b"*"))
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+
+
 class TestWhatElseListensThere:
     @pytest.mark.parametrize("option", ["decode_responses=true", "encoding=utf-16", "encoding=nope", "retry=5"])
     async def test_options_of_a_url_change_nothing_of_what_is_said(self, redis, option):
@@ -214,20 +228,100 @@ class TestWhatElseListensThere:
     )
     async def test_what_is_no_redis_server_is_nobody(self, caplog, answer):
         """Whatever it says: each goes on with its part, and one line of log says why."""
-
-        async def serve(reader, writer):
-            while await reader.read(4096):
-                writer.write(f"{answer}\r\n".encode() * 3)
-            writer.close()
-
-        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-            link = Link(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0")
+        async with answering(answer) as url:
+            link = Link(url)
             for _ in range(2):
                 with pytest.raises(Unreachable):
                     await ask(link, direct=1)
             await link.aclose()
         assert len(caplog.messages) == 1
         assert "this process goes on with its part" in caplog.text
+
+    async def test_a_node_of_a_cluster_that_has_other_keys_is_told_from_a_server_that_is_away(self, caplog):
+        """What it says is a number and an address."""
+        async with answering("-MOVED 6918 127.0.0.1:7001") as url:
+            link = Link(url)
+            with pytest.raises(Unreachable):
+                await ask(link, direct=1)
+            await link.aclose()
+        assert "MovedError: 6918 127.0.0.1:7001" in caplog.text
+
+
+class TestWhatAServerMayNotHave:
+    @pytest.mark.parametrize("command", ["HELLO", "SCRIPT"])
+    async def test_a_command_that_it_does_not_know(self, tmp_path, caplog, command):
+        """Redis 5 has one version of the protocol, and some services no administration of scripts."""
+        async with redis_server(tmp_path, "--rename-command", command, "") as redis:
+            link = Link(redis.url)
+            assert [(await ask(link, name, direct=1)).processes for name in "ab"] == [1, 2]
+            await link.aclose()
+        assert caplog.messages == []
+
+
+class TestAConnectionThatIsOfNoUseAnyMore:
+    async def test_one_that_was_closed_meanwhile_costs_nothing(self, redis, link, caplog):
+        """Servers, and what stands before them, close what is idle."""
+        await ask(link)
+        async with Redis.from_url(redis.url) as other:
+            await other.execute_command("CLIENT KILL TYPE normal")
+        assert (await ask(link, direct=1)).direct == 1
+        assert caplog.messages == []
+
+    async def test_one_to_a_server_that_became_a_replica_is_left(self, redis, tmp_path, caplog):
+        """Another stands at the address by now, and nobody has closed the connection to the one before."""
+        (tmp_path / "other").mkdir()
+        async with redis_server(tmp_path / "other") as other, way_to(redis) as way:
+            link = Link(way.url)
+            await ask(link)
+            async with Redis.from_url(redis.url) as plain:
+                await plain.replicaof("127.0.0.1", other.port)
+            way.leads_to = other
+            assert (await ask(link, direct=1)).direct == 1
+            await link.aclose()
+        assert caplog.messages == []
+
+    async def test_one_to_a_replica_is_not_kept(self, redis, tmp_path):
+        """The address may lead to it for a while."""
+        (tmp_path / "other").mkdir()
+        async with redis_server(tmp_path / "other") as other, way_to(redis) as way:
+            link = Link(way.url)
+            async with Redis.from_url(redis.url) as plain:
+                await plain.replicaof("127.0.0.1", other.port)
+            with pytest.raises(Unreachable):
+                await ask(link)
+            way.leads_to = other
+            assert (await ask(link, direct=1)).direct == 1
+            await link.aclose()
+
+
+async def test_many_keys_of_a_process_share_few_connections(redis, link, caplog):
+    """Each asks for itself, and a pool of redis-py's has an end."""
+    replies = await asyncio.gather(*(ask(link, f"p{number}") for number in range(150)))
+    assert sorted(reply.processes for reply in replies) == list(range(1, 151))
+    async with Redis.from_url(redis.url) as plain:
+        assert len(await plain.client_list()) <= 16 + 1
+    assert caplog.messages == []
+
+
+async def test_many_keys_of_a_process_find_out_together_that_a_server_hangs(redis, link):
+    """Not sixteen by sixteen, which would take these ten seconds."""
+    await ask(link)
+    redis.hang()
+    async with asyncio.timeout(5):
+        told = await asyncio.gather(*(ask(link, f"p{number}") for number in range(800)), return_exceptions=True)
+    assert {type(error) for error in told} == {Unreachable}
+
+
+class TestAServerThatIsFarAway:
+    async def test_one_whose_connection_takes_long_is_reached_while_nobody_waits_for_it(self, redis):
+        """The first exchange ends in time, and this process goes on by itself; the next has the time that it takes."""
+        async with way_to(redis, delay=0.1) as way:
+            link = Link(way.url)
+            with pytest.raises(Unreachable):
+                await ask(link)
+            for _ in range(3):
+                assert (await ask(link, direct=1)).processes == 1
+            await link.aclose()
 
 
 class TestWhereNobodyAnswers:

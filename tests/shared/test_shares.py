@@ -77,9 +77,9 @@ class Table:
 class Fleet:
     """Processes that have more to ask than they may, and what the API has seen of them, by window."""
 
-    def __init__(self, url, urgency, phase=3.0):
+    def __init__(self, url, urgency, phase=3.0, limit=LIMIT):
         self.table, self._urgency, self._began = Table(url), urgency, _clock.now()
-        self._api, self._phase = Fixed(LIMIT, PERIOD), phase
+        self._api, self._phase, self._limit = Fixed(limit, PERIOD), phase, limit
         self.served: list[Counter[str]] = []
         self.moments: list[float] = []  # of what was served
         self.refused = 0
@@ -102,7 +102,7 @@ class Fleet:
         self.served[number][name] += 1
         resets_at = self._api.resets_at(wall)
         # `Date` has whole seconds.
-        lane.answered(ticket, figures(LIMIT, self._api.left(wall), resets_at, resets_at - int(wall)))
+        lane.answered(ticket, figures(self._limit, self._api.left(wall), resets_at, resets_at - int(wall)))
 
     async def work(self, name, *, since=0.0, until, is_with_people=False):
         """Send as much as it may from one moment to another; four direct calls a second beside that."""
@@ -138,11 +138,11 @@ async def redis(tmp_path):
         yield server.url
 
 
-def fleet_of(url, urgency, lives, *, phase=3.0, is_with_people=False, fault=None, at=0.0):
+def fleet_of(url, urgency, lives, *, phase=3.0, limit=LIMIT, is_with_people=False, fault=None, at=0.0):
     """Return a fleet whose processes have worked, each in its time."""
 
     async def main():
-        fleet = Fleet(url, urgency, phase)
+        fleet = Fleet(url, urgency, phase, limit)
         failing = [fleet.table.fail(fault, fleet._began + at)] if fault else []
         await asyncio.gather(
             *(
@@ -228,6 +228,16 @@ async def test_a_window_is_divided_evenly_whoever_asks_first_and_most(redis, is_
     await asyncio.to_thread(run, main)
     assert 540 <= sum(had.values()) <= 600
     assert max(had.values()) <= 1.2 * min(had.values())
+
+
+@pytest.mark.parametrize(("urgency", "limit"), beyond(1, [(PACED, 20), (AHEAD, 20), (PACED, 45)]))
+async def test_fifty_processes_take_turns_where_a_window_has_fewer_requests(redis, urgency, limit):
+    """Nobody has the part of a whole request: windows are used all the same, by one process after another."""
+    fleet = await asyncio.to_thread(fleet_of, redis, urgency, together(50, 44.0), phase=6.0, limit=limit)
+    full = fleet.served[1:5]
+    assert fleet.refused == 0
+    assert min(window.total() for window in full) >= 0.8 * limit
+    assert len(sum(full, Counter())) >= min(45, 1.5 * limit)  # of 50
 
 
 async def test_who_comes_late_has_its_part_of_what_is_left(redis):

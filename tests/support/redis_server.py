@@ -22,8 +22,9 @@ def free_port():
 class RedisServer:
     """One server; it keeps nothing but what `save` writes."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *options):
         self.folder = folder
+        self.options = options
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._process = None
@@ -32,7 +33,9 @@ class RedisServer:
         """Start it, with what is on the disk, and wait until it listens."""
         options = {"port": self.port, "bind": "127.0.0.1", "save": "", "dir": self.folder, "daemonize": "no"}
         argv = [part for name, value in options.items() for part in (f"--{name}", str(value))]
-        self._process = await asyncio.create_subprocess_exec("redis-server", *argv, stdout=subprocess.DEVNULL)
+        self._process = await asyncio.create_subprocess_exec(
+            "redis-server", *argv, *self.options, stdout=subprocess.DEVNULL
+        )
         async with asyncio.timeout(20):
             while True:
                 with contextlib.suppress(OSError):
@@ -64,10 +67,47 @@ class RedisServer:
 
 
 @contextlib.asynccontextmanager
-async def redis_server(folder):
-    server = RedisServer(str(folder))
+async def redis_server(folder, *options):
+    server = RedisServer(str(folder), *options)
     await server.start()
     try:
         yield server
     finally:
         await server.stop()
+
+
+class Way:
+    """An address at which one server stands, and later perhaps another: connections that were made before stay."""
+
+    def __init__(self, redis, delay=0.0):
+        self.leads_to = redis
+        self.delay = delay  # seconds until anything comes through, either way
+        self._writers = set()
+        self.url = None
+
+    async def serve(self, reader, writer):
+        there, back = await asyncio.open_connection("127.0.0.1", self.leads_to.port)
+        self._writers |= {writer, back}
+        await asyncio.gather(self._pass(reader, back), self._pass(there, writer))
+
+    async def _pass(self, reader, writer):
+        with contextlib.suppress(OSError):
+            while piece := await reader.read(65536):
+                await asyncio.sleep(self.delay)
+                writer.write(piece)
+        writer.close()
+
+    def close(self):
+        for writer in self._writers:
+            writer.transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def way_to(redis, delay=0.0):
+    way = Way(redis, delay)
+    async with await asyncio.start_server(way.serve, "127.0.0.1", 0) as server:
+        way.url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+        try:
+            yield way
+        finally:
+            way.close()

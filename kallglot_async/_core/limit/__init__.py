@@ -87,7 +87,8 @@ The lease (one process' part; what all of them together have is counted where th
 16. Rules 5 to 7 hold for all together: the newest window wins, a spent or unknown one is opened by one probe of one
     process, people spend what is available. Of a window each process with polls has an even part; what it has not had
     of that it may claim, as far as its appetite and its pace go in the time left, and what nobody claims is divided
-    among those that have shown no end of theirs. Polls that are worth it spend their part at once but for as much, once
+    among those that have shown no end of theirs. Where a part is less than a request, they take turns at the pace of
+    all. Polls that are worth it spend their part at once but for as much, once
     everybody may have been heard of; the others at an even pace. What people will send, by the window before and by
     this one, is in nobody's part.
 17. Slots are taken for a horizon in advance, lapse, and are given back before a process falls idle. More are asked for
@@ -95,7 +96,7 @@ The lease (one process' part; what all of them together have is counted where th
     is not of the polls' part.
 18. Where nobody can be asked, a process spends what it holds, and then goes on by itself (`Alone`): polls at the pace
     of what is left of its part of the window, people, and after that window everybody, at the even rate divided by the
-    processes last known. It asks again every second, waited for or not. Of the window of its own answers it heeds
+    processes last known. It asks again a second later, waited for or not. Of the window of its own answers it heeds
     whether something is left, and no pace, as the others are no strangers. Once they are asked again, polls leave
     what those may hold that have not told yet.
 
