@@ -167,7 +167,7 @@ What the numbers are, and why:
               RESTART               25/s     the hundred that wait for the end of a pause need not all come at once
               MEASURED              5 s      of 10/s, so that one more or less is 2 % of a rate
               CUT                   0.97     of a limit; 0.9 leaves 7 % more unused, 0.98 is refused by bad luck alone
-              SLACK, MOST_SLACK     0.5, 20 ms  of an interval; with a whole one, two at once after a pause are the one
+              SLACK, MOST_SLACK     0.5, 50 ms  of an interval; with a whole one, two at once after a pause are the one
                                              too many of a second, and a limit of 10/s was taken for one of 7. Timers
                                              are late by no more; with half an interval, each third request was
                                              refused of a log of 2/s, and half of it used
