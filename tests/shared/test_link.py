@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 import time
 
 import pytest
@@ -238,13 +239,13 @@ class TestWhatElseListensThere:
         assert "this process goes on with its part" in caplog.text
 
     async def test_a_node_of_a_cluster_that_has_other_keys_is_told_from_a_server_that_is_away(self, caplog):
-        """What it says is a number and an address."""
+        """What it says is a number and an address; the name of the error is redis-py's."""
         async with answering("-MOVED 6918 127.0.0.1:7001") as url:
             link = Link(url)
             with pytest.raises(Unreachable):
                 await ask(link, direct=1)
             await link.aclose()
-        assert "MovedError: 6918 127.0.0.1:7001" in caplog.text
+        assert re.search(r"moved(error:)? 6918 127\.0\.0\.1:7001", caplog.text.lower())
 
 
 class TestWhatAServerMayNotHave:
