@@ -284,7 +284,8 @@ class WaitCall:
         """Have each id looked at once more, shortly before the whole call is over; return when, infinity once done."""
         if not self._is_ending and self.poller.ends_at - self.poller.lead <= now:
             self._is_ending = True
-            self.poller.look_at(*self.poller.entries.values())
+            # Newest first: each is searched for from that end of its line.
+            self.poller.look_at(*reversed(self.poller.entries.values()))
             for id in self._followed.ends:
                 self._have_looked_at(id)
         return math.inf if self._is_ending else self.poller.ends_at - self.poller.lead
