@@ -281,11 +281,13 @@ class WaitCall:
         return min(next_end, self._next_last_look(now), self.poller.ends_at)
 
     def _next_last_look(self, now: float) -> float:
-        """Have each id looked at once more, shortly before the whole call is over; return when, infinity once done."""
+        """Have what was polled looked at once more, shortly before the whole call is over; return when.
+
+        Infinity once done. As of an id's own time: what was never polled has no last look.
+        """
         if not self._is_ending and self.poller.ends_at - self.poller.lead <= now:
             self._is_ending = True
-            # Newest first: each is searched for from that end of its line.
-            self.poller.look_at(*reversed(self.poller.entries.values()))
+            self.poller.look_at(*(entry for entry in self.poller.entries.values() if entry.polls))
             for id in self._followed.ends:
                 self._have_looked_at(id)
         return math.inf if self._is_ending else self.poller.ends_at - self.poller.lead
@@ -297,6 +299,7 @@ class WaitCall:
         return self._followed.next_look() - self.poller.lead
 
     def _have_looked_at(self, id: str) -> None:
+        """Have it looked at by the call that polls it, as that one's own polls go."""
         owner, known = self._hub.owner_of(id), self._known(id)
         if owner is not None and known is not None and is_worth_last_look(known, _clock.now()):
             owner.poller.look_at(known)

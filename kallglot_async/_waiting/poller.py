@@ -111,7 +111,7 @@ class Poller:
 
     def look_at(self, *entries: Entry) -> None:
         """Look at them now, whatever the schedule says; those in flight are looked at."""
-        for entry in entries:
+        for entry in reversed(entries):  # the newest of those that were never polled is found first
             self._queue.on_announced(entry, _clock.now())
         self._due.ring()
 
@@ -183,7 +183,7 @@ class Poller:
                 await self._sleep_until(math.inf if slot is None else min(slot.at, again_at), now)
                 continue
             # Who waits for a last look waits as for a direct request: after the deadline it is worth nothing.
-            is_last = slot.why == "last look" or now >= self.ends_at - self.lead
+            is_last = slot.why == "last look" or (slot.entry.polls > 0 and now >= self.ends_at - self.lead)
             urgency = _DIRECT if is_last else _AHEAD if slot.ahead else _PACED
             if (ticket := self._lane.try_acquire(urgency, now)) is not None:
                 return self._queue.spend(slot, now), ticket

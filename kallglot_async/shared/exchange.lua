@@ -145,6 +145,7 @@ end
 -- What may be sent.
 
 local direct, paced, interval, again, is_probe, own_left = 0, 0, 0, 0, false, 0
+local turn = nil  -- where a turn is had: the window of the one before
 local rate, even, available, left = math.huge, math.huge, math.huge, math.huge
 local paused = math.max(0, (state.pause or 0) - now)
 
@@ -219,6 +220,7 @@ else
   local window = math.floor(state.reset)
   if own.window ~= window then own.had, own.window = 0, window end
   own.had = math.max(0, own.had - ask.foregone)
+  if ask.foregone > 0 and own.turn == window then own.turn = nil end  -- it was not had after all
   -- The last of a window are for people, and half of them lead into the next one, so that no probe has to.
   local room = rest - (left > 0 and spare or math.floor(spare / 2))
   local part = left > 0 and own_part(window) or room / math.max(1, sharers)
@@ -242,6 +244,7 @@ else
       elseif due_in > 0 then
         again = math.max(due_in, sharers / even / LOOKS)
       else
+        turn = {before = own.turn}
         paced, interval, own.had, own.turn = 1, shortest, own.had + 1, window
       end
     elseif left > 0 and part < (left < HORIZON and 0.25 or 0.5) then  -- nobody else wants what is left at the end
@@ -275,6 +278,7 @@ if CEILING then
   direct = math.min(direct, math.floor(tokens))
   paced = math.min(paced, math.floor(tokens) - direct)
   if direct + paced < wanted then again = math.max(again, 1 / refill) end
+  if turn and paced == 0 then own.turn = turn.before end
   if is_probe and direct == 0 then is_probe, state.probe = false, nil end
   tokens = tokens - direct - paced
   rate, even = math.min(rate, refill), math.min(even, refill)

@@ -33,7 +33,7 @@ class Unreachable(Exception):  # nobody raises it out of this folder
 class Port(Protocol):
     """The way to where all processes agree: `Link`."""
 
-    async def exchange(self, keys: list[str], arguments: Callable[[str], list[str]]) -> Reply:
+    async def exchange(self, keys: list[str], arguments: Callable[[str], list[str]], *, is_waited_for: bool) -> Reply:
         """Return what the script has answered, or raise `Unreachable`."""
 
 
@@ -162,7 +162,9 @@ class Fetcher:
                 # Whom to share with is not known without a key: as when nobody answers, it goes on with its part.
                 raise Unreachable
             reply = await shares.link.exchange(
-                shares.keys(self._key, self._group), lambda deadline: arguments_of(asked, shares, deadline)
+                shares.keys(self._key, self._group),
+                lambda deadline: arguments_of(asked, shares, deadline),
+                is_waited_for=not asked.is_back,
             )
         except Unreachable:
             self._lease.on_silence(asked, _clock.now())

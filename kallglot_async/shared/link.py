@@ -78,12 +78,16 @@ class Link:
         self._patience = PATIENCE
         self._is_told = False
 
-    async def exchange(self, keys: list[str], arguments: Callable[[str], list[str]]) -> Reply:
+    async def exchange(self, keys: list[str], arguments: Callable[[str], list[str]], *, is_waited_for: bool) -> Reply:
         """Run the script, and return its answer.
+
+        Where a connection breaks behind the question, it may run twice: what was told is then told twice, and fewer
+        requests go for a while.
 
         Args:
             keys: Its keys.
             arguments: Makes its arguments of its deadline, in seconds of the server's clock.
+            is_waited_for: Whether requests wait for it; else the process goes on with its part meanwhile.
 
         Raises:
             Unreachable: No answer came in time, whatever the reason. The script will not run later.
@@ -96,10 +100,11 @@ class Link:
             async with self._turns:
                 if self._is_told and not was_told:
                     raise Unreachable  # those before us in line have found out
-                answer = await self._ask(keys, arguments)
+                until = _clock.now() + (FIRST if is_waited_for else AWAY)
+                answer = await self._ask(keys, arguments, until)
                 if not answer:  # its deadline is over: the server's clock is not what it was
                     self._ahead = None
-                    answer = await self._ask(keys, arguments)
+                    answer = await self._ask(keys, arguments, until)
             reply = _read(answer) if answer else None
         except (RedisError, OSError, EOFError) as error:  # `TimeoutError` is an `OSError`
             self._ahead = None
@@ -123,12 +128,11 @@ class Link:
         if opened is not None:
             await opened[1].aclose()
 
-    async def _ask(self, keys: list[str], arguments: Callable[[str], list[str]]) -> bytes:
-        """Run the script; once more where a connection that has served is of no use any more."""
-        has_served = self._ahead is not None
-        patience = self._patience if has_served else AWAY if self._is_told else FIRST
+    async def _ask(self, keys: list[str], arguments: Callable[[str], list[str]], until: float) -> bytes:
+        """Run the script, until then; once more where a connection that has served is of no use any more."""
+        has_served, left = self._ahead is not None, until - _clock.now()
         try:
-            return await _soon(self._run(keys, arguments), patience)
+            return await _soon(self._run(keys, arguments), min(left, self._patience) if has_served else left)
         except TimeoutError:
             raise
         except (RedisError, OSError, EOFError):
@@ -136,7 +140,7 @@ class Link:
             await self._disconnect()
             if not has_served:
                 raise
-        return await _soon(self._run(keys, arguments), FIRST)
+        return await _soon(self._run(keys, arguments), until - _clock.now())
 
     async def _run(self, keys: list[str], arguments: Callable[[str], list[str]]) -> bytes:
         if self._ahead is None:

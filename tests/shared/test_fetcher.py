@@ -33,7 +33,7 @@ class Table:
         self.answer, self.takes = answer, takes
         self.asked = []
 
-    async def exchange(self, keys, arguments):
+    async def exchange(self, keys, arguments, *, is_waited_for):
         arguments = arguments("0")
         asked = msgspec.json.decode(arguments[-1], type=Ask)
         self.asked.append((_clock.now(), keys, asked))

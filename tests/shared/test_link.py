@@ -320,6 +320,7 @@ class TestAServerThatIsFarAway:
             link = Link(way.url)
             with pytest.raises(Unreachable):
                 await ask(link)
+            assert (await ask(link, direct=1, is_back=True)).processes == 1
             for _ in range(3):
                 assert (await ask(link, direct=1)).processes == 1
             await link.aclose()

@@ -47,7 +47,7 @@ class Table:
         self._gone = self._back = math.inf  # between those moments nobody answers
         self._patience = 0.0  # what it takes until a process has noticed
 
-    async def exchange(self, keys, arguments):
+    async def exchange(self, keys, arguments, *, is_waited_for):
         if self._gone <= _clock.now() < self._back:
             await asyncio.sleep(self._patience)
             raise Unreachable

@@ -22,7 +22,10 @@ def asked(**told):
 async def ask(link, name="a", *, limit=None, **told):
     """Let a process ask, and return what it is told."""
     shares = Shares(link, name, 1.0, limit, None)
-    return await link.exchange(KEYS, lambda deadline: arguments_of(asked(**told), shares, deadline))
+    known = asked(**told)
+    return await link.exchange(
+        KEYS, lambda deadline: arguments_of(known, shares, deadline), is_waited_for=not known.is_back
+    )
 
 
 async def announce(link, *, limit=600, remaining=599, resets_in=10.0, reset=EPOCH):

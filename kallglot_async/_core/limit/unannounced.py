@@ -41,12 +41,13 @@ class Unannounced:
     """
 
     __slots__ = (
-        "_accepted", "_clean", "_cut", "_evidence", "_growth", "_in_flight", "_is_doubtful", "_is_measured", "_opened",
-        "_pace", "_pause", "_paused", "_paused_before", "_paused_until", "_refused_at", "_since", "rate",
+        "_accepted", "_before", "_clean", "_cut", "_evidence", "_growth", "_in_flight", "_is_doubtful", "_is_measured",
+        "_opened", "_pace", "_pause", "_paused", "_paused_before", "_paused_until", "_refused_at", "_since", "rate",
     )  # fmt: skip
 
     def __init__(self, accepted: Iterable[float] = (), since: float = math.inf, in_flight: int = 0) -> None:
         self.rate: float | None = None
+        self._before: float | None = None  # the rate when the latest refusal came
         self._in_flight = in_flight
         self._opened = math.inf  # requests accepted since the latest refusal: so many and one may be in flight
         self._accepted: deque[float] = deque(maxlen=MOST_ACCEPTED)  # when they were sent, in open time
@@ -124,6 +125,7 @@ class Unannounced:
             self._cut = CUT_AGAIN if self._is_doubtful and self._growth == GROWTH else CUT
             # With nothing accepted in between it is still the same refusal.
             if self._opened:
+                self._before = self.rate
                 self._slow_down(len(self._accepted))
             self._opened = 0
         if until > self._paused_until:
@@ -137,10 +139,11 @@ class Unannounced:
 
     def _note(self, sent_at: float) -> None:
         """One that was sent at that open time was accepted. A rest before it was ours, and shows nothing of a rate."""
-        before = self._accepted[-1] if self._accepted else self._since
-        if sent_at - before > max(MEASURED, 2.0 / self.rate if self.rate else 0.0):
+        latest = self._accepted[-1] if self._accepted else min(self._since, sent_at)
+        if sent_at - latest > max(MEASURED, 2.0 / self.rate if self.rate else 0.0):
             self._since = sent_at
-        self._accepted.append(sent_at)
+        # In order: an answer that was slow does not make a rest of what went on meanwhile.
+        self._accepted.append(max(latest, sent_at))
 
     def _slow_down(self, newly_accepted: int) -> None:
         """Keep to most of what was accepted before the refusal."""
@@ -156,8 +159,8 @@ class Unannounced:
             # Who names a pause accepts a request after it: slower than one in each pause is never needed.
             # Never divided by 0: the gate pauses for a second at least, or for a window's rest and its guard.
             seen, least = self._cut * accepted / span, 1.0 / self._pause
-            if self.rate and accepted < EVIDENCE and self._pause > MEASURED:
-                least = max(least, FALL * self.rate)
+            if self._before and accepted < EVIDENCE and self._pause > MEASURED:
+                least = max(least, FALL * self._before)
             self.rate = max(least, seen)
             self._is_doubtful = span < MEASURED
         elif self.rate is None:

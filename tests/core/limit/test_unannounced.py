@@ -257,6 +257,28 @@ def test_a_limit_that_has_not_spoken_for_long_is_forgotten():
     assert limit.rate is None
 
 
+def test_a_rate_falls_once_for_a_refusal_whatever_was_under_way():
+    """What is accepted late completes what was measured: it is no refusal of its own."""
+    limit = learned()
+    accept(limit, 200.0)
+    before, under_way = limit.rate, send(limit, 201.0)
+    refuse(limit, 201.1, 30.0)
+    limit.on_answer(under_way, 201.5, None)
+    assert limit.rate == pytest.approx(FALL * before)
+
+
+def test_a_slow_answer_makes_no_rest_of_what_went_on_meanwhile():
+    """Ten a second, and one of them is answered nine seconds late: they are ten a second all the same."""
+    limit = Unannounced()
+    slow = send(limit, 0.0)
+    for step in range(1, 90):
+        accept(limit, step / 10)
+    limit.on_answer(slow, 9.0, None)
+    accept(limit, 9.0)
+    refuse(limit, 9.05, 1.0)
+    assert limit.rate == pytest.approx(CUT * 10, rel=0.05)
+
+
 @pytest.mark.parametrize("limit", [2, 3, 5, 8])
 def test_few_requests_a_second_are_used_too(limit):
     """What goes early, to make up for what went late, must not be one too many of a second, time and again."""
