@@ -369,7 +369,7 @@ class Pipeline:
         is_spent = was_refused or (figures is not None and not figures.remaining)
         if is_spent and (closed_for := lane.news_of_closing(_clock.now())):
             # With no deadline of its own, a wait would be silent for all that time.
-            _log.warning("the rate limit is spent: no request goes out for %.0f s", closed_for)
+            _log.warning("the rate limit lets no request go for %.0f s", closed_for)
         return figures
 
     def _out_of_time(

@@ -74,7 +74,7 @@ async def test_a_limit_that_is_spent_for_long_is_told_once(
             await client.analyses.retrieve("ana_1", timeout=1.0)
     warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(warnings) == lines
-    assert all("no request goes out for 720" in text for text in warnings)
+    assert all("lets no request go for 720" in text for text in warnings)
 
 
 async def test_a_request_without_an_answer_is_a_line(caplog: pytest.LogCaptureFixture) -> None:

@@ -69,8 +69,9 @@ The unannounced limit
    may be in flight as were accepted since, and one more.
 12. A refusal shows a rate if EVIDENCE requests were accepted since the one before, or ENOUGH since the first: those
    of the last MEASURED seconds, or of as many as its pause has; pauses are not counted, nor longer rests of ours.
-   Everybody keeps to CUT of that, but at least to one request per pause; where no rate is shown, to RESTART. A refusal
-   with nothing accepted in between is the same one still.
+   Everybody keeps to CUT of that, but at least to one request per pause, and to FALL of the rate before where hardly
+   anything was accepted before a long pause; where no rate is shown, to RESTART. A refusal with nothing accepted in
+   between is the same one still.
 13. Each clean period, in which CLEAN seconds' worth of requests at that rate was accepted, multiplies it by a factor
    that squares itself: hardly at first, near what was refused, then fast. After SILENT seconds all is forgotten.
 
@@ -171,6 +172,7 @@ What the numbers are, and why:
                                              too many of a second, and a limit of 10/s was taken for one of 7. Timers
                                              are late by no more; with half an interval, each third request was
                                              refused of a log of 2/s, and half of it used
+                                             (`tests/core/limit/test_unannounced.py`)
               CUT_AGAIN             0.9      where a refusal less than a clean period before showed a rate of
                                              less than MEASURED: a window longer than the pause was spent at once.
                                              With 0.8, 0.86 of a log without figures is used at worst, now 0.93

@@ -238,7 +238,7 @@ async def test_what_was_not_read_is_said(kallglot, monkeypatch, command):
         os.write(writing, "".join(f"{id}\n" for id in ids).encode())  # and no end
         with os.fdopen(reading) as stdin:
             monkeypatch.setattr("sys.stdin", stdin)
-            argv = [command, "-", "--total-timeout", "1", "--quiet"]
+            argv = [command, "-", "--total-timeout", "3", "--quiet"]
             code, lines, err = await kallglot(emulator, *argv, *["--analyses", "summary"][: 2 * (command == "analyze")])
         os.close(writing)
     assert code == 1
