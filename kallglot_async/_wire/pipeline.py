@@ -62,8 +62,8 @@ class Pipeline:
     """
 
     __slots__ = (
-        "_config", "_lanes", "_limiter", "_pool", "_random", "_server_ahead", "budget", "deadlines", "is_accepted",
-        "observer", "policy", "request_timeout", "round_trip",
+        "_config", "_lanes", "_limiter", "_server_ahead", "budget", "deadlines", "is_accepted", "luck", "observer",
+        "policy", "pool", "request_timeout", "round_trip",
     )  # fmt: skip
 
     def __init__(
@@ -76,9 +76,9 @@ class Pipeline:
         budget: RetryBudget,
     ) -> None:
         self._config = config
-        self._pool = pool
+        self.pool: SessionPool = pool
         self._limiter = limiter
-        self._random = random
+        self.luck: Callable[[], float] = random
         self._lanes: dict[str, Lane] = {}
         self.request_timeout: float | None = config.timeout  # seconds that a call, or one request of a wait, may take
         self.deadlines: Deadlines = Deadlines(config.timeout)
@@ -88,11 +88,6 @@ class Pipeline:
         self.is_accepted: bool = False  # whether the API has ever accepted a request under this key
         self.round_trip: float = 0.0  # seconds, smoothed over the answers so far
         self._server_ahead = 0.0  # seconds by which the server's clock is ahead of ours
-
-    @property
-    def pool(self) -> SessionPool:
-        """The transport."""
-        return self._pool
 
     @property
     def key(self) -> Secret:
@@ -110,10 +105,6 @@ class Pipeline:
     def server_now(self) -> float:
         """Return the server's wall clock in Unix seconds, by the `Date` of its last answer."""
         return time.time() + self._server_ahead
-
-    def luck(self) -> float:
-        """Return a number for jitter, uniform in [0, 1)."""
-        return self._random()
 
     def stats(self, *, waiting_for: int) -> ClientStats:
         """Return what was done so far, over all the lanes that this client has used."""
@@ -299,7 +290,7 @@ class Pipeline:
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
-            response = await self._pool.send(operation, self._config.api_key, self._config.headers)
+            response = await self.pool.send(operation, self._config.api_key, self._config.headers)
         except BaseException:  # a cancellation too: the server may have counted what was on its way
             lane.lost(ticket)
             raise
@@ -313,7 +304,7 @@ class Pipeline:
             value = interpret(operation, response, key=self._config.api_key, wall_now=wall_now)
         except errors.ResponseMismatchError:
             # It may have been meant for somebody else: what mixed up one answer here may mix up the next.
-            await self._pool.retire()
+            await self.pool.retire()
             raise
         except errors.RateLimitedError as refused:
             # It shows that the API is there, if it is no gateway; but nothing was done for us, so it pays no retry.
@@ -360,7 +351,7 @@ class Pipeline:
         figures = figures_at(response.headers, date, wall_now)
         was_refused = is_refused(response)
         if was_refused:
-            pause = lane.refused_for(ticket, figures, named_wait(response, wall_now), luck=self._random())
+            pause = lane.refused_for(ticket, figures, named_wait(response, wall_now), luck=self.luck())
             _log.info("refused with %d: every request of this limit pauses for %.1f s", response.status, pause)
         elif figures is None and response.status >= 500:
             lane.lost(ticket, was_answered=True)  # a page of some gateway's: it does not know the API's limit
