@@ -118,9 +118,10 @@ class RequestError(KallglotError):
 
     Attributes:
         operation: The operation's name, for example `analyses.retrieve`.
-        attempts: How many requests were counted as attempts. Answers of 429 are not counted.
-        history: One line for each attempt, oldest first.
-        idempotency_key: For a create: the key that was sent. Repeating the create with this key is safe.
+        attempts: How many requests were counted as attempts. Refusals for rate are not counted.
+        history: One line for each attempt, oldest first; of a poll, for the latest ten that failed.
+        idempotency_key: That of a request, such as a create, of which nobody knows whether it was done: repeating it
+            with this key is safe. Else None.
         id: From `analyze` and `analyze_many`: the analysis that had been created when this went wrong. It is paid
             for, so wait for it instead of asking again. Else None.
     """
@@ -392,7 +393,7 @@ class WaitTimeoutError(KallglotError, TimeoutError):
     Attributes:
         id: The analysis id.
         last_status: The status of the last answer, or None where there was none.
-        polls: How many polls were sent, failed ones included and refused ones (429) not.
+        polls: How many polls were sent, failed ones included and those refused for rate not.
         elapsed: Seconds from the first poll to the end; 0.0 where there was no poll.
         retry_after: Seconds that a pause after a refusal still had to run, where that outlasts the deadline; else None.
     """

@@ -143,7 +143,7 @@ class Lane:
             self._enter(loop)
 
     def answered(self, ticket: Ticket, figures: RateFigures | None) -> None:
-        """The request was answered, and not with 429."""
+        """The request was answered, and not refused for rate."""
         # A ticket of a loop that is gone was written off with it, and must not be counted back twice.
         if ticket.epoch == self.gate.epoch:
             now = _clock.now()
@@ -154,7 +154,7 @@ class Lane:
     def refused_for(
         self, ticket: Ticket, figures: RateFigures | None, retry_after: float | None, *, luck: float = 0.0
     ) -> float:
-        """The request was answered 429: pause everybody. Returns the seconds of the pause.
+        """The request was refused for rate: pause everybody. Returns the seconds of the pause.
 
         `luck`, uniform in [0, 1), spreads the wake-ups of clients that know nothing of each other.
         """

@@ -155,14 +155,14 @@ class Gate:
             rule.on_lost(ticket, now)
 
     def on_answer(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:
-        """A request was answered, and not with 429."""
+        """A request was answered, and not refused for rate."""
         if self._unannounced is None:
             self._accepted.append(ticket.sent_at)
         for rule in self._told:
             rule.on_answer(ticket, now, figures)
 
     def on_refused(self, ticket: Ticket, now: float, figures: RateFigures | None, until: float) -> None:
-        """A request was answered 429: nobody sends before `until`."""
+        """A request was refused for rate: nobody sends before `until`."""
         if self._is_explained(figures):
             self._window.on_refused(ticket, now, figures, until)
             if self._unannounced is not None:

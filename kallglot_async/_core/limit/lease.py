@@ -172,7 +172,7 @@ class Lease:
         self._land(ticket, now)
 
     def on_refused(self, ticket: Ticket, now: float, figures: RateFigures | None, until: float) -> None:
-        """A request was answered 429: the others hear of it at once."""
+        """A request was refused for rate: the others hear of it at once."""
         if figures is not None and self.limit in (None, figures.limit):
             self._adopt(ticket, now, figures)
         # Nobody sends before the pause is over: what was granted goes back to all.

@@ -226,7 +226,7 @@ class Window:
         self.is_ruling = self.limit is not None
 
     def on_refused(self, ticket: Ticket, now: float, figures: RateFigures | None, until: float) -> None:
-        """A request was answered 429: nothing goes out before `until`, then one probe."""
+        """A request was refused by this limit: nothing goes out before `until`, then one probe."""
         self._land(ticket)
         if figures is not None:
             self._adopt(ticket, now, figures, 0)
@@ -240,7 +240,7 @@ class Window:
         self.is_ruling = self.limit is not None
 
     def on_refused_elsewhere(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:
-        """A request was answered 429 by another limit than this: it has cost nothing here."""
+        """A request was refused by another limit than this: it has cost nothing here."""
         self._land(ticket)
         # Figures of another size are those of the limit that refused it, and say nothing of this one.
         if figures is not None and figures.limit == self.limit:
