@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from kallglot_async.models._base import Model
 
-__all__ = [
-    "ClientEvent",
-    "PollEvent",
-    "RequestEvent",
-    "ResponseEvent",
-    "RetryEvent",
-    "SettledEvent",
-    "ThrottledEvent",
-]
+__all__ = ["ClientEvent", "PollEvent", "RequestEvent", "ResponseEvent", "RetryEvent", "SettledEvent", "ThrottledEvent"]
 
 
 class ClientEvent(Model, frozen=True, kw_only=True, gc=False):

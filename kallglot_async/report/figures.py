@@ -16,22 +16,9 @@ import msgspec
 from kallglot_async.report.calls import Call, Reason
 
 __all__ = [
-    "TENTHS",
-    "Bin",
-    "Day",
-    "Line",
-    "Stretch",
-    "TopicFigure",
-    "course",
-    "days",
-    "extremes",
-    "failures",
-    "histogram",
-    "lines",
-    "mean",
-    "shares",
-    "topics",
-]
+    "TENTHS", "Bin", "Day", "Line", "Stretch", "TopicFigure", "course", "days", "extremes", "failures", "histogram",
+    "lines", "mean", "shares", "topics",
+]  # fmt: skip
 
 TENTHS = 10
 

@@ -30,15 +30,9 @@ from kallglot_async.models._base import JSONValue, Timestamp
 from kallglot_async.models.meta import read_extra
 
 __all__ = [
-    "TEXT_FORMATS",
-    "decode_session",
-    "decode_text",
-    "decode_transcript",
-    "end_session",
-    "retrieve_session",
-    "retrieve_transcript",
-    "retrieve_transcript_text",
-]
+    "TEXT_FORMATS", "decode_session", "decode_text", "decode_transcript", "end_session", "retrieve_session",
+    "retrieve_transcript", "retrieve_transcript_text",
+]  # fmt: skip
 
 TEXT_FORMATS = ("text", "srt", "vtt")
 

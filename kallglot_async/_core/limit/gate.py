@@ -45,18 +45,9 @@ class Gate:
     """
 
     __slots__ = (
-        "_accepted",
-        "_asked",
-        "_began_at",
-        "_beside",
-        "_lease",
-        "_paused_until",
-        "_told",
-        "_unannounced",
-        "_window",
-        "epoch",
-        "paused_at",
-    )
+        "_accepted", "_asked", "_began_at", "_beside", "_lease", "_paused_until", "_told", "_unannounced", "_window",
+        "epoch", "paused_at",
+    )  # fmt: skip
 
     def __init__(self, beside: Sequence[Rule] = (), lease: Lease | None = None) -> None:
         self._window = Window()
