@@ -132,7 +132,7 @@ class BaseClient:
     @cached_property
     def analyses(self) -> Analyses:
         """Fetches and requests analyses."""
-        return Analyses(self._pipeline, self._waits, max_in_flight=self._config.max_in_flight)
+        return Analyses(self._pipeline, self._waits)
 
     # Loaded when they are first used: most clients use analyses alone.
 

@@ -235,7 +235,7 @@ class Waits:
         return WaitOptions(
             timeout=check_timeout("timeout", timeout),
             total_timeout=check_timeout("total_timeout", total_timeout),
-            max_in_flight=self._max_in_flight if max_in_flight is None else check_count("max_in_flight", max_in_flight),
+            max_in_flight=self.at_once(max_in_flight),
             schedule=schedule if schedule is not None else _LEARNED,
             on_progress=on_progress,
             from_add=from_add,
@@ -243,6 +243,14 @@ class Waits:
             # Who names a schedule has it kept, whatever webhooks say.
             heeds_inbox=schedule is None,
         )
+
+    def at_once(self, max_in_flight: int | None) -> int:
+        """Return how many requests of one call there may be at once.
+
+        Raises:
+            ConfigurationError: It is no whole number from 1 up.
+        """
+        return self._max_in_flight if max_in_flight is None else check_count("max_in_flight", max_in_flight)
 
     def start(self, source: IdSource, options: WaitOptions) -> WaitCall:
         """Return a wait call, not entered yet."""
