@@ -319,22 +319,28 @@ class Pipeline:
         if not self.budget.is_whole:
             self.budget.on_answer()
         if isinstance(value, Result):
-            left, used = parse_credits(response.headers)
-            kept = kept_of(value)
-            kept["told"] = ResponseMeta(
-                status=response.status,
-                request_id=request_id_of(response.headers, self._config.api_key),
-                attempts=attempt,
-                elapsed=elapsed,
-                limit=None if figures is None else figures.limit,
-                remaining=None if figures is None else figures.remaining,
-                resets_in=None if figures is None else figures.resets_in,
-                credits_remaining=left,
-                credits_used=used,
-            )
-            if self._config.keep_raw:
-                kept["raw"] = response.body
+            self._have_know(value, response, figures, attempt, elapsed)
         return value, response
+
+    def _have_know(
+        self, value: Result, response: Response, figures: RateFigures | None, attempt: int, elapsed: float
+    ) -> None:
+        """Have a value know the answer that it came from."""
+        left, used = parse_credits(response.headers)
+        kept = kept_of(value)
+        kept["told"] = ResponseMeta(
+            status=response.status,
+            request_id=request_id_of(response.headers, self._config.api_key),
+            attempts=attempt,
+            elapsed=elapsed,
+            limit=None if figures is None else figures.limit,
+            remaining=None if figures is None else figures.remaining,
+            resets_in=None if figures is None else figures.resets_in,
+            credits_remaining=left,
+            credits_used=used,
+        )
+        if self._config.keep_raw:
+            kept["raw"] = response.body
 
     def on_retry(self, operation: Operation[Any], error: errors.KallglotError, attempt: int, delay: float) -> None:
         """An attempt failed, and another follows in `delay` seconds: say so."""
