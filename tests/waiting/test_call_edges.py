@@ -450,3 +450,20 @@ async def test_a_wait_that_ends_while_a_limit_is_spent_says_so(whose: str) -> No
         )
         if first is not None:
             await first
+
+
+def test_a_client_that_was_closed_where_it_waited_waits_in_another_thread() -> None:
+    """The loop of before runs on, and has no waits any more."""
+
+    async def there(client: KallglotClient, id: str) -> Analysis:
+        async with client:
+            return await client.wait(id)
+
+    async def here() -> Analysis:
+        async with Emulator(plan="unlimited", latency=Latency.immediate()) as emulator:
+            first, second = emulator.seed_analyses(2)
+            client = KallglotClient(KEY, base_url=emulator.base_url)
+            await there(client, first)
+            return await asyncio.to_thread(lambda: asyncio.run(there(client, second)))
+
+    assert asyncio.run(here()).is_complete
