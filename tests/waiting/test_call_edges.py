@@ -83,6 +83,17 @@ async def test_an_id_that_comes_as_its_block_is_left_belongs_to_nobody() -> None
         assert (await client.wait(id, timeout=60.0)).is_complete
 
 
+async def test_what_is_ready_is_taken_once() -> None:
+    """All of it together, without waiting for any; what is taken so does not come again."""
+    async with running() as (emulator, client):
+        ids = emulator.seed_analyses(3)
+        async with client.as_completed(ids) as finished:
+            await asyncio.sleep(60.0)
+            assert {outcome.id for outcome in finished.take_ready()} == set(ids)
+            assert finished.take_ready() == []
+            assert [outcome async for outcome in finished] == []
+
+
 async def test_a_stream_outside_its_block_says_how_it_is_used() -> None:
     """Neither hangs: before the block it is an error, after it there is nothing more."""
     async with running() as (emulator, client):
@@ -429,6 +440,29 @@ async def test_a_generator_around_a_block_may_be_left_early(is_lazy: bool) -> No
         await asyncio.sleep(60.0)
         assert [task for task in asyncio.all_tasks() if "_waiting" in repr(task)] == []
         assert (await client.wait(ids[-1])).is_complete
+
+
+async def test_a_generator_that_is_left_early_lets_go_of_a_source_for_which_there_was_no_room() -> None:
+    """What pulls ids sleeps while ten thousand are pending: it ends, too."""
+    async with (
+        Emulator(plan="unlimited") as emulator,
+        KallglotClient(KEY, base_url=emulator.base_url, rate_limit=RateLimit(1, 600.0)) as client,
+    ):
+
+        async def outcomes() -> AsyncIterator[str]:
+            async with client.as_completed(
+                f"ana_{number}" if number else "none" for number in range(10_010)
+            ) as finished:
+                async for outcome in finished:
+                    yield outcome.id
+
+        async for _ in outcomes():
+            await asyncio.sleep(1.0)
+            break
+        assert client.stats.waiting_for == 10_000
+        gc.collect()
+        await asyncio.sleep(700.0)
+        assert [task for task in asyncio.all_tasks() if "_waiting" in repr(task)] == []
 
 
 @pytest.mark.parametrize("whose", ["timeout", "total_timeout", "follower"])
