@@ -176,9 +176,8 @@ class WaitCall:
     def take_ready(self) -> list[Outcome]:
         """Return all outcomes that have not been taken yet, without waiting for one."""
         taken = list(self.ready)
-        if taken:
-            self._on_taken()
-            self.ready.clear()
+        self.ready.clear()
+        self._on_taken()
         return taken
 
     def _on_taken(self) -> None:
@@ -340,11 +339,10 @@ class WaitCall:
         else:
             self._failed += 1
         self.ready.append(outcome)
-        if self._pipeline.observer.callback.is_on:
-            name = None if error is None else type(error).__name__
-            self._pipeline.observer.emit(
-                SettledEvent, id=outcome.id, error=name, polls=outcome.polls, elapsed=outcome.elapsed
-            )
+        name = None if error is None else type(error).__name__
+        self._pipeline.observer.emit(
+            SettledEvent, id=outcome.id, error=name, polls=outcome.polls, elapsed=outcome.elapsed
+        )
         self._wake()
         self._finish_if_over()
 
