@@ -156,8 +156,7 @@ class Claims:
         Raises:
             ConfigurationError: Another loop, which runs, has waits here.
         """
-        if self._home.loop is not call.loop:
-            self.enter(call.loop)
+        self.enter(call.loop)
         owner = self._owners.get(id)
         if owner is not None and owner.loop is call.loop:
             self._followers.add(id, call)
