@@ -210,7 +210,7 @@ class Poller:
         """
         deadline, seen_to = self._queue.next_deadline(), self._call.watch.at
         is_sooner = self.ends_at - self._queue.lead < seen_to or (deadline is not None and deadline < seen_to)
-        if is_sooner or self._lane.paused_for(now):
+        if is_sooner or self._lane.gate.paused_for(now):
             self._call.watch.ring()
 
     def _paused_until(self, now: float) -> float:
@@ -343,7 +343,7 @@ class Poller:
             self._end(entry, now, error=timed_out(entry.id, entry, closed_for=self._lane.closed_for(now)))
         timeout = self._options.timeout
         next_at = math.inf if timeout is None else now + timeout  # others' refusals come unannounced
-        if pause := self._lane.paused_for(now):
+        if pause := self._lane.gate.paused_for(now):
             next_at = min(next_at, self._give_up_on_paused(now, pause))
         deadline = self._queue.next_deadline()
         return next_at if deadline is None else min(next_at, deadline)

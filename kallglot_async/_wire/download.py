@@ -36,7 +36,7 @@ from kallglot_async._wire.keys import load, renew
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async._wire.sink import Sink
 from kallglot_async._wire.stream import AnswerStream
-from kallglot_async.models import Download, Recording, ThrottledEvent
+from kallglot_async.models import Download, Recording
 
 __all__ = ["DownloadCall", "OnBytes"]
 
@@ -209,9 +209,7 @@ class DownloadCall:
         except errors.RateLimitedError as refused:
             if not location.is_api:
                 raise
-            self._pipeline.observer.emit(
-                ThrottledEvent, operation=DOWNLOAD, group=_OPERATION.group, pause=self._lane.paused_for(_clock.now())
-            )
+            self._pipeline.on_throttled(_OPERATION, self._lane)
             raise _ThrottledError(refused) from None
 
     async def _send(self, location: Location, ticket: Ticket | None, record: RequestRecord) -> Location | None:

@@ -183,10 +183,6 @@ class Lane:
             self.gate.on_unsent(ticket)
             self._pump(_clock.now())
 
-    def paused_for(self, now: float) -> float:
-        """Return the seconds until the pause that a refusal asked for is over."""
-        return self.gate.paused_for(now)
-
     def closed_for(self, now: float) -> float:
         """Return the seconds until anything could go; 0.0 where something may, or where an answer has to tell."""
         at = self.gate.next_at(now, Urgency.DIRECT)

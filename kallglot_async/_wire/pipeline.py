@@ -281,9 +281,7 @@ class Pipeline:
                 return value, response
         except errors.RateLimitedError:
             # Behind the end of the record: the answer is heard of before the pause that it brings.
-            self.observer.emit(
-                ThrottledEvent, operation=operation.name, group=operation.group, pause=lane.paused_for(_clock.now())
-            )
+            self.on_throttled(operation, lane)
             raise
 
     async def _send(self, operation: Operation[T], lane: Lane, ticket: Ticket, attempt: int) -> tuple[T, Response]:
@@ -348,6 +346,11 @@ class Pipeline:
         self.observer.emit(
             RetryEvent, operation=operation.name, attempt=attempt, error=type(error).__name__, delay=delay
         )
+
+    def on_throttled(self, operation: Operation[Any], lane: Lane) -> None:
+        """A request was refused for rate, which the lane was told of: say so."""
+        pause = lane.gate.paused_for(_clock.now())
+        self.observer.emit(ThrottledEvent, operation=operation.name, group=operation.group, pause=pause)
 
     def report(self, lane: Lane, ticket: Ticket, response: Response, wall_now: float) -> RateFigures | None:
         """Tell the limiter what the answer says of the limit, and return its figures."""
