@@ -12,9 +12,9 @@ MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
 
 
-def number(figure: float | None, digits: int = 0) -> str:
-    """Return the figure with a comma at each thousand; a dash where there is none."""
-    return NOTHING if figure is None else f"{figure:,.{digits}f}".replace("-", MINUS)
+def number(figure: float | None) -> str:
+    """Return the figure as a whole number with a comma at each thousand; a dash where there is none."""
+    return NOTHING if figure is None else f"{figure:,.0f}".replace("-", MINUS)
 
 
 def signed(figure: float | None) -> str:
@@ -30,9 +30,9 @@ def percent(figure: float | None) -> str:
     return "<1 %" if 0 < figure < 0.5 else f"{figure:.0f} %"
 
 
-def counted(count: int, one: str, many: str | None = None) -> str:
-    """Return the count and the noun that fits it."""
-    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+def counted(count: int, one: str) -> str:
+    """Return the count and the noun, with an s where there is not one."""
+    return f"{count:,} {one}{'s' * (count != 1)}"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Child]]) -> Markup:
