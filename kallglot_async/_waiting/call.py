@@ -25,7 +25,7 @@ from kallglot_async._clock import Alarm, Deadline, Watch
 from kallglot_async._core.polling.pending import LATE, LATE_LOOK, Entry
 from kallglot_async._core.polling.worth import is_worth_last_look
 from kallglot_async._events import PlainCallback
-from kallglot_async._waiting.endings import elapsed_of, polls_of, timed_out
+from kallglot_async._waiting.endings import elapsed_of, is_settled, polls_of, timed_out
 from kallglot_async._waiting.following import Claims, Followed
 from kallglot_async._waiting.poller import Poller
 from kallglot_async._wire.pipeline import Pipeline
@@ -334,12 +334,10 @@ class WaitCall:
         self._deliver(outcome)
 
     def _deliver(self, outcome: Outcome) -> None:
-        if (error := outcome.error) is None or isinstance(error, errors.AnalysisFailedError):
-            self._settled += 1
-        else:
-            self._failed += 1
+        self._settled += is_settled(outcome)
+        self._failed += not is_settled(outcome)
         self.ready.append(outcome)
-        name = None if error is None else type(error).__name__
+        name = None if outcome.error is None else type(outcome.error).__name__
         self._pipeline.observer.emit(
             SettledEvent, id=outcome.id, error=name, polls=outcome.polls, elapsed=outcome.elapsed
         )
