@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from kallglot_async.models import facts
 from kallglot_async.report.element import Child, Markup, el
 
 __all__ = ["MINUS", "card", "counted", "number", "percent", "signed", "table"]
@@ -18,9 +19,8 @@ def number(figure: float | None) -> str:
 
 
 def signed(figure: float | None) -> str:
-    """Return a sentiment with its sign and two decimals."""
-    # Rounded first and added to 0.0: a score a little below zero is +0.00, not -0.00.
-    return NOTHING if figure is None else f"{round(figure, 2) + 0.0:+.2f}".replace("-", MINUS)
+    """Return a sentiment with its sign and two decimals; a dash where there is none."""
+    return NOTHING if figure is None else facts.signed(figure).replace("-", MINUS)
 
 
 def percent(figure: float | None) -> str:
