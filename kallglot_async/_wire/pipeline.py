@@ -207,7 +207,7 @@ class Pipeline:
     def _is_patient(self, call: Call[Any], error: errors.RequestError) -> bool:
         """Whether time is the measure: for who asked for that, once the API was heard, or something before it."""
         is_believed = self.budget.is_reached or (has_passing_status(error) and call.deadline.age() < STRANGER)
-        passes = is_transient(error) or (self.budget.is_reached and is_interlude(error))
+        passes = is_transient(error) or is_interlude(error)  # of the latter, none is believed before the API was heard
         return call.is_patient and is_believed and call.operation.is_repeatable and passes
 
     async def _be_let_go(self, call: Call[Any]) -> None:
