@@ -306,15 +306,15 @@ class Lane:
             self._queues[urgency].popleft().future.set_result(self.gate.on_sent(now, urgency))
         if self._soonest < at < math.inf:  # an answer has told what nobody knew when they came
             self._dismiss_hopeless(now)
-        self._arm(at, now)
+        self._arm(at)
         if self.on_dry is not None and any(self._queues):
             self.on_dry()
 
-    def _arm(self, at: float, now: float) -> None:
+    def _arm(self, at: float) -> None:
         """Ask again at `at`, with one timer for all."""
         if self._timer is not None:
             # One that rings early finds nobody's turn come and is set anew: cheaper than another for each who comes.
-            if self._timer_at <= at and self._timer_at > now:
+            if self._timer_at <= at:
                 return
             self._timer.cancel()
             self._timer = None
