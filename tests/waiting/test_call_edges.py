@@ -26,6 +26,7 @@ from kallglot_async import (
     WaitTimeoutError,
 )
 from kallglot_async._core.limit.ticket import Urgency
+from kallglot_async._waiting.call import WaitCall
 from kallglot_async._waiting.poller import Poller
 from kallglot_async.emulator import Emulator, Fault, Latency
 
@@ -81,6 +82,17 @@ async def test_an_id_that_comes_as_its_block_is_left_belongs_to_nobody() -> None
             told.set_result(id)
         assert client.stats.waiting_for == 0
         assert (await client.wait(id, timeout=60.0)).is_complete
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_a_wait_that_is_over_is_held_by_nothing(count: int) -> None:
+    """No timer of it stays in the loop, which would keep all that it knew."""
+    async with running() as (emulator, client):
+        assert not (await client.wait_many(emulator.seed_analyses(count))).errors
+        gc.collect()
+        assert [
+            one for one in gc.get_objects() if isinstance(one, WaitCall) and one._pipeline is client._pipeline
+        ] == []
 
 
 async def test_what_is_ready_is_taken_once() -> None:
