@@ -25,7 +25,7 @@ from kallglot_async._waiting.call import OnProgress, WaitCall
 from kallglot_async._waiting.following import Claims
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.errors import ConfigurationError, InvalidIdError
-from kallglot_async.models import Analysis, Outcome, Outcomes, Progress
+from kallglot_async.models import Analysis, Outcome, Outcomes
 
 __all__ = ["MAX_READY", "IdSource", "Ids", "OnOutcome", "WaitOptions", "Waits"]
 
@@ -56,10 +56,10 @@ class WaitOptions(msgspec.Struct, frozen=True, kw_only=True):
     total_timeout: float | None
     max_in_flight: int
     schedule: PollSchedule
-    on_progress: Callable[[Progress], object] | None = None
-    from_add: bool = False
-    max_ready: int = MAX_READY
-    heeds_inbox: bool = False
+    on_progress: OnProgress | None
+    from_add: bool
+    max_ready: int
+    heeds_inbox: bool
 
 
 class IdSource:
