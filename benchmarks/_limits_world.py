@@ -21,8 +21,9 @@ from kallglot_async._core.api.answers import RateFigures, parse_rate_figures, pa
 from kallglot_async._core.limit.gate import Gate
 from kallglot_async._core.limit.ticket import Supply, Ticket, Urgency
 from kallglot_async._core.polling.pending import Entry
-from kallglot_async._core.polling.queue import PollModel, PollQueue, PollSchedule
-from kallglot_async._core.polling.worth import RE_ASK, look_again_at
+from kallglot_async._core.polling.queue import PollQueue
+from kallglot_async._core.polling.schedule import PollSchedule
+from kallglot_async._core.polling.worth import RE_ASK, PollModel, look_again_at
 from kallglot_async.emulator.limits.announcing import Announcing
 from kallglot_async.emulator.limits.budget import Limits, Verdict
 from kallglot_async.emulator.limits.plans import LimitSettings

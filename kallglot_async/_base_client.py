@@ -30,7 +30,8 @@ from kallglot_async._core.limit.retry import RetryBudget
 from kallglot_async._core.polling.worth import PollModel
 from kallglot_async._events import Observer, OnEvent
 from kallglot_async._logging import LOG_VARIABLE, log_as_told
-from kallglot_async._waiting.waits import Claims, Waits
+from kallglot_async._waiting.following import Claims
+from kallglot_async._waiting.waits import Waits
 from kallglot_async._wire.limiter import RateLimiter, limiter_of
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async._wire.pool import SessionPool, pool_of
@@ -131,7 +132,7 @@ class BaseClient:
     @cached_property
     def analyses(self) -> Analyses:
         """Fetches and requests analyses."""
-        return Analyses(self._pipeline, self._waits, max_in_flight=self._config.max_in_flight)
+        return Analyses(self._pipeline, self._waits)
 
     # Loaded when they are first used: most clients use analyses alone.
 

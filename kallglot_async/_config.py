@@ -17,20 +17,9 @@ from kallglot_async._extra_headers import Headers, check_headers, user_agent
 from kallglot_async.errors import ConfigurationError
 
 __all__ = [
-    "AS_CLIENT",
-    "KEY_MARK",
-    "RATE_LIMIT_URL_VARIABLE",
-    "ApiKey",
-    "AsClient",
-    "AskedKey",
-    "ClientConfig",
-    "Secret",
-    "Timeout",
-    "is_loopback",
-    "parse_base_url",
-    "resolve_config",
-    "secret_of",
-]
+    "AS_CLIENT", "KEY_MARK", "RATE_LIMIT_URL_VARIABLE", "ApiKey", "AsClient", "AskedKey", "ClientConfig", "Secret",
+    "Timeout", "is_loopback", "parse_base_url", "resolve_config", "secret_of",
+]  # fmt: skip
 
 DEFAULT_BASE_URL = "https://api.kallglot.com/v1"
 API_KEY_VARIABLE = "KALLGLOT_API_KEY"

@@ -1,7 +1,7 @@
 """Every error this library raises. One root, and branches that say who must act.
 
 KallglotError
-├── ConfigurationError (ValueError)          fix the call or the settings; nothing was sent
+├── ConfigurationError (ValueError)          fix the call, the settings, or what you gave to be called
 │   └── InvalidIdError                       this is not an id of the kind that was asked for
 ├── RequestError                             one request did not give what was asked for
 │   ├── TransportError                       no complete answer arrived
@@ -31,7 +31,7 @@ KallglotError
 ├── NotAttemptedError                        a batch ended before this id got its turn
 ├── IdSourceError                            the iterable of ids raised; the outcomes so far are on the error
 ├── RecordError (ValueError)                 what was stored of a value cannot be read back
-├── BatchFileError                           the file of a batch cannot be used; what it holds is intact
+├── BatchFileError                           the file of a batch cannot be used
 │   └── BatchInUseError                      another run writes to it
 └── WebhookError                             what came as a webhook is not to be believed, or not to be read
     ├── WebhookSignatureError                no signature, or none that fits one of the secrets
@@ -98,7 +98,10 @@ class KallglotError(Exception):
 
 
 class ConfigurationError(KallglotError, ValueError):
-    """An argument or setting cannot be used. Raised before any I/O; fix it and call again."""
+    """An argument or setting cannot be used, or code of yours that the client calls has raised: fix it and call again.
+
+    Nothing was sent, but where a middleware or trace of your session raises behind an answer.
+    """
 
 
 class InvalidIdError(ConfigurationError):
@@ -118,9 +121,10 @@ class RequestError(KallglotError):
 
     Attributes:
         operation: The operation's name, for example `analyses.retrieve`.
-        attempts: How many requests were counted as attempts. Answers of 429 are not counted.
-        history: One line for each attempt, oldest first.
-        idempotency_key: For a create: the key that was sent. Repeating the create with this key is safe.
+        attempts: How many requests were counted as attempts. Refusals for rate are not counted.
+        history: One line for each attempt, oldest first; of a poll, for the latest ten that failed.
+        idempotency_key: That of a request, such as a create, of which nobody knows whether it was done: repeating it
+            with this key is safe. Else None.
         id: From `analyze` and `analyze_many`: the analysis that had been created when this went wrong. It is paid
             for, so wait for it instead of asking again. Else None.
     """
@@ -317,7 +321,10 @@ class InvalidRequestError(APIError):
 
 
 class AuthenticationError(APIError):
-    """401: the key is missing, unknown, expired or revoked. Ends a batch early."""
+    """401: the key is missing, unknown, expired or revoked.
+
+    Ends a batch early where nothing was accepted under the key before, and else once the next id hears the same.
+    """
 
 
 class InsufficientCreditsError(APIError):
@@ -325,7 +332,7 @@ class InsufficientCreditsError(APIError):
 
 
 class PermissionDeniedError(APIError):
-    """403: the key may not do this, or the organization is inactive. Ends a batch early."""
+    """403: the key may not do this, or the organization is inactive. Ends a batch early as a 401 does."""
 
 
 class NotFoundError(APIError):
@@ -392,7 +399,7 @@ class WaitTimeoutError(KallglotError, TimeoutError):
     Attributes:
         id: The analysis id.
         last_status: The status of the last answer, or None where there was none.
-        polls: How many polls were sent, failed ones included and refused ones (429) not.
+        polls: How many polls were sent, failed ones included and those refused for rate not.
         elapsed: Seconds from the first poll to the end; 0.0 where there was no poll.
         retry_after: Seconds that a pause after a refusal still had to run, where that outlasts the deadline; else None.
     """
@@ -458,7 +465,8 @@ class RecordError(KallglotError, ValueError):
 class BatchFileError(KallglotError):
     """The file of a batch cannot be opened, read or written to: permissions, a full disk, another program's file.
 
-    Raised by whatever needs the file. What was committed before is intact, and another run goes on from there.
+    Raised by whatever needs the file. What was committed before is intact, and another run goes on from there, unless
+    the file is damaged, as the message then says.
 
     Attributes:
         path: The file.

@@ -44,16 +44,7 @@ from kallglot_async.errors import (
 )
 from kallglot_async.models import JSONValue, Model, OpenEnum, Timestamp
 
-__all__ = [
-    "SIGNATURE_HEADER",
-    "Event",
-    "EventData",
-    "EventType",
-    "construct_event",
-    "parse_event",
-    "sign",
-    "verify",
-]
+__all__ = ["SIGNATURE_HEADER", "Event", "EventData", "EventType", "construct_event", "parse_event", "sign", "verify"]
 
 SIGNATURE_HEADER = "Kallglot-Signature"
 """The header's name; HTTP does not tell upper case from lower."""

@@ -35,7 +35,7 @@ class BatchReport(Model, frozen=True, kw_only=True):
         left: Ids that have not had their turn, or are under way.
         uncertain: Sessions whose request was interrupted more than 24 hours ago: whether an analysis was created, and
             paid for, nobody can say. `pay_again` requests them anew.
-        refused: Answers of 429 to this client during the run; 0 in a status.
+        refused: Refusals for rate of this client during the run; 0 in a status.
         elapsed: Seconds that the run took; 0.0 in a status.
         reason: The error that ended the run before its end: a 401, 402 or 403. None in a status, and where the total
             timeout did.

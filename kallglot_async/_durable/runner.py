@@ -127,18 +127,14 @@ class Run:
             max_in_flight=self.options.max_in_flight,
             max_ready=_MOST_READY,
         )
-        taken = 0
         async with call as finished:
             try:
                 async for outcome in finished:
-                    taken += 1
                     await self.keep(msgspec.structs.replace(outcome, id=keys.pop(outcome.id, outcome.id)))
             except asyncio.CancelledError:
-                # Settled in the very tick of the cancellation: taking these does not wait, and nothing here may.
-                progress = finished.progress()
-                while taken < progress.settled + progress.failed:
-                    taken += 1
-                    outcome = await anext(finished)
+                for (
+                    outcome
+                ) in finished.take_ready():  # settled in the very tick of the cancellation; nothing here waits
                     self.note(msgspec.structs.replace(outcome, id=keys.pop(outcome.id, outcome.id)))
                 raise
 

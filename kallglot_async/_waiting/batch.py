@@ -19,7 +19,7 @@ from kallglot_async._clock import Alarm
 from kallglot_async._core.api.meaning import Suspicion, is_unreached
 from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async._events import await_told
-from kallglot_async._waiting.endings import not_attempted
+from kallglot_async._waiting.endings import is_settled, not_attempted
 from kallglot_async._waiting.waits import IdSource, OnOutcome
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Outcome, Outcomes
@@ -230,9 +230,8 @@ class Batch:
     def note(self, outcome: Outcome) -> None:
         """Note what became of an id; for who knows that nobody is to be told."""
         self.found[outcome.id] = outcome
-        is_settled = outcome.error is None or isinstance(outcome.error, errors.AnalysisFailedError)
-        self.settled += is_settled
-        self.failed += not is_settled
+        self.settled += is_settled(outcome)
+        self.failed += not is_settled(outcome)
 
     async def tell(self, name: str, callback: Callable[..., object], *facts: object) -> None:
         """Call back, one call after another, and await what is returned where it can be awaited.

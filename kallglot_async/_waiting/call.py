@@ -25,14 +25,14 @@ from kallglot_async._clock import Alarm, Deadline, Watch
 from kallglot_async._core.polling.pending import LATE, LATE_LOOK, Entry
 from kallglot_async._core.polling.worth import is_worth_last_look
 from kallglot_async._events import PlainCallback
-from kallglot_async._waiting.endings import elapsed_of, polls_of, timed_out
-from kallglot_async._waiting.following import Followed
+from kallglot_async._waiting.endings import elapsed_of, is_settled, polls_of, timed_out
+from kallglot_async._waiting.following import Claims, Followed
 from kallglot_async._waiting.poller import Poller
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Outcome, Progress, SettledEvent
 
 if TYPE_CHECKING:
-    from kallglot_async._waiting.waits import Claims, IdSource, WaitOptions
+    from kallglot_async._waiting.waits import IdSource, WaitOptions
 
 __all__ = ["OnProgress", "WaitCall"]
 
@@ -176,9 +176,8 @@ class WaitCall:
     def take_ready(self) -> list[Outcome]:
         """Return all outcomes that have not been taken yet, without waiting for one."""
         taken = list(self.ready)
-        if taken:
-            self._on_taken()
-            self.ready.clear()
+        self.ready.clear()
+        self._on_taken()
         return taken
 
     def _on_taken(self) -> None:
@@ -335,16 +334,13 @@ class WaitCall:
         self._deliver(outcome)
 
     def _deliver(self, outcome: Outcome) -> None:
-        if (error := outcome.error) is None or isinstance(error, errors.AnalysisFailedError):
-            self._settled += 1
-        else:
-            self._failed += 1
+        self._settled += is_settled(outcome)
+        self._failed += not is_settled(outcome)
         self.ready.append(outcome)
-        if self._pipeline.observer.callback.is_on:
-            name = None if error is None else type(error).__name__
-            self._pipeline.observer.emit(
-                SettledEvent, id=outcome.id, error=name, polls=outcome.polls, elapsed=outcome.elapsed
-            )
+        name = None if outcome.error is None else type(outcome.error).__name__
+        self._pipeline.observer.emit(
+            SettledEvent, id=outcome.id, error=name, polls=outcome.polls, elapsed=outcome.elapsed
+        )
         self._wake()
         self._finish_if_over()
 

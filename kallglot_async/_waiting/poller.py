@@ -25,13 +25,14 @@ from kallglot_async._core.polling.queue import PollQueue
 from kallglot_async._core.polling.trouble import End, Patience, stranded_at
 from kallglot_async._core.polling.worth import RE_ASK, look_again_at
 from kallglot_async._waiting.endings import analysis_failed, not_attempted, timed_out
+from kallglot_async._waiting.following import Claims
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Analysis, AnalysisStatus, Outcome, PollEvent
 from kallglot_async.models.analysis import SETTLED
 
 if TYPE_CHECKING:
     from kallglot_async._waiting.call import WaitCall
-    from kallglot_async._waiting.waits import Claims, WaitOptions
+    from kallglot_async._waiting.waits import WaitOptions
 
 __all__ = ["Poller"]
 
@@ -209,7 +210,7 @@ class Poller:
         """
         deadline, seen_to = self._queue.next_deadline(), self._call.watch.at
         is_sooner = self.ends_at - self._queue.lead < seen_to or (deadline is not None and deadline < seen_to)
-        if is_sooner or self._lane.paused_for(now):
+        if is_sooner or self._lane.gate.paused_for(now):
             self._call.watch.ring()
 
     def _paused_until(self, now: float) -> float:
@@ -342,7 +343,7 @@ class Poller:
             self._end(entry, now, error=timed_out(entry.id, entry, closed_for=self._lane.closed_for(now)))
         timeout = self._options.timeout
         next_at = math.inf if timeout is None else now + timeout  # others' refusals come unannounced
-        if pause := self._lane.paused_for(now):
+        if pause := self._lane.gate.paused_for(now):
             next_at = min(next_at, self._give_up_on_paused(now, pause))
         deadline = self._queue.next_deadline()
         return next_at if deadline is None else min(next_at, deadline)

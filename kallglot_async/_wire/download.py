@@ -36,7 +36,7 @@ from kallglot_async._wire.keys import load, renew
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async._wire.sink import Sink
 from kallglot_async._wire.stream import AnswerStream
-from kallglot_async.models import Download, Recording, ThrottledEvent
+from kallglot_async.models import Download, Recording
 
 __all__ = ["DownloadCall", "OnBytes"]
 
@@ -127,7 +127,7 @@ class DownloadCall:
             # Kept over attempts: a link works for an hour, and another retrieve would cost a slot of the limit.
             location = location or await self._locate()
             used = await load(self._config.api_key) if location.is_api else None
-            ticket = await self._acquire() if location.is_api else None
+            ticket = await self._pipeline.acquire(self._lane, _OPERATION, self._left()) if location.is_api else None
             try:
                 await self._attempt(location, ticket)
             except _ThrottledError as throttled:
@@ -135,8 +135,8 @@ class DownloadCall:
                 if (throttled.refusal.retry_after or 0.0) > self._left():
                     raise self._told(throttled.refusal) from None
             except errors.RequestError as error:
-                # No failed attempt yet: a recording that was kept for hours has an old link.
-                if self._is_expired(location, error):
+                # No failed attempt yet: a link that is not of this moment, as of a recording that was kept for hours.
+                if is_expired_link(error) and not location.is_api and not self._is_link_fresh:
                     location = None
                     continue
                 if isinstance(error, errors.AuthenticationError) and not self._is_key_fresh:
@@ -188,13 +188,6 @@ class DownloadCall:
         self._transfer.expected = size_of(recording, self._format)
         return audio_location(recording, base_url=self._config.base_url, format=self._format)
 
-    def _is_expired(self, location: Location, error: errors.RequestError) -> bool:
-        """Whether a link that is not of this moment was refused, so that a new one is worth a request."""
-        return is_expired_link(error) and not location.is_api and not self._is_link_fresh
-
-    async def _acquire(self) -> Ticket:
-        return await self._pipeline.acquire(self._lane, _OPERATION, self._left())
-
     async def _attempt(self, location: Location, ticket: Ticket | None) -> None:
         moved: Location | None = location
         while moved is not None:  # twice at most: `moved_location` follows no third
@@ -216,9 +209,7 @@ class DownloadCall:
         except errors.RateLimitedError as refused:
             if not location.is_api:
                 raise
-            self._pipeline.observer.emit(
-                ThrottledEvent, operation=DOWNLOAD, group=_OPERATION.group, pause=self._lane.paused_for(_clock.now())
-            )
+            self._pipeline.on_throttled(_OPERATION, self._lane)
             raise _ThrottledError(refused) from None
 
     async def _send(self, location: Location, ticket: Ticket | None, record: RequestRecord) -> Location | None:

@@ -143,7 +143,7 @@ class Lane:
             self._enter(loop)
 
     def answered(self, ticket: Ticket, figures: RateFigures | None) -> None:
-        """The request was answered, and not with 429."""
+        """The request was answered, and not refused for rate."""
         # A ticket of a loop that is gone was written off with it, and must not be counted back twice.
         if ticket.epoch == self.gate.epoch:
             now = _clock.now()
@@ -154,7 +154,7 @@ class Lane:
     def refused_for(
         self, ticket: Ticket, figures: RateFigures | None, retry_after: float | None, *, luck: float = 0.0
     ) -> float:
-        """The request was answered 429: pause everybody. Returns the seconds of the pause.
+        """The request was refused for rate: pause everybody. Returns the seconds of the pause.
 
         `luck`, uniform in [0, 1), spreads the wake-ups of clients that know nothing of each other.
         """
@@ -182,10 +182,6 @@ class Lane:
         if ticket.epoch == self.gate.epoch:
             self.gate.on_unsent(ticket)
             self._pump(_clock.now())
-
-    def paused_for(self, now: float) -> float:
-        """Return the seconds until the pause that a refusal asked for is over."""
-        return self.gate.paused_for(now)
 
     def closed_for(self, now: float) -> float:
         """Return the seconds until anything could go; 0.0 where something may, or where an answer has to tell."""
@@ -310,15 +306,15 @@ class Lane:
             self._queues[urgency].popleft().future.set_result(self.gate.on_sent(now, urgency))
         if self._soonest < at < math.inf:  # an answer has told what nobody knew when they came
             self._dismiss_hopeless(now)
-        self._arm(at, now)
+        self._arm(at)
         if self.on_dry is not None and any(self._queues):
             self.on_dry()
 
-    def _arm(self, at: float, now: float) -> None:
+    def _arm(self, at: float) -> None:
         """Ask again at `at`, with one timer for all."""
         if self._timer is not None:
             # One that rings early finds nobody's turn come and is set anew: cheaper than another for each who comes.
-            if self._timer_at <= at and self._timer_at > now:
+            if self._timer_at <= at:
                 return
             self._timer.cancel()
             self._timer = None

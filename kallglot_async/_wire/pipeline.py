@@ -62,8 +62,8 @@ class Pipeline:
     """
 
     __slots__ = (
-        "_config", "_lanes", "_limiter", "_pool", "_random", "_server_ahead", "budget", "deadlines", "is_accepted",
-        "observer", "policy", "request_timeout", "round_trip",
+        "_config", "_lanes", "_limiter", "_server_ahead", "budget", "deadlines", "is_accepted", "luck", "observer",
+        "policy", "pool", "request_timeout", "round_trip",
     )  # fmt: skip
 
     def __init__(
@@ -76,9 +76,9 @@ class Pipeline:
         budget: RetryBudget,
     ) -> None:
         self._config = config
-        self._pool = pool
+        self.pool: SessionPool = pool
         self._limiter = limiter
-        self._random = random
+        self.luck: Callable[[], float] = random
         self._lanes: dict[str, Lane] = {}
         self.request_timeout: float | None = config.timeout  # seconds that a call, or one request of a wait, may take
         self.deadlines: Deadlines = Deadlines(config.timeout)
@@ -88,11 +88,6 @@ class Pipeline:
         self.is_accepted: bool = False  # whether the API has ever accepted a request under this key
         self.round_trip: float = 0.0  # seconds, smoothed over the answers so far
         self._server_ahead = 0.0  # seconds by which the server's clock is ahead of ours
-
-    @property
-    def pool(self) -> SessionPool:
-        """The transport."""
-        return self._pool
 
     @property
     def key(self) -> Secret:
@@ -110,10 +105,6 @@ class Pipeline:
     def server_now(self) -> float:
         """Return the server's wall clock in Unix seconds, by the `Date` of its last answer."""
         return time.time() + self._server_ahead
-
-    def luck(self) -> float:
-        """Return a number for jitter, uniform in [0, 1)."""
-        return self._random()
 
     def stats(self, *, waiting_for: int) -> ClientStats:
         """Return what was done so far, over all the lanes that this client has used."""
@@ -216,7 +207,7 @@ class Pipeline:
     def _is_patient(self, call: Call[Any], error: errors.RequestError) -> bool:
         """Whether time is the measure: for who asked for that, once the API was heard, or something before it."""
         is_believed = self.budget.is_reached or (has_passing_status(error) and call.deadline.age() < STRANGER)
-        passes = is_transient(error) or (self.budget.is_reached and is_interlude(error))
+        passes = is_transient(error) or is_interlude(error)  # of the latter, none is believed before the API was heard
         return call.is_patient and is_believed and call.operation.is_repeatable and passes
 
     async def _be_let_go(self, call: Call[Any]) -> None:
@@ -290,16 +281,14 @@ class Pipeline:
                 return value, response
         except errors.RateLimitedError:
             # Behind the end of the record: the answer is heard of before the pause that it brings.
-            self.observer.emit(
-                ThrottledEvent, operation=operation.name, group=operation.group, pause=lane.paused_for(_clock.now())
-            )
+            self.on_throttled(operation, lane)
             raise
 
     async def _send(self, operation: Operation[T], lane: Lane, ticket: Ticket, attempt: int) -> tuple[T, Response]:
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
-            response = await self._pool.send(operation, self._config.api_key, self._config.headers)
+            response = await self.pool.send(operation, self._config.api_key, self._config.headers)
         except BaseException:  # a cancellation too: the server may have counted what was on its way
             lane.lost(ticket)
             raise
@@ -313,7 +302,7 @@ class Pipeline:
             value = interpret(operation, response, key=self._config.api_key, wall_now=wall_now)
         except errors.ResponseMismatchError:
             # It may have been meant for somebody else: what mixed up one answer here may mix up the next.
-            await self._pool.retire()
+            await self.pool.retire()
             raise
         except errors.RateLimitedError as refused:
             # It shows that the API is there, if it is no gateway; but nothing was done for us, so it pays no retry.
@@ -328,22 +317,28 @@ class Pipeline:
         if not self.budget.is_whole:
             self.budget.on_answer()
         if isinstance(value, Result):
-            left, used = parse_credits(response.headers)
-            kept = kept_of(value)
-            kept["told"] = ResponseMeta(
-                status=response.status,
-                request_id=request_id_of(response.headers, self._config.api_key),
-                attempts=attempt,
-                elapsed=elapsed,
-                limit=None if figures is None else figures.limit,
-                remaining=None if figures is None else figures.remaining,
-                resets_in=None if figures is None else figures.resets_in,
-                credits_remaining=left,
-                credits_used=used,
-            )
-            if self._config.keep_raw:
-                kept["raw"] = response.body
+            self._have_know(value, response, figures, attempt, elapsed)
         return value, response
+
+    def _have_know(
+        self, value: Result, response: Response, figures: RateFigures | None, attempt: int, elapsed: float
+    ) -> None:
+        """Have a value know the answer that it came from."""
+        left, used = parse_credits(response.headers)
+        kept = kept_of(value)
+        kept["told"] = ResponseMeta(
+            status=response.status,
+            request_id=request_id_of(response.headers, self._config.api_key),
+            attempts=attempt,
+            elapsed=elapsed,
+            limit=None if figures is None else figures.limit,
+            remaining=None if figures is None else figures.remaining,
+            resets_in=None if figures is None else figures.resets_in,
+            credits_remaining=left,
+            credits_used=used,
+        )
+        if self._config.keep_raw:
+            kept["raw"] = response.body
 
     def on_retry(self, operation: Operation[Any], error: errors.KallglotError, attempt: int, delay: float) -> None:
         """An attempt failed, and another follows in `delay` seconds: say so."""
@@ -351,6 +346,11 @@ class Pipeline:
         self.observer.emit(
             RetryEvent, operation=operation.name, attempt=attempt, error=type(error).__name__, delay=delay
         )
+
+    def on_throttled(self, operation: Operation[Any], lane: Lane) -> None:
+        """A request was refused for rate, which the lane was told of: say so."""
+        pause = lane.gate.paused_for(_clock.now())
+        self.observer.emit(ThrottledEvent, operation=operation.name, group=operation.group, pause=pause)
 
     def report(self, lane: Lane, ticket: Ticket, response: Response, wall_now: float) -> RateFigures | None:
         """Tell the limiter what the answer says of the limit, and return its figures."""
@@ -360,7 +360,7 @@ class Pipeline:
         figures = figures_at(response.headers, date, wall_now)
         was_refused = is_refused(response)
         if was_refused:
-            pause = lane.refused_for(ticket, figures, named_wait(response, wall_now), luck=self._random())
+            pause = lane.refused_for(ticket, figures, named_wait(response, wall_now), luck=self.luck())
             _log.info("refused with %d: every request of this limit pauses for %.1f s", response.status, pause)
         elif figures is None and response.status >= 500:
             lane.lost(ticket, was_answered=True)  # a page of some gateway's: it does not know the API's limit

@@ -95,11 +95,9 @@ async def wait(
                     async for outcome in finished:
                         tally.write(outcome)
                 except asyncio.CancelledError:
-                    # Settled in the very tick of the cancellation: taking these does not wait.
-                    progress = finished.progress()
-                    while tally.written < progress.settled + progress.failed:
-                        tally.write(await anext(finished))
-                    tally.total = tally.written + progress.pending
+                    for outcome in finished.take_ready():  # settled in the very tick of the cancellation
+                        tally.write(outcome)
+                    tally.total = tally.written + finished.progress().pending
                     raise
     return tally.exit_code
 

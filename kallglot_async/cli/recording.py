@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from kallglot_async import KallglotClient
 from kallglot_async.cli.options import Connection
@@ -16,7 +16,7 @@ from kallglot_async.models.records import encode_line, error_record
 __all__ = ["download"]
 
 Format = Literal["mp3", "wav", "ogg"]
-_SUFFIXES = frozenset({"mp3", "wav", "ogg"})  # what a server calls a format becomes part of a path only if it is one
+_SUFFIXES = frozenset(get_args(Format))  # what a server calls a format becomes part of a path only if it is one
 
 
 async def download(

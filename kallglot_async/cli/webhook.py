@@ -11,6 +11,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from kallglot_async.cli.options import Flag
 from kallglot_async.cli.text import clean, complain
 from kallglot_async.errors import ConfigurationError, WebhookError, WebhookPayloadError, WebhookSignatureError
 
@@ -20,7 +21,6 @@ webhook = App(name="webhook", help="Look into webhooks.")
 
 MOST_BYTES = 2**20  # as the receivers' `max_body`, unless it is set; a test compares them
 _STDIN = Path("-")
-_Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 
 
 @webhook.command(usage="Usage: kallglot webhook verify --secret-env NAME --header TEXT [OPTIONS] [FILE | -]")
@@ -30,7 +30,7 @@ def verify(
     header: Annotated[str, Parameter(metavar="TEXT")],
     secret_env: Annotated[list[str], Parameter(metavar="NAME", negative=())],
     tolerance: Annotated[float | None, Parameter(metavar="SECONDS")] = 300.0,
-    json: _Flag = False,
+    json: Flag = False,
 ) -> int:
     """Tell whether a receiver would accept a webhook, and which event it is.
 

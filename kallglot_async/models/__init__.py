@@ -127,28 +127,15 @@ __all__ = [
 ]
 
 _LATER = {
-    "RecordingPage": "recording",
-    "Channel": "recording",
-    "Download": "recording",
-    "Recording": "recording",
-    "RecordingStatus": "recording",
-    "EndReason": "session",
-    "Provider": "session",
-    "Session": "session",
-    "SessionMode": "session",
-    "SessionRecording": "session",
-    "SessionStatus": "session",
-    "SessionTranscript": "session",
-    "Stream": "session",
-    "Languages": "transcript",
-    "Line": "transcript",
-    "Segment": "transcript",
-    "Transcript": "transcript",
-    "TranscriptStatus": "transcript",
-    "Translation": "transcript",
-    "Turn": "transcript",
-    "RawResponse": "raw_response",
-    "read_jsonl": "records",
+    name: home
+    for home, names in (
+        ("recording", "Channel Download Recording RecordingPage RecordingStatus"),
+        ("session", "EndReason Provider Session SessionMode SessionRecording SessionStatus SessionTranscript Stream"),
+        ("transcript", "Languages Line Segment Transcript TranscriptStatus Translation Turn"),
+        ("raw_response", "RawResponse"),
+        ("records", "read_jsonl"),
+    )
+    for name in names.split()
 }
 
 

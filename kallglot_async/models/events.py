@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from kallglot_async.models._base import Model
 
-__all__ = [
-    "ClientEvent",
-    "PollEvent",
-    "RequestEvent",
-    "ResponseEvent",
-    "RetryEvent",
-    "SettledEvent",
-    "ThrottledEvent",
-]
+__all__ = ["ClientEvent", "PollEvent", "RequestEvent", "ResponseEvent", "RetryEvent", "SettledEvent", "ThrottledEvent"]
 
 
 class ClientEvent(Model, frozen=True, kw_only=True, gc=False):
@@ -32,7 +24,7 @@ class RequestEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
         operation: For example `analyses.retrieve`.
         method: The HTTP method.
         path: Below the base URL. That of audio in a storage is the storage's own, and begins with a slash.
-        attempt: Counted from 1 for each call; a refusal (429) is not counted. A download counts anew behind an
+        attempt: Counted from 1 for each call; a refusal for rate is not counted. A download counts anew behind an
             attempt that brought bytes.
         url: For audio, the whole address without its query, which may be a credential; else None.
     """

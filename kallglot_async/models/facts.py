@@ -13,7 +13,7 @@ from kallglot_async.models.analysis import Analysis
 from kallglot_async.models.report import Report
 from kallglot_async.models.results import ActionItem, KeyMoment, Quality, Results, Sentiment, TalkRatio, Topic
 
-__all__ = ["Fact", "Item", "facts_of"]
+__all__ = ["Fact", "Item", "facts_of", "signed"]
 
 
 class Item(NamedTuple):
@@ -76,8 +76,7 @@ def _results(results: Results) -> Iterator[Fact]:
 
 
 def _sentiment(sentiment: Sentiment) -> Iterator[Fact]:
-    # Rounded first and added to 0.0: a score a little below zero is +0.00, not -0.00.
-    figure = None if sentiment.overall is None else f"{round(sentiment.overall, 2) + 0.0:+.2f}"
+    figure = None if sentiment.overall is None else signed(sentiment.overall)
     text = ", ".join(str(part) for part in (figure, sentiment.label, sentiment.trend) if part is not None)
     course = tuple(segment.score for segment in sentiment.segments if segment.score is not None)
     if text or course:
@@ -86,6 +85,12 @@ def _sentiment(sentiment: Sentiment) -> Iterator[Fact]:
         places = {segment.id: place for place, segment in enumerate(sentiment.segments, 1) if segment.id is not None}
         total = len(sentiment.segments)
         yield Fact("Key moments", items=_items(_moment(moment, places, total) for moment in sentiment.key_moments))
+
+
+def signed(score: float) -> str:
+    """Return a score with its sign and two decimals."""
+    # Rounded first and added to 0.0: a score a little below zero is +0.00, not -0.00.
+    return f"{round(score, 2) + 0.0:+.2f}"
 
 
 def _moment(moment: KeyMoment, places: dict[str, int], total: int) -> str:

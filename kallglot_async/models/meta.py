@@ -18,7 +18,7 @@ class ResponseMeta(Model, frozen=True, kw_only=True, gc=False):
     Attributes:
         status: The HTTP status.
         request_id: The server's id of the request, or None. Quote it to support.
-        attempts: Requests that were sent for the call, this one included; refusals (429) are not counted. What a
+        attempts: Requests that were sent for the call, this one included; refusals for rate are not counted. What a
             wait returns counts the failed polls just before the last one, and that one.
         elapsed: Seconds from the sending of this request to its complete answer.
         limit: Requests in a window of the rate limit, or None where the answer told nothing of it.

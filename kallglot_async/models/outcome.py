@@ -30,7 +30,7 @@ class Outcome(Model, frozen=True, kw_only=True):
         id: The id as it was given; `<type>` for what is no text. From `analyze_many` it is the session's.
         analysis: The analysis, or None.
         error: Why there is none, or None. A failed analysis is an `AnalysisFailedError` that carries it.
-        polls: How many requests were sent for it, failed ones included and refused ones (429) not.
+        polls: How many requests were sent for it, failed ones included and those refused for rate not.
         elapsed: Seconds from its first request to its end; 0.0 where there was none.
     """
 

@@ -37,9 +37,8 @@ Lines: TypeAlias = str | Path | IO[bytes] | IO[str]
 # JSON allows these as they are, but a terminal obeys the controls and some readers of lines split at the rest.
 _ESCAPED = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _HALF = re.compile(r"[\ud800-\udfff]")
-_OF_CLASSES = frozenset(
-    {"is_enveloped", "is_empty", "is_foreign", "path", "retry_after"}
-)  # fields of errors whose default stands at a class
+# The fields of errors whose default stands at a class.
+_OF_CLASSES = frozenset({"is_enveloped", "is_empty", "is_foreign", "path", "retry_after"})
 # The fields of errors that are None where they are not known, and a number where they are. All others hold texts.
 _NUMBERS = frozenset({"retry_after", "timeout", "limit", "line", "reset", "status"})
 

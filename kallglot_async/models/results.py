@@ -12,20 +12,9 @@ from datetime import date
 from kallglot_async.models._base import Discreet, JSONValue, Model, OpenEnum, one_line
 
 __all__ = [
-    "ActionItem",
-    "KeyMoment",
-    "Priority",
-    "Quality",
-    "Results",
-    "Sentiment",
-    "SentimentLabel",
-    "SentimentSegment",
-    "Speaker",
-    "Summary",
-    "TalkRatio",
-    "Topic",
-    "Trend",
-]
+    "ActionItem", "KeyMoment", "Priority", "Quality", "Results", "Sentiment", "SentimentLabel", "SentimentSegment",
+    "Speaker", "Summary", "TalkRatio", "Topic", "Trend",
+]  # fmt: skip
 
 
 class SentimentLabel(OpenEnum):

@@ -8,15 +8,9 @@ from kallglot_async.models._base import Discreet, JSONValue, Model, OpenEnum, Ti
 from kallglot_async.models.meta import Result
 
 __all__ = [
-    "EndReason",
-    "Provider",
-    "Session",
-    "SessionMode",
-    "SessionRecording",
-    "SessionStatus",
-    "SessionTranscript",
+    "EndReason", "Provider", "Session", "SessionMode", "SessionRecording", "SessionStatus", "SessionTranscript",
     "Stream",
-]
+]  # fmt: skip
 
 
 class SessionStatus(OpenEnum):

@@ -44,7 +44,7 @@ def aiohttp_handler(
             remembers its own.
 
     Raises:
-        ConfigurationError: There is no secret, an empty one, or a senseless figure.
+        ConfigurationError: There is no secret, an empty one, a senseless figure, or a target that takes no events.
     """
     from aiohttp import web
 

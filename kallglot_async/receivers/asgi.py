@@ -47,7 +47,7 @@ class WebhookApp:
             remembers its own.
 
     Raises:
-        ConfigurationError: There is no secret, an empty one, or a senseless figure.
+        ConfigurationError: There is no secret, an empty one, a senseless figure, or a target that takes no events.
     """
 
     __slots__ = ("_path", "_reception")

@@ -16,24 +16,12 @@ import msgspec
 from kallglot_async.report.calls import Call, Reason
 
 __all__ = [
-    "TENTHS",
-    "Bin",
-    "Day",
-    "Line",
-    "Stretch",
-    "TopicFigure",
-    "course",
-    "days",
-    "extremes",
-    "failures",
-    "histogram",
-    "lines",
-    "mean",
-    "shares",
-    "topics",
-]
+    "TENTHS", "Bin", "Day", "Line", "Stretch", "TopicFigure", "course", "days", "extremes", "failures", "histogram",
+    "lines", "mean", "shares", "topics",
+]  # fmt: skip
 
 TENTHS = 10
+MOST = 5  # calls among the worst, and among the best
 
 
 class Bin(msgspec.Struct, frozen=True):
@@ -89,12 +77,12 @@ def mean(figures: Iterable[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def histogram(figures: Iterable[float | None], low: float, high: float, *, count: int = TENTHS) -> list[Bin]:
-    """Return how many figures lie in each of `count` equal bins; empty where there is no figure."""
+def histogram(figures: Iterable[float | None], low: float, high: float) -> list[Bin]:
+    """Return how many figures lie in each of ten equal bins; empty where there is no figure."""
     known = [figure for figure in figures if figure is not None]
-    edges = [low + (high - low) * place / count for place in range(count + 1)]
+    edges = [low + (high - low) * place / TENTHS for place in range(TENTHS + 1)]
     # A hair above: what is written as an edge, 0.2 for example, belongs to the bin that begins with it.
-    found = Counter(bisect_right(edges, figure + 1e-9, 1, count) - 1 for figure in known)
+    found = Counter(bisect_right(edges, figure + 1e-9, 1, TENTHS) - 1 for figure in known)
     return [Bin(start, end, found[place]) for place, (start, end) in enumerate(pairwise(edges))] if known else []
 
 
@@ -186,11 +174,11 @@ def failures(calls: Iterable[Call]) -> list[tuple[Reason, list[Call]]]:
     return sorted(found.items(), key=lambda pair: (-len(pair[1]), pair[0]))
 
 
-def extremes(calls: Iterable[Call], *, most: int = 5) -> tuple[list[Call], list[Call]]:
+def extremes(calls: Iterable[Call]) -> tuple[list[Call], list[Call]]:
     """Return the worst calls and the best, each from its end; no call is among both."""
     ranked = [(rank, call.number, call) for call in calls if (rank := call.rank) is not None]
     # Not by the call, which has no order.
     ranked.sort(key=lambda entry: entry[:2])
     ordered = [call for _, _, call in ranked]
-    some = min(most, len(ordered) // 2)
-    return ordered[:some], ordered[::-1][: min(most, len(ordered) - some)]
+    some = min(MOST, len(ordered) // 2)
+    return ordered[:some], ordered[::-1][: min(MOST, len(ordered) - some)]

@@ -28,7 +28,7 @@ def report_html(outcomes: Iterable[Outcome], *, title: str = "Call analyses", to
     Args:
         outcomes: What a batch returned, in either revision or both; read to its end.
         title: The page's heading.
-        today: The day after which an action item is overdue. Default: today, in this machine's time zone.
+        today: An action item is overdue that was due before that day. Default: today, where this machine is.
     """
     calls = read_calls(outcomes)
     today = datetime.now(UTC).astimezone().date() if today is None else today

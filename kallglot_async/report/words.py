@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from kallglot_async.models import facts
 from kallglot_async.report.element import Child, Markup, el
 
 __all__ = ["MINUS", "card", "counted", "number", "percent", "signed", "table"]
@@ -12,15 +13,14 @@ MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
 
 
-def number(figure: float | None, digits: int = 0) -> str:
-    """Return the figure with a comma at each thousand; a dash where there is none."""
-    return NOTHING if figure is None else f"{figure:,.{digits}f}".replace("-", MINUS)
+def number(figure: float | None) -> str:
+    """Return the figure as a whole number with a comma at each thousand; a dash where there is none."""
+    return NOTHING if figure is None else f"{figure:,.0f}".replace("-", MINUS)
 
 
 def signed(figure: float | None) -> str:
-    """Return a sentiment with its sign and two decimals."""
-    # Rounded first and added to 0.0: a score a little below zero is +0.00, not -0.00.
-    return NOTHING if figure is None else f"{round(figure, 2) + 0.0:+.2f}".replace("-", MINUS)
+    """Return a sentiment with its sign and two decimals; a dash where there is none."""
+    return NOTHING if figure is None else facts.signed(figure).replace("-", MINUS)
 
 
 def percent(figure: float | None) -> str:
@@ -30,9 +30,9 @@ def percent(figure: float | None) -> str:
     return "<1 %" if 0 < figure < 0.5 else f"{figure:.0f} %"
 
 
-def counted(count: int, one: str, many: str | None = None) -> str:
-    """Return the count and the noun that fits it."""
-    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+def counted(count: int, one: str) -> str:
+    """Return the count and the noun, with an s where there is not one."""
+    return f"{count:,} {one}{'s' * (count != 1)}"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Child]]) -> Markup:

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Unpack, overload
 
-from kallglot_async._checks import check_callback, check_count
+from kallglot_async._checks import check_callback
 from kallglot_async._config import AS_CLIENT, Timeout
 from kallglot_async._core.api.analyses import create_analysis, retrieve_analysis
 from kallglot_async._extra_headers import check_headers
@@ -23,12 +23,11 @@ class Analyses:
     Both revisions of the API are served by the same calls: the id's prefix decides.
     """
 
-    __slots__ = ("_max_in_flight", "_pipeline", "_waits")
+    __slots__ = ("_pipeline", "_waits")
 
-    def __init__(self, pipeline: Pipeline, waits: Waits, *, max_in_flight: int) -> None:
+    def __init__(self, pipeline: Pipeline, waits: Waits) -> None:
         self._pipeline = pipeline
         self._waits = waits
-        self._max_in_flight = max_in_flight
 
     async def retrieve(
         self, id: str, *, timeout: Timeout = AS_CLIENT, extra_headers: Mapping[str, str] | None = None
@@ -87,9 +86,7 @@ class Analyses:
             IdSourceError: The iterable raised; the outcomes so far are on the error.
         """
         check_callback("on_outcome", on_outcome)
-        workers = self._max_in_flight
-        if max_in_flight is not None:
-            workers = check_count("max_in_flight", max_in_flight)
+        workers = self._waits.at_once(max_in_flight)
         headers = None if extra_headers is None else check_headers("extra_headers", extra_headers)
         from kallglot_async._waiting.retrieve_many import RetrieveCall  # loaded when it is first used
 

@@ -27,7 +27,8 @@ __all__ = ["RecordingList", "Recordings"]
 class Recordings:
     """Fetches recordings. Reached as `client.recordings`; `client.sessions.recordings` lists them.
 
-    Both revisions of the API are served by the same calls: the recording itself says where its audio is.
+    Both revisions of the API are served by the same calls: the recording itself says where its audio is. None of these
+    calls costs API credits.
     """
 
     __slots__ = ("_config", "_pipeline")

@@ -75,6 +75,7 @@ class Sessions:
             extra_headers: Headers besides those of the client, which they win over; never the key's.
 
         Raises:
+            ConfigurationError: The reason or the key cannot be sent. Nothing was.
             InvalidIdError: Before any I/O.
             KallglotError: Any other way it can fail; see `errors`.
         """
@@ -91,7 +92,7 @@ class Sessions:
         timeout: Timeout = AS_CLIENT,
         extra_headers: Mapping[str, str] | None = None,
     ) -> Transcript:
-        """Return what was said so far, with `lines` that read the same in both revisions.
+        """Return what was said so far, with `lines` that read the same in both revisions: one GET, retried if need be.
 
         Args:
             id: The session id.
@@ -116,7 +117,7 @@ class Sessions:
         timeout: Timeout = AS_CLIENT,
         extra_headers: Mapping[str, str] | None = None,
     ) -> str:
-        """Return the transcript as plain text or as subtitles, as the server writes it (revision A).
+        """Return the transcript as plain text or as subtitles, as the server writes it (revision A): one GET too.
 
         Args:
             id: The session id.
@@ -127,6 +128,8 @@ class Sessions:
 
         Raises:
             ConfigurationError: There is no such format. Nothing was sent.
+            InvalidIdError: Before any I/O.
+            NotFoundError: There is no such session, or no transcript of it.
             ResponseSchemaError: The session speaks revision B, which has JSON only: use `transcript`.
             KallglotError: Any other way it can fail; see `errors`.
         """
@@ -151,7 +154,8 @@ class Sessions:
             async for recording in client.sessions.recordings("sess_01HXYZ123456789"):
                 ...
 
-        Nothing is sent before the first one is asked for, and a page only when the one before it is used up.
+        Nothing is sent before the first one is asked for, and a page only when the one before it is used up. Each is
+        one GET, retried where that is safe, and how that fails is raised from the loop.
 
         Args:
             id: The session id.

@@ -21,18 +21,9 @@ from kallglot_async.models.report import Compliance, PartySentiment, Performance
 from kallglot_async.models.results import Quality, Results, Sentiment, Summary, TalkRatio
 
 __all__ = [
-    "TABLES",
-    "ActionItemRow",
-    "AnalysisRow",
-    "KeyMomentRow",
-    "Row",
-    "SegmentRow",
-    "TableName",
-    "TopicRow",
-    "check_table",
-    "row_type",
-    "rows_of",
-]
+    "TABLES", "ActionItemRow", "AnalysisRow", "KeyMomentRow", "Row", "SegmentRow", "TableName", "TopicRow",
+    "check_table", "row_type", "rows_of",
+]  # fmt: skip
 
 TableName: TypeAlias = Literal["analyses", "action_items", "topics", "segments", "key_moments"]
 TABLES: tuple[TableName, ...] = get_args(TableName)

@@ -163,7 +163,7 @@ async def test_a_pause_of_another_process_holds_here():
     lane, fetcher = shared(Table(lambda asked: told(pause=4.0, again=4.0)))
     waiting = asyncio.create_task(lane.acquire(DIRECT))
     await asyncio.sleep(0.1)
-    assert lane.paused_for(_clock.now()) == pytest.approx(4.0, abs=0.2)
+    assert lane.gate.paused_for(_clock.now()) == pytest.approx(4.0, abs=0.2)
     waiting.cancel()
     await fetcher.aclose()
 

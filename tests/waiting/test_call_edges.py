@@ -26,6 +26,7 @@ from kallglot_async import (
     WaitTimeoutError,
 )
 from kallglot_async._core.limit.ticket import Urgency
+from kallglot_async._waiting.call import WaitCall
 from kallglot_async._waiting.poller import Poller
 from kallglot_async.emulator import Emulator, Fault, Latency
 
@@ -81,6 +82,28 @@ async def test_an_id_that_comes_as_its_block_is_left_belongs_to_nobody() -> None
             told.set_result(id)
         assert client.stats.waiting_for == 0
         assert (await client.wait(id, timeout=60.0)).is_complete
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_a_wait_that_is_over_is_held_by_nothing(count: int) -> None:
+    """No timer of it stays in the loop, which would keep all that it knew."""
+    async with running() as (emulator, client):
+        assert not (await client.wait_many(emulator.seed_analyses(count))).errors
+        gc.collect()
+        assert [
+            one for one in gc.get_objects() if isinstance(one, WaitCall) and one._pipeline is client._pipeline
+        ] == []
+
+
+async def test_what_is_ready_is_taken_once() -> None:
+    """All of it together, without waiting for any; what is taken so does not come again."""
+    async with running() as (emulator, client):
+        ids = emulator.seed_analyses(3)
+        async with client.as_completed(ids) as finished:
+            await asyncio.sleep(60.0)
+            assert {outcome.id for outcome in finished.take_ready()} == set(ids)
+            assert finished.take_ready() == []
+            assert [outcome async for outcome in finished] == []
 
 
 async def test_a_stream_outside_its_block_says_how_it_is_used() -> None:
@@ -431,6 +454,29 @@ async def test_a_generator_around_a_block_may_be_left_early(is_lazy: bool) -> No
         assert (await client.wait(ids[-1])).is_complete
 
 
+async def test_a_generator_that_is_left_early_lets_go_of_a_source_for_which_there_was_no_room() -> None:
+    """What pulls ids sleeps while ten thousand are pending: it ends, too."""
+    async with (
+        Emulator(plan="unlimited") as emulator,
+        KallglotClient(KEY, base_url=emulator.base_url, rate_limit=RateLimit(1, 600.0)) as client,
+    ):
+
+        async def outcomes() -> AsyncIterator[str]:
+            async with client.as_completed(
+                f"ana_{number}" if number else "none" for number in range(10_010)
+            ) as finished:
+                async for outcome in finished:
+                    yield outcome.id
+
+        async for _ in outcomes():
+            await asyncio.sleep(1.0)
+            break
+        assert client.stats.waiting_for == 10_000
+        gc.collect()
+        await asyncio.sleep(700.0)
+        assert [task for task in asyncio.all_tasks() if "_waiting" in repr(task)] == []
+
+
 @pytest.mark.parametrize("whose", ["timeout", "total_timeout", "follower"])
 async def test_a_wait_that_ends_while_a_limit_is_spent_says_so(whose: str) -> None:
     """Nobody was refused: it was the announced limit that let no further poll go."""
@@ -450,3 +496,20 @@ async def test_a_wait_that_ends_while_a_limit_is_spent_says_so(whose: str) -> No
         )
         if first is not None:
             await first
+
+
+def test_a_client_that_was_closed_where_it_waited_waits_in_another_thread() -> None:
+    """The loop of before runs on, and has no waits any more."""
+
+    async def there(client: KallglotClient, id: str) -> Analysis:
+        async with client:
+            return await client.wait(id)
+
+    async def here() -> Analysis:
+        async with Emulator(plan="unlimited", latency=Latency.immediate()) as emulator:
+            first, second = emulator.seed_analyses(2)
+            client = KallglotClient(KEY, base_url=emulator.base_url)
+            await there(client, first)
+            return await asyncio.to_thread(lambda: asyncio.run(there(client, second)))
+
+    assert asyncio.run(here()).is_complete

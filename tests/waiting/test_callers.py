@@ -228,7 +228,9 @@ class TestOnCreated:
             _,
             client,
         ):
+            started = asyncio.get_running_loop().time()
             outcomes = await client.analyze_many(["sess_1"], total_timeout=0.4, **{what: note}, **A)
+            assert asyncio.get_running_loop().time() - started == pytest.approx(seconds, abs=0.2)  # and no longer
         assert len(outcomes) == 1
         assert noted == began
         assert began

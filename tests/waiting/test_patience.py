@@ -35,7 +35,7 @@ from kallglot_async import (
     UnexpectedRedirectError,
     WaitTimeoutError,
 )
-from kallglot_async.models import ClientEvent, ResponseEvent, ThrottledEvent
+from kallglot_async.models import ClientEvent, ResponseEvent, RetryEvent, ThrottledEvent
 
 pytestmark = pytest.mark.looptime
 GATEWAY = page(503)
@@ -972,3 +972,26 @@ class TestAfterAStandstill:
             with pytest.raises(WaitTimeoutError):
                 await waiting
             assert time.monotonic() - woke < 1.5
+
+
+async def test_what_a_poll_brings_after_its_id_has_ended_is_no_failure_of_it() -> None:
+    """A pause that outlasts its time has ended it, while its poll was out: no next attempt is told of."""
+
+    async def handler(request: Request) -> bytes:
+        if request.id == IDS[1]:
+            await asyncio.sleep(0.5)
+            return envelope(429, "Retry-After: 100")
+        if request.id == IDS[2]:
+            await asyncio.sleep(1.0)
+            return GATEWAY
+        return answer(analysis(request.id))
+
+    events: list[ClientEvent] = []
+    async with (
+        Answering(handler) as server,
+        KallglotClient(KEY, base_url=server.base_url, on_event=events.append, random=lambda: 0.0) as client,
+    ):
+        outcomes = await client.wait_many(IDS[:4], timeout=5.0, max_in_flight=2)
+    assert [type(outcome.error) for outcome in outcomes] == [type(None), *[WaitTimeoutError] * 3]
+    assert [request.id for request in server.requests] == IDS[:3]
+    assert not [event for event in events if isinstance(event, RetryEvent)]

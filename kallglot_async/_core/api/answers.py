@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -27,8 +27,9 @@ from multidict import istr
 from kallglot_async import errors
 from kallglot_async._config import KEY_MARK, Secret
 from kallglot_async._core.api.lenient_json import MalformedBodyError, WrongShapeError, decode_json_object
+from kallglot_async._core.api.meaning import EXPLAINED
 from kallglot_async._core.api.operation import Operation, Response, WrongResourceError
-from kallglot_async._core.api.spellings import decimal_reset, standard_fields
+from kallglot_async._core.api.spellings import decimal_reset, lines_of, standard_fields
 from kallglot_async._extra_headers import user_agent
 
 __all__ = [
@@ -220,9 +221,7 @@ def parse_retry_after(headers: Mapping[str, str], *, wall_now: float) -> float |
     A date counts from the response's own `Date`, or without one from `wall_now`, the local clock in Unix seconds. Of
     several values the longest counts.
     """
-    getall: Callable[[str, Sequence[str]], Sequence[str]] | None = getattr(headers, "getall", None)
-    lines = _line(headers, RETRY_AFTER) if getall is None else getall(RETRY_AFTER, ())
-    found = [_wait(text, headers, wall_now) for text in lines]
+    found = [_wait(text, headers, wall_now) for text in lines_of(headers, RETRY_AFTER)]
     return max((clamp_wait(seconds) for seconds in found if seconds is not None), default=None)
 
 
@@ -275,10 +274,6 @@ def request_id_of(headers: Mapping[str, str], key: Secret) -> str | None:
 def _masked(text: str, key: Secret) -> str:
     """Return a server's text without our key."""
     return key.redact(text) if KEY_MARK in text else text
-
-
-def _line(headers: Mapping[str, str], name: str) -> Sequence[str]:
-    return (headers[name],) if name in headers else ()
 
 
 def _whole(text: str) -> int | None:
@@ -356,9 +351,6 @@ _BY_STATUS: dict[int, tuple[type[errors.APIError], str]] = {
     429: (errors.RateLimitedError, "the rate limit is exceeded"),
 }
 
-
-_STRANGE = frozenset({400, 401, 403, 404})  # the API explains these
-
 _RETENTION = "; results are kept for 90 days: after that, request the analysis again"
 
 
@@ -383,7 +375,7 @@ def _refusal(
     body = _error_body(response.body)
     message = (one_line(body.message, key) if body is not None else None) or default
     is_enveloped = body is not None and not isinstance(body, _ErrorText)
-    if body is None and status in _STRANGE:
+    if body is None and status in EXPLAINED:
         message += "; the answer does not look like the API's: look for a gateway or firewall between, and at base_url"
     elif kind is errors.NotFoundError and operation.name == "analyses.retrieve":
         message = message.rstrip(".") + _RETENTION

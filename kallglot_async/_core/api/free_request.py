@@ -47,8 +47,7 @@ def free_request(
         method=verb,
         path=with_query(path, _check_params(params)),
         group=_group(verb, path),
-        decode=_unused,
-        read=lambda response: _raw(response),
+        read=_raw,
         body=None if json is None else _encode(json),
         idempotency_key=idempotency_key,
     )
@@ -56,10 +55,6 @@ def free_request(
 
 def _raw(response: Response) -> RawResponse:
     return RawResponse(response.status, CIMultiDict(response.headers), response.body)
-
-
-def _unused(_: bytes) -> RawResponse:
-    raise NotImplementedError  # `read` takes its place
 
 
 def _check_path(path: str) -> str:

@@ -38,8 +38,8 @@ import msgspec
 from kallglot_async import errors
 
 __all__ = [
-    "Meaning", "Suspicion", "Whom", "Whose", "has_passing_status", "is_answer", "is_interlude", "is_still_running",
-    "is_unreached", "meaning_of",
+    "EXPLAINED", "Meaning", "Suspicion", "Whom", "Whose", "has_passing_status", "is_answer", "is_interlude",
+    "is_still_running", "is_unreached", "meaning_of",
 ]  # fmt: skip
 
 
@@ -83,7 +83,7 @@ _BY_STATUS = {
     402: Meaning(Whose.API, False, Whom.ACCOUNT),
     429: Meaning(Whose.API, True, Whom.LIMIT),
 }
-_STRANGE = frozenset({400, 401, 403, 404})  # the API explains these; without its envelope they are somebody else's
+EXPLAINED = frozenset({400, 401, 403, 404})  # by the API, in its envelope; without that they are somebody else's
 _PASSING_4XX = frozenset({408, 425, 499})
 _LASTING_5XX = frozenset({501, 505, 511})  # not implemented, HTTP version, log in to the network first
 # Of these the number says enough, whoever sends it: the request is at fault, or it is so for good.
@@ -111,7 +111,7 @@ def meaning_of(error: errors.KallglotError) -> Meaning:
 
 
 def _meaning_of_status(error: errors.APIError) -> Meaning:
-    if has_passing_status(error) or (error.status in _STRANGE and not error.is_enveloped):
+    if has_passing_status(error) or (error.status in EXPLAINED and not error.is_enveloped):
         return _PASSING
     if error.code == "idempotency_conflict" and error.status == 409:
         return _CONFLICT

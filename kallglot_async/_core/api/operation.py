@@ -6,7 +6,7 @@ operation -> `answers.request_headers` -> [transport] -> `Response` -> `answers.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Generic, Self, TypeVar
+from typing import Generic, NoReturn, Self, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -16,6 +16,10 @@ from kallglot_async._extra_headers import check_headers
 __all__ = ["Operation", "Response", "WrongResourceError", "checked", "with_query"]
 
 T = TypeVar("T")
+
+
+def _undecoded(_: bytes) -> NoReturn:
+    raise NotImplementedError  # `read` takes its place
 
 
 class Operation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
@@ -37,7 +41,7 @@ class Operation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     method: str
     path: str
     group: str
-    decode: Callable[[bytes], T]
+    decode: Callable[[bytes], T] = _undecoded
     body: bytes | None = None
     idempotency_key: str | None = None
     headers: Mapping[str, str] = {}

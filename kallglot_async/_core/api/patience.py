@@ -65,8 +65,7 @@ class Patience:
         if has_advanced:
             self.history.clear()
             self._paused = 0.0
-        is_refusal = isinstance(error, errors.APIError) and error.status in {429, 503}
-        named = error.retry_after if is_refusal and isinstance(error, errors.APIError) else None
+        named = error.retry_after if isinstance(error, errors.APIError) and error.status in {429, 503} else None
         if named is not None:
             return self._named_pause(max(named, _SHORTEST_PAUSE), within)
         self.history.append(str(error))

@@ -13,9 +13,9 @@ __all__ = ["decode_recording", "decode_recording_page", "list_recordings", "retr
 
 _LONGEST_PAGE = 100  # documented
 
-
 _recording_reader: Reader[Recording] = Reader(Recording)
 _page_reader: Reader[RecordingPage] = Reader(RecordingPage)
+decode_recording, decode_recording_page = _recording_reader.read, _page_reader.read
 read_extra(Recording, lambda _, body: _recording_reader.unknown(body))
 read_extra(RecordingPage, lambda _, body: _page_reader.unknown(body))
 
@@ -48,9 +48,8 @@ def list_recordings(
     for name, cursor in (("starting_after", starting_after), ("ending_before", ending_before)):
         if cursor is not None:
             query[name] = check_recording_id(cursor)
-    name = "sessions.recordings"
     return Operation(
-        name=name,
+        name="sessions.recordings",
         method="GET",
         path=with_query(f"sessions/{session_id}/recordings", query),
         group="recordings",  # assumed, as its answer holds recordings
@@ -64,9 +63,8 @@ def retrieve_recording(id: str) -> Operation[Recording]:
     Raises:
         InvalidIdError: It is not an id of a recording.
     """
-    name = "recordings.retrieve"
     return Operation(
-        name=name,
+        name="recordings.retrieve",
         method="GET",
         path=f"recordings/{check_recording_id(id)}",
         group="recordings",
@@ -78,13 +76,3 @@ def _is_of(page: RecordingPage, session_id: str) -> bool:
     # A names the session at the page, both may name it at a recording; a page that names none is believed.
     named = {page.session_id, *(recording.session_id for recording in page.data)}
     return named <= {None, session_id}
-
-
-def decode_recording(body: bytes) -> Recording:
-    """Return the recording in `body`; raises as `decode_session` does."""
-    return _recording_reader.read(body)
-
-
-def decode_recording_page(body: bytes) -> RecordingPage:
-    """Return the page in `body`; raises as `decode_session` does."""
-    return _page_reader.read(body)

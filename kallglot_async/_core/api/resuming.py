@@ -106,16 +106,9 @@ class Transfer:
     """
 
     __slots__ = (
-        "_furthest",
-        "_max_bytes",
-        "_validator",
-        "content_type",
-        "expected",
-        "received",
-        "restarted",
-        "resumed",
+        "_furthest", "_max_bytes", "_validator", "content_type", "expected", "received", "restarted", "resumed",
         "total",
-    )
+    )  # fmt: skip
 
     def __init__(self, max_bytes: int | None) -> None:
         self._max_bytes = max_bytes

@@ -30,15 +30,9 @@ from kallglot_async.models._base import JSONValue, Timestamp
 from kallglot_async.models.meta import read_extra
 
 __all__ = [
-    "TEXT_FORMATS",
-    "decode_session",
-    "decode_text",
-    "decode_transcript",
-    "end_session",
-    "retrieve_session",
-    "retrieve_transcript",
-    "retrieve_transcript_text",
-]
+    "TEXT_FORMATS", "decode_session", "decode_text", "decode_transcript", "end_session", "retrieve_session",
+    "retrieve_transcript", "retrieve_transcript_text",
+]  # fmt: skip
 
 TEXT_FORMATS = ("text", "srt", "vtt")
 
@@ -52,9 +46,8 @@ def retrieve_session(id: str) -> Operation[Session]:
     Raises:
         InvalidIdError: It is not an id of a session.
     """
-    name = "sessions.retrieve"
     return Operation(
-        name=name,
+        name="sessions.retrieve",
         method="GET",
         path=f"sessions/{check_session_id(id)}",
         group="sessions.read",
@@ -69,13 +62,12 @@ def end_session(id: str, *, idempotency_key: str, reason: str | None = None) -> 
         ConfigurationError: The reason or the key cannot be sent.
         InvalidIdError: It is not an id of a session.
     """
-    name = "sessions.end"
     check_session_id(id)
     check_text("idempotency_key", idempotency_key)
     if reason is not None and not (isinstance(reason, str) and reason.isprintable() and reason.strip()):
         raise ConfigurationError(f"reason is a text such as 'completed', not {shown(reason, 40)}")
     return Operation(
-        name=name,
+        name="sessions.end",
         method="POST",
         path=f"sessions/{id}/end",
         group="sessions.write",
@@ -91,10 +83,9 @@ def retrieve_transcript(id: str, *, include_translations: bool | None = None) ->
     Raises:
         InvalidIdError: It is not an id of a session.
     """
-    name = "sessions.transcript"
     query = {} if include_translations is None else {"include_translations": _truth(include_translations)}
     return Operation(
-        name=name,
+        name="sessions.transcript",
         method="GET",
         path=with_query(f"sessions/{check_session_id(id)}/transcript", query),
         group="sessions.read",  # assumed: the documentation does not say which group a transcript belongs to
@@ -122,7 +113,6 @@ def retrieve_transcript_text(
         method="GET",
         path=with_query(f"sessions/{id}/transcript", query),
         group="sessions.read",
-        decode=lambda body: decode_text(body, format),
         read=lambda answer: decode_text(answer.body, format, answer.headers.get("Content-Type", "")),
     )
 
@@ -240,21 +230,8 @@ _session_reader = Reader(_Session, _lift_session)
 _transcript_reader = Reader(_Transcript, _lift_transcript)
 read_extra(Session, lambda _, body: _session_reader.unknown(body))
 read_extra(Transcript, lambda _, body: _transcript_reader.unknown(body))
-
-
-def decode_session(body: bytes) -> Session:
-    """Return the session in `body`, which may be B's short summary of an ended one.
-
-    Raises:
-        MalformedBodyError: It is not JSON.
-        WrongShapeError: What identifies it is missing or cannot be read.
-    """
-    return _session_reader.read(body)
-
-
-def decode_transcript(body: bytes) -> Transcript:
-    """Return the transcript in `body`; raises as `decode_session` does."""
-    return _transcript_reader.read(body)
+decode_session = _session_reader.read  # it may be B's short summary of an ended one
+decode_transcript = _transcript_reader.read
 
 
 def decode_text(body: bytes, format: str, media_type: str = "") -> str:

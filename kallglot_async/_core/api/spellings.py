@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from multidict import istr
 
-__all__ = ["decimal_reset", "standard_fields"]
+__all__ = ["decimal_reset", "lines_of", "standard_fields"]
 
 _LIMIT, _REMAINING, _RESET = istr("RateLimit-Limit"), istr("RateLimit-Remaining"), istr("RateLimit-Reset")
 _ALL, _POLICY = istr("RateLimit"), istr("RateLimit-Policy")
@@ -32,17 +32,17 @@ def standard_fields(headers: Mapping[str, str]) -> tuple[str, str, str]:
     """Return limit, remaining and reset of an answer that has not all of the documented ones; else empty texts."""
     if _LIMIT in headers:
         # Policies stand behind the limit that applies: `10, 10;w=1, 50;w=60`.
-        limits = [line.partition(",")[0] for line in _lines(headers, _LIMIT)]
-        return ", ".join(limits), ", ".join(_lines(headers, _REMAINING)), ", ".join(_lines(headers, _RESET))
-    if not (told := ", ".join(_lines(headers, _ALL))):
+        limits = [line.partition(",")[0] for line in lines_of(headers, _LIMIT)]
+        return ", ".join(limits), ", ".join(lines_of(headers, _REMAINING)), ", ".join(lines_of(headers, _RESET))
+    if not (told := ", ".join(lines_of(headers, _ALL))):
         return "", "", ""
     if named := _NAMED.findall(told):
         limit, left, rest = (", ".join(text for name, text in named if name == one) for one in _NAMES)
         return limit, left, rest
-    return _by_policy(told, ", ".join(_lines(headers, _POLICY)))
+    return _by_policy(told, ", ".join(lines_of(headers, _POLICY)))
 
 
-def _lines(headers: Mapping[str, str], name: str) -> list[str]:
+def lines_of(headers: Mapping[str, str], name: str) -> list[str]:
     """Return each line of a header, as a gateway and the API may each send one."""
     getall = getattr(headers, "getall", None)
     return ([headers[name]] if name in headers else []) if getall is None else getall(name, [])

@@ -45,18 +45,9 @@ class Gate:
     """
 
     __slots__ = (
-        "_accepted",
-        "_asked",
-        "_began_at",
-        "_beside",
-        "_lease",
-        "_paused_until",
-        "_told",
-        "_unannounced",
-        "_window",
-        "epoch",
-        "paused_at",
-    )
+        "_accepted", "_asked", "_began_at", "_beside", "_lease", "_paused_until", "_told", "_unannounced", "_window",
+        "epoch", "paused_at",
+    )  # fmt: skip
 
     def __init__(self, beside: Sequence[Rule] = (), lease: Lease | None = None) -> None:
         self._window = Window()
@@ -155,14 +146,14 @@ class Gate:
             rule.on_lost(ticket, now)
 
     def on_answer(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:
-        """A request was answered, and not with 429."""
+        """A request was answered, and not refused for rate."""
         if self._unannounced is None:
             self._accepted.append(ticket.sent_at)
         for rule in self._told:
             rule.on_answer(ticket, now, figures)
 
     def on_refused(self, ticket: Ticket, now: float, figures: RateFigures | None, until: float) -> None:
-        """A request was answered 429: nobody sends before `until`."""
+        """A request was refused for rate: nobody sends before `until`."""
         if self._is_explained(figures):
             self._window.on_refused(ticket, now, figures, until)
             if self._unannounced is not None:

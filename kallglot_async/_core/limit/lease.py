@@ -34,43 +34,12 @@ class Lease:
     """
 
     __slots__ = (
-        "_again_at",
-        "_alone",
-        "_appetite",
-        "_burst",
-        "_ceiling",
-        "_direct_again_at",
-        "_figures",
-        "_figures_at",
-        "_figures_sent_at",
-        "_free",
-        "_free_until",
-        "_granted",
-        "_has_sent",
-        "_horizon",
-        "_in_flight",
-        "_interval",
-        "_is_fresh",
-        "_is_quiet",
-        "_is_urgent",
-        "_landed",
-        "_lost",
-        "_on_news",
-        "_pace",
-        "_paced",
-        "_paced_until",
-        "_paused_until",
-        "_people",
-        "_probe",
-        "_replied_at",
-        "_reply",
-        "_taken",
-        "_told",
-        "_touched_at",
-        "_trip",
-        "_want",
-        "is_alone",
-    )
+        "_again_at", "_alone", "_appetite", "_burst", "_ceiling", "_direct_again_at", "_figures", "_figures_at",
+        "_figures_sent_at", "_free", "_free_until", "_granted", "_has_sent", "_horizon", "_in_flight", "_interval",
+        "_is_fresh", "_is_quiet", "_is_urgent", "_landed", "_lost", "_on_news", "_pace", "_paced", "_paced_until",
+        "_paused_until", "_people", "_probe", "_replied_at", "_reply", "_taken", "_told", "_touched_at", "_trip",
+        "_want", "is_alone",
+    )  # fmt: skip
 
     def __init__(self, horizon: float, on_news: Callable[[], object], *, ceiling: float = math.inf) -> None:
         self._horizon = horizon
@@ -172,7 +141,7 @@ class Lease:
         self._land(ticket, now)
 
     def on_refused(self, ticket: Ticket, now: float, figures: RateFigures | None, until: float) -> None:
-        """A request was answered 429: the others hear of it at once."""
+        """A request was refused for rate: the others hear of it at once."""
         if figures is not None and self.limit in (None, figures.limit):
             self._adopt(ticket, now, figures)
         # Nobody sends before the pause is over: what was granted goes back to all.

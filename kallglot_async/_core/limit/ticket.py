@@ -85,7 +85,7 @@ class Rule(Protocol):
         """A request was answered, and not refused."""
 
     def on_refused(self, ticket: Ticket, now: float, figures: RateFigures | None, until: float) -> None:
-        """A request was answered 429: nothing goes out before `until`."""
+        """A request was refused for rate: nothing goes out before `until`."""
 
     def forget_in_flight(self) -> None:
         """The event loop that sent them is gone: no answer will come."""

@@ -9,8 +9,8 @@ import math
 from collections import deque
 
 from kallglot_async._core.api.answers import DOCUMENTED_PERIOD, ROUNDING, SAME_RESET, RateFigures
-from kallglot_async._core.limit.explanations import Drift, Explanations, Way
-from kallglot_async._core.limit.neighbours import CATCH_UP, FEW, LEFT, LOOK_AGAIN, Part
+from kallglot_async._core.limit.explanations import Explanations, Way
+from kallglot_async._core.limit.neighbours import CATCH_UP, FEW, LEFT, LOOK_AGAIN, Drift, Part
 from kallglot_async._core.limit.ticket import Pace, Supply, Ticket, Urgency
 from kallglot_async._core.limit.undated import Undated
 
@@ -226,7 +226,7 @@ class Window:
         self.is_ruling = self.limit is not None
 
     def on_refused(self, ticket: Ticket, now: float, figures: RateFigures | None, until: float) -> None:
-        """A request was answered 429: nothing goes out before `until`, then one probe."""
+        """A request was refused by this limit: nothing goes out before `until`, then one probe."""
         self._land(ticket)
         if figures is not None:
             self._adopt(ticket, now, figures, 0)
@@ -240,7 +240,7 @@ class Window:
         self.is_ruling = self.limit is not None
 
     def on_refused_elsewhere(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:
-        """A request was answered 429 by another limit than this: it has cost nothing here."""
+        """A request was refused by another limit than this: it has cost nothing here."""
         self._land(ticket)
         # Figures of another size are those of the limit that refused it, and say nothing of this one.
         if figures is not None and figures.limit == self.limit:

@@ -33,16 +33,17 @@ The waiting rules
    the rest of the rate-limit window. The estimate in the answer to our own create sets the first poll, which comes
    earlier where the law, by what was observed, says so. What a webhook announces is due at once, and goes ahead;
    found running, it is due again after FIRST_ECHO s, and each time after twice as long, up to what the law says.
-7. Answers that are none. A refused poll (429) never happened: it is not counted and its key stays; up to PATIENCE
-   refusals in a row do not start the clock of an id that was never polled, but one pause that is longer than its
-   timeout does. A poll that failed is due again as `trouble` says: time ends a wait, and not a number of attempts.
+7. Answers that are none. A poll that was refused for rate never happened: it is not counted and its key stays; up to
+   PATIENCE refusals in a row do not start the clock of an id that was never polled, but one pause that is longer than
+   its timeout does. A poll that failed is due again as `trouble` says: time ends a wait, and not a number of attempts.
 8. Last looks. A deadline counts from an id's first poll, or from the moment it was added. One look is sent `lead`
    seconds before it, ahead of everything and by no pace; an id in flight then has had it. Running at its last look,
    its wait ends. A deadline that is noticed LATE, as nothing here ran, is followed by a look all the same, of LATE_LOOK
    at most; the answer to a poll that was out meanwhile may be from before, and does not stand for it.
 9. Webhooks. An inbox is trusted from an event for something that is waited for, until a poll that was sent meanwhile
-   finds an id settled without one. While it is, an id that is due sleeps until SLOW_GAP s after it was last seen, or
-   as long again as it is old, but SLOWEST_GAP s at most: its event will come first. When trust ends, all are awake.
+   finds an id settled without one. While it is, an id that is due sleeps until EVENT_GAP s after it was last seen, or
+   as long again as it is old, but LONGEST_EVENT_GAP s at most: its event will come first. When trust ends, all are
+   awake.
 
 Constants
 ---------
@@ -78,10 +79,10 @@ _LITTLE 64, part of the answers that are remembered: where that is more than _RE
     answer in a long run, 2.5 without. At 16 a law that has become slower is found later (60 ids: p50 8.3 s, not 4.9).
 HINT_STEPS 3, steps of the law; HINT_INTERVALS 3, of a fixed or exponential schedule: a few, so that no server parks an
     id. LATE 0.25, s: more than a busy loop is late by. LATE_LOOK 1, s: as long as a caller is let wait beyond its time.
-SLOW_GAP 10, LONGEST_GAP 60, s: what an outage costs for each id, beside the client's own gap (`RetryBudget`). STRANGER
+SLOW_GAP 10, _LONGEST_GAP 60, s: what an outage costs for each id, beside the client's own gap (`RetryBudget`). STRANGER
     30, s: a restart of what stands before an API. LAGGING 10, UNSEEN 2, s: replicas that lag by more are out of order.
-SLOW_GAP 60, SLOWEST_GAP 300, s: what a lost event costs, at a hundredth of the requests of a poll every two seconds.
-    FIRST_ECHO 1, s: an event may be that much before a replica; MAX_ECHOES 30, doublings: beyond any schedule.
+EVENT_GAP 60, LONGEST_EVENT_GAP 300, s: what a lost event costs, at a hundredth of the requests of a poll every two
+    seconds. FIRST_ECHO 1, s: an event may be that much before a replica; MAX_ECHOES 30, doublings: beyond any schedule.
 UNKNOWN_GAP 2, s: the documented interval, while no rate is known. PATIENCE 10 refusals, MAX_PUT_BACKS 100 a question:
     bounds, so that a server that only refuses, and a model that has just changed its mind, cost a bounded time.
 """

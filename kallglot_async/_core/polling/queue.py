@@ -1,20 +1,7 @@
 """When to poll which id: one queue per wait call, one learned model per client.
 
-How a granted slot is spent (`PollQueue.take`), in this order:
-
-1. Last looks. The final poll of an id is due `lead` seconds before its deadline, so that the answer is in time.
-2. The id that is due first. It is due once its hazard has grown, since it was last seen running, by
-   -ln(1 - WORTH): a poll then finds it settled with a probability of about WORTH. An id of unknown age is due when it
-   is added, unless the first looks before it found theirs running (see `Worth.first_look_due`).
-3. The id seen longest ago, if that was pending / (FRESH * rate) seconds ago, or if by what has been learned since
-   then it is due. This fifth of the budget keeps the tail of a batch tight, and bounds what a wrong law costs.
-4. Otherwise none: the slot stays unused.
-
-How a window is spent (`Worth.can_spend`): a request goes ahead of the even pace if, by what has been observed, it finds
-its id settled with a probability of at least pending / (remaining - pending), within WORTH and DEAREST. An id then
-costs on average what the window holds for it. Once `remaining` is down to `pending`, only what is as good as SURE
-goes ahead, and a part of the window is kept (`Supply.can_run_low`): every open id can still be looked at, at the
-even pace, before the window renews.
+How a granted slot is spent (`PollQueue.take`), and how a window (`Worth.can_spend`), say "the waiting rules" (docstring
+of the package), 3 and 5; the others are what puts an id where it stands.
 
 Pure: no clock (`now` is an argument: seconds of a clock that never goes back), no randomness of its own, no I/O.
 """
@@ -28,9 +15,8 @@ from kallglot_async._core.polling.pending import ANNOUNCED, FIRM, FLYING, GONE, 
 from kallglot_async._core.polling.schedule import PollSchedule, Slot, Supply
 from kallglot_async._core.polling.worth import MIN_GAP, InboxTrust, PollModel, Worth, next_echo
 
-__all__ = ["Entry", "PollModel", "PollQueue", "PollSchedule", "Slot", "Supply"]
+__all__ = ["PollQueue"]
 
-# "The waiting rules" (docstring of the package) have reasons and figures.
 PATIENCE = 10  # refusals of one id in a row that stop its clock; a server that only refuses must not stop it for good
 MAX_PUT_BACKS = 100  # per question, so that it never takes more than a millisecond
 
@@ -173,7 +159,7 @@ class PollQueue:
             self._grant_late_look(entry, now)
 
     def on_refused(self, entry: Entry, now: float) -> None:
-        """The poll was refused (429): it never happened, and is due as it was."""
+        """The poll was refused for rate: it never happened, and is due as it was."""
         if not self._land(entry):
             return
         entry.polls -= 1

@@ -71,8 +71,8 @@ LOOK_AGAIN = 0.5  # s between two looks at a poll that is not due, while no rate
 
 _STEP = -log1p(-WORTH)
 
-SLOW_GAP = 60.0  # s after which an id is looked at that no event has come for; then twice its age, ...
-SLOWEST_GAP = 300.0  # ... but no later than this after the last look
+EVENT_GAP = 60.0  # s after which an id is looked at that no event has come for; then twice its age, ...
+LONGEST_EVENT_GAP = 300.0  # ... but no later than this after the last look
 FIRST_ECHO = 1.0  # s after which what was announced and is found running is looked at again; twice as long each time
 MAX_ECHOES = 30  # doublings: beyond any schedule, and far from what a float can hold
 
@@ -340,7 +340,7 @@ class Worth:
         self.first_looks.on_look(expm1(-unseen) / expm1(-unseen - since))
 
     def can_spend(self, entry: Entry, now: float, supply: Supply) -> bool:
-        """Whether a poll of it may go ahead of the even pace; the rule is at the top of `queue`."""
+        """Whether a poll of it may go ahead of the even pace, by rule 5."""
         if entry.state == ANNOUNCED:
             return True
         left = spare(supply, self._model.pending)
@@ -408,7 +408,7 @@ class InboxTrust:
         Returns:
             Whether that ends the trust. A poll from before it does not: that overtook its event, as many do.
         """
-        is_lost = self._since <= sent_at and self.is_trusted
+        is_lost = self._since <= sent_at
         if is_lost:
             self._since = inf
         return is_lost
@@ -418,7 +418,7 @@ class InboxTrust:
         if not self.is_trusted or entry.state == ANNOUNCED or entry.is_announced or entry.trouble is not None:
             return -inf
         seen_at = entry.born_at if entry.seen_at is None else entry.seen_at
-        return seen_at + max(SLOW_GAP, min(SLOWEST_GAP, seen_at - entry.born_at))
+        return seen_at + max(EVENT_GAP, min(LONGEST_EVENT_GAP, seen_at - entry.born_at))
 
 
 def is_worth_last_look(entry: Entry, now: float) -> bool:

@@ -271,7 +271,6 @@ class Settling:
 
     def __init__(self):
         self.outcomes = [Outcome(id="ana_1"), Outcome(id="ana_2")]
-        self.taken = 0
 
     def client(self):
         return self
@@ -289,10 +288,12 @@ class Settling:
         return self
 
     async def __anext__(self):
-        self.taken += 1
-        if self.taken == 2:
+        if len(self.outcomes) == 1:
             raise asyncio.CancelledError
         return self.outcomes.pop(0)
+
+    def take_ready(self):
+        return self.outcomes
 
     def progress(self):
         state = RateLimitState()
