@@ -83,6 +83,7 @@ class BatchFile:
         Raises:
             ConfigurationError: There is no such state.
             BatchFileError: There is no such file, or it cannot be read.
+            RecordError: What it holds of an id is no outcome, or it is damaged.
         """
         query = select_outcomes(None if state is None else check_state(state, *ENDED, "left"))
         return self._outcomes(*query)
