@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from kallglot_async._core.polling.schedule import PollSchedule
     from kallglot_async._durable.batch import DurableBatch
     from kallglot_async._durable.file import BatchFile
+    from kallglot_async._durable.identity import BatchIdentity
     from kallglot_async._durable.report import BatchReport
+    from kallglot_async._waiting.call import WaitCall
     from kallglot_async._wire.limiter import RateLimiter
     from kallglot_async.errors import (
         AnalysisFailedError,
@@ -105,6 +107,7 @@ __all__ = [
     "AuthenticationError",
     "BatchFile",
     "BatchFileError",
+    "BatchIdentity",
     "BatchInUseError",
     "BatchReport",
     "ClientStats",
@@ -152,6 +155,7 @@ __all__ = [
     "Transcript",
     "TransportError",
     "UnexpectedRedirectError",
+    "WaitCall",
     "WaitTimeoutError",
     "WebhookError",
     "WebhookInbox",
@@ -165,11 +169,13 @@ __all__ = [
 
 _ELSEWHERE = {
     "BatchFile": "kallglot_async._durable.file",
+    "BatchIdentity": "kallglot_async._durable.identity",
     "BatchReport": "kallglot_async._durable.report",
     "DurableBatch": "kallglot_async._durable.batch",
     "KallglotClient": "kallglot_async._client",
     "PollSchedule": "kallglot_async._core.polling.schedule",
     "RateLimiter": "kallglot_async._wire.limiter",
+    "WaitCall": "kallglot_async._waiting.call",
     "WebhookInbox": "kallglot_async.webhooks",
     "wait_many": "kallglot_async._client",
 }

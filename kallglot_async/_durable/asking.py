@@ -24,7 +24,7 @@ from itertools import groupby
 from kallglot_async import errors
 from kallglot_async._core.api.meaning import meaning_of
 from kallglot_async._durable.file import start_anew
-from kallglot_async._durable.identity import Identity
+from kallglot_async._durable.identity import BatchIdentity
 from kallglot_async._durable.rows import error_text
 from kallglot_async._durable.runner import Run
 from kallglot_async._durable.source import Item, items
@@ -46,7 +46,7 @@ class Asking:
         identity: What is asked for, and the name that keys are made of.
     """
 
-    def __init__(self, run: Run, identity: Identity) -> None:
+    def __init__(self, run: Run, identity: BatchIdentity) -> None:
         self._run = run
         self._identity = identity
         self._fresh: set[str] = set()  # sessions that this run was the first to mark, and that have no outcome yet

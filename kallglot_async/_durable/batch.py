@@ -15,7 +15,7 @@ from kallglot_async._checks import check_count, check_plain_callback, check_sess
 from kallglot_async._core.api.analyses import check_analysis_id
 from kallglot_async._durable.asking import Asking
 from kallglot_async._durable.file import BatchFile, EndState, RetryState, retry
-from kallglot_async._durable.identity import Identity, Wish, settle
+from kallglot_async._durable.identity import BatchIdentity, Wish, settle
 from kallglot_async._durable.lock import WriterLock
 from kallglot_async._durable.report import ENDED, BatchReport, check_state
 from kallglot_async._durable.rows import outcomes_in, rows_of
@@ -55,7 +55,7 @@ class DurableBatch:
         """The file as others see it: for `status`, `outcomes` and `export` from a thread."""
         self._lock: WriterLock | None = None
         self._writer: Writer | None = None
-        self._identity: Identity | None = None
+        self._identity: BatchIdentity | None = None
         self._is_running = False
         self._only_listed = False
 
@@ -104,7 +104,7 @@ class DurableBatch:
         return self._writer
 
     @property
-    def identity(self) -> Identity:
+    def identity(self) -> BatchIdentity:
         """What the file is for: the kind of the batch, and what is asked for.
 
         Raises:

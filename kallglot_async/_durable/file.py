@@ -11,7 +11,7 @@ from typing import Literal
 
 from kallglot_async._checks import shown
 from kallglot_async._durable.export import export
-from kallglot_async._durable.identity import Identity, stored
+from kallglot_async._durable.identity import BatchIdentity, stored
 from kallglot_async._durable.lock import WriterLock
 from kallglot_async._durable.report import ENDED, BatchReport, State, check_state
 from kallglot_async._durable.rows import outcomes_in, select_outcomes
@@ -50,7 +50,7 @@ class BatchFile:
         return f"<BatchFile {self.path}>"
 
     @property
-    def identity(self) -> Identity:
+    def identity(self) -> BatchIdentity:
         """What it is for: the kind of the batch, and what is asked for.
 
         Raises:
@@ -83,6 +83,7 @@ class BatchFile:
         Raises:
             ConfigurationError: There is no such state.
             BatchFileError: There is no such file, or it cannot be read.
+            RecordError: What it holds of an id is no outcome, or it is damaged.
         """
         query = select_outcomes(None if state is None else check_state(state, *ENDED, "left"))
         return self._outcomes(*query)

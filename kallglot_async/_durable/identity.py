@@ -16,7 +16,7 @@ from kallglot_async._core.api.analyses import check_request, create_analysis
 from kallglot_async._version import __version__
 from kallglot_async.errors import ConfigurationError
 
-__all__ = ["Identity", "Kind", "Wish", "settle", "stored"]
+__all__ = ["BatchIdentity", "Kind", "Wish", "settle", "stored"]
 
 Kind: TypeAlias = Literal["wait", "retrieve", "analyze"]
 """What a batch does with its ids: wait for analyses, fetch them as they stand, or request those of sessions."""
@@ -61,7 +61,7 @@ class Wish(msgspec.Struct, frozen=True):
                 raise ConfigurationError(f"kind is wait, retrieve or analyze, not {shown(kind)}")
 
 
-class Identity(msgspec.Struct, frozen=True, kw_only=True):
+class BatchIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """What a file is for.
 
     Attributes:
@@ -98,15 +98,15 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
             )
 
 
-def stored(connection: sqlite3.Connection) -> Identity | None:
+def stored(connection: sqlite3.Connection) -> BatchIdentity | None:
     """Return what a file is for; None where that is not decided yet."""
     found = dict(connection.execute("SELECT key, value FROM batch"))
     if not found:
         return None
-    return msgspec.convert({name: msgspec.json.decode(value) for name, value in found.items()}, Identity)
+    return msgspec.convert({name: msgspec.json.decode(value) for name, value in found.items()}, BatchIdentity)
 
 
-def settle(connection: sqlite3.Connection, wish: Wish, path: Path) -> Identity:
+def settle(connection: sqlite3.Connection, wish: Wish, path: Path) -> BatchIdentity:
     """Return what a file is for, and decide it, in the caller's transaction, where it is new.
 
     Raises:
@@ -114,7 +114,7 @@ def settle(connection: sqlite3.Connection, wish: Wish, path: Path) -> Identity:
     """
     identity = stored(connection)
     if identity is None:
-        identity = Identity(
+        identity = BatchIdentity(
             kind=wish.kind or "wait",
             request=wish.request or {},
             name=uuid.uuid4().hex,

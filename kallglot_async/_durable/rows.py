@@ -23,7 +23,7 @@ from kallglot_async.models import Analysis, Outcome
 from kallglot_async.models.meta import kept_of
 from kallglot_async.models.records import encode, outcome_of
 
-__all__ = ["KEEP", "error_text", "outcomes_in", "row_of", "rows_of", "select_outcomes"]
+__all__ = ["KEEP", "error_text", "in_order", "outcomes_in", "row_of", "rows_of", "select_outcomes"]
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -77,9 +77,11 @@ def outcomes_in(rows: Iterable[Row]) -> Iterator[Outcome]:
     """Return the outcomes in rows of `select_outcomes`.
 
     Raises:
-        RecordError: Somebody has written something else into the file.
+        RecordError: Somebody has written something else into the file, or it is damaged.
     """
-    for _, id, analysis_id, polls, elapsed, error, analysis in rows:
+    last = 0
+    for seq, id, analysis_id, polls, elapsed, error, analysis in rows:
+        last = in_order(seq, last)
         if error is None and analysis is None:
             reason = errors.NotAttemptedError(f"{id} has no outcome yet: it is taken up by the next run", id=id)
             yield Outcome(id=id, error=reason)
@@ -90,6 +92,17 @@ def outcomes_in(rows: Iterable[Row]) -> Iterator[Outcome]:
             # Put together as text: what is in the row is JSON already, and is decoded once.
             head = f'"id":{msgspec.json.encode(id).decode()},"polls":{polls},"elapsed":{elapsed}'
             yield outcome_of(f'{{{head},"{name}":{part}}}', Outcome)
+
+
+def in_order(seq: int, before: int) -> int:
+    """Return the number of a row that comes behind another one. In a damaged file rows may come again, without an end.
+
+    Raises:
+        RecordError: It does not.
+    """
+    if seq <= before:
+        raise errors.RecordError("the rows of the file are in no order: it is damaged: restore a copy of it")
+    return seq
 
 
 def _as_sent(body: bytes, id: str) -> Analysis:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from kallglot_async._checks import shown
 from kallglot_async._clock import is_cancelled
 from kallglot_async._durable.report import State
-from kallglot_async._durable.rows import error_text
+from kallglot_async._durable.rows import error_text, in_order
 from kallglot_async._durable.writer import Writer
 from kallglot_async.errors import ConfigurationError, IdSourceError, InvalidIdError
 
@@ -70,7 +70,7 @@ async def items(
         after = 0
         while found := await writer.call(partial(selection.read, after, most)):
             # By its place: rows leave the selection meanwhile, and a number to skip would pass over others.
-            after = found[-1].seq
+            after = in_order(found[-1].seq, after)
             yield found
 
 

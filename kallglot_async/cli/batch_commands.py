@@ -196,7 +196,7 @@ def report(
             write_report(opened.outcomes(), to)
         else:
             opened.export(to)
-    if not quiet:
+    if not quiet and not is_output:
         tell(f"report: {clean(to.absolute())}")
     return 0
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from kallglot_async import BatchFile, BatchReport
 from kallglot_async.cli.options import Connection
@@ -49,7 +50,9 @@ async def run_batch(
             raise
     if report.reason is not None:
         display.say(f"ended early: {type(report.reason).__name__}: {clean(report.reason)}")
-    display.say(f"done: {_words(report)}" if report.is_complete else f"not complete: {_words(report)}")
+    # Of those that are listed only, the file cannot tell why they failed.
+    words = _words(report) if only_listed else _words(report, opened.file)
+    display.say(f"done: {words}" if report.is_complete else f"not complete: {words}")
     if as_json:
         _print_json({}, report)
     return 0 if report.done == report.total else 1
@@ -63,7 +66,7 @@ def show_status(path: Path, *, as_json: bool) -> None:
         _print_json({"kind": identity.kind, "request": identity.request}, report)
     else:
         print(clean(f"{path}: {identity}"))
-        print(_words(report))
+        print(_words(report, opened))
 
 
 def _show(report: BatchReport, display: Display) -> None:
@@ -74,11 +77,20 @@ def _show(report: BatchReport, display: Display) -> None:
     display.update(ended, report.total, ", ".join(note))
 
 
+_SHOWN: tuple[Literal["done", "failed", "given_up", "left", "uncertain"], ...]
 _SHOWN = ("done", "failed", "given_up", "left", "uncertain")
 
 
-def _words(report: BatchReport) -> str:
-    counts = [f"{getattr(report, name)} {name.replace('_', ' ')}" for name in _SHOWN if getattr(report, name)]
+def _words(report: BatchReport, file: BatchFile | None = None) -> str:
+    """Count, and say what came in the place of an analysis, by what is in the file."""
+    counts = []
+    for name in _SHOWN:
+        if count := getattr(report, name):
+            why = ""
+            if file is not None and name in {"failed", "given_up"}:
+                kinds = Counter(type(outcome.error).__name__ for outcome in file.outcomes(name))
+                why = f" ({', '.join(f'{number} {kind}' for kind, number in kinds.most_common())})"
+            counts.append(f"{count} {name.replace('_', ' ')}{why}")
     return f"{report.total} ids{': ' * bool(counts)}{', '.join(counts)}"
 
 

@@ -32,6 +32,6 @@ def export(
     with open_stored(file, to) as outcomes:
         paths = export_tables(outcomes, to, tables=names, format=format, exact=exact)
     for name, path in paths.items():
-        if not quiet:
+        if not quiet and path.as_posix() != STDOUT:
             tell(f"{name}: {clean(path)}")
     return 0

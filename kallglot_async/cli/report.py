@@ -16,11 +16,12 @@ __all__ = ["report"]
 
 def report(file: Path, to: Path, *, title: str, show: bool, quiet: bool) -> int:
     """Write the page, say where it is, and return the exit code."""
-    if show and to.as_posix() == STDOUT:
+    is_output = to.as_posix() == STDOUT
+    if show and is_output:
         raise ConfigurationError("a page on standard output has no address to open: name a file, or leave --open out")
     with open_stored(file, to) as outcomes:
         page = write_report(outcomes, to, title=title)
-    if not quiet:
+    if not quiet and not is_output:
         tell(f"report: {clean(page)}")
     if show and not webbrowser.open(page.as_uri()):
         tell("kallglot: there is no browser to open it with")

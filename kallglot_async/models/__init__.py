@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from kallglot_async.models._base import JSONValue, Model, OpenEnum, Timestamp
+from kallglot_async.models._base import Day, JSONValue, Model, OpenEnum, Timestamp
 from kallglot_async.models.analysis import Analysis, AnalysisStatus, FailureDetail
 from kallglot_async.models.events import (
     ClientEvent,
@@ -70,6 +70,7 @@ __all__ = [
     "ClientEvent",
     "ClientStats",
     "Compliance",
+    "Day",
     "Download",
     "EndReason",
     "FailureDetail",

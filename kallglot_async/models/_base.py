@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self, TypeAlias
 
 import msgspec
 
-__all__ = ["Discreet", "JSONValue", "Model", "OpenEnum", "Timestamp", "one_line"]
+__all__ = ["Day", "Discreet", "JSONValue", "Model", "OpenEnum", "Timestamp", "one_line"]
 
 # JSON whose shape is not documented. `Any` because a recursive alias is beyond msgspec, and because the
 # honest type of "we do not know" is the one that lets the caller look.
@@ -16,6 +16,10 @@ JSONValue: TypeAlias = Any
 
 # Aware only: a naive timestamp fails the fast path and is read as UTC by the lenient one.
 Timestamp: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
+
+# Under names of their own: msgspec looks fields up when it first needs them, and where freezegun has put a class of its
+# own in the place of `date` by then, it would know no such type for as long as the process lives.
+Day: TypeAlias = Annotated[date, msgspec.Meta()]
 
 
 def _fields(value: Model) -> dict[str, JSONValue]:

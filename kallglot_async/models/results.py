@@ -7,9 +7,7 @@ their `repr`, so that it reaches no log by accident.
 
 from __future__ import annotations
 
-from datetime import date
-
-from kallglot_async.models._base import Discreet, JSONValue, Model, OpenEnum, one_line
+from kallglot_async.models._base import Day, Discreet, JSONValue, Model, OpenEnum, one_line
 
 __all__ = [
     "ActionItem", "KeyMoment", "Priority", "Quality", "Results", "Sentiment", "SentimentLabel", "SentimentSegment",
@@ -93,7 +91,7 @@ class ActionItem(Discreet, frozen=True, kw_only=True, gc=False):
 
     description: str | None = None
     assignee: Speaker | None = None
-    due_date: date | None = None
+    due_date: Day | None = None
     priority: Priority | None = None
 
     def __repr__(self) -> str:

@@ -7,6 +7,7 @@ import hashlib
 import math
 import os
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 import msgspec
@@ -32,6 +33,9 @@ class Unreachable(Exception):  # nobody raises it out of this folder
 
 class Port(Protocol):
     """The way to where all processes agree: `Link`."""
+
+    def turn(self) -> AbstractAsyncContextManager[bool]:
+        """Wait until there is room for an exchange, and give whether there is use in one."""
 
     async def exchange(self, keys: list[str], arguments: Callable[[str], list[str]], *, is_waited_for: bool) -> Reply:
         """Return what the script has answered, or raise `Unreachable`."""
@@ -152,14 +156,19 @@ class Fetcher:
                 await self._exchange()
 
     async def _exchange(self, *, is_leaving: bool = False) -> None:
-        # First, as it may take long: what is granted lapses by the moment of asking.
+        # First what may take long: what is granted lapses by the moment of asking.
         is_known = await self._knows_key()
+        async with self._shares.link.turn() as is_useful:
+            # Whom to share with is not known without a key: as when nobody answers, it goes on with its part.
+            await self._ask(is_possible=is_known and is_useful, is_leaving=is_leaving)
+        self._lane.look_again()
+
+    async def _ask(self, *, is_possible: bool, is_leaving: bool) -> None:
         asked_at = _clock.now()
         asked = self._lease.ask(asked_at, self._lane.waiting_by_urgency, is_leaving=is_leaving)
         shares = self._shares
         try:
-            if not is_known:
-                # Whom to share with is not known without a key: as when nobody answers, it goes on with its part.
+            if not is_possible:
                 raise Unreachable
             reply = await shares.link.exchange(
                 shares.keys(self._key, self._group),
@@ -178,7 +187,6 @@ class Fetcher:
             self._lease.on_reply(asked, reply, asked_at, now)
             if reply.pause > 0:
                 self._lane.gate.pause(now, now + reply.pause)
-        self._lane.look_again()
 
     async def _knows_key(self) -> bool:
         """Whether there is a key, where a function of the caller's is asked for it."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
 from typing import Any, TypeVar
 
@@ -78,8 +78,18 @@ class Link:
         self._patience = PATIENCE
         self._is_told = False
 
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[bool]:
+        """Wait for a turn, and give whether there is use in asking: none where those before us in line found out so."""
+        if self._loop is not asyncio.get_running_loop():
+            self._loop, self._turns = asyncio.get_running_loop(), asyncio.Semaphore(MOST)
+            self._ahead = None  # each has a clock of its own
+        was_told = self._is_told
+        async with self._turns:
+            yield was_told or not self._is_told
+
     async def exchange(self, keys: list[str], arguments: Callable[[str], list[str]], *, is_waited_for: bool) -> Reply:
-        """Run the script, and return its answer.
+        """Run the script, and return its answer; in a `turn`.
 
         Where a connection breaks behind the question, it may run twice: what was told is then told twice, and fewer
         requests go for a while.
@@ -92,19 +102,12 @@ class Link:
         Raises:
             Unreachable: No answer came in time, whatever the reason. The script will not run later.
         """
-        if self._loop is not asyncio.get_running_loop():
-            self._loop, self._turns = asyncio.get_running_loop(), asyncio.Semaphore(MOST)
-            self._ahead = None  # each has a clock of its own
-        was_told = self._is_told
         try:
-            async with self._turns:
-                if self._is_told and not was_told:
-                    raise Unreachable  # those before us in line have found out
-                until = _clock.now() + (FIRST if is_waited_for else AWAY)
+            until = _clock.now() + (FIRST if is_waited_for else AWAY)
+            answer = await self._ask(keys, arguments, until)
+            if not answer:  # its deadline is over: the server's clock is not what it was
+                self._ahead = None
                 answer = await self._ask(keys, arguments, until)
-                if not answer:  # its deadline is over: the server's clock is not what it was
-                    self._ahead = None
-                    answer = await self._ask(keys, arguments, until)
             reply = _read(answer) if answer else None
         except (RedisError, OSError, EOFError) as error:  # `TimeoutError` is an `OSError`
             self._ahead = None

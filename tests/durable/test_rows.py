@@ -1,6 +1,7 @@
 """Outcomes in a file: what is read is equal to what was stored."""
 
 import contextlib
+import itertools
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ from kallglot_async import errors
 from kallglot_async._core.api.analyses import Revision, decode_analysis
 from kallglot_async._durable.rows import KEEP, outcomes_in, row_of, rows_of
 from kallglot_async._durable.schema import open_to_write
+from kallglot_async._durable.source import Item, Selection, items
 from kallglot_async.models import Analysis, Outcome
 from kallglot_async.models.meta import kept_of
 
@@ -73,3 +75,25 @@ def test_a_damaged_answer_is_an_error_of_its_own(body):
     """It names the id, and quotes nothing."""
     with pytest.raises(errors.RecordError, match="what the file holds of ana_1 is no answer of the API"):
         next(outcomes_in([(1, "ana_1", "ana_1", 1, 0.0, None, body)]))
+
+
+def test_rows_that_come_again_are_damage_and_not_without_an_end():
+    """A page of a damaged file may lead back to itself."""
+    row = (1, "ana_1", "ana_1", 0, 0.0, None, None)
+    found = outcomes_in(itertools.repeat(row))
+    assert next(found).id == "ana_1"
+    with pytest.raises(errors.RecordError, match="are in no order: it is damaged: restore a copy"):
+        next(found)
+
+
+async def test_a_run_takes_no_rows_up_that_come_again():
+    """It would wait for the same ids for ever."""
+
+    class Again:
+        async def call(self, read):
+            return [Item(1, "ana_1", 1, None, None)]
+
+    chunks = items(Again(), [Selection("left")])
+    assert len(await anext(chunks)) == 1
+    with pytest.raises(errors.RecordError, match="are in no order"):
+        await anext(chunks)

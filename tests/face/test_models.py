@@ -5,6 +5,8 @@ import datetime
 import inspect
 import math
 import pickle
+import subprocess
+import sys
 import typing
 
 import msgspec
@@ -338,3 +340,28 @@ class TestRateLimit:
         """A period that is no number of seconds is refused."""
         with pytest.raises(ConfigurationError, match="period"):
             RateLimit(30, per)
+
+
+_FROZEN = """
+import datetime, sys
+import kallglot_async.models
+from kallglot_async._core.api.analyses import Revision, decode_analysis
+
+fakes = {kind: type(kind.__name__, (kind,), {}) for kind in (datetime.date, datetime.datetime)}
+for module in [*sys.modules.values()]:
+    if module.__name__.startswith("kallglot_async"):
+        for name, value in [*vars(module).items()]:
+            if isinstance(value, type) and value in fakes:
+                setattr(module, name, fakes[value])
+body = sys.stdin.buffer.read()
+analysis = decode_analysis(body, Revision.A)
+assert analysis.problems == ()
+assert analysis.results.action_items[1].due_date.year == 2026
+"""
+
+
+def test_a_clock_that_is_frozen_as_the_first_answer_is_read_costs_nothing():
+    """freezegun puts classes of its own into each module that has `date` or `datetime`."""
+    body = (PAYLOADS / "analysis_complete.a.json").read_bytes()
+    ran = subprocess.run([sys.executable, "-c", _FROZEN], input=body, capture_output=True, check=False)
+    assert (ran.returncode, ran.stderr.decode()) == (0, "")

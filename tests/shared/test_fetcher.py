@@ -1,6 +1,7 @@
 """When the others are asked, and for how long there is a task for it: a lane, a lease and a table that is not there."""
 
 import asyncio
+import contextlib
 import gc
 
 import msgspec
@@ -29,9 +30,14 @@ def told(**granted):
 class Table:
     """Answers as it is told to, after a while, and keeps what it was asked."""
 
-    def __init__(self, answer, takes=0.001):
-        self.answer, self.takes = answer, takes
+    def __init__(self, answer, takes=0.001, line=0.0, is_useful=True):
+        self.answer, self.takes, self.line, self.is_useful = answer, takes, line, is_useful
         self.asked = []
+
+    @contextlib.asynccontextmanager
+    async def turn(self):
+        await asyncio.sleep(self.line)
+        yield self.is_useful
 
     async def exchange(self, keys, arguments, *, is_waited_for):
         arguments = arguments("0")
@@ -156,6 +162,26 @@ async def test_away_nobody_has_to_wait_for_the_others_to_be_asked_again():
         await asyncio.sleep(0.3)
     assert not lane.gate._lease.is_alone
     await fetcher.aclose()
+
+
+async def test_what_is_granted_does_not_lapse_in_line():
+    """Many keys of a process take turns, and with a slow server theirs may be long in coming."""
+    table = Table(granting, line=3.0)
+    lane, _ = shared(table, horizon=1.0)
+    began = _clock.now()
+    await lane.acquire(DIRECT)
+    assert _clock.now() - began < 3.1
+    assert len(table.asked) == 1
+
+
+async def test_who_learns_in_line_that_nobody_answers_goes_on_with_its_part():
+    """Nothing is asked then."""
+    table = Table(granting, is_useful=False)
+    lane, _ = shared(table)
+    began = _clock.now()
+    await lane.acquire(DIRECT)
+    assert _clock.now() - began < 0.1
+    assert table.asked == []
 
 
 async def test_a_pause_of_another_process_holds_here():

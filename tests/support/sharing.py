@@ -3,7 +3,7 @@
 from support.limits import EPOCH, figures
 
 from kallglot_async._core.limit.exchange import Ask
-from kallglot_async.shared.fetcher import Shares, arguments_of
+from kallglot_async.shared.fetcher import Shares, Unreachable, arguments_of
 
 KEYS = ["kallglot:limit:{test}:analysis", "kallglot:limit:{test}:ceiling"]
 
@@ -23,9 +23,12 @@ async def ask(link, name="a", *, limit=None, **told):
     """Let a process ask, and return what it is told."""
     shares = Shares(link, name, 1.0, limit, None)
     known = asked(**told)
-    return await link.exchange(
-        KEYS, lambda deadline: arguments_of(known, shares, deadline), is_waited_for=not known.is_back
-    )
+    async with link.turn() as is_useful:
+        if not is_useful:
+            raise Unreachable
+        return await link.exchange(
+            KEYS, lambda deadline: arguments_of(known, shares, deadline), is_waited_for=not known.is_back
+        )
 
 
 async def announce(link, *, limit=600, remaining=599, resets_in=10.0, reset=EPOCH):

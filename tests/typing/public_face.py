@@ -21,6 +21,7 @@ from kallglot_async import (
     AnalysisStatus,
     APIError,
     BatchFile,
+    BatchIdentity,
     BatchReport,
     ConnectError,
     Download,
@@ -47,6 +48,7 @@ from kallglot_async import (
     Results,
     Session,
     Transcript,
+    WaitCall,
     WaitTimeoutError,
     __version__,
     read_jsonl,
@@ -171,6 +173,7 @@ async def waits_take_any_ids(client: KallglotClient, found: dict[str, int]) -> N
     assert_type(await client.wait_many(async_ids()), Outcomes)
     assert_type(await wait_many(lazy_ids(), schedule=PollSchedule.exponential(1.0, 2.0, 10.0)), Outcomes)
     async with client.as_completed(async_ids(), max_in_flight=8) as finished:
+        assert_type(finished, WaitCall)
         async for outcome in finished:
             assert_type(outcome, Outcome)
     await client.wait_many([1])  # pyright: ignore[reportArgumentType]
@@ -202,6 +205,7 @@ async def durable_batches(client: KallglotClient) -> None:
     client.open_batch("b", include=["summary"])
     client.open_batch("b", analysis=["summary"])  # pyright: ignore[reportCallIssue]
     assert_type(BatchFile("b").outcomes(), Iterator[Outcome])
+    assert_type(BatchFile("b").identity, BatchIdentity)
     assert_type(BatchFile("b").identity.kind, Literal["wait", "retrieve", "analyze"])
 
 

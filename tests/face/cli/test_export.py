@@ -40,9 +40,11 @@ def test_every_table_comes_of_one_reading_of_a_pipe(stored, outcomes, monkeypatc
 @pytest.mark.parametrize("words", [["--to", "-"], ["--to=-"], ["--to", "/dev/stdout"]])
 def test_a_dash_is_standard_output(stored, outcomes, capfd, words):
     """However it is spelled; a file of that name is none."""
-    assert main(["export", "outcomes.jsonl", *words, "--format", "csv", "-q"]) == 0
-    assert main(["report", "outcomes.jsonl", *(["-o-"] if words == ["--to=-"] else ["-o", "-"]), "-q"]) == 0
-    table, page, rest = capfd.readouterr().out.partition("<!doctype html>")
+    assert main(["export", "outcomes.jsonl", *words, "--format", "csv"]) == 0
+    assert main(["report", "outcomes.jsonl", *(["-o-"] if words == ["--to=-"] else ["-o", "-"])]) == 0
+    out, err = capfd.readouterr()
+    assert err == ""
+    table, page, rest = out.partition("<!doctype html>")
     assert polars.read_csv(io.StringIO(table)).height == len(outcomes)
     assert page
     assert rest.rstrip().endswith("</html>")
