@@ -3,11 +3,11 @@
 `gate` asks whatever is in force and says whose turn it is; a `Rule` (`ticket`) is one reason to wait. There are three:
 `window`, the limit that a server announces for one endpoint group under one key (`X-RateLimit-*`); `unannounced`, a
 limit that no figure tells of, behind an announced one or alone; `ceiling`, the limit that a user configured. What the
-figures of a window mean, three more say: `explanations`, how it is counted where it does not renew; `neighbours`, what
-others take of it, and what is ours of a log that they use too; `undated`, when one resets whose server sends no `Date`.
-Where several processes share one limit, a `lease` stands for the window; `exchange` is what they tell each other, and
-how one goes on that hears nothing. `Supply` (`ticket`) is what a scheduler of polls may count on. `retry` judges
-failures that are no refusals; polls ask it too.
+figures of a window mean is said by `explanations`: how it is counted where it does not renew, and what others take of
+it. Two modules are for what is rare: `neighbours`, what is ours of a log that others use too; `undated`, when a window
+resets whose server sends no `Date`. Where several processes share one limit, a `lease` stands for the window;
+`exchange` is what they tell each other, and how one goes on that hears nothing. `Supply` (`ticket`) is what a
+scheduler of polls may count on. `retry` judges failures that are no refusals; polls ask it too.
 
 The gate
 1. The window is in force until an answer came without figures, and whenever a limit is announced; the other two

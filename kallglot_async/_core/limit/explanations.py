@@ -1,6 +1,6 @@
-"""`Explanations`: how a server may count whose figures are known.
+"""`Explanations`: how a server may count whose figures are known; `Drift`: what in them is none of our doing.
 
-The folder's docstring has its rule, 10.
+The folder's docstring has their rules, 9 and 10.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from enum import IntEnum
 from itertools import islice
 
 from kallglot_async._core.api.answers import DOCUMENTED_PERIOD, ROUNDING, SAME_RESET, RateFigures
-from kallglot_async._core.limit.neighbours import SHORTEST_MEMORY
 
-__all__ = ["Explanations", "Way"]
+__all__ = ["Drift", "Explanations", "Way"]
 
 MOST_LOGGED = 10_000  # requests; the oldest beyond leave unseen
 SHORTEST = 1.0  # seconds; no limit is of less, and each of whole ones until a refusal shows that it is not
@@ -23,6 +22,7 @@ TELLING = 4  # one in so many of a limit has to be used until what is out of it 
 SPAN = 30  # one in so many of a period is the least time over which explanations are compared
 SHORTEST_SPAN = 0.25  # seconds
 MEMORY = 2  # one in so many of a period is the time after which an error counts for a third
+SHORTEST_MEMORY = 2.0  # seconds
 REFILL_MEMORY = 10.0  # seconds in which what came free makes a rate
 REFILL_EVENTS = 15  # places; of a slow limit it is the time that so many take
 REGAINED = 1.1  # by which each accepted request multiplies what is counted on, up to all of it ...
@@ -41,6 +41,9 @@ FASTER = 1.3  # ... and which fills no more times as fast as by the documentatio
 SOONER = 0.5  # of the time that a place takes by the documentation: what resets sooner fills faster
 SEEN = 30  # one in so many of a log that is held by others shows that they use it, ...
 SEEN_FOR = 2  # ... for so many of its periods
+DRIFT_MEMORY = 6  # one in so many of a period is the time after which what others took counts for a third
+MARGIN = 0.5  # standard deviations of what neighbours take in a time that are left to them beside the mean
+OURS = 2.0  # requests; fewer that were taken may be our own, answered in another order
 
 
 class Way(IntEnum):
@@ -345,3 +348,78 @@ class Explanations:
                 if self._freed < self._documented * self._seconds:  # full until now, so that nothing could come free
                     self._freed = self._seconds = 0.0
             self.way = Way(self._errors.index(least))
+
+
+class Drift:
+    """How fast `Remaining` moves beyond what our own requests take: up where places come free, down for neighbours.
+
+    A request in flight may be in a figure already, or not. It is taken to be in it where that shows fewer
+    neighbours, and not to be in it where that shows fewer free places.
+
+    Attributes:
+        sent: Requests of ours that went out since the newest figure; whoever sends one counts it here, ...
+        accepted: ... and here whoever hears that one was.
+    """
+
+    __slots__ = ("_at", "_freed", "_ours", "_remaining", "_seconds", "_taken", "accepted", "sent")
+
+    def __init__(self) -> None:
+        self._at = -math.inf  # when the newest figure came
+        self._remaining = 0
+        self.sent = 0
+        self.accepted = 0
+        self._ours = 0  # requests of ours that went out since the window began, until the newest figure
+        self._taken = 0.0  # what the figure has fallen by beyond those sent, ...
+        self._freed = 0.0  # ... what it has risen by beyond those accepted, ...
+        self._seconds = 0.0  # ... and in which time; all three fade
+
+    def on_figure(self, now: float, remaining: int, period: float) -> None:
+        """A newer figure of the same window came."""
+        fade = math.exp((self._at - now) / _memory(period))
+        change = remaining - self._remaining
+        self._taken = self._taken * fade - change - self.sent
+        self._freed = self._freed * fade + change + self.accepted
+        self._seconds = self._seconds * fade + now - self._at
+        self._at, self._remaining = now, remaining
+        self._ours += self.sent
+        self.sent = self.accepted = 0
+
+    def on_renewed(self, now: float, remaining: int, period: float, *, in_flight: int, gone: int) -> None:
+        """The first figure of a window came, which tells nothing of the one before; so many of it are gone.
+
+        Where a part of the window before counts on, that may be as many as we sent in it.
+        """
+        self._taken -= in_flight  # a burst of our own that was sent before this figure falls from those after it
+        if (others := gone - self._ours - self.sent) > OURS:
+            self._taken = max(self._taken, others)
+            self._seconds = max(self._seconds, _known_after(period))
+        self._at, self._remaining = now, remaining
+        self._ours = self.sent = self.accepted = 0
+
+    def freed(self, period: float) -> float:
+        """Places that come free a second, 0.0 where none are seen to."""
+        return self._freed / self._seconds if self._freed > 0.0 and self._is_known(period) else 0.0
+
+    def sees_neighbours(self, period: float) -> bool:
+        """Whether the figure falls by more than our own requests take."""
+        return self._taken > OURS and self._is_known(period)
+
+    def taken(self, now: float, period: float) -> float:
+        """Requests that neighbours have probably sent since the newest figure: fewer, the less there is to take."""
+        if self._taken <= OURS or not self._remaining or not self._is_known(period):
+            return 0.0
+        rate = self._taken / self._seconds
+        expected = self._remaining * -math.expm1(-rate * (now - self._at) / self._remaining)
+        # Requests that come by chance deviate by the root of their number.
+        return expected + MARGIN * math.sqrt(expected)
+
+    def _is_known(self, period: float) -> bool:
+        return self._seconds >= _known_after(period)
+
+
+def _known_after(period: float) -> float:
+    return _memory(period) / 3
+
+
+def _memory(period: float) -> float:
+    return period / DRIFT_MEMORY if period > DRIFT_MEMORY * SHORTEST_MEMORY else SHORTEST_MEMORY

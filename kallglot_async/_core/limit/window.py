@@ -9,8 +9,8 @@ import math
 from collections import deque
 
 from kallglot_async._core.api.answers import DOCUMENTED_PERIOD, ROUNDING, SAME_RESET, RateFigures
-from kallglot_async._core.limit.explanations import Explanations, Way
-from kallglot_async._core.limit.neighbours import CATCH_UP, FEW, LEFT, LOOK_AGAIN, Drift, Part
+from kallglot_async._core.limit.explanations import Drift, Explanations, Way
+from kallglot_async._core.limit.neighbours import CATCH_UP, FEW, LEFT, LOOK_AGAIN, Part
 from kallglot_async._core.limit.ticket import Pace, Supply, Ticket, Urgency
 from kallglot_async._core.limit.undated import Undated
 
