@@ -30,8 +30,7 @@ from kallglot_async._core.limit.retry import RetryBudget
 from kallglot_async._core.polling.worth import PollModel
 from kallglot_async._events import Observer, OnEvent
 from kallglot_async._logging import LOG_VARIABLE, log_as_told
-from kallglot_async._waiting.following import Claims
-from kallglot_async._waiting.waits import Waits
+from kallglot_async._waiting.waits import Claims, Waits
 from kallglot_async._wire.limiter import RateLimiter, limiter_of
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async._wire.pool import SessionPool, pool_of

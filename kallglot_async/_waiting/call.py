@@ -26,13 +26,13 @@ from kallglot_async._core.polling.pending import LATE, LATE_LOOK, Entry
 from kallglot_async._core.polling.worth import is_worth_last_look
 from kallglot_async._events import PlainCallback
 from kallglot_async._waiting.endings import elapsed_of, is_settled, polls_of, timed_out
-from kallglot_async._waiting.following import Claims, Followed
+from kallglot_async._waiting.following import Followed
 from kallglot_async._waiting.poller import Poller
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Outcome, Progress, SettledEvent
 
 if TYPE_CHECKING:
-    from kallglot_async._waiting.waits import IdSource, WaitOptions
+    from kallglot_async._waiting.waits import Claims, IdSource, WaitOptions
 
 __all__ = ["OnProgress", "WaitCall"]
 

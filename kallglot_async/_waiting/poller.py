@@ -25,14 +25,13 @@ from kallglot_async._core.polling.queue import PollQueue
 from kallglot_async._core.polling.trouble import End, Patience, stranded_at
 from kallglot_async._core.polling.worth import RE_ASK, look_again_at
 from kallglot_async._waiting.endings import analysis_failed, not_attempted, timed_out
-from kallglot_async._waiting.following import Claims
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Analysis, AnalysisStatus, Outcome, PollEvent
 from kallglot_async.models.analysis import SETTLED
 
 if TYPE_CHECKING:
     from kallglot_async._waiting.call import WaitCall
-    from kallglot_async._waiting.waits import WaitOptions
+    from kallglot_async._waiting.waits import Claims, WaitOptions
 
 __all__ = ["Poller"]
 

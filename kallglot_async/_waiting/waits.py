@@ -1,13 +1,15 @@
-"""Where the waits of a client begin.
+"""Where the waits of a client begin, and where they meet.
 
 `IdSource`: which ids a call is for: those of any iterable, each checked and given once. `Waits` begins a wait: how it
-goes where the call does not say, and what is created to be waited for.
+goes where the call does not say, and what is created to be waited for. In `Claims` all waits under one key meet, so
+that an id is polled once however many wait for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import TypeAlias
 
 import anyio
@@ -16,18 +18,23 @@ import msgspec
 
 from kallglot_async import _clock, errors
 from kallglot_async._checks import check_count, check_plain_callback, check_timeout, shown
+from kallglot_async._clock import OneLoop
 from kallglot_async._core.api.analyses import check_analysis_id
 from kallglot_async._core.api.operation import Operation
 from kallglot_async._core.limit.ticket import Ticket
+from kallglot_async._core.polling.pending import Creates, Entry
 from kallglot_async._core.polling.schedule import PollSchedule
+from kallglot_async._core.polling.trouble import FirstContact
+from kallglot_async._core.polling.worth import InboxTrust, PollModel
 from kallglot_async._events import await_told
 from kallglot_async._waiting.call import OnProgress, WaitCall
-from kallglot_async._waiting.following import Claims
+from kallglot_async._waiting.following import Followers
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.errors import ConfigurationError, InvalidIdError
 from kallglot_async.models import Analysis, Outcome, Outcomes
+from kallglot_async.webhooks import WebhookInbox
 
-__all__ = ["MAX_READY", "IdSource", "Ids", "OnOutcome", "WaitOptions", "Waits"]
+__all__ = ["MAX_READY", "Claims", "IdSource", "Ids", "OnOutcome", "WaitOptions", "Waits"]
 
 Ids: TypeAlias = Iterable[str] | AsyncIterable[str]
 OnOutcome: TypeAlias = Callable[[Outcome], object]
@@ -304,3 +311,151 @@ class Waits:
             error.outcomes = source.in_order(found)
             raise
         return source.in_order(found)
+
+
+class Claims:
+    """Where the wait calls under one key meet, so that an id is polled once however many wait for it.
+
+    Args:
+        model: How long analyses take, as far as learned.
+        inbox: Where webhooks announce what has settled. One of the caller's is listened to while anybody waits.
+        has_inbox: Whether it is the caller's, so that webhooks can be expected.
+    """
+
+    __slots__ = ("_followers", "_home", "_inbox", "_owners", "contact", "creates", "model", "trust")
+
+    def __init__(self, model: PollModel, inbox: WebhookInbox, *, has_inbox: bool = False) -> None:
+        self.model: PollModel = model
+        self._inbox = inbox
+        self.trust: InboxTrust = InboxTrust(has_inbox=has_inbox)
+        self._home = OneLoop()
+        self._owners: dict[str, WaitCall] = {}  # the call that polls an id
+        self._followers = Followers()  # others that wait for it too
+        self.contact: FirstContact = FirstContact()
+        self.creates: Creates = Creates()
+        if not has_inbox:
+            inbox.listen(self._on_announced)  # the client's own: it lives as long, and nobody else's wait is in it
+
+    def __len__(self) -> int:
+        """How many ids are waited for."""
+        return len(self._owners)
+
+    def enter(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Serve the waits of this event loop from now on.
+
+        Raises:
+            ConfigurationError: Another loop, which runs, has waits here.
+        """
+        before = self._home.loop
+        if before is loop:
+            return
+        if not self._owners:
+            self._home.loop = None  # nobody's, so anybody's
+        if self._home.enter(loop):  # those waits were a closed loop's, or the parent's of a fork
+            # Their queues are never touched again, so nobody else would take their ids off the model.
+            self.model.pending -= len(self._owners)
+            self._owners.clear()
+            self._followers.clear()
+        for poller in self.contact.forget():
+            _call_in(before, poller.wake)
+
+    def claim(self, id: str, call: WaitCall) -> bool:
+        """Make `call` the one that polls the id; False where another does, which `call` then follows.
+
+        One on a loop that stands still is not followed, and its own followers are left to whoever polls now.
+
+        Raises:
+            ConfigurationError: Another loop, which runs, has waits here.
+        """
+        self.enter(call.loop)
+        owner = self._owners.get(id)
+        if owner is not None and owner.loop is call.loop:
+            self._followers.add(id, call)
+            # The caller of that one may be behind, and this one not: then it hands the id over.
+            owner.poller.wake_stalled()
+            return False
+        if not self._owners and self.trust.has_inbox:
+            self._inbox.listen(self._on_announced)
+        self._owners[id] = call
+        return True
+
+    def take_announcement(self, id: str) -> bool:
+        """Whether a webhook has said, before anybody waited for it, that an id has settled."""
+        if not self._inbox.is_heard or not self._inbox.has_announced(id):
+            return False
+        if id in self.creates:  # else the event may be an old one
+            self.trust.on_event(_clock.now())
+        return True
+
+    def _on_announced(self, id: str) -> None:
+        if (owner := self._owners.get(id)) is None:
+            return
+        if self._home.runs_elsewhere():
+            raise errors.ConfigurationError(
+                "a webhook event came in another thread than the one that waits for its analysis: hand it over with "
+                "loop.call_soon_threadsafe(client.settle, event)"
+            )
+        self.trust.on_event(_clock.now())
+        self._tell(owner, owner.poller.on_announced, id)
+
+    def on_silence(self, sent_at: float) -> None:
+        """A poll found settled what no event had announced: from now on all calls poll as if there were no inbox."""
+        if self.trust.on_silence(sent_at):
+            for call in dict.fromkeys(self._owners.values()):
+                self._tell(call, call.poller.wake)
+
+    def _disown(self, id: str) -> None:
+        self._owners.pop(id, None)
+        if not self._owners and self.trust.has_inbox:
+            self._inbox.forget(self._on_announced)
+
+    def owner_of(self, id: str) -> WaitCall | None:
+        """Return the call that polls the id."""
+        return self._owners.get(id)
+
+    def settle(self, outcome: Outcome, call: WaitCall) -> None:
+        """The owner has an outcome that holds for everybody."""
+        if self._owners.get(outcome.id) is not call:
+            return
+        self._disown(outcome.id)
+        if self._followers:
+            for follower in self._followers.pop(outcome.id, ()):
+                self._tell(follower, follower.on_shared_outcome, outcome)
+
+    def release(self, id: str, call: WaitCall, known: Entry) -> None:
+        """The owner polls it no more: who follows best polls it from now on, and knows what the owner saw."""
+        if self._owners.get(id) is not call:
+            return  # left behind by a loop that is gone, and collected when another call owns the id
+        heir = self._followers.heir_of(id, call) if self._followers else None
+        if heir is None:
+            self._disown(id)
+            return
+        self._followers.remove(id, heir)
+        self._owners[id] = heir
+        self._tell(heir, heir.own, id, known)
+
+    def wanted_of(self, call: WaitCall) -> list[str]:
+        """Return the ids that `call` polls and for which others wait who would poll them at once."""
+        # Only where another would poll at once: two that are behind would pass an id to and fro.
+        return [
+            id
+            for id in self._followers
+            if self._owners.get(id) is call and self._followers.heir_of(id, call, at_once=True) is not None
+        ]
+
+    def _tell(self, call: WaitCall, callback: Callable[..., object], *facts: object) -> None:
+        if call.loop is self._home.loop:
+            callback(*facts)
+        else:
+            _call_in(call.loop, callback, *facts)
+
+    def unfollow(self, id: str, call: WaitCall) -> None:
+        """`call` waits no more for an id that another polls."""
+        self._followers.remove(id, call)
+
+
+def _call_in(loop: asyncio.AbstractEventLoop | None, callback: Callable[..., object], *facts: object) -> None:
+    """Call back in a loop that stands still, once it runs again; never, where it is closed."""
+    with suppress(RuntimeError):  # it is closed
+        if loop is not None:
+            loop.call_soon_threadsafe(callback, *facts)
