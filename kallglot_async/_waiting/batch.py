@@ -19,7 +19,8 @@ from kallglot_async._clock import Alarm
 from kallglot_async._core.api.meaning import Suspicion, is_unreached
 from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async._events import await_told
-from kallglot_async._waiting.endings import is_settled, not_attempted
+from kallglot_async._waiting.call import is_settled
+from kallglot_async._waiting.endings import not_attempted
 from kallglot_async._waiting.waits import IdSource, OnOutcome
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Outcome, Outcomes

@@ -25,7 +25,7 @@ from kallglot_async._clock import Alarm, Deadline, Watch
 from kallglot_async._core.polling.pending import LATE, LATE_LOOK, Entry
 from kallglot_async._core.polling.worth import is_worth_last_look
 from kallglot_async._events import PlainCallback
-from kallglot_async._waiting.endings import elapsed_of, is_settled, polls_of, timed_out
+from kallglot_async._waiting.endings import elapsed_of, polls_of, timed_out
 from kallglot_async._waiting.following import Followed
 from kallglot_async._waiting.poller import Poller
 from kallglot_async._wire.pipeline import Pipeline
@@ -34,12 +34,17 @@ from kallglot_async.models import Outcome, Progress, SettledEvent
 if TYPE_CHECKING:
     from kallglot_async._waiting.waits import Claims, IdSource, WaitOptions
 
-__all__ = ["OnProgress", "WaitCall"]
+__all__ = ["OnProgress", "WaitCall", "is_settled"]
 
 OnProgress = Callable[[Progress], object]
 
 _AT_ONCE = 64  # a smaller collection is taken in without a task; no await of that can suspend (`IdSource.next`)
 _WINDOW = 10_000  # ids pending or undelivered at once; the rest stay in the caller's iterable
+
+
+def is_settled(outcome: Outcome) -> bool:
+    """Whether an id counts as settled, as `Progress` has it, and not as failed: a failed analysis has settled."""
+    return outcome.error is None or isinstance(outcome.error, errors.AnalysisFailedError)
 
 
 class WaitCall:
@@ -337,10 +342,11 @@ class WaitCall:
         self._settled += is_settled(outcome)
         self._failed += not is_settled(outcome)
         self.ready.append(outcome)
-        name = None if outcome.error is None else type(outcome.error).__name__
-        self._pipeline.observer.emit(
-            SettledEvent, id=outcome.id, error=name, polls=outcome.polls, elapsed=outcome.elapsed
-        )
+        if self._pipeline.observer.callback.is_on:
+            name = None if outcome.error is None else type(outcome.error).__name__
+            self._pipeline.observer.emit(
+                SettledEvent, id=outcome.id, error=name, polls=outcome.polls, elapsed=outcome.elapsed
+            )
         self._wake()
         self._finish_if_over()
 

@@ -6,9 +6,9 @@ from kallglot_async import _clock, errors
 from kallglot_async._config import Secret
 from kallglot_async._core.api.answers import one_line
 from kallglot_async._core.polling.pending import Entry
-from kallglot_async.models import Analysis, Outcome
+from kallglot_async.models import Analysis
 
-__all__ = ["analysis_failed", "elapsed_of", "is_settled", "not_attempted", "polls_of", "timed_out"]
+__all__ = ["analysis_failed", "elapsed_of", "not_attempted", "polls_of", "timed_out"]
 
 _WORTH_TELLING = 1.0  # seconds that a limit is spent: less is the usual pace
 _LONGEST_REASON = 200  # characters of the API's reason for a failure
@@ -19,11 +19,6 @@ def analysis_failed(analysis: Analysis, key: Secret) -> errors.AnalysisFailedErr
     reason = one_line(analysis.error_message, key, longest=_LONGEST_REASON)
     text = f"analysis {analysis.id} failed{': ' * bool(reason)}{reason or ''}"
     return errors.AnalysisFailedError(text, analysis=analysis)
-
-
-def is_settled(outcome: Outcome) -> bool:
-    """Whether an id counts as settled, as `Progress` has it, and not as failed: a failed analysis has settled."""
-    return outcome.error is None or isinstance(outcome.error, errors.AnalysisFailedError)
 
 
 def polls_of(entry: Entry | None) -> int:
