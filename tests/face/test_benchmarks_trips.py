@@ -22,6 +22,12 @@ def test_a_retrieve_is_counted_the_same_twice() -> None:
     assert ("resources/analyses.py", "Analyses.retrieve") in first.calls
 
 
+@pytest.mark.parametrize("name", ["retrieve", "retrieve after a 429"])
+def test_a_goal_that_was_reached_is_kept(name: str) -> None:
+    """Whatever is added on the way lies in a room that the way passes anyhow, or beside it."""
+    assert trips.row(name, trips.measure(name))["bar"] == "met"
+
+
 def test_the_row_sums_up_what_the_details_list() -> None:
     """Files, functions and calls in the table are those of the lists below it."""
     count = trips.measure("retrieve")
