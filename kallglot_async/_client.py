@@ -148,7 +148,7 @@ class KallglotClient(BaseClient):
             timeout: Seconds for each id, from its first poll; None for ever. Default 120.
             total_timeout: Seconds for the whole call; None (the default) for ever. What has settled by then
                 is returned, the rest with `WaitTimeoutError`; what an asynchronous iterable has not given by then has
-                no outcome.
+                no outcome. A plain one is gone through to its end, so one without an end has to be asynchronous.
             max_in_flight: Requests at once; default: the client's.
             schedule: How polls follow each other. Default: learned from earlier analyses.
             on_progress: Called with a snapshot whenever a poll has ended, with an answer or without one. A plain
