@@ -62,7 +62,8 @@ class KallglotClient(BaseClient):
         max_response_bytes: A larger body, after decompression, is an error; audio is not meant. Default 16 MiB.
         max_rate_wait: Seconds that a direct call may queue for the rate limit before it fails with
             `RateLimitedError`; None (the default): as long as its timeout.
-        connect_timeout: Seconds for the look-up of the name, and again for connecting, TLS included. Default 10.
+        connect_timeout: Seconds for the look-up of the name, and again for connecting, TLS included; through a proxy
+            for both. Default 10.
         trust_env: Whether proxies are taken from the environment. Default False.
         keep_raw: Whether a value keeps the body that it came from, as `raw`, and with it what no field takes, as
             `extra`. Default True; it costs the bytes of the bodies for as long as the values are held.
@@ -147,7 +148,7 @@ class KallglotClient(BaseClient):
             timeout: Seconds for each id, from its first poll; None for ever. Default 120.
             total_timeout: Seconds for the whole call; None (the default) for ever. What has settled by then
                 is returned, the rest with `WaitTimeoutError`; what an asynchronous iterable has not given by then has
-                no outcome.
+                no outcome. A plain one is gone through to its end, so one without an end has to be asynchronous.
             max_in_flight: Requests at once; default: the client's.
             schedule: How polls follow each other. Default: learned from earlier analyses.
             on_progress: Called with a snapshot whenever a poll has ended, with an answer or without one. A plain

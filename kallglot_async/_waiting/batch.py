@@ -18,6 +18,7 @@ from kallglot_async._checks import shown
 from kallglot_async._clock import Alarm
 from kallglot_async._core.api.meaning import Suspicion, is_unreached
 from kallglot_async._core.limit.ticket import Ticket, Urgency
+from kallglot_async._core.polling.pending import LATE
 from kallglot_async._events import await_told
 from kallglot_async._waiting.call import is_settled
 from kallglot_async._waiting.endings import not_attempted
@@ -123,12 +124,14 @@ class Batch:
     async def _wind_down(self, patience: float) -> None:
         """Begin nothing new, and let end what is told, and what is sent."""
         self._is_over = True
-        began = _clock.now()
-        while True:
-            left = _LAST_WORDS if self._being_told else patience if self._out else 0.0
-            if _clock.now() >= began + left:
+        began = ends_at = _clock.now()
+        while left := _LAST_WORDS if self._being_told else patience if self._out else 0.0:
+            # Past the end that was slept until, nothing here ran: what came to nothing meanwhile has its time anew.
+            if (now := _clock.now()) > ends_at + LATE:
+                began = now
+            if now >= (ends_at := began + left):
                 return
-            await self._quiet.sleep_until(began + left)
+            await self._quiet.sleep_until(ends_at)
 
     async def next_id(self) -> str | None:
         """Return the next id to send a request for; None once there are no more. One worker at a time."""

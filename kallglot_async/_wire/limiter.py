@@ -55,7 +55,7 @@ class Lane:
         "_soonest",
         "_timer",
         "_timer_at",
-        "_told_until",
+        "_told_for",
         "gate",
         "lost_count",
         "on_dry",
@@ -75,7 +75,7 @@ class Lane:
         self._process = 0  # a child process that a fork made has the loop, but not what runs in it
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
-        self._told_until = -math.inf  # the end of the longest time that was told of
+        self._told_for = 0.0  # seconds of the longest time that was told of, since something last could go
         self.on_dry: Callable[[], object] | None = None
         self.sent: int = 0
         self.refused: int = 0
@@ -148,6 +148,8 @@ class Lane:
         if ticket.epoch == self.gate.epoch:
             now = _clock.now()
             self.gate.on_answer(ticket, now, figures)
+            if self._told_for and self.closed_for(now) < _LONG:
+                self._told_for = 0.0
             if any(self._queues):
                 self._pump(now)
 
@@ -189,11 +191,11 @@ class Lane:
         return at - now if now < at < math.inf else 0.0
 
     def news_of_closing(self, now: float) -> float:
-        """Return the same where that is longer than anybody expects, and once each; else 0.0."""
+        """Return the same where that is longer than anybody expects, and once until something goes again; else 0.0."""
         closed_for = self.closed_for(now)
-        if closed_for < _LONG or now + closed_for < self._told_until + _LONG:
+        if closed_for < _LONG or closed_for < 2.0 * self._told_for:
             return 0.0
-        self._told_until = now + closed_for
+        self._told_for = closed_for
         return closed_for
 
     def state(self) -> RateLimitState:

@@ -27,7 +27,7 @@ from kallglot_async._config import ClientConfig, Secret
 from kallglot_async._core.api.answers import COMMON_HEADERS, request_headers
 from kallglot_async._core.api.operation import Operation, Response
 from kallglot_async._wire.failures import LostError, raised_by_session, translate
-from kallglot_async._wire.session import OpenSession, Resolver, UnusedError, check_proxy
+from kallglot_async._wire.session import Connector, OpenSession, UnusedError, check_proxy
 from kallglot_async._wire.stream import AnswerStream
 
 __all__ = ["SessionPool", "pool_of"]
@@ -138,7 +138,7 @@ class SessionPool:
         max_response_bytes: A larger body, after decompression, is an error.
         read_timeout: Seconds without a byte after which an answer is given up; None where every request has
             a deadline of its own, which is cheaper.
-        connect_timeout: Seconds for name resolution, connecting and the TLS handshake.
+        connect_timeout: Seconds for name resolution, for connecting, TLS included, and for a proxy to let through.
         trust_env: Whether proxies are taken from the environment.
         session: A session of the caller's, used as it is and never closed here.
         download_session: The same for the storage that pre-signed links lead to.
@@ -356,7 +356,7 @@ class SessionPool:
             kept = self._kept
 
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._max_connections, resolver=Resolver(self._timeout.sock_connect)),
+            connector=Connector(self._max_connections, self._timeout.sock_connect),
             # Views of other organizations share this session: no cookie may come from one and go out for another.
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=self._trust_env,

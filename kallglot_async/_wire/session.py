@@ -12,12 +12,14 @@ import aiohttp
 import anyio
 from aiohttp.abc import ResolveResult
 from aiohttp.client_middlewares import ClientHandlerType, ClientMiddlewareType
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.tracing import Trace
 
 from kallglot_async._clock import ClosedWithLoop
 from kallglot_async._wire.failures import LostError
 from kallglot_async.errors import ConfigurationError
 
-__all__ = ["OpenSession", "Resolver", "UnusedError", "check_proxy", "send_once"]
+__all__ = ["Connector", "OpenSession", "UnusedError", "check_proxy", "send_once"]
 
 _CLOSE_TIMEOUT = 5.0  # seconds that closing may take, under a cancelled scope too
 
@@ -44,7 +46,7 @@ async def send_once(request: aiohttp.ClientRequest, handler: ClientHandlerType) 
         raise LostError from None
 
 
-class Resolver(aiohttp.ThreadedResolver):
+class _Resolver(aiohttp.ThreadedResolver):
     """The system's resolver with a time limit: aiohttp's `sock_connect` begins only after the look-up.
 
     Its `connect` would cover the look-up, but also the wait for a free connection of a busy pool.
@@ -63,6 +65,20 @@ class Resolver(aiohttp.ThreadedResolver):
         except TimeoutError:
             # A TimeoutError aiohttp would let pass, as one of connecting; an OSError it takes for the name.
             raise OSError(None, f"the look-up of {host} took too long") from None
+
+
+class Connector(aiohttp.TCPConnector):
+    """Makes connections, each step of which has the seconds that a request gives for connecting."""
+
+    def __init__(self, limit: int, connect_timeout: float | None) -> None:
+        super().__init__(limit=limit, resolver=_Resolver(connect_timeout))
+
+    # Not public, and the only place: aiohttp waits for ever for what a proxy says to CONNECT.
+    async def _create_proxy_connection(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> tuple[asyncio.BaseTransport, ResponseHandler]:
+        async with asyncio.timeout(timeout.sock_connect):
+            return await super()._create_proxy_connection(req, traces, timeout)
 
 
 def check_proxy(base_url: str) -> None:

@@ -77,6 +77,21 @@ async def test_a_limit_that_is_spent_for_long_is_told_once(
     assert all("lets no request go for 720" in text for text in warnings)
 
 
+@pytest.mark.looptime
+@pytest.mark.parametrize(("renewals", "lines"), [(0, 1), (1, 2)])
+async def test_refusals_for_long_are_told_once_until_something_may_go(
+    renewals: int, lines: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that refuses for hours, five minutes at a time, is no news each time."""
+    refused = [answer(b"", "Retry-After: 300", status="429 X")] * 5
+    plenty = ("X-RateLimit-Limit: 1000", "X-RateLimit-Remaining: 900", "X-RateLimit-Reset: 60")
+    said = [*refused, *[answer(analysis("ana_1", status="processing"), *plenty), *refused] * renewals]
+    async with RawServer(*said, answer(analysis("ana_1"))) as server, client_of(server) as client:
+        await client.wait("ana_1", timeout=None)
+    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(warnings) == lines
+
+
 async def test_a_request_without_an_answer_is_a_line(caplog: pytest.LogCaptureFixture) -> None:
     """With the class of the error in the place of a status."""
     caplog.set_level(logging.DEBUG, "kallglot_async")

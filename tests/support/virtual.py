@@ -21,6 +21,7 @@ __all__ = [
     "leaving_nothing",
     "now",
     "run",
+    "stand_still",
     "turns",
     "virtual_loop",
 ]
@@ -53,6 +54,12 @@ def virtual_loop() -> asyncio.AbstractEventLoop:
 def now() -> float:
     """Return the running loop's seconds."""
     return asyncio.get_running_loop().time()
+
+
+def stand_still(seconds: float) -> None:
+    """Let so many seconds of the virtual clock pass in which nothing runs, as on a machine that slept."""
+    loop: Any = asyncio.get_running_loop()
+    loop.setup_looptime(start=loop.time() + seconds, noop_cycles=IDLE_TURNS)
 
 
 async def turns(count: int) -> None:

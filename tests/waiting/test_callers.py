@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 import pytest
 from support.slow import beyond
+from support.virtual import stand_still
 
 from kallglot_async import (
     ConfigurationError,
@@ -249,6 +250,21 @@ class TestOnCreated:
             created = {analysis.id for analysis in emulator.analyses()}
         assert set(noted.values()) == created
         assert {outcome.error.id for outcome in outcomes if isinstance(outcome.error, WaitTimeoutError)} == created
+
+    async def test_those_in_line_are_told_also_where_the_event_loop_stood_still_meanwhile(self):
+        """What nothing could be told in is not counted."""
+        noted = set()
+
+        async def note(session: str, analysis) -> None:
+            await asyncio.sleep(0.5)
+            noted.add(analysis.id)
+
+        async with running(latency=Latency.uniform(60, 60)) as (emulator, client):
+            sessions = [f"sess_{number}" for number in range(12)]
+            asyncio.get_running_loop().call_later(1.2, stand_still, 40.0)
+            await client.analyze_many(sessions, total_timeout=0.6, on_created=note, **A)
+            created = {analysis.id for analysis in emulator.analyses()}
+        assert noted == created
 
     @pytest.mark.parametrize("seconds", [0.5, 2.0, 4.0])
     async def test_an_answer_that_comes_as_time_has_run_out_is_told(self, seconds):

@@ -29,7 +29,7 @@ import pytest
 import trustme
 from aiohttp.abc import AbstractResolver, ResolveResult
 from support.processes import HEARD
-from support.wire_faults import Connection, RawServer, Script, analysis, answer, closing
+from support.wire_faults import Connection, RawServer, Script, analysis, answer, closing, silent
 
 from kallglot_async import (
     ConfigurationError,
@@ -759,6 +759,23 @@ async def test_a_proxy_that_hangs_up_on_connect_is_a_typed_error(environment: py
     assert isinstance(error, TransportError)
     assert_holds_nothing_foreign(error)
     assert proxy.connections == 1
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("timeout", [30.0, None])
+async def test_a_proxy_that_does_not_answer_connect_ends_with_the_connect_timeout(
+    environment: pytest.MonkeyPatch, timeout: float | None
+) -> None:
+    """It took the whole of the call's time; without any, for ever."""
+    async with RawServer(silent) as proxy:
+        environment.setenv("HTTPS_PROXY", proxy.origin)
+        url = "https://api.kallglot.invalid/v1"
+        started = asyncio.get_running_loop().time()
+        error = await failure_of(url, trust_env=True, connect_timeout=4.0, timeout=timeout)
+        assert asyncio.get_running_loop().time() - started == pytest.approx(4.0, abs=0.1)
+        assert len(proxy.requests) == 1
+    assert isinstance(error, ConnectError)
+    assert_holds_nothing_foreign(error)
 
 
 @pytest.mark.parametrize("scheme", ["socks5", "SOCKS5h", "ftp"])
