@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Self, TypeAlias
 
 from kallglot_async.errors import ConfigurationError
-from kallglot_async.models.records import is_utf_16
+from kallglot_async.models.records import GZIP, is_utf_16
 
 __all__ = ["IdLines", "Source", "lines_of", "open_source"]
 
@@ -79,10 +79,12 @@ async def lines_of(descriptor: int) -> AsyncGenerator[str, None]:
     lines end as on any system.
 
     Raises:
-        ValueError: A line is so long that this cannot be a list of ids.
+        ValueError: It is compressed, or a line is so long that this cannot be a list of ids.
         OSError: Reading failed.
     """
     chunk, rest = await _read(descriptor), ""
+    if chunk.startswith(GZIP):
+        raise ValueError("it is compressed: unpack it (zcat FILE | kallglot ... -)")
     decoder = codecs.getincrementaldecoder("utf-16" if is_utf_16(chunk) else "utf-8")(errors="replace")
     while chunk:
         *lines, rest = _LINE_ENDS.split(rest + decoder.decode(chunk))

@@ -25,14 +25,16 @@ from kallglot_async.models.analysis import Analysis
 from kallglot_async.models.outcome import Outcome
 
 __all__ = [
-    "Lines", "decode", "decode_any", "encode", "encode_line", "encode_outcome", "error_record", "is_utf_16",
-    "outcome_of", "read_jsonl", "write_jsonl",
+    "GZIP", "Lines", "decode", "decode_any", "encode", "encode_line", "encode_outcome", "error_record",
+    "is_utf_16", "outcome_of", "read_jsonl", "write_jsonl",
 ]  # fmt: skip
 
 T = TypeVar("T")
 OutcomeT = TypeVar("OutcomeT", bound=Outcome)
 Lines: TypeAlias = str | Path | IO[bytes] | IO[str]
 """A file of lines: its path, or a file object."""
+
+GZIP = b"\x1f\x8b"  # what its files begin with, and no text does
 
 # JSON allows these as they are, but a terminal obeys the controls and some readers of lines split at the rest.
 _ESCAPED = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -252,7 +254,8 @@ def _read_lines(lines: Iterable[bytes | str]) -> Iterator[Outcome]:
         try:
             outcome, what = outcome_of(line, Outcome), ""
         except RecordError as error:
-            outcome, what = None, error.message
+            is_packed = number == 1 and isinstance(line, bytes) and line.startswith(GZIP)
+            outcome, what = None, "it is compressed: unpack it (gzip.open, zcat)" if is_packed else error.message
         if outcome is None:
             raise RecordError(f"line {number} cannot be read: {what}", line=number)
         yield outcome

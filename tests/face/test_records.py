@@ -1,6 +1,7 @@
 """Values as JSON and outcomes as lines: written, read back, and refused where they are none."""
 
 import codecs
+import gzip
 import io
 import json
 import os
@@ -426,3 +427,14 @@ def test_no_other_encoding_is_needed():
     """What a value encodes to with msgspec itself is what `to_json` gives, where nothing has to be escaped."""
     value = analysis(results=Results(summary=Summary(brief="fine")))
     assert value.to_json() == msgspec.json.encode(value)
+
+
+def test_a_file_that_is_compressed_is_said_to_be(tmp_path):
+    """What is unpacked on the way is read; the file itself is no text."""
+    stored = [Outcome(id="ana_1", error=errors.NotFoundError("gone"))]
+    with gzip.open(tmp_path / "outcomes.jsonl.gz", "wb") as file:
+        Outcomes(stored).to_jsonl(file)
+    with pytest.raises(errors.RecordError, match=r"^line 1 cannot be read: it is compressed: unpack it"):
+        next(read_jsonl(tmp_path / "outcomes.jsonl.gz"))
+    with gzip.open(tmp_path / "outcomes.jsonl.gz") as file:
+        assert list(read_jsonl(file)) == stored

@@ -10,6 +10,7 @@ import random
 import socket
 import time
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 
 import looptime
 import pytest
@@ -37,6 +38,19 @@ async def test_who_sleeps_until_a_moment_comes_to_it(since_boot, monkeypatch):
             turns += 1
             assert turns <= 3
         assert _clock.now() < moment + 1e-5
+
+
+@pytest.mark.looptime(False)
+def test_a_clock_that_is_frozen_for_all_but_asyncio_goes_on(monkeypatch):
+    """As freezegun does it where it is told to leave asyncio alone: waits would never end."""
+
+    async def seconds():
+        began = _clock.now()
+        await asyncio.sleep(0.01)
+        return _clock.now() - began
+
+    monkeypatch.setattr(_clock, "time", SimpleNamespace(monotonic=lambda: 7.0))
+    assert asyncio.run(seconds()) > 0
 
 
 @pytest.mark.looptime(False)

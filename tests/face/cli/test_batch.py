@@ -1,6 +1,7 @@
 """`kallglot get` and `kallglot wait` in this process, against the emulator."""
 
 import asyncio
+import gzip
 import json
 import os
 import re
@@ -217,6 +218,10 @@ async def test_a_file_that_is_no_list_of_ids_is_one_line(kallglot, command, tmp_
         code, lines, err = await kallglot(emulator, command, "--file", str(file))
         assert (code, [line["id"] for line in lines]) == (2, [id])  # what came before is not lost
         assert err == "kallglot: cannot read the ids: a line is longer than 65536 bytes: this is not a list of ids\n"
+        file.write_bytes(gzip.compress(id.encode()))
+        code, lines, err = await kallglot(emulator, command, "--file", str(file))
+        assert (code, lines) == (2, [])
+        assert err == "kallglot: cannot read the ids: it is compressed: unpack it (zcat FILE | kallglot ... -)\n"
 
 
 @pytest.mark.parametrize("command", ["get", "wait"])
