@@ -25,7 +25,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 asyncio.set_event_loop(None)
 
 # The first two are the same examples every time; `--hypothesis-profile=search` looks for others.
-hypothesis.settings.register_profile("dev", max_examples=15, deadline=None, derandomize=True)
+hypothesis.settings.register_profile("dev", max_examples=10, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("ci", max_examples=50, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("search", max_examples=500, deadline=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
@@ -80,11 +80,11 @@ UNTRACED = {
 
 
 def pytest_xdist_auto_num_workers() -> int | None:
-    """More workers than cores, by a quarter or by one: some of the time of these tests is waiting, for real clocks."""
+    """More workers than cores, by a quarter or by two: some of the time of these tests is waiting, for real clocks."""
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ or not hasattr(os, "sched_getaffinity"):
         return None  # as pytest-xdist has it
     cores = len(os.sched_getaffinity(0))
-    return cores + max(1, cores // 4)
+    return cores + max(2, cores // 4)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -229,6 +229,7 @@ asyncio.run(main(*sys.argv[1:]))
 @pytest.mark.untraced
 @posix
 @pytest.mark.skipif(sys.platform == "win32" or not hasattr(resource, "RLIMIT_FSIZE"), reason="limits of POSIX")
+@pytest.mark.slow
 async def test_a_file_system_that_takes_no_more_ends_the_run(path):
     """By the system's own word: what was committed is intact, and the next run goes on."""
     async with served() as (server, client):

@@ -9,10 +9,13 @@ import shutil
 import subprocess
 import sys
 
+import pytest
+
 import kallglot_async
 from kallglot_async import emulator
 
 
+@pytest.mark.slow
 def test_the_base_install_is_enough() -> None:
     """Beside the standard library it imports aiohttp (and multidict of it), msgspec, and its own modules in full."""
     for path in pathlib.Path(emulator.__file__).parent.rglob("*.py"):
@@ -27,6 +30,7 @@ def test_the_base_install_is_enough() -> None:
             assert roots <= {"aiohttp", "multidict", "msgspec"} | set(sys.stdlib_module_names), path
 
 
+@pytest.mark.slow
 def test_it_can_be_imported_from_an_archive(tmp_path: pathlib.Path) -> None:
     """As `zipapp` makes one: what it reads beside its modules is no file of its own there."""
     package = pathlib.Path(kallglot_async.__file__).parent

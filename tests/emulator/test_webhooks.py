@@ -251,6 +251,7 @@ async def test_a_receiver_that_is_not_there_has_failed() -> None:
 
 
 @pytest.mark.untraced
+@pytest.mark.slow
 async def test_duplicates_losses_and_disorder_follow_from_the_seed() -> None:
     """The same in every run; a duplicate is the same event under another delivery id."""
 

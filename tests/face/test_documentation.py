@@ -90,6 +90,7 @@ def test_a_python_block_runs(source, block, server, tmp_path, monkeypatch):
     assert has_server or "asyncio.run" not in source or len(server.journal) > 0
 
 
+@pytest.mark.slow
 def test_the_blocks_that_are_tests_pass(tmp_path):
     """Run by pytest, with the fixtures that the package brings and the settings that the page says."""
     sources = [case.values[0] for case in BLOCKS if HAS_TESTS in case.values[0]]

@@ -171,6 +171,7 @@ def test_pydantic_refuses_what_is_no_value(kind: Any, wrong: Any) -> None:
         pydantic.TypeAdapter(kind).validate_python(wrong)
 
 
+@pytest.mark.slow
 def test_pydantic_is_loaded_by_those_who_use_it() -> None:
     """Nobody else pays for it."""
     code = (

@@ -27,6 +27,7 @@ async def test_each_test_has_its_own(kallglot_emulator: Emulator) -> None:
     assert len(kallglot_emulator.journal) == 0
 
 
+@pytest.mark.slow
 def test_the_marker_is_known_and_takes_faults_only(pytester: pytest.Pytester) -> None:
     """With strict markers it is accepted; a value that is no `Fault` is an error that says so."""
     pytester.makepyfile(
@@ -49,6 +50,7 @@ def test_the_marker_is_known_and_takes_faults_only(pytester: pytest.Pytester) ->
     result.stdout.fnmatch_lines(["*kallglot_faults takes values of Fault, not 'reset'*"])
 
 
+@pytest.mark.slow
 def test_a_loop_in_which_the_emulator_would_not_run_is_said(pytester: pytest.Pytester) -> None:
     """Nothing would answer there: each call would wait for as long as it may, and not say why."""
     pytester.makepyfile(
@@ -90,6 +92,7 @@ def test_a_loop_in_which_the_emulator_would_not_run_is_said(pytester: pytest.Pyt
         result.assert_outcomes(passed=1, deselected=3)
 
 
+@pytest.mark.slow
 def test_a_test_that_two_plugins_share_is_refused(pytester: pytest.Pytester) -> None:
     """Where anyio's plugin makes the fixtures and pytest-asyncio runs the test, they have two event loops."""
     pytester.makepyfile(

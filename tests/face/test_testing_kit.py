@@ -117,6 +117,7 @@ class TestOptions:
         assert kallglot_emulator.state().seed == 1
 
 
+@pytest.mark.slow
 def test_an_option_that_cannot_be_is_said(pytester):
     """Before the test runs, in one line."""
     messages = {

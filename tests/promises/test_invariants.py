@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from support.examples import values
@@ -374,6 +375,7 @@ def test_nothing_is_created_or_charged_twice(creates: list[Any], losses: list[An
     count=st.integers(1, 60),
     polls=st.integers(0, 3),
 )
+@pytest.mark.slow
 def test_a_limit_that_changes_in_mid_run_is_kept(limits: list[Any], count: int, polls: int) -> None:
     """The server comes back with other limits: what was granted by the old figure is all that is refused."""
 

@@ -102,6 +102,7 @@ runner.close()
 
 
 @posix
+@pytest.mark.slow
 async def test_a_child_that_ends_warns_of_nothing_that_its_parent_holds() -> None:
     """It closed what was its own; the parent's is none of its business, also where it takes its last breath."""
     async with RawServer(answer(analysis())) as server:
@@ -126,6 +127,7 @@ for number in range(3):
 """
 
 
+@pytest.mark.slow
 async def test_what_one_loop_left_unfinished_does_not_concern_the_next() -> None:
     """Six loops in turn with one client and one limit, half of them ended on calls in the queue and in flight."""
     async with Emulator(plan="unlimited", latency=Latency.after_polls(1), adopt_unknown=True) as emulator:
@@ -208,6 +210,7 @@ print(json.dumps(complaints(lambda: asyncio.run(drop()))))
 """
 
 
+@pytest.mark.slow
 async def test_a_client_that_is_dropped_warns_once_and_names_the_remedy() -> None:
     """Also where waits were cancelled on it before."""
     async with Emulator(plan="unlimited", latency=Latency.uniform(1000.0, 2000.0), adopt_unknown=True) as emulator:
@@ -240,7 +243,8 @@ INTERRUPTED = [(command, moment) for command in ("wait", "get") for moment in MO
 
 
 @posix
-@pytest.mark.parametrize(("command", "moment"), beyond(1, INTERRUPTED))
+@pytest.mark.parametrize(("command", "moment"), INTERRUPTED)
+@pytest.mark.slow
 async def test_ctrl_c_at_any_moment_is_quiet_and_keeps_what_had_settled(command: str, moment: float) -> None:
     """Exit code 130, no traceback, and one whole line for each id that had an answer."""
     async with half_ready() as server:

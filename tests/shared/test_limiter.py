@@ -194,7 +194,7 @@ with asyncio.Runner() as runner:
 
 
 @needs_redis
-@pytest.mark.parametrize("code", [LOOPS, FORKS], ids=["loops", "forks"])
+@pytest.mark.parametrize("code", beyond(1, [LOOPS, FORKS]), ids=["loops", "forks"])
 async def test_what_is_open_is_closed_by_its_own_loop_and_by_no_other_process(tmp_path, code):
     """Nobody closes anything here: no warning, and no parent that hears its server no more."""
     async with (

@@ -81,6 +81,7 @@ async def test_many_are_requested_and_waited_for_under_one_limit(request_: dict[
 
 
 @pytest.mark.untraced
+@pytest.mark.slow
 async def test_no_more_is_under_way_than_the_rate_can_look_after() -> None:
     """150 requests a minute: about 45 s of that, not all 1,000 at once."""
     async with running() as (emulator, client):

@@ -540,6 +540,7 @@ async def test_outside_deadlines_end_a_wait_like_any_other_await(bound):
 
 
 @pytest.mark.untraced
+@pytest.mark.slow
 async def test_hundreds_of_single_waits_share_one_limit():
     """A backend that awaits one analysis per request is as well served as one batch."""
     async with running(rate_limit=(50, 1.0), latency=Latency.uniform(2.0, 8.0)) as (emulator, client):

@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 from support.audio import AUDIO, ID, KEY, OFFERED, client_of, cut, known, of_b, part, redirect
 from support.processes import posix, process, until
-from support.slow import beyond
 from support.wire_faults import Connection, RawServer, answer, closing, silent
 
 from kallglot_async import (
@@ -350,7 +349,8 @@ class Served:
 
 
 @posix
-@pytest.mark.parametrize("number", beyond(1, [signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.slow
 async def test_a_process_that_is_ended_leaves_a_part_and_no_litter(number: int, tmp_path: Path) -> None:
     """Whatever the signal, and although nobody handles it: the next process goes on."""
     body = json.dumps(

@@ -268,6 +268,7 @@ async def test_a_pause_beyond_the_deadline_ends_the_call_at_once(wait: str) -> N
 
 
 @pytest.mark.untraced
+@pytest.mark.slow
 async def test_an_outage_costs_a_tenth_more_requests_at_most() -> None:
     """Once the budget of fifty retries is spent, a minute of failures sees one request for each call."""
     async with rig(Fault(kind="status")) as it:

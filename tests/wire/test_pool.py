@@ -29,7 +29,6 @@ import pytest
 import trustme
 from aiohttp.abc import AbstractResolver, ResolveResult
 from support.processes import HEARD
-from support.slow import beyond
 from support.wire_faults import Connection, RawServer, Script, analysis, answer, closing
 
 from kallglot_async import (
@@ -1065,12 +1064,14 @@ def said(authority: trustme.CA, tls: ssl.SSLContext, tmp_path: Path) -> Callable
     return run
 
 
-@pytest.mark.parametrize("loop", beyond(1, ["asyncio", "uvloop"]))
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.slow
 def test_no_way_out_leaves_a_warning(loop: str, said: Callable[[str, list[str]], dict[str, str]]) -> None:
     """Whatever way a program takes out of a client, nothing is said of anything unclosed or unfinished."""
     assert said(loop, _QUIET) == dict.fromkeys([*_QUIET, "exit"], "")
 
 
+@pytest.mark.slow
 def test_what_is_left_unclosed_is_said_once(said: Callable[[str, list[str]], dict[str, str]]) -> None:
     """A client that is dropped in mid-loop is worth one warning that names the remedy, and none of aiohttp's.
 

@@ -200,7 +200,7 @@ def test_probes_of_a_spent_bucket_keep_nobody_back():
 
 
 TestServers = Servers.TestCase
-TestServers.settings = hypothesis.settings(max_examples=15, stateful_step_count=8, derandomize=True, deadline=None)
+TestServers.settings = hypothesis.settings(max_examples=8, stateful_step_count=8, derandomize=True, deadline=None)
 
 
 class TestServersAtLength(Servers.TestCase):

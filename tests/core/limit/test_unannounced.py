@@ -302,6 +302,7 @@ def test_few_requests_a_second_are_used_too(limit):
     kind=kinds,
     offset=offsets,
 )
+@pytest.mark.slow
 def test_it_stays_around_what_the_server_allows(rate, period, kind, offset):
     """Without headers at most 3 % are refused in the long run; one below a request per pause refuses more."""
     limit = max(20, int(rate * period))

@@ -168,6 +168,15 @@ def test_a_refusal_closes_the_window_until_the_time_the_server_named():
     assert window.next_at(31.1, DIRECT) == math.inf
 
 
+def test_what_was_sent_before_a_refusal_opens_nothing():
+    """Its answer comes after that, and tells of what was left before."""
+    window = described(limit=10, remaining=5, resets_in=30.0)
+    before = send(window, 1.0)
+    window.on_refused(send(window, 1.1), 1.2, None, until=31.2)
+    window.on_answer(before, 1.3, figures(limit=10, remaining=4, resets_in=28.7))
+    assert window.next_at(2.0, DIRECT) >= 31.2
+
+
 def test_successive_resets_teach_the_length_of_a_window():
     """Two resets a second apart between which the figure recovered: windows of one second."""
     window = described(limit=50, remaining=40, reset=1_800_000_001.0, resets_in=1.0)

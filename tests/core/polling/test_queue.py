@@ -593,6 +593,15 @@ class TestRefusedAndFailed:
         queue.on_pending(poll(queue, 1.5), 1.6)
         assert entry.failures == 0
 
+    def test_an_answer_ends_the_trouble_before_it(self) -> None:
+        """What comes after it is a trouble of its own: a 404 is doubted anew, an error tells of its own attempts."""
+        queue = make()
+        entry = queue.add("ana_1", "a", 0.0)
+        queue.on_failed(poll(queue, 0.0), 0.2, retry_at=1.5)
+        entry.trouble = Trouble(since=0.2, missing_since=0.2, missing=1)
+        queue.on_pending(poll(queue, 1.5), 1.6)
+        assert entry.trouble is None
+
     def test_ten_refusals_stop_the_clock_of_an_id_and_no_more(self) -> None:
         """A server that only refuses does not stop it for good: the eleventh leaves the time running."""
         queue = make(timeout=10.0)

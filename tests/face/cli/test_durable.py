@@ -161,6 +161,7 @@ async def test_a_mistake_is_one_line(kallglot, tmp_path, argv, message):
 
 
 @posix
+@pytest.mark.slow
 async def test_ctrl_c_and_a_kill_lose_nothing(kallglot, tmp_path):
     """Exit code 130 and a word on what was left; after SIGKILL no lock stands in the way; the third run is the last."""
     async with at_once(latency=Latency.uniform(3e3, 3e4)) as server:
@@ -182,6 +183,7 @@ async def test_ctrl_c_and_a_kill_lose_nothing(kallglot, tmp_path):
 
 
 @posix
+@pytest.mark.slow
 async def test_a_terminal_shows_how_many_there_are_before_anything_has_settled(kallglot, tmp_path):
     """The bar of a run that goes on begins with what is done already."""
     path = tmp_path / "b"

@@ -8,7 +8,6 @@ import signal
 import pytest
 from support.audio import AUDIO, ID, KEY, OFFERED, part
 from support.processes import finish, posix, process, until
-from support.slow import beyond
 from support.wire_faults import RawServer, answer, silent
 
 from kallglot_async.cli import main
@@ -86,6 +85,7 @@ async def test_a_file_gets_what_the_server_wrote(kallglot, format, text):
 
 
 @posix
+@pytest.mark.slow
 async def test_a_terminal_obeys_nothing_in_a_transcript():
     """Escape sequences of a server are taken out there, line by line."""
     async with serving(faults=[Fault(kind="html", body="agent: \x1b[2Jhello\n\nnext\x07\u202e\n")]) as emulator:
@@ -190,7 +190,8 @@ async def test_another_format_has_its_own_suffix(kallglot, tmp_path):
 
 
 @posix
-@pytest.mark.parametrize("number", beyond(1, [signal.SIGINT, signal.SIGTERM]))
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
 async def test_what_a_signal_interrupted_is_gone_on_with(number, tmp_path):
     """The first run leaves the part and what it is of, the second asks for the rest alone."""
 

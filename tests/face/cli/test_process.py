@@ -87,7 +87,8 @@ async def test_ctrl_c_while_standard_input_is_silent(command):
 
 
 @posix
-@pytest.mark.parametrize("command", beyond(1, ["get", "wait"]))
+@pytest.mark.parametrize("command", ["get", "wait"])
+@pytest.mark.slow
 async def test_a_reader_that_goes_away_ends_it_quietly(command):
     """As `| head -1` does: no message, no traceback, the exit code of a closed pipe."""
     async with Emulator(plan="unlimited", latency=Latency.immediate()) as server:
@@ -103,6 +104,7 @@ async def test_a_reader_that_goes_away_ends_it_quietly(command):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.slow
 async def test_a_full_disk_is_one_line():
     """Output that cannot be written is said, not thrown."""
     async with Emulator(plan="unlimited", latency=Latency.immediate()) as server:
@@ -118,6 +120,7 @@ def plain_text(shown):
 
 
 @posix
+@pytest.mark.slow
 async def test_on_a_terminal_lines_and_the_bar_do_not_mix():
     """With one terminal for both, every JSON line is whole and begins at the left margin."""
     async with half_ready() as server:
@@ -140,6 +143,7 @@ async def test_on_a_terminal_lines_and_the_bar_do_not_mix():
 
 
 @posix
+@pytest.mark.slow
 async def test_the_emulator_runs_until_it_is_asked_to_stop():
     """It says where it is, answers, and ends with exit code 0 and a count."""
     argv = ["emulator", "--json", "--analyses", "2", "--latency-median", "0", "--plan", "free"]

@@ -172,6 +172,7 @@ def test_a_cancellation_that_no_signal_caused_is_passed_on():
         signals.run_until_signal(give_up())
 
 
+@pytest.mark.slow
 async def test_a_stopped_terminal_holds_up_nothing():
     """After Ctrl-S: data go on coming, the bar waits for nobody, and the command ends when it is asked to."""
     leader, follower = os.openpty()

@@ -184,6 +184,7 @@ def test_a_closed_standard_input_is_exit_code_2(monkeypatch, capsys):
     assert "standard input is closed" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_it_loads_no_transport():
     """Neither its help nor a verification needs aiohttp or a loop."""
     code = (
