@@ -166,6 +166,7 @@ class DurableBatch:
         Raises:
             ConfigurationError: An argument cannot be used, or a run of this batch is under way.
             BatchFileError: The file cannot be written to, on a full disk for example; what it holds is intact.
+            RecordError: The file is damaged.
         """
         writer = self._open_writer()
         if self._is_running:
@@ -217,7 +218,7 @@ class DurableBatch:
             rows = await self._open_writer().call(partial(rows_of, known, after, _READ))
             if not rows:
                 return
-            for outcome in outcomes_in(rows):
+            for outcome in outcomes_in(rows, after):
                 yield outcome
             # By the place of the last one, and not by a number of rows to skip, which a database would count each time.
             after = rows[-1][0]

@@ -73,13 +73,13 @@ def rows_of(state: State | None, after: int, most: int, connection: sqlite3.Conn
     return connection.execute(*select_outcomes(state, after, most)).fetchall()
 
 
-def outcomes_in(rows: Iterable[Row]) -> Iterator[Outcome]:
-    """Return the outcomes in rows of `select_outcomes`.
+def outcomes_in(rows: Iterable[Row], after: int = 0) -> Iterator[Outcome]:
+    """Return the outcomes in rows of `select_outcomes`, which are those behind the row numbered `after`.
 
     Raises:
         RecordError: Somebody has written something else into the file, or it is damaged.
     """
-    last = 0
+    last = after
     for seq, id, analysis_id, polls, elapsed, error, analysis in rows:
         last = in_order(seq, last)
         if error is None and analysis is None:

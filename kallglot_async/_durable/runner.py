@@ -132,9 +132,8 @@ class Run:
                 async for outcome in finished:
                     await self.keep(msgspec.structs.replace(outcome, id=keys.pop(outcome.id, outcome.id)))
             except asyncio.CancelledError:
-                for (
-                    outcome
-                ) in finished.take_ready():  # settled in the very tick of the cancellation; nothing here waits
+                # Settled in the very tick of the cancellation; nothing here may wait.
+                for outcome in finished.take_ready():
                     self.note(msgspec.structs.replace(outcome, id=keys.pop(outcome.id, outcome.id)))
                 raise
 

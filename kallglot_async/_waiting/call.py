@@ -181,8 +181,8 @@ class WaitCall:
     def take_ready(self) -> list[Outcome]:
         """Return all outcomes that have not been taken yet, without waiting for one."""
         taken = list(self.ready)
+        self._on_taken()  # first: what is stalled is told by how many there are
         self.ready.clear()
-        self._on_taken()
         return taken
 
     def _on_taken(self) -> None:

@@ -6,13 +6,14 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterable, Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 from kallglot_async import BatchFile, BatchReport
 from kallglot_async.cli.options import Connection
 from kallglot_async.cli.progress import Display, open_display
 from kallglot_async.cli.streams import write_line
 from kallglot_async.cli.text import clean
+from kallglot_async.errors import BatchFileError, RecordError
 from kallglot_async.models.records import encode_line
 
 __all__ = ["run_batch", "show_status"]
@@ -51,7 +52,7 @@ async def run_batch(
     if report.reason is not None:
         display.say(f"ended early: {type(report.reason).__name__}: {clean(report.reason)}")
     # Of those that are listed only, the file cannot tell why they failed.
-    words = _words(report) if only_listed else _words(report, opened.file)
+    words = _words(report, None if only_listed or quiet else opened.file)
     display.say(f"done: {words}" if report.is_complete else f"not complete: {words}")
     if as_json:
         _print_json({}, report)
@@ -77,8 +78,8 @@ def _show(report: BatchReport, display: Display) -> None:
     display.update(ended, report.total, ", ".join(note))
 
 
-_SHOWN: tuple[Literal["done", "failed", "given_up", "left", "uncertain"], ...]
-_SHOWN = ("done", "failed", "given_up", "left", "uncertain")
+_Shown: TypeAlias = Literal["done", "failed", "given_up", "left", "uncertain"]
+_SHOWN: tuple[_Shown, ...] = get_args(_Shown)
 
 
 def _words(report: BatchReport, file: BatchFile | None = None) -> str:
@@ -86,12 +87,17 @@ def _words(report: BatchReport, file: BatchFile | None = None) -> str:
     counts = []
     for name in _SHOWN:
         if count := getattr(report, name):
-            why = ""
-            if file is not None and name in {"failed", "given_up"}:
-                kinds = Counter(type(outcome.error).__name__ for outcome in file.outcomes(name))
-                why = f" ({', '.join(f'{number} {kind}' for kind, number in kinds.most_common())})"
+            why = _why(file, name) if file is not None and name in {"failed", "given_up"} else ""
             counts.append(f"{count} {name.replace('_', ' ')}{why}")
     return f"{report.total} ids{': ' * bool(counts)}{', '.join(counts)}"
+
+
+def _why(file: BatchFile, state: _Shown) -> str:
+    try:
+        kinds = Counter(type(outcome.error).__name__ for outcome in file.outcomes(state))
+    except (BatchFileError, RecordError):
+        return ""  # the counts are right all the same; an export says which record cannot be read
+    return f" ({', '.join(f'{number} {kind}' for kind, number in kinds.most_common())})"
 
 
 def _print_json(head: dict[str, object], report: BatchReport) -> None:

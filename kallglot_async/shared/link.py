@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from importlib.resources import files
+from types import TracebackType
 from typing import Any, TypeVar
 
 import msgspec
@@ -56,11 +57,14 @@ class Link:
     Args:
         url: The server's address.
 
+    Attributes:
+        is_told: Whether nobody answered, which was said, and nobody has since.
+
     Raises:
         ConfigurationError: An option of it cannot be used.
     """
 
-    __slots__ = ("_ahead", "_is_told", "_loop", "_opened", "_patience", "_turns", "_url")
+    __slots__ = ("_ahead", "_loop", "_opened", "_patience", "_turns", "_url", "is_told")
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -76,17 +80,14 @@ class Link:
         self._turns = asyncio.Semaphore(MOST)  # of that loop
         self._ahead: float | None = None  # seconds by which the server's clock is ahead of ours, at least
         self._patience = PATIENCE
-        self._is_told = False
+        self.is_told: bool = False
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[bool]:
+    def turn(self) -> _Turn:
         """Wait for a turn, and give whether there is use in asking: none where those before us in line found out so."""
         if self._loop is not asyncio.get_running_loop():
             self._loop, self._turns = asyncio.get_running_loop(), asyncio.Semaphore(MOST)
             self._ahead = None  # each has a clock of its own
-        was_told = self._is_told
-        async with self._turns:
-            yield was_told or not self._is_told
+        return _Turn(self, self._turns)
 
     async def exchange(self, keys: list[str], arguments: Callable[[str], list[str]], *, is_waited_for: bool) -> Reply:
         """Run the script, and return its answer; in a `turn`.
@@ -111,16 +112,16 @@ class Link:
             reply = _read(answer) if answer else None
         except (RedisError, OSError, EOFError) as error:  # `TimeoutError` is an `OSError`
             self._ahead = None
-            if not self._is_told:
-                self._is_told = True
+            if not self.is_told:
+                self.is_told = True
                 # With its name: of some errors the text is a mere address.
                 what = f"{type(error).__name__}: {error}"
                 _log.warning("the shared rate limit cannot be reached (%s): this process goes on with its part", what)
             raise Unreachable from None
         if reply is None:
             raise Unreachable
-        if self._is_told:
-            self._is_told = False
+        if self.is_told:
+            self.is_told = False
             _log.info("the shared rate limit can be reached again")
         return reply
 
@@ -191,6 +192,25 @@ class Link:
             _, with_loop = self._opened[loop] = redis, ClosedWithLoop(redis.aclose)
             await with_loop.guard()
         return self._opened[loop][0]
+
+
+class _Turn:
+    """One of so many at once. No generator, which a loop that ends would close before the task that is inside it."""
+
+    __slots__ = ("_link", "_turns")
+
+    def __init__(self, link: Link, turns: asyncio.Semaphore) -> None:
+        self._link, self._turns = link, turns
+
+    async def __aenter__(self) -> bool:
+        was_told = self._link.is_told
+        await self._turns.acquire()
+        return was_told or not self._link.is_told
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._turns.release()
 
 
 def _client(url: str) -> Any:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from support.payloads import PAYLOADS
 
-from kallglot_async import errors
+from kallglot_async import KallglotClient, errors
 from kallglot_async._core.api.analyses import Revision, decode_analysis
 from kallglot_async._durable.rows import KEEP, outcomes_in, row_of, rows_of
 from kallglot_async._durable.schema import open_to_write
@@ -84,6 +84,21 @@ def test_rows_that_come_again_are_damage_and_not_without_an_end():
     assert next(found).id == "ana_1"
     with pytest.raises(errors.RecordError, match="are in no order: it is damaged: restore a copy"):
         next(found)
+
+
+async def test_outcomes_that_are_read_in_parts_have_an_end_too(tmp_path):
+    """Each part is in order, and the next one is the same again."""
+
+    class Again:
+        async def call(self, read):
+            return [(number, f"ana_{number}", f"ana_{number}", 0, 0.0, None, None) for number in (1, 2)]
+
+    batch = KallglotClient("sk_test_1").open_batch(tmp_path / "b")
+    batch._writer = Again()
+    found = batch.outcomes("left")
+    assert [(await anext(found)).id for _ in range(2)] == ["ana_1", "ana_2"]
+    with pytest.raises(errors.RecordError, match="are in no order"):
+        await anext(found)
 
 
 async def test_a_run_takes_no_rows_up_that_come_again():

@@ -14,7 +14,7 @@ from support.sharing import announce, ask
 
 from kallglot_async import RateLimit
 from kallglot_async.shared.fetcher import Unreachable
-from kallglot_async.shared.link import PATIENCE, Link
+from kallglot_async.shared.link import MOST, PATIENCE, Link
 
 pytestmark = needs_redis
 # What is dated in the hash of a group, by the server's clock.
@@ -375,3 +375,23 @@ class TestWhereNobodyAnswers:
         await ask(link)
         await redis.restart()
         assert (await ask_again(link, direct=1)).direct == 1
+
+
+def test_a_loop_that_ends_takes_no_turn_away():
+    """It closes the generators that are open in it, before or after the tasks that are inside of them, as it likes."""
+
+    async def hold(link):
+        async with link.turn():
+            await asyncio.Event().wait()
+
+    async def end():
+        link = Link("redis://127.0.0.1:1")
+        tasks = [asyncio.create_task(hold(link)) for _ in range(MOST + 1)]  # the last one waits in line
+        await asyncio.sleep(0.0)
+        await asyncio.get_running_loop().shutdown_asyncgens()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert all(task.cancelled() for task in tasks)
+
+    asyncio.run(end())

@@ -106,6 +106,17 @@ async def test_what_is_ready_is_taken_once() -> None:
             assert [outcome async for outcome in finished] == []
 
 
+async def test_taking_what_is_ready_makes_room_for_more() -> None:
+    """Also for who never asks for the next one: polling stops where so many lie undelivered, then goes on."""
+    async with running() as (emulator, client):
+        async with client.as_completed(emulator.seed_analyses(9), max_ready=3) as finished:
+            taken = []
+            for _ in range(3):
+                await asyncio.sleep(20.0)
+                taken.append(len(finished.take_ready()))
+        assert taken == [3, 3, 3]
+
+
 async def test_a_stream_outside_its_block_says_how_it_is_used() -> None:
     """Neither hangs: before the block it is an error, after it there is nothing more."""
     async with running() as (emulator, client):

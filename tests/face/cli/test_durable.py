@@ -126,6 +126,15 @@ async def test_results_go_into_a_file(kallglot, tmp_path, name):
         assert (await kallglot("batch", "report", "b", "--to", "-")) == (0, (tmp_path / name).read_text(), "")
 
 
+async def test_a_failure_that_cannot_be_read_is_counted(kallglot, tmp_path):
+    """The counts of a batch, and of a run, need none of what its records hold."""
+    async with at_once() as server:
+        await kallglot("batch", "run", "b", "ana_unknown", "--quiet", server=server)
+        change(tmp_path / "b", "UPDATE item SET error = '{}'")
+        assert (await kallglot("batch", "run", "b", server=server))[::2] == (1, "done: 1 ids: 1 failed\n")
+    assert await kallglot("batch", "status", "b") == (0, "b: wait\n1 ids: 1 failed\n", "")
+
+
 async def test_a_damaged_file_is_told(kallglot, tmp_path):
     """In one line, by the id that cannot be read."""
     async with at_once() as server:
