@@ -125,10 +125,12 @@ class Batch:
         """Begin nothing new, and let end what is told, and what is sent."""
         self._is_over = True
         began = ends_at = _clock.now()
+        stood_still = False
         while left := _LAST_WORDS if self._being_told else patience if self._out else 0.0:
-            # Past the end that was slept until, nothing here ran: what came to nothing meanwhile has its time anew.
-            if (now := _clock.now()) > ends_at + LATE:
-                began = now
+            # Past the end that was slept until, nothing here ran: what came to nothing meanwhile has its time anew, but
+            # once, or a loop that is always late would never come to an end.
+            if (now := _clock.now()) > ends_at + LATE and not stood_still:
+                began, stood_still = now, True
             if now >= (ends_at := began + left):
                 return
             await self._quiet.sleep_until(ends_at)

@@ -30,7 +30,6 @@ def test_the_base_install_is_enough() -> None:
             assert roots <= {"aiohttp", "multidict", "msgspec"} | set(sys.stdlib_module_names), path
 
 
-@pytest.mark.slow
 def test_it_can_be_imported_from_an_archive(tmp_path: pathlib.Path) -> None:
     """As `zipapp` makes one: what it reads beside its modules is no file of its own there."""
     package = pathlib.Path(kallglot_async.__file__).parent

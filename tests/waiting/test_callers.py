@@ -296,6 +296,20 @@ class TestOnCreated:
         named = outcome.error.idempotency_key if what == "the answer" else outcome.error.id
         assert named
 
+    async def test_a_loop_that_is_late_again_and_again_comes_to_the_end_too(self):
+        """Its lateness is no time to tell anything in, but that is given back once."""
+        loop = asyncio.get_running_loop()
+
+        async def note(session: str, analysis) -> None:
+            await asyncio.sleep(10_000.0)
+
+        async with running(latency=Latency.uniform(60, 60)) as (_, client):
+            began = loop.time()
+            for number in range(20):
+                loop.call_later(30.5 + number * 31.0, stand_still, 1.0)
+            await client.analyze_many(["sess_1"], total_timeout=1.0, on_created=note, **A)
+            assert loop.time() - began < 65.0
+
     async def test_the_callers_own_cancellation_waits_for_nobody(self):
         """It ends everything at once, as it does everywhere."""
 

@@ -85,7 +85,6 @@ async def test_a_file_gets_what_the_server_wrote(kallglot, format, text):
 
 
 @posix
-@pytest.mark.slow
 async def test_a_terminal_obeys_nothing_in_a_transcript():
     """Escape sequences of a server are taken out there, line by line."""
     async with serving(faults=[Fault(kind="html", body="agent: \x1b[2Jhello\n\nnext\x07\u202e\n")]) as emulator:
