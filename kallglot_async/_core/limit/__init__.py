@@ -1,13 +1,14 @@
 """When the next request may go, and what a failed request is worth trying again: the limiting rules.
 
-`gate` asks whatever is in force and says whose turn it is; a `Rule` (`ticket`) is one reason to wait. There are three:
-`window`, the limit that a server announces for one endpoint group under one key (`X-RateLimit-*`); `unannounced`, a
-limit that no figure tells of, behind an announced one or alone; `ceiling`, the limit that a user configured. What the
-figures of a window mean is said by `explanations`: how it is counted where it does not renew, and what others take of
-it. Two modules are for what is rare: `neighbours`, what is ours of a log that others use too; `undated`, when a window
-resets whose server sends no `Date`. Where several processes share one limit, a `lease` stands for the window;
-`exchange` is what they tell each other, and how one goes on that hears nothing. `Supply` (`ticket`) is what a
-scheduler of polls may count on. `retry` judges failures that are no refusals; polls ask it too.
+`gate` asks whatever is in force and says whose turn it is; a `Rule` (`ticket`) is one reason to wait. There are
+three: `window`, the limit that a server announces for one endpoint group under one key (`X-RateLimit-*`), and
+`renewal`, when that renews; `unannounced`, a limit that no figure tells of, behind an announced one or alone;
+`ceiling`, the limit that a user configured. What the figures of a window mean is said by `explanations`: how it is
+counted where it does not renew, and what others take of it. Two modules are for what is rare: `neighbours`, what is
+ours of a log that others use too; `undated`, when a window resets whose server sends no `Date`. Where several
+processes share one limit, a `lease` stands for the window; `exchange` is what they tell each other, and how one goes
+on that hears nothing. `Supply` (`ticket`) is what a scheduler of polls may count on. `retry` judges failures that are
+no refusals; polls ask it too.
 
 The gate
 1. The window is in force until an answer came without figures, and whenever a limit is announced; the other two
@@ -29,14 +30,16 @@ The window
 7. Direct requests spend what is available at once, polls worth it do so but for its last tenth, and of a long window
    for its last MOST_KEPT. Other polls keep an even pace of one every `max(period / limit, time left / available)`
    seconds, 2 % below the limit, so that the last request of a window is no gamble on network latency.
-8. The length of a window is in no header. It is at least the longest time to a reset that was seen, and at most the
-   distance of two resets between which the figure recovered. A reset that moves by less than the longest rest shows a
-   sliding window or a token bucket; rules 4 and 7 hold for those too: time left / available is what they can sustain.
-   A reset comes within one period of any answer that names it; and one that stands still until then, on our clock as
-   early as any answer's `Date` has shown the server's to be ahead: each is rounded down, and one answer says more of
-   it than the next. A refusal ends that: a clock may have been set. Without a `Date` the server's clock is ours until
-   a reset is over that should not be, or is further off than the documented minute; one that was seen to stand still
-   for longer is of a longer window.
+8. The length of a window is in no header. It is at least the longest time to a reset that was seen (of more than a
+   minute, by two figures in a row, as one may be another limit's), and at most the distance of two resets between
+   which the figure recovered. Where it renews SHORTER times in a row long before it could, and nothing is taken
+   then, all of that is forgotten. A reset that moves by less than the longest rest shows a sliding window or a token
+   bucket; rules 4 and 7 hold for those too: time left / available is what they can sustain. A reset comes within one
+   period of any answer that names it; and one that stands still until then, on our clock as early as any answer's
+   `Date` has shown the server's to be ahead: each is rounded down, and one answer says more of it than the next. A
+   refusal ends that: a clock may have been set. Without a `Date` the server's clock is ours until a reset is over
+   that should not be, or is further off than the documented minute; one that was seen to stand still for longer is
+   of a longer window.
 9. What neighbours have probably taken of a fixed window since the newest figure is taken off it: a poll that would find
    nothing waits for the reset. While they are seen (in the first figure of a window: by what is gone beyond what we
    sent in the one before; in a limit that does not renew: by what is gone beyond what we sent in a period), no poll
@@ -116,6 +119,8 @@ What the numbers are, and why:
               RUN_LOW_REST          5 s      a nearer reset is not known well enough to run low towards it
               MOST_LOST             1,000    losses are told apart, so that an outage costs no memory
               GUARD, GUARD_SHARE    1.2 s    past a reset, at most 1/5 of a window: a second of rounding, and skew
+              SHORTER               3        renewals: 150 a minute that became 150 a second was used to 0.02 for ever;
+                                             one or two may be a log of which little was used
               APART                 1 in 1000  of a second: clocks keep to a twentieth of it. Where each window's first
                                              answer told the reset anew, 0.83 was used of 50/s spent at once, now 1.0
                                              (`python -m benchmarks.limits --only "fixed 50/1s"`)

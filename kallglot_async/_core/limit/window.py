@@ -1,6 +1,6 @@
 """`Window`: the limit of one endpoint group under one key, as the server announces it (`X-RateLimit-*`).
 
-`Renewal`: when it renews, and how long it lasts. The folder's docstring has the rules of both, 4 to 10.
+The folder's docstring has its rules, 4 to 10.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections import deque
 from kallglot_async._core.api.answers import DOCUMENTED_PERIOD, ROUNDING, SAME_RESET, RateFigures
 from kallglot_async._core.limit.explanations import Drift, Explanations, Way
 from kallglot_async._core.limit.neighbours import CATCH_UP, FEW, LEFT, LOOK_AGAIN, Part
+from kallglot_async._core.limit.renewal import Renewal
 from kallglot_async._core.limit.ticket import Pace, Supply, Ticket, Urgency
 from kallglot_async._core.limit.undated import Undated
 
-__all__ = ["Renewal", "Window"]
+__all__ = ["Window"]
 
 SHORT_PERIOD = 10.0  # seconds; of a shorter window, a second of rounding is too much to be left in an interval
 # One request in so many of a window is not spent ahead of the pace, so that who comes later gets a turn; and of one of
@@ -24,9 +25,6 @@ HEADROOM = 50  # one request in so many is left unused by paced polls
 RUN_LOW = 4  # one request in so many of a window is kept from polls that would run it low
 RUN_LOW_REST = 5.0  # seconds; a reset that is nearer is not known well enough to run low towards it
 MOST_LOST = 1000  # losses that are remembered one by one; beyond, the oldest are taken to be in a figure
-GUARD = 1.2  # seconds past the announced reset before a spent window is probed: rounding, and the clocks' skew
-GUARD_SHARE = 5  # but no more than one in so many of a window: a short one would be lost to waiting
-APART = 1e-3  # seconds a second by which two clocks come apart at most; crystals keep to a twentieth of it
 
 
 class Window:
@@ -286,6 +284,7 @@ class Window:
         renewal, drift = self.renewal, self._drift
         if figures.by_our_clock is not None:
             figures = self._undated.dated(figures, now - ticket.sent_at)
+        renewal.learn_rest(figures)
         # Resets are compared on the server's own clock, as sent: our estimates of one moment differ by a second.
         is_newer = figures.reset > renewal.reset + SAME_RESET
         is_later = ticket.event >= self._figure_event
@@ -307,7 +306,8 @@ class Window:
         else:
             drift.on_figure(now, figures.remaining, renewal.period)
         if is_another := is_newer or figures.reset < renewal.reset - SAME_RESET:
-            renewal.learn_period(figures, has_recovered=figures.remaining >= self._remaining)
+            is_whole = figures.limit - figures.remaining - itself <= self.in_flight
+            renewal.learn_period(figures, has_recovered=figures.remaining >= self._remaining, is_whole=is_whole)
         self._explain(ticket, now, figures, itself)
         if not (is_another or renewal.is_rolling or self._explanations.moves):
             # `Date` is rounded down, so each estimate is late by up to a second: the earliest is the best.
@@ -340,66 +340,3 @@ class Window:
         elif was_contended:
             self._part.begin()
         self._event = self._figure_event = self._event + 1
-
-
-class Renewal:
-    """When a window renews, by the server's clock and by ours, and how long it lasts.
-
-    How far the server's clock is ahead of ours, each answer with a `Date` shows to less than a second, as that is
-    rounded down: the most that any has shown is the best.
-    """
-
-    __slots__ = (
-        "_ahead", "_ahead_at", "_longest_rest", "at_least", "guard", "is_rolling", "period", "reset", "resets_at",
-        "seen_period",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.reset = -math.inf  # the server's own clock, to compare windows with
-        self.resets_at = -math.inf  # the same on our clock, to wait with
-        self.seen_period: float | None = None  # between two resets
-        self.period = DOCUMENTED_PERIOD  # the length of a window in seconds, as far as known
-        self.guard = GUARD  # seconds past a reset until it is sure to have come
-        self.at_least = 0.0  # seconds that it lasts at least: whole-second headers can overstate a rest by two
-        self._longest_rest = 0.0  # the longest time to a reset that was seen
-        # A sliding window or a token bucket: its reset moves by less than the longest rest that was seen.
-        self.is_rolling = False
-        self._ahead = self._ahead_at = -math.inf  # how far the server's clock is ahead of ours, and when that was seen
-
-    def resets_in(self, now: float) -> float:
-        """Seconds until the window renews, 0.0 when it has."""
-        return self.resets_at - now if self.resets_at > now else 0.0
-
-    def has_renewed(self, figures: RateFigures) -> bool:
-        """Whether the figures are those of a window that began since the newest ones."""
-        return figures.reset - self.reset >= max(1.0, self.at_least)
-
-    def learn_period(self, figures: RateFigures, *, has_recovered: bool) -> None:
-        """A reset that differs from the one before tells of the time between the two."""
-        if figures.resets_in > self._longest_rest:
-            self._longest_rest = figures.resets_in
-            self.at_least = max(0.0, self._longest_rest - 2 * ROUNDING)
-        step = figures.reset - self.reset
-        self.is_rolling = self.is_rolling or SAME_RESET < step < self.at_least - SAME_RESET
-        # A step far beyond the longest rest is many windows, slept through.
-        if has_recovered and max(1.0, self.at_least) <= step <= 2 * self._longest_rest + 2 * ROUNDING:
-            self.seen_period = min(self.seen_period or math.inf, step)
-        # A step that was too short (a clock set back, two servers) must not let polls go faster than a rest allows.
-        if self.seen_period is not None and self.seen_period < self.at_least:
-            self.seen_period = self.at_least
-        self.period = self.seen_period or self._longest_rest or DOCUMENTED_PERIOD
-        self.guard = min(GUARD, self.period / GUARD_SHARE)
-
-    def moment(self, figures: RateFigures, now: float, *, does_move: bool) -> float:
-        """Return when it resets on our clock: within one period, of which the request is that is counted now."""
-        resets_at = now + figures.resets_in
-        is_dated = figures.by_our_clock is None and not figures.spread and figures.resets_in
-        if is_dated and not (does_move or self.is_rolling):  # one that stands still: each answer tells more of it
-            self._ahead = max(self._ahead - APART * (now - self._ahead_at), figures.reset - resets_at)
-            self._ahead_at = now
-            resets_at = figures.reset - self._ahead
-        return resets_at if self.seen_period is None else min(resets_at, now + self.seen_period)
-
-    def forget_date(self) -> None:
-        """One of the clocks may have been set."""
-        self._ahead = self._ahead_at = -math.inf

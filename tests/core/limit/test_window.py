@@ -7,8 +7,9 @@ from support.limits import AHEAD, DIRECT, EPOCH, PACED, figures, send
 
 from benchmarks.limits import beside, calls_done, limits, steady
 from kallglot_async._core.limit.neighbours import RUSH
+from kallglot_async._core.limit.renewal import APART, GUARD, Renewal
 from kallglot_async._core.limit.ticket import Supply
-from kallglot_async._core.limit.window import APART, GUARD, Renewal, Window
+from kallglot_async._core.limit.window import Window
 
 
 def described(now=0.0, **kwargs):
@@ -198,6 +199,51 @@ def test_a_window_is_at_least_as_long_as_its_longest_rest():
     window = described(limit=150, remaining=149, reset=1_800_000_060.0, resets_in=60.0)
     window.on_answer(send(window, 1.0), 1.1, figures(150, 149, reset=1_800_000_061.0, resets_in=60.0))
     assert window.renewal.period >= 58.0
+
+
+def test_one_rest_that_is_another_limits_is_no_length_of_the_window():
+    """A gateway's page names its quota of a day, once: the pace stays that of a minute."""
+    window = described(limit=150, remaining=149, resets_in=60.0)
+    window.on_answer(send(window, 1.0), 1.1, figures(10_000, 9_999, reset=EPOCH + 86_400.0, resets_in=86_399.0))
+    window.on_answer(send(window, 2.0), 2.1, figures(150, 147, resets_in=58.0))
+    assert window.renewal.period == 60.0
+    assert window.interval(2.2) <= 60.0 / 147
+
+
+def test_two_rests_in_a_row_are_a_length_of_the_window():
+    """The plan has changed from a minute to an hour: the second figure of the first hour shows it."""
+    window = described(limit=150, remaining=149, resets_in=60.0)
+    for number in range(2):
+        now = 60.0 + number
+        answer = figures(10_000, 9_999 - number, reset=EPOCH + 3660.0, resets_in=3600.0 - number)
+        window.on_answer(send(window, now), now + 0.1, answer)
+    assert window.renewal.at_least == 3597.0
+
+
+@pytest.mark.parametrize(("period", "limit"), [(1.0, 150), (6.0, 15), (60.0, 150)])
+def test_renewals_that_come_too_soon_show_a_shorter_window(period, limit):
+    """A plan of 10,000 an hour has changed: three windows later the pace is the new one, not that of an hour."""
+    window = described(limit=10_000, remaining=9_000, reset=EPOCH + 3600.0, resets_in=3600.0)
+    for number in range(6):
+        now = 3600.0 + number * period
+        window.on_answer(
+            send(window, now), now, figures(limit, limit - 1, reset=EPOCH + now + period, resets_in=period)
+        )
+    assert window.renewal.period == period
+    assert not window.renewal.is_rolling
+    assert window.interval(now) <= 1.1 * period / (limit - 3)
+
+
+def test_a_reset_that_moves_on_while_much_is_taken_shows_no_shorter_window():
+    """A log's reset moves on with each request that leaves it: it is as long as before."""
+    window = described(limit=150, remaining=100, resets_in=60.0)
+    for number in range(10):
+        now = 1.0 + number
+        window.on_answer(
+            send(window, now), now, figures(150, 100, reset=EPOCH + 61.0 + number, resets_in=60.0 - number / 10)
+        )
+    assert window.renewal.period >= 58.0
+    assert window.renewal.is_rolling
 
 
 def test_a_reset_that_moves_by_less_than_a_rest_shows_a_rolling_window():
