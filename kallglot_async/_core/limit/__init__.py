@@ -1,14 +1,13 @@
 """When the next request may go, and what a failed request is worth trying again: the limiting rules.
 
-`gate` asks whatever is in force and says whose turn it is; a `Rule` (`ticket`) is one reason to wait. There are
-three: `window`, the limit that a server announces for one endpoint group under one key (`X-RateLimit-*`), and
-`renewal`, when that renews; `unannounced`, a limit that no figure tells of, behind an announced one or alone;
-`ceiling`, the limit that a user configured. What the figures of a window mean is said by `explanations`: how it is
-counted where it does not renew, and what others take of it. Two modules are for what is rare: `neighbours`, what is
-ours of a log that others use too; `undated`, when a window resets whose server sends no `Date`. Where several
-processes share one limit, a `lease` stands for the window; `exchange` is what they tell each other, and how one goes
-on that hears nothing. `Supply` (`ticket`) is what a scheduler of polls may count on. `retry` judges failures that are
-no refusals; polls ask it too.
+`gate` asks whatever is in force and says whose turn it is; a `Rule` (`ticket`) is one reason to wait. There are three:
+`window`, the limit that a server announces for one endpoint group under one key (`X-RateLimit-*`); `unannounced`, a
+limit that no figure tells of, behind an announced one or alone; `ceiling`, the limit that a user configured. What the
+figures of a window mean is said by `explanations`: how it is counted where it does not renew, and what others take of
+it. Two modules are for what is rare: `neighbours`, what is ours of a log that others use too; `undated`, when a window
+resets whose server sends no `Date`. Where several processes share one limit, a `lease` stands for the window;
+`exchange` is what they tell each other, and how one goes on that hears nothing. `Supply` (`ticket`) is what a
+scheduler of polls may count on. `retry` judges failures that are no refusals; polls ask it too.
 
 The gate
 1. The window is in force until an answer came without figures, and whenever a limit is announced; the other two
@@ -119,7 +118,7 @@ What the numbers are, and why:
               RUN_LOW_REST          5 s      a nearer reset is not known well enough to run low towards it
               MOST_LOST             1,000    losses are told apart, so that an outage costs no memory
               GUARD, GUARD_SHARE    1.2 s    past a reset, at most 1/5 of a window: a second of rounding, and skew
-              SHORTER               3        renewals: 150 a minute that became 150 a second was used to 0.02 for ever;
+              SHORTER               3        renewals: a window that became shorter was paced by its old length for ever;
                                              one or two may be a log of which little was used
               APART                 1 in 1000  of a second: clocks keep to a twentieth of it. Where each window's first
                                              answer told the reset anew, 0.83 was used of 50/s spent at once, now 1.0

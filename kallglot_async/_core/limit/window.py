@@ -11,7 +11,6 @@ from collections import deque
 from kallglot_async._core.api.answers import DOCUMENTED_PERIOD, ROUNDING, SAME_RESET, RateFigures
 from kallglot_async._core.limit.explanations import Drift, Explanations, Way
 from kallglot_async._core.limit.neighbours import CATCH_UP, FEW, LEFT, LOOK_AGAIN, Part
-from kallglot_async._core.limit.renewal import Renewal
 from kallglot_async._core.limit.ticket import Pace, Supply, Ticket, Urgency
 from kallglot_async._core.limit.undated import Undated
 
@@ -25,6 +24,10 @@ HEADROOM = 50  # one request in so many is left unused by paced polls
 RUN_LOW = 4  # one request in so many of a window is kept from polls that would run it low
 RUN_LOW_REST = 5.0  # seconds; a reset that is nearer is not known well enough to run low towards it
 MOST_LOST = 1000  # losses that are remembered one by one; beyond, the oldest are taken to be in a figure
+GUARD = 1.2  # seconds past the announced reset before a spent window is probed: rounding, and the clocks' skew
+GUARD_SHARE = 5  # but no more than one in so many of a window: a short one would be lost to waiting
+SHORTER = 3  # renewals in a row, each long before the one that was expected, show that it lasts no longer
+APART = 1e-3  # seconds a second by which two clocks come apart at most; crystals keep to a twentieth of it
 
 
 class Window:
@@ -42,8 +45,7 @@ class Window:
         self.in_flight = 0
         self._remaining = 0
         self._reopens_at = -math.inf
-        self._event = 0  # counts figures and losses as they are heard of
-        self._figure_event = 0  # the newest figure's
+        self._event = self._figure_event = 0  # counts figures and losses as they are heard of; the newest figure's
         self._lost: deque[int] = deque(maxlen=MOST_LOST)  # the events of losses that no figure covers yet
         self._probe_out = False
         self._pace = Pace()
@@ -126,9 +128,8 @@ class Window:
         does_renew = explanations.way is Way.FIXED and not renewal.is_rolling
         if not does_renew or (urgency is Urgency.AHEAD and not self._is_shared):
             return at
-        if self.available - self._drift.taken(now, renewal.period) >= 1:
-            return at
-        return max(at, self._reopens_at)
+        is_there = self.available - self._drift.taken(now, renewal.period) >= 1
+        return at if is_there else max(at, self._reopens_at)
 
     def _left(self) -> int:
         """Places that polls leave: of a counter one, as its rate is only estimated."""
@@ -259,9 +260,8 @@ class Window:
         """
         is_spent_at_once = self.limit is not None and self.renewal.has_renewed(figures)
         does_renew = self._explanations.way is Way.FIXED and not is_spent_at_once
-        if is_advised and self._explanations.is_trusted and not does_renew:
-            return 0.0
-        return self._undated.rest(figures) + self.renewal.guard
+        is_better = is_advised and self._explanations.is_trusted and not does_renew
+        return 0.0 if is_better else self._undated.rest(figures) + self.renewal.guard
 
     def _is_paced(self, urgency: Urgency, free: int) -> bool:
         """Whether a poll keeps the even pace.
@@ -269,11 +269,9 @@ class Window:
         One that would go ahead does so too, in the last tenth of a window (of a long one, MOST_KEPT), and where others
         take of it.
         """
-        if urgency is Urgency.PACED:
-            return True
         is_shared = self._explanations.sees_others if self.renewal.is_rolling else self._is_shared
         most = MOST_KEPT if self.renewal.period > 2 * DOCUMENTED_PERIOD else math.inf
-        return is_shared or free <= min((self.limit or 0) // KEPT, most)
+        return urgency is Urgency.PACED or is_shared or free <= min((self.limit or 0) // KEPT, most)
 
     def _land(self, ticket: Ticket) -> None:
         self.in_flight -= 1
@@ -323,14 +321,9 @@ class Window:
 
     def _explain(self, ticket: Ticket, now: float, figures: RateFigures, itself: int) -> None:
         explanations, flying, period = self._explanations, self.in_flight, self.renewal.period
+        found, rolls = max(0, figures.limit - figures.remaining - itself), self.renewal.is_rolling
         explanations.on_figure(
-            ticket.sent_at,
-            now,
-            figures,
-            found=max(0, figures.limit - figures.remaining - itself),
-            flying=flying,
-            period=period,
-            is_rolling=self.renewal.is_rolling,
+            ticket.sent_at, now, figures, found=found, flying=flying, period=period, is_rolling=rolls
         )
         self._is_shared = period >= SHORT_PERIOD and self._drift.sees_neighbours(period)
         was_contended, self._is_contended = self._is_contended, explanations.is_shared and period >= SHORT_PERIOD
@@ -340,3 +333,85 @@ class Window:
         elif was_contended:
             self._part.begin()
         self._event = self._figure_event = self._event + 1
+
+
+class Renewal:
+    """When a window renews, by the server's clock and by ours, and how long it lasts.
+
+    How far the server's clock is ahead of ours, each answer with a `Date` shows to less than a second, as that is
+    rounded down: the most that any has shown is the best.
+    """
+
+    __slots__ = (
+        "_ahead", "_ahead_at", "_early", "_longest_rest", "_told", "at_least", "guard", "is_rolling", "period",
+        "reset", "resets_at", "seen_period",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.reset = self.resets_at = -math.inf  # on the server's own clock, to compare windows; on ours, to wait
+        self.seen_period: float | None = None  # between two resets
+        self.period = DOCUMENTED_PERIOD  # the length of a window in seconds, as far as known
+        self.guard = GUARD  # seconds past a reset until it is sure to have come
+        self.at_least = 0.0  # seconds that it lasts at least: whole-second headers can overstate a rest by two
+        self._told = math.inf  # the time to a reset that the newest figure told
+        self._longest_rest = 0.0  # the longest time to a reset that counts
+        # A sliding window or a token bucket: its reset moves by less than the longest rest that was seen.
+        self.is_rolling = False
+        self._early = 0  # how often in a row it has renewed long before that could be
+        self._ahead = self._ahead_at = -math.inf  # how far the server's clock is ahead of ours, and when that was seen
+
+    def resets_in(self, now: float) -> float:
+        """Seconds until the window renews, 0.0 when it has."""
+        return self.resets_at - now if self.resets_at > now else 0.0
+
+    def has_renewed(self, figures: RateFigures) -> bool:
+        """Whether the figures are those of a window that began since the newest ones."""
+        return figures.reset - self.reset >= max(1.0, self.at_least)
+
+    def learn_rest(self, figures: RateFigures) -> None:
+        """A window lasts at least as long as its rest; of more than a minute, one told once may be another limit's."""
+        rest, self._told = min(figures.resets_in, max(self._told, DOCUMENTED_PERIOD)), figures.resets_in
+        if rest > self._longest_rest:
+            self._settle(rest)
+
+    def learn_period(self, figures: RateFigures, *, has_recovered: bool, is_whole: bool) -> None:
+        """A reset that differs from the one before tells of the time between the two.
+
+        Args:
+            figures: The newest.
+            has_recovered: Whether as much is left as there was before.
+            is_whole: Whether nothing is taken but by what is under way.
+        """
+        step = figures.reset - self.reset
+        is_early = SAME_RESET < step < self.at_least - SAME_RESET
+        self.is_rolling = self.is_rolling or is_early
+        self._early = self._early + 1 if is_early and is_whole else 0
+        if self._early == SHORTER:  # a plan has changed, or one of its rests was another limit's
+            self._early, self.is_rolling, self.seen_period = 0, False, None
+            self._settle(figures.resets_in)
+        # A step far beyond the longest rest is many windows, slept through.
+        if has_recovered and max(1.0, self.at_least) <= step <= 2 * self._longest_rest + 2 * ROUNDING:
+            self.seen_period = min(self.seen_period or math.inf, step)
+        self._settle(self._longest_rest)
+
+    def _settle(self, longest_rest: float) -> None:
+        self._longest_rest, self.at_least = longest_rest, max(0.0, longest_rest - 2 * ROUNDING)
+        # A step that was too short (a clock set back, two servers) must not let polls go faster than a rest allows.
+        if self.seen_period is not None and self.seen_period < self.at_least:
+            self.seen_period = self.at_least
+        self.period = self.seen_period or longest_rest or DOCUMENTED_PERIOD
+        self.guard = min(GUARD, self.period / GUARD_SHARE)
+
+    def moment(self, figures: RateFigures, now: float, *, does_move: bool) -> float:
+        """Return when it resets on our clock: within one period, of which the request is that is counted now."""
+        resets_at = now + figures.resets_in
+        is_dated = figures.by_our_clock is None and not figures.spread and figures.resets_in
+        if is_dated and not (does_move or self.is_rolling):  # one that stands still: each answer tells more of it
+            self._ahead = max(self._ahead - APART * (now - self._ahead_at), figures.reset - resets_at)
+            self._ahead_at = now
+            resets_at = figures.reset - self._ahead
+        return resets_at if self.seen_period is None else min(resets_at, now + self.seen_period)
+
+    def forget_date(self) -> None:
+        """One of the clocks may have been set."""
+        self._ahead = self._ahead_at = -math.inf

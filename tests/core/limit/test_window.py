@@ -7,9 +7,8 @@ from support.limits import AHEAD, DIRECT, EPOCH, PACED, figures, send
 
 from benchmarks.limits import beside, calls_done, limits, steady
 from kallglot_async._core.limit.neighbours import RUSH
-from kallglot_async._core.limit.renewal import APART, GUARD, Renewal
 from kallglot_async._core.limit.ticket import Supply
-from kallglot_async._core.limit.window import Window
+from kallglot_async._core.limit.window import APART, GUARD, Renewal, Window
 
 
 def described(now=0.0, **kwargs):
