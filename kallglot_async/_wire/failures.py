@@ -7,11 +7,14 @@ import os
 import ssl
 
 import aiohttp
+from aiohttp.http_exceptions import ContentEncodingError
 from yarl import URL
 
 from kallglot_async import errors
 
 __all__ = ["LostError", "raised_by_session", "translate"]
+
+_PACKED = "the body is not packed as its Content-Encoding says, or in a way that is not known; none was asked for"
 
 
 class LostError(Exception):
@@ -56,6 +59,10 @@ def translate(error: BaseException, operation: str, base_url: str) -> errors.Kal
             )
         case TimeoutError():
             return errors.RequestTimeoutError("the server sent nothing for too long", operation=operation)
+        case aiohttp.ClientResponseError() if "content-encoding" in error.message:
+            return errors.ProtocolError(_PACKED, operation=operation)
+        case aiohttp.ClientPayloadError() if isinstance(error.__cause__, ContentEncodingError):
+            return errors.ProtocolError(_PACKED, operation=operation)
         case aiohttp.ClientResponseError():
             # Broken HTTP looks like status 400 here; no status was received.
             return errors.ProtocolError("what arrived is not a well-formed HTTP answer", operation=operation)

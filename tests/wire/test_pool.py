@@ -18,6 +18,7 @@ import sys
 import threading
 import tracemalloc
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -504,8 +505,9 @@ LOST: dict[str, tuple[Script, type[TransportError]]] = {
     "header without end": (closing(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000), ProtocolError),
     "endless headers": (closing(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 50_000), ProtocolError),
     "control character in a header": (closing(b"HTTP/1.1 200 OK\r\nX: \x00\r\n\r\n"), ProtocolError),
-    "not gzip": (answer(b"plain", "Content-Encoding: gzip"), TransportError),
-    "unknown compression": (answer(b"x", "Content-Encoding: br"), TransportError),
+    "not gzip": (answer(b"plain", "Content-Encoding: gzip"), ProtocolError),
+    "more than gzip": (answer(gzip.compress(b"{}") + b"more", "Content-Encoding: gzip"), ProtocolError),
+    "unknown compression": (answer(b"x", "Content-Encoding: br"), ProtocolError),
 }
 
 
@@ -520,6 +522,20 @@ async def test_broken_answers_have_a_name_and_hold_nothing(name: str) -> None:
         assert len(server.requests) == 1
     assert error.operation == "analyses.retrieve"
     assert_holds_nothing_foreign(error)
+
+
+@pytest.mark.parametrize("name", ["not gzip", "more than gzip", "unknown compression"])
+async def test_an_answer_that_cannot_be_unpacked_was_not_cut_off(name: str) -> None:
+    """What is told is what a gateway's people have to look at."""
+    async with RawServer(LOST[name][0]) as server:
+        assert "Content-Encoding" in str(await failure_of(server))
+
+
+async def test_an_answer_that_was_not_unpacked_says_how_it_is_packed() -> None:
+    """Of two encodings one over the other nothing is undone."""
+    script = answer(zlib.compress(gzip.compress(analysis())), "Content-Encoding: gzip, deflate")
+    async with RawServer(script) as server:
+        assert "with Content-Encoding gzip, deflate" in str(await failure_of(server))
 
 
 @pytest.mark.parametrize(

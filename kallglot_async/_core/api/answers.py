@@ -302,6 +302,8 @@ def interpret(operation: Operation[T], response: Response, *, key: Secret, wall_
         return operation.decode(response.body) if operation.read is None else operation.read(response)
     except MalformedBodyError as malformed:
         kind, what = errors.ResponseBodyError, f"{response.status}, but {malformed}"
+        if packed := one_line(response.headers.get("Content-Encoding"), key):  # one that is not known is left as it is
+            what += f", with Content-Encoding {packed}"
     except WrongShapeError as shape:
         kind, what = errors.ResponseSchemaError, f"in another shape: {shape}"
         path, is_foreign = shape.path, shape.is_foreign
