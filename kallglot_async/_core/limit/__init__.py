@@ -118,7 +118,7 @@ What the numbers are, and why:
               RUN_LOW_REST          5 s      a nearer reset is not known well enough to run low towards it
               MOST_LOST             1,000    losses are told apart, so that an outage costs no memory
               GUARD, GUARD_SHARE    1.2 s    past a reset, at most 1/5 of a window: a second of rounding, and skew
-              SHORTER               3        renewals: a window that became shorter was paced by its old length for ever;
+              SHORTER               3        renewals: one that became shorter was paced by its old length for ever;
                                              one or two may be a log of which little was used
               APART                 1 in 1000  of a second: clocks keep to a twentieth of it. Where each window's first
                                              answer told the reset anew, 0.83 was used of 50/s spent at once, now 1.0

@@ -396,9 +396,9 @@ class Renewal:
 
     def _settle(self, longest_rest: float) -> None:
         self._longest_rest, self.at_least = longest_rest, max(0.0, longest_rest - 2 * ROUNDING)
-        # A step that was too short (a clock set back, two servers) must not let polls go faster than a rest allows.
+        # A step that a rest denies (a clock set back, two servers) tells nothing of the length.
         if self.seen_period is not None and self.seen_period < self.at_least:
-            self.seen_period = self.at_least
+            self.seen_period = None
         self.period = self.seen_period or longest_rest or DOCUMENTED_PERIOD
         self.guard = min(GUARD, self.period / GUARD_SHARE)
 

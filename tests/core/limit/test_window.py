@@ -233,6 +233,16 @@ def test_renewals_that_come_too_soon_show_a_shorter_window(period, limit):
     assert window.interval(now) <= 1.1 * period / (limit - 3)
 
 
+def test_a_step_that_a_rest_denies_is_forgotten():
+    """Another server's reset was 17 s before: a minute is not taken for 58 s, at whose end it would be refused."""
+    window = described(42.0, limit=600, remaining=500, reset=EPOCH + 43.0, resets_in=1.0)
+    for number, left in ((0, 12.0), (1, 60.0)):
+        at, reset = 48.0 + 12.0 * number, EPOCH + 60.0 * (number + 1)
+        window.on_answer(send(window, at), at, figures(600, 599, reset=reset, resets_in=left))
+    assert window.renewal.period == 60.0
+    assert window.renewal.resets_at == 120.0
+
+
 def test_a_reset_that_moves_on_while_much_is_taken_shows_no_shorter_window():
     """A log's reset moves on with each request that leaves it: it is as long as before."""
     window = described(limit=150, remaining=100, resets_in=60.0)
