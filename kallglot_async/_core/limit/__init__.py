@@ -30,15 +30,15 @@ The window
    for its last MOST_KEPT. Other polls keep an even pace of one every `max(period / limit, time left / available)`
    seconds, 2 % below the limit, so that the last request of a window is no gamble on network latency.
 8. The length of a window is in no header. It is at least the longest time to a reset that was seen (of more than a
-   minute, by two figures in a row, as one may be another limit's), and at most the distance of two resets between
-   which the figure recovered. Where it renews SHORTER times in a row long before it could, and nothing is taken
-   then, all of that is forgotten. A reset that moves by less than the longest rest shows a sliding window or a token
-   bucket; rules 4 and 7 hold for those too: time left / available is what they can sustain. A reset comes within one
-   period of any answer that names it; and one that stands still until then, on our clock as early as any answer's
-   `Date` has shown the server's to be ahead: each is rounded down, and one answer says more of it than the next. A
-   refusal ends that: a clock may have been set. Without a `Date` the server's clock is ours until a reset is over
-   that should not be, or is further off than the documented minute; one that was seen to stand still for longer is
-   of a longer window.
+   minute, by the first figure or by two in a row, as one may be another limit's), and at most the distance of two
+   resets between which the figure recovered, unless a rest denies that. Where it renews SHORTER times in a row long
+   before it could, and nothing is taken then, all of that is forgotten. A reset that moves by less than the longest
+   rest shows a sliding window or a token bucket; rules 4 and 7 hold for those too: time left / available is what they
+   can sustain. A reset comes within one period of any answer that names it; and one that stands still until then, on
+   our clock as early as any answer's `Date` has shown the server's to be ahead: each is rounded down, and one answer
+   says more of it than the next. A refusal ends that: a clock may have been set. Without a `Date` the server's clock is
+   ours until a reset is over that should not be, or is further off than the documented minute; one that was seen to
+   stand still for longer is of a longer window.
 9. What neighbours have probably taken of a fixed window since the newest figure is taken off it: a poll that would find
    nothing waits for the reset. While they are seen (in the first figure of a window: by what is gone beyond what we
    sent in the one before; in a limit that does not renew: by what is gone beyond what we sent in a period), no poll

@@ -1,6 +1,6 @@
 """`Window`: the limit of one endpoint group under one key, as the server announces it (`X-RateLimit-*`).
 
-The folder's docstring has its rules, 4 to 10.
+`Renewal`: when it renews, and how long it lasts. The folder's docstring has the rules of both, 4 to 10.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from kallglot_async._core.limit.neighbours import CATCH_UP, FEW, LEFT, LOOK_AGAI
 from kallglot_async._core.limit.ticket import Pace, Supply, Ticket, Urgency
 from kallglot_async._core.limit.undated import Undated
 
-__all__ = ["Window"]
+__all__ = ["Renewal", "Window"]
 
 SHORT_PERIOD = 10.0  # seconds; of a shorter window, a second of rounding is too much to be left in an interval
 # One request in so many of a window is not spent ahead of the pace, so that who comes later gets a turn; and of one of
@@ -369,7 +369,10 @@ class Renewal:
         return figures.reset - self.reset >= max(1.0, self.at_least)
 
     def learn_rest(self, figures: RateFigures) -> None:
-        """A window lasts at least as long as its rest; of more than a minute, one told once may be another limit's."""
+        """A window lasts at least as long as its rest.
+
+        Of more than a minute, one that is told once may be another limit's, unless it is the first of all.
+        """
         rest, self._told = min(figures.resets_in, max(self._told, DOCUMENTED_PERIOD)), figures.resets_in
         if rest > self._longest_rest:
             self._settle(rest)
