@@ -109,6 +109,29 @@ class TestPlaces:
             places.on_accepted(2 * STEP, 3)
         assert places.count == 3
 
+    def test_it_is_neither_sure_nor_denied_as_it_begins(self):
+        """One more is tried after a STEP, and not before."""
+        places = Places(0.0, 1, TOOK)
+        assert (places.is_sure, places.is_denied) == (False, False)
+        places.on_accepted(STEP - 0.1, 1)
+        assert places.count == 1
+
+    def test_the_one_more_is_used_in_every_place_before_another_is(self):
+        places = Places(0.0, 1, TOOK)
+        places.on_accepted(STEP, 1)
+        for accepted in range(1, 3):
+            assert places.count == 2
+            places.on_accepted((2 + accepted) * STEP, 2)
+        assert places.count == 3
+
+    def test_one_place_is_left_whoever_had_all(self):
+        """Where a stranger took them, one request of ours still asks."""
+        places = Places(0.0, 1, TOOK)
+        places.on_accepted(STEP, 1)
+        places.on_refused(1, STEP + 1.0, 1.0)
+        places.on_refused(0, STEP + 3.0, 1.0)
+        assert (places.count, places.is_denied) == (1, False)
+
     def test_a_refusal_of_the_one_more_takes_it_back(self):
         """It is sure now; the next is tried long after, as each costs a pause."""
         places = Places(0.0, 1, TOOK)
