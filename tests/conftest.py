@@ -13,6 +13,7 @@ import aiohttp
 import aioresponses.core
 import hypothesis
 import pytest
+from support.bytecode import import_own_share
 from support.tracing import trace
 
 pytest_plugins = ["pytester"]
@@ -79,6 +80,10 @@ UNTRACED = {
 """Folders and files that go the same ways hundreds of times; a test alone is marked `untraced`."""
 
 
+GARBAGE = (10_000, 50, 100)
+"""How much there is to be before Python looks for garbage: a tenth of a run was spent on looking."""
+
+
 def pytest_xdist_auto_num_workers() -> int | None:
     """More workers than cores, by a quarter or by two: some of the time of these tests is waiting, for real clocks."""
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ or not hasattr(os, "sched_getaffinity"):
@@ -93,10 +98,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """Look for no garbage meanwhile: what this makes is kept, and each look at it takes longer."""
     gc.disable()
     try:
+        import_own_share(session.config)
         return (yield)
     finally:
         gc.enable()
@@ -124,6 +130,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         raise pytest.UsageError(f"the name of a test holds an address: {moving[0]}")
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*GARBAGE)
 
 
 @pytest.hookimpl(wrapper=True)
