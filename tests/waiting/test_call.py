@@ -7,6 +7,7 @@ import itertools
 
 import anyio
 import pytest
+from support.slow import beyond
 
 from kallglot_async import (
     AnalysisFailedError,
@@ -258,8 +259,19 @@ def _lines_of(path):
 
 
 @pytest.mark.untraced
-@pytest.mark.parametrize("kind", [list, tuple, dict.fromkeys, iter, "file"])
-@pytest.mark.parametrize("bad", ["../admin", "sess_1", "ana_"])
+@pytest.mark.parametrize(
+    ("kind", "bad"),
+    # Each way once, and each kind of id with one that is at hand and with one that is read.
+    beyond(
+        5,
+        dict.fromkeys(
+            [
+                *[(list, "../admin"), (tuple, "sess_1"), (dict.fromkeys, "ana_"), (iter, "sess_1"), ("file", "ana_")],
+                *itertools.product([list, tuple, dict.fromkeys, iter, "file"], ["../admin", "sess_1", "ana_"]),
+            ]
+        ),
+    ),
+)
 async def test_one_bad_id_is_its_own_outcome_wherever_it_comes_from(kind, bad, tmp_path):
     """A list, a generator and the lines of a file are alike: one `InvalidIdError` in its place, the rest is fetched."""
     async with running() as (emulator, client):
@@ -358,9 +370,9 @@ async def test_a_pause_beyond_the_deadline_ends_the_wait_at_once():
 @pytest.mark.untraced
 async def test_polls_stay_below_the_servers_limit():
     """With the limit learned from headers nothing is refused."""
-    async with running(rate_limit=(150, 60.0)) as (emulator, client):
-        outcomes = await client.wait_many(emulator.seed_analyses(300), timeout=None)
-        assert len(outcomes.analyses) == 300
+    async with running(rate_limit=(50, 20.0)) as (emulator, client):
+        outcomes = await client.wait_many(emulator.seed_analyses(120), timeout=None)
+        assert len(outcomes.analyses) == 120
         assert client.rate_limit.refused == 0
         assert all(entry.status == 200 for entry in emulator.journal)
 
