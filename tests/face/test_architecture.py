@@ -181,8 +181,8 @@ def test_a_value_loads_no_higher_floor(name):
 def test_a_limit_and_a_poll_know_nothing_of_each_other():
     """When a request may go and which id is worth it are two decisions; what goes over the wire knows neither.
 
-    Two things cross: `Supply`, what the limit gives and the polls count on, and the retry budget, which failed polls
-    and failed calls share.
+    Two things cross: `Supply`, what the limit gives and the polls count on, and what failed polls and failed calls
+    share: the retry budget, the policy that spends it, and for how long a stranger is believed.
     """
     for path in FILES:
         others = {
