@@ -26,7 +26,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 asyncio.set_event_loop(None)
 
 # The first two are the same examples every time; `--hypothesis-profile=search` looks for others.
-hypothesis.settings.register_profile("dev", max_examples=10, deadline=None, derandomize=True)
+hypothesis.settings.register_profile("dev", max_examples=10, stateful_step_count=30, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("ci", max_examples=50, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("search", max_examples=500, deadline=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
