@@ -61,23 +61,30 @@ FAULT_TABLE = "build/fault-matrix.txt"
 UNTRACED = {
     "promises",
     "faults",
+    "test_analyses",
     "test_architecture",  # walks the package's syntax tree, and none of its code
     "test_benchmarks_smoke",
     "test_benchmarks_trips",
+    "test_call",
     "test_documentation",
+    "test_errors",
     "test_explanations",
     "test_gate_servers",
     "test_gate_stateful",
     "test_limiter_stateful",
     "test_many_waits",
+    "test_options",
     "test_patience",
     "test_queue_stateful",
     "test_recipes",
     "test_request_shape",
     "test_shares",
+    "test_store",
+    "test_wire",
     "test_wire_faults",
+    "test_worth",
 }
-"""Folders and files that go the same ways hundreds of times; a test alone is marked `untraced`."""
+"""Folders and files whose ways others go as well, or that go the same hundreds of times; a test alone is marked."""
 
 
 GARBAGE = (10_000, 50, 100)
