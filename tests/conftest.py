@@ -13,6 +13,7 @@ import aiohttp
 import aioresponses.core
 import hypothesis
 import pytest
+from support.bytecode import import_own_share
 from support.tracing import trace
 
 pytest_plugins = ["pytester"]
@@ -25,7 +26,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 asyncio.set_event_loop(None)
 
 # The first two are the same examples every time; `--hypothesis-profile=search` looks for others.
-hypothesis.settings.register_profile("dev", max_examples=10, deadline=None, derandomize=True)
+hypothesis.settings.register_profile("dev", max_examples=10, stateful_step_count=30, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("ci", max_examples=50, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("search", max_examples=500, deadline=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
@@ -60,23 +61,34 @@ FAULT_TABLE = "build/fault-matrix.txt"
 UNTRACED = {
     "promises",
     "faults",
+    "test_analyses",
     "test_architecture",  # walks the package's syntax tree, and none of its code
     "test_benchmarks_smoke",
     "test_benchmarks_trips",
+    "test_call",
     "test_documentation",
+    "test_errors",
     "test_explanations",
     "test_gate_servers",
     "test_gate_stateful",
     "test_limiter_stateful",
     "test_many_waits",
+    "test_options",
     "test_patience",
     "test_queue_stateful",
     "test_recipes",
     "test_request_shape",
     "test_shares",
+    "test_store",
+    "test_wire",
     "test_wire_faults",
+    "test_worth",
 }
-"""Folders and files that go the same ways hundreds of times; a test alone is marked `untraced`."""
+"""Folders and files whose ways others go as well, or that go the same hundreds of times; a test alone is marked."""
+
+
+GARBAGE = (10_000, 50, 100)
+"""How much there is to be before Python looks for garbage: a tenth of a run was spent on looking."""
 
 
 def pytest_xdist_auto_num_workers() -> int | None:
@@ -93,10 +105,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """Look for no garbage meanwhile: what this makes is kept, and each look at it takes longer."""
     gc.disable()
     try:
+        import_own_share(session.config)
         return (yield)
     finally:
         gc.enable()
@@ -124,6 +137,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         raise pytest.UsageError(f"the name of a test holds an address: {moving[0]}")
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*GARBAGE)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -2,7 +2,7 @@
 
 Requests to the API take a slot of the limiter each and report their answers to it, as those of the pipeline
 do. Requests to a pre-signed link carry no key and are none of the limiter's business. What an attempt brought is
-kept, for the next one and by the sink also for the next process; how long to go on, `Patience` says.
+kept, for the next one and by the sink also for the next process; how long to go on, `Endurance` says.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from kallglot_async._core.api.audio_link import (
     moved_location,
     storage_refusal,
 )
+from kallglot_async._core.api.endurance import Endurance
 from kallglot_async._core.api.operation import Operation, Response
-from kallglot_async._core.api.patience import Patience
 from kallglot_async._core.api.recordings import retrieve_recording
 from kallglot_async._core.api.resuming import DOWNLOAD, Transfer, encode_part, size_of, usable_part
 from kallglot_async._core.limit.ticket import Ticket
@@ -81,7 +81,7 @@ class DownloadCall:
         self._on_bytes = on_bytes
         self._lane = pipeline.lane(_OPERATION.group)
         self._transfer = Transfer(max_bytes)
-        self._patience = Patience(config.max_attempts, pipeline.luck)
+        self._endurance = Endurance(config.max_attempts, pipeline.luck)
         self._is_link_fresh = self._is_key_fresh = False
         self._deadline = math.inf
 
@@ -164,8 +164,8 @@ class DownloadCall:
     async def _pause(self, error: errors.RequestError) -> None:
         """Sleep until the next attempt, or raise what ended the last one."""
         policy, left = self._pipeline.policy, self._left()
-        attempt = len(self._patience.history) + 1
-        delay = self._patience.next_delay(
+        attempt = len(self._endurance.history) + 1
+        delay = self._endurance.next_delay(
             error,
             has_advanced=self._transfer.has_advanced(),
             within=left,
@@ -200,7 +200,7 @@ class DownloadCall:
             operation=DOWNLOAD,
             method="GET",
             path=location.path(self._config.base_url),
-            attempt=len(self._patience.history) + 1,
+            attempt=len(self._endurance.history) + 1,
             url=location.shown,
         )
         try:
@@ -278,8 +278,8 @@ class DownloadCall:
         return self._deadline - asyncio.get_running_loop().time()
 
     def _told(self, error: errors.RequestError) -> errors.RequestError:
-        error.attempts = len(self._patience.history)
-        error.history = tuple(self._patience.history)
+        error.attempts = len(self._endurance.history)
+        error.history = tuple(self._endurance.history)
         return error
 
 

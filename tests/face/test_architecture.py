@@ -48,6 +48,7 @@ CROSSING = {  # what one room gives to another
     f"kallglot_async._core.limit.{name}"
     for name in ("ticket.Supply", "retry.RetryBudget", "retry.RetryPolicy", "retry.STRANGER")
 }
+MOST_LINES = 300
 PORTS = {"aiohttp", "yarl", "ssl", "socket"}  # who may speak to the network
 
 
@@ -180,8 +181,8 @@ def test_a_value_loads_no_higher_floor(name):
 def test_a_limit_and_a_poll_know_nothing_of_each_other():
     """When a request may go and which id is worth it are two decisions; what goes over the wire knows neither.
 
-    Two things cross: `Supply`, what the limit gives and the polls count on, and the retry budget, which failed polls
-    and failed calls share.
+    Two things cross: `Supply`, what the limit gives and the polls count on, and what failed polls and failed calls
+    share: the retry budget, the policy that spends it, and for how long a stranger is believed.
     """
     for path in FILES:
         others = {
@@ -247,7 +248,8 @@ def test_library_does_not_read_the_environment():
 
 def test_module_can_be_read_in_one_go():
     """No module has more than 300 lines of code; comments and docstrings are free."""
-    assert {relative(path): count for path in FILES if (count := code_lines(path)) > 300} == {}
+    long = [path for path in FILES if path.read_text().count("\n") > MOST_LINES]
+    assert {relative(path): count for path in long if (count := code_lines(path)) > MOST_LINES} == {}
 
 
 def test_class_can_be_held_in_mind():

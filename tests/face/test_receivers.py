@@ -10,22 +10,21 @@ import subprocess
 import sys
 import textwrap
 import zlib
+from importlib import import_module
 from pathlib import Path
 
 import aiohttp
-import fastapi
-import httpx
 import pytest
-import redis.asyncio
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
-from starlette.applications import Starlette
-from starlette.routing import Mount, Route
+from support.lazily import lazily
 from support.redis_server import needs_redis, redis_server
 
 from kallglot_async import ConfigurationError, WebhookInbox, receivers
 from kallglot_async.receivers import WebhookApp, aiohttp_handler
 from kallglot_async.webhooks import SIGNATURE_HEADER, sign
+
+httpx, redis = lazily("httpx", "redis")
 
 ROOT = Path(__file__).parents[2]
 NOW = 1774523060
@@ -494,7 +493,8 @@ async def test_a_path_can_be_demanded(path, root, status, demanded):
 async def test_a_proxys_prefix_is_no_part_of_the_path(prefix, is_cut):
     """Which `root_path` tells of: whether a proxy cuts it off or passes it on, below the mount is the same path."""
     inner = WebhookApp(WebhookInbox(), SECRET, clock=now, path="/hook")
-    app = Starlette(routes=[Mount("/hooks", inner)])
+    routing, applications = import_module("starlette.routing"), import_module("starlette.applications")
+    app = applications.Starlette(routes=[routing.Mount("/hooks", inner)])
     transport = httpx.ASGITransport(app, root_path=prefix)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         body, before = body_of(), "" if is_cut else prefix
@@ -648,14 +648,17 @@ async def test_the_example_shares_events_by_redis(server, tmp_path):
 
 # Inside of frameworks
 
+FRAMEWORKS = [("fastapi", "FastAPI"), ("starlette.applications", "Starlette")]
 
-@pytest.mark.parametrize("framework", [Starlette, fastapi.FastAPI])
-async def test_it_can_be_a_route_or_a_mount(framework):
+
+@pytest.mark.parametrize(("module", "framework"), FRAMEWORKS)
+async def test_it_can_be_a_route_or_a_mount(module, framework):
     """As the docstring says: a route of its own, or a mount with a path below it; neither is redirected."""
     inbox = WebhookInbox()
     receiver = WebhookApp(inbox, SECRET, clock=now)
-    app = framework(routes=[Route("/given", receiver)])
-    app.routes.append(Route("/webhooks/kallglot", receiver))
+    route = import_module("starlette.routing").Route
+    app = getattr(import_module(module), framework)(routes=[route("/given", receiver)])
+    app.routes.append(route("/webhooks/kallglot", receiver))
     app.add_route("/added", receiver)
     app.mount("/mounted", WebhookApp(inbox, SECRET, clock=now, path="/hook"))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
@@ -686,7 +689,7 @@ mounted = {framework}(routes=[Mount("/webhooks", WebhookApp(inbox, SECRET, path=
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("module", "framework"), [("fastapi", "FastAPI"), ("starlette.applications", "Starlette")])
+@pytest.mark.parametrize(("module", "framework"), FRAMEWORKS)
 def test_a_strict_type_checker_accepts_each_way(module, framework, tmp_path):
     """The line of the how-to above all; basedpyright reads the same in `tests/typing`."""
     page = (ROOT / "docs" / "how-to" / "webhooks.md").read_text()

@@ -8,16 +8,18 @@ import ssl
 import time
 
 import aiohttp
-import httpx
 import pytest
 import trustme
 from aiohttp import web
-from recipes import aiohttp_app, fastapi_app, notebook_cell, proxies_and_certificates, script, taskiq_worker
+from recipes import aiohttp_app, notebook_cell, proxies_and_certificates, script
+from support.lazily import lazily
 from support.wire_faults import RawServer
 
 from kallglot_async import KallglotClient, TLSError, TransportError
 from kallglot_async.emulator import Emulator, Fault, Latency
 from kallglot_async.webhooks import SIGNATURE_HEADER, sign
+
+httpx, fastapi_app, taskiq_worker = lazily("httpx", "recipes.fastapi_app", "recipes.taskiq_worker")
 
 SECRET = "whsec_recipes"
 pytestmark = [pytest.mark.looptime, pytest.mark.kallglot_options(webhook_secret=SECRET)]

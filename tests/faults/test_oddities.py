@@ -219,10 +219,10 @@ async def _(bench: Bench) -> None:
         Fault(kind="status", rate=0.0, headers={"Connection": "close"}), latency=Latency.uniform(5.0, 20.0)
     )
     emulator.add_fault(Fault(kind="slow", delay=0.0, headers={"Connection": "close"}))
-    ids = emulator.seed_analyses(50)
+    ids = emulator.seed_analyses(16)
     client = await bench.client(emulator, max_connections=8)
     outcomes = await bench.succeeds(client.wait_many(ids))
-    assert len(outcomes.analyses) == 50
+    assert len(outcomes.analyses) == 16
 
 
 @case("connection", "keep-alive race: closed as the next request leaves")

@@ -7,17 +7,18 @@ import shlex
 import signal
 import sys
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 
-import psycopg
 import pytest
-from procrastinate import cli
-from recipes.procrastinate_fleet import app, fetch
 from redis.asyncio import Redis
+from support.lazily import lazily
 from support.postgres import postgres
 from support.redis_server import needs_redis, redis_server
 
 from kallglot_async.emulator import Emulator, Latency
+
+psycopg, procrastinate_fleet = lazily("psycopg", "recipes.procrastinate_fleet")
 
 RECIPES = Path(__file__).parent
 FLEET = [sys.executable, "-m", "procrastinate", "-a", "procrastinate_fleet.app"]
@@ -62,11 +63,16 @@ class Fleet:
 def test_the_compose_file_and_the_page_start_what_there_is():
     """Every command is one of procrastinate's, and each queue of the recipe has a worker."""
     text = (RECIPES / "compose.yaml").read_text() + (RECIPES.parents[1] / "docs" / "how-to" / "fleet.md").read_text()
+    cli = import_module("procrastinate.cli")
     parser = cli.add_arguments(cli.create_parser())
     commands = re.findall(r"procrastinate -a procrastinate_fleet\.app (\w+ .*)$", text, re.MULTILINE)
     parsed = [parser.parse_args(shlex.split(command)) for command in commands]
     served = {queue for command in parsed if command.command == "worker" for queue in command.queues}
-    assert served == {task.queue for name, task in app.tasks.items() if name.startswith(fetch.__module__)}
+    assert served == {
+        task.queue
+        for name, task in procrastinate_fleet.app.tasks.items()
+        if name.startswith(procrastinate_fleet.fetch.__module__)
+    }
     assert "schema" in {command.command for command in parsed}
     assert "restart: always" in text
 

@@ -30,21 +30,24 @@ def trace(config: pytest.Config) -> None:
     if is_worker or is_controller:
         coverage.cov_controller.cov.stop()
     if not is_controller:
-        config.pluginmanager.register(_Tracing(coverage))
+        is_first = not is_worker or config.workerinput["workerid"] == "gw0"  # type: ignore[attr-defined]
+        config.pluginmanager.register(_Tracing(coverage, is_first=is_first))
 
 
 class _Tracing:
     """Pauses the coverage of a process that runs tests, and has it go on."""
 
-    def __init__(self, coverage: Any) -> None:
+    def __init__(self, coverage: Any, *, is_first: bool) -> None:
         self._coverage = coverage
+        self._is_first = is_first  # of the processes of a run: modules are traced by one, as they are imported
         self._is_on = True
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collection(self) -> Generator[None, object, object]:
-        for module in walk_packages(kallglot_async.__path__, "kallglot_async."):
-            with suppress(ImportError):  # something is not installed: its tests say so
-                import_module(module.name)
+        if self._is_first:
+            for module in walk_packages(kallglot_async.__path__, "kallglot_async."):
+                with suppress(ImportError):  # something is not installed: its tests say so
+                    import_module(module.name)
         self._turn(on=False)
         return (yield)
 
@@ -67,5 +70,6 @@ class _Tracing:
     def _turn(self, *, on: bool) -> None:
         if on != self._is_on:
             self._is_on = on
-            controller = self._coverage.cov_controller  # a worker's is another from its session's start on
-            (controller.resume if on else controller.pause)()
+            # A worker's is another from its session's start on. Its own `pause` would change the directory, too.
+            coverage = self._coverage.cov_controller.cov
+            (coverage.start if on else coverage.stop)()

@@ -2,9 +2,9 @@
 
 import sys
 
-import pyarrow
 import pytest
 from support import batches
+from support.lazily import lazily
 from support.oddities import odd_outcomes
 
 from kallglot_async.errors import ConfigurationError
@@ -12,6 +12,8 @@ from kallglot_async.models import Outcome, Outcomes
 from kallglot_async.tables import TABLES, analyses_table, export
 from kallglot_async.tables.arrow import schema_of
 from kallglot_async.tables.rows import rows_of
+
+pyarrow = lazily("pyarrow")
 
 SHAPES = {
     "analyses": "id: string not null revision: string session_id: string status: string ok: bool not null "

@@ -5,18 +5,16 @@ import os
 import tempfile
 import tracemalloc
 
-import duckdb
-import pandas
-import polars
-import pyarrow
 import pytest
-from pyarrow import parquet
 from support import batches
+from support.lazily import lazily
 from support.oddities import odd_outcomes
 
 from kallglot_async.errors import ConfigurationError
 from kallglot_async.models import Outcome, Outcomes
 from kallglot_async.tables import TABLES, analyses_table, export, open_tables, write_csv
+
+duckdb, pandas, polars, pyarrow = lazily("duckdb", "pandas", "polars", "pyarrow")
 
 OUTCOMES = Outcomes([*batches.outcomes(200, days=3, revisions="aab"), *odd_outcomes()])
 COUNTS = (len(OUTCOMES), len(OUTCOMES.analyses), sum(o.ok and o.analysis.results is not None for o in OUTCOMES))
@@ -28,7 +26,7 @@ def test_parquet_and_arrow_hold_what_the_table_holds(tmp_path, table):
     expected = OUTCOMES.to_arrow(table)
     for name in ("out.parquet", "out.arrow"):
         assert export(OUTCOMES, tmp_path / name, tables=[table]) == {table: tmp_path / name}
-    assert parquet.read_table(tmp_path / "out.parquet").equals(expected)
+    assert pyarrow.parquet.read_table(tmp_path / "out.parquet").equals(expected)
     with pyarrow.memory_map(str(tmp_path / "out.arrow")) as file:
         assert pyarrow.ipc.open_file(file).read_all().equals(expected)
 

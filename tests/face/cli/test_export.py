@@ -5,11 +5,13 @@ import os
 import sys
 from typing import get_args
 
-import polars
 import pytest
+from support.lazily import lazily
 
 from kallglot_async import tables
 from kallglot_async.cli import app, main
+
+polars = lazily("polars")
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "arrow"])

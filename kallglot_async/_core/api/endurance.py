@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from kallglot_async import errors
 
-__all__ = ["Patience"]
+__all__ = ["Endurance"]
 
 _RESUMES_WITHIN = 1.0  # seconds, with full jitter: a server that cuts off many clients at once hears of them one by one
 _LONGEST_PAUSE = 3600.0  # seconds of named pauses in a row: as long as a link to the audio lives
@@ -27,7 +27,7 @@ _SPREAD = 0.1  # of a pause, so that clients who were told the same come apart
 _INTERRUPTIONS = (errors.ConnectionLostError, errors.RequestTimeoutError, errors.ProtocolError)
 
 
-class Patience:
+class Endurance:
     """Decides after an attempt at a download that failed.
 
     Args:
