@@ -291,6 +291,14 @@ class TestFace:
             with pytest.raises(AttributeError, match=name):
                 getattr(kallglot_async, name)
 
+    def test_public_rooms_are_there_without_an_import_of_their_own(self):
+        """Type checkers take `kallglot_async.errors.NotFoundError` for one, whatever was imported."""
+        code = "import kallglot_async as k; print(*(getattr(k, name).__name__ for name in k._ROOMS))"
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        public = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in FILES}
+        public = {name for name in public if not name.startswith("_")} - {"cli", "pytest_plugin"}
+        assert set(ran.stdout.split()) == {f"kallglot_async.{name}" for name in public}
+
     @pytest.mark.parametrize(
         "statement",
         [

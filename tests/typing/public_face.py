@@ -15,6 +15,7 @@ from typing import BinaryIO, Literal, TextIO, assert_type
 import aiohttp
 import pyarrow
 
+import kallglot_async
 from kallglot_async import (
     Analysis,
     AnalysisFailedError,
@@ -51,6 +52,7 @@ from kallglot_async import (
     WaitCall,
     WaitTimeoutError,
     __version__,
+    models,
     read_jsonl,
     wait_many,
 )
@@ -98,6 +100,12 @@ async def async_ids() -> AsyncIterator[str]:
     yield "ana_1"
 
 
+def misspelt_names_are_found() -> None:
+    """Though names are loaded when they are first used."""
+    isinstance(kallglot_async.Klient, type)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    isinstance(models.Anlysis, type)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+
+
 async def client_is_made(session: aiohttp.ClientSession) -> None:
     """Every setting has its type, and the client is an async context manager of itself."""
     version: str = __version__
@@ -142,6 +150,7 @@ async def analyses_are_fetched_and_requested(client: KallglotClient) -> None:
     )
     await client.analyses.retrieve("ana_1", 5)  # pyright: ignore[reportCallIssue]
     await client.analyses.retrieve(5)  # pyright: ignore[reportArgumentType]
+    await client.analyses.retreive("ana_1")  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
     await client.analyses.create("sess_1", custom_prompts=["summary"])  # pyright: ignore[reportCallIssue]
     await client.analyses.create("sess_1", analyses=["summary"], profile="x")  # pyright: ignore[reportCallIssue]
 
