@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Self, overload
+from os import PathLike
+from types import SimpleNamespace
+from typing import IO, TYPE_CHECKING, Literal, Self, TypeAlias, overload
 
 from kallglot_async.errors import KallglotError
 from kallglot_async.models._base import JSONValue, Model
@@ -12,15 +14,16 @@ from kallglot_async.models.analysis import Analysis
 from kallglot_async.models.rate_limit import RateLimitState
 
 if TYPE_CHECKING:
-    from pathlib import Path
-    from typing import IO
-
     import pyarrow
+else:
+    pyarrow = SimpleNamespace(Table=object)  # so that hints can be had without the extra, and without loading it
 
-    from kallglot_async.models.records import Lines
-    from kallglot_async.tables import TableName
+__all__ = ["Lines", "Outcome", "Outcomes", "Progress", "TableName"]
 
-__all__ = ["Outcome", "Outcomes", "Progress"]
+Lines: TypeAlias = str | PathLike[str] | IO[bytes] | IO[str]
+"""A file of lines: its path, or a file object."""
+
+TableName: TypeAlias = Literal["analyses", "action_items", "topics", "segments", "key_moments"]
 
 
 class Outcome(Model, frozen=True, kw_only=True):
@@ -187,9 +190,7 @@ class Outcomes(Sequence[Outcome]):
 
         write_jsonl(self._items, to)
 
-    def to_csv(
-        self, to: str | Path | IO[bytes] | IO[str], *, table: TableName = "analyses", exact: bool = False
-    ) -> None:
+    def to_csv(self, to: Lines, *, table: TableName = "analyses", exact: bool = False) -> None:
         """Write a table of the outcomes as CSV: UTF-8, a line for each outcome, whatever became of it.
 
             outcomes.to_csv("analyses.csv")
