@@ -180,10 +180,11 @@ class Outcomes(Sequence[Outcome]):
         """Write one line of JSON for each outcome; `read_jsonl` reads them back.
 
         Args:
-            to: A path, whose file is replaced once the new one is whole, or a file object of bytes or text, which is
-                not closed.
+            to: A path, whose file is replaced once the new one is whole, or a file object of bytes or text, such as
+                that of `gzip.open`, which is not closed.
 
         Raises:
+            ConfigurationError: There is nothing to write to, or the path ends as those of compressed files do.
             OSError: The file cannot be written; what stood under that path is intact.
         """
         from kallglot_async.models.records import write_jsonl
@@ -206,7 +207,8 @@ class Outcomes(Sequence[Outcome]):
             exact: Leave every text as it is, for programs alone.
 
         Raises:
-            ConfigurationError: There is no such table, or nothing to write to.
+            ConfigurationError: There is no such table, or nothing to write to, or the path ends as those of compressed
+                files do.
             OSError: The file cannot be written.
         """
         from kallglot_async.tables import write_csv

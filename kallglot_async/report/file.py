@@ -26,6 +26,7 @@ def write_report(
         today: An action item is overdue that was due before that day. Default: today, where this machine is.
 
     Raises:
+        ConfigurationError: The path ends as those of compressed files do.
         OSError: It cannot be written there.
     """
     page = report_html(outcomes, title=title, today=today).encode()

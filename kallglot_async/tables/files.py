@@ -85,7 +85,8 @@ def open_tables(
         exact: In CSV, leave texts as they are that a spreadsheet would take for formulas (see `tables.text`).
 
     Raises:
-        ConfigurationError: The format or a table is unknown, or the extra is not installed. Nothing was opened.
+        ConfigurationError: The format or a table is unknown, the extra is not installed, or the path ends as those of
+            compressed files do. Nothing was opened.
         OSError: A file cannot be written.
     """
     target = Path(path)
@@ -126,7 +127,7 @@ def export(
         exact: In CSV, leave texts as they are.
 
     Raises:
-        ConfigurationError: The format or a table is unknown, or the extra is not installed. Nothing was read.
+        ConfigurationError: As in `open_tables`. Nothing was read.
         OSError: A file cannot be written.
     """
     with open_tables(path, tables=tables, format=format, exact=exact) as files:
@@ -152,7 +153,8 @@ def write_csv(
         exact: Leave texts as they are that a spreadsheet would take for formulas (see `tables.text`).
 
     Raises:
-        ConfigurationError: There is no such table, or nothing to write to.
+        ConfigurationError: There is no such table, or nothing to write to, or the path ends as those of compressed
+            files do.
         OSError: The file cannot be written.
     """
     name = check_table(table)
