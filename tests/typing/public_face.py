@@ -202,6 +202,7 @@ async def durable_batches(client: KallglotClient) -> None:
         assert_type(batch.status(), BatchReport)
         assert_type(batch.retry(state="failed"), int)
         assert_type(batch.export("out.parquet"), int)
+        assert_type(batch.file.reasons("given_up"), dict[str, int])
         async for outcome in batch.outcomes(state="done"):
             assert_type(outcome, Outcome)
         async for _ in batch.outcomes(state="gone"):  # pyright: ignore[reportArgumentType]
