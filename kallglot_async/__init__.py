@@ -31,6 +31,16 @@ from typing import TYPE_CHECKING
 from kallglot_async._version import __version__
 
 if TYPE_CHECKING:
+    from kallglot_async import emulator as emulator
+    from kallglot_async import errors as errors
+    from kallglot_async import models as models
+    from kallglot_async import receivers as receivers
+    from kallglot_async import report as report
+    from kallglot_async import resources as resources
+    from kallglot_async import shared as shared
+    from kallglot_async import tables as tables
+    from kallglot_async import telemetry as telemetry
+    from kallglot_async import webhooks as webhooks
     from kallglot_async._client import KallglotClient, wait_many
     from kallglot_async._core.polling.schedule import PollSchedule
     from kallglot_async._durable.batch import DurableBatch

@@ -7,7 +7,7 @@ import random as _random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Generic, Self, TypeVar, get_type_hints, overload
+from typing import TYPE_CHECKING, Self, get_type_hints
 
 import aiohttp
 
@@ -40,8 +40,6 @@ from kallglot_async.webhooks import Event, WebhookInbox
 
 __all__ = ["BaseClient"]
 
-PartT = TypeVar("PartT")
-
 
 @dataclass(slots=True)
 class Shared:
@@ -64,24 +62,23 @@ class Shared:
         return self.hubs[key]
 
 
-class Part(Generic[PartT]):
-    """A part of a client, made when it is first used. Of the class it is the part's class, which mocks are made by."""
+if TYPE_CHECKING:
+    from builtins import property as Part  # in another descriptor pyright finds no property of a protocol
+else:
 
-    def __init__(self, make: Callable[[BaseClient], PartT]) -> None:
-        self.make = make
-        self.__doc__ = make.__doc__
+    class Part:
+        """A part of a client, made when it is first used. Of the class it is the part's, which mocks are made by."""
 
-    @overload
-    def __get__(self, client: None, owner: type[BaseClient]) -> type[PartT]: ...
-    @overload
-    def __get__(self, client: BaseClient, owner: type[BaseClient]) -> PartT: ...
-    def __get__(self, client: BaseClient | None, owner: type[BaseClient]) -> PartT | type[PartT]:
-        if client is None:
-            kind: type[PartT] = get_type_hints(self.make)["return"]
-            return kind
-        # The next look finds it without this method.
-        part = vars(client)[self.make.__name__] = self.make(client)
-        return part
+        def __init__(self, make: Callable[[BaseClient], object]) -> None:
+            self.make = make
+            self.__doc__ = make.__doc__
+
+        def __get__(self, client: BaseClient | None, owner: type[BaseClient]) -> object:
+            if client is None:
+                return get_type_hints(self.make)["return"]
+            # The next look finds it without this method.
+            part = vars(client)[self.make.__name__] = self.make(client)
+            return part
 
 
 class BaseClient:

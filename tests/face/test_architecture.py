@@ -295,7 +295,9 @@ class TestFace:
         tree = ast.parse((PACKAGE / "__init__.py").read_text())
         (block,) = [node for node in tree.body if is_for_types_only(node)]
         origins = {alias.name: node.module for node in block.body for alias in node.names}
-        assert set(origins) == set(kallglot_async.__all__) - {"__version__"}
+        rooms = {name for name, module in origins.items() if module == "kallglot_async"}
+        assert rooms == kallglot_async._ROOMS
+        assert set(origins) - rooms == set(kallglot_async.__all__) - {"__version__"}
         for name, module in origins.items():
             assert getattr(kallglot_async, name) is getattr(importlib.import_module(module), name)
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import date, datetime
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Literal, TextIO, assert_type
+from typing import BinaryIO, Literal, Protocol, TextIO, assert_type
 
 import aiohttp
 import pyarrow
@@ -31,6 +31,7 @@ from kallglot_async import (
     KallglotClient,
     KallglotError,
     NotAttemptedError,
+    NotFoundError,
     Outcome,
     Outcomes,
     PollSchedule,
@@ -103,6 +104,7 @@ async def async_ids() -> AsyncIterator[str]:
 def misspelt_names_are_found() -> None:
     """Though names are loaded when they are first used."""
     isinstance(kallglot_async.Klient, type)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    assert_type(kallglot_async.errors.NotFoundError("gone"), NotFoundError)
     isinstance(models.Anlysis, type)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 
 
@@ -136,6 +138,26 @@ async def client_is_made(session: aiohttp.ClientSession) -> None:
     KallglotClient(rate_limit=30)  # pyright: ignore[reportArgumentType]
     with client:  # pyright: ignore[reportGeneralTypeIssues]
         pass
+
+
+class Retrieves(Protocol):
+    """What some code needs of `client.analyses`."""
+
+    async def retrieve(self, id: str) -> Analysis: ...
+
+
+class Has(Protocol):
+    """What some code needs of a client, so that another thing can stand in for it."""
+
+    @property
+    def analyses(self) -> Retrieves: ...
+    async def wait(self, id: str, *, timeout: float | None = 120.0) -> Analysis: ...
+
+
+async def what_waits(has: Has) -> None:
+    """Takes a client, resources included."""
+    assert_type(await has.analyses.retrieve("ana_1"), Analysis)
+    await what_waits(KallglotClient())
 
 
 async def analyses_are_fetched_and_requested(client: KallglotClient) -> None:
