@@ -69,7 +69,7 @@ else:
     class Part:
         """A part of a client, made when it is first used. Of the class it is the part's, which mocks are made by."""
 
-        def __init__(self, make: Callable[[BaseClient], object]) -> None:
+        def __init__(self, make: Callable[..., object]) -> None:
             self.make = make
             self.__doc__ = make.__doc__
 
