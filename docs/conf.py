@@ -25,12 +25,18 @@ sys.path[:0] = [str(HERE.parent)]
 
 import kallglot_async  # noqa: E402  # of this tree, whatever is installed
 from kallglot_async import __version__  # noqa: E402
+from kallglot_async._base_client import BaseClient, Part  # noqa: E402
 from kallglot_async.cli.app import app  # noqa: E402
 
 project = "kallglot_async"
 author = "the kallglot_async maintainers"
 copyright = "2026, the kallglot_async maintainers"
 version = release = __version__
+
+# Of the class each is a class of its own, which autodoc would call an alias.
+for name, part in list(vars(BaseClient).items()):
+    if isinstance(part, Part):
+        setattr(BaseClient, name, property(part.make))
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
@@ -53,6 +59,7 @@ myst_heading_anchors = 3
 autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
+autodoc_type_aliases = {name: name for name in ("pyarrow.Table", "pyarrow.Schema")}  # which hints do not load
 autodoc_inherit_docstrings = False
 python_use_unqualified_type_names = True
 napoleon_numpy_docstring = False

@@ -31,6 +31,16 @@ from typing import TYPE_CHECKING
 from kallglot_async._version import __version__
 
 if TYPE_CHECKING:
+    from kallglot_async import emulator as emulator
+    from kallglot_async import errors as errors
+    from kallglot_async import models as models
+    from kallglot_async import receivers as receivers
+    from kallglot_async import report as report
+    from kallglot_async import resources as resources
+    from kallglot_async import shared as shared
+    from kallglot_async import tables as tables
+    from kallglot_async import telemetry as telemetry
+    from kallglot_async import webhooks as webhooks
     from kallglot_async._client import KallglotClient, wait_many
     from kallglot_async._core.polling.schedule import PollSchedule
     from kallglot_async._durable.batch import DurableBatch
@@ -180,18 +190,26 @@ _ELSEWHERE = {
     "wait_many": "kallglot_async._client",
 }
 
+_ROOMS = {
+    "emulator", "errors", "models", "receivers", "report", "resources", "shared", "tables", "telemetry", "webhooks",
+}  # fmt: skip
 
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = _ELSEWHERE.get(name)
-    if home is None:
-        is_error = name.endswith("Error")
-        home = "kallglot_async.errors" if is_error else "kallglot_async.models"
-    value: object = getattr(import_module(home), name)
-    # The next time it is found without this function.
-    globals()[name] = value
-    return value
+
+if not TYPE_CHECKING:  # type checkers would take it for a module that has every name
+
+    def __getattr__(name: str) -> object:
+        if name in _ROOMS:
+            return import_module(f"{__name__}.{name}")
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        home = _ELSEWHERE.get(name)
+        if home is None:
+            is_error = name.endswith("Error")
+            home = "kallglot_async.errors" if is_error else "kallglot_async.models"
+        value: object = getattr(import_module(home), name)
+        # The next time it is found without this function.
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -6,13 +6,12 @@ import os
 import random as _random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, get_type_hints
 
 import aiohttp
 
-from kallglot_async import _clock
+from kallglot_async import _clock, resources
 from kallglot_async._checks import check_plain_callback
 from kallglot_async._config import (
     AS_CLIENT,
@@ -37,12 +36,7 @@ from kallglot_async._wire.pool import SessionPool, pool_of
 from kallglot_async.errors import ConfigurationError
 from kallglot_async.models import ClientStats, JSONValue, RateLimit, RateLimitState, RawResponse
 from kallglot_async.resources.analyses import Analyses
-from kallglot_async.webhooks import WebhookInbox
-
-if TYPE_CHECKING:
-    from kallglot_async.resources.recordings import Recordings
-    from kallglot_async.resources.sessions import Sessions
-    from kallglot_async.webhooks import Event
+from kallglot_async.webhooks import Event, WebhookInbox
 
 __all__ = ["BaseClient"]
 
@@ -66,6 +60,25 @@ class Shared:
         if key not in self.hubs:
             self.hubs[key] = Claims(self.model, self.inbox, has_inbox=self.has_inbox)
         return self.hubs[key]
+
+
+if TYPE_CHECKING:
+    from builtins import property as Part  # in another descriptor pyright finds no property of a protocol
+else:
+
+    class Part:
+        """A part of a client, made when it is first used. Of the class it is the part's, which mocks are made by."""
+
+        def __init__(self, make: Callable[..., object]) -> None:
+            self.make = make
+            self.__doc__ = make.__doc__
+
+        def __get__(self, client: BaseClient | None, owner: type[BaseClient]) -> object:
+            if client is None:
+                return get_type_hints(self.make)["return"]
+            # The next look finds it without this method.
+            part = vars(client)[self.make.__name__] = self.make(client)
+            return part
 
 
 class BaseClient:
@@ -128,26 +141,20 @@ class BaseClient:
         self._hub = shared.hub(config.api_key)
         self._waits = Waits(self._hub, self._pipeline, config.max_in_flight)
 
-    @cached_property
+    @Part
     def analyses(self) -> Analyses:
         """Fetches and requests analyses."""
         return Analyses(self._pipeline, self._waits)
 
-    # Loaded when they are first used: most clients use analyses alone.
-
-    @cached_property
-    def sessions(self) -> Sessions:
+    @Part
+    def sessions(self) -> resources.Sessions:
         """Fetches and ends sessions, and fetches their transcripts and recordings' list."""
-        from kallglot_async.resources.sessions import Sessions
+        return resources.Sessions(self._pipeline)
 
-        return Sessions(self._pipeline)
-
-    @cached_property
-    def recordings(self) -> Recordings:
+    @Part
+    def recordings(self) -> resources.Recordings:
         """Fetches recordings, and downloads their audio."""
-        from kallglot_async.resources.recordings import Recordings
-
-        return Recordings(self._pipeline, self._config)
+        return resources.Recordings(self._pipeline, self._config)
 
     async def request(
         self,

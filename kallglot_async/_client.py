@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Unpack, overload
+from typing import Any, Unpack, overload
 
+import kallglot_async
 from kallglot_async._base_client import BaseClient
 from kallglot_async._checks import check_callback, check_plain_callback, check_session_id
 from kallglot_async._core.api.analyses import check_analysis_id, check_request, create_analysis
 from kallglot_async._core.polling.schedule import PollSchedule
 from kallglot_async._waiting.call import OnProgress, WaitCall
-from kallglot_async._waiting.waits import MAX_READY, Ids, IdSource, OnOutcome
+from kallglot_async._waiting.waits import MAX_READY, Ids, IdSource, OnCreated, OnOutcome
 from kallglot_async.errors import RequestError
 from kallglot_async.models import (
     Analysis,
@@ -21,11 +22,7 @@ from kallglot_async.models import (
     Outcome,
     Outcomes,
 )
-
-if TYPE_CHECKING:
-    from kallglot_async._durable.batch import DurableBatch
-    from kallglot_async._durable.identity import Kind
-    from kallglot_async._waiting.analyze_many import OnCreated
+from kallglot_async.models.requests import Kind
 
 __all__ = ["KallglotClient", "wait_many"]
 
@@ -388,12 +385,14 @@ class KallglotClient(BaseClient):
     @overload
     def open_batch(
         self, path: str | os.PathLike[str], *, kind: Kind | None = None, **request: Unpack[AnalysisRequestA]
-    ) -> DurableBatch: ...
+    ) -> kallglot_async.DurableBatch: ...
     @overload
     def open_batch(
         self, path: str | os.PathLike[str], *, kind: Kind | None = None, **request: Unpack[AnalysisRequestB]
-    ) -> DurableBatch: ...
-    def open_batch(self, path: str | os.PathLike[str], *, kind: Kind | None = None, **request: Any) -> DurableBatch:
+    ) -> kallglot_async.DurableBatch: ...
+    def open_batch(
+        self, path: str | os.PathLike[str], *, kind: Kind | None = None, **request: Any
+    ) -> kallglot_async.DurableBatch:
         """Return a batch in a file, which goes on after whatever ended it: a crash, a kill, a loss of power.
 
             async with client.open_batch("nightly.kallglot") as batch:

@@ -13,11 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import IO
 
+from kallglot_async.errors import ConfigurationError
+
 __all__ = ["descriptor_of", "take_place", "whole_file"]
 
 # What these name is open already. As paths they lead to a file that is to be appended to, which would be replaced.
 _OPEN = re.compile(r"/dev/std(?:in|out|err)|(?:/dev|/proc/self)/fd/[0-9]{1,9}", re.ASCII)
 _NAMED = {"stdin": 0, "stdout": 1, "stderr": 2}
+_COMPRESSED = frozenset({".gz", ".bz2", ".xz", ".zst"})
 
 
 def descriptor_of(path: PurePath) -> int | None:
@@ -37,8 +40,12 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     is a mount of its own, as one that a container has of its host, cannot be replaced, and is written over at the end.
 
     Raises:
+        ConfigurationError: Its name is that of a compressed file.
         OSError: It cannot be written there.
     """
+    if (suffix := path.suffix).lower() in _COMPRESSED:
+        what = f"{path} would hold what is not compressed: leave out {suffix}, and compress the file that is there then"
+        raise ConfigurationError(what)
     if (descriptor := descriptor_of(path)) is not None:
         with os.fdopen(os.dup(descriptor), "wb") as file:
             yield file

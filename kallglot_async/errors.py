@@ -43,10 +43,9 @@ Every error survives pickle and copy with all its fields; none holds a key, a se
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from kallglot_async.models import Analysis, Outcomes
+import kallglot_async
 
 __all__ = [
     "APIError", "AnalysisFailedError", "AuthenticationError", "BatchFileError", "BatchInUseError",
@@ -388,7 +387,7 @@ class AnalysisFailedError(KallglotError):
         analysis: The failed analysis; `analysis.error_message` is the API's explanation.
     """
 
-    def __init__(self, message: str = "", *, analysis: Analysis | None = None) -> None:
+    def __init__(self, message: str = "", *, analysis: kallglot_async.Analysis | None = None) -> None:
         super().__init__(message)
         self.analysis = analysis
 
@@ -445,7 +444,7 @@ class IdSourceError(KallglotError):
             `as_completed`, which has delivered them already.
     """
 
-    def __init__(self, message: str = "", *, outcomes: Outcomes | None = None) -> None:
+    def __init__(self, message: str = "", *, outcomes: kallglot_async.Outcomes | None = None) -> None:
         super().__init__(message)
         self.outcomes = outcomes
 

@@ -6,10 +6,11 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import anyio
 
+import kallglot_async
 from kallglot_async import _clock
 from kallglot_async._checks import check_count, check_plain_callback, check_session_id, check_timeout
 from kallglot_async._core.api.analyses import check_analysis_id
@@ -25,9 +26,6 @@ from kallglot_async._durable.source import add_ids
 from kallglot_async._durable.writer import Writer
 from kallglot_async.errors import ConfigurationError, IdSourceError
 from kallglot_async.models import Outcome
-
-if TYPE_CHECKING:
-    from kallglot_async._client import KallglotClient
 
 __all__ = ["DurableBatch"]
 
@@ -48,7 +46,7 @@ class DurableBatch:
         wish: What it is to be for.
     """
 
-    def __init__(self, client: KallglotClient, path: str | os.PathLike[str], wish: Wish) -> None:
+    def __init__(self, client: kallglot_async.KallglotClient, path: str | os.PathLike[str], wish: Wish) -> None:
         self._client = client
         self._wish = wish
         self.file: BatchFile = BatchFile(path)

@@ -71,6 +71,19 @@ class BatchFile:
         with closing(open_to_read(self.path)) as connection, translated(self.path):
             return count(connection)
 
+    def reasons(self, state: EndState = "failed") -> dict[str, int]:
+        """Return how many ids of a state have which class of error, by its name, the most frequent first.
+
+        Raises:
+            ConfigurationError: There is no such state.
+            BatchFileError: There is no such file, or it cannot be read.
+        """
+        # Counted where they lie: to make an error of each takes ten times as long.
+        named = "SELECT json_extract(error, '$.type') AS name, count(*) FROM item WHERE state = ? AND name IS NOT NULL"
+        with closing(open_to_read(self.path)) as connection, translated(self.path):
+            query = f"{named} GROUP BY name ORDER BY count(*) DESC"
+            return dict(connection.execute(query, (check_state(state, *ENDED, "left"),)).fetchall())
+
     def outcomes(self, state: EndState | None = None) -> Iterator[Outcome]:
         """Give the outcomes as they stand at this moment, in the order in which their ids were added.
 

@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import msgspec
 
@@ -15,11 +15,9 @@ from kallglot_async._checks import shown
 from kallglot_async._core.api.analyses import check_request, create_analysis
 from kallglot_async._version import __version__
 from kallglot_async.errors import ConfigurationError
+from kallglot_async.models.requests import Kind
 
-__all__ = ["BatchIdentity", "Kind", "Wish", "settle", "stored"]
-
-Kind: TypeAlias = Literal["wait", "retrieve", "analyze"]
-"""What a batch does with its ids: wait for analyses, fetch them as they stand, or request those of sessions."""
+__all__ = ["BatchIdentity", "Wish", "settle", "stored"]
 
 
 class Wish(msgspec.Struct, frozen=True):

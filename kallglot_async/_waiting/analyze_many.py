@@ -10,7 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncGenerator, Callable, Iterator
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -26,13 +26,12 @@ from kallglot_async._events import PlainCallback
 from kallglot_async._waiting.batch import Batch
 from kallglot_async._waiting.call import OnProgress
 from kallglot_async._waiting.endings import not_attempted, timed_out
-from kallglot_async._waiting.waits import IdSource, WaitOptions, Waits
+from kallglot_async._waiting.waits import IdSource, OnCreated, WaitOptions, Waits
 from kallglot_async.models import Analysis, Outcome, Outcomes, Progress
 
-__all__ = ["AnalyzeCall", "OnCreated", "Order", "orders"]
+__all__ = ["AnalyzeCall", "Order", "orders"]
 
 Order = Callable[[str], Operation[Analysis]]  # session id to request, its idempotency key included
-OnCreated: TypeAlias = Callable[[str, Analysis], object]
 
 _OPEN_FOR = 45.0  # seconds of the rate that may be under way at once: `python -m benchmarks.constants _OPEN_FOR`
 _LEAST_OPEN, _MOST_OPEN = 10, 5_000

@@ -34,10 +34,11 @@ from kallglot_async.errors import ConfigurationError, InvalidIdError
 from kallglot_async.models import Analysis, Outcome, Outcomes
 from kallglot_async.webhooks import WebhookInbox
 
-__all__ = ["MAX_READY", "Claims", "IdSource", "Ids", "OnOutcome", "WaitOptions", "Waits"]
+__all__ = ["MAX_READY", "Claims", "IdSource", "Ids", "OnCreated", "OnOutcome", "WaitOptions", "Waits"]
 
 Ids: TypeAlias = Iterable[str] | AsyncIterable[str]
 OnOutcome: TypeAlias = Callable[[Outcome], object]
+OnCreated: TypeAlias = Callable[[str, Analysis], object]
 
 MAX_READY = 1_000  # outcomes that lie undelivered before a wait stops to take slots
 _BREATH = 100  # ids pulled before others get their turn

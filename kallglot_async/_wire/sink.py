@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 import anyio
 
@@ -25,6 +25,7 @@ from kallglot_async.errors import ConfigurationError
 __all__ = ["BinaryWriter", "FileSink", "ObjectSink", "Sink", "sink_for"]
 
 
+@runtime_checkable  # for those who check arguments, such as pydantic
 class BinaryWriter(Protocol):
     """A file object that takes bytes, such as Python's own, or those of anyio and aiofiles."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterable, Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -13,7 +12,7 @@ from kallglot_async.cli.options import Connection
 from kallglot_async.cli.progress import Display, open_display
 from kallglot_async.cli.streams import write_line
 from kallglot_async.cli.text import clean
-from kallglot_async.errors import BatchFileError, RecordError
+from kallglot_async.errors import BatchFileError
 from kallglot_async.models.records import encode_line
 
 __all__ = ["run_batch", "show_status"]
@@ -94,10 +93,10 @@ def _words(report: BatchReport, file: BatchFile | None = None) -> str:
 
 def _why(file: BatchFile, state: _Shown) -> str:
     try:
-        kinds = Counter(type(outcome.error).__name__ for outcome in file.outcomes(state))
-    except (BatchFileError, RecordError):
+        kinds = file.reasons(state)
+    except BatchFileError:
         return ""  # the counts are right all the same; an export says which record cannot be read
-    return f" ({', '.join(f'{number} {kind}' for kind, number in kinds.most_common())})"
+    return f" ({', '.join(f'{number} {clean(kind)}' for kind, number in kinds.items())})" if kinds else ""
 
 
 def _print_json(head: dict[str, object], report: BatchReport) -> None:

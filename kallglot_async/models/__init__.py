@@ -139,14 +139,15 @@ _LATER = {
     for name in names.split()
 }
 
+if not TYPE_CHECKING:  # type checkers would take it for a module that has every name
 
-def __getattr__(name: str) -> object:
-    home = _LATER.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value  # the next look finds it without this function
-    return value
+    def __getattr__(name: str) -> object:
+        home = _LATER.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value: object = getattr(import_module(f"{__name__}.{home}"), name)
+        globals()[name] = value  # the next look finds it without this function
+        return value
 
 
 def __dir__() -> list[str]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias
 
 import msgspec
+
+if not TYPE_CHECKING:  # where freezegun has put its own in their place, it stands above those that msgspec knows
+    datetime, date = (kind for kind in datetime.__mro__ if kind.__name__ in {"datetime", "date"})
 
 __all__ = ["Day", "Discreet", "JSONValue", "Model", "OpenEnum", "Timestamp", "one_line"]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Self, overload
+from os import PathLike
+from types import SimpleNamespace
+from typing import IO, TYPE_CHECKING, Literal, Self, TypeAlias, overload
 
 from kallglot_async.errors import KallglotError
 from kallglot_async.models._base import JSONValue, Model
@@ -12,15 +14,16 @@ from kallglot_async.models.analysis import Analysis
 from kallglot_async.models.rate_limit import RateLimitState
 
 if TYPE_CHECKING:
-    from pathlib import Path
-    from typing import IO
-
     import pyarrow
+else:
+    pyarrow = SimpleNamespace(Table=object)  # so that hints can be had without the extra, and without loading it
 
-    from kallglot_async.models.records import Lines
-    from kallglot_async.tables import TableName
+__all__ = ["Lines", "Outcome", "Outcomes", "Progress", "TableName"]
 
-__all__ = ["Outcome", "Outcomes", "Progress"]
+Lines: TypeAlias = str | PathLike[str] | IO[bytes] | IO[str]
+"""A file of lines: its path, or a file object."""
+
+TableName: TypeAlias = Literal["analyses", "action_items", "topics", "segments", "key_moments"]
 
 
 class Outcome(Model, frozen=True, kw_only=True):
@@ -177,19 +180,18 @@ class Outcomes(Sequence[Outcome]):
         """Write one line of JSON for each outcome; `read_jsonl` reads them back.
 
         Args:
-            to: A path, whose file is replaced once the new one is whole, or a file object of bytes or text, which is
-                not closed.
+            to: A path, whose file is replaced once the new one is whole, or a file object of bytes or text, such as
+                that of `gzip.open`, which is not closed.
 
         Raises:
+            ConfigurationError: There is nothing to write to, or the path ends as those of compressed files do.
             OSError: The file cannot be written; what stood under that path is intact.
         """
         from kallglot_async.models.records import write_jsonl
 
         write_jsonl(self._items, to)
 
-    def to_csv(
-        self, to: str | Path | IO[bytes] | IO[str], *, table: TableName = "analyses", exact: bool = False
-    ) -> None:
+    def to_csv(self, to: Lines, *, table: TableName = "analyses", exact: bool = False) -> None:
         """Write a table of the outcomes as CSV: UTF-8, a line for each outcome, whatever became of it.
 
             outcomes.to_csv("analyses.csv")
@@ -205,7 +207,8 @@ class Outcomes(Sequence[Outcome]):
             exact: Leave every text as it is, for programs alone.
 
         Raises:
-            ConfigurationError: There is no such table, or nothing to write to.
+            ConfigurationError: There is no such table, or nothing to write to, or the path ends as those of compressed
+                files do.
             OSError: The file cannot be written.
         """
         from kallglot_async.tables import write_csv

@@ -12,8 +12,9 @@ import codecs
 import io
 import re
 from collections.abc import Iterable, Iterator
+from os import PathLike
 from pathlib import Path
-from typing import IO, Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -22,18 +23,15 @@ from kallglot_async._checks import check_method, is_text
 from kallglot_async.errors import KallglotError, RecordError
 from kallglot_async.models._base import JSONValue
 from kallglot_async.models.analysis import Analysis
-from kallglot_async.models.outcome import Outcome
+from kallglot_async.models.outcome import Lines, Outcome
 
 __all__ = [
-    "GZIP", "Lines", "decode", "decode_any", "encode", "encode_line", "encode_outcome", "error_record",
+    "GZIP", "decode", "decode_any", "encode", "encode_line", "encode_outcome", "error_record",
     "is_utf_16", "outcome_of", "read_jsonl", "write_jsonl",
 ]  # fmt: skip
 
 T = TypeVar("T")
 OutcomeT = TypeVar("OutcomeT", bound=Outcome)
-Lines: TypeAlias = str | Path | IO[bytes] | IO[str]
-"""A file of lines: its path, or a file object."""
-
 GZIP = b"\x1f\x8b"  # what its files begin with, and no text does
 
 # JSON allows these as they are, but a terminal obeys the controls and some readers of lines split at the rest.
@@ -205,7 +203,7 @@ def outcome_of(data: bytes | str, kind: type[OutcomeT]) -> OutcomeT:
 
 def write_jsonl(outcomes: Iterable[Outcome], to: Lines) -> None:
     """Write one line for each outcome, as they come; a path's file is there whole or as it was before."""
-    if isinstance(to, str | Path):
+    if isinstance(to, str | PathLike):
         from kallglot_async._whole_file import whole_file  # a room above us, for those who write files
 
         with whole_file(Path(to)) as file:
@@ -233,7 +231,7 @@ def read_jsonl(source: Lines) -> Iterator[Outcome]:
         RecordError: A line is no outcome; `line` is its number, counted from 1.
         OSError: The file cannot be read.
     """
-    if isinstance(source, str | Path):
+    if isinstance(source, str | PathLike):
         return _read_path(Path(source))
     check_method("outcomes come from", source, "readline")
     return _read_lines(source)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Required, TypedDict
+from typing import Literal, Required, TypeAlias, TypedDict
 
-__all__ = ["AnalysisRequestA", "AnalysisRequestB"]
+__all__ = ["AnalysisRequestA", "AnalysisRequestB", "Kind"]
+
+Kind: TypeAlias = Literal["wait", "retrieve", "analyze"]
+"""What a batch does with its ids: wait for analyses, fetch them as they stand, or request those of sessions."""
 
 
 class AnalysisRequestA(TypedDict, total=False):

@@ -33,8 +33,24 @@ called again for an event whose answer was lost, by another worker. `seen=` shar
     WebhookApp(handle, secret, seen=Seen())
 """
 
+from typing import TYPE_CHECKING
+
 from kallglot_async.receivers._reception import SeenEvents, Target
-from kallglot_async.receivers.aiohttp_web import aiohttp_handler
 from kallglot_async.receivers.asgi import WebhookApp
+
+if TYPE_CHECKING:
+    from kallglot_async.receivers.aiohttp_web import aiohttp_handler
+else:
+
+    def __getattr__(name: str) -> object:
+        if name != "aiohttp_handler":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from kallglot_async.receivers.aiohttp_web import aiohttp_handler  # with aiohttp, which no ASGI server needs
+
+        return aiohttp_handler
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
+
 
 __all__ = ["SeenEvents", "Target", "WebhookApp", "aiohttp_handler"]

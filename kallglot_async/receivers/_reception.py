@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -37,6 +37,7 @@ _logger = logging.getLogger("kallglot_async.receivers")
 _logger.addHandler(logging.NullHandler())
 
 
+@runtime_checkable  # for those who check arguments, such as pydantic
 class SeenEvents(Protocol):
     """A memory of events that several processes share: a set whose `add` says whether the event is new to it.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+
+from aiohttp import web
 
 from kallglot_async.receivers._reception import (
     MAX_BODY,
@@ -14,9 +15,6 @@ from kallglot_async.receivers._reception import (
     Target,
 )
 from kallglot_async.webhooks import SIGNATURE_HEADER, TOLERANCE, Secrets
-
-if TYPE_CHECKING:
-    from aiohttp import web
 
 __all__ = ["aiohttp_handler"]
 
@@ -46,8 +44,6 @@ def aiohttp_handler(
     Raises:
         ConfigurationError: There is no secret, an empty one, a senseless figure, or a target that takes no events.
     """
-    from aiohttp import web
-
     reception = Reception(target, secrets, max_body=max_body, tolerance=tolerance, clock=clock, seen=seen)
 
     async def handle(request: web.Request) -> web.StreamResponse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date
+from os import PathLike
 from pathlib import Path
 
 from kallglot_async._whole_file import whole_file
@@ -14,7 +15,7 @@ __all__ = ["write_report"]
 
 
 def write_report(
-    outcomes: Iterable[Outcome], path: str | Path, *, title: str = "Call analyses", today: date | None = None
+    outcomes: Iterable[Outcome], path: str | PathLike[str], *, title: str = "Call analyses", today: date | None = None
 ) -> Path:
     """Write what `report_html` returns into a file, which is there whole or not at all, and return its full path.
 
@@ -25,6 +26,7 @@ def write_report(
         today: An action item is overdue that was due before that day. Default: today, where this machine is.
 
     Raises:
+        ConfigurationError: The path ends as those of compressed files do.
         OSError: It cannot be written there.
     """
     page = report_html(outcomes, title=title, today=today).encode()

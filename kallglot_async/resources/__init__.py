@@ -1,1 +1,18 @@
-"""The API's resources, as a client offers them."""
+"""The API's resources, as a client offers them, each loaded when it is first used: most clients use analyses alone."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kallglot_async.resources.analyses import Analyses
+    from kallglot_async.resources.recordings import Recordings
+    from kallglot_async.resources.sessions import Sessions
+else:
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{name.lower()}"), name)
+
+
+__all__ = ["Analyses", "Recordings", "Sessions"]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from io import IOBase
 from itertools import chain, islice
-from types import UnionType
+from types import SimpleNamespace, UnionType
 from typing import IO, TYPE_CHECKING, cast, get_args, get_type_hints
 
 from kallglot_async.errors import ConfigurationError
@@ -15,6 +15,8 @@ from kallglot_async.tables.rows import Row, TableName, check_table, row_type, ro
 
 if TYPE_CHECKING:
     import pyarrow
+else:
+    pyarrow = SimpleNamespace(Table=object, Schema=object)  # so that hints can be had without loading it
 
 __all__ = ["ArrowFile", "ParquetFile", "analyses_table", "check_arrow", "schema_of"]
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from os import PathLike
 from pathlib import Path
 from typing import IO, Literal, Protocol, TypeAlias, get_args
 
 from kallglot_async._checks import check_method, is_text
 from kallglot_async._whole_file import descriptor_of, whole_file
 from kallglot_async.errors import ConfigurationError
-from kallglot_async.models.outcome import Outcome
+from kallglot_async.models.outcome import Lines, Outcome
 from kallglot_async.tables.arrow import ArrowFile, ParquetFile, check_arrow
 from kallglot_async.tables.rows import Row, TableName, check_table, row_type, rows_of
 from kallglot_async.tables.text import csv_head, csv_lines
@@ -61,7 +62,7 @@ class TableFiles:
 
 @contextmanager
 def open_tables(
-    path: str | Path,
+    path: str | PathLike[str],
     *,
     tables: Sequence[TableName] = ("analyses",),
     format: Format | None = None,
@@ -84,7 +85,8 @@ def open_tables(
         exact: In CSV, leave texts as they are that a spreadsheet would take for formulas (see `tables.text`).
 
     Raises:
-        ConfigurationError: The format or a table is unknown, or the extra is not installed. Nothing was opened.
+        ConfigurationError: The format or a table is unknown, the extra is not installed, or the path ends as those of
+            compressed files do. Nothing was opened.
         OSError: A file cannot be written.
     """
     target = Path(path)
@@ -104,7 +106,7 @@ def open_tables(
 
 def export(
     outcomes: Iterable[Outcome],
-    path: str | Path,
+    path: str | PathLike[str],
     *,
     tables: Sequence[TableName] = ("analyses",),
     format: Format | None = None,
@@ -125,7 +127,7 @@ def export(
         exact: In CSV, leave texts as they are.
 
     Raises:
-        ConfigurationError: The format or a table is unknown, or the extra is not installed. Nothing was read.
+        ConfigurationError: As in `open_tables`. Nothing was read.
         OSError: A file cannot be written.
     """
     with open_tables(path, tables=tables, format=format, exact=exact) as files:
@@ -136,7 +138,7 @@ def export(
 
 def write_csv(
     outcomes: Iterable[Outcome],
-    to: str | Path | IO[bytes] | IO[str],
+    to: Lines,
     *,
     table: TableName = "analyses",
     exact: bool = False,
@@ -151,11 +153,12 @@ def write_csv(
         exact: Leave texts as they are that a spreadsheet would take for formulas (see `tables.text`).
 
     Raises:
-        ConfigurationError: There is no such table, or nothing to write to.
+        ConfigurationError: There is no such table, or nothing to write to, or the path ends as those of compressed
+            files do.
         OSError: The file cannot be written.
     """
     name = check_table(table)
-    if isinstance(to, str | Path):
+    if isinstance(to, str | PathLike):
         export(outcomes, to, tables=[name], format="csv", exact=exact)
         return
     check_method("CSV goes to", to, "write")

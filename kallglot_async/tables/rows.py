@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 import msgspec
 
 from kallglot_async._core.api.analyses import check_analysis_id
 from kallglot_async.errors import AnalysisFailedError, ConfigurationError, InvalidIdError
 from kallglot_async.models.analysis import Analysis
-from kallglot_async.models.outcome import Outcome
+from kallglot_async.models.outcome import Outcome, TableName
 from kallglot_async.models.records import encode
 from kallglot_async.models.report import Compliance, PartySentiment, Performance, Report
 from kallglot_async.models.results import Quality, Results, Sentiment, Summary, TalkRatio
@@ -25,7 +25,6 @@ __all__ = [
     "check_table", "row_type", "rows_of",
 ]  # fmt: skip
 
-TableName: TypeAlias = Literal["analyses", "action_items", "topics", "segments", "key_moments"]
 TABLES: tuple[TableName, ...] = get_args(TableName)
 """Every table's name."""
 

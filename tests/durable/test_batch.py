@@ -401,6 +401,24 @@ async def test_outcomes_of_what_is_left_say_so(path):
             await anext(batch.outcomes("finished"))
 
 
+async def test_reasons_are_counted(path):
+    """By class, the most frequent first, of any state; without making an error of each."""
+    async with served() as (server, client):
+        server.add_fault(Fault(kind="status", status=404))
+        async with client.open_batch(path, kind="retrieve") as batch:
+            await batch.add(["bad", *server.seed_analyses(2)])
+            await batch.run()
+            assert list(batch.file.reasons().items()) == [("NotFoundError", 2), ("InvalidIdError", 1)]
+            assert batch.file.reasons("done") == batch.file.reasons("left") == {}
+            change(path, "UPDATE item SET state = 'given_up', error = '{}' WHERE id = 'bad'")
+            assert batch.file.reasons("given_up") == {}
+            change(path, "UPDATE item SET error = 'no JSON' WHERE id = 'bad'")
+            with pytest.raises(BatchFileError, match="malformed JSON"):
+                batch.file.reasons("given_up")
+            with pytest.raises(ConfigurationError, match="state is one of"):
+                batch.file.reasons("finished")
+
+
 @pytest.mark.untraced
 async def test_a_file_that_cannot_be_written_to_ends_the_run(path):
     """The error says what to do, what was committed is intact, and the next run goes on."""

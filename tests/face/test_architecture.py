@@ -110,12 +110,18 @@ def imports(path, *, with_types=True):
     return tuple(found)
 
 
+def annotations(path):
+    """Return the names in everything that a module says of types of arguments, results and variables."""
+    said = [getattr(node, part, None) for node in nodes(path) for part in ("annotation", "returns")]
+    return [name for node in said if node is not None for name in ast.walk(node) if isinstance(name, ast.Name)]
+
+
 @functools.cache
 def own_imports(path):
     """Return the modules of the package that a module imports, without those of a submodule's own names."""
     found = []
     for name in imports(path, with_types=False):
-        if name.split(".")[0] != "kallglot_async":
+        if name.split(".")[0] != "kallglot_async" or name == "kallglot_async":
             continue
         parts = name.split(".")
         while len(parts) > 1 and not (
@@ -170,6 +176,13 @@ def test_imports_go_downwards():
             assert {home(name) for name in own_imports(path) if FLOORS[home(name)] > FLOORS[room]} == doors, path
 
 
+def test_the_package_itself_is_named_in_annotations_only():
+    """By it a room says a type of a higher floor, `kallglot_async.Analysis`, loaded for those who read hints."""
+    for path in FILES:
+        used = {name for name in nodes(path) if isinstance(name, ast.Name) and name.id == "kallglot_async"}
+        assert used <= set(annotations(path)), path
+
+
 @pytest.mark.parametrize("name", DOORS)
 def test_a_value_loads_no_higher_floor(name):
     """What a method of a value imports of a higher floor is not there before it is called."""
@@ -197,7 +210,8 @@ def test_a_limit_and_a_poll_know_nothing_of_each_other():
 def test_values_and_decisions_are_pure():
     """No clock, randomness, event loop, logging, transport or environment on the lower two floors."""
     for path in on_floor(0, 1):
-        assert {name for name in imports(path) if name.split(".")[0] in IMPURE} == set(), path
+        impure = {name for name in imports(path) if name.split(".")[0] in IMPURE}
+        assert impure <= {"os.PathLike"}, path  # a type, of what is called a path
 
 
 def test_values_and_decisions_ask_no_clock():
@@ -283,7 +297,9 @@ class TestFace:
         tree = ast.parse((PACKAGE / "__init__.py").read_text())
         (block,) = [node for node in tree.body if is_for_types_only(node)]
         origins = {alias.name: node.module for node in block.body for alias in node.names}
-        assert set(origins) == set(kallglot_async.__all__) - {"__version__"}
+        rooms = {name for name, module in origins.items() if module == "kallglot_async"}
+        assert rooms == kallglot_async._ROOMS
+        assert set(origins) - rooms == set(kallglot_async.__all__) - {"__version__"}
         for name, module in origins.items():
             assert getattr(kallglot_async, name) is getattr(importlib.import_module(module), name)
 
@@ -292,6 +308,14 @@ class TestFace:
         for name in ("Klient", "NoSuchError", "resolve_config"):
             with pytest.raises(AttributeError, match=name):
                 getattr(kallglot_async, name)
+
+    def test_public_rooms_are_there_without_an_import_of_their_own(self):
+        """Type checkers take `kallglot_async.errors.NotFoundError` for one, whatever was imported."""
+        code = "import kallglot_async as k; print(*(getattr(k, name).__name__ for name in k._ROOMS))"
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        public = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in FILES}
+        public = {name for name in public if not name.startswith("_")} - {"cli", "pytest_plugin"}
+        assert set(ran.stdout.split()) == {f"kallglot_async.{name}" for name in public}
 
     @pytest.mark.parametrize(
         "statement",

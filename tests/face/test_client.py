@@ -7,7 +7,7 @@ import contextlib
 import pickle
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
-from unittest.mock import AsyncMock, create_autospec
+from unittest.mock import create_autospec
 
 import pytest
 from support.wire_faults import RawServer, analysis, answer
@@ -167,11 +167,15 @@ async def test_the_environment_gives_key_and_base_url(monkeypatch: pytest.Monkey
 
 async def test_the_class_has_what_its_clients_have() -> None:
     """`help` tells of every resource, and a mock that is made of the class has each, too."""
-    mock = create_autospec(KallglotClient, instance=True)
-    for name in ("analyses", "sessions", "recordings"):
-        assert getattr(KallglotClient, name).__doc__
-        getattr(mock, name).retrieve = AsyncMock(return_value=name)
-        assert await getattr(mock, name).retrieve("ana_1") == name
+    for mock in (create_autospec(KallglotClient, instance=True), create_autospec(KallglotClient)):
+        for name in ("analyses", "sessions", "recordings"):
+            assert getattr(KallglotClient, name).__doc__
+            getattr(mock, name).retrieve.return_value = name
+            assert await getattr(mock, name).retrieve("ana_1", timeout=5.0) == name
+            with pytest.raises(TypeError):
+                getattr(mock, name).retrieve("ana_1", seconds=5.0)
+            with pytest.raises(AttributeError):
+                _ = getattr(mock, name).retreive
 
 
 async def test_arguments_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from support.lazily import lazily
 from support.payloads import PAYLOADS
 from support.slow import beyond
 
-from kallglot_async import KallglotError, NotFoundError, models
+from kallglot_async import KallglotClient, KallglotError, NotFoundError, WebhookInbox, models, resources
 from kallglot_async._core.api.analyses import Revision, decode_analysis
 from kallglot_async._core.api.recordings import decode_recording, decode_recording_page
 from kallglot_async._core.api.sessions import decode_session, decode_transcript
@@ -35,6 +35,7 @@ from kallglot_async.models import (
     Transcript,
 )
 from kallglot_async.models.meta import kept_of
+from kallglot_async.receivers import WebhookApp, aiohttp_handler
 
 fastapi, httpx, litestar, pydantic = lazily("fastapi", "httpx", "litestar", "pydantic")
 
@@ -167,6 +168,18 @@ def test_pydantic_refuses_what_is_no_value(kind: Any, wrong: Any) -> None:
     """With its own error, whatever it is."""
     with pytest.raises(pydantic.ValidationError):
         pydantic.TypeAdapter(kind).validate_python(wrong)
+
+
+def test_pydantic_checks_the_arguments_of_every_call() -> None:
+    """`validate_call` finds the types of all of them, and passes on what fits."""
+    check: Any = pydantic.validate_call(config=pydantic.ConfigDict(arbitrary_types_allowed=True))
+    for kind in (KallglotClient, resources.Analyses, resources.Sessions, resources.Recordings, WebhookApp, Outcomes):
+        for name, function in inspect.getmembers(kind, inspect.isfunction):
+            if name == "__init__" or not name.startswith("_"):
+                check(function)
+    assert check(aiohttp_handler)(WebhookInbox(), "whsec_x")
+    with pytest.raises(pydantic.ValidationError):
+        check(aiohttp_handler)(WebhookInbox(), "whsec_x", seen=object())
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import tempfile
+from pathlib import Path
 
 import anyio
 import msgspec
@@ -17,6 +18,8 @@ from support.examples import values
 
 from kallglot_async import ConfigurationError, errors, models, read_jsonl
 from kallglot_async.models import Analysis, AnalysisStatus, Model, Outcome, Outcomes, Report, Results, Summary
+from kallglot_async.report.file import write_report
+from kallglot_async.tables import export
 
 CANARY = "CANARY"
 STORED = [
@@ -316,6 +319,29 @@ def test_lines_are_read_back(tmp_path, kind):
         found = Outcomes(read_jsonl(file))
         assert not file.closed
     assert found == ALL
+
+
+class Named:
+    """A path of another library, such as pytest's `tmpdir`, which has methods of files too."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __fspath__(self):
+        return self.path
+
+    def write(self, text):
+        Path(self.path).write_text(text)
+
+
+def test_whatever_names_a_path_is_one(tmp_path):
+    """As to Python's own functions; its methods are not asked for."""
+    ALL.to_jsonl(Named(tmp_path / "x.jsonl"))
+    assert Outcomes(read_jsonl(Named(tmp_path / "x.jsonl"))) == ALL
+    ALL.to_csv(Named(tmp_path / "x.csv"))
+    assert (tmp_path / "x.csv").read_bytes().count(b"\n") == 1 + len(ALL)
+    assert write_report(ALL, Named(tmp_path / "x.html")).read_bytes().endswith(b"</html>\n")
+    assert export(ALL, Named(tmp_path / "y.csv"))["analyses"].read_bytes() == (tmp_path / "x.csv").read_bytes()
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-8-sig"])

@@ -9,6 +9,7 @@ from pathlib import Path, PureWindowsPath
 import pytest
 from support.processes import posix
 
+from kallglot_async import ConfigurationError
 from kallglot_async._whole_file import descriptor_of, whole_file
 
 
@@ -34,6 +35,17 @@ def test_what_fails_leaves_what_was_there(tmp_path, error):
             raise error
     assert old.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["old"]
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".XZ", ".zst"])
+def test_a_name_that_promises_compression_is_refused(tmp_path, suffix):
+    """Whoever reads it by that name finds text; nothing is written, and what is there stays."""
+    target = tmp_path / f"outcomes.jsonl{suffix}"
+    target.write_bytes(b"old")
+    with pytest.raises(ConfigurationError, match=rf"not compressed: leave out {suffix}"), whole_file(target):
+        pass
+    assert target.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == [target.name]
 
 
 @pytest.mark.parametrize("name", ["x" * 255, "語" * 83, "é" * 127])

@@ -3,10 +3,10 @@
     pip install 'kallglot-async[redis]' procrastinate 'psycopg[binary]'
     export KALLGLOT_API_KEY=sk_live_... KALLGLOT_RATE_LIMIT_URL=redis://127.0.0.1:6379
     export PGHOST=127.0.0.1 PGUSER=postgres PGPASSWORD=...
-    procrastinate -a procrastinate_fleet.app schema --apply
+    python -m procrastinate -a procrastinate_fleet.app schema --apply
     python -c "import asyncio, procrastinate_fleet as fleet; asyncio.run(fleet.enqueue(open('ids.txt').read().split()))"
-    procrastinate -a procrastinate_fleet.app worker -q chunks    # as many of these as you like, under a supervisor
-    procrastinate -a procrastinate_fleet.app worker -q rescue    # and one of these
+    python -m procrastinate -a procrastinate_fleet.app worker -q chunks  # as many as you like, under a supervisor
+    python -m procrastinate -a procrastinate_fleet.app worker -q rescue  # and one of these
 
 A chunk whose worker is gone is found by its missing heartbeat, however long chunks take, and only what has no row yet
 is fetched again.

@@ -61,11 +61,12 @@ class Fleet:
 
 
 def test_the_compose_file_and_the_page_start_what_there_is():
-    """Every command is one of procrastinate's, and each queue of the recipe has a worker."""
+    """Every command is one of procrastinate's, and begun as below; each queue of the recipe has a worker."""
     text = (RECIPES / "compose.yaml").read_text() + (RECIPES.parents[1] / "docs" / "how-to" / "fleet.md").read_text()
     cli = import_module("procrastinate.cli")
     parser = cli.add_arguments(cli.create_parser())
     commands = re.findall(r"procrastinate -a procrastinate_fleet\.app (\w+ .*)$", text, re.MULTILINE)
+    assert text.count(" ".join(["python", *FLEET[1:]])) == len(commands)
     parsed = [parser.parse_args(shlex.split(command)) for command in commands]
     served = {queue for command in parsed if command.command == "worker" for queue in command.queues}
     assert served == {

@@ -10,11 +10,12 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import date, datetime
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Literal, TextIO, assert_type
+from typing import BinaryIO, Literal, Protocol, TextIO, assert_type
 
 import aiohttp
 import pyarrow
 
+import kallglot_async
 from kallglot_async import (
     Analysis,
     AnalysisFailedError,
@@ -30,6 +31,7 @@ from kallglot_async import (
     KallglotClient,
     KallglotError,
     NotAttemptedError,
+    NotFoundError,
     Outcome,
     Outcomes,
     PollSchedule,
@@ -51,6 +53,7 @@ from kallglot_async import (
     WaitCall,
     WaitTimeoutError,
     __version__,
+    models,
     read_jsonl,
     wait_many,
 )
@@ -98,6 +101,13 @@ async def async_ids() -> AsyncIterator[str]:
     yield "ana_1"
 
 
+def misspelt_names_are_found() -> None:
+    """Though names are loaded when they are first used."""
+    isinstance(kallglot_async.Klient, type)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    assert_type(kallglot_async.errors.NotFoundError("gone"), NotFoundError)
+    isinstance(models.Anlysis, type)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+
+
 async def client_is_made(session: aiohttp.ClientSession) -> None:
     """Every setting has its type, and the client is an async context manager of itself."""
     version: str = __version__
@@ -130,6 +140,26 @@ async def client_is_made(session: aiohttp.ClientSession) -> None:
         pass
 
 
+class Retrieves(Protocol):
+    """What some code needs of `client.analyses`."""
+
+    async def retrieve(self, id: str) -> Analysis: ...
+
+
+class Has(Protocol):
+    """What some code needs of a client, so that another thing can stand in for it."""
+
+    @property
+    def analyses(self) -> Retrieves: ...
+    async def wait(self, id: str, *, timeout: float | None = 120.0) -> Analysis: ...
+
+
+async def what_waits(has: Has) -> None:
+    """Takes a client, resources included."""
+    assert_type(await has.analyses.retrieve("ana_1"), Analysis)
+    await what_waits(KallglotClient())
+
+
 async def analyses_are_fetched_and_requested(client: KallglotClient) -> None:
     """`client.analyses` gives analyses and outcomes."""
     assert_type(await client.analyses.retrieve("ana_1"), Analysis)
@@ -142,6 +172,7 @@ async def analyses_are_fetched_and_requested(client: KallglotClient) -> None:
     )
     await client.analyses.retrieve("ana_1", 5)  # pyright: ignore[reportCallIssue]
     await client.analyses.retrieve(5)  # pyright: ignore[reportArgumentType]
+    await client.analyses.retreive("ana_1")  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
     await client.analyses.create("sess_1", custom_prompts=["summary"])  # pyright: ignore[reportCallIssue]
     await client.analyses.create("sess_1", analyses=["summary"], profile="x")  # pyright: ignore[reportCallIssue]
 
@@ -193,6 +224,7 @@ async def durable_batches(client: KallglotClient) -> None:
         assert_type(batch.status(), BatchReport)
         assert_type(batch.retry(state="failed"), int)
         assert_type(batch.export("out.parquet"), int)
+        assert_type(batch.file.reasons("given_up"), dict[str, int])
         async for outcome in batch.outcomes(state="done"):
             assert_type(outcome, Outcome)
         async for _ in batch.outcomes(state="gone"):  # pyright: ignore[reportArgumentType]
