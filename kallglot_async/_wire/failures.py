@@ -16,6 +16,11 @@ __all__ = ["LostError", "raised_by_session", "translate"]
 
 _PACKED = "the body is not packed as its Content-Encoding says, or in a way that is not known; none was asked for"
 
+_TOO_LONG = (
+    "the answer's headers are longer, or more, than is read; a session of yours may be given a larger max_field_size "
+    "and max_headers"
+)
+
 
 class LostError(Exception):
     """The connection went away. Not an aiohttp error, so that aiohttp does not send the request again."""
@@ -63,6 +68,8 @@ def translate(error: BaseException, operation: str, base_url: str) -> errors.Kal
             return errors.ProtocolError(_PACKED, operation=operation)
         case aiohttp.ClientPayloadError() if isinstance(error.__cause__, ContentEncodingError):
             return errors.ProtocolError(_PACKED, operation=operation)
+        case aiohttp.ClientResponseError() if _is_too_long(error.message):
+            return errors.ProtocolError(_TOO_LONG, operation=operation)
         case aiohttp.ClientResponseError():
             # Broken HTTP looks like status 400 here; no status was received.
             return errors.ProtocolError("what arrived is not a well-formed HTTP answer", operation=operation)
@@ -98,6 +105,10 @@ def _proxy_of(base_url: str) -> str:
     except ValueError:
         return ""
     return f"{proxy.host}:{proxy.port}" if proxy.host else ""
+
+
+def _is_too_long(what: str) -> bool:
+    return "Got more than" in what or "Too many headers" in what
 
 
 def _os_reason(error: OSError) -> str:

@@ -34,6 +34,10 @@ __all__ = ["SessionPool", "pool_of"]
 
 _READ_TIMEOUT = 60.0  # seconds without a byte, for a client that was asked to wait for ever
 
+# What gateways add to an answer (cookies, policies, links) can be more than the 8,190 bytes a line and 128 lines that
+# aiohttp takes. With these it is no larger than a body may be.
+_LONGEST_LINE, _MOST_HEADERS = 65_536, 256
+
 _MOST_IN_A_ROW = 3  # answers of 5xx, or of somebody else than the API, after which a connection is closed
 # Seconds for which connections that have served are doubted: at first longer than the few attempts of a call take.
 _DOUBT, _LONGEST_DOUBT = 10.0, 640.0
@@ -363,6 +367,9 @@ class SessionPool:
             headers=COMMON_HEADERS,
             request_class=Request,
             response_class=Answer,
+            max_line_size=_LONGEST_LINE,
+            max_field_size=_LONGEST_LINE,
+            max_headers=_MOST_HEADERS,
         )
 
 
