@@ -29,7 +29,7 @@ from kallglot_async._config import KEY_MARK, Secret
 from kallglot_async._core.api.lenient_json import MalformedBodyError, WrongShapeError, decode_json_object
 from kallglot_async._core.api.meaning import EXPLAINED
 from kallglot_async._core.api.operation import Operation, Response, WrongResourceError
-from kallglot_async._core.api.spellings import decimal_reset, lines_of, standard_fields
+from kallglot_async._core.api.spellings import decimal_reset, lines_of, standard_fields, ungrouped
 from kallglot_async._extra_headers import user_agent
 
 __all__ = [
@@ -138,6 +138,8 @@ def figures_at(headers: Mapping[str, str], dated: float | None, wall_now: float)
         limits, text, resets = standard_fields(headers)
         if not (limits and text and resets):
             return None
+    if "," in text or "," in limits:
+        limits, text = ungrouped(limits, resets), ungrouped(text, resets)
     now = dated or wall_now
     limit, told, latest, is_one = _parse_window(limits, resets, now, dated is not None)
     if is_one and "," not in text:
@@ -260,7 +262,7 @@ def parse_date(text: str) -> float | None:
 def parse_credits(headers: Mapping[str, str]) -> tuple[int | None, int | None]:
     """Return the API credits left and those used in this billing period; None for what was not told."""
     left, used = headers.get(_CREDITS_LEFT), headers.get(_CREDITS_USED)
-    return None if left is None else _whole(left), None if used is None else _whole(used)
+    return None if left is None else _whole(ungrouped(left)), None if used is None else _whole(ungrouped(used))
 
 
 def request_id_of(headers: Mapping[str, str], key: Secret) -> str | None:
