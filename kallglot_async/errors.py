@@ -176,6 +176,8 @@ class TLSError(TransportError):
 class RequestTimeoutError(TransportError, TimeoutError):
     """No answer came in time. Retried, unless it is the call's own deadline that has passed.
 
+    Where nothing was sent within that, for want of a connection or of a key, the message says so.
+
     Attributes:
         timeout: The limit in seconds that ran out; None where it was the one on silence between two bytes.
     """

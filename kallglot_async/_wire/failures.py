@@ -12,7 +12,7 @@ from yarl import URL
 
 from kallglot_async import errors
 
-__all__ = ["LostError", "raised_by_session", "translate"]
+__all__ = ["LostError", "UnsentError", "late", "raised_by_session", "translate", "why_unsent"]
 
 _PACKED = "the body is not packed as its Content-Encoding says, or in a way that is not known; none was asked for"
 
@@ -24,6 +24,24 @@ _TOO_LONG = (
 
 class LostError(Exception):
     """The connection went away. Not an aiohttp error, so that aiohttp does not send the request again."""
+
+
+class UnsentError(Exception):
+    """What a request was waiting for that was cancelled before it was sent: the cause of the cancellation."""
+
+
+def why_unsent(error: BaseException | None) -> UnsentError | None:
+    """Return why nothing was sent of a request that ended with a cancellation; None: it was, or may have been."""
+    cause = None if error is None else error.__cause__
+    return cause if isinstance(cause, UnsentError) else None
+
+
+def late(what: str, seconds: float, over: TimeoutError, operation: str) -> errors.TransportError:
+    """Return the error for an attempt whose own time was over."""
+    if (unsent := why_unsent(over.__cause__)) is not None:
+        return errors.ConnectError(f"{what} was not sent within {seconds:g} s: {unsent}", operation=operation)
+    text = f"{what} was not answered within {seconds:g} s"
+    return errors.RequestTimeoutError(text, operation=operation, timeout=seconds)
 
 
 def translate(error: BaseException, operation: str, base_url: str) -> errors.KallglotError:

@@ -11,6 +11,7 @@ import anyio
 
 from kallglot_async._config import AskedKey, Secret
 from kallglot_async._core.limit.ticket import Ticket, Urgency
+from kallglot_async._wire.failures import UnsentError
 from kallglot_async._wire.limiter import Lane
 from kallglot_async.errors import AuthenticationError, ConfigurationError
 
@@ -66,17 +67,25 @@ async def send_renewing(key: AskedKey, lane: Lane, ticket: Ticket, send: Callabl
         KallglotError: How it ended.
     """
     try:
-        used = await load(key)
+        used = await _unsent_meanwhile(load(key))
     except BaseException:
         lane.unsent(ticket)
         raise
     try:
         return await send(ticket)
     except AuthenticationError:
-        if not await renew(key, used):
+        if not await _unsent_meanwhile(renew(key, used)):
             raise
     # Outside the handler: the refusal of the old key is no context of whatever the new one meets.
     return await send(await lane.acquire(Urgency.DIRECT))
+
+
+async def _unsent_meanwhile(asking: Awaitable[T]) -> T:
+    """Await what is asked for a key; a cancellation says that nothing was on its way."""
+    try:
+        return await asking
+    except asyncio.CancelledError as error:
+        raise error from UnsentError("api_key was still being asked for the key")
 
 
 def _turn(key: AskedKey) -> anyio.Lock:

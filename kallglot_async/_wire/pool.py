@@ -26,7 +26,7 @@ from kallglot_async import _clock, errors
 from kallglot_async._config import ClientConfig, Secret
 from kallglot_async._core.api.answers import COMMON_HEADERS, request_headers
 from kallglot_async._core.api.operation import Operation, Response
-from kallglot_async._wire.failures import LostError, raised_by_session, translate
+from kallglot_async._wire.failures import LostError, UnsentError, raised_by_session, translate
 from kallglot_async._wire.session import Connector, OpenSession, UnusedError, check_proxy
 from kallglot_async._wire.stream import AnswerStream
 
@@ -83,6 +83,7 @@ class _Request(aiohttp.ClientRequest):
     """A request that is not sent on a connection that is doubted, or holds an answer that nobody asked for."""
 
     kept: _Kept  # the pool's
+    unsent: dict[asyncio.Task[Any] | None, bool]  # likewise
 
     # As aiohttp's own, which goes through them one by one: here no caller can give another host.
     def update_headers(self, headers: LooseHeaders | None) -> None:
@@ -95,6 +96,7 @@ class _Request(aiohttp.ClientRequest):
         way = conn.protocol
         if way is not None and (way.should_close or (self.kept.is_doubted and self.kept.refuses(way))):
             raise UnusedError  # and aiohttp closes the connection
+        self.unsent.pop(asyncio.current_task(), None)
         return super().send(conn)
 
 
@@ -176,6 +178,9 @@ class SessionPool:
         self._for_storage = OpenSession(download_session) if download_session is not None else None
         self._sessions: dict[asyncio.AbstractEventLoop, OpenSession] = {}
         self._kept = _Kept()
+        # Whose request is not sent yet, and whether it stands in line for a connection; of those on a session of the
+        # caller's nobody knows.
+        self._unsent: dict[asyncio.Task[Any] | None, bool] = {}
 
     def __repr__(self) -> str:
         return f"<SessionPool {self._base_url} on {len(self._sessions)} event loops>"
@@ -197,6 +202,8 @@ class SessionPool:
         if lease is None or lease.is_closed:
             lease = await self._lease(is_own=False)
         lease.in_flight += 1
+        if self._borrowed is None:
+            self._unsent[asyncio.current_task()] = lease.in_flight > self._max_connections
         failure: errors.KallglotError
         try:
             response = None
@@ -233,7 +240,8 @@ class SessionPool:
                 limit=self._max_response_bytes,
             )
         except asyncio.CancelledError as error:
-            raise error.with_traceback(None) from None  # its frames hold the request's headers
+            # Without its frames, which hold the request's headers.
+            raise error.with_traceback(None) from self._why_unsent()
         except (LostError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             failure = translate(error, operation.name, self._base_url)
         except Exception as error:
@@ -241,11 +249,22 @@ class SessionPool:
                 raise
             failure = raised_by_session(error)
         finally:
+            self._unsent.pop(asyncio.current_task(), None)
             lease.in_flight -= 1
             if lease.is_retired and not lease.in_flight:
                 await lease.aclose()
         # Outside the handler: the foreign error, which may hold the key, is no context of ours.
         raise failure
+
+    def _why_unsent(self) -> UnsentError | None:
+        """Return what the running task's request waits for; None: it was sent."""
+        if (is_in_line := self._unsent.get(asyncio.current_task())) is None:
+            return None
+        if not is_in_line:
+            return UnsentError("no connection had come about")
+        return UnsentError(
+            f"every connection was busy (max_connections={self._max_connections}); ask for less at once, or allow more"
+        )
 
     @asynccontextmanager
     async def stream(
@@ -354,7 +373,7 @@ class SessionPool:
 
     def _open_session(self) -> aiohttp.ClientSession:
         class Request(_Request):
-            kept = self._kept
+            kept, unsent = self._kept, self._unsent
 
         class Answer(_Answer):
             kept = self._kept
