@@ -106,7 +106,7 @@ def translate(error: BaseException, operation: str, base_url: str) -> errors.Kal
             )
 
 
-def raised_by_session(error: Exception) -> errors.ConfigurationError:
+def raised_by_session(error: BaseException) -> errors.ConfigurationError:
     """Return the error for what a middleware or a trace of the caller's session has raised, which is its cause."""
     what = f"a middleware or trace of the session that was passed raised {type(error).__name__}"
     failure = errors.ConfigurationError(what)

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 
 import anyio
 
+from kallglot_async._clock import is_cancelled
 from kallglot_async._config import AskedKey, Secret
 from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async._wire.failures import UnsentError
@@ -103,7 +104,10 @@ async def _ask(key: AskedKey) -> None:
         answer = await answer if inspect.isawaitable(answer) else answer
     except ConfigurationError:
         raise
-    except Exception as error:
+    except (Exception, asyncio.CancelledError) as error:
+        # Where nobody cancelled us, whoever is asked awaited something that was cancelled: an error of its own.
+        if isinstance(error, asyncio.CancelledError) and is_cancelled():
+            raise
         failure = ConfigurationError(f"api_key was asked for the key and raised {type(error).__name__}")
         failure.__cause__ = error.with_traceback(None)  # its frames may hold the key
     else:

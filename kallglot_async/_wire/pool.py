@@ -240,8 +240,13 @@ class SessionPool:
                 limit=self._max_response_bytes,
             )
         except asyncio.CancelledError as error:
-            # Without its frames, which hold the request's headers.
-            raise error.with_traceback(None) from self._why_unsent()
+            if _clock.is_cancelled():
+                # Without its frames, which hold the request's headers.
+                raise error.with_traceback(None) from self._why_unsent()
+            # Nobody cancelled us: the session was closed while it looked up a name, or it is the caller's own code.
+            is_closed = self._borrowed is None or lease.session.closed
+            gone = translate(LostError(), operation.name, self._base_url)
+            failure = gone if is_closed else raised_by_session(error)
         except (LostError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             failure = translate(error, operation.name, self._base_url)
         except Exception as error:

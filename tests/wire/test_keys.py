@@ -188,6 +188,22 @@ async def test_one_who_is_asked_and_raises_is_named(is_async: bool) -> None:
         assert server.connections == client.rate_limit.in_flight == client.stats.in_flight == 0
 
 
+async def test_a_cancellation_that_is_not_the_callers_is_one_who_is_asked_and_raises() -> None:
+    """As where a shared task that renews the key was cancelled: nobody has cancelled the call."""
+
+    async def ask() -> str:
+        renewing = asyncio.create_task(asyncio.sleep(1.0, NEW))
+        renewing.cancel()
+        return await renewing
+
+    async with RawServer() as server, client_of(server, ask) as client:
+        for call in (client.analyses.retrieve("ana_1"), client.wait("ana_1")):
+            with pytest.raises(ConfigurationError, match="CancelledError"):
+                await call
+        outcomes = await client.wait_many(["ana_1", "ana_2"])
+        assert [type(outcome.error) for outcome in outcomes] == [ConfigurationError] * 2
+
+
 async def test_a_call_that_is_cancelled_while_it_asks_holds_nothing_up() -> None:
     """The next one asks by itself."""
     asked = asyncio.Event()

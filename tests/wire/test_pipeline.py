@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from email.utils import formatdate
+from io import BytesIO
 from typing import Any, NamedTuple
 
 import anyio
@@ -36,12 +37,15 @@ from kallglot_async import (
     UnexpectedRedirectError,
 )
 from kallglot_async.emulator import Emulator, Latency
-from kallglot_async.models import ClientEvent, RetryEvent
+from kallglot_async.models import ClientEvent, Recording, RecordingStatus, RetryEvent
 
 pytestmark = pytest.mark.looptime
 
 KEY = "sk_test_canary7Qx2"
 OK = answer(analysis())
+RECORDING = Recording(
+    id="rec_1", object="recording", status=RecordingStatus.READY, download_url="/v1/recordings/rec_1/audio"
+)
 
 
 class Rig(NamedTuple):
@@ -919,6 +923,25 @@ async def test_a_lost_answer_ends_a_call_that_must_not_be_repeated_by_itself() -
             await create(client)
         assert len(server.requests) == 1
         assert caught.value.idempotency_key
+
+
+async def test_closing_a_client_that_looks_up_a_name_cancels_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiohttp cancels the look-up, and with it whoever waits for it: to them it is a lost connection."""
+    looked_up = asyncio.Event()
+
+    async def look_up(*_: object, **__: object) -> Any:
+        looked_up.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)
+    async with KallglotClient("sk_test_1", base_url="http://localhost:9/v1", max_attempts=1) as client:
+        for call in (client.analyses.retrieve("ana_1"), client.recordings.download(RECORDING, BytesIO())):
+            looked_up.clear()
+            task = asyncio.create_task(call)
+            await looked_up.wait()
+            await client.aclose()
+            with lasting(0.0, within=1.0), pytest.raises(ConnectionLostError):
+                await task
 
 
 async def test_closing_a_client_ends_what_is_under_way_with_a_typed_error() -> None:
