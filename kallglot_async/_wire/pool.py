@@ -126,10 +126,11 @@ def _judge(way: _Way, status: int, body: bytes) -> bool:
     if status < 300:  # what the API says is JSON or text, and is nothing only where it is still working on it
         is_apis = not body[:64].lstrip().startswith(b"<") and (len(body) > 0 or status in {202, 204})
     else:
-        is_apis = status < 500 and (b'"error"' in body or status == 429)
+        is_apis = status < 500 and status != 421 and (b'"error"' in body or status == 429)
     before = getattr(way, "failures", None)
     way.failures = 0 if is_apis else 1 + (before or 0)
-    if way.failures >= _MOST_IN_A_ROW or (way.failures and before is None):
+    # A 421 says that it is the wrong host's, whatever is asked for on it.
+    if way.failures >= _MOST_IN_A_ROW or (way.failures and before is None) or status == 421:
         # Marked, not closed: it may be free already, and whoever takes it then takes another.
         way.force_close()
     return before is not None

@@ -106,6 +106,16 @@ async def test_a_connection_that_begins_with_a_5xx_is_closed() -> None:
         assert server.on_connection == [0, 1, 2, 2]
 
 
+@pytest.mark.parametrize("body", [b"", b'{"error": {"code": "misdirected", "message": "No."}}'])
+async def test_a_connection_that_is_said_to_be_misdirected_is_closed_at_once(body: bytes) -> None:
+    """The next attempt goes on another (RFC 9110, 15.5.20)."""
+    misdirected = answer(body, status="421 Misdirected Request")
+    async with RawServer(OK, misdirected, OK) as server, client_of(server, max_attempts=2) as client:
+        for _ in range(2):
+            await client.analyses.retrieve("ana_1")
+        assert server.on_connection == [0, 0, 1]
+
+
 async def test_a_failing_connection_is_closed_whatever_its_answers_hold() -> None:
     """With a body, in pieces, or none: and what it brought is still read."""
     bodies = [answer(b"x" * 100_000, status="502 X"), answer(b"", "Connection: keep-alive", status="500 X")]

@@ -8,7 +8,7 @@
 | 202 or 204 without a body, 202 with another than an  | the API's   | yes    | this id          |
 |   analysis, to a poll: still running                 |             |        |                  |
 | too large, of another shape, a redirect for good     | the API's   | no     | this id          |
-| 408, 425, 499, 5xx but 501, 505, 511                 | a gateway's | yes    | this request     |
+| 408, 421, 425, 499, 5xx but 501, 505, 511            | a gateway's | yes    | this request     |
 | 400, 401, 403, 404 without the API's envelope        | a gateway's | yes    | this request     |
 | a redirect for now, other JSON, any other status but | a gateway's | to who | this request     |
 |   `_PLAIN` without the envelope (`is_interlude`)     |             |  waits |                  |
@@ -84,7 +84,7 @@ _BY_STATUS = {
     429: Meaning(Whose.API, True, Whom.LIMIT),
 }
 EXPLAINED = frozenset({400, 401, 403, 404})  # by the API, in its envelope; without that they are somebody else's
-_PASSING_4XX = frozenset({408, 425, 499})
+_PASSING_4XX = frozenset({408, 421, 425, 499})
 _LASTING_5XX = frozenset({501, 505, 511})  # not implemented, HTTP version, log in to the network first
 # Of these the number says enough, whoever sends it: the request is at fault, or it is so for good.
 _PLAIN = frozenset({402, 409, 410, 413, 414, 415, 422})
