@@ -7,7 +7,7 @@ KallglotError
 │   ├── TransportError                       no complete answer arrived
 │   │   ├── ConnectError (ConnectionError)   never connected, so never sent
 │   │   ├── ProxyError                       the proxy refused, not the API
-│   │   ├── TLSError                         certificate or handshake; retrying cannot help
+│   │   ├── TLSError                         certificate or handshake; retrying cannot help soon
 │   │   ├── RequestTimeoutError (TimeoutError)
 │   │   ├── ConnectionLostError (ConnectionError)
 │   │   └── ProtocolError                    what arrived was not HTTP
@@ -148,7 +148,10 @@ class RequestError(KallglotError):
 
 
 class TransportError(RequestError):
-    """No complete answer arrived. Retried, except for TLS and for a proxy that was reached and refused."""
+    """No complete answer arrived. Retried, except for TLS and for a proxy that was reached and refused with no 5xx.
+
+    A wait asks again after those too, once the API has answered a request.
+    """
 
 
 class ConnectError(TransportError, ConnectionError):
@@ -170,7 +173,7 @@ class ProxyError(TransportError):
 
 
 class TLSError(TransportError):
-    """The certificate or the handshake was not acceptable. Not retried."""
+    """The certificate or the handshake was not acceptable. Not retried, but in a wait once the API has answered."""
 
 
 class RequestTimeoutError(TransportError, TimeoutError):

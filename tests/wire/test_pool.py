@@ -761,7 +761,7 @@ async def test_a_proxy_that_is_not_there_is_named_without_credentials(environmen
     assert_holds_nothing_foreign(error)
 
 
-@pytest.mark.parametrize("status", [407, 401, 429, 503])
+@pytest.mark.parametrize("status", [407, 401, 429])
 async def test_a_proxys_refusal_is_not_the_apis(environment: pytest.MonkeyPatch, status: int) -> None:
     """A status on CONNECT is a `ProxyError`, is not retried, and the proxy sees no key."""
     async with RawServer(answer(b"", "Proxy-Authenticate: Basic", status=f"{status} No")) as proxy:

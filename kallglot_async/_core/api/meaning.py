@@ -3,7 +3,9 @@
 | answer                                               | whose       | passes | whom it concerns |
 |------------------------------------------------------|-------------|--------|------------------|
 | none: connecting, reset, cut, timeout                | the way's   | yes    | this request     |
-| none: TLS, a proxy that was reached and says no      | the way's   | no     | this request     |
+| none: a proxy that was reached and says 5xx          | the way's   | yes    | this request     |
+| none: TLS, a proxy that says no in another way       | the way's   | to who | this request     |
+|                                                      |             |  waits |                  |
 | unreadable, or about another resource                | a gateway's | yes    | this request     |
 | 202 or 204 without a body, 202 with another than an  | the API's   | yes    | this id          |
 |   analysis, to a poll: still running                 |             |        |                  |
@@ -97,7 +99,7 @@ def meaning_of(error: errors.KallglotError) -> Meaning:
         case errors.TLSError():
             return _BARRED
         case errors.ProxyError():
-            return _LOST if error.status is None else _BARRED
+            return _LOST if error.status is None or error.status >= 500 else _BARRED
         case errors.TransportError():
             return _LOST
         case errors.ResponseBodyError() | errors.ResponseMismatchError():
@@ -128,6 +130,8 @@ def has_passing_status(error: errors.KallglotError) -> bool:
 def is_interlude(error: errors.KallglotError) -> bool:
     """Whether the API never answers so: once it has answered a request, this is something between for the moment."""
     match error:
+        case errors.TLSError() | errors.ProxyError():
+            return True  # the network's own login, or a certificate that is renewed too late
         case errors.UnexpectedRedirectError():
             return error.status not in {301, 308}  # for good: the base URL is wrong by now
         case errors.ResponseSchemaError():

@@ -37,6 +37,7 @@ ROWS = [
     (errors.RequestTimeoutError("x"), WAY, True, REQUEST),
     (errors.ProxyError("x"), WAY, True, REQUEST),
     (errors.ProxyError("x", status=407), WAY, False, REQUEST),
+    (errors.ProxyError("x", status=503), WAY, True, REQUEST),
     (errors.TLSError("x"), WAY, False, REQUEST),
     (errors.ResponseBodyError("x", status=200), GATEWAY, True, REQUEST),
     (errors.ResponseMismatchError("x", status=200), GATEWAY, True, REQUEST),

@@ -31,7 +31,7 @@ def policy(max_attempts=3, *, random=0.5, capacity=50):
         (errors.TLSError("x"), False),
         (errors.ProxyError("refused"), True),
         (errors.ProxyError("x", status=407), False),
-        (errors.ProxyError("x", status=502), False),
+        (errors.ProxyError("x", status=502), True),
         (errors.ServerError("x", status=511), False),
         (errors.ServerError("x", status=520), True),
         (errors.ServerError("x", status=530), True),
