@@ -67,6 +67,10 @@ def translate(error: BaseException, operation: str, base_url: str) -> errors.Kal
                 proxy=proxy,
                 status=error.status,
             )
+        case aiohttp.ClientConnectorSSLError() if isinstance(error.os_error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            return errors.ConnectError(
+                f"{error.host}:{error.port} closed the connection in the handshake", operation=operation
+            )
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError() | ssl.SSLError():
             return errors.TLSError(_describe_tls(error), operation=operation)
         case aiohttp.ServerFingerprintMismatch():

@@ -360,6 +360,18 @@ async def _(bench: Bench) -> None:
     assert [type(outcome.error) for outcome in outcomes] == [TLSError] * 3
 
 
+@case("TLS", "closed in the handshake, as by a balancer that has too much to do")
+async def _(bench: Bench) -> None:
+    async def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(bytes([21, 3, 3, 0, 2, 1, 0]))  # the alert close_notify (RFC 8446, 6.1)
+        writer.close()
+
+    async with await asyncio.start_server(close, "127.0.0.1", 0) as server:
+        client = await bench.client(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+        await bench.fails(ConnectError, create(client, "ana_1"), attempts=3, idempotency_key=None)
+
+
 @case("TLS", "expires in the middle of a wait, and is renewed")
 async def _(bench: Bench) -> None:
     past = datetime.now(UTC) - timedelta(days=1)
