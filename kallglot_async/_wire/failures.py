@@ -78,7 +78,8 @@ def translate(error: BaseException, operation: str, base_url: str) -> errors.Kal
         case aiohttp.ConnectionTimeoutError():
             return errors.ConnectError("connecting took too long", operation=operation)
         case aiohttp.ClientConnectorDNSError():
-            return errors.ConnectError(f"the name {error.host} does not resolve", operation=operation)
+            why = f": {error.strerror}" if error.errno is None and error.strerror else ""  # our resolver's own words
+            return errors.ConnectError(f"the name {error.host} does not resolve{why}", operation=operation)
         case aiohttp.ClientConnectorError():
             return errors.ConnectError(
                 f"no connection to {error.host}:{error.port}: {_os_reason(error.os_error)}",

@@ -601,6 +601,30 @@ async def test_a_name_that_does_not_resolve_is_named() -> None:
     error = await failure_of("https://kallglot.invalid/v1")
     assert isinstance(error, ConnectError)
     assert "kallglot.invalid does not resolve" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        ([], "it has no address that can be used here"),
+        (UnicodeError("label empty or too long"), "label empty or too long"),
+        (RuntimeError("can't start new thread"), "can't start new thread"),
+    ],
+)
+async def test_a_look_up_that_finds_nothing_or_cannot_be_made(
+    monkeypatch: pytest.MonkeyPatch, found: Any, told: str
+) -> None:
+    """Also one that aiohttp does not take for an error of the look-up: a connection error that says why."""
+
+    async def look_up(*_: object, **__: object) -> Any:
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)
+    error = await failure_of("https://kallglot.invalid/v1")
+    assert isinstance(error, ConnectError)
+    assert f"kallglot.invalid does not resolve: {told}" in str(error)
     assert_holds_nothing_foreign(error)
 
 
