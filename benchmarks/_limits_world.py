@@ -68,6 +68,7 @@ class Answer:
     is_accepted: bool
     headers: CIMultiDict[str]
     body_retry_after: float | None = None
+    takes: float = 0.0  # seconds until it is given
 
 
 class Server:
@@ -78,15 +79,23 @@ class Server:
         ahead: Seconds into a window at which the world begins.
         skew: Seconds by which its clock is ahead of a client's.
         has_date: Whether its answers have a `Date`.
+        takes: Draws the seconds for which it works on a request that it accepts.
     """
 
     def __init__(
-        self, settings: LimitSettings, *, ahead: float = 0.0, skew: float = 0.0, has_date: bool = True
+        self,
+        settings: LimitSettings,
+        *,
+        ahead: float = 0.0,
+        skew: float = 0.0,
+        has_date: bool = True,
+        takes: Callable[[], float] = float,
     ) -> None:
         self._limits = Limits(settings)
         self._announcing = Announcing(settings)
         self._ahead = EPOCH + ahead + skew
         self._has_date = has_date
+        self._takes = takes
         self.record: list[Arrival] = []
 
     def ask(self, now: float, who: str, what: str | None) -> Answer:
@@ -96,12 +105,18 @@ class Server:
         self.record.append(Arrival(now, who, verdict.accepted))
         headers = CIMultiDict({"Date": formatdate(math.floor(wall), usegmt=True)} if self._has_date else {})
         headers.extend(self._announcing.headers(verdict, wall))
-        body = None if verdict.accepted else self._announcing.body_retry_after(verdict)
-        return Answer(verdict.accepted, headers, body)
+        if not verdict.accepted:
+            return Answer(verdict.accepted, headers, self._announcing.body_retry_after(verdict))
+        takes = self._takes()
+        self.begin(wall + takes)
+        return Answer(verdict.accepted, headers, takes=takes)
 
     def judge(self, wall: float, what: str | None) -> Verdict:
         """Decide on a request for an analysis."""
         return self._limits.admit("analysis", wall)
+
+    def begin(self, until: float) -> None:
+        """Work on a request until then."""
 
 
 class Refuser(Server):
@@ -116,6 +131,25 @@ class Refuser(Server):
             return Verdict(accepted=True)
         self._left[what or ""] -= 1
         return Verdict(accepted=False, retry_in=1.0)
+
+
+class AtOnce(Server):
+    """Announces nothing but `Retry-After: 1`, if that, and refuses what comes while it works on so many requests."""
+
+    def __init__(self, places: int, takes: Callable[[], float], *, is_advised: bool = True) -> None:
+        advice = {} if is_advised else {"retry_after": None}
+        super().__init__(LimitSettings(plan="unlimited", rate_headers="none", **advice), takes=takes)  # type: ignore[arg-type]
+        self._places = places
+        self._until: list[float] = []
+
+    def judge(self, wall: float, what: str | None) -> Verdict:
+        while self._until and self._until[0] <= wall:
+            heappop(self._until)
+        is_free = len(self._until) < self._places
+        return Verdict(accepted=is_free, retry_in=0.0 if is_free else 1.0)
+
+    def begin(self, until: float) -> None:
+        heappush(self._until, until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +178,9 @@ class Limiting(Protocol):
 
     def on_answer(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None: ...
 
-    def on_refused(self, ticket: Ticket, now: float, figures: RateFigures | None, until: float) -> None: ...
+    def on_refused(
+        self, ticket: Ticket, now: float, figures: RateFigures | None, until: float, *, is_advised: bool = True
+    ) -> None: ...
 
     def next_pause(self, figures: RateFigures | None, retry_after: float | None, *, luck: float = 0.0) -> float: ...
 
@@ -180,7 +216,9 @@ class Told:
     def on_answer(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:
         """It knows."""
 
-    def on_refused(self, ticket: Ticket, now: float, figures: RateFigures | None, until: float) -> None:
+    def on_refused(
+        self, ticket: Ticket, now: float, figures: RateFigures | None, until: float, *, is_advised: bool = True
+    ) -> None:
         """Rounding: it asks again."""
 
     def next_pause(self, figures: RateFigures | None, retry_after: float | None, *, luck: float = 0.0) -> float:
@@ -350,7 +388,8 @@ class Client:
         arrived_at = self._world.now
         answer = self._server.ask(arrived_at, self._name, what.id if isinstance(what, Entry) else what)
         self._world.at(
-            arrived_at + self._network.down(self._draw), lambda: self._hear(ticket, what, answer, arrived_at)
+            arrived_at + answer.takes + self._network.down(self._draw),
+            lambda: self._hear(ticket, what, answer, arrived_at),
         )
 
     def _hear(self, ticket: Ticket, what: Entry | str, answer: Answer, arrived_at: float) -> None:
@@ -363,7 +402,7 @@ class Client:
             told = parse_retry_after(answer.headers, wall_now=EPOCH + now)
             named = max((wait for wait in (told, answer.body_retry_after) if wait is not None), default=None)
             pause = self._gate.next_pause(figures, named, luck=self._draw.random())
-            self._gate.on_refused(ticket, now, figures, now + pause)
+            self._gate.on_refused(ticket, now, figures, now + pause, is_advised=named is not None)
         self._demand.on_end(what, now, is_accepted=answer.is_accepted, arrived_at=arrived_at)
         self._step()
 

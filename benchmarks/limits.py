@@ -17,6 +17,7 @@ from functools import partial
 from itertools import repeat
 
 from benchmarks._limits_world import (
+    AtOnce,
     Calls,
     Client,
     Limiting,
@@ -151,14 +152,28 @@ def refusals(seed: int) -> Figures:
     return {"refused": refused, "seconds": first, "next hundred s": world.now - first}
 
 
-def found(limit: int, period: float, seed: int) -> Figures:
-    """Of an unannounced limit: how it is used after half a minute."""
+def found(limit: int, period: float, seed: int, *, takes: float = 0.0) -> Figures:
+    """Of an unannounced limit: how it is used after half a minute, where a request takes that long on average."""
     settings = limits(limit, period, rate_headers="none")
-    world, server = World(), Server(settings, ahead=7.3 + seed)
+    world, server = World(), Server(settings, ahead=7.3 + seed, takes=drawn(takes, seed))
     Client(world, server, Calls(), seed)
     world.run(150.0)
     late = [arrival.is_accepted for arrival in server.record if arrival.at >= 30.0]
     return {"use": sum(late) / (120.0 * limit / period), "refused %": percent_refused(late)}
+
+
+def drawn(takes: float, seed: int) -> Callable[[], float]:
+    """Return what draws from half of that to half more than that."""
+    return partial(random.Random(seed).uniform, 0.5 * takes, 1.5 * takes)
+
+
+def at_once(places: int, takes: float, number: int, seed: int, *, is_advised: bool = True) -> Figures:
+    """So many direct requests, of which a server works on a few at once: the time, beside what it takes at best."""
+    server = AtOnce(places, partial(random.Random(seed).expovariate, 1.0 / takes), is_advised=is_advised)
+    demand, _ = run_alone(server, Calls(number, Urgency.DIRECT), seed, 900.0)
+    seconds = demand.done[-1] if len(demand.done) == number else math.inf
+    refused = sum(not arrival.is_accepted for arrival in server.record)
+    return {"over the best s": seconds - number * (takes + NEAR.round_trip) / places, "refused": refused}
 
 
 def beside(settings: LimitSettings, share: float, seed: int) -> Figures:
@@ -283,6 +298,15 @@ def _hidden() -> Iterator[Trial]:
     bars = (Bar("use", least=0.9), Bar("refused %", most=1.0))
     for limit, period in ((10, 1.0), (50, 5.0)):
         yield Trial("unannounced", f"fixed {limit}/{period:g}s", partial(found, limit, period), bars)
+    slow = partial(found, 50, 5.0, takes=0.5)
+    yield Trial("unannounced", "fixed 50/5s, 0.5 s each", slow, (Bar("use", least=0.8), Bar("refused %", most=2.0)))
+    for places, takes, number in ((5, 0.5, 200), (20, 1.0, 800), (50, 0.5, 2000)):
+        server = f"{takes:g} s each"
+        for advice, most in ((True, 20.0), (False, 50.0)):
+            measure = partial(at_once, places, takes, number, is_advised=advice)
+            bars = (Bar("over the best s", most=most), Bar("refused", most=65))
+            yield Trial(f"{places} at once", f"{server}, {'Retry-After: 1' if advice else 'no advice'}", measure, bars)
+    bars = (Bar("use", least=0.9), Bar("refused %", most=1.0))
     double = limits(150, 60.0, second_limit=(5, 1.0))
     yield Trial("20 requests", "5/1s hidden", partial(calls_done, double, 20), (Bar("seconds", most=5.0),))
     yield Trial("40 waits", "5/1s hidden", partial(waits_done, double, 40), (Bar("seconds", most=10.0),))

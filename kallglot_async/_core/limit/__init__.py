@@ -2,12 +2,13 @@
 
 `gate` asks whatever is in force and says whose turn it is; a `Rule` (`ticket`) is one reason to wait. There are three:
 `window`, the limit that a server announces for one endpoint group under one key (`X-RateLimit-*`); `unannounced`, a
-limit that no figure tells of, behind an announced one or alone; `ceiling`, the limit that a user configured. What the
-figures of a window mean is said by `explanations`: how it is counted where it does not renew, and what others take of
-it. Two modules are for what is rare: `neighbours`, what is ours of a log that others use too; `undated`, when a window
-resets whose server sends no `Date`. Where several processes share one limit, a `lease` stands for the window;
-`exchange` is what they tell each other, and how one goes on that hears nothing. `Supply` (`ticket`) is what a
-scheduler of polls may count on. `retry` judges failures that are no refusals; polls ask it too.
+limit that no figure tells of, behind an announced one or alone, which may be one of requests at once (`places`);
+`ceiling`, the limit that a user configured. What the figures of a window mean is said by `explanations`: how it is
+counted where it does not renew, and what others take of it. Two modules are for what is rare: `neighbours`, what is
+ours of a log that others use too; `undated`, when a window resets whose server sends no `Date`. Where several
+processes share one limit, a `lease` stands for the window; `exchange` is what they tell each other, and how one goes
+on that hears nothing. `Supply` (`ticket`) is what a scheduler of polls may count on. `retry` judges failures that are
+no refusals; polls ask it too.
 
 The gate
 1. The window is in force until an answer came without figures, and whenever a limit is announced; the other two
@@ -77,27 +78,37 @@ The unannounced limit
 13. Each clean period, in which CLEAN seconds' worth of requests at that rate was accepted, multiplies it by a factor
    that squares itself: hardly at first, near what was refused, then fast. After SILENT seconds all is forgotten.
 
+Requests at once (places), which an unannounced limit may count too
+14. They are looked for where those that were under way beside a refusal, and accepted, took longer than it did by
+   SERVED on average, and it named no pause of more than LONG: they had the places while it found none. All that were
+   accepted at once are the places; FIRST of them are used, and one more is tried each STEP in which all were taken.
+   They stand for the rate, which goes on learning beside them.
+15. A refusal is for want of a place where one more than before was tried, and others were under way: then it pauses for
+   SHORTEST_PAUSE, unless the server names a pause, as the next answer makes room and time does not; as many as were
+   under way go on, without rule 11, and one more is tried after LOOKING pauses. With DOUBTS other refusals in a row, or
+   one before anything was accepted, it was a rate after all.
+
 The ceiling
-14. Never more than `requests` arrive in any `per` seconds, over all groups and keys that share it: each counts from the
+16. Never more than `requests` arrive in any `per` seconds, over all groups and keys that share it: each counts from the
    moment it is sent until `per` after it has ended, as late as it may have arrived.
 
 The lease (one process' part; what all of them together have is counted where they meet, by `shared/exchange.lua`)
-15. `available` is the least figure of a window that any process has heard, less what all of them hold: requests in
+17. `available` is the least figure of a window that any process has heard, less what all of them hold: requests in
     flight and slots that are not spent. A process tells of its answers and of what it no longer holds in one
     exchange, so that nothing is missing from both. What it held counts until it tells something else, or until a
     figure must have it: one of a request that was sent after that has arrived, at most a second after it could last
     have gone.
-16. Rules 5 to 7 hold for all together: the newest window wins, a spent or unknown one is opened by one probe of one
+18. Rules 5 to 7 hold for all together: the newest window wins, a spent or unknown one is opened by one probe of one
     process, people spend what is available. Of a window each process with polls has an even part; what it has not had
     of that it may claim, as far as its appetite and its pace go in the time left, and what nobody claims is divided
     among those that have shown no end of theirs. Where a part is less than a request, they take turns at the pace of
     all. Polls that are worth it spend their part at once but for as much, once
     everybody may have been heard of; the others at an even pace. What people will send, by the window before and by
     this one, is in nobody's part.
-17. Slots are taken for a horizon in advance, lapse, and are given back before a process falls idle. More are asked for
+19. Slots are taken for a horizon in advance, lapse, and are given back before a process falls idle. More are asked for
     while they are used up; what lapsed shows where an appetite ends. Direct requests take whatever is held, which then
     is not of the polls' part.
-18. Where nobody can be asked, a process spends what it holds, and then goes on by itself (`Alone`): polls at the pace
+20. Where nobody can be asked, a process spends what it holds, and then goes on by itself (`Alone`): polls at the pace
     of what is left of its part of the window, people, and after that window everybody, at the even rate divided by the
     processes last known. It asks again a second later, waited for or not. Of the window of its own answers it heeds
     whether something is left, and no pace, as the others are no strangers. Once they are asked again, polls leave
@@ -188,6 +199,15 @@ What the numbers are, and why:
               MOST_GROWTH           2        ... and tenfold within a minute, where the limit is gone
               SILENT                600 s    a limit that nobody has met for so long may be gone
               MOST_ACCEPTED         10,000   moments remembered, so that a fast server costs no memory
+    places: `python -m benchmarks.limits --only "at once"` has what these bring
+              SERVED                0.15 s   quicker answers hold no place for long; with 0.05, a rate of 50/s whose
+                                             answers take 0.1 s refuses twice as many until places are denied
+              LONG                  10 s     of 150 a minute without figures, 2 to 5 % were refused instead of 0.7
+              FIRST                 0.8      with 1, 50 at once are denied by the one place that was seen twice
+              STEP                  4 s      with 1, 50 at once are tried beyond before they are full, and denied
+              LOOKING               30       pauses; with 5, each is refused for nothing six times as often
+              DOUBTS                2        the refusal that showed them counts as one; with another, a rate is refused
+                                             once more before that is known
     lease     RETRY                 1 s      in which the others may be away again
               LAPSE                 1 in 2   of a horizon: slots to be spent at once are for those who wait already
               STALE, STALE_FOR      8, 0.1 s  requests that have ended and are held against all: after a burst

@@ -1,6 +1,6 @@
 """`Ask` and `Reply`: what processes that share one limit tell each other, by way of `shared/exchange.lua`.
 
-`Alone` is what one makes of the last reply while there is none. The folder's docstring has their rules, 15 to 18.
+`Alone` is what one makes of the last reply while there is none. The folder's docstring has their rules, 17 to 20.
 """
 
 from __future__ import annotations

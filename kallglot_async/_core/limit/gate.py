@@ -152,8 +152,10 @@ class Gate:
         for rule in self._told:
             rule.on_answer(ticket, now, figures)
 
-    def on_refused(self, ticket: Ticket, now: float, figures: RateFigures | None, until: float) -> None:
-        """A request was refused for rate: nobody sends before `until`."""
+    def on_refused(
+        self, ticket: Ticket, now: float, figures: RateFigures | None, until: float, *, is_advised: bool = True
+    ) -> None:
+        """A request was refused for rate: nobody sends before `until`, which the server named, or we did."""
         if self._is_explained(figures):
             self._window.on_refused(ticket, now, figures, until)
             if self._unannounced is not None:
@@ -162,7 +164,7 @@ class Gate:
             # Before the window lets go of this request: a new rule takes over all that are under way, this one too.
             unannounced = self._unannounced or self._look_for_unannounced()
             self._window.on_refused_elsewhere(ticket, now, figures)
-            unannounced.on_refused(ticket, now, figures, until)
+            unannounced.on_refused(ticket, now, figures, until, is_advised=is_advised)
         for rule in self._beside:
             rule.on_refused(ticket, now, figures, until)
         self.pause(now, until)
@@ -180,7 +182,12 @@ class Gate:
 
         `luck`, uniform in [0, 1), spreads the wake-ups of clients that know nothing of each other.
         """
-        pause = PAUSE_WITHOUT_ADVICE if retry_after is None else max(SHORTEST_PAUSE, retry_after)
+        if retry_after is not None:
+            pause = max(SHORTEST_PAUSE, retry_after)
+        else:
+            unannounced = self._unannounced
+            is_brief = unannounced is not None and unannounced.is_for_want_of_place()
+            pause = SHORTEST_PAUSE if is_brief else PAUSE_WITHOUT_ADVICE
         # The reset of a limit that has something left is none of this refusal's.
         if figures is not None and figures.remaining == 0 and (retry_after is None or self._is_explained(figures)):
             closed_for = self._window.closed_for(figures, is_advised=retry_after is not None)

@@ -1,6 +1,6 @@
 """`Lease`: what one process may send of a limit that several share.
 
-The folder's docstring has its rules, 15 to 18.
+The folder's docstring has its rules, 17 to 20.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """`Unannounced`: a limit of which no figure tells, found by its refusals.
 
-The folder's docstring has its rules, 11 to 13.
+It is one of requests in a time, until it is shown to be one of requests at once (`places`). The folder's docstring has
+its rules, 11 to 13.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from kallglot_async._core.api.answers import RateFigures
+from kallglot_async._core.limit.places import Places, shown
 from kallglot_async._core.limit.ticket import Pace, Supply, Ticket, Urgency
 
 __all__ = ["MOST_ACCEPTED", "Unannounced"]
@@ -41,8 +43,9 @@ class Unannounced:
     """
 
     __slots__ = (
-        "_accepted", "_before", "_clean", "_cut", "_evidence", "_growth", "_in_flight", "_is_doubtful", "_is_measured",
-        "_opened", "_pace", "_pause", "_paused", "_paused_before", "_paused_until", "_refused_at", "_since", "rate",
+        "_accepted", "_before", "_beside", "_clean", "_cut", "_evidence", "_growth", "_in_flight", "_is_doubtful",
+        "_is_measured", "_is_of_rate", "_named", "_opened", "_pace", "_pause", "_paused", "_paused_before",
+        "_paused_until", "_places", "_refusal_took", "_refused_at", "_since", "rate",
     )  # fmt: skip
 
     def __init__(self, accepted: Iterable[float] = (), since: float = math.inf, in_flight: int = 0) -> None:
@@ -66,18 +69,27 @@ class Unannounced:
         self._clean = 0.0
         self._growth = GROWTH
         self._pace = Pace()
+        self._refusal_took, self._named = 0.0, 0.0  # seconds until the latest refusal was heard, and that it named
+        self._beside: list[float] = []  # seconds that those took which were under way then, and accepted
+        self._places: Places | None = None  # what holds in place of the rate, where it is a limit of requests at once
+        self._is_of_rate = False  # whether that was tried, and denied
 
     def next_at(self, now: float, urgency: Urgency) -> float:
         """Return when a request may go: infinity where an answer has to come before.
 
         Everybody keeps the pace: where no figure says what is left, there is nothing to spend ahead of it.
         """
-        if self._in_flight > self._opened:
+        places = self._places
+        if self._in_flight > self._opened and not (places is not None and places.is_sure):
             return math.inf
+        if places is not None:
+            return math.inf if self._in_flight >= places.count else -math.inf
         return self._pace.theoretical + 1.0 / self.rate if self.rate else -math.inf
 
     def supply(self, now: float) -> Supply:
-        """Return the rate it has found; before the first refusal there is no limit to be seen."""
+        """Return the rate it has found, or what its places can take; before the first refusal no limit is seen."""
+        if self._places is not None:
+            return Supply(rate=self._places.rate)
         return Supply(rate=math.inf if self.rate is None else self.rate)
 
     def on_sent(self, ticket: Ticket, now: float, urgency: Urgency) -> None:
@@ -103,28 +115,42 @@ class Unannounced:
         self._in_flight -= 1
         if ticket.sent_at <= self._refused_at:  # under way when another was refused: completes what was measured
             if self._opened == 0:
+                self._beside.append(now - ticket.sent_at)
                 # Sent before the pause that the refusal began, so that pause is not in its open time.
                 self._note(ticket.sent_at - self._paused_before)
                 self._slow_down(1)
             return
         if self._opened == 0:
+            if self._beside and self._places is None and not self._is_of_rate:
+                self._places = shown(now, self._named, self._refusal_took, self._beside, self._accepted)
             self._accepted.clear()
             self._since = self._refused_at - self._paused_before
         self._note(ticket.sent_at - self._paused)
         self._opened += 1
+        if self._places is not None:
+            self._places.on_accepted(now, self._in_flight + 1)
         if self.rate is not None:
             self._grow(self.rate)
             if now > self._refused_at + SILENT:
                 self.rate, self._is_measured, self._evidence = None, False, 0
+                self._places, self._is_of_rate = None, False
 
-    def on_refused(self, ticket: Ticket, now: float, figures: RateFigures | None, until: float) -> None:
+    def on_refused(
+        self, ticket: Ticket, now: float, figures: RateFigures | None, until: float, *, is_advised: bool = True
+    ) -> None:
         """A request was refused, for a reason that no figure tells. Those sent before the last one tell nothing new."""
         self._in_flight -= 1
         if ticket.sent_at > self._refused_at:
             self._refused_at, self._pause, self._paused_before = now, until - now, self._paused
+            if self._places is not None:
+                self._places.on_refused(self._in_flight, until, self._pause)
+                if self._places.is_denied or not self._opened:
+                    self._places, self._is_of_rate = None, True
             self._cut = CUT_AGAIN if self._is_doubtful and self._growth == GROWTH else CUT
             # With nothing accepted in between it is still the same refusal.
             if self._opened:
+                self._refusal_took, self._named = now - ticket.sent_at, self._pause if is_advised else 0.0
+                self._beside.clear()
                 self._before = self.rate
                 self._slow_down(len(self._accepted))
             self._opened = 0
@@ -132,6 +158,11 @@ class Unannounced:
             # Only what is new of it: pauses that overlap are one.
             self._paused += until - max(now, self._paused_until)
             self._paused_until = until
+
+    def is_for_want_of_place(self) -> bool:
+        """Whether a refusal that comes now is one place too many: the next answer makes room, and no time does."""
+        places = self._places
+        return places is not None and (places.is_sure or places.explains(self._in_flight - 1))
 
     def forget_in_flight(self) -> None:
         """The event loop that sent them is gone: no answer will come."""
