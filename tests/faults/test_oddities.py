@@ -368,7 +368,8 @@ REFUSED: dict[str, tuple[tuple[str, ...], float, float]] = {
     "Retry-After in the past": ((f"Retry-After: {THEN}",), 0.0, 2.0),
     "Retry-After of 2**70": (("Retry-After: 1180591620717411303424",), 29.9, 40.0),
     "Retry-After as a float of many digits": (("Retry-After: 4.000000000000001",), 4.0, 10.0),
-    "Retry-After with a unit": (("Retry-After: 5s",), 29.9, 40.0),
+    "Retry-After with a unit": (("Retry-After: 5s",), 5.0, 7.0),
+    "Retry-After in words": (("Retry-After: soon",), 29.9, 40.0),
     "a page of some gateway's": (("Content-Type: text/html", "Retry-After: 3"), 3.0, 10.0),
 }
 for _name, (_headers, _least, _most) in REFUSED.items():
