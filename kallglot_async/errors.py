@@ -7,7 +7,7 @@ KallglotError
 │   ├── TransportError                       no complete answer arrived
 │   │   ├── ConnectError (ConnectionError)   never connected, so never sent
 │   │   ├── ProxyError                       the proxy refused, not the API
-│   │   ├── TLSError                         certificate or handshake; retrying cannot help
+│   │   ├── TLSError                         certificate or handshake; retrying cannot help soon
 │   │   ├── RequestTimeoutError (TimeoutError)
 │   │   ├── ConnectionLostError (ConnectionError)
 │   │   └── ProtocolError                    what arrived was not HTTP
@@ -147,7 +147,10 @@ class RequestError(KallglotError):
 
 
 class TransportError(RequestError):
-    """No complete answer arrived. Retried, except for TLS and for a proxy that was reached and refused."""
+    """No complete answer arrived. Retried, except for TLS and for a proxy that was reached and refused with no 5xx.
+
+    A wait asks again after those too, once the API has answered a request.
+    """
 
 
 class ConnectError(TransportError, ConnectionError):
@@ -169,11 +172,13 @@ class ProxyError(TransportError):
 
 
 class TLSError(TransportError):
-    """The certificate or the handshake was not acceptable. Not retried."""
+    """The certificate or the handshake was not acceptable. Not retried, but in a wait once the API has answered."""
 
 
 class RequestTimeoutError(TransportError, TimeoutError):
     """No answer came in time. Retried, unless it is the call's own deadline that has passed.
+
+    Where nothing was sent within that, for want of a connection or of a key, the message says so.
 
     Attributes:
         timeout: The limit in seconds that ran out; None where it was the one on silence between two bytes.

@@ -8,7 +8,7 @@ answers. A 402 stops the requests, and what is paid for is waited for.
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ from kallglot_async._checks import check_text
 from kallglot_async._clock import Alarm
 from kallglot_async._core.api.analyses import create_analysis
 from kallglot_async._core.api.operation import Operation
-from kallglot_async._core.limit.ticket import Urgency
+from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async._events import PlainCallback
 from kallglot_async._waiting.batch import Batch
 from kallglot_async._waiting.call import OnProgress
@@ -138,16 +138,8 @@ class AnalyzeCall:
     async def _request_in_turn(self, created: MemoryObjectSendStream[str]) -> None:
         with created:
             while (session := await self._next_session()) is not None:
-                operation = self._order(session)
-                self._asked[session] = operation.idempotency_key or ""
+                create = partial(self._create, session, self._order(session))
                 try:
-                    create = partial(
-                        self._waits.create,
-                        operation,
-                        timeout=self._timeout,
-                        is_patient=True,
-                        on_answer=self._on_requested,
-                    )
                     analysis = await self._batch.send(session, Urgency.DIRECT, create)
                     self._check_own(analysis, session)
                 except errors.KallglotError as failure:
@@ -160,8 +152,15 @@ class AnalyzeCall:
                         await self._batch.tell("on_created", self._on_created, session, analysis)
                     created.send_nowait(analysis.id)
                 # Not where the request is cancelled: its key has to be in the outcome then, to ask again with.
-                self._asked.pop(session)
+                self._asked.pop(session, None)
                 self._report_progress()
+
+    def _create(self, session: str, operation: Operation[Analysis], ticket: Ticket) -> Coroutine[Any, Any, Analysis]:
+        """Request the analysis of a session on a slot: from now on nobody knows, until there is an answer."""
+        self._asked[session] = operation.idempotency_key or ""
+        return self._waits.create(
+            operation, ticket, timeout=self._timeout, is_patient=True, on_answer=self._on_requested
+        )
 
     def _check_own(self, analysis: Analysis, session: str) -> None:
         """Refuse what was created for another session: it has one outcome, and one of the two would have none."""

@@ -13,6 +13,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
+from contextvars import copy_context
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -113,6 +114,8 @@ class WaitCall:
 
     def _enter(self) -> None:
         self.loop: asyncio.AbstractEventLoop = _clock.running_loop()
+        # The caller's: what it waits for may be told of in another's task, or by a timer.
+        self._context = copy_context()
         self._pipeline.lane("analysis").enter()
         self._hub.enter(self.loop)
         self._is_entered = True
@@ -344,9 +347,8 @@ class WaitCall:
         self.ready.append(outcome)
         if self._pipeline.observer.callback.is_on:
             name = None if outcome.error is None else type(outcome.error).__name__
-            self._pipeline.observer.emit(
-                SettledEvent, id=outcome.id, error=name, polls=outcome.polls, elapsed=outcome.elapsed
-            )
+            told = {"id": outcome.id, "error": name, "polls": outcome.polls, "elapsed": outcome.elapsed}
+            self._context.copy().run(self._pipeline.observer.emit, SettledEvent, **told)
         self._wake()
         self._finish_if_over()
 
@@ -396,4 +398,4 @@ class WaitCall:
 
     def on_answer(self) -> None:
         if self._on_progress is not None:
-            self._on_progress.tell(self.progress)
+            self._context.copy().run(self._on_progress.tell, self.progress)

@@ -25,6 +25,7 @@ from kallglot_async._core.polling.queue import PollQueue
 from kallglot_async._core.polling.trouble import End, Patience, stranded_at
 from kallglot_async._core.polling.worth import RE_ASK, look_again_at
 from kallglot_async._waiting.endings import analysis_failed, not_attempted, timed_out
+from kallglot_async._wire.failures import late
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Analysis, AnalysisStatus, Outcome, PollEvent
 from kallglot_async.models.analysis import SETTLED
@@ -267,9 +268,8 @@ class Poller:
                 self._on_failure(entry, error)
         except errors.KallglotError as error:
             self._fail(entry, error, _clock.now())  # not this request's: a session that is closed, say
-        except TimeoutError:
-            text = f"a poll was not answered within {patience or 0.0:g} s"
-            self._on_failure(entry, errors.RequestTimeoutError(text, operation=operation.name, timeout=patience))
+        except TimeoutError as over:
+            self._on_failure(entry, late("a poll", patience or 0.0, over, operation.name))
         else:
             self.requests += 1
             self._on_analysis(entry, analysis, response, ticket.sent_at)

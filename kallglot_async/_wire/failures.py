@@ -12,13 +12,36 @@ from yarl import URL
 
 from kallglot_async import errors
 
-__all__ = ["LostError", "raised_by_session", "translate"]
+__all__ = ["LostError", "UnsentError", "late", "raised_by_session", "translate", "why_unsent"]
 
 _PACKED = "the body is not packed as its Content-Encoding says, or in a way that is not known; none was asked for"
+
+_TOO_LONG = (
+    "the answer's headers are longer, or more, than is read; a session of yours may be given a larger max_field_size "
+    "and max_headers"
+)
 
 
 class LostError(Exception):
     """The connection went away. Not an aiohttp error, so that aiohttp does not send the request again."""
+
+
+class UnsentError(Exception):
+    """What a request was waiting for that was cancelled before it was sent: the cause of the cancellation."""
+
+
+def why_unsent(error: BaseException | None) -> UnsentError | None:
+    """Return why nothing was sent of a request that ended with a cancellation; None: it was, or may have been."""
+    cause = None if error is None else error.__cause__
+    return cause if isinstance(cause, UnsentError) else None
+
+
+def late(what: str, seconds: float, over: TimeoutError, operation: str) -> errors.TransportError:
+    """Return the error for an attempt whose own time was over."""
+    if (unsent := why_unsent(over.__cause__)) is not None:
+        return errors.ConnectError(f"{what} was not sent within {seconds:g} s: {unsent}", operation=operation)
+    text = f"{what} was not answered within {seconds:g} s"
+    return errors.RequestTimeoutError(text, operation=operation, timeout=seconds)
 
 
 def translate(error: BaseException, operation: str, base_url: str) -> errors.KallglotError:
@@ -44,6 +67,10 @@ def translate(error: BaseException, operation: str, base_url: str) -> errors.Kal
                 proxy=proxy,
                 status=error.status,
             )
+        case aiohttp.ClientConnectorSSLError() if isinstance(error.os_error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            return errors.ConnectError(
+                f"{error.host}:{error.port} closed the connection in the handshake", operation=operation
+            )
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError() | ssl.SSLError():
             return errors.TLSError(_describe_tls(error), operation=operation)
         case aiohttp.ServerFingerprintMismatch():
@@ -51,7 +78,8 @@ def translate(error: BaseException, operation: str, base_url: str) -> errors.Kal
         case aiohttp.ConnectionTimeoutError():
             return errors.ConnectError("connecting took too long", operation=operation)
         case aiohttp.ClientConnectorDNSError():
-            return errors.ConnectError(f"the name {error.host} does not resolve", operation=operation)
+            why = f": {error.strerror}" if error.errno is None and error.strerror else ""  # our resolver's own words
+            return errors.ConnectError(f"the name {error.host} does not resolve{why}", operation=operation)
         case aiohttp.ClientConnectorError():
             return errors.ConnectError(
                 f"no connection to {error.host}:{error.port}: {_os_reason(error.os_error)}",
@@ -63,6 +91,8 @@ def translate(error: BaseException, operation: str, base_url: str) -> errors.Kal
             return errors.ProtocolError(_PACKED, operation=operation)
         case aiohttp.ClientPayloadError() if isinstance(error.__cause__, ContentEncodingError):
             return errors.ProtocolError(_PACKED, operation=operation)
+        case aiohttp.ClientResponseError() if _is_too_long(error.message):
+            return errors.ProtocolError(_TOO_LONG, operation=operation)
         case aiohttp.ClientResponseError():
             # Broken HTTP looks like status 400 here; no status was received.
             return errors.ProtocolError("what arrived is not a well-formed HTTP answer", operation=operation)
@@ -81,7 +111,7 @@ def translate(error: BaseException, operation: str, base_url: str) -> errors.Kal
             )
 
 
-def raised_by_session(error: Exception) -> errors.ConfigurationError:
+def raised_by_session(error: BaseException) -> errors.ConfigurationError:
     """Return the error for what a middleware or a trace of the caller's session has raised, which is its cause."""
     what = f"a middleware or trace of the session that was passed raised {type(error).__name__}"
     failure = errors.ConfigurationError(what)
@@ -98,6 +128,10 @@ def _proxy_of(base_url: str) -> str:
     except ValueError:
         return ""
     return f"{proxy.host}:{proxy.port}" if proxy.host else ""
+
+
+def _is_too_long(what: str) -> bool:
+    return "Got more than" in what or "Too many headers" in what
 
 
 def _os_reason(error: OSError) -> str:

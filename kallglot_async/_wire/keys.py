@@ -9,8 +9,10 @@ from typing import NamedTuple, TypeVar
 
 import anyio
 
+from kallglot_async._clock import is_cancelled
 from kallglot_async._config import AskedKey, Secret
 from kallglot_async._core.limit.ticket import Ticket, Urgency
+from kallglot_async._wire.failures import UnsentError
 from kallglot_async._wire.limiter import Lane
 from kallglot_async.errors import AuthenticationError, ConfigurationError
 
@@ -66,17 +68,25 @@ async def send_renewing(key: AskedKey, lane: Lane, ticket: Ticket, send: Callabl
         KallglotError: How it ended.
     """
     try:
-        used = await load(key)
+        used = await _unsent_meanwhile(load(key))
     except BaseException:
         lane.unsent(ticket)
         raise
     try:
         return await send(ticket)
     except AuthenticationError:
-        if not await renew(key, used):
+        if not await _unsent_meanwhile(renew(key, used)):
             raise
     # Outside the handler: the refusal of the old key is no context of whatever the new one meets.
     return await send(await lane.acquire(Urgency.DIRECT))
+
+
+async def _unsent_meanwhile(asking: Awaitable[T]) -> T:
+    """Await what is asked for a key; a cancellation says that nothing was on its way."""
+    try:
+        return await asking
+    except asyncio.CancelledError as error:
+        raise error from UnsentError("api_key was still being asked for the key")
 
 
 def _turn(key: AskedKey) -> anyio.Lock:
@@ -94,7 +104,10 @@ async def _ask(key: AskedKey) -> None:
         answer = await answer if inspect.isawaitable(answer) else answer
     except ConfigurationError:
         raise
-    except Exception as error:
+    except (Exception, asyncio.CancelledError) as error:
+        # Where nobody cancelled us, whoever is asked awaited something that was cancelled: an error of its own.
+        if isinstance(error, asyncio.CancelledError) and is_cancelled():
+            raise
         failure = ConfigurationError(f"api_key was asked for the key and raised {type(error).__name__}")
         failure.__cause__ = error.with_traceback(None)  # its frames may hold the key
     else:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 import anyio
@@ -34,6 +35,7 @@ from kallglot_async._core.limit.retry import STRANGER, RetryBudget, RetryPolicy,
 from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async._events import REQUESTS, Observer, RequestRecord
 from kallglot_async._wire.attempts import Call
+from kallglot_async._wire.failures import late, why_unsent
 from kallglot_async._wire.keys import send_renewing
 from kallglot_async._wire.limiter import Lane, RateLimiter
 from kallglot_async._wire.pool import SessionPool
@@ -159,8 +161,8 @@ class Pipeline:
                     ticket = ticket or lane.try_acquire(_DIRECT) or await self.acquire(lane, operation, deadline.left())
                     is_sending = True
                     try:
-                        send = self._send_in_time if is_patient else self.send
-                        value, _ = await send(operation, lane, ticket, attempt=call.attempt if call else 1)
+                        attempt = call.attempt if call else 1
+                        value, _ = await self.send(operation, lane, ticket, attempt=attempt, is_one_of_many=is_patient)
                     except errors.RequestError as error:
                         is_sending = False
                         if on_answer is not None and is_answer(error):
@@ -176,13 +178,14 @@ class Pipeline:
         except errors.RequestError as error:
             # It is the same error: the cause that it has stays the only one.
             raise (call or Call(operation, deadline, is_patient)).tell(error) from error.__cause__
-        except TimeoutError:
+        except TimeoutError as over:
             # Raised below and not here: the cancellation that the deadline was is no context of it.
-            failure = self._out_of_time(operation, timeout, call.history if call else ())
+            cut_off = late(operation.name, timeout or 0.0, over, operation.name)
+            failure = self._out_of_time(operation, timeout, cut_off.message, call.history if call else ())
         call = call or Call(operation, deadline, is_patient)
         if is_sending:
             # In the middle of a request, which the server may have acted upon: it counts as an attempt.
-            call.on_failure(failure)
+            call.on_failure(cut_off)
         raise call.tell(failure)
 
     async def _may_go_on(self, call: Call[Any], error: errors.RequestError) -> bool:
@@ -240,9 +243,11 @@ class Pipeline:
         )
 
     def send(
-        self, operation: Operation[T], lane: Lane, ticket: Ticket, *, attempt: int = 1
+        self, operation: Operation[T], lane: Lane, ticket: Ticket, *, attempt: int = 1, is_one_of_many: bool = False
     ) -> Coroutine[Any, Any, tuple[T, Response]]:
         """Send one request on a slot that was granted; its value and the answer. No retries.
+
+        One of many attempts takes no longer than a direct call may, so that another can follow; asking for a key apart.
 
         Raises:
             KallglotError: How it ended.
@@ -250,22 +255,28 @@ class Pipeline:
         # No coroutine function: it would cost every request one coroutine more, around the one that is returned.
         is_observed = self.observer.callback.is_on or REQUESTS.isEnabledFor(logging.DEBUG)
         send = self._send_observed if is_observed else self._send
+        if is_one_of_many:
+            send = partial(self._send_in_time, send)
         if isinstance(key := self._config.api_key, AskedKey):
             return send_renewing(key, lane, ticket, lambda ticket: send(operation, lane, ticket, attempt))
         return send(operation, lane, ticket, attempt)
 
     async def _send_in_time(
-        self, operation: Operation[T], lane: Lane, ticket: Ticket, *, attempt: int
+        self,
+        send: Callable[..., Coroutine[Any, Any, tuple[T, Response]]],
+        operation: Operation[T],
+        lane: Lane,
+        ticket: Ticket,
+        attempt: int,
     ) -> tuple[T, Response]:
-        """Send one of many attempts: none takes longer than a direct call may, so that another can follow."""
         seconds = self.request_timeout
         try:
             with self.deadlines.start(seconds):
-                return await self.send(operation, lane, ticket, attempt=attempt)
+                return await send(operation, lane, ticket, attempt)
         except errors.RequestError:  # some are timeouts too
             raise
-        except TimeoutError:
-            failure = self._out_of_time(operation, seconds)
+        except TimeoutError as over:
+            failure = late(operation.name, seconds or 0.0, over, operation.name)
         raise failure  # outside the handler, as in `run`
 
     async def _send_observed(
@@ -289,8 +300,8 @@ class Pipeline:
         started = loop.time()
         try:
             response = await self.pool.send(operation, self._config.api_key, self._config.headers)
-        except BaseException:  # a cancellation too: the server may have counted what was on its way
-            lane.lost(ticket)
+        except BaseException as error:  # a cancellation too: the server may have counted what was on its way
+            (lane.lost if why_unsent(error) is None else lane.unsent)(ticket)
             raise
         elapsed = loop.time() - started
         # The first one counts as a whole: there is nothing yet that it could be smoothed with.
@@ -373,14 +384,10 @@ class Pipeline:
         return figures
 
     def _out_of_time(
-        self, operation: Operation[Any], timeout: float | None, history: tuple[str, ...] = ()
+        self, operation: Operation[Any], timeout: float | None, what: str, history: tuple[str, ...]
     ) -> errors.RequestTimeoutError:
         state = self.lane(operation.group).state()
         queued = f"; {state.waiting} requests wait for the rate limit" if state.waiting else ""
         # Else who asked in vain for minutes would have to look into the history for the reason.
         before = f" (before that: {history[-1]})" if history else ""
-        return errors.RequestTimeoutError(
-            f"{operation.name} was not answered within {timeout:g} s{before}{queued}",
-            operation=operation.name,
-            timeout=timeout,
-        )
+        return errors.RequestTimeoutError(f"{what}{before}{queued}", operation=operation.name, timeout=timeout)

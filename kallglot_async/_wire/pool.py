@@ -26,13 +26,17 @@ from kallglot_async import _clock, errors
 from kallglot_async._config import ClientConfig, Secret
 from kallglot_async._core.api.answers import COMMON_HEADERS, request_headers
 from kallglot_async._core.api.operation import Operation, Response
-from kallglot_async._wire.failures import LostError, raised_by_session, translate
+from kallglot_async._wire.failures import LostError, UnsentError, raised_by_session, translate
 from kallglot_async._wire.session import Connector, OpenSession, UnusedError, check_proxy
 from kallglot_async._wire.stream import AnswerStream
 
 __all__ = ["SessionPool", "pool_of"]
 
 _READ_TIMEOUT = 60.0  # seconds without a byte, for a client that was asked to wait for ever
+
+# What gateways add to an answer (cookies, policies, links) can be more than the 8,190 bytes a line and 128 lines that
+# aiohttp takes. With these it is no larger than a body may be.
+_LONGEST_LINE, _MOST_HEADERS = 65_536, 256
 
 _MOST_IN_A_ROW = 3  # answers of 5xx, or of somebody else than the API, after which a connection is closed
 # Seconds for which connections that have served are doubted: at first longer than the few attempts of a call take.
@@ -79,6 +83,7 @@ class _Request(aiohttp.ClientRequest):
     """A request that is not sent on a connection that is doubted, or holds an answer that nobody asked for."""
 
     kept: _Kept  # the pool's
+    unsent: dict[asyncio.Task[Any] | None, bool]  # likewise
 
     # As aiohttp's own, which goes through them one by one: here no caller can give another host.
     def update_headers(self, headers: LooseHeaders | None) -> None:
@@ -91,6 +96,7 @@ class _Request(aiohttp.ClientRequest):
         way = conn.protocol
         if way is not None and (way.should_close or (self.kept.is_doubted and self.kept.refuses(way))):
             raise UnusedError  # and aiohttp closes the connection
+        self.unsent.pop(asyncio.current_task(), None)
         return super().send(conn)
 
 
@@ -120,10 +126,11 @@ def _judge(way: _Way, status: int, body: bytes) -> bool:
     if status < 300:  # what the API says is JSON or text, and is nothing only where it is still working on it
         is_apis = not body[:64].lstrip().startswith(b"<") and (len(body) > 0 or status in {202, 204})
     else:
-        is_apis = status < 500 and (b'"error"' in body or status == 429)
+        is_apis = status < 500 and status != 421 and (b'"error"' in body or status == 429)
     before = getattr(way, "failures", None)
     way.failures = 0 if is_apis else 1 + (before or 0)
-    if way.failures >= _MOST_IN_A_ROW or (way.failures and before is None):
+    # A 421 says that it is the wrong host's, whatever is asked for on it.
+    if way.failures >= _MOST_IN_A_ROW or (way.failures and before is None) or status == 421:
         # Marked, not closed: it may be free already, and whoever takes it then takes another.
         way.force_close()
     return before is not None
@@ -172,6 +179,9 @@ class SessionPool:
         self._for_storage = OpenSession(download_session) if download_session is not None else None
         self._sessions: dict[asyncio.AbstractEventLoop, OpenSession] = {}
         self._kept = _Kept()
+        # Whose request is not sent yet, and whether it stands in line for a connection; of those on a session of the
+        # caller's nobody knows.
+        self._unsent: dict[asyncio.Task[Any] | None, bool] = {}
 
     def __repr__(self) -> str:
         return f"<SessionPool {self._base_url} on {len(self._sessions)} event loops>"
@@ -193,6 +203,8 @@ class SessionPool:
         if lease is None or lease.is_closed:
             lease = await self._lease(is_own=False)
         lease.in_flight += 1
+        if self._borrowed is None:
+            self._unsent[asyncio.current_task()] = lease.in_flight > self._max_connections
         failure: errors.KallglotError
         try:
             response = None
@@ -229,7 +241,13 @@ class SessionPool:
                 limit=self._max_response_bytes,
             )
         except asyncio.CancelledError as error:
-            raise error.with_traceback(None) from None  # its frames hold the request's headers
+            if _clock.is_cancelled():
+                # Without its frames, which hold the request's headers.
+                raise error.with_traceback(None) from self._why_unsent()
+            # Nobody cancelled us: the session was closed while it looked up a name, or it is the caller's own code.
+            is_closed = self._borrowed is None or lease.session.closed
+            gone = translate(LostError(), operation.name, self._base_url)
+            failure = gone if is_closed else raised_by_session(error)
         except (LostError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             failure = translate(error, operation.name, self._base_url)
         except Exception as error:
@@ -237,11 +255,22 @@ class SessionPool:
                 raise
             failure = raised_by_session(error)
         finally:
+            self._unsent.pop(asyncio.current_task(), None)
             lease.in_flight -= 1
             if lease.is_retired and not lease.in_flight:
                 await lease.aclose()
         # Outside the handler: the foreign error, which may hold the key, is no context of ours.
         raise failure
+
+    def _why_unsent(self) -> UnsentError | None:
+        """Return what the running task's request waits for; None: it was sent."""
+        if (is_in_line := self._unsent.get(asyncio.current_task())) is None:
+            return None
+        if not is_in_line:
+            return UnsentError("no connection had come about")
+        return UnsentError(
+            f"every connection was busy (max_connections={self._max_connections}); ask for less at once, or allow more"
+        )
 
     @asynccontextmanager
     async def stream(
@@ -350,7 +379,7 @@ class SessionPool:
 
     def _open_session(self) -> aiohttp.ClientSession:
         class Request(_Request):
-            kept = self._kept
+            kept, unsent = self._kept, self._unsent
 
         class Answer(_Answer):
             kept = self._kept
@@ -363,6 +392,9 @@ class SessionPool:
             headers=COMMON_HEADERS,
             request_class=Request,
             response_class=Answer,
+            max_line_size=_LONGEST_LINE,
+            max_field_size=_LONGEST_LINE,
+            max_headers=_MOST_HEADERS,
         )
 
 

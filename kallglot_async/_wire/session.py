@@ -49,7 +49,8 @@ async def send_once(request: aiohttp.ClientRequest, handler: ClientHandlerType) 
 class _Resolver(aiohttp.ThreadedResolver):
     """The system's resolver with a time limit: aiohttp's `sock_connect` begins only after the look-up.
 
-    Its `connect` would cover the look-up, but also the wait for a free connection of a busy pool.
+    Its `connect` would cover the look-up, but also the wait for a free connection of a busy pool. What goes wrong is an
+    `OSError`, which aiohttp takes for the name.
     """
 
     def __init__(self, timeout: float | None) -> None:
@@ -61,10 +62,14 @@ class _Resolver(aiohttp.ThreadedResolver):
     ) -> list[ResolveResult]:
         try:
             async with asyncio.timeout(self._seconds):
-                return await super().resolve(host, port, family)
-        except TimeoutError:
-            # A TimeoutError aiohttp would let pass, as one of connecting; an OSError it takes for the name.
-            raise OSError(None, f"the look-up of {host} took too long") from None
+                found = await super().resolve(host, port, family)
+        except TimeoutError:  # which aiohttp would let pass, as one of connecting
+            raise OSError(None, "the look-up took too long") from None
+        except (RuntimeError, UnicodeError) as error:  # there is no thread for it; no name can be like that
+            raise OSError(None, str(error)) from None
+        if not found:  # aiohttp relies on one; those of IPv6 it leaves out where this machine has none
+            raise OSError(None, "it has no address that can be used here")
+        return found
 
 
 class Connector(aiohttp.TCPConnector):

@@ -10,6 +10,7 @@ from aiohttp.client_middlewares import ClientMiddlewareType
 from yarl import URL
 
 from kallglot_async import errors
+from kallglot_async._clock import is_cancelled
 from kallglot_async._config import Secret
 from kallglot_async._core.api.answers import stream_headers
 from kallglot_async._wire.failures import LostError, translate
@@ -69,7 +70,9 @@ class AnswerStream:
             )
             return cls(response, name)
         except asyncio.CancelledError as error:
-            raise error.with_traceback(None) from None  # its frames hold the request's headers
+            if is_cancelled():
+                raise error.with_traceback(None) from None  # its frames hold the request's headers
+            failure = translate(LostError(), name, url)  # the session was closed while it looked up a name
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, LostError) as error:
             failure = translate(error, name, url)
         # Outside the handler: the foreign error, which may hold the key, is no context of ours.

@@ -360,9 +360,40 @@ async def _(bench: Bench) -> None:
     assert [type(outcome.error) for outcome in outcomes] == [TLSError] * 3
 
 
+@case("TLS", "closed in the handshake, as by a balancer that has too much to do")
+async def _(bench: Bench) -> None:
+    async def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(bytes([21, 3, 3, 0, 2, 1, 0]))  # the alert close_notify (RFC 8446, 6.1)
+        writer.close()
+
+    async with await asyncio.start_server(close, "127.0.0.1", 0) as server:
+        client = await bench.client(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+        await bench.fails(ConnectError, create(client, "ana_1"), attempts=3, idempotency_key=None)
+
+
+@case("TLS", "expires in the middle of a wait, and is renewed")
+async def _(bench: Bench) -> None:
+    past = datetime.now(UTC) - timedelta(days=1)
+    tls = certificate("127.0.0.1")
+    async with trusting() as session:
+        server = await bench.server(answer(analysis(status="processing"), "Connection: close"), tls=tls)
+        client = await bench.client(server, session=session)
+        waiting = asyncio.create_task(client.wait("ana_1", timeout=120.0))
+        await asyncio.sleep(1.0)
+        AUTHORITY.issue_cert("127.0.0.1", not_before=past - timedelta(days=30), not_after=past).configure_cert(tls)
+        await bench.fails(TLSError, retrieve(client, "ana_1"), attempts=1)
+        seen = bench.requests
+        await asyncio.sleep(30.0)
+        assert bench.requests == seen
+        AUTHORITY.issue_cert("127.0.0.1").configure_cert(tls)
+        server.heal()
+        assert (await bench.succeeds(waiting)).is_complete
+
+
 @MATRIX.of("TLS")
 async def test_tls(case: Case, bench_of: BenchOf) -> None:
-    """A certificate or handshake that is not acceptable: one attempt, a TLS error with a hint."""
+    """A certificate or handshake that is not acceptable: one attempt, a TLS error with a hint, but in a wait."""
     await bench_of("TLS", case)
 
 
@@ -421,8 +452,16 @@ def _connect_is_refused(status: int) -> Callable[[Bench], Awaitable[None]]:
     return run
 
 
-for _status in (407, 401, 402, 403, 404, 429, 503):
+for _status in (407, 401, 402, 403, 404, 429):
     case("proxy", f"{_status} on CONNECT")(_connect_is_refused(_status))
+
+
+@case("proxy", "503 on CONNECT")
+async def _(bench: Bench) -> None:
+    proxy = await bench.server(answer(b"", status="503 No route to the API"))
+    client = await behind(bench, proxy.port)
+    await bench.fails(ProxyError, create(client, "ana_1"), attempts=3, status=503, idempotency_key=None)
+    assert bench.requests == 3
 
 
 @case("proxy", "403 on CONNECT ends no batch")

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from typing import Any
 
+import aiohttp
 from support.fault_bench import Bench, BenchOf, Case, Matrix, create, retrieve
 from support.wire_faults import Connection, Fault, Script, analysis, answer, closing
 
@@ -71,8 +72,9 @@ for _name, _answer in {
     "bare line feeds": OK.replace(b"\r\n", b"\n"),
     "a folded header": answer(BODY, "X-Fold: a\r\n b"),
     "a header in Latin-1": with_head(b"HTTP/1.1 200 OK", b"X-Name: M\xfcller", LENGTH, body=BODY),
-    "a header of 7 kB": answer(BODY, "X-Big: " + "y" * 7000),
-    "fifty cookies": answer(BODY, *["Set-Cookie: a=b"] * 50),
+    "a header of 64 kB": answer(BODY, "Content-Security-Policy: " + "y" * 64_000),
+    "two hundred cookies": answer(BODY, *["Set-Cookie: a=b"] * 200),
+    "a reason phrase of 64 kB": answer(BODY, status="200 " + "O" * 64_000),
     "a Location with 200": answer(BODY, "Location: http://127.0.0.1:9/"),
     "HTML content type with JSON": answer(BODY, "Content-Type: text/html"),
     "JSON content type twice": answer(BODY, "Content-Type: application/json", "Content-Type: text/plain"),
@@ -107,7 +109,7 @@ for _name, _answer in {
     "a space before the colon": answer(BODY, "X-Space : y"),
     "a header without a colon": answer(BODY, "nonsense"),
     "a header without a name": answer(BODY, ": y"),
-    "a header of 64 kB": answer(BODY, "X-Big: " + "y" * 64_000),
+    "a header of 70 kB": answer(BODY, "X-Big: " + "y" * 70_000),
     "five thousand headers": answer(BODY, *[f"X-{number}: y" for number in range(5000)]),
     "Content-Length: 0 and chunked": with_head(
         b"HTTP/1.1 200 OK",
@@ -142,6 +144,16 @@ for _name, _answer in {
 }.items():
     calls = ("retrieve", "create") if _name == "204" else ("retrieve", "create", "wait")  # to a poll: still running
     transient("broken", _name, ResponseBodyError, _answer, calls=calls)
+
+
+@case("broken", "a header of 10 kB to a session of the caller's, as it is made")
+async def _(bench: Bench) -> None:
+    """The error says what the session has to be given."""
+    server = await bench.server(answer(BODY, "X-Big: " + "y" * 10_000))
+    async with aiohttp.ClientSession() as session:
+        client = await bench.client(server, session=session, max_attempts=1)
+        error = await bench.fails(ProtocolError, retrieve(client, "ana_1"), attempts=1)
+    assert "max_field_size" in str(error)
 
 
 def _floods(first: bytes, block: bytes, kind: type[Exception]) -> Callable[[Bench], Awaitable[None]]:
@@ -356,7 +368,8 @@ REFUSED: dict[str, tuple[tuple[str, ...], float, float]] = {
     "Retry-After in the past": ((f"Retry-After: {THEN}",), 0.0, 2.0),
     "Retry-After of 2**70": (("Retry-After: 1180591620717411303424",), 29.9, 40.0),
     "Retry-After as a float of many digits": (("Retry-After: 4.000000000000001",), 4.0, 10.0),
-    "Retry-After with a unit": (("Retry-After: 5s",), 29.9, 40.0),
+    "Retry-After with a unit": (("Retry-After: 5s",), 5.0, 7.0),
+    "Retry-After in words": (("Retry-After: soon",), 29.9, 40.0),
     "a page of some gateway's": (("Content-Type: text/html", "Retry-After: 3"), 3.0, 10.0),
 }
 for _name, (_headers, _least, _most) in REFUSED.items():

@@ -166,6 +166,17 @@ async def test_the_total_timeout_reports_every_session() -> None:
         assert asyncio.get_running_loop().time() < 46.0
 
 
+async def test_what_waited_for_its_turn_as_the_time_was_over_was_not_attempted() -> None:
+    """Only of what was sent nobody knows whether it was done, and only that has a key to ask again with."""
+    async with running(faults=[Fault(kind="hang")]) as (emulator, client):
+        outcomes = await client.analyze_many(sessions(5), total_timeout=10.0, **A)
+        first, *others = outcomes
+        assert isinstance(first.error, RequestTimeoutError)
+        assert first.error.idempotency_key
+        assert [type(outcome.error) for outcome in others] == [NotAttemptedError] * 4
+        assert len(emulator.journal.requests()) == 1
+
+
 async def test_an_endless_source_of_sessions_ends_with_the_total_timeout() -> None:
     """An iterable that never gives another id holds up nothing."""
 

@@ -1,7 +1,9 @@
 """What callers hand in and where they call from: callbacks of both kinds, slow sinks, other threads, other loops."""
 
 import asyncio
+import collections
 import contextlib
+import contextvars
 import io
 import json
 import threading
@@ -24,6 +26,7 @@ from kallglot_async import (
 )
 from kallglot_async._core.api.analyses import create_analysis
 from kallglot_async.emulator import Emulator, Fault, Latency
+from kallglot_async.models import ClientEvent, SettledEvent
 from kallglot_async.webhooks import parse_event
 
 A = {"analyses": ["summary"]}
@@ -782,3 +785,51 @@ async def test_a_callback_that_cancels_its_own_task_cancels_the_call(kind, name)
             await call
         assert (await client.analyses.retrieve("ana_1")).is_complete
         assert client.stats.in_flight == 0
+
+
+@virtual
+async def test_each_callers_callbacks_have_that_callers_context():
+    """Also where another call polls what it waits for, or a timer ends it: spans have their own parents."""
+    caller: contextvars.ContextVar[str] = contextvars.ContextVar("caller", default="nobody")
+    settled, progressed = collections.Counter(), []
+
+    async def wait(client: KallglotClient, name: str, ids: list[str], **options: float) -> None:
+        caller.set(name)
+        await client.wait_many(ids, on_progress=lambda _: progressed.append((name, caller.get())), **options)
+
+    def on_event(event: ClientEvent) -> None:
+        settled[caller.get()] += isinstance(event, SettledEvent)
+
+    async with (
+        Emulator(plan="unlimited", latency=Latency.uniform(2.0, 3.0)) as emulator,
+        _client(emulator, on_event=on_event) as client,
+    ):
+        ids = emulator.seed_analyses(3)
+        await asyncio.gather(
+            wait(client, "polls two", ids[:2]),
+            wait(client, "polls one, follows two", ids),
+            wait(client, "follows one", ids[:1]),
+            wait(client, "ends early", ids[:2], timeout=1.0),
+        )
+    assert settled == {"polls two": 2, "polls one, follows two": 3, "follows one": 1, "ends early": 2}
+    assert {name for name, _ in progressed} == {"polls two", "polls one, follows two", "follows one"}
+    assert [(name, seen) for name, seen in progressed if name != seen] == []
+
+
+@virtual
+async def test_a_caller_who_is_told_that_nobody_is_there_is_told_in_its_own_context():
+    """One asks for all, before the API was ever heard."""
+    caller: contextvars.ContextVar[str] = contextvars.ContextVar("caller", default="nobody")
+    settled = []
+
+    async def wait(name: str) -> None:
+        caller.set(name)
+        await client.wait_many([f"ana_{name}", f"ana_{name}2"])
+
+    def on_event(event: ClientEvent) -> None:
+        if isinstance(event, SettledEvent):
+            settled.append((event.id.removeprefix("ana_").removesuffix("2"), caller.get()))
+
+    async with KallglotClient("sk_test_1", base_url="http://127.0.0.1:9", on_event=on_event) as client:
+        await asyncio.gather(wait("a"), wait("b"))
+    assert sorted(settled) == [("a", "a"), ("a", "a"), ("b", "b"), ("b", "b")]

@@ -278,12 +278,13 @@ def _no_proxy_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 # What theirs raise
 
 
-async def test_what_a_middleware_raises_is_each_ids_own_error() -> None:
+@pytest.mark.parametrize("kind", [LookupError, asyncio.CancelledError])
+async def test_what_a_middleware_raises_is_each_ids_own_error(kind: type[BaseException]) -> None:
     """By the class of what was raised, which is the cause; what others have is not lost, and no key is shown."""
 
     async def picky(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         if request.url.name == "ana_2":
-            raise LookupError("no")
+            raise kind("no")
         return await handler(request)
 
     async with (
@@ -296,8 +297,8 @@ async def test_what_a_middleware_raises_is_each_ids_own_error() -> None:
             assert outcomes[0].ok
             error = outcomes[1].error
             assert type(error) is ConfigurationError
-            assert "raised LookupError" in str(error)
-            assert type(error.__cause__) is LookupError
+            assert f"raised {kind.__name__}" in str(error)
+            assert type(error.__cause__) is kind
             shown = traceback.TracebackException.from_exception(error, capture_locals=True)
             assert KEY not in "".join(shown.format())
         assert (client.stats.in_flight, client.stats.waiting_for) == (0, 0)

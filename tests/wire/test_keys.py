@@ -12,7 +12,13 @@ import pytest
 from support.answering import Answering, Request, envelope
 from support.wire_faults import RawServer, analysis, answer
 
-from kallglot_async import AuthenticationError, ConfigurationError, KallglotClient, NotAttemptedError
+from kallglot_async import (
+    AuthenticationError,
+    ConfigurationError,
+    KallglotClient,
+    NotAttemptedError,
+    RequestTimeoutError,
+)
 from kallglot_async.models import Recording, RecordingStatus
 
 OLD, NEW = "sk_test_old_canary7Qx2", "sk_test_new_canary7Qx2"
@@ -182,6 +188,22 @@ async def test_one_who_is_asked_and_raises_is_named(is_async: bool) -> None:
         assert server.connections == client.rate_limit.in_flight == client.stats.in_flight == 0
 
 
+async def test_a_cancellation_that_is_not_the_callers_is_one_who_is_asked_and_raises() -> None:
+    """As where a shared task that renews the key was cancelled: nobody has cancelled the call."""
+
+    async def ask() -> str:
+        renewing = asyncio.create_task(asyncio.sleep(1.0, NEW))
+        renewing.cancel()
+        return await renewing
+
+    async with RawServer() as server, client_of(server, ask) as client:
+        for call in (client.analyses.retrieve("ana_1"), client.wait("ana_1")):
+            with pytest.raises(ConfigurationError, match="CancelledError"):
+                await call
+        outcomes = await client.wait_many(["ana_1", "ana_2"])
+        assert [type(outcome.error) for outcome in outcomes] == [ConfigurationError] * 2
+
+
 async def test_a_call_that_is_cancelled_while_it_asks_holds_nothing_up() -> None:
     """The next one asks by itself."""
     asked = asyncio.Event()
@@ -202,6 +224,22 @@ async def test_a_call_that_is_cancelled_while_it_asks_holds_nothing_up() -> None
         with pytest.raises(asyncio.CancelledError):
             await first
         assert client.rate_limit.in_flight == 0
+
+
+@pytest.mark.looptime
+async def test_asking_counts_in_no_attempt_of_a_request_that_is_waited_for() -> None:
+    """Who is asked may take longer than a request; of one that has a timeout, the error says what that was spent on."""
+
+    async def ask() -> str:
+        await asyncio.sleep(45.0)
+        return NEW
+
+    async with RawServer(answer(analysis())) as server, client_of(server, ask, timeout=30.0) as client:
+        with pytest.raises(RequestTimeoutError, match="was not sent within 30 s: api_key was still being") as caught:
+            await client.analyses.create("sess_1", analyses=["summary"])
+        assert (caught.value.attempts, caught.value.idempotency_key) == (1, None)
+        assert (await client.analyze("sess_1", analyses=["summary"])).id == "ana_1"
+        assert client.stats.requests == len(server.requests) == 2
 
 
 async def test_no_traceback_and_no_repr_has_the_key() -> None:

@@ -7,12 +7,13 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from email.utils import formatdate
+from io import BytesIO
 from typing import Any, NamedTuple
 
 import anyio
 import pytest
 from support.slow import beyond
-from support.wire_faults import Connection, Fault, RawServer, analysis, answer, closing, silent
+from support.wire_faults import Connection, Fault, RawServer, analysis, answer, closing, late, silent
 
 from kallglot_async import (
     APIError,
@@ -37,10 +38,15 @@ from kallglot_async import (
     UnexpectedRedirectError,
 )
 from kallglot_async.emulator import Emulator, Latency
+from kallglot_async.models import ClientEvent, Recording, RecordingStatus, RetryEvent
 
 pytestmark = pytest.mark.looptime
 
+KEY = "sk_test_canary7Qx2"
 OK = answer(analysis())
+RECORDING = Recording(
+    id="rec_1", object="recording", status=RecordingStatus.READY, download_url="/v1/recordings/rec_1/audio"
+)
 
 
 class Rig(NamedTuple):
@@ -457,6 +463,55 @@ async def test_a_request_that_the_deadline_cut_off_is_an_attempt() -> None:
         assert len(caught.value.history) == 2
 
 
+async def test_a_create_that_found_no_connection_was_not_sent() -> None:
+    """It takes nothing of the limit, and leaves nothing to be repeated with care; the error says why."""
+    async with (
+        RawServer(late(OK, 8.0)) as server,
+        KallglotClient(KEY, base_url=server.base_url, max_connections=1, timeout=10.0) as client,
+    ):
+        creates = (client.analyses.create("sess_1", analyses=["summary"]) for _ in range(4))
+        answered, cut_off, *unsent = await asyncio.gather(*creates, return_exceptions=True)
+        assert not isinstance(answered, BaseException)
+        assert isinstance(cut_off, RequestTimeoutError)
+        assert cut_off.idempotency_key is not None
+        assert len(unsent) == 2
+        for error in unsent:
+            assert isinstance(error, RequestTimeoutError)
+            assert "was not sent within 10 s: every connection was busy (max_connections=1)" in str(error)
+            assert (error.attempts, error.idempotency_key) == (1, None)
+        assert client.stats.requests == len(server.requests) == 2
+        assert (client.rate_limit.sent, client.rate_limit.in_flight) == (2, 0)
+
+
+async def test_what_never_connected_was_not_sent() -> None:
+    """The handshake takes all the time there is."""
+    async with (
+        RawServer(silent) as server,
+        KallglotClient(KEY, base_url=server.base_url.replace("http", "https"), timeout=1.0) as client,
+    ):
+        with pytest.raises(RequestTimeoutError, match="not sent within 1 s: no connection had come about") as caught:
+            await client.analyses.create("sess_1", analyses=["summary"])
+    assert (caught.value.attempts, caught.value.idempotency_key) == (1, None)
+
+
+async def test_an_attempt_of_many_that_found_no_connection_was_not_sent() -> None:
+    """Another follows, and the server sees one request."""
+    events: list[ClientEvent] = []
+    async with (
+        RawServer(OK, late(OK, 45.0), OK) as server,
+        KallglotClient(
+            KEY, base_url=server.base_url, max_connections=1, timeout=30.0, on_event=events.append
+        ) as client,
+    ):
+        await client.analyses.retrieve("ana_1")
+        held = asyncio.create_task(client.analyses.retrieve("ana_1", timeout=60.0))
+        await asyncio.sleep(1.0)
+        assert (await client.analyze("sess_1", analyses=["summary"])).id == "ana_1"
+        await held
+        assert [request.partition(b" ")[0] for request in server.requests] == [b"GET", b"GET", b"POST", b"GET"]
+        assert [event.error for event in events if isinstance(event, RetryEvent)] == ["ConnectError"]
+
+
 async def test_the_deadline_covers_the_pauses_between_attempts() -> None:
     """Attempts and pauses share one timeout."""
     async with rig(Fault(kind="status"), max_attempts=99, random=lambda: 1.0) as it:
@@ -869,6 +924,25 @@ async def test_a_lost_answer_ends_a_call_that_must_not_be_repeated_by_itself() -
             await create(client)
         assert len(server.requests) == 1
         assert caught.value.idempotency_key
+
+
+async def test_closing_a_client_that_looks_up_a_name_cancels_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiohttp cancels the look-up, and with it whoever waits for it: to them it is a lost connection."""
+    looked_up = asyncio.Event()
+
+    async def look_up(*_: object, **__: object) -> Any:
+        looked_up.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)
+    async with KallglotClient("sk_test_1", base_url="http://localhost:9/v1", max_attempts=1) as client:
+        for call in (client.analyses.retrieve("ana_1"), client.recordings.download(RECORDING, BytesIO())):
+            looked_up.clear()
+            task = asyncio.create_task(call)
+            await looked_up.wait()
+            await client.aclose()
+            with lasting(0.0, within=1.0), pytest.raises(ConnectionLostError):
+                await task
 
 
 async def test_closing_a_client_ends_what_is_under_way_with_a_typed_error() -> None:

@@ -106,6 +106,16 @@ async def test_a_connection_that_begins_with_a_5xx_is_closed() -> None:
         assert server.on_connection == [0, 1, 2, 2]
 
 
+@pytest.mark.parametrize("body", [b"", b'{"error": {"code": "misdirected", "message": "No."}}'])
+async def test_a_connection_that_is_said_to_be_misdirected_is_closed_at_once(body: bytes) -> None:
+    """The next attempt goes on another (RFC 9110, 15.5.20)."""
+    misdirected = answer(body, status="421 Misdirected Request")
+    async with RawServer(OK, misdirected, OK) as server, client_of(server, max_attempts=2) as client:
+        for _ in range(2):
+            await client.analyses.retrieve("ana_1")
+        assert server.on_connection == [0, 0, 1]
+
+
 async def test_a_failing_connection_is_closed_whatever_its_answers_hold() -> None:
     """With a body, in pieces, or none: and what it brought is still read."""
     bodies = [answer(b"x" * 100_000, status="502 X"), answer(b"", "Connection: keep-alive", status="500 X")]
@@ -591,6 +601,30 @@ async def test_a_name_that_does_not_resolve_is_named() -> None:
     error = await failure_of("https://kallglot.invalid/v1")
     assert isinstance(error, ConnectError)
     assert "kallglot.invalid does not resolve" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        ([], "it has no address that can be used here"),
+        (UnicodeError("label empty or too long"), "label empty or too long"),
+        (RuntimeError("can't start new thread"), "can't start new thread"),
+    ],
+)
+async def test_a_look_up_that_finds_nothing_or_cannot_be_made(
+    monkeypatch: pytest.MonkeyPatch, found: Any, told: str
+) -> None:
+    """Also one that aiohttp does not take for an error of the look-up: a connection error that says why."""
+
+    async def look_up(*_: object, **__: object) -> Any:
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)
+    error = await failure_of("https://kallglot.invalid/v1")
+    assert isinstance(error, ConnectError)
+    assert f"kallglot.invalid does not resolve: {told}" in str(error)
     assert_holds_nothing_foreign(error)
 
 
@@ -751,7 +785,7 @@ async def test_a_proxy_that_is_not_there_is_named_without_credentials(environmen
     assert_holds_nothing_foreign(error)
 
 
-@pytest.mark.parametrize("status", [407, 401, 429, 503])
+@pytest.mark.parametrize("status", [407, 401, 429])
 async def test_a_proxys_refusal_is_not_the_apis(environment: pytest.MonkeyPatch, status: int) -> None:
     """A status on CONNECT is a `ProxyError`, is not retried, and the proxy sees no key."""
     async with RawServer(answer(b"", "Proxy-Authenticate: Basic", status=f"{status} No")) as proxy:

@@ -4,7 +4,8 @@ What cannot be true in a header is treated as absent. Documented: `X-RateLimit-L
 seconds on the server's clock), `Retry-After` (integer seconds; a date is accepted because HTTP allows it),
 `X-API-Credits-*`, `X-Request-ID`. Not documented, but what gateways in front of an API do: a reset with a fraction, in
 milliseconds or in seconds from now, several values of one header, each of another limit, and the headers that are to
-become the standard (`spellings`); a `Retry-After` in Unix seconds or milliseconds; a reset alone beside a refusal.
+become the standard (`spellings`); a `Retry-After` in Unix seconds or milliseconds, as a date of ISO 8601 or as a
+duration; a reset alone beside a refusal.
 
 Here is the error table. Statuses decide, but for a refusal for rate under another one (`is_refused`); the documented
 envelope explains:
@@ -29,7 +30,7 @@ from kallglot_async._config import KEY_MARK, Secret
 from kallglot_async._core.api.lenient_json import MalformedBodyError, WrongShapeError, decode_json_object
 from kallglot_async._core.api.meaning import EXPLAINED
 from kallglot_async._core.api.operation import Operation, Response, WrongResourceError
-from kallglot_async._core.api.spellings import decimal_reset, lines_of, standard_fields
+from kallglot_async._core.api.spellings import decimal_reset, lines_of, standard_fields, ungrouped
 from kallglot_async._extra_headers import user_agent
 
 __all__ = [
@@ -138,6 +139,8 @@ def figures_at(headers: Mapping[str, str], dated: float | None, wall_now: float)
         limits, text, resets = standard_fields(headers)
         if not (limits and text and resets):
             return None
+    if "," in text or "," in limits:
+        limits, text = ungrouped(limits, resets), ungrouped(text, resets)
     now = dated or wall_now
     limit, told, latest, is_one = _parse_window(limits, resets, now, dated is not None)
     if is_one and "," not in text:
@@ -226,7 +229,7 @@ def parse_retry_after(headers: Mapping[str, str], *, wall_now: float) -> float |
 
 
 def _wait(text: str, headers: Mapping[str, str], wall_now: float) -> float | None:
-    if (seconds := _number(text)) is not None and seconds < _PLAUSIBLE_UNIX_TIME:
+    if (seconds := _number(decimal_reset(text) or text)) is not None and seconds < _PLAUSIBLE_UNIX_TIME:
         return seconds
     # A date before the list, as there is a comma in it. Some servers name the moment in Unix seconds or milliseconds.
     moment = parse_date(text) if seconds is None else seconds / (1000 if seconds >= _PLAUSIBLE_UNIX_TIME * 100 else 1)
@@ -260,7 +263,7 @@ def parse_date(text: str) -> float | None:
 def parse_credits(headers: Mapping[str, str]) -> tuple[int | None, int | None]:
     """Return the API credits left and those used in this billing period; None for what was not told."""
     left, used = headers.get(_CREDITS_LEFT), headers.get(_CREDITS_USED)
-    return None if left is None else _whole(left), None if used is None else _whole(used)
+    return None if left is None else _whole(ungrouped(left)), None if used is None else _whole(ungrouped(used))
 
 
 def request_id_of(headers: Mapping[str, str], key: Secret) -> str | None:
@@ -442,9 +445,10 @@ def named_wait(response: Response, wall_now: float) -> float | None:
 
 
 def _retry_after(response: Response, body: _ErrorBody, wall_now: float) -> float | None:
-    header, told = parse_retry_after(response.headers, wall_now=wall_now), body.retry_after
+    header = parse_retry_after(response.headers, wall_now=wall_now)
     if header is None and response.status == 429:
         header = _lone_reset(response.headers, wall_now)
+    told: Any = _number(body.retry_after) if isinstance(body.retry_after, str) else body.retry_after
     is_wait = isinstance(told, int | float) and not isinstance(told, bool) and told >= 0  # which "not a number" is not
     return max(header or 0.0, clamp_wait(told)) if is_wait else header
 

@@ -3,12 +3,14 @@
 | answer                                               | whose       | passes | whom it concerns |
 |------------------------------------------------------|-------------|--------|------------------|
 | none: connecting, reset, cut, timeout                | the way's   | yes    | this request     |
-| none: TLS, a proxy that was reached and says no      | the way's   | no     | this request     |
+| none: a proxy that was reached and says 5xx          | the way's   | yes    | this request     |
+| none: TLS, a proxy that says no in another way       | the way's   | to who | this request     |
+|                                                      |             |  waits |                  |
 | unreadable, or about another resource                | a gateway's | yes    | this request     |
 | 202 or 204 without a body, 202 with another than an  | the API's   | yes    | this id          |
 |   analysis, to a poll: still running                 |             |        |                  |
 | too large, of another shape, a redirect for good     | the API's   | no     | this id          |
-| 408, 425, 499, 5xx but 501, 505, 511                 | a gateway's | yes    | this request     |
+| 408, 421, 425, 499, 5xx but 501, 505, 511            | a gateway's | yes    | this request     |
 | 400, 401, 403, 404 without the API's envelope        | a gateway's | yes    | this request     |
 | a redirect for now, other JSON, any other status but | a gateway's | to who | this request     |
 |   `_PLAIN` without the envelope (`is_interlude`)     |             |  waits |                  |
@@ -84,7 +86,7 @@ _BY_STATUS = {
     429: Meaning(Whose.API, True, Whom.LIMIT),
 }
 EXPLAINED = frozenset({400, 401, 403, 404})  # by the API, in its envelope; without that they are somebody else's
-_PASSING_4XX = frozenset({408, 425, 499})
+_PASSING_4XX = frozenset({408, 421, 425, 499})
 _LASTING_5XX = frozenset({501, 505, 511})  # not implemented, HTTP version, log in to the network first
 # Of these the number says enough, whoever sends it: the request is at fault, or it is so for good.
 _PLAIN = frozenset({402, 409, 410, 413, 414, 415, 422})
@@ -97,7 +99,7 @@ def meaning_of(error: errors.KallglotError) -> Meaning:
         case errors.TLSError():
             return _BARRED
         case errors.ProxyError():
-            return _LOST if error.status is None else _BARRED
+            return _LOST if error.status is None or error.status >= 500 else _BARRED
         case errors.TransportError():
             return _LOST
         case errors.ResponseBodyError() | errors.ResponseMismatchError():
@@ -128,6 +130,8 @@ def has_passing_status(error: errors.KallglotError) -> bool:
 def is_interlude(error: errors.KallglotError) -> bool:
     """Whether the API never answers so: once it has answered a request, this is something between for the moment."""
     match error:
+        case errors.TLSError() | errors.ProxyError():
+            return True  # the network's own login, or a certificate that is renewed too late
         case errors.UnexpectedRedirectError():
             return error.status not in {301, 308}  # for good: the base URL is wrong by now
         case errors.ResponseSchemaError():

@@ -500,7 +500,8 @@ class TestRefusal:
             (None, -5, None),
             (None, 10**9, 86_400.0),
             (None, 1e300, 86_400.0),
-            (None, "5", None),
+            (None, "5", 5.0),
+            (None, "soon", None),
             (None, True, None),
             (None, None, None),
             ("soon", 5, 5.0),
@@ -829,6 +830,11 @@ def test_local_clock_is_the_fallback(date):
         ("Thu, 26 Mar 2026 11:10:30 GMT", 30.0),
         ("Thu, 26 Mar 2026 13:10:30 +0200", 30.0),
         ("Thu, 26 Mar 2026 11:09:00 GMT", 0.0),
+        ("2026-03-26T11:10:30Z", 30.0),
+        ("2026-03-26T12:10:30+01:00", 30.0),
+        ("2026-03-26T11:09:00Z", 0.0),
+        ("30s", 30.0),
+        ("1m30s", 90.0),
         ("Fri, 26 Mar 2027 11:10:00 GMT", 86_400.0),
         ("", None),
         ("-30", None),
@@ -847,7 +853,7 @@ def test_local_clock_is_the_fallback(date):
     ],
 )
 def test_retry_after(text, seconds):
-    """Whole or fractional seconds and HTTP dates are read, clamped to a day; anything else is absent."""
+    """Seconds, dates of HTTP and of ISO 8601, and durations are read, clamped to a day; anything else is absent."""
     assert parse_retry_after({"Retry-After": text, "Date": DATE}, wall_now=0.0) == seconds
 
 

@@ -5,7 +5,7 @@ from multidict import CIMultiDict
 
 from kallglot_async._config import Secret
 from kallglot_async._core.api.analyses import retrieve_analysis
-from kallglot_async._core.api.answers import interpret, named_wait, parse_rate_figures, parse_retry_after
+from kallglot_async._core.api.answers import interpret, named_wait, parse_credits, parse_rate_figures, parse_retry_after
 from kallglot_async._core.api.operation import Response
 from kallglot_async.errors import RateLimitedError
 
@@ -38,6 +38,37 @@ def test_the_headers_that_are_to_become_the_standard(lines):
     """All generations of its drafts; of several policies the strictest counts."""
     told = figures_of(*lines)
     assert (told.limit, told.remaining, told.resets_in) == (150, 149, 42.0)
+
+
+@pytest.mark.parametrize(
+    ("limits", "remaining", "resets", "figures"),
+    [
+        ("10,000", "9,999", "42", (10_000, 9_999)),
+        ("10,000", "999", "42", (10_000, 999)),
+        ("1,000,000", "0", "42", (1_000_000, 0)),
+        ("10,000, 150", "9,999, 149", "42, 42", (150, 149)),
+        ("10,000, 20,000", "9,999, 19,999", "42, 42", (10_000, 9_999)),
+        ("150,500", "149,499", "42,3000", (150, 149)),  # joined without blanks: a list, as the resets are one
+        ("150,500;w=60", "149", "42", (150, 149)),
+        ("10, 10;w=60", "9", "42", (10, 9)),
+    ],
+)
+def test_thousands_that_are_set_apart(limits, remaining, resets, figures):
+    """They are told from the values of a list, of which the strictest counts."""
+    told = figures_of(
+        f"X-RateLimit-Limit: {limits}", f"X-RateLimit-Remaining: {remaining}", f"X-RateLimit-Reset: {resets}"
+    )
+    assert (told.limit, told.remaining, told.resets_in) == (*figures, 42.0)
+
+
+def test_thousands_are_set_apart_in_other_headers():
+    """In those that are to become the standard, and of credits."""
+    told = figures_of("RateLimit-Limit: 10,000", "RateLimit-Remaining: 9,999", "RateLimit-Reset: 42")
+    assert (told.limit, told.remaining) == (10_000, 9_999)
+    assert parse_credits({"X-API-Credits-Remaining": "12,345", "X-API-Credits-Used": "1,000,000"}) == (
+        12_345,
+        1_000_000,
+    )
 
 
 @pytest.mark.parametrize(

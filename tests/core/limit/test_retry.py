@@ -31,7 +31,7 @@ def policy(max_attempts=3, *, random=0.5, capacity=50):
         (errors.TLSError("x"), False),
         (errors.ProxyError("refused"), True),
         (errors.ProxyError("x", status=407), False),
-        (errors.ProxyError("x", status=502), False),
+        (errors.ProxyError("x", status=502), True),
         (errors.ServerError("x", status=511), False),
         (errors.ServerError("x", status=520), True),
         (errors.ServerError("x", status=530), True),
@@ -52,6 +52,7 @@ def policy(max_attempts=3, *, random=0.5, capacity=50):
         (errors.ConflictError("x", status=409), False),
         (errors.RateLimitedError("x"), False),
         (errors.APIError("x", status=408), True),
+        (errors.APIError("x", status=421), True),
         (errors.APIError("x", status=425), True),
         (errors.APIError("x", status=410), False),
         (errors.ServerError("x", status=500), True),
@@ -72,7 +73,7 @@ def policy(max_attempts=3, *, random=0.5, capacity=50):
     ),
 )
 def test_failure_that_may_pass_is_transient(error, transient):
-    """Lost connections, cut bodies, 408, 425, 499 and 5xx but 501, 505, 511 pass; what we sent, and TLS, do not."""
+    """Lost connections, cut bodies, 408, 421, 425, 499, 5xx but 501, 505, 511 pass; what we sent, and TLS, do not."""
     assert is_transient(error) is transient
 
 
@@ -94,6 +95,7 @@ def test_failure_that_may_pass_is_transient(error, transient):
         (errors.ServerError("x", status=504), True),
         (errors.APIError("x", status=408), True),
         (errors.APIError("x", status=499), True),
+        (errors.APIError("x", status=421), False),
         (errors.APIError("x", status=425), False),
         (errors.ConflictError("x", status=409, code="idempotency_conflict"), True),
         (errors.ConflictError("x", status=409), False),

@@ -116,9 +116,9 @@ class TestBeforeAnyAnswer:
 
     @pytest.mark.parametrize("error", [errors.TLSError("x"), errors.ProxyError("x", status=407)])
     def test_what_bars_the_way_ends_it_at_once(self, error):
-        """There is no other way for any id; once the API was heard, it is that request's."""
+        """There is no other way for any id; once the API was heard, it is an interlude."""
         assert Call(is_stranger=True).fails(entry(), error, 1.0).end is End.UNREACHED
-        assert Call().fails(entry(), error, 1.0).end is End.ID
+        assert Call().fails(entry(), error, 1.0).end is End.NOTHING
 
 
 class Waiting:
