@@ -206,5 +206,5 @@ TestServers.settings = hypothesis.settings(max_examples=8, stateful_step_count=8
 class TestServersAtLength(Servers.TestCase):
     """More and longer histories."""
 
-    pytestmark = pytest.mark.slow
+    pytestmark = (pytest.mark.slow, pytest.mark.timeout(600))  # half a minute of a core, of which there may be few
     settings = hypothesis.settings(max_examples=150, stateful_step_count=20, deadline=None)
