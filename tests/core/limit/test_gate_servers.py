@@ -203,8 +203,9 @@ TestServers = Servers.TestCase
 TestServers.settings = hypothesis.settings(max_examples=8, stateful_step_count=8, derandomize=True, deadline=None)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)  # half a minute of a core, of which there may be little
 class TestServersAtLength(Servers.TestCase):
     """More and longer histories."""
 
-    pytestmark = (pytest.mark.slow, pytest.mark.timeout(600))  # half a minute of a core, of which there may be few
     settings = hypothesis.settings(max_examples=150, stateful_step_count=20, deadline=None)
