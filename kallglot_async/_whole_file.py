@@ -20,7 +20,7 @@ __all__ = ["descriptor_of", "take_place", "whole_file"]
 # What these name is open already. As paths they lead to a file that is to be appended to, which would be replaced.
 _OPEN = re.compile(r"/dev/std(?:in|out|err)|(?:/dev|/proc/self)/fd/[0-9]{1,9}", re.ASCII)
 _NAMED = {"stdin": 0, "stdout": 1, "stderr": 2}
-_COMPRESSED = frozenset({".gz", ".bz2", ".xz", ".zst"})
+_COMPRESSED = frozenset({".gz", ".bz2", ".xz", ".zip", ".zst"})
 
 
 def descriptor_of(path: PurePath) -> int | None:

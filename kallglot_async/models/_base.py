@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias
 
 import msgspec
 
-if not TYPE_CHECKING:  # where freezegun has put its own in their place, it stands above those that msgspec knows
-    datetime, date = (kind for kind in datetime.__mro__ if kind.__name__ in {"datetime", "date"})
+if not TYPE_CHECKING:  # where a frozen clock has put its own in their place, those that msgspec knows stand below them
+    _by_name = {kind.__name__: kind for kind in datetime.__mro__}
+    datetime, date = _by_name["datetime"], _by_name["date"]
 
 __all__ = ["Day", "Discreet", "JSONValue", "Model", "OpenEnum", "Timestamp", "one_line"]
 

@@ -280,7 +280,8 @@ class TestFace:
         """Each public name is what its module defines, and is in `dir()`."""
         for name in kallglot_async.__all__:
             assert getattr(kallglot_async, name) is not None
-        assert set(kallglot_async.__all__) <= set(dir(kallglot_async))
+        for module in (kallglot_async, kallglot_async.models, kallglot_async.receivers, kallglot_async.resources):
+            assert set(module.__all__) <= set(dir(module))
 
     def test_names_are_sorted_and_not_repeated(self):
         """`__all__` holds each name once."""

@@ -353,6 +353,7 @@ class FakeDate(datetime.date):
 class FakeDatetime(datetime.datetime, FakeDate):
     pass
 
+FakeDatetime.__name__ = sys.argv[2]
 fakes = {datetime.date: FakeDate, datetime.datetime: FakeDatetime}
 for module in [*sys.modules.values()]:
     if module.__name__.startswith(("kallglot_async", "datetime")):
@@ -368,9 +369,11 @@ assert analysis.results.action_items[1].due_date.year == 2026
 """
 
 
-@pytest.mark.parametrize("loaded", ["first", "in it"])
-def test_a_clock_that_is_frozen_as_the_first_answer_is_read_costs_nothing(loaded):
-    """freezegun puts classes of its own into each module that has `date` or `datetime`."""
+@pytest.mark.parametrize(
+    ("loaded", "name"), [("first", "FakeDatetime"), ("in it", "FakeDatetime"), ("in it", "datetime")]
+)
+def test_a_clock_that_is_frozen_as_the_first_answer_is_read_costs_nothing(loaded, name):
+    """freezegun puts classes of its own into each module that has `date` or `datetime`, and a fixture may as well."""
     body = (PAYLOADS / "analysis_complete.a.json").read_bytes()
-    ran = subprocess.run([sys.executable, "-c", _FROZEN, loaded], input=body, capture_output=True, check=False)
+    ran = subprocess.run([sys.executable, "-c", _FROZEN, loaded, name], input=body, capture_output=True, check=False)
     assert (ran.returncode, ran.stderr.decode()) == (0, "")

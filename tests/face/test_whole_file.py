@@ -37,7 +37,7 @@ def test_what_fails_leaves_what_was_there(tmp_path, error):
     assert os.listdir(tmp_path) == ["old"]
 
 
-@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".XZ", ".zst"])
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".XZ", ".zip", ".zst"])
 def test_a_name_that_promises_compression_is_refused(tmp_path, suffix):
     """Whoever reads it by that name finds text; nothing is written, and what is there stays."""
     target = tmp_path / f"outcomes.jsonl{suffix}"

@@ -601,6 +601,7 @@ async def test_a_name_that_does_not_resolve_is_named() -> None:
     error = await failure_of("https://kallglot.invalid/v1")
     assert isinstance(error, ConnectError)
     assert "kallglot.invalid does not resolve" in str(error)
+    assert_holds_nothing_foreign(error)
 
 
 @pytest.mark.parametrize(
