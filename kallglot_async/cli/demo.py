@@ -17,7 +17,7 @@ from kallglot_async.cli.progress import Display, open_display, show_progress
 from kallglot_async.cli.streams import write_line
 from kallglot_async.cli.text import clean, complain
 from kallglot_async.emulator import Emulator, Journal, PlanName
-from kallglot_async.errors import KallglotError
+from kallglot_async.errors import ConfigurationError, KallglotError
 from kallglot_async.models import Analysis, Outcomes
 from kallglot_async.models.records import encode_line
 from kallglot_async.report import write_report
@@ -103,7 +103,9 @@ def _write_page(outcomes: Outcomes, path: Path) -> str | None:
         return str(write_report(outcomes, path, title="Kallglot demo"))
     except OSError as error:
         complain(f"no report: cannot write {path}: {error.strerror or error}")
-        return None
+    except ConfigurationError as error:
+        complain(f"no report: {error}")
+    return None
 
 
 async def _create(client: KallglotClient, count: int, display: Display) -> tuple[list[str], dict[str, str]]:

@@ -101,12 +101,20 @@ async def test_demo_ends_with_a_report_and_says_where(capsys, tmp_path):
     assert "<dt>Analysed<dd>20<small>of 20</small>" in page.read_text(encoding="utf-8")
 
 
-async def test_a_report_that_cannot_be_written_costs_the_demo_nothing(capsys, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("no/x", "cannot write {page}: No such file or directory"),
+        ("x.gz", "{page} would hold what is not compressed: "),
+    ],
+)
+async def test_a_report_that_cannot_be_written_costs_the_demo_nothing(capsys, tmp_path, name, why):
     """The exit code is that of what was delivered."""
-    assert await run_demo(fast(), analyses=1, speed=20.0, as_json=False, quiet=True, report=tmp_path / "no" / "x") == 0
+    page = tmp_path / name
+    assert await run_demo(fast(), analyses=1, speed=20.0, as_json=False, quiet=True, report=page) == 0
     out, err = capsys.readouterr()
     assert "A report" not in out
-    assert err == f"kallglot: no report: cannot write {tmp_path / 'no' / 'x'}: No such file or directory\n"
+    assert err.startswith(f"kallglot: no report: {why.format(page=page)}")
 
 
 async def test_demo_counts_refusals_from_the_journal(capsysbinary):
