@@ -97,7 +97,8 @@ class Unannounced:
         self._in_flight += 1
         if now < self._since:
             self._since = now
-        if self.rate:
+        # Not where places stand for the rate: once they are denied, all that went would have to be waited for.
+        if self.rate and self._places is None:
             ticket.unannounced_pace = self._pace.on_sent(now, 1.0 / self.rate, min(SLACK, MOST_SLACK * self.rate))
 
     def on_unsent(self, ticket: Ticket) -> None:

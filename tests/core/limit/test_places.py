@@ -206,6 +206,12 @@ class TestUnannounced:
         limit.on_refused(send(limit, now), now + REFUSED_IN, None, now + 2.0)
         assert limit.supply(now).rate == limit.rate
 
+    def test_what_went_by_places_is_not_waited_for_by_the_rate(self):
+        """Of ten in half a minute: the pace of all that went meanwhile would let nothing go for as long."""
+        limit, now = found(10, named=None)
+        now = refuse_one_more(limit, use(limit, now, 3.0))
+        assert limit.next_at(now, DIRECT) <= now
+
     def test_it_is_forgotten_with_the_rate(self):
         limit, now = found(5)
         accept_at = now + SILENT + 1.0
