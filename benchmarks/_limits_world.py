@@ -179,7 +179,7 @@ class Limiting(Protocol):
     def on_answer(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None: ...
 
     def on_refused(
-        self, ticket: Ticket, now: float, figures: RateFigures | None, until: float, *, is_advised: bool = True
+        self, ticket: Ticket, now: float, figures: RateFigures | None, until: float, *, named: float = 0.0
     ) -> None: ...
 
     def next_pause(self, figures: RateFigures | None, retry_after: float | None, *, luck: float = 0.0) -> float: ...
@@ -217,7 +217,7 @@ class Told:
         """It knows."""
 
     def on_refused(
-        self, ticket: Ticket, now: float, figures: RateFigures | None, until: float, *, is_advised: bool = True
+        self, ticket: Ticket, now: float, figures: RateFigures | None, until: float, *, named: float = 0.0
     ) -> None:
         """Rounding: it asks again."""
 
@@ -402,7 +402,7 @@ class Client:
             told = parse_retry_after(answer.headers, wall_now=EPOCH + now)
             named = max((wait for wait in (told, answer.body_retry_after) if wait is not None), default=None)
             pause = self._gate.next_pause(figures, named, luck=self._draw.random())
-            self._gate.on_refused(ticket, now, figures, now + pause, is_advised=named is not None)
+            self._gate.on_refused(ticket, now, figures, now + pause, named=named or 0.0)
         self._demand.on_end(what, now, is_accepted=answer.is_accepted, arrived_at=arrived_at)
         self._step()
 

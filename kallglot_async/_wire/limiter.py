@@ -164,7 +164,7 @@ class Lane:
         pause = self.gate.next_pause(figures, retry_after, luck=luck)
         if ticket.epoch == self.gate.epoch:
             now = _clock.now()
-            self.gate.on_refused(ticket, now, figures, now + pause, is_advised=retry_after is not None)
+            self.gate.on_refused(ticket, now, figures, now + pause, named=retry_after or 0.0)
             self._dismiss_hopeless(now)
             self._pump(now)
         return pause

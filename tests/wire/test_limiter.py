@@ -6,6 +6,7 @@ import pytest
 
 from kallglot_async import RateLimit, RateLimitedError, RateLimiter, _clock
 from kallglot_async._core.api.answers import RateFigures
+from kallglot_async._core.limit.places import LONG
 from kallglot_async._core.limit.ticket import Urgency
 
 DIRECT, AHEAD, PACED = Urgency
@@ -258,3 +259,17 @@ async def test_who_comes_second_to_a_slot_is_told_once_it_is_used():
     with pytest.raises(RateLimitedError):
         await tasks[1]
     assert _clock.now() - began < 100.0
+
+
+async def test_a_pause_is_as_long_as_the_server_named_it_however_it_was_spread():
+    """The longest that a server of so many at once may name is not one too long by what luck adds."""
+    lane = unrestricted()
+    served, refused = [lane.try_acquire(DIRECT) for _ in range(5)], lane.try_acquire(DIRECT)
+    assert lane.refused_for(refused, None, LONG, luck=0.9) > LONG
+    await asyncio.sleep(0.5)
+    for ticket in served:
+        lane.answered(ticket, None)
+    alone = await lane.acquire(DIRECT)
+    await asyncio.sleep(0.5)
+    lane.answered(alone, None)
+    assert lane.state().rate == pytest.approx(4 / 0.5)

@@ -153,9 +153,9 @@ class Gate:
             rule.on_answer(ticket, now, figures)
 
     def on_refused(
-        self, ticket: Ticket, now: float, figures: RateFigures | None, until: float, *, is_advised: bool = True
+        self, ticket: Ticket, now: float, figures: RateFigures | None, until: float, *, named: float = 0.0
     ) -> None:
-        """A request was refused for rate: nobody sends before `until`, which the server named, or we did."""
+        """A request was refused for rate: nobody sends before `until`. Of that the server `named` so much, or 0.0."""
         if self._is_explained(figures):
             self._window.on_refused(ticket, now, figures, until)
             if self._unannounced is not None:
@@ -164,7 +164,7 @@ class Gate:
             # Before the window lets go of this request: a new rule takes over all that are under way, this one too.
             unannounced = self._unannounced or self._look_for_unannounced()
             self._window.on_refused_elsewhere(ticket, now, figures)
-            unannounced.on_refused(ticket, now, figures, until, is_advised=is_advised)
+            unannounced.on_refused(ticket, now, figures, until, named=named)
         for rule in self._beside:
             rule.on_refused(ticket, now, figures, until)
         self.pause(now, until)

@@ -137,7 +137,7 @@ class Unannounced:
                 self._places, self._is_of_rate = None, False
 
     def on_refused(
-        self, ticket: Ticket, now: float, figures: RateFigures | None, until: float, *, is_advised: bool = True
+        self, ticket: Ticket, now: float, figures: RateFigures | None, until: float, *, named: float = 0.0
     ) -> None:
         """A request was refused, for a reason that no figure tells. Those sent before the last one tell nothing new."""
         self._in_flight -= 1
@@ -150,7 +150,7 @@ class Unannounced:
             self._cut = CUT_AGAIN if self._is_doubtful and self._growth == GROWTH else CUT
             # With nothing accepted in between it is still the same refusal.
             if self._opened:
-                self._refusal_took, self._named = now - ticket.sent_at, self._pause if is_advised else 0.0
+                self._refusal_took, self._named = now - ticket.sent_at, named
                 self._beside.clear()
                 self._before = self.rate
                 self._slow_down(len(self._accepted))

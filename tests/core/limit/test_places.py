@@ -18,7 +18,7 @@ def found(count=5, *, limit=None, named=1.0):
     """Return a limit that served so many at once while it refused one more, and the moment at which it goes on."""
     limit = limit or Unannounced()
     served, refused = [send(limit, 0.0) for _ in range(count)], send(limit, 0.0)
-    limit.on_refused(refused, REFUSED_IN, None, REFUSED_IN + (named or 30.0), is_advised=named is not None)
+    limit.on_refused(refused, REFUSED_IN, None, REFUSED_IN + (named or 30.0), named=named or 0.0)
     for ticket in served:
         limit.on_answer(ticket, TOOK, None)
     now = REFUSED_IN + (named or 30.0)
@@ -224,7 +224,7 @@ def test_a_refusal_without_advice_pauses_briefly_where_an_answer_makes_room():
     gate = Gate()
     assert gate.next_pause(None, None) == PAUSE_WITHOUT_ADVICE
     served, refused = [gate.on_sent(0.0, DIRECT) for _ in range(5)], gate.on_sent(0.0, DIRECT)
-    gate.on_refused(refused, REFUSED_IN, None, 30.0, is_advised=False)
+    gate.on_refused(refused, REFUSED_IN, None, 30.0)
     for ticket in served:
         gate.on_answer(ticket, TOOK, None)
     assert gate.next_pause(None, None) == PAUSE_WITHOUT_ADVICE
@@ -233,7 +233,7 @@ def test_a_refusal_without_advice_pauses_briefly_where_an_answer_makes_room():
     now = use(gate, now + TOOK, STEP)
     tickets = fill(gate, now)
     assert gate.next_pause(None, None) == SHORTEST_PAUSE
-    gate.on_refused(tickets[-1], now + REFUSED_IN, None, now + 1.0, is_advised=False)
+    gate.on_refused(tickets[-1], now + REFUSED_IN, None, now + 1.0)
     assert gate.next_pause(None, None) == SHORTEST_PAUSE  # of the next one of the same moment, too
 
 
