@@ -16,6 +16,7 @@ from kallglot_async._core.api.answers import parse_rate_figures, parse_retry_aft
 from kallglot_async._core.limit.ceiling import Ceiling
 from kallglot_async._core.limit.gate import SERVED_BEFORE, Gate
 from kallglot_async._core.limit.ticket import Urgency
+from kallglot_async._core.limit.window import SHORT_PERIOD
 from kallglot_async.models import RateLimit
 
 
@@ -27,7 +28,10 @@ class Request:
 
 
 class Gates(RuleBasedStateMachine):
-    """We are alone and the headers, if there are any, are honest: whatever the network does, nothing is refused."""
+    """We are alone and the headers, if there are any, are honest: whatever the network does, nothing is refused.
+
+    But for one probe of a short window that was first seen from its middle: a log of that rest explains it as well.
+    """
 
     @initialize(
         kind=kinds,
@@ -47,6 +51,7 @@ class Gates(RuleBasedStateMachine):
         self.flying: list[Request] = []
         self.granted: list[float] = []
         self.paused_until = -math.inf
+        self.early_probes = 0
         self.losses = 0  # requests given up since the last answer: a probe may find what they have used
 
     # -- what a shell does
@@ -84,6 +89,10 @@ class Gates(RuleBasedStateMachine):
         if request.answer is None:
             request.is_accepted, headers = self.server.ask(self.now)
             is_excused = (self.losses and request.ticket.is_probe) or not self.server.has_headers
+            if not (request.is_accepted or is_excused):
+                self.early_probes += 1
+                is_short = self.server.window.period < SHORT_PERIOD
+                is_excused = request.ticket.is_probe and is_short and self.early_probes == 1
             assert request.is_accepted or is_excused, "a request that the figures covered was refused"
             request.answer = (
                 parse_rate_figures(headers, wall_now=self.now),
