@@ -84,9 +84,10 @@ Requests at once (places), which an unannounced limit may count too
    accepted at once are the places; FIRST of them are used, and one more is tried each STEP in which all were taken.
    They stand for the rate, which goes on learning beside them.
 15. A refusal is for want of a place where one more than before was tried, and others were under way: then it pauses for
-   SHORTEST_PAUSE, unless the server names a pause, as the next answer makes room and time does not; as many as were
-   under way go on, without rule 11, and one more is tried after LOOKING pauses. With DOUBTS other refusals in a row, or
-   one before anything was accepted, it was a rate after all.
+   SHORTEST_PAUSE, unless the server names a pause, as the next answer makes room and time does not, and so does the
+   next refusal; as many as were under way go on, without rule 11, and one more is tried after LOOKING pauses. With
+   DOUBTS other refusals in a row, of which the one that showed places is the first, or one before anything was accepted
+   since the last, it was a rate after all.
 
 The ceiling
 16. Never more than `requests` arrive in any `per` seconds, over all groups and keys that share it: each counts from the

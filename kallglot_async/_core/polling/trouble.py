@@ -5,7 +5,8 @@ as long as this client has ever had an answer of the API: at first as the retry 
 empty at a slow pace (`RetryPolicy.slow_delay`), one id of all at a time (`RetryBudget.next_look`). A client that never
 had an answer may be talking to nobody: it sends one request at a time for all its waits, and its attempts, or
 `STRANGER` seconds where something on the way answers for the API, end every one of them. One that had one doubts what
-the API never says (`is_interlude`): a redirect for now, somebody else's JSON, a bare status.
+the API never says (`is_interlude`): a redirect for now, somebody else's JSON, a bare status, a certificate, a
+refusal of a proxy.
 
 A 404 is doubted: an id that was seen or created here is some replica's to catch up with, for `LAGGING` seconds; any
 other may have been created elsewhere a moment ago, and is looked at once more after `UNSEEN` seconds. A 401 or 403
