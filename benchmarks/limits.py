@@ -298,8 +298,10 @@ def _hidden() -> Iterator[Trial]:
     bars = (Bar("use", least=0.9), Bar("refused %", most=1.0))
     for limit, period in ((10, 1.0), (50, 5.0)):
         yield Trial("unannounced", f"fixed {limit}/{period:g}s", partial(found, limit, period), bars)
-    slow = partial(found, 50, 5.0, takes=0.5)
-    yield Trial("unannounced", "fixed 50/5s, 0.5 s each", slow, (Bar("use", least=0.8), Bar("refused %", most=2.0)))
+    for limit, period, takes in ((50, 5.0, 0.5), (150, 60.0, 0.25)):
+        slow = partial(found, limit, period, takes=takes)
+        slow_bars = (Bar("use", least=0.8), Bar("refused %", most=2.0))
+        yield Trial("unannounced", f"fixed {limit}/{period:g}s, {takes:g} s each", slow, slow_bars)
     for places, takes, number in ((5, 0.5, 200), (20, 1.0, 800), (50, 0.5, 2000)):
         server = f"{takes:g} s each"
         for advice, most in ((True, 20.0), (False, 50.0)):

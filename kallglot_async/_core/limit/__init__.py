@@ -200,15 +200,16 @@ What the numbers are, and why:
               MOST_GROWTH           2        ... and tenfold within a minute, where the limit is gone
               SILENT                600 s    a limit that nobody has met for so long may be gone
               MOST_ACCEPTED         10,000   moments remembered, so that a fast server costs no memory
-    places: `python -m benchmarks.limits --only "at once"` has what these bring
-              SERVED                0.15 s   quicker answers hold no place for long; with 0.05, a rate of 50/s whose
-                                             answers take 0.1 s refuses twice as many until places are denied
-              LONG                  10 s     of 150 a minute without figures, 2 to 5 % were refused instead of 0.7
-              FIRST                 0.8      with 1, 50 at once are denied by the one place that was seen twice
-              STEP                  4 s      with 1, 50 at once are tried beyond before they are full, and denied
-              LOOKING               30       pauses; with 5, each is refused for nothing six times as often
-              DOUBTS                2        the refusal that showed them counts as one; with another, a rate is refused
-                                             once more before that is known
+    places: `python -m benchmarks.limits --only "s each"` has what these bring
+              SERVED                0.15 s   quicker answers hold no place for long, and a rate that is taken for places
+                                             refuses more until that is denied
+              LONG                  10 s     with 100, of 150 a minute without figures 3 % are refused instead of 0.7
+              FIRST                 0.8      with 1, 50 at once take 39 s longer than the least possible instead of 8:
+                                             one place that was seen twice is enough to deny them
+              STEP                  4 s      with 1, of 50 at once 14 are refused instead of 12, and 1 s is lost
+              LOOKING               30       pauses; with 5, of 20 at once 48 are refused instead of 45, and 1 s is lost
+              DOUBTS                2        the refusal that showed them counts as one; with another, a rate of 50 in
+                                             5 s is used to 0.90 instead of 0.91
     lease     RETRY                 1 s      in which the others may be away again
               LAPSE                 1 in 2   of a horizon: slots to be spent at once are for those who wait already
               STALE, STALE_FOR      8, 0.1 s  requests that have ended and are held against all: after a burst
