@@ -96,7 +96,7 @@ class _Request(aiohttp.ClientRequest):
         way = conn.protocol
         if way is not None and (way.should_close or (self.kept.is_doubted and self.kept.refuses(way))):
             raise UnusedError  # and aiohttp closes the connection
-        self.unsent.pop(asyncio.current_task(), None)
+        self.unsent.pop(asyncio.current_task(self.loop), None)
         return super().send(conn)
 
 
@@ -199,12 +199,13 @@ class SessionPool:
             ConfigurationError: The environment's proxy settings cannot be used.
         """
         # What is open already is found here, and not by `_lease`, which would be one coroutine more for each request.
-        lease = self._sessions.get(asyncio.get_running_loop()) if self._borrowed is None else None
+        loop = asyncio.get_running_loop()
+        lease, task = self._sessions.get(loop) if self._borrowed is None else None, asyncio.current_task(loop)
         if lease is None or lease.is_closed:
             lease = await self._lease(is_own=False)
         lease.in_flight += 1
         if self._borrowed is None:
-            self._unsent[asyncio.current_task()] = lease.in_flight > self._max_connections
+            self._unsent[task] = lease.in_flight > self._max_connections
         failure: errors.KallglotError
         try:
             response = None
@@ -243,7 +244,7 @@ class SessionPool:
         except asyncio.CancelledError as error:
             if _clock.is_cancelled():
                 # Without its frames, which hold the request's headers.
-                raise error.with_traceback(None) from self._why_unsent()
+                raise error.with_traceback(None) from self._why_unsent(task)
             # Nobody cancelled us: the session was closed while it looked up a name, or it is the caller's own code.
             is_closed = self._borrowed is None or lease.session.closed
             gone = translate(LostError(), operation.name, self._base_url)
@@ -255,16 +256,16 @@ class SessionPool:
                 raise
             failure = raised_by_session(error)
         finally:
-            self._unsent.pop(asyncio.current_task(), None)
+            self._unsent.pop(task, None)
             lease.in_flight -= 1
             if lease.is_retired and not lease.in_flight:
                 await lease.aclose()
         # Outside the handler: the foreign error, which may hold the key, is no context of ours.
         raise failure
 
-    def _why_unsent(self) -> UnsentError | None:
-        """Return what the running task's request waits for; None: it was sent."""
-        if (is_in_line := self._unsent.get(asyncio.current_task())) is None:
+    def _why_unsent(self, task: asyncio.Task[Any] | None) -> UnsentError | None:
+        """Return what the request of this task waits for; None: it was sent."""
+        if (is_in_line := self._unsent.get(task)) is None:
             return None
         if not is_in_line:
             return UnsentError("no connection had come about")
