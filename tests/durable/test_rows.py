@@ -11,7 +11,7 @@ from kallglot_async import KallglotClient, errors
 from kallglot_async._core.api.analyses import Revision, decode_analysis
 from kallglot_async._durable.rows import KEEP, outcomes_in, row_of, rows_of
 from kallglot_async._durable.schema import open_to_write
-from kallglot_async._durable.source import Item, Selection, items
+from kallglot_async._durable.source import Listed, Selection, items
 from kallglot_async.models import Analysis, Outcome
 from kallglot_async.models.meta import kept_of
 
@@ -106,7 +106,7 @@ async def test_a_run_takes_no_rows_up_that_come_again():
 
     class Again:
         async def call(self, read):
-            return [Item(1, "ana_1", 1, None, None)]
+            return [Listed(1, "ana_1", 1, None, None)]
 
     chunks = items(Again(), [Selection("left")])
     assert len(await anext(chunks)) == 1
