@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from support.payloads import PAYLOADS
 from support.wire_faults import RawServer, answer
 
 from kallglot_async import (
@@ -16,13 +15,10 @@ from kallglot_async import (
     KallglotClient,
     NotFoundError,
     Recording,
-    RecordingPage,
     ResponseMismatchError,
 )
-from kallglot_async._core.api.lenient_json import WrongShapeError
-from kallglot_async._core.api.recordings import decode_recording_page, list_recordings
 from kallglot_async.emulator import Emulator, Fault
-from kallglot_async.models import Channel, RecordingStatus
+from kallglot_async.models import Channel
 
 pytestmark = pytest.mark.looptime
 
@@ -37,36 +33,6 @@ def page(*ids: str, **changes: Any) -> bytes:
 def client_of(server: RawServer | Emulator, **options: Any) -> KallglotClient:
     key = server.api_key if isinstance(server, Emulator) else "sk_test_x"
     return KallglotClient(key, base_url=server.base_url, **({"random": lambda: 0.0} | options))
-
-
-def test_documented_list_of_revision_b_is_decoded() -> None:
-    """`has_more` is not in the sample: there are no more."""
-    decoded = decode_recording_page((PAYLOADS / "recordings.b.json").read_bytes())
-    assert isinstance(decoded, RecordingPage)
-    assert (decoded.has_more, decoded.url, decoded.session_id) == (False, None, None)
-    [item] = decoded.data
-    assert (item.id, item.status, item.session_id) == ("rec_01HABC987654321", RecordingStatus.READY, ID)
-    assert (item.download_url, item.size, item.channel) == (None, None, None)
-
-
-def test_drift_of_a_list() -> None:
-    """A null `has_more` is false, a null item is none; without data it is no list."""
-    body = b'{"object":"list","has_more":null,"data":[null,{"id":"rec_1","object":"recording","status":"new"}]}'
-    decoded = decode_recording_page(body)
-    assert (decoded.has_more, [item.id for item in decoded.data]) == (False, ["rec_1"])
-    assert not decoded.data[0].is_ready
-    with pytest.raises(WrongShapeError, match="data"):
-        decode_recording_page(b'{"object":"list"}')
-    assert decode_recording_page(b'{"object":"list","data":null}').data == ()
-
-
-def test_requests_are_as_documented() -> None:
-    """Only what was asked for is sent."""
-    bare = list_recordings(ID)
-    assert (bare.method, bare.path, bare.group) == ("GET", f"sessions/{ID}/recordings", "recordings")
-    full = list_recordings(ID, channel=Channel.AGENT, limit=100, starting_after="rec_1")
-    assert full.path == f"sessions/{ID}/recordings?channel=agent&limit=100&starting_after=rec_1"
-    assert list_recordings(ID, ending_before="rec_1").path.endswith("?ending_before=rec_1")
 
 
 @pytest.mark.parametrize(

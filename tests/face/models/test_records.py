@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import values
+from support.values import analysis
 
 from kallglot_async import ConfigurationError, errors, models, read_jsonl
-from kallglot_async.models import Analysis, AnalysisStatus, Model, Outcome, Outcomes, Report, Results, Summary
+from kallglot_async.models import Analysis, AnalysisStatus, Model, Outcome, Outcomes, Results, Summary
 from kallglot_async.report.file import write_report
 from kallglot_async.tables import export
 
@@ -28,10 +29,6 @@ STORED = [
     if isinstance(thing := getattr(models, name), type(Model)) and issubclass(thing, Model)
     if thing not in (Model, Outcome)
 ]
-
-
-def analysis(status="complete", **fields):
-    return Analysis(id="ana_1", object="analysis", status=AnalysisStatus(status), **fields)
 
 
 def read(outcome):
@@ -267,33 +264,6 @@ def test_half_a_character_becomes_a_question_mark():
 BAD = Outcome(id="ana_2", error=errors.NotFoundError("gone", status=404))
 GOOD = Outcome(id="ana_1", analysis=analysis(results=Results(compliance={"a": [1]})), polls=3, elapsed=1.5)
 ALL = Outcomes([GOOD, BAD])
-
-
-def test_outcomes_are_found_by_id():
-    """By subscript, `get` and `in`, beside place and outcome."""
-    assert ALL["ana_2"] is BAD
-    assert ALL.get("ana_1") is GOOD
-    assert ALL.get("ana_3") is None
-    assert "ana_1" in ALL
-    assert "ana_3" not in ALL
-    assert BAD in ALL
-    assert 5 not in ALL
-    with pytest.raises(KeyError, match="ana_3"):
-        ALL["ana_3"]
-
-
-def test_the_failed_are_outcomes_again():
-    """In order, and none where all is well."""
-    assert ALL.failed == Outcomes([BAD])
-    assert ALL[:1].failed == Outcomes()
-
-
-def test_equal_outcomes_have_one_hash():
-    """Also where a part of undocumented shape can have none."""
-    twin = pickle.loads(pickle.dumps(ALL))  # noqa: S301  # our own bytes
-    assert twin == ALL
-    assert len({ALL, twin, ALL[:1]}) == 2
-    assert hash(analysis(report=Report(keywords=[1]))) == hash(analysis(report=Report(keywords=[1])))
 
 
 def test_outcomes_are_records_and_an_array():
