@@ -83,8 +83,8 @@ UNTRACED = {
     "shared/test_shares",
     "support/test_wire_faults",
     "waiting/test_call",
-    "waiting/test_many_waits",
-    "waiting/test_patience",
+    "waiting/test_poller",
+    "waiting/test_waits_many",
     "wire/test_limiter_stateful",
     "wire/test_request_shape",
 }

@@ -30,3 +30,10 @@ async def ready(*faults: Fault, **options: Any) -> AsyncIterator[Emulator]:
 
 def client_of(emulator: Emulator, **options: Any) -> KallglotClient:
     return KallglotClient(emulator.api_key, base_url=emulator.base_url, **options)
+
+
+@asynccontextmanager
+async def unlimited(**options: Any) -> AsyncIterator[tuple[Emulator, KallglotClient]]:
+    """An emulator without limits, unless asked for, and a client of it."""
+    async with Emulator(**{"plan": "unlimited", **options}) as emulator, client_of(emulator) as client:
+        yield emulator, client

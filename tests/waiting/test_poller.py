@@ -6,13 +6,11 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from itertools import pairwise, product
-from typing import Any
 
 import pytest
-from support.answering import KEY, WALL, Answering, Request, envelope, page, running
+from support.answering import KEY, WALL, Answering, Outage, Request, client_of, created, envelope, page, running
 from support.slow import beyond
 from support.virtual import now
 from support.wire_faults import analysis, answer
@@ -64,40 +62,6 @@ OUTAGES: dict[str, bytes | None] = {
     "a proxy's 407": page(407),
     "a captive portal's 511": page(511),
 }
-
-
-def created(request: Request) -> bytes:
-    session = request.path.split("/")[-2]
-    body = analysis(f"ana_{session}", session_id=session, status="queued")
-    return answer(body, status="201 Created")
-
-
-class Outage:
-    """An API where all that begins at `starts` fails for some seconds; what is asked for has settled at `ready`."""
-
-    def __init__(self, fault: bytes | None, seconds: float, *, starts: float = 0.0, ready: float = 0.0) -> None:
-        self.fault, self.seconds, self.starts, self.ready = fault, seconds, starts, ready
-
-    def __call__(self, request: Request) -> bytes | None:
-        if request.method == "POST":
-            return created(request)
-        if self.starts <= request.at < self.starts + self.seconds and request.id != "ana_warm":
-            return self.fault
-        return answer(analysis(request.id)) if request.at >= self.ready else running(request.id)
-
-
-@asynccontextmanager
-async def client_of(
-    handler: Callable[[Request], Awaitable[bytes | None] | bytes | None], *, is_warm: bool = True, **options: Any
-) -> AsyncIterator[tuple[Answering, KallglotClient]]:
-    """A client that the API has answered before, unless it is a cold one; afterwards nothing of it is left."""
-    settings: dict[str, Any] = {"random": random.Random(5).random} | options
-    async with Answering(handler) as server, KallglotClient(KEY, base_url=server.base_url, **settings) as client:
-        if is_warm:
-            await client.analyses.retrieve("ana_warm")
-            server.requests.clear()
-        yield server, client
-        assert (client.rate_limit.in_flight, client.rate_limit.waiting, client.stats.waiting_for) == (0, 0, 0)
 
 
 class TestOutages:
@@ -790,58 +754,6 @@ class TestPauses:
             assert len((await client.wait_many(["ana_1", "ana_2"], timeout=30.0)).analyses) == 2
 
 
-class TestSharedWaits:
-    async def test_who_follows_is_told_what_the_shared_poller_saw(self) -> None:
-        """Both end at their time, after the same last look."""
-        async with client_of(lambda request: running(request.id), is_warm=False) as (server, client):
-            ends = await asyncio.gather(*(client.wait("ana_1", timeout=20.0) for _ in range(3)), return_exceptions=True)
-            for end in ends:
-                assert isinstance(end, WaitTimeoutError)
-                assert end.last_status == "processing"
-                assert end.polls == len(server.requests) > 2
-
-    async def test_who_has_more_time_goes_on_where_the_first_was(self) -> None:
-        """It is not looked at anew, and gets what comes."""
-
-        def settles(request: Request) -> bytes:
-            return answer(analysis(request.id)) if request.at >= 25.0 else running(request.id)
-
-        async with client_of(settles, is_warm=False) as (_, client):
-            short, long = await asyncio.gather(
-                client.wait("ana_1", timeout=10.0), client.wait("ana_1", timeout=60.0), return_exceptions=True
-            )
-            assert isinstance(short, WaitTimeoutError)
-            assert not isinstance(long, BaseException)
-            assert long.is_complete
-
-    @pytest.mark.parametrize("limit", ["timeout", "total_timeout"])
-    async def test_who_has_less_time_has_a_last_look_of_its_own(self, limit: str) -> None:
-        """Whoever polls for both would have looked later."""
-        async with client_of(Outage(None, 0.0, ready=29.0), is_warm=False) as (server, client):
-            rare = PollSchedule.fixed(50.0)
-            long = asyncio.create_task(client.wait_many(["ana_1"], timeout=120.0, schedule=rare))
-            await asyncio.sleep(1.0)
-            options: dict[str, Any] = {limit: 29.0}
-            assert len((await client.wait_many(["ana_1"], **options)).analyses) == 1
-            assert len((await long).analyses) == 1
-            assert len(server.requests) == 2
-
-    @pytest.mark.parametrize("is_out", [False, True])
-    async def test_many_who_have_less_time_share_their_last_looks(self, is_out: bool) -> None:
-        """A second is as good as now; and in an outage they are no more looks than the budget pays for."""
-
-        def handler(request: Request) -> bytes:
-            return GATEWAY if is_out and request.id == "ana_1" else running(request.id)
-
-        async with client_of(handler) as (server, client), asyncio.TaskGroup() as group:
-            long = group.create_task(client.wait("ana_1", timeout=60.0, schedule=PollSchedule.fixed(50.0)))
-            await asyncio.sleep(1.0)
-            calls = [client.wait_many(["ana_1"], timeout=10.0 + number / 20) for number in range(600)]
-            assert all(outcomes.errors for outcomes in await asyncio.gather(*calls))
-            assert len(server.requests) <= (50 + 20 if is_out else 30 + 5)
-            long.cancel()
-
-
 class TestLastLooks:
     """What has settled before a deadline is found before it."""
 
@@ -868,17 +780,6 @@ class TestLastLooks:
 
         async with client_of(slow) as (_, client):
             assert (await client.wait("ana_1", timeout=30.0, schedule=PollSchedule.fixed(60.0))).is_complete
-
-
-async def test_an_analysis_that_failed_says_why() -> None:
-    """The API's reason is in the text: one line, cut, and without the key."""
-    reason = f"no speech\nin {KEY} " + "x" * 500
-    async with client_of(lambda request: answer(analysis(request.id, status="failed", error=reason))) as (_, client):
-        with pytest.raises(AnalysisFailedError, match="analysis ana_1 failed: no speech in") as caught:
-            await client.wait("ana_1")
-        assert len(str(caught.value)) <= 240
-        assert KEY not in str(caught.value)
-        assert str(caught.value).isprintable()
 
 
 @pytest.mark.looptime(False)
