@@ -1,13 +1,17 @@
 """Progress: what people see on standard error."""
 
+import asyncio
 import contextlib
 import io
+import json
 import os
+import re
 import select
+import signal
 import sys
 
 import pytest
-from support.processes import posix
+from support.processes import half_ready, posix, process, read_terminal, ready
 
 from kallglot_async.cli.progress import Display, LiveDisplay, PlainDisplay, open_display, show_progress
 from kallglot_async.models import Progress, RateLimitState
@@ -141,3 +145,31 @@ def test_lines_are_written_above_the_live_bar_where_both_share_a_terminal(termin
         shown = stderr.getvalue()
         assert ("\x1b[?25h" in shown) == shares  # the cursor comes back when the bar goes
     assert capsysbinary.readouterr().out == b"line\n"
+
+
+def plain_text(shown):
+    """What a terminal shows, without what moves its cursor or colours it."""
+    return re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", shown)
+
+
+@posix
+@pytest.mark.slow
+async def test_on_a_terminal_lines_and_the_bar_do_not_mix():
+    """With one terminal for both, every JSON line is whole and begins at the left margin."""
+    async with half_ready() as server:
+        ids = server.seed_analyses(20)
+        settled = ready(server, ids)
+        leader, follower = os.openpty()
+        options = {"stdin": follower, "stdout": follower, "stderr": follower}
+        async with process("wait", *ids, server=server, **options) as child:
+            os.close(follower)
+            done = f"{len(settled)}/20".encode()
+            shown = await asyncio.to_thread(read_terminal, leader, lambda shown: done in plain_text(shown))
+            child.send_signal(signal.SIGINT)
+            shown += await asyncio.to_thread(read_terminal, leader)
+            assert await child.wait() == 130
+        os.close(leader)
+    plain = plain_text(shown)
+    lines = [json.loads(line) for line in re.split(rb"[\r\n]+", plain) if line.startswith(b"{")]
+    assert {line["id"] for line in lines} == settled
+    assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")  # the cursor is given back
