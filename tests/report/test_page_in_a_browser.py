@@ -1,9 +1,8 @@
 """The report in a real browser: nothing is said on its console, nothing is loaded, everybody can read it."""
 
-import datetime
-
 import pytest
 from support import batches
+from support.batches import TODAY
 from support.browser import axe_source, chromium, served
 from support.oddities import odd_outcomes
 
@@ -11,7 +10,6 @@ from kallglot_async.models import Outcomes
 
 pytestmark = pytest.mark.slow
 
-TODAY = datetime.date(2026, 3, 20)
 BATCHES = {
     "empty": list,
     "one": lambda: batches.outcomes(1),
