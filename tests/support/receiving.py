@@ -30,6 +30,7 @@ async def pieces(parts):
 
 @contextlib.asynccontextmanager
 async def serving(app):
+    """Serve an application of aiohttp, and give its origin."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
-from collections.abc import Iterator
 
 import aiohttp
 import pytest
-from aiohttp.abc import AbstractResolver, ResolveResult
+from support.addresses import Resolver, full_backlog
 from support.one_attempt import KEY, OK, assert_holds_nothing_foreign, client_of, failure_of
 from support.wire_faults import RawServer, Script, analysis, answer, closing, silent
 
@@ -82,20 +79,6 @@ async def test_a_lost_connection_costs_exactly_the_counted_requests(reset: bool,
         assert len(server.requests) == reused + attempts
 
 
-@contextlib.contextmanager
-def full_backlog() -> Iterator[str]:
-    """A port whose queue of connections is full, so that connecting to it hangs."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(4):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-
-
 @pytest.mark.looptime
 async def test_connecting_that_hangs_ends_with_the_connect_timeout() -> None:
     """`connect_timeout` ends an attempt that gets no connection, well before the call's own deadline."""
@@ -105,31 +88,6 @@ async def test_connecting_that_hangs_ends_with_the_connect_timeout() -> None:
         assert isinstance(error, ConnectError)
         assert asyncio.get_running_loop().time() - started == pytest.approx(4.0, abs=0.1)
     assert_holds_nothing_foreign(error)
-
-
-class _Resolver(AbstractResolver):
-    """Resolves every name to the given addresses, or hangs without any."""
-
-    def __init__(self, *hosts: str) -> None:
-        self._hosts = hosts
-
-    async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
-        if not self._hosts:
-            await asyncio.Event().wait()
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=0,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for address in self._hosts
-        ]
-
-    async def close(self) -> None:
-        pass
 
 
 @pytest.mark.looptime
@@ -146,7 +104,7 @@ async def test_a_name_look_up_that_hangs_ends_with_the_connect_timeout() -> None
 async def test_a_dead_address_beside_a_live_one_does_not_matter() -> None:
     """IPv6 where nobody listens, IPv4 where the server is: the request succeeds."""
     async with RawServer() as server:
-        connector = aiohttp.TCPConnector(resolver=_Resolver("::1", "127.0.0.1"))
+        connector = aiohttp.TCPConnector(resolver=Resolver("::1", "127.0.0.1"))
         async with (
             aiohttp.ClientSession(connector=connector) as session,
             client_of(f"http://localhost:{server.port}/v1", session=session) as client,

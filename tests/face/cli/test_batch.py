@@ -16,15 +16,12 @@ from kallglot_async.models import Outcome, Progress, RateLimitState
 
 
 @pytest.fixture
-def kallglot(monkeypatch, capsysbinary):
+def kallglot(kallglot):
     """Run a command against an emulator; returns exit code, lines of JSON, and standard error."""
 
     async def run(emulator, *argv):
-        monkeypatch.setenv("KALLGLOT_API_KEY", emulator.api_key)
-        monkeypatch.setenv("KALLGLOT_BASE_URL", emulator.base_url)
-        code = await asyncio.to_thread(main, argv)
-        out, err = capsysbinary.readouterr()
-        return code, [json.loads(line) for line in out.splitlines()], err.decode()
+        code, out, err = await kallglot(emulator, *argv)
+        return code, [json.loads(line) for line in out.splitlines()], err
 
     return run
 
