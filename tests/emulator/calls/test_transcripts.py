@@ -1,17 +1,11 @@
-"""What was said, and how the API shows it."""
+"""What was said."""
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 
-import pytest
-from support.emulated import serving
-
 from kallglot_async.emulator.calls.story import Story
-from kallglot_async.emulator.calls.transcripts import utterances
-
-pytestmark = pytest.mark.looptime
+from kallglot_async.emulator.calls.transcripts import Utterance, as_text, utterances, word_count
 
 
 def test_a_conversation_is_plausible() -> None:
@@ -27,32 +21,19 @@ def test_a_conversation_is_plausible() -> None:
         assert all("{" not in utterance.text for utterance in said)
 
 
-async def test_transcripts_have_the_documented_shape() -> None:
-    """A's segments and B's turns, field by field."""
-    async with serving() as client:
-        [id] = client.emulator.sessions.seed(1)
-        _, _, body = await client.get(f"/sessions/{id}/transcript")
-        assert set(body) == {"object", "session_id", "status", "language", "segments", "duration", "word_count"}
-        assert set(body["segments"][1]) == {
-            "id", "speaker", "language", "text", "translation", "start_time", "end_time", "confidence",
-        }  # fmt: skip
-        assert body["status"] == "complete"
-        assert body["duration"] == (await client.get(f"/sessions/{id}"))[2]["duration"]
-    async with serving(revision="b") as client:
-        [id] = client.emulator.sessions.seed(1)
-        _, _, body = await client.get(f"/sessions/{id}/transcript?format=srt")
-        assert set(body) == {"id", "object", "session_id", "status", "turns", "metadata"}
-        assert set(body["turns"][1]) == {"sequence", "speaker", "language", "text", "translation", "timestamp"}
-        assert body["metadata"]["total_turns"] == len(body["turns"])
-        assert body["metadata"]["languages_detected"] == ["de", "en"]
-
-
-async def test_what_was_said_keeps_its_moment() -> None:
-    """A turn of a call that goes on is dated from the call's start, however late it is asked for."""
-    async with serving(revision="b") as client:
-        [id] = client.emulator.sessions.seed(1, status="active")
-        first = []
-        for _ in range(2):
-            await asyncio.sleep(20)
-            first.append((await client.get(f"/sessions/{id}/transcript"))[2]["turns"][0]["timestamp"])
-        assert first == ["2027-01-15T08:00:00Z"] * 2
+def test_subtitles_have_their_times_as_each_format_writes_them() -> None:
+    """A comma in SubRip, a full stop in WebVTT, hours and all; translations are in brackets, or left out."""
+    said = [
+        Utterance(number=1, speaker="agent", language="en", text="Hello.", translation=None, start=0.0, end=0.5,
+                  confidence=0.9),
+        Utterance(number=2, speaker="customer", language="de", text="Guten Tag.", translation="Good day.",
+                  start=3723.4, end=3724.0, confidence=0.9),
+    ]  # fmt: skip
+    assert as_text(said, "text", with_translations=True) == "agent: Hello.\ncustomer: Guten Tag.\n[Good day.]\n"
+    assert as_text(said, "srt", with_translations=False) == (
+        "1\n00:00:00,000 --> 00:00:00,500\nagent: Hello.\n\n2\n01:02:03,400 --> 01:02:04,000\ncustomer: Guten Tag.\n"
+    )
+    vtt = as_text(said, "vtt", with_translations=True)
+    assert vtt.startswith("WEBVTT\n\n1\n00:00:00.000 --> 00:00:00.500\n")
+    assert vtt.endswith("customer: Guten Tag.\n[Good day.]\n")
+    assert word_count(said) == 3

@@ -45,3 +45,13 @@ def test_the_choices_are_the_emulators_own():
     assert get_args(options.Window) == get_args(emulator.WindowKind)
     for name in ("Balancing", "BucketReset", "HeaderForm", "StrangerPace"):
         assert get_args(getattr(options, name)) == get_args(getattr(emulator, name))
+
+
+def test_every_command_says_how_it_is_used(capsys):
+    """By its name and with what it takes, on standard output; a group of commands names them."""
+    commands = [name for name in app.app if not name.startswith("-")]
+    assert {"get", "wait", "analyze", "batch", "webhook"} <= set(commands)
+    for name in commands:
+        assert app.app([name, "--help"], exit_on_error=False) is None
+        out, err = capsys.readouterr()
+        assert (out.split()[:3], err) == (["Usage:", "kallglot", name], "")
