@@ -45,16 +45,19 @@ def _cell(value: object) -> str:
     return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def main() -> None:
-    """Run the chosen suites."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("suites", nargs="*", choices=[*SUITES, []], help="which to run; default: all")
+def main(suite: str | None = None) -> None:
+    """Run the suites that are chosen, or the one that is asked for as a module of its own."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {SUITES[suite].__module__ if suite else 'benchmarks'}", description=__doc__
+    )
+    if suite is None:
+        parser.add_argument("suites", nargs="*", choices=[*SUITES, []], help="which to run; default: all")
     parser.add_argument("--quick", action="store_true", help="fewer rounds: a look, not a figure")
     parser.add_argument("--json", type=Path, help="also write the rows as JSON lines")
     arguments = parser.parse_args()
     origin = provenance()
     rows: list[dict[str, object]] = []
-    for name in arguments.suites or SUITES:
+    for name in [suite] if suite is not None else arguments.suites or SUITES:
         found = SUITES[name](quick=arguments.quick)
         rows += found
         print(f"\n{name}\n{table(found)}", flush=True)

@@ -46,3 +46,9 @@ def run(*, quick: bool) -> list[dict[str, object]]:
         }
         for name, seconds in best.items()
     ]
+
+
+if __name__ == "__main__":
+    from benchmarks.__main__ import main
+
+    main("import")

@@ -115,3 +115,9 @@ def run(*, quick: bool) -> list[dict[str, object]]:
         rows.append(_in_queue(number))
         rows.append(_as_tasks(number))
     return rows
+
+
+if __name__ == "__main__":
+    from benchmarks.__main__ import main
+
+    main("pending")

@@ -114,3 +114,9 @@ def run(*, quick: bool) -> list[dict[str, object]]:
         }
         for name, value in seconds.items()
     ]
+
+
+if __name__ == "__main__":
+    from benchmarks.__main__ import main
+
+    main("request")
