@@ -8,7 +8,7 @@ from os import PathLike
 from types import SimpleNamespace
 from typing import IO, TYPE_CHECKING, Literal, Self, TypeAlias, overload
 
-from kallglot_async.errors import KallglotError
+from kallglot_async.errors import KallglotError, pydantic_serializer
 from kallglot_async.models._base import JSONValue, Model
 from kallglot_async.models.analysis import Analysis
 from kallglot_async.models.rate_limit import RateLimitState
@@ -133,6 +133,10 @@ class Outcomes(Sequence[Outcome]):
         from kallglot_async.models._pydantic import outcomes_schema
 
         return outcomes_schema()
+
+    @property
+    def __pydantic_serializer__(self) -> object:
+        return pydantic_serializer()
 
     def _ids(self) -> dict[str, Outcome]:
         if self._by_id is None:

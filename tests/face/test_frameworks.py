@@ -104,6 +104,30 @@ async def test_a_route_of_fastapi_answers_with_the_value(value: Any, is_typed: b
         assert documented["schema"] == {"$ref": f"#/components/schemas/{type(value).__name__}"}
 
 
+@pytest.mark.parametrize("value", [*VALUES, BATCH, NotFoundError("gone", status=404)], ids=name_of)
+async def test_a_value_may_be_where_no_type_says_what_it_is(value: Any) -> None:
+    """In a route that returns `dict[str, Any]`, and in a field of a model that holds anything."""
+    app = fastapi.FastAPI()
+
+    @app.get("/value")
+    async def answer() -> dict[str, Any]:
+        return {"value": value}
+
+    plain = value.to_records() if isinstance(value, Outcomes) else value.to_dict()
+    answered = await asked(app)
+    assert (answered.status_code, answered.json()) == (200, {"value": plain})
+    held = pydantic.create_model("Holder", value=(Any, ...))(value=[value])
+    assert json.loads(held.model_dump_json()) == {"value": [plain]}
+
+
+def test_without_pydantic_nothing_is_there_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor an error, for those who look at everything that a value has, as mocks do."""
+    monkeypatch.delitem(sys.modules, "kallglot_async.models._pydantic")
+    monkeypatch.setitem(sys.modules, "pydantic_core", None)
+    for value in (A, BATCH, NotFoundError("gone")):
+        assert not hasattr(value, "__pydantic_serializer__")
+
+
 async def test_fastapi_answers_with_outcomes_and_lists() -> None:
     """A batch is a list of records; values may be parts of other types."""
     app = fastapi.FastAPI()
