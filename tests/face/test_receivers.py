@@ -443,6 +443,15 @@ async def test_a_handler_that_is_cancelled_has_not_handled_it():
     assert (start["status"], calls) == (200, ["evt_1", "evt_1"])
 
 
+async def test_a_handler_that_awaits_what_was_cancelled_has_failed(receiving, caplog):
+    """As any other that raises: the server did not cancel it, so that the sender has an answer, and the log a line."""
+    cancelled = asyncio.get_running_loop().create_future()
+    cancelled.cancel()
+    async with receiving(lambda event: cancelled) as call:
+        assert (await call(body_of(), signed(body_of()))).status == 500
+        assert "handling of webhook 'evt_1' of type 'analysis.complete' failed" in caplog.text
+
+
 @pytest.mark.parametrize("length", [b"1001", b"9" * 5000])
 async def test_a_length_beyond_the_limit_is_refused_unread(length):
     """Not one byte of the body is asked for."""
