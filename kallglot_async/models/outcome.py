@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date
+from io import BufferedIOBase
 from os import PathLike
 from types import SimpleNamespace
 from typing import IO, TYPE_CHECKING, Literal, Self, TypeAlias, overload
@@ -20,8 +21,8 @@ else:
 
 __all__ = ["Lines", "Outcome", "Outcomes", "Progress", "TableName"]
 
-Lines: TypeAlias = str | PathLike[str] | IO[bytes] | IO[str]
-"""A file of lines: its path, or a file object."""
+Lines: TypeAlias = str | PathLike[str] | IO[bytes] | IO[str] | BufferedIOBase
+"""A file of lines: its path, or a file object; those of `gzip.open` are no `IO` to type checkers."""
 
 TableName: TypeAlias = Literal["analyses", "action_items", "topics", "segments", "key_moments"]
 

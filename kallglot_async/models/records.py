@@ -243,7 +243,7 @@ def _read_path(path: Path) -> Iterator[Outcome]:
         yield from _read_lines(file)
 
 
-def _read_lines(file: IO[bytes] | IO[str]) -> Iterator[Outcome]:
+def _read_lines(file: IO[bytes] | IO[str] | io.BufferedIOBase) -> Iterator[Outcome]:
     # Not by going through it: what some file objects give then, as those of storages on the network, are no lines.
     readline = _as_written(file).readline
     for number in count(1):
@@ -264,7 +264,9 @@ def _read_lines(file: IO[bytes] | IO[str]) -> Iterator[Outcome]:
         yield outcome
 
 
-def _as_written(file: IO[bytes] | IO[str]) -> IO[bytes] | IO[str] | codecs.StreamReader:
+def _as_written(
+    file: IO[bytes] | IO[str] | io.BufferedIOBase,
+) -> IO[bytes] | IO[str] | io.BufferedIOBase | codecs.StreamReader:
     """Return the file as one of text where it is in UTF-16, as Windows' PowerShell writes what is redirected."""
     if not isinstance(file, io.BufferedReader):
         return file

@@ -50,7 +50,7 @@ class SeenEvents(Protocol):
     async def add(self, event_id: str, /) -> bool:
         """Remember an event for two days or more; False where it is remembered already. Must be atomic."""
 
-    async def discard(self, event_id: str, /) -> None:
+    async def discard(self, event_id: str, /) -> object:
         """Forget an event that could not be handled, so that it can come again; no error if it is unknown."""
 
 
