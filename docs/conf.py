@@ -46,7 +46,7 @@ nitpicky = True
 # the same reason; and those of other projects, as a build asks nobody for their pages.
 _OWN = r"kallglot_async\.(\w+\.)*_.*|[A-Z]\w*|Callable.*"
 _OTHERS = (
-    r"(abc|aiohttp|asyncio|collections|contextlib|datetime|enum|msgspec|opentelemetry|os|pathlib|pyarrow|pytest)\..*"
+    r"(abc|aiohttp|asyncio|collections|contextlib|datetime|enum|io|msgspec|opentelemetry|os|pathlib|pyarrow|pytest)\..*"
 )
 _TYPES = r"(types|typing|web)\..*"
 nitpick_ignore_regex = [(r"py:.*", f"{_OWN}|{_OTHERS}|{_TYPES}")]

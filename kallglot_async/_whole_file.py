@@ -15,7 +15,7 @@ from typing import IO
 
 from kallglot_async.errors import ConfigurationError
 
-__all__ = ["descriptor_of", "take_place", "whole_file"]
+__all__ = ["descriptor_of", "give_mode", "take_place", "whole_file"]
 
 # What these name is open already. As paths they lead to a file that is to be appended to, which would be replaced.
 _OPEN = re.compile(r"/dev/std(?:in|out|err)|(?:/dev|/proc/self)/fd/[0-9]{1,9}", re.ASCII)
@@ -64,7 +64,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         with _opened(beside, path) as file:
             if mode is not None:
                 # Before anything is in it: nobody is to see more of the new one than of the old.
-                os.chmod(beside, stat.S_IMODE(mode))
+                give_mode(beside, stat.S_IMODE(mode))
             yield file
             file.flush()
             os.fsync(file.fileno())  # else a crash may leave an empty file under the new name
@@ -72,6 +72,16 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def give_mode(path: Path, mode: int) -> None:
+    """Give a file its permissions, where it has others: shares on the network, whose files all have the same, refuse.
+
+    Raises:
+        OSError: It cannot have them.
+    """
+    if stat.S_IMODE(path.stat().st_mode) != mode:
+        path.chmod(mode)
 
 
 def _opened(beside: Path, path: Path) -> IO[bytes]:

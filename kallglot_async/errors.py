@@ -59,6 +59,15 @@ __all__ = [
 ]  # fmt: skip
 
 
+def pydantic_serializer() -> object:
+    """Return what pydantic looks for at a value, or an error, where no type says what it is: as in `dict[str, Any]`."""
+    try:
+        from kallglot_async.models._pydantic import SERIALIZER
+    except ModuleNotFoundError as error:  # somebody else looks at everything that there is
+        raise AttributeError(str(error)) from None
+    return SERIALIZER
+
+
 class KallglotError(Exception):
     """The root of every error of this library.
 
@@ -85,6 +94,10 @@ class KallglotError(Exception):
         from kallglot_async.models.records import error_record
 
         return error_record(self)
+
+    @property
+    def __pydantic_serializer__(self) -> object:
+        return pydantic_serializer()
 
     # By content, so that outcomes that were pickled, or stored and read back, equal those that they were made from.
     def __eq__(self, other: object) -> bool:

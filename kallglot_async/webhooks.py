@@ -54,6 +54,9 @@ TOLERANCE = 300.0  # seconds; not documented, five minutes are usual
 Secrets: TypeAlias = str | bytes | Sequence[str | bytes]
 """One signing secret, or those of a rotation."""
 
+Body: TypeAlias = bytes | bytearray | memoryview
+"""The bytes of a body as they arrived, in whatever they were collected."""
+
 # One `t` and two dozen signatures are far less; whatever is longer is no header of ours.
 _LONGEST_HEADER = 4096
 _SECONDS = re.compile(r"[0-9]{1,15}", re.ASCII)
@@ -166,7 +169,7 @@ def sign(body: bytes, secret: str | bytes, *, now: float) -> str:
 
 
 def verify(
-    body: bytes, header: str | bytes | None, secrets: Secrets, *, now: float, tolerance: float = TOLERANCE
+    body: Body, header: str | bytes | None, secrets: Secrets, *, now: float, tolerance: float = TOLERANCE
 ) -> None:
     """Return if the body was signed with one of the secrets at about `now`, and raise otherwise.
 
@@ -224,7 +227,7 @@ def check_body(body: object) -> None:
     Raises:
         WebhookPayloadError: It is not bytes; a decoded text need not give the same bytes back.
     """
-    if not isinstance(body, bytes):
+    if not isinstance(body, Body):
         raise WebhookPayloadError(f"the body is of type {type(body).__name__}: give the raw bytes as they arrived")
 
 
@@ -258,7 +261,7 @@ def _key(secret: object) -> bytes:
     return key
 
 
-def _digest(key: bytes, moment: str, body: bytes) -> bytes:
+def _digest(key: bytes, moment: str, body: Body) -> bytes:
     # In two parts: joined, the body would be copied for it.
     mac = hmac.new(key, f"{moment}.".encode(), hashlib.sha256)
     mac.update(body)
@@ -286,7 +289,7 @@ def _read_header(header: object) -> tuple[str, list[bytes]]:
 
 
 def construct_event(
-    body: bytes, header: str | bytes | None, secrets: Secrets, *, now: float, tolerance: float = TOLERANCE
+    body: Body, header: str | bytes | None, secrets: Secrets, *, now: float, tolerance: float = TOLERANCE
 ) -> Event:
     """Return the event in a body that is genuine: `verify`, then `parse_event`.
 
@@ -307,7 +310,7 @@ def construct_event(
     return parse_event(body)
 
 
-def parse_event(body: bytes) -> Event:
+def parse_event(body: Body) -> Event:
     """Return the event in a body whose signature has been verified.
 
     Required are `id`, `type`, and `data` to be an object if it is there. Whatever else is missing or odd is None.
@@ -317,7 +320,7 @@ def parse_event(body: bytes) -> Event:
     """
     check_body(body)
     try:
-        fields, problem = decode_json_object(body), ""
+        fields, problem = decode_json_object(bytes(body)), ""
     except (MalformedBodyError, WrongShapeError) as error:
         fields, problem = {}, str(error)
     # Outside the handler: what the decoder raised is no context of an error that a receiver logs.

@@ -44,8 +44,7 @@ class WriterLock:
     __slots__ = ("_descriptor", "_path")
 
     def __init__(self, path: Path) -> None:
-        target = Path(os.path.realpath(path))  # one lock, by whichever link the file is named
-        self._path = target.with_name(f"{target.name}-lock")
+        self._path = Path(f"{os.path.realpath(path)}-lock")  # one lock, by whichever link the file is named
         while True:
             self._descriptor = self._take(path)
             if self._is_in_place():

@@ -21,6 +21,7 @@ __all__ = ["Job", "Writer"]
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], T]
 
+_QUIET = 0.05  # seconds without a job after which what is committed is moved into the file itself: it costs as much
 _MOST_WAITING = 32  # jobs not committed before who puts more has to wait: what a kill costs, each a request
 
 
@@ -142,7 +143,7 @@ class Writer:
             return
         self._tell(_settle, self._opened)
         try:
-            while (orders := self._next_orders()) is not None:
+            while (orders := self._next_orders(connection)) is not None:
                 failure = self._commit(connection, orders)
                 self._tell(self._on_committed, orders, failure)
         finally:
@@ -150,9 +151,9 @@ class Writer:
                 connection.close()
             self._tell(_settle, self._ended)
 
-    def _next_orders(self) -> list[_Order] | None:
+    def _next_orders(self, connection: sqlite3.Connection) -> list[_Order] | None:
         """Wait for an order, and return it with all that wait behind it; None: there will be no more."""
-        if (order := self._orders.get()) is None:
+        if (order := self._next_order(connection)) is None:
             return None
         orders = [order]
         # Only this thread takes from it, so what is seen there is there.
@@ -163,6 +164,14 @@ class Writer:
                 break
             orders.append(order)
         return orders
+
+    def _next_order(self, connection: sqlite3.Connection) -> _Order | None:
+        with suppress(queue.Empty):
+            return self._orders.get(timeout=_QUIET)
+        # From the log, where it is safe, into the file itself, which is what people copy or rename.
+        with suppress(sqlite3.Error):  # where this fails, so does the next commit, and that is told
+            connection.execute("PRAGMA wal_checkpoint")
+        return self._orders.get()
 
     def _commit(self, connection: sqlite3.Connection, orders: list[_Order]) -> BaseException | None:
         if self._failure is not None:

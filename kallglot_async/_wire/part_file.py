@@ -14,7 +14,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from kallglot_async._whole_file import take_place
+from kallglot_async._whole_file import give_mode, take_place
 
 try:
     import fcntl
@@ -56,7 +56,7 @@ class PartFile:
         try:
             if mode is not None:
                 # Always writable by us, as the file that is replaced may not be.
-                os.chmod(self._path, stat.S_IMODE(mode) & 0o777 | 0o600)
+                give_mode(self._path, stat.S_IMODE(mode) & 0o777 | 0o600)
             self.record = self._read_record()
         except BaseException:
             # What others have left in it is theirs to go on with; an empty one is nobody's.
@@ -141,7 +141,7 @@ class PartFile:
             FileExistsError: It is taken, and is not to be replaced.
         """
         if mode is not None:
-            os.chmod(self._path, stat.S_IMODE(mode))
+            give_mode(self._path, stat.S_IMODE(mode))
         # Windows renames nothing that is open. Elsewhere the lock is held until the name is taken.
         if not _HAS_LOCKS:
             self._file.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import inspect
 import io
@@ -17,6 +18,7 @@ from typing import Protocol, Self, runtime_checkable
 import anyio
 
 from kallglot_async._checks import is_text, shown
+from kallglot_async._clock import is_cancelled
 from kallglot_async._core.api.resuming import is_worth_keeping
 from kallglot_async._whole_file import descriptor_of
 from kallglot_async._wire.part_file import PartFile
@@ -61,7 +63,8 @@ class Sink(Protocol):
 def _path_of(to: str | os.PathLike[str]) -> Path:
     try:
         path = Path(to)
-        is_possible = bool(path.name) and b"\0" not in os.fsencode(path)
+        # With a slash at the end it is that of a directory, as `cp` has it; a `Path` has none.
+        is_possible = bool(path.name) and b"\0" not in os.fsencode(path) and not os.fspath(to).endswith(("/", os.sep))
     except (TypeError, ValueError):  # a path of bytes, or half a character
         is_possible = False
     if not is_possible:
@@ -253,7 +256,13 @@ class ObjectSink:
 
 
 async def _awaited(value: object) -> object:
-    return await value if inspect.isawaitable(value) else value
+    try:
+        return await value if inspect.isawaitable(value) else value
+    except asyncio.CancelledError:
+        if is_cancelled():
+            raise
+    # Nobody cancelled us: it would look to the caller as if somebody had cancelled the call.
+    raise ConfigurationError("the file object awaited something that was cancelled")
 
 
 async def _write_all(target: BinaryWriter, data: bytes) -> None:

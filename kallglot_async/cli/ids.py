@@ -76,7 +76,7 @@ async def lines_of(descriptor: int) -> AsyncGenerator[str, None]:
     """Give the lines of a file, a pipe or a terminal, without blank ones and those that start with #.
 
     It is read in pieces and only when the next line is asked for. It is UTF-8, or UTF-16 with a byte-order mark; its
-    lines end as on any system.
+    lines end as on any system, and may be in quotes.
 
     Raises:
         ValueError: It is compressed, or a line is so long that this cannot be a list of ids.
@@ -100,6 +100,9 @@ async def lines_of(descriptor: int) -> AsyncGenerator[str, None]:
 
 def _id_in(line: str) -> str:
     text = line.removeprefix("\ufeff").strip()
+    # As `jq` prints a text, and a table of one column is exported.
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        text = text[1:-1].strip()
     return "" if text.startswith("#") else text
 
 

@@ -10,9 +10,12 @@ import errno
 import os
 import select
 import sys
+from io import TextIOWrapper
 from typing import IO, TextIO
 
-__all__ = ["STDOUT", "Unhurried", "drop", "fill_closed", "has_output", "is_clear", "tell", "write_line"]
+__all__ = [
+    "STDOUT", "Unhurried", "drop", "fill_closed", "has_output", "is_clear", "take_any_text", "tell", "write_line",
+]  # fmt: skip
 
 STDOUT = "/dev/stdout"  # by this name standard output is written to as it is, on any system
 
@@ -26,6 +29,15 @@ def fill_closed() -> None:
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
+
+
+def take_any_text() -> None:
+    """Have what the encoding of standard output does not know be escaped, as on standard error.
+
+    A file's name, or an event's type, may be in any script, and on Windows a pipe or a file is in that of the system.
+    """
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def has_output() -> bool:

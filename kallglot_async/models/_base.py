@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias
 
 import msgspec
 
+from kallglot_async.errors import pydantic_serializer
+
 if not TYPE_CHECKING:  # where a frozen clock has put its own in their place, those that msgspec knows stand below them
     _by_name = {kind.__name__: kind for kind in datetime.__mro__}
     datetime, date = _by_name["datetime"], _by_name["date"]
@@ -74,6 +76,10 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         from kallglot_async.models._pydantic import model_schema
 
         return model_schema(cls)
+
+    @property
+    def __pydantic_serializer__(self) -> object:
+        return pydantic_serializer()
 
     __dict__ = shown_fields
 

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from pydantic_core import core_schema
+from pydantic_core import SchemaSerializer, core_schema
 
 from kallglot_async.errors import KallglotError, RecordError
 from kallglot_async.models._base import JSONValue, Model
 from kallglot_async.models.outcome import Outcome, Outcomes
 
-__all__ = ["model_schema", "outcomes_schema"]
+__all__ = ["SERIALIZER", "model_schema", "outcomes_schema"]
 
 _ERROR = {
     "title": "Error",
@@ -98,3 +98,13 @@ def _in_one_piece(schema: Any, parts: dict[str, Any]) -> Any:
     if "enum" in schema and "title" in schema:  # the documented texts; others are possible
         return {"title": schema["title"], "type": "string", "examples": schema["enum"]}
     return {name: _in_one_piece(part, parts) for name, part in schema.items()}
+
+
+def _plain(value: Any) -> JSONValue:
+    return value.to_records() if isinstance(value, Outcomes) else value.to_dict()
+
+
+SERIALIZER = SchemaSerializer(
+    core_schema.any_schema(serialization=core_schema.plain_serializer_function_ser_schema(_plain))
+)
+"""Writes a value, or an error, where no type says what it is."""

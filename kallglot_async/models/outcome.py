@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date
+from io import BufferedIOBase
 from os import PathLike
 from types import SimpleNamespace
 from typing import IO, TYPE_CHECKING, Literal, Self, TypeAlias, overload
 
-from kallglot_async.errors import KallglotError
+from kallglot_async.errors import KallglotError, pydantic_serializer
 from kallglot_async.models._base import JSONValue, Model
 from kallglot_async.models.analysis import Analysis
 from kallglot_async.models.rate_limit import RateLimitState
@@ -20,8 +21,8 @@ else:
 
 __all__ = ["Lines", "Outcome", "Outcomes", "Progress", "TableName"]
 
-Lines: TypeAlias = str | PathLike[str] | IO[bytes] | IO[str]
-"""A file of lines: its path, or a file object."""
+Lines: TypeAlias = str | PathLike[str] | IO[bytes] | IO[str] | BufferedIOBase
+"""A file of lines: its path, or a file object; those of `gzip.open` are no `IO` to type checkers."""
 
 TableName: TypeAlias = Literal["analyses", "action_items", "topics", "segments", "key_moments"]
 
@@ -133,6 +134,10 @@ class Outcomes(Sequence[Outcome]):
         from kallglot_async.models._pydantic import outcomes_schema
 
         return outcomes_schema()
+
+    @property
+    def __pydantic_serializer__(self) -> object:
+        return pydantic_serializer()
 
     def _ids(self) -> dict[str, Outcome]:
         if self._by_id is None:

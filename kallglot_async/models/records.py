@@ -12,9 +12,10 @@ import codecs
 import io
 import re
 from collections.abc import Iterable, Iterator
+from itertools import count
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import msgspec
 
@@ -242,8 +243,12 @@ def _read_path(path: Path) -> Iterator[Outcome]:
         yield from _read_lines(file)
 
 
-def _read_lines(lines: Iterable[bytes | str]) -> Iterator[Outcome]:
-    for number, line in enumerate(_as_written(lines), 1):
+def _read_lines(file: IO[bytes] | IO[str] | io.BufferedIOBase) -> Iterator[Outcome]:
+    # Not by going through it: what some file objects give then, as those of storages on the network, are no lines.
+    readline = _as_written(file).readline
+    for number in count(1):
+        if not (line := readline()):
+            return
         line = line.strip()
         if number == 1:  # a byte-order mark, as some editors leave it
             line = line.removeprefix("\ufeff") if isinstance(line, str) else line.removeprefix(b"\xef\xbb\xbf")
@@ -259,12 +264,14 @@ def _read_lines(lines: Iterable[bytes | str]) -> Iterator[Outcome]:
         yield outcome
 
 
-def _as_written(lines: Iterable[bytes | str]) -> Iterable[bytes | str]:
-    """Return the lines as text where they are in UTF-16, as Windows' PowerShell writes what is redirected."""
-    if not isinstance(lines, io.BufferedReader):
-        return lines
+def _as_written(
+    file: IO[bytes] | IO[str] | io.BufferedIOBase,
+) -> IO[bytes] | IO[str] | io.BufferedIOBase | codecs.StreamReader:
+    """Return the file as one of text where it is in UTF-16, as Windows' PowerShell writes what is redirected."""
+    if not isinstance(file, io.BufferedReader):
+        return file
     # Half a character, as a text that was cut has, passes here: what then reads the line says which one it is.
-    return codecs.getreader("utf-16")(lines, "surrogatepass") if is_utf_16(lines.peek(4)[:4]) else lines
+    return codecs.getreader("utf-16")(file, "surrogatepass") if is_utf_16(file.peek(4)[:4]) else file
 
 
 def is_utf_16(beginning: bytes) -> bool:

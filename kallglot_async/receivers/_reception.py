@@ -50,7 +50,7 @@ class SeenEvents(Protocol):
     async def add(self, event_id: str, /) -> bool:
         """Remember an event for two days or more; False where it is remembered already. Must be atomic."""
 
-    async def discard(self, event_id: str, /) -> None:
+    async def discard(self, event_id: str, /) -> object:
         """Forget an event that could not be handled, so that it can come again; no error if it is unknown."""
 
 
@@ -171,7 +171,9 @@ class Reception:
         self._handling.add(event.id)
         try:
             is_new = await self._call(event)
-        except Exception:
+        except BaseException as error:
+            if not (isinstance(error, Exception) or _is_of_the_target(error)):
+                raise
             _logger.exception("handling of webhook %a of type %a failed", event.id, event.type.value)
             return _FAILED
         finally:
@@ -207,3 +209,12 @@ class Reception:
                 await self._shared.discard(event.id)
         except Exception:
             _logger.exception("webhook %a was not handled, and is remembered as if it were", event.id)
+
+
+def _is_of_the_target(error: BaseException) -> bool:
+    """Whether it is a cancellation, and nobody cancelled us: the target awaited something that was cancelled."""
+    from asyncio import CancelledError  # late, as above
+
+    from kallglot_async._clock import is_cancelled
+
+    return isinstance(error, CancelledError) and not is_cancelled()

@@ -15,7 +15,7 @@ from kallglot_async.receivers._reception import (
     SeenEvents,
     Target,
 )
-from kallglot_async.webhooks import SIGNATURE_HEADER, TOLERANCE, Secrets
+from kallglot_async.webhooks import SIGNATURE_HEADER, TOLERANCE, Body, Secrets
 
 __all__ = ["WebhookApp"]
 
@@ -105,7 +105,7 @@ class WebhookApp:
             if message["type"] == "http.disconnect":
                 return None
             piece = message.get("body", b"")
-            body += piece if isinstance(piece, bytes) else b""
+            body += piece if isinstance(piece, Body) else b""  # a middleware may collect in something else
             # With every piece: what the head says of the length may be missing, or less.
             if (refusal := self._reception.refuse_size(len(body))) is not None:
                 return refusal

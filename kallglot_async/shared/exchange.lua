@@ -261,6 +261,8 @@ else
       paced = math.floor(math.min(room, most, math.max(1, math.min(ask.polls, few, part))))
       own.had = own.had + paced
     end
+  elseif ask.polls > 0 and direct == 0 and left <= 0 then
+    open_with_probe(state.ends + guard_of(state))  -- those not heard of yet are left the rest of a window that is over
   end
   own_left = math.max(0, part - direct - paced)
   if direct + paced < ask.direct + math.min(1, ask.polls) and again == 0 then again = 0.05 end

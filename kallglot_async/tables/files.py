@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from io import BufferedIOBase
 from os import PathLike
 from pathlib import Path
 from typing import IO, Literal, Protocol, TypeAlias, get_args
@@ -196,7 +197,7 @@ def _opened(path: Path, table: TableName, format: Format, exact: bool) -> Iterat
 class _CSVFile:
     """Rows into a file of bytes or text."""
 
-    def __init__(self, file: IO[bytes] | IO[str], table: TableName, exact: bool) -> None:
+    def __init__(self, file: IO[bytes] | IO[str] | BufferedIOBase, table: TableName, exact: bool) -> None:
         self._file = file
         self._exact = exact
         self._takes_text = is_text(file)

@@ -174,13 +174,14 @@ async def test_a_directory_that_cannot_be_written_to(tmp_path):
 
 
 async def test_a_directory_is_no_file(tmp_path):
-    """Named by mistake, it is left alone."""
+    """Named by mistake, it is left alone, also the one that has no name."""
     target = tmp_path / "batches"
     target.mkdir()
     async with served() as (_, client):
-        with pytest.raises(BatchFileError, match=r"batches.*name a file, not a directory"):
-            async with client.open_batch(target):
-                pass
+        for path in (target, "/"):
+            with pytest.raises(BatchFileError, match=rf"{path}.*: (name a file, not a directory|.*can be written to)"):
+                async with client.open_batch(path):
+                    pass
     assert os.listdir(tmp_path) == ["batches"]
 
 

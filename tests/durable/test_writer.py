@@ -1,10 +1,13 @@
 """The thread that writes: in order, together, on the disk, and nothing after what has failed."""
 
 import asyncio
+import contextlib
+import shutil
+import sqlite3
 import threading
 
 import pytest
-from support.durable import rows
+from support.durable import rows, until
 
 from kallglot_async import BatchFileError
 from kallglot_async._durable.schema import open_to_write
@@ -30,6 +33,18 @@ async def test_jobs_run_in_order_and_are_committed(writer, tmp_path):
         writer.put(inserting(f"ana_{number}"))
     assert await writer.call(lambda connection: connection.total_changes) == 100
     assert [id for id, _ in rows(tmp_path / "batch")] == [f"ana_{number}" for number in range(100)]
+
+
+async def test_what_is_committed_gets_into_the_file_itself(writer, tmp_path):
+    """A copy of it alone, as people make one after a kill, has it: what lies beside it is not copied."""
+    await writer.call(inserting("ana_1"))
+
+    def is_in_a_copy():
+        copy = shutil.copy(tmp_path / "batch", tmp_path / "copy")
+        with contextlib.suppress(sqlite3.DatabaseError):  # before, it has not even its tables
+            return rows(copy, "id") == [("ana_1",)]
+
+    await until(is_in_a_copy)
 
 
 async def test_jobs_that_wait_are_one_commit(writer):

@@ -15,7 +15,7 @@ from support.fetched import CANARY, VALUES, A, B, by_value, name_of
 from support.lazily import lazily
 from support.slow import beyond
 
-from kallglot_async import KallglotError
+from kallglot_async import KallglotError, NotFoundError
 from kallglot_async.models import Analysis, Outcomes, Session
 
 fastapi, httpx, litestar = lazily("fastapi", "httpx", "litestar")
@@ -47,6 +47,20 @@ async def test_a_route_of_fastapi_answers_with_the_value(value: Any, is_typed: b
     if is_typed:
         documented = app.openapi()["paths"]["/value"]["get"]["responses"]["200"]["content"]["application/json"]
         assert documented["schema"] == {"$ref": f"#/components/schemas/{type(value).__name__}"}
+
+
+@pytest.mark.parametrize("value", [*VALUES, BATCH, NotFoundError("gone", status=404)], ids=name_of)
+async def test_a_value_may_be_where_no_type_says_what_it_is(value: Any) -> None:
+    """In a route that returns `dict[str, Any]`."""
+    app = fastapi.FastAPI()
+
+    @app.get("/value")
+    async def answer() -> dict[str, Any]:
+        return {"value": value}
+
+    plain = value.to_records() if isinstance(value, Outcomes) else value.to_dict()
+    answered = await asked(app)
+    assert (answered.status_code, answered.json()) == (200, {"value": plain})
 
 
 async def test_fastapi_answers_with_outcomes_and_lists() -> None:

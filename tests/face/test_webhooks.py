@@ -156,7 +156,7 @@ def test_a_body_that_was_changed_is_refused(body):
         verify(body, HEADER, SECRET, now=T)
 
 
-@pytest.mark.parametrize("body", [BODY.decode(), None, bytearray(BODY), memoryview(BODY), json.loads(BODY)])
+@pytest.mark.parametrize("body", [BODY.decode(), None, json.loads(BODY)])
 @pytest.mark.parametrize(
     "read", [lambda body: verify(body, HEADER, SECRET, now=T), parse_event], ids=["verify", "parse_event"]
 )
@@ -164,6 +164,12 @@ def test_a_body_that_is_not_bytes_is_refused_in_words(read, body):
     """A decoded body need not give the same bytes back: the error says what to hand over."""
     with pytest.raises(WebhookPayloadError, match=f"of type {type(body).__name__}: give the raw bytes"):
         read(body)
+
+
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_bytes_may_be_in_whatever_they_were_collected(kind):
+    """They are what was sent, as those of a server that fills one buffer are."""
+    assert construct_event(kind(BODY), HEADER, SECRET, now=T) == construct_event(BODY, HEADER, SECRET, now=T)
 
 
 @pytest.mark.parametrize("now", [T - 300, T - 299.9, T, T + 300])
@@ -597,7 +603,7 @@ class TestWhatIsGiven:
         with pytest.raises(ConfigurationError):
             check_tolerance(tolerance)
 
-    @pytest.mark.parametrize("body", ["{}", None, bytearray(b"{}")])
+    @pytest.mark.parametrize("body", ["{}", None, {}])
     def test_a_body_that_was_decoded_is_refused(self, body):
         """It need not give the same bytes back."""
         with pytest.raises(WebhookPayloadError, match=type(body).__name__):

@@ -79,6 +79,20 @@ def test_who_may_read_a_file_stays_as_it_was(tmp_path):
 
 
 @posix
+def test_permissions_that_are_the_same_are_not_set(tmp_path, monkeypatch):
+    """On a share of the network all files have the same, and setting them is refused."""
+
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, "no permissions here")
+
+    (tmp_path / "out").write_bytes(b"")
+    monkeypatch.setattr(os, "chmod", refuse)
+    with whole_file(tmp_path / "out") as file:
+        file.write(b"1")
+    assert (tmp_path / "out").read_bytes() == b"1"
+
+
+@posix
 @pytest.mark.parametrize("name", ["/dev/fd/{}", "/proc/self/fd/{}"])
 def test_what_is_open_already_is_written_to_and_not_replaced(tmp_path, name):
     """As `/dev/stdout` behind `>>` is: what stands there before, stays."""

@@ -140,6 +140,13 @@ class TestWhatItDecides:
         assert reply.processes == 20
         assert reply.paced <= 3
 
+    async def test_after_a_loss_a_window_that_is_over_is_left_behind(self, link):
+        """Its rest is left to those that are not heard of yet, and one probe opens the next."""
+        known = {"figures": figures(600, 1, EPOCH, -5.0), "rest": 10.0, "processes": 20}
+        reply = await ask(link, **known, polls=100)
+        assert (reply.direct, reply.paced, reply.is_probe) == (1, 0, True)
+        assert not (await ask(link, "b", **known, polls=100)).is_probe
+
 
 async def ask_again(link, **told):
     """Ask until somebody answers."""

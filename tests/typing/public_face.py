@@ -6,6 +6,7 @@ error where it is not needed any more.
 
 # pyright: reportUnnecessaryTypeIgnoreComment=true
 
+import gzip
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import date, datetime
 from io import BytesIO
@@ -447,3 +448,8 @@ def stored(outcomes: Outcomes, analysis: Analysis) -> None:
     outcomes.to_jsonl(Path("outcomes.jsonl"))
     assert_type(read_jsonl("outcomes.jsonl"), Iterator[Outcome])
     assert_type(Outcomes(read_jsonl(BytesIO())), Outcomes)
+    with gzip.open("outcomes.jsonl.gz", "wb") as packed:
+        outcomes.to_jsonl(packed)
+        outcomes.to_csv(packed)
+    with gzip.open("outcomes.jsonl.gz") as packed:
+        assert_type(read_jsonl(packed), Iterator[Outcome])

@@ -85,9 +85,9 @@ class Seen:
         """Whether it is new."""
         return bool(await self.redis.set(f"kallglot:{event_id}", 1, nx=True, ex=3 * 86400))
 
-    async def discard(self, event_id: str) -> None:
-        """Forget it."""
-        await self.redis.delete(f"kallglot:{event_id}")
+    async def discard(self, event_id: str) -> int:
+        """Forget it; what Redis says to that is of no account."""
+        return int(await self.redis.delete(f"kallglot:{event_id}"))
 
 
 def receivers_take_any_shared_memory(inbox: WebhookInbox, seen: SeenEvents, redis: Redis) -> None:

@@ -565,7 +565,7 @@ async def test_targets_that_cannot_take_bytes_are_refused(tmp_path: Path) -> Non
             for target in (io.StringIO(), wrapped, 5, None):
                 with pytest.raises(ConfigurationError, match="takes bytes"):
                     await client.recordings.download(id, target)  # type: ignore[arg-type]
-        for name in ("", "a\0b", tmp_path / "\ud800"):
+        for name in ("", "a\0b", tmp_path / "\ud800", f"{tmp_path}/audio/"):
             with pytest.raises(ConfigurationError, match="to is the name of a file"):
                 await client.recordings.download(id, name)
         for options in ({"timeout": 0}, {"max_bytes": 0}, {"format": "flac"}):

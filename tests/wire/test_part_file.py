@@ -171,6 +171,19 @@ class TestTheEnd:
         part.become(target, mode=mode, overwrite=True)
         assert stat.S_IMODE(target.stat().st_mode) == mode
 
+    @posix
+    def test_permissions_that_are_the_same_are_not_set(self, target, monkeypatch):
+        """On a share of the network all files have the same, and setting them is refused."""
+
+        def refuse(*_):
+            raise PermissionError(errno.EPERM, "no permissions here")
+
+        target.write_bytes(b"mine")
+        monkeypatch.setattr(os, "chmod", refuse)
+        mode = target.stat().st_mode
+        begun(target, mode=mode).become(target, mode=mode, overwrite=True)
+        assert left(target) == {"x.mp3": b"abc"}
+
     def test_what_is_not_kept_goes_with_its_record(self, target):
         begun(target).close(is_kept=False)
         assert left(target) == {}

@@ -16,7 +16,7 @@ from support.audio import AUDIO, OFFERED, client_of, of_b, part
 from support.processes import posix
 from support.wire_faults import RawServer, answer
 
-from kallglot_async import Download
+from kallglot_async import ConfigurationError, Download
 
 pytestmark = posix
 
@@ -212,3 +212,16 @@ async def test_downloads_side_by_side_do_not_meet(tmp_path: Path) -> None:
         await asyncio.gather(*calls)
     assert len(os.listdir(tmp_path)) == 20
     assert {(tmp_path / name).read_bytes() for name in os.listdir(tmp_path)} == {AUDIO}
+
+
+async def test_a_file_object_that_awaits_what_was_cancelled_has_failed() -> None:
+    """Nobody has cancelled the call, and so it does not look like that."""
+
+    class Broken:
+        async def write(self, data: bytes) -> None:
+            cancelled = asyncio.get_running_loop().create_future()
+            cancelled.cancel()
+            await cancelled
+
+    with pytest.raises(ConfigurationError, match="awaited something that was cancelled"):
+        await download(Broken())

@@ -24,6 +24,13 @@ async def test_blank_lines_and_comments_are_skipped(tmp_path):
     assert await read(file) == ["ana_1", "ana_2", "ana_3"]
 
 
+async def test_ids_may_be_in_quotes(tmp_path):
+    """As `jq .id` prints them, and a column of a table; a quote that is alone is part of what is no id."""
+    file = tmp_path / "ids"
+    file.write_text('"ana_1"\n "ana_2" \n""\n"\n"ana_3\n')
+    assert await read(file) == ["ana_1", "ana_2", '"', '"ana_3']
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 async def test_a_list_of_another_system_is_the_same_list(tmp_path, encoding, end):

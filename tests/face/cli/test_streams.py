@@ -1,7 +1,9 @@
 """Standard streams that are closed, broken or odd: data goes where it can, exit codes stay, nothing is a traceback."""
 
 import asyncio
+import contextlib
 import fcntl
+import io
 import json
 import os
 import struct
@@ -13,6 +15,9 @@ import pytest
 from support.processes import ROOT, RUN, finish, posix, process
 
 import kallglot_async
+from kallglot_async._durable.identity import Wish, settle
+from kallglot_async._durable.schema import open_to_write
+from kallglot_async.cli import main
 from kallglot_async.emulator import Emulator, Latency
 
 pytestmark = posix
@@ -192,6 +197,21 @@ def _everything(leader):
     except OSError:  # EIO: the last process has closed its side
         pass
     return shown
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_what_an_encoding_does_not_know_is_escaped(encoding, monkeypatch, tmp_path):
+    """The name of a file, and a script for a shell, where standard output is not in UTF-8, as a pipe on Windows."""
+    with contextlib.closing(open_to_write(tmp_path / "日.kallglot")) as connection:
+        settle(connection, Wish.of("wait", {}), tmp_path)
+    for argv, shown in (
+        (["batch", "status", str(tmp_path / "日.kallglot")], b"\\u65e5.kallglot: wait"),
+        (["completion", "zsh"], b"_kallglot"),
+    ):
+        out = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding=encoding))
+        assert main(argv) == 0
+        assert shown in out.getvalue()
 
 
 def test_version_says_nothing_else():

@@ -9,10 +9,10 @@ import sys
 from typing import Any
 
 import pytest
-from support.fetched import by_value
+from support.fetched import VALUES, by_value, name_of
 from support.lazily import lazily
 
-from kallglot_async import KallglotClient, WebhookInbox, models, resources
+from kallglot_async import KallglotClient, NotFoundError, WebhookInbox, models, resources
 from kallglot_async.models import (
     Analysis,
     Model,
@@ -96,3 +96,19 @@ def test_every_model_can_be_asked_for_its_schema() -> None:
         kind = getattr(models, name)
         if isinstance(kind, type) and issubclass(kind, Model) and kind.__struct_fields__:
             assert pydantic.TypeAdapter(kind).json_schema()["type"] == "object"
+
+
+@pytest.mark.parametrize("value", [*VALUES, Outcomes(VALUES[-2:]), NotFoundError("gone", status=404)], ids=name_of)
+def test_a_value_is_written_where_no_type_says_what_it_is(value: Any) -> None:
+    """In a field of a model that holds anything."""
+    plain = value.to_records() if isinstance(value, Outcomes) else value.to_dict()
+    held = pydantic.create_model("Holder", value=(Any, ...))(value=[value])
+    assert json.loads(held.model_dump_json()) == {"value": [plain]}
+
+
+def test_without_pydantic_nothing_is_there_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor an error, for those who look at everything that a value has, as mocks do."""
+    monkeypatch.delitem(sys.modules, "kallglot_async.models._pydantic", raising=False)
+    monkeypatch.setitem(sys.modules, "pydantic_core", None)
+    for value in (VALUES[0], Outcomes(), NotFoundError("gone")):
+        assert not hasattr(value, "__pydantic_serializer__")

@@ -377,6 +377,20 @@ def test_lines_that_end_early_leave_what_was_there(tmp_path, old):
     assert [file.read_bytes() for file in tmp_path.iterdir()] == ([] if old is None else [old])
 
 
+def test_lines_are_what_a_file_gives_as_lines():
+    """Not what it gives to who goes through it: those of storages on the network give pieces of a size then."""
+
+    class Streaming(io.BytesIO):
+        def __next__(self):
+            if piece := self.read(7):
+                return piece
+            raise StopIteration
+
+    stored = io.BytesIO()
+    ALL.to_jsonl(stored)
+    assert Outcomes(read_jsonl(Streaming(stored.getvalue()))) == ALL
+
+
 def test_lines_are_read_one_by_one():
     """Nothing behind the line that is asked for, so that a file of millions is no matter of memory."""
 

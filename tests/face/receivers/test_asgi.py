@@ -28,6 +28,15 @@ async def test_a_body_may_come_in_pieces():
     assert [event.id for event in events] == ["evt_1"]
 
 
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+async def test_a_middleware_may_hand_the_body_on_in_a_buffer(kind):
+    """As one does that has collected it in a `bytearray`: it is the body that was signed."""
+    body, events = body_of(), []
+    app = WebhookApp(events.append, SECRET, clock=now)
+    start, _ = await converse(app, request_of(kind(body)), headers=headers_of(body))
+    assert (start["status"], [event.id for event in events]) == (200, ["evt_1"])
+
+
 async def test_a_client_that_goes_while_it_sends_is_forgotten_quietly():
     """Nothing is sent, nothing is raised, nothing is handed over."""
     body, events = body_of(), []

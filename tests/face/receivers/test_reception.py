@@ -147,6 +147,15 @@ async def test_a_handler_that_fails_is_asked_again(receiving, caplog):
     assert "canary" not in caplog.text
 
 
+async def test_a_handler_that_awaits_what_was_cancelled_has_failed(receiving, caplog):
+    """As any other that raises: the server did not cancel it, so that the sender has an answer, and the log a line."""
+    cancelled = asyncio.get_running_loop().create_future()
+    cancelled.cancel()
+    async with receiving(lambda event: cancelled) as call:
+        assert (await call(body_of(), signed(body_of()))).status == 500
+        assert "handling of webhook 'evt_1' of type 'analysis.complete' failed" in caplog.text
+
+
 async def test_a_handler_may_be_an_ordinary_function(receiving):
     """What it returns is awaited if it can be, and of no account otherwise."""
     queue = asyncio.Queue(1)
