@@ -7,7 +7,7 @@ import pytest
 from support.durable import change, rows, served
 
 from kallglot_async import BatchReport, ConfigurationError, IdSourceError, InvalidIdError, errors
-from kallglot_async._durable.source import Item, Selection, items
+from kallglot_async._durable.source import Listed, Selection, items
 from kallglot_async.emulator import Latency
 
 NEVER = Latency.uniform(1e9, 1e9)
@@ -114,7 +114,7 @@ async def test_a_run_takes_no_rows_up_that_come_again():
 
     class Again:
         async def call(self, read):
-            return [Item(1, "ana_1", 1, None, None)]
+            return [Listed(1, "ana_1", 1, None, None)]
 
     chunks = items(Again(), [Selection("left")])
     assert len(await anext(chunks)) == 1

@@ -16,7 +16,7 @@ import looptime
 import pytest
 
 from kallglot_async import _clock
-from kallglot_async._clock import Alarm, Deadlines, Turn, Watch
+from kallglot_async._clock import Alarm, Baton, Deadlines, Watch
 
 pytestmark = pytest.mark.looptime
 
@@ -72,7 +72,7 @@ def test_a_clock_that_is_replaced_on_the_loop_alone_counts():
         loop.close()
 
 
-async def in_turn(turn: Turn, act: Callable[[], Awaitable[None]]) -> None:
+async def in_turn(turn: Baton, act: Callable[[], Awaitable[None]]) -> None:
     """Do it as a worker does."""
     await turn.wait()
     turn.is_taken = True
@@ -86,7 +86,7 @@ class Rig:
     """A turn, who has had it, and a way to let go of it."""
 
     def __init__(self) -> None:
-        self.turn = Turn()
+        self.turn = Baton()
         self.taken: list[str] = []
         self.let_go = asyncio.Event()
 

@@ -5,19 +5,19 @@ import pytest
 from kallglot_async import errors
 from kallglot_async._clock import Deadlines
 from kallglot_async._core.api.analyses import create_analysis
-from kallglot_async._wire.attempts import Call
+from kallglot_async._wire.attempts import Attempts
 
 BUSY = errors.ServerError("busy", status=503)
 REFUSED = errors.ConnectError("refused")
 
 
-def call():
-    return Call(create_analysis("sess_1", idempotency_key="k-1"), Deadlines(None).start(10.0), is_patient=False)
+def attempts():
+    return Attempts(create_analysis("sess_1", idempotency_key="k-1"), Deadlines(None).start(10.0), is_patient=False)
 
 
 async def test_attempts_are_told_in_their_order():
     """How many there were and what each met, the last one included."""
-    it = call()
+    it = attempts()
     for number, error in enumerate((REFUSED, BUSY, REFUSED), start=1):
         assert it.attempt == number
         it.on_failure(error)
@@ -31,7 +31,7 @@ async def test_attempts_are_told_in_their_order():
 )
 async def test_a_key_is_told_once_any_attempt_may_have_been_acted_upon(met, key):
     """However certain it is of the last one that nothing came of it."""
-    it = call()
+    it = attempts()
     for error in met:
         it.on_failure(error)
     assert it.tell(errors.ConnectError("refused")).idempotency_key == key
