@@ -30,9 +30,9 @@ from kallglot_async._wire.failures import LostError, UnsentError, raised_by_sess
 from kallglot_async._wire.session import Connector, OpenSession, UnusedError, check_proxy
 from kallglot_async._wire.stream import AnswerStream
 
-__all__ = ["SessionPool", "pool_of"]
+__all__ = ["SILENCE", "SessionPool", "pool_of"]
 
-_READ_TIMEOUT = 60.0  # seconds without a byte, for a client that was asked to wait for ever
+SILENCE = 60.0  # seconds without a byte that end an attempt of who was asked to wait for ever
 
 # What gateways add to an answer (cookies, policies, links) can be more than the 8,190 bytes a line and 128 lines that
 # aiohttp takes. With these it is no larger than a body may be.
@@ -143,8 +143,6 @@ class SessionPool:
         base_url: With a trailing slash.
         max_connections: Open connections at most, for each event loop.
         max_response_bytes: A larger body, after decompression, is an error.
-        read_timeout: Seconds without a byte after which an answer is given up; None where every request has
-            a deadline of its own, which is cheaper.
         connect_timeout: Seconds for name resolution, for connecting, TLS included, and for a proxy to let through.
         trust_env: Whether proxies are taken from the environment.
         session: A session of the caller's, used as it is and never closed here.
@@ -157,7 +155,6 @@ class SessionPool:
         *,
         max_connections: int,
         max_response_bytes: int,
-        read_timeout: float | None,
         connect_timeout: float,
         trust_env: bool,
         session: aiohttp.ClientSession | None = None,
@@ -172,9 +169,9 @@ class SessionPool:
         # No total: a call's deadline covers more than one request, and aiohttp's swallows a cancellation of the
         # caller's that comes in the same turn of the loop. No `connect`: it would count the wait for a free connection
         # of a busy pool, which is nobody's failure.
-        self._timeout = aiohttp.ClientTimeout(
-            total=None, connect=None, sock_connect=connect_timeout, sock_read=read_timeout
-        )
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect_timeout, sock_read=None)
+        # Only for who has no deadline, or a dead connection would be its end: watching each byte has its cost.
+        self._endless = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect_timeout, sock_read=SILENCE)
         self._borrowed = OpenSession(session, COMMON_HEADERS) if session is not None else None
         self._for_storage = OpenSession(download_session) if download_session is not None else None
         self._sessions: dict[asyncio.AbstractEventLoop, OpenSession] = {}
@@ -222,7 +219,7 @@ class SessionPool:
                         allow_redirects=False,
                         # A session of the caller's may be set to raise; here every status is an answer.
                         raise_for_status=False,
-                        timeout=self._timeout,
+                        timeout=self._endless if operation.is_endless else self._timeout,
                         middlewares=lease.middlewares if lease.needs_care else (),
                     )
                 except UnusedError:
@@ -445,7 +442,6 @@ def pool_of(
         config.base_url,
         max_connections=config.max_connections,
         max_response_bytes=config.max_response_bytes,
-        read_timeout=_READ_TIMEOUT if config.timeout is None else None,
         connect_timeout=config.connect_timeout,
         trust_env=config.trust_env,
         session=session,

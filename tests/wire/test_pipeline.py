@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from email.utils import formatdate
 from io import BytesIO
 from typing import Any, NamedTuple
 
 import anyio
 import pytest
+from support.answering import Answering, Request
 from support.slow import beyond
 from support.wire_faults import Connection, Fault, RawServer, analysis, answer, closing, late, silent
 
@@ -912,6 +914,34 @@ async def test_a_hanging_create_can_be_cancelled_and_repeated_with_a_key_of_ones
         await asyncio.sleep(60.0)  # until then the server answers that the first is still in progress
         created = await create(client, idempotency_key="mine")
         assert [record.id for record in emulator.analyses()][1:] == [created.id]
+
+
+ENDLESS: dict[str, Callable[[KallglotClient], Awaitable[object]]] = {
+    "retrieve": lambda client: client.analyses.retrieve("ana_1", timeout=None),
+    "retrieve_many": lambda client: client.analyses.retrieve_many(["ana_1"], timeout=None),
+    "create": lambda client: create(client, timeout=None),
+    "wait": lambda client: client.with_options(timeout=None).wait("ana_1", timeout=None),
+    "a view's": lambda client: client.with_options(timeout=None).analyses.retrieve("ana_1"),
+    "a download": lambda client: client.recordings.download("rec_1", BytesIO()),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+async def test_a_call_that_may_take_for_ever_outlives_a_connection_whose_other_end_is_gone(name: str) -> None:
+    """A minute of silence ends an attempt, and not the call."""
+
+    async def answered(request: Request) -> bytes:
+        if len(server.requests) == 1:
+            await asyncio.sleep(1e6)
+        if request.id == "audio":
+            return answer(b"audio", "Content-Type: audio/mpeg")
+        recording = {"id": "rec_1", "object": "recording", "status": "ready", "download_url": "/v1/rec_1/audio"}
+        return answer(json.dumps(recording).encode() if request.id == "rec_1" else analysis("ana_1"))
+
+    async with Answering(answered) as server, KallglotClient(KEY, base_url=server.base_url) as client:
+        with lasting(60.0, within=1.0):
+            result = await ENDLESS[name](client)
+        assert not getattr(result, "errors", None)
 
 
 async def test_a_lost_answer_ends_a_call_that_must_not_be_repeated_by_itself() -> None:
