@@ -199,7 +199,8 @@ class KallglotClient(BaseClient):
     ) -> Analysis:
         """Request the analysis of a finished session, wait until it has settled, and return it.
 
-        `analyses.create` and `wait` in one, and in revision B the same API credit. Once the API was heard, time and
+        `analyses.create` and `wait` in one, and in revision B the same API credit; what the answer to the request shows
+        as settled, with its results, is not polled. Once the API was heard, time and
         not attempts ends the request too: it is repeated, under one idempotency key, for as long as the wait may take,
         or for the seconds of the client's own timeout where those are more. If the wait runs out of time, the error's
         `id` names the analysis: wait for that, rather than pay for another.
@@ -226,7 +227,7 @@ class KallglotClient(BaseClient):
         client = self if extra_headers is None else self.with_options(extra_headers=extra_headers)
         created = await client._waits.create(operation, timeout=self._patience(timeout), is_patient=True)
         check_analysis_id(created.id)
-        outcome = await client._waits.of_one(created.id, options)
+        outcome = client._waits.outcome_of(created) or await client._waits.of_one(created.id, options)
         if isinstance(outcome.error, RequestError):
             outcome.error.id = created.id
         return outcome.unwrap()
