@@ -50,7 +50,8 @@ class KallglotClient(BaseClient):
         max_attempts: Requests for one call at most, the first included. Default 3. Retried are connection
             failures, 408, 421, 425, 499, 5xx but 501, 505 and 511, `idempotency_conflict`, answers cut short, and a
             400, 401, 403 or 404 that does not look like the API's; if the request is a GET or has an idempotency key.
-            A refusal for rate is waited out and not counted. In a wait, time and not attempts is the measure.
+            A refusal for rate is waited out and not counted; nor, unless this is 1, is `idempotency_conflict`. In a
+            wait, time and not attempts is the measure.
         rate_limit: A ceiling on top of what the server allows, or a `RateLimiter` to share with other clients, or a
             `shared.SharedRateLimiter` to share with other processes. Where the environment's `KALLGLOT_RATE_LIMIT_URL`
             names a Redis server, the client has one of those unless it is given a limiter.

@@ -371,6 +371,24 @@ async def test_an_idempotency_conflict_is_waited_out() -> None:
         assert first.idempotency_key == second.idempotency_key == third.idempotency_key
 
 
+@pytest.mark.parametrize("headers", [{"Retry-After": "1"}, {}], ids=["Retry-After", "no Retry-After"])
+async def test_a_create_whose_answer_was_lost_has_what_comes_of_it(headers: dict[str, str]) -> None:
+    """The server is still at it for longer than a few attempts would take; it is one creation, which is not lost."""
+    conflict = Fault(kind="status", status=409, body=CONFLICT, headers=headers, times=6)
+    async with rig(Fault(kind="close", times=1), conflict, random=lambda: 0.5) as it:
+        assert (await create(it.client)).id == it.emulator.analyses()[-1].id
+        assert len({entry.idempotency_key for entry in it.emulator.journal}) == 1
+        assert len(it.sent_at) == 8
+
+
+async def test_a_client_that_is_to_try_once_does_not_wait_for_what_is_under_way() -> None:
+    """As for everything else but a refusal for rate."""
+    async with rig(Fault(kind="status", status=409, body=CONFLICT), max_attempts=1) as it:
+        with pytest.raises(ConflictError):
+            await create(it.client)
+        assert len(it.sent_at) == 1
+
+
 @pytest.mark.parametrize("kind", ["status", "reset", "close", "garbage", "broken_json"])
 async def test_a_create_of_unknown_outcome_says_how_to_repeat_it(kind: Any) -> None:
     """The error carries the key that was sent, so that the caller can ask again without creating twice."""
@@ -510,7 +528,7 @@ async def test_an_attempt_of_many_that_found_no_connection_was_not_sent() -> Non
         await asyncio.sleep(1.0)
         assert (await client.analyze("sess_1", analyses=["summary"])).id == "ana_1"
         await held
-        assert [request.partition(b" ")[0] for request in server.requests] == [b"GET", b"GET", b"POST", b"GET"]
+        assert [request.partition(b" ")[0] for request in server.requests] == [b"GET", b"GET", b"POST"]
         assert [event.error for event in events if isinstance(event, RetryEvent)] == ["ConnectError"]
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kallglot_async import errors
-from kallglot_async._core.api.meaning import Whom, meaning_of
+from kallglot_async._core.api.meaning import Whom, is_under_way, meaning_of
 from kallglot_async._core.api.operation import Operation
 
 __all__ = ["RetryBudget", "RetryPolicy", "is_transient", "may_have_acted"]
@@ -144,7 +144,9 @@ class RetryPolicy:
             within: Seconds that are left; a later attempt is none, and takes nothing from the budget.
             is_patient: Whether time and not attempts is the measure, as it is in a wait, of an error that passes.
         """
-        is_last = failures >= self.max_attempts and not is_patient
+        # Refused because an earlier one, whose answer was lost, is still being done: that costs no attempt either.
+        is_counted = not (is_patient or (is_under_way(error) and self.max_attempts > 1))
+        is_last = is_counted and failures >= self.max_attempts
         if is_last or not operation.is_repeatable or not (is_patient or is_transient(error)):
             return None
         longest = _LONGEST_GAP if is_patient else LONGEST_DELAY
