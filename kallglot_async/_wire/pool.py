@@ -41,6 +41,7 @@ _LONGEST_LINE, _MOST_HEADERS = 65_536, 256
 _MOST_IN_A_ROW = 3  # answers of 5xx, or of somebody else than the API, after which a connection is closed
 # Seconds for which connections that have served are doubted: at first longer than the few attempts of a call take.
 _DOUBT, _LONGEST_DOUBT = 10.0, 640.0
+_STUCK = 5.0  # seconds without an answer, cut off, that are a loss: most answers are there in a tenth of that
 
 
 class _Way(ResponseHandler):
@@ -52,9 +53,10 @@ class _Way(ResponseHandler):
 class _Kept:
     """Whether connections that have served may serve again.
 
-    There are servers, and proxies before them, that drop each request but the first on a connection. So a request that
-    is lost on one that has served, as happens to anybody now and then, has the next ones go on fresh ones: for some
-    seconds, and for twice as long each time, until one that was kept serves again.
+    There are servers, and proxies before them, that drop each request but the first on a connection, or let it go
+    unanswered; and some on the way forget a connection that is idle, and tell nobody. So a request that is lost on one
+    that has served, as happens to anybody now and then, has the next ones go on fresh ones: for some seconds, and for
+    twice as long each time, until one that was kept serves again.
     """
 
     __slots__ = ("_pause", "is_doubted", "until")
@@ -108,12 +110,18 @@ class _Answer(aiohttp.ClientResponse):
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
         self.way = cast("_Way | None", connection.protocol)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
             return await super().start(connection)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
             if hasattr(self.way, "failures"):
                 self.kept.on_lost()
             raise LostError from None
+        except (asyncio.CancelledError, TimeoutError):
+            if hasattr(self.way, "failures") and loop.time() - began >= _STUCK:
+                self.kept.on_lost()
+            raise
 
 
 def _judge(way: _Way, status: int, body: bytes) -> bool:

@@ -321,6 +321,42 @@ class TestOutages:
             lost = len(server.requests) - len(served) + 1
             assert lost <= 0.1 * len(server.requests)
 
+    @pytest.mark.parametrize("count", [5, 100])
+    async def test_a_server_that_is_silent_on_all_but_the_first_costs_no_id_either(self, count: int) -> None:
+        """A request that is cut off after seconds of silence is lost, too."""
+        served: set[int] = set()
+
+        async def silent(request: Request) -> bytes:
+            if request.connection in served:
+                await asyncio.sleep(1e6)
+            served.add(request.connection)
+            await asyncio.sleep(0.05)
+            return answer(analysis(request.id)) if request.at > 12.0 else running(request.id)
+
+        async with client_of(silent) as (_, client):
+            outcomes = await client.wait_many([f"ana_{number}" for number in range(count)])
+            assert len(outcomes.analyses) == count
+            assert now() < 100.0
+
+    async def test_a_connection_that_is_forgotten_on_the_way_is_doubted_for_longer_each_time(self) -> None:
+        """What is idle for five seconds leads nowhere: of calls every eight seconds every other one was lost."""
+        used: dict[int, float] = {}
+
+        async def forgetful(request: Request) -> bytes:
+            if request.at - used.setdefault(request.connection, request.at) > 5.0:
+                await asyncio.sleep(1e6)
+            return answer(analysis(request.id))
+
+        async with client_of(forgetful) as (_, client):
+            lost = 0
+            for _ in range(40):
+                await asyncio.sleep(8.0)
+                try:
+                    await client.analyses.retrieve("ana_1")
+                except RequestTimeoutError:
+                    lost += 1
+            assert lost == 5  # behind 10, 20, 40 and 80 s of doubt
+
     @pytest.mark.parametrize("share", beyond(1, [0.33, 0.1, 0.5, 0.8]))
     async def test_a_node_that_fails_now_and_then_costs_no_id(self, share: float) -> None:
         """A rolling deploy: for twenty seconds a part of the answers are 503."""
