@@ -38,6 +38,9 @@ SILENCE = 60.0  # seconds without a byte that end an attempt of who was asked to
 # aiohttp takes. With these it is no larger than a body may be.
 _LONGEST_LINE, _MOST_HEADERS = 65_536, 256
 
+# Seconds after which a connection takes no more requests: it leads to one host of those that share the name, and by its
+# polls a wait would hold it open for ever, were that host to lag behind the others, or to have left the name.
+_LIFE = 30.0
 _MOST_IN_A_ROW = 3  # answers of 5xx, or of somebody else than the API, after which a connection is closed
 # Seconds for which connections that have served are doubted: at first longer than the few attempts of a call take.
 _DOUBT, _LONGEST_DOUBT = 10.0, 640.0
@@ -48,6 +51,7 @@ class _Way(ResponseHandler):
     """A connection, and what is noted on it."""
 
     failures: int  # in a row, once it has served
+    served_at: float  # when it first had
 
 
 class _Kept:
@@ -135,10 +139,12 @@ def _judge(way: _Way, status: int, body: bytes) -> bool:
         is_apis = not body[:64].lstrip().startswith(b"<") and (len(body) > 0 or status in {202, 204})
     else:
         is_apis = status < 500 and status != 421 and (b'"error"' in body or status == 429)
-    before = getattr(way, "failures", None)
+    before, now = getattr(way, "failures", None), asyncio.get_running_loop().time()
     way.failures = 0 if is_apis else 1 + (before or 0)
+    way.served_at = now if before is None else way.served_at
+    most = 1 if before is None else _MOST_IN_A_ROW
     # A 421 says that it is the wrong host's, whatever is asked for on it.
-    if way.failures >= _MOST_IN_A_ROW or (way.failures and before is None) or status == 421:
+    if way.failures >= most or status == 421 or now - way.served_at >= _LIFE:
         # Marked, not closed: it may be free already, and whoever takes it then takes another.
         way.force_close()
     return before is not None
@@ -234,10 +240,9 @@ class SessionPool:
                     continue  # nothing was sent, and that connection is closed: take another one
             content = await _read(response, self._max_response_bytes, is_told=lease.needs_care)
             if content is not None:
-                if isinstance(response, _Answer) and (way := response.way) is not None:
-                    has_served = _judge(way, response.status, content)
-                    if has_served and self._kept.is_doubted:
-                        self._kept.on_served()
+                way = response.way if isinstance(response, _Answer) else None
+                if way is not None and _judge(way, response.status, content) and self._kept.is_doubted:
+                    self._kept.on_served()
                 return Response(response.status, response.headers, content)
             failure = errors.ResponseTooLargeError(
                 f"{operation.name} was answered with more than {self._max_response_bytes} bytes",

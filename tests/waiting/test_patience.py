@@ -357,6 +357,22 @@ class TestOutages:
                     lost += 1
             assert lost == 5  # behind 10, 20, 40 and 80 s of doubt
 
+    @pytest.mark.parametrize("how", ["wait", "analyze"])
+    async def test_a_host_that_lags_behind_the_others_for_good_ends_no_wait(self, how: str) -> None:
+        """Its connection would be kept by the polls: no other host would ever be asked."""
+
+        def lagging(request: Request) -> bytes:
+            if request.method == "POST":
+                return created(request)
+            has_settled = request.at > 10.0 and request.connection > 0
+            return answer(analysis(request.id)) if has_settled else running(request.id)
+
+        async with client_of(lagging, is_warm=False) as (server, client):
+            call = client.wait("ana_1") if how == "wait" else client.analyze("sess_1", analyses=["summary"])
+            assert (await call).is_complete
+            assert now() < 45.0
+            assert server.connections == 2
+
     @pytest.mark.parametrize("share", beyond(1, [0.33, 0.1, 0.5, 0.8]))
     async def test_a_node_that_fails_now_and_then_costs_no_id(self, share: float) -> None:
         """A rolling deploy: for twenty seconds a part of the answers are 503."""
