@@ -387,6 +387,29 @@ class TestOutages:
             outcomes = await client.wait_many([f"ana_{number}" for number in range(100)])
             assert len(outcomes.analyses) == 100
 
+    @pytest.mark.parametrize("how", ["wait_many", "analyze_many"])
+    @pytest.mark.parametrize("share", beyond(1, [0.3, 0.2, 0.5]))
+    async def test_an_api_that_fails_now_and_then_all_the_time_costs_no_id(self, share: float, how: str) -> None:
+        """The retry budget is long empty: each answer shows that somebody is there, and lets others be looked at."""
+        luck = random.Random(3)
+
+        async def flaky(request: Request) -> bytes:
+            await asyncio.sleep(0.05)
+            if request.id != "ana_warm" and luck.random() < share:
+                return envelope(500)
+            if request.method == "POST":
+                return created(request)
+            return answer(analysis(request.id)) if request.at > 10.0 else running(request.id)
+
+        async with client_of(flaky) as (server, client):
+            if how == "wait_many":
+                outcomes = await client.wait_many([f"ana_{number}" for number in range(200)])
+            else:
+                outcomes = await client.analyze_many([f"sess_{n}" for n in range(200)], analyses=["summary"])
+            assert len(outcomes.analyses) >= 198
+            assert client.stats.retries_left < 10.0
+            assert len(server.requests) < 1_500
+
     @pytest.mark.parametrize(
         ("limit", "seconds", "is_warm"),
         beyond(
