@@ -389,6 +389,14 @@ async def test_a_client_that_is_to_try_once_does_not_wait_for_what_is_under_way(
         assert len(it.sent_at) == 1
 
 
+async def test_what_is_accepted_for_later_is_asked_for_when_it_says() -> None:
+    """A 202 without a body: three attempts within a second found the same."""
+    async with rig(Fault(kind="status", status=202, body="", headers={"Retry-After": "5"}, times=2)) as it:
+        with lasting(10.0):
+            await create(it.client)
+        assert len({entry.idempotency_key for entry in it.emulator.journal}) == 1
+
+
 @pytest.mark.parametrize("kind", ["status", "reset", "close", "garbage", "broken_json"])
 async def test_a_create_of_unknown_outcome_says_how_to_repeat_it(kind: Any) -> None:
     """The error carries the key that was sent, so that the caller can ask again without creating twice."""

@@ -174,7 +174,7 @@ class RetryPolicy:
         luck = 0.5 + 0.5 * self._random() if is_patient else self._random()
         # Bounded before it is a power: a patient wait may fail so often that a float cannot hold it.
         delay = luck * min(longest, BASE_DELAY * 2.0 ** min(failures - 1, 30))
-        named = error.retry_after if isinstance(error, errors.APIError) else None
+        named = error.retry_after if isinstance(error, errors.APIError | errors.InvalidResponseError) else None
         if named is not None:
             # A direct call keeps to it or gives up; a wait that kept to an hour would be parked.
             delay = (min(named, _LONGEST_GAP) if is_patient else named) + delay * 0.1

@@ -17,6 +17,13 @@ UNSAFE = Operation(name="x", method="POST", path="x", group="x", decode=bytes, b
 LOST = errors.ConnectionLostError("lost")
 
 
+def accepted(**fields):
+    """Return what a 202 without a body is to a call that waits for nothing."""
+    error = errors.ResponseBodyError("x", status=202)
+    error.is_empty, error.retry_after = True, fields["retry_after"]
+    return error
+
+
 def policy(max_attempts=3, *, random=0.5, capacity=50):
     return RetryPolicy(max_attempts, RetryBudget(capacity), lambda: random)
 
@@ -152,6 +159,7 @@ def test_permanent_failure_is_not_repeated():
         (errors.ServerError("x", status=503, retry_after=30.0), 30.025),
         (errors.ServerError("x", status=503, retry_after=0.0), 0.025),
         (errors.ConflictError("x", status=409, code="idempotency_conflict", retry_after=2.0), 2.025),
+        (accepted(retry_after=3.0), 3.025),
         (errors.ServerError("x", status=503), 0.25),
     ],
 )
