@@ -10,10 +10,10 @@ assignment or a call left out. What no test should notice is left alone: texts, 
 Each is tried in a copy of the tree; the working tree is never touched. First come the tests that import the module or
 are named after it or, where there are none, those that import a module that imports it; then the others of its folder,
 as a rule is often shown by what asks it. A mutant that passes those has survived; `--thorough` then tries the rest. The
-tests are `tests/core`, and those elsewhere that import a module after which none of them is named; or those named by
-`--tests`. A run that takes three times as long as that of all tests without a mutant is ended, and its mutant counts as
-killed. Seed and source alone decide what is sampled, and in which order: a run that Ctrl-C ends has tried a fair sample
-too, and prints its shares.
+tests are `tests/core`, where each module of the decisions has its own, or those named by `--tests`. A run that takes
+three times as long as that of all tests without a mutant is ended, and its mutant counts as killed. Seed and source
+alone decide what is sampled, and in which order: a run that Ctrl-C ends has tried a fair sample too, and prints its
+shares.
 
 A survivor is a question, not a defect: some change nothing that can be seen from outside, and a figure that was tuned
 may be a tenth more. A mutant takes 1 to 10 s, one that survives up to half a minute. Not for CI.
@@ -43,6 +43,7 @@ from benchmarks._mutations import Mutant, mutants
 ROOT = Path(__file__).parents[1]
 PACKAGE = "kallglot_async"
 PYTEST = ("-m", "pytest", "-x", "-q", "-n", "0", "--no-cov", "-p", "no:cacheprovider", "-p", "no:faker", "--tb=no")
+TESTS = ("tests/core",)
 LIMIT, LEAST_LIMIT = 3, 20.0  # times the run without a mutant, and seconds
 
 
@@ -89,15 +90,6 @@ def texts(paths: Iterable[str], pattern: str) -> dict[str, str]:
     """Return the files at and below these paths, each with its text."""
     found = [file for path in paths for file in sorted((ROOT / path).rglob(pattern)) or [ROOT / path]]
     return {file.relative_to(ROOT).as_posix(): file.read_text() for file in found}
-
-
-def default_tests() -> dict[str, str]:
-    """Return the tests of the decisions, each with its text."""
-    core = texts(["tests/core"], "test_*.py")
-    # Some operations are tested where they are called.
-    named = {Path(path).name for path in core}
-    missing = [path for path in texts([f"{PACKAGE}/_core"], "*.py") if f"test_{Path(path).name}" not in named]
-    return core | {path: text for path, text in texts(["tests"], "test_*.py").items() if _imports(text, missing)}
 
 
 class Copy:
@@ -179,7 +171,7 @@ def main() -> None:
     """Print each survivor as it is found, and then their share."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mutants", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--module", nargs="+", default=["_core"], help="modules or folders, below the package")
-    parser.add_argument("--tests", nargs="+", help="test modules or folders; default: those of the decisions")
+    parser.add_argument("--tests", nargs="+", default=TESTS, help="test modules or folders")
     parser.add_argument("--seed", type=int, default=7, help="decides which are sampled")
     parser.add_argument("--sample", type=int, default=100, help="how many; 0: all there are")
     parser.add_argument("--jobs", type=int, default=2, help="how many at once, each in a copy of the tree")
@@ -194,7 +186,7 @@ def main() -> None:
     size = min(arguments.sample or len(found), len(found))
     random.Random(arguments.seed).shuffle(found)
     sample = found[:size]
-    tests = texts(arguments.tests, "test_*.py") if arguments.tests else default_tests()
+    tests = texts(arguments.tests, "test_*.py")
     with TemporaryDirectory(prefix="mutants-") as folder, ThreadPoolExecutor(arguments.jobs) as threads:
         copies = [Copy(Path(folder) / str(number)) for number in range(arguments.jobs)]
         trial = Trial(copies, texts([PACKAGE], "*.py"), tests, is_thorough=arguments.thorough)

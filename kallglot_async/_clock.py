@@ -4,7 +4,7 @@ A limiter's knowledge and a model's observations serve three successive `asyncio
 may count from its own zero (uvloop's does, and so does a virtual one in tests). So: the running loop's time,
 shifted once for each loop to the process's monotonic clock; and one event loop at a time for what outlives one.
 
-`Alarm`: for whoever sleeps until a moment or until something happens. `Turn`: for workers of whom one at a time does
+`Alarm`: for whoever sleeps until a moment or until something happens. `Baton`: for workers of whom one at a time does
 what they all would. `Watch`: for what is to be done at a moment, with nobody asleep until then.
 `ClosedWithLoop`: for what has to be closed in the loop that it was opened in.
 
@@ -34,8 +34,8 @@ import msgspec
 from kallglot_async.errors import ConfigurationError
 
 __all__ = [
-    "Alarm", "ClosedWithLoop", "Deadline", "Deadlines", "OneLoop", "Turn", "Watch", "call_at", "is_cancelled", "now",
-    "running_loop", "sleep_until",
+    "Alarm", "Baton", "ClosedWithLoop", "Deadline", "Deadlines", "OneLoop", "Watch", "call_at",
+    "is_cancelled", "now", "running_loop", "sleep_until",
 ]  # fmt: skip
 
 _OTHER_LOOP = (
@@ -237,7 +237,7 @@ def _wake(sleeper: asyncio.Future[None]) -> None:
         sleeper.set_result(None)
 
 
-class Turn:
+class Baton:
     """Taken by one worker at a time: who finds it taken waits, takes it, and passes it on in the end, whatever happens.
 
     It is for whoever comes first when it is free, and not handed to who has waited longest, as a lock does it: while

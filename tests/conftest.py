@@ -1,11 +1,13 @@
 """What the whole suite shares: hypothesis profiles, what is traced, both event loops, and the aioresponses shim."""
 
 import asyncio
+import functools
 import gc
 import inspect
 import os
 from collections.abc import Awaitable, Callable, Generator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -54,6 +56,8 @@ def mocked():
         yield mock
 
 
+TESTS = Path(__file__).parent
+
 FAULT_ROW = "fault_row"
 """The user property of a row of the fault matrix: area, fault, call, what the client did, requests, attempts."""
 FAULT_TABLE = "build/fault-matrix.txt"
@@ -61,31 +65,30 @@ FAULT_TABLE = "build/fault-matrix.txt"
 UNTRACED = {
     "promises",
     "faults",
-    "test_analyses",
-    "test_architecture",  # walks the package's syntax tree, and none of its code
-    "test_benchmarks_smoke",
-    "test_benchmarks_trips",
-    "test_call",
-    "test_documentation",
-    "test_errors",
-    "test_explanations",
-    "test_gate_servers",
-    "test_gate_stateful",
-    "test_limiter_stateful",
-    "test_many_waits",
-    "test_options",
-    "test_patience",
-    "test_queue_stateful",
-    "test_recipes",
-    "test_request_shape",
-    "test_shares",
-    "test_store",
-    "test_wire",
-    "test_wire_faults",
-    "test_worth",
+    "core/api/test_analyses",
+    "core/limit/test_explanations",
+    "core/limit/test_gate_servers",
+    "core/limit/test_gate_stateful",
+    "core/polling/test_queue_stateful",
+    "core/polling/test_worth",
+    "emulator/analyses/test_store",
+    "emulator/faults/test_wire",
+    "face/cli/test_options",
+    "face/test_architecture",  # walks the package's syntax tree, and none of its code
+    "face/test_benchmarks_smoke",
+    "face/test_benchmarks_trips",
+    "face/test_documentation",
+    "face/test_errors",
+    "face/test_recipes",
+    "shared/test_shares",
+    "support/test_wire_faults",
+    "waiting/test_call",
+    "waiting/test_poller",
+    "waiting/test_waits_many",
+    "wire/test_limiter_stateful",
+    "wire/test_request_shape",
 }
 """Folders and files whose ways others go as well, or that go the same hundreds of times; a test alone is marked."""
-
 
 GARBAGE = (10_000, 50, 100)
 """How much there is to be before Python looks for garbage: a tenth of a run was spent on looking."""
@@ -115,6 +118,12 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
         gc.enable()
 
 
+@functools.cache
+def _repeats(module: Path) -> bool:
+    """Whether it is one of those."""
+    return any(module.is_relative_to(TESTS / name) for name in UNTRACED)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave out of the coverage what repeats the same ways: tracing makes a test take three times as long.
 
@@ -126,8 +135,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("looptime"):
             item.add_marker(pytest.mark.looptime(noop_cycles=IDLE_TURNS))
-        repeats = UNTRACED & {item.path.parent.name, item.path.stem}
-        if repeats or hypothesis.is_hypothesis_test(getattr(item, "obj", None)):
+        if _repeats(item.path.with_suffix("")) or hypothesis.is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker("untraced")
 
 

@@ -27,7 +27,7 @@ from kallglot_async._durable.file import start_anew
 from kallglot_async._durable.identity import BatchIdentity
 from kallglot_async._durable.rows import error_text
 from kallglot_async._durable.runner import Run
-from kallglot_async._durable.source import Item, items
+from kallglot_async._durable.source import Listed, items
 from kallglot_async.models import Analysis, Outcome
 
 __all__ = ["KEY_LIFE", "Asking"]
@@ -71,7 +71,7 @@ class Asking:
                     if self._run.is_over():
                         return
 
-    async def _request(self, sessions: Sequence[Item], tries: int) -> None:
+    async def _request(self, sessions: Sequence[Listed], tries: int) -> None:
         options = self._run.options
         given: set[str] = set()
         try:
@@ -91,7 +91,7 @@ class Asking:
                 self._release(self._fresh - given)  # marked, and the call was over before it took them
             self._fresh.clear()
 
-    async def _marked(self, sessions: Sequence[Item], given: set[str]) -> AsyncGenerator[str, None]:
+    async def _marked(self, sessions: Sequence[Listed], given: set[str]) -> AsyncGenerator[str, None]:
         """Give the sessions, each once the file says that it is being asked for."""
         for first in range(0, len(sessions), _AT_ONCE):
             portion, now = sessions[first : first + _AT_ONCE], time.time()
@@ -133,7 +133,7 @@ def _batch_of(name: str, tries: int) -> str:
     return f"{name}:{tries}"
 
 
-def _is_forgotten(item: Item, now: float) -> bool:
+def _is_forgotten(item: Listed, now: float) -> bool:
     """Whether the API may have no more the key under which it was asked for."""
     return item.asked_at is not None and not now - KEY_LIFE <= item.asked_at <= now + _SKEW
 

@@ -16,14 +16,14 @@ from kallglot_async._durable.rows import error_text, in_order
 from kallglot_async._durable.writer import Writer
 from kallglot_async.errors import ConfigurationError, IdSourceError, InvalidIdError
 
-__all__ = ["Item", "Selection", "add_ids", "date_back", "items"]
+__all__ = ["Listed", "Selection", "add_ids", "date_back", "items"]
 
 _CHUNK = 1_000  # ids read from the file at once
 _MOST_AT_ONCE = 50_000  # ids of a large source written at once: the index is gone through once for all of them
 _LEAST_AT_ONCE = 500  # of one whose next id may be long in coming: what a kill may make it give again
 
 
-class Item(NamedTuple):
+class Listed(NamedTuple):
     """An id that a run takes up."""
 
     seq: int
@@ -48,7 +48,7 @@ class Selection(NamedTuple):
     before: float | None = None
     only_listed: bool = False
 
-    def read(self, after: int, most: int, connection: sqlite3.Connection) -> list[Item]:
+    def read(self, after: int, most: int, connection: sqlite3.Connection) -> list[Listed]:
         """Return the next rows behind the one numbered `after`."""
         query = "SELECT seq, id, tries, analysis_id, asked_at FROM item WHERE state = ? AND seq > ?"
         values: list[Any] = [self.state, after]
@@ -59,12 +59,12 @@ class Selection(NamedTuple):
             values.append(self.before)
         if self.only_listed:
             query += " AND seq IN (SELECT seq FROM temp.listed)"
-        return [Item(*row) for row in connection.execute(f"{query} ORDER BY seq LIMIT ?", (*values, most))]
+        return [Listed(*row) for row in connection.execute(f"{query} ORDER BY seq LIMIT ?", (*values, most))]
 
 
 async def items(
     writer: Writer, selections: Iterable[Selection], most: int = _CHUNK
-) -> AsyncGenerator[list[Item], None]:
+) -> AsyncGenerator[list[Listed], None]:
     """Give the rows of one selection after the other, so many at once at most, each once."""
     for selection in selections:
         after = 0

@@ -236,8 +236,9 @@ class Batch:
     def note(self, outcome: Outcome) -> None:
         """Note what became of an id; for who knows that nobody is to be told."""
         self.found[outcome.id] = outcome
-        self.settled += is_settled(outcome)
-        self.failed += not is_settled(outcome)
+        has_settled = is_settled(outcome)
+        self.settled += has_settled
+        self.failed += not has_settled
 
     async def tell(self, name: str, callback: Callable[..., object], *facts: object) -> None:
         """Call back, one call after another, and await what is returned where it can be awaited.

@@ -15,7 +15,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from kallglot_async import _clock, errors
-from kallglot_async._clock import Alarm, Turn
+from kallglot_async._clock import Alarm, Baton
 from kallglot_async._core.api.analyses import retrieve_analysis, revision_of
 from kallglot_async._core.api.meaning import is_answer, is_still_running
 from kallglot_async._core.api.operation import Response
@@ -68,7 +68,7 @@ class Poller:
             trust=hub.trust if options.heeds_inbox else None,
         )
         self._patience: Patience | None = None  # from the first failure on
-        self._turn = Turn()
+        self._baton = Baton()
         self._due = Alarm()  # the sleeper is the worker whose turn it is
         self._in_flight = self._workers = self._idle = 0
         self.is_stopped: bool = False
@@ -152,13 +152,13 @@ class Poller:
     async def work(self) -> None:
         """Poll what is worth it, until there is nothing more to come."""
         while not self.is_stopped:
-            if self._turn.is_taken:
-                await self._turn.wait()
-            self._turn.is_taken = True
+            if self._baton.is_taken:
+                await self._baton.wait()
+            self._baton.is_taken = True
             try:
                 job = await self._next_job()
             finally:
-                self._turn.pass_on()
+                self._baton.pass_on()
             if job is None:
                 return
             self._idle -= 1

@@ -6,7 +6,7 @@ from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from kallglot_async import _clock, errors
-from kallglot_async._clock import Turn
+from kallglot_async._clock import Baton
 from kallglot_async._core.api.analyses import retrieve_analysis
 from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async._waiting.batch import Batch
@@ -22,7 +22,7 @@ _AHEAD = Urgency.AHEAD  # looked up in an enumeration, a member costs as much as
 class RetrieveCall:
     """One `retrieve_many`: workers that pull ids from one source and fetch them."""
 
-    __slots__ = ("_batch", "_headers", "_is_told", "_pipeline", "_timeout", "_turn")
+    __slots__ = ("_batch", "_baton", "_headers", "_is_told", "_pipeline", "_timeout")
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class RetrieveCall:
         self._batch = Batch(pipeline, source, on_outcome)
         self._is_told = on_outcome is not None
         self._timeout = timeout
-        self._turn = Turn()
+        self._baton = Baton()
 
     async def run(self, workers: int) -> Outcomes:
         await self._batch.run(workers, self._work)
@@ -45,7 +45,7 @@ class RetrieveCall:
 
     async def _work(self) -> None:
         # One worker at a time, so that a batch stands in line once, as a wait does, however many workers it has.
-        lane, turn = self._batch.lane, self._turn
+        lane, turn = self._batch.lane, self._baton
         while True:
             if turn.is_taken:
                 await turn.wait()

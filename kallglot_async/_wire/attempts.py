@@ -1,4 +1,4 @@
-"""`Call`: what the attempts of one direct call have shown, and what is told of them in the end."""
+"""`Attempts`: what those of one direct request have shown, and what is told of them in the end."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from kallglot_async._clock import Deadline
 from kallglot_async._core.api.operation import Operation
 from kallglot_async._core.limit.retry import may_have_acted
 
-__all__ = ["Call"]
+__all__ = ["Attempts"]
 
 T = TypeVar("T")
 
 
-class Call(Generic[T]):
-    """One direct call that did not succeed at once: what its attempts have shown so far."""
+class Attempts(Generic[T]):
+    """What the attempts of one direct request have shown so far, where the first did not succeed."""
 
     __slots__ = ("deadline", "history", "is_patient", "is_uncertain", "operation", "slow_delays")
 

@@ -35,7 +35,7 @@ from kallglot_async._core.api.operation import Operation, Response
 from kallglot_async._core.limit.retry import STRANGER, RetryBudget, RetryPolicy, is_transient
 from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async._events import REQUESTS, Observer, RequestRecord
-from kallglot_async._wire.attempts import Call
+from kallglot_async._wire.attempts import Attempts
 from kallglot_async._wire.failures import late, why_unsent
 from kallglot_async._wire.keys import send_renewing
 from kallglot_async._wire.limiter import Lane, RateLimiter
@@ -155,7 +155,7 @@ class Pipeline:
         lane, deadline = self.lane(operation.group), self.deadlines.start(timeout)
         if timeout is None:
             operation = structs.replace(operation, is_endless=True)
-        call: Call[T] | None = None  # from the first failure on
+        attempts: Attempts[T] | None = None  # from the first failure on
         is_sending = False
         try:
             with deadline:
@@ -164,14 +164,14 @@ class Pipeline:
                     ticket = ticket or lane.try_acquire(_DIRECT) or await self.acquire(lane, operation, deadline.left())
                     is_sending = True
                     try:
-                        attempt = call.attempt if call else 1
+                        attempt = attempts.attempt if attempts else 1
                         value, _ = await self.send(operation, lane, ticket, attempt=attempt, is_one_of_many=is_patient)
                     except errors.RequestError as error:
                         is_sending = False
                         if on_answer is not None and is_answer(error):
                             on_answer()
-                        call = call or Call(operation, deadline, is_patient)
-                        if not await self._may_go_on(call, error):
+                        attempts = attempts or Attempts(operation, deadline, is_patient)
+                        if not await self._may_go_on(attempts, error):
                             raise
                     else:
                         if on_answer is not None:
@@ -180,46 +180,46 @@ class Pipeline:
                     ticket = None
         except errors.RequestError as error:
             # It is the same error: the cause that it has stays the only one.
-            raise (call or Call(operation, deadline, is_patient)).tell(error) from error.__cause__
+            raise (attempts or Attempts(operation, deadline, is_patient)).tell(error) from error.__cause__
         except TimeoutError as over:
             # Raised below and not here: the cancellation that the deadline was is no context of it.
             cut_off = late(operation.name, timeout or 0.0, over, operation.name)
-            failure = self._out_of_time(operation, timeout, cut_off.message, call.history if call else ())
-        call = call or Call(operation, deadline, is_patient)
+            failure = self._out_of_time(operation, timeout, cut_off.message, attempts.history if attempts else ())
+        attempts = attempts or Attempts(operation, deadline, is_patient)
         if is_sending:
             # In the middle of a request, which the server may have acted upon: it counts as an attempt.
-            call.on_failure(cut_off)
-        raise call.tell(failure)
+            attempts.on_failure(cut_off)
+        raise attempts.tell(failure)
 
-    async def _may_go_on(self, call: Call[Any], error: errors.RequestError) -> bool:
+    async def _may_go_on(self, attempts: Attempts[Any], error: errors.RequestError) -> bool:
         """Return whether there is another attempt after this error, once it may go; the limiter's slot apart.
 
         What was refused for rate waits for that slot alone, unless it would come after the call's deadline.
         """
         if isinstance(error, errors.RateLimitedError):
             # Refused is not failed: it was not acted upon, costs no retry, and the limiter holds back the next one.
-            return (error.retry_after or 0.0) <= call.deadline.left()
-        call.on_failure(error)
-        operation, failures = call.operation, len(call.history)
-        is_patient, left = self._is_patient(call, error), call.deadline.left()
+            return (error.retry_after or 0.0) <= attempts.deadline.left()
+        attempts.on_failure(error)
+        operation, failures = attempts.operation, len(attempts.history)
+        is_patient, left = self._is_patient(attempts, error), attempts.deadline.left()
         delay = self.policy.next_delay(operation, error, failures, within=left, is_patient=is_patient)
         if delay is not None:
             self.on_retry(operation, error, failures, delay)
             await anyio.sleep(delay)
         elif is_patient:
-            await self._be_let_go(call)
+            await self._be_let_go(attempts)
         return delay is not None or is_patient
 
-    def _is_patient(self, call: Call[Any], error: errors.RequestError) -> bool:
+    def _is_patient(self, attempts: Attempts[Any], error: errors.RequestError) -> bool:
         """Whether time is the measure: for who asked for that, once the API was heard, or something before it."""
-        is_believed = self.budget.is_reached or (has_passing_status(error) and call.deadline.age() < STRANGER)
+        is_believed = self.budget.is_reached or (has_passing_status(error) and attempts.deadline.age() < STRANGER)
         passes = is_transient(error) or is_interlude(error)  # of the latter, none is believed before the API was heard
-        return call.is_patient and is_believed and call.operation.is_repeatable and passes
+        return attempts.is_patient and is_believed and attempts.operation.is_repeatable and passes
 
-    async def _be_let_go(self, call: Call[Any]) -> None:
+    async def _be_let_go(self, attempts: Attempts[Any]) -> None:
         """Sleep until an attempt may go that the budget does not pay for."""
-        key = _clock.now() + self.policy.slow_delay(call.slow_delays)
-        call.slow_delays += 1
+        key = _clock.now() + self.policy.slow_delay(attempts.slow_delays)
+        attempts.slow_delays += 1
         while (at := self.budget.next_look(key)) > (now := _clock.now()):
             await _clock.sleep_until(min(at, now + _RE_ASK))
         self.budget.on_look(now)

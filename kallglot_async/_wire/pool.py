@@ -47,14 +47,14 @@ _DOUBT, _LONGEST_DOUBT = 10.0, 640.0
 _STUCK = 5.0  # seconds without an answer, cut off, that are a loss: most answers are there in a tenth of that
 
 
-class _Way(ResponseHandler):
+class _CountingHandler(ResponseHandler):
     """A connection, and what is noted on it."""
 
     failures: int  # in a row, once it has served
     served_at: float  # when it first had
 
 
-class _Kept:
+class _Reuse:
     """Whether connections that have served may serve again.
 
     There are servers, and proxies before them, that drop each request but the first on a connection, or let it go
@@ -88,7 +88,7 @@ class _Kept:
 class _Request(aiohttp.ClientRequest):
     """A request that is not sent on a connection that is doubted, or holds an answer that nobody asked for."""
 
-    kept: _Kept  # the pool's
+    reuse: _Reuse  # the pool's
     unsent: dict[asyncio.Task[Any] | None, bool]  # likewise
 
     # As aiohttp's own, which goes through them one by one: here no caller can give another host.
@@ -99,36 +99,35 @@ class _Request(aiohttp.ClientRequest):
     def send(self, conn: Connection) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
         # aiohttp asks the first when a connection is given back, and not when it is taken again: what came while it
         # lay idle would be read as the answer to this request (aiohttp issue 13656).
-        way = conn.protocol
-        if way is not None and (way.should_close or (self.kept.is_doubted and self.kept.refuses(way))):
+        handler = conn.protocol
+        if handler is not None and (handler.should_close or (self.reuse.is_doubted and self.reuse.refuses(handler))):
             raise UnusedError  # and aiohttp closes the connection
-        self.unsent.pop(asyncio.current_task(), None)
+        self.unsent.pop(asyncio.current_task(self.loop), None)
         return super().send(conn)
 
 
 class _Answer(aiohttp.ClientResponse):
     """An answer on a connection of ours: what `send_once` is for elsewhere, and two coroutines less for each."""
 
-    kept: _Kept  # the pool's
-    way: _Way | None = None  # the connection that it came on, which may serve another request by now
+    reuse: _Reuse  # the pool's
+    handler: _CountingHandler | None = None  # the connection that it came on, which may serve another request by now
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
-        self.way = cast("_Way | None", connection.protocol)
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        self.handler = cast("_CountingHandler | None", connection.protocol)
+        began = (clock := asyncio.get_running_loop()).time()
         try:
             return await super().start(connection)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-            if hasattr(self.way, "failures"):
-                self.kept.on_lost()
+            if hasattr(self.handler, "failures"):
+                self.reuse.on_lost()
             raise LostError from None
         except (asyncio.CancelledError, TimeoutError):
-            if hasattr(self.way, "failures") and loop.time() - began >= _STUCK:
-                self.kept.on_lost()
+            if hasattr(self.handler, "failures") and clock.time() - began >= _STUCK:
+                self.reuse.on_lost()
             raise
 
 
-def _judge(way: _Way, status: int, body: bytes) -> bool:
+def _judge(handler: _CountingHandler, status: int, body: bytes) -> bool:
     """Use a connection no more that brings one failure after another; returns whether it had served before.
 
     Its host may be the one that the name left, and what begins with one is closed at once: the next attempt may be let
@@ -139,14 +138,14 @@ def _judge(way: _Way, status: int, body: bytes) -> bool:
         is_apis = not body[:64].lstrip().startswith(b"<") and (len(body) > 0 or status in {202, 204})
     else:
         is_apis = status < 500 and status != 421 and (b'"error"' in body or status == 429)
-    before, now = getattr(way, "failures", None), asyncio.get_running_loop().time()
-    way.failures = 0 if is_apis else 1 + (before or 0)
-    way.served_at = now if before is None else way.served_at
+    before, now = getattr(handler, "failures", None), asyncio.get_running_loop().time()
+    handler.failures = 0 if is_apis else 1 + (before or 0)
+    handler.served_at = now if before is None else handler.served_at
     most = 1 if before is None else _MOST_IN_A_ROW
     # A 421 says that it is the wrong host's, whatever is asked for on it.
-    if way.failures >= most or status == 421 or now - way.served_at >= _LIFE:
+    if handler.failures >= most or status == 421 or now - handler.served_at >= _LIFE:
         # Marked, not closed: it may be free already, and whoever takes it then takes another.
-        way.force_close()
+        handler.force_close()
     return before is not None
 
 
@@ -189,7 +188,7 @@ class SessionPool:
         self._borrowed = OpenSession(session, COMMON_HEADERS) if session is not None else None
         self._for_storage = OpenSession(download_session) if download_session is not None else None
         self._sessions: dict[asyncio.AbstractEventLoop, OpenSession] = {}
-        self._kept = _Kept()
+        self._reuse = _Reuse()
         # Whose request is not sent yet, and whether it stands in line for a connection; of those on a session of the
         # caller's nobody knows.
         self._unsent: dict[asyncio.Task[Any] | None, bool] = {}
@@ -210,12 +209,13 @@ class SessionPool:
             ConfigurationError: The environment's proxy settings cannot be used.
         """
         # What is open already is found here, and not by `_lease`, which would be one coroutine more for each request.
-        lease = self._sessions.get(asyncio.get_running_loop()) if self._borrowed is None else None
+        loop = asyncio.get_running_loop()
+        lease, task = self._sessions.get(loop) if self._borrowed is None else None, asyncio.current_task(loop)
         if lease is None or lease.is_closed:
             lease = await self._lease(is_own=False)
         lease.in_flight += 1
         if self._borrowed is None:
-            self._unsent[asyncio.current_task()] = lease.in_flight > self._max_connections
+            self._unsent[task] = lease.in_flight > self._max_connections
         failure: errors.KallglotError
         try:
             response = None
@@ -240,9 +240,9 @@ class SessionPool:
                     continue  # nothing was sent, and that connection is closed: take another one
             content = await _read(response, self._max_response_bytes, is_told=lease.needs_care)
             if content is not None:
-                way = response.way if isinstance(response, _Answer) else None
-                if way is not None and _judge(way, response.status, content) and self._kept.is_doubted:
-                    self._kept.on_served()
+                handler = response.handler if isinstance(response, _Answer) else None
+                if handler is not None and _judge(handler, response.status, content) and self._reuse.is_doubted:
+                    self._reuse.on_served()
                 return Response(response.status, response.headers, content)
             failure = errors.ResponseTooLargeError(
                 f"{operation.name} was answered with more than {self._max_response_bytes} bytes",
@@ -253,7 +253,7 @@ class SessionPool:
         except asyncio.CancelledError as error:
             if _clock.is_cancelled():
                 # Without its frames, which hold the request's headers.
-                raise error.with_traceback(None) from self._why_unsent()
+                raise error.with_traceback(None) from self._why_unsent(task)
             # Nobody cancelled us: the session was closed while it looked up a name, or it is the caller's own code.
             is_closed = self._borrowed is None or lease.session.closed
             gone = translate(LostError(), operation.name, self._base_url)
@@ -265,16 +265,16 @@ class SessionPool:
                 raise
             failure = raised_by_session(error)
         finally:
-            self._unsent.pop(asyncio.current_task(), None)
+            self._unsent.pop(task, None)
             lease.in_flight -= 1
             if lease.is_retired and not lease.in_flight:
                 await lease.aclose()
         # Outside the handler: the foreign error, which may hold the key, is no context of ours.
         raise failure
 
-    def _why_unsent(self) -> UnsentError | None:
-        """Return what the running task's request waits for; None: it was sent."""
-        if (is_in_line := self._unsent.get(asyncio.current_task())) is None:
+    def _why_unsent(self, task: asyncio.Task[Any] | None) -> UnsentError | None:
+        """Return what the request of this task waits for; None: it was sent."""
+        if (is_in_line := self._unsent.get(task)) is None:
             return None
         if not is_in_line:
             return UnsentError("no connection had come about")
@@ -389,10 +389,10 @@ class SessionPool:
 
     def _open_session(self) -> aiohttp.ClientSession:
         class Request(_Request):
-            kept, unsent = self._kept, self._unsent
+            reuse, unsent = self._reuse, self._unsent
 
         class Answer(_Answer):
-            kept = self._kept
+            reuse = self._reuse
 
         return aiohttp.ClientSession(
             connector=Connector(self._max_connections, self._timeout.sock_connect),

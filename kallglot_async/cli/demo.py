@@ -22,7 +22,7 @@ from kallglot_async.models import Analysis, Outcomes
 from kallglot_async.models.records import encode_line
 from kallglot_async.report import write_report
 
-__all__ = ["SPEED", "Report", "demo_emulator", "run_demo"]
+__all__ = ["SPEED", "DemoReport", "demo_emulator", "run_demo"]
 
 # The plan and the latency are the documented ones; 20 makes the minute of its 150 requests last 3 s, so that 300
 # analyses, which need 600 requests (4 windows), take some 12 s. What a user sees is what the real API would show
@@ -34,7 +34,7 @@ _CREATING = 16  # creates in flight
 _COMPONENTS = ("sentiment", "summary", "action_items", "quality", "topics")
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class DemoReport(msgspec.Struct, frozen=True, kw_only=True):
     """What the demo found. Everything about requests is from the emulator's journal."""
 
     analyses: int
@@ -131,9 +131,9 @@ async def _create(client: KallglotClient, count: int, display: Display) -> tuple
 
 def _report(
     count: int, outcomes: Outcomes, errors: dict[str, str], journal: Journal, seconds: float, speed: float
-) -> Report:
+) -> DemoReport:
     polls = len(journal.requests(operation="analyses.retrieve"))
-    return Report(
+    return DemoReport(
         analyses=count,
         delivered=len(outcomes.analyses),
         requests=journal.total,
@@ -158,7 +158,7 @@ def _telling(analysis: Analysis) -> tuple[int, int, str]:
     return moments + dated, len(results.action_items), analysis.id
 
 
-def _print(report: Report, console: Console) -> None:
+def _print(report: DemoReport, console: Console) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
@@ -174,7 +174,7 @@ def _print(report: Report, console: Console) -> None:
         console.print(f"\nA report of all {report.delivered}, for a browser: {clean(report.page)}", soft_wrap=True)
 
 
-def _figures(report: Report) -> Iterator[tuple[str, str]]:
+def _figures(report: DemoReport) -> Iterator[tuple[str, str]]:
     real = report.seconds * report.speed
     yield "Delivered", f"{report.delivered} of {report.analyses}"
     yield "Requests", f"{report.requests}: {report.creates} to create, {report.polls} to poll"

@@ -16,8 +16,8 @@ import msgspec
 from kallglot_async.report.calls import Call, Reason
 
 __all__ = [
-    "TENTHS", "Bin", "Day", "Line", "Stretch", "TopicFigure", "course", "days", "extremes", "failures", "histogram",
-    "lines", "mean", "shares", "topics",
+    "TENTHS", "Bin", "DayFigures", "Stretch", "ToDo", "TopicFigure", "course", "days", "extremes",
+    "failures", "histogram", "lines", "mean", "shares", "topics",
 ]  # fmt: skip
 
 TENTHS = 10
@@ -48,7 +48,7 @@ class TopicFigure(msgspec.Struct, frozen=True):
     sentiment: float | None
 
 
-class Day(msgspec.Struct, frozen=True):
+class DayFigures(msgspec.Struct, frozen=True):
     """A day's finished analyses, and their mean sentiment and quality."""
 
     day: date
@@ -57,7 +57,7 @@ class Day(msgspec.Struct, frozen=True):
     quality: float | None
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
+class ToDo(msgspec.Struct, frozen=True, kw_only=True):
     """One thing to be done, and the calls that ask for it in the same words."""
 
     description: str
@@ -127,30 +127,30 @@ def topics(calls: Iterable[Call]) -> list[TopicFigure]:
     return sorted(every, key=lambda topic: (-topic.count, topic.name))
 
 
-def days(calls: Iterable[Call]) -> list[Day]:
+def days(calls: Iterable[Call]) -> list[DayFigures]:
     """Return the days on which there was anything, in order."""
     found: defaultdict[date, list[Call]] = defaultdict(list)
     for call in calls:
         if call.day is not None and call.reason is None:
             found[call.day].append(call)
     return [
-        Day(day, len(group), mean(call.sentiment for call in group), mean(call.quality for call in group))
+        DayFigures(day, len(group), mean(call.sentiment for call in group), mean(call.quality for call in group))
         for day, group in sorted(found.items())
     ]
 
 
-def lines(calls: Iterable[Call]) -> dict[str, list[Line]]:
+def lines(calls: Iterable[Call]) -> dict[str, list[ToDo]]:
     """Return what is to be done by each assignee, by due date; what has none is last, and so is who is not named."""
     found: defaultdict[tuple[str, date | None, str, str], list[Call]] = defaultdict(list)
     for call in calls:
         for item in call.items:
             key = (str(item.assignee or ""), item.due_date, str(item.priority or ""), item.description or "")
             found[key].append(call)
-    by_assignee: defaultdict[str, list[Line]] = defaultdict(list)
+    by_assignee: defaultdict[str, list[ToDo]] = defaultdict(list)
     for key in sorted(found, key=_by_assignee_and_due_date):
         assignee, due, priority, description = key
         by_assignee[assignee].append(
-            Line(description=description, assignee=assignee, due=due, priority=priority, calls=tuple(found[key]))
+            ToDo(description=description, assignee=assignee, due=due, priority=priority, calls=tuple(found[key]))
         )
     return dict(by_assignee)
 

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from kallglot_async.report.calls import Call, Reason
 from kallglot_async.report.element import Child, Markup, el, isolated
-from kallglot_async.report.figures import Line
+from kallglot_async.report.figures import ToDo
 from kallglot_async.report.words import card, counted, number, signed
 
 __all__ = ["calls_table", "failures", "shown_lines", "stories", "to_do"]
@@ -18,19 +18,19 @@ _MOST_NAMED = 3  # calls named at a line that many calls ask for
 _MOST_IDS = 10
 
 
-def shown_lines(to_do: Mapping[str, Sequence[Line]]) -> dict[str, Sequence[Line]]:
+def shown_lines(to_do: Mapping[str, Sequence[ToDo]]) -> dict[str, Sequence[ToDo]]:
     """Return the lines of each assignee that are not folded, a hundred in all."""
     each = max(1, _MOST_LINES // (len(to_do) or 1))
     return {name: lines[:each] for name, lines in to_do.items()}
 
 
-def to_do(to_do: Mapping[str, Sequence[Line]], today: date) -> list[Markup]:
+def to_do(to_do: Mapping[str, Sequence[ToDo]], today: date) -> list[Markup]:
     """Everything that is to be done, by assignee and due date."""
     shown = shown_lines(to_do)
     return [_assignee(name, shown[name], lines[len(shown[name]) :], today) for name, lines in to_do.items()]
 
 
-def _assignee(name: str, shown: Sequence[Line], folded: Sequence[Line], today: date) -> Markup:
+def _assignee(name: str, shown: Sequence[ToDo], folded: Sequence[ToDo], today: date) -> Markup:
     lines = [*shown, *folded]
     total = sum(len(line.calls) for line in lines)
     overdue = sum(len(line.calls) for line in lines if line.is_overdue(today))
@@ -40,7 +40,7 @@ def _assignee(name: str, shown: Sequence[Line], folded: Sequence[Line], today: d
     return card(title, _dated(shown, today, linked=True), more if folded else None)
 
 
-def _dated(lines: Sequence[Line], today: date, *, linked: bool) -> Markup:
+def _dated(lines: Sequence[ToDo], today: date, *, linked: bool) -> Markup:
     parts: list[Markup] = []
     for due, group in groupby(lines, key=lambda line: line.due):
         late = el("b", "overdue") if due is not None and due < today else None
@@ -49,7 +49,7 @@ def _dated(lines: Sequence[Line], today: date, *, linked: bool) -> Markup:
     return el("dl", *parts)
 
 
-def _line(line: Line, *, linked: bool) -> Iterable[Child]:
+def _line(line: ToDo, *, linked: bool) -> Iterable[Child]:
     """The thing itself, and which calls ask for it; only where that is not folded, they have rows to link to."""
     yield isolated(line.description or "(no description)")
     if line.priority == "high":

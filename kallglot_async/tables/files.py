@@ -23,7 +23,7 @@ _FORMATS: tuple[Format, ...] = get_args(Format)
 _ROWS = 10_000  # that wait in memory to be written
 
 
-class _Sink(Protocol):
+class _TableFile(Protocol):
     def write(self, rows: Sequence[Row], /) -> None: ...
     def close(self) -> None: ...
 
@@ -37,7 +37,7 @@ class TableFiles:
 
     __slots__ = ("_sinks", "_waiting", "paths")
 
-    def __init__(self, sinks: Mapping[TableName, _Sink], paths: Mapping[TableName, Path]) -> None:
+    def __init__(self, sinks: Mapping[TableName, _TableFile], paths: Mapping[TableName, Path]) -> None:
         self._sinks = sinks
         self._waiting: dict[TableName, list[Row]] = {name: [] for name in sinks}
         self.paths: dict[TableName, Path] = dict(paths)
@@ -182,8 +182,8 @@ def _beside(path: Path, table: TableName) -> Path:
 
 
 @contextmanager
-def _opened(path: Path, table: TableName, format: Format, exact: bool) -> Iterator[_Sink]:
-    makers: Mapping[Format, Callable[[IO[bytes]], _Sink]] = {
+def _opened(path: Path, table: TableName, format: Format, exact: bool) -> Iterator[_TableFile]:
+    makers: Mapping[Format, Callable[[IO[bytes]], _TableFile]] = {
         "parquet": lambda file: ParquetFile(file, table),
         "arrow": lambda file: ArrowFile(file, table),
         "csv": lambda file: _CSVFile(file, table, exact),

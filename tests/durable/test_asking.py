@@ -21,11 +21,6 @@ SESSIONS = [f"sess_{number}" for number in range(30)]
 NEVER = Latency.uniform(1e9, 1e9)
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "nightly.kallglot"
-
-
 def keys(server):
     """The idempotency keys of all requests for analyses, by session."""
     found = {}

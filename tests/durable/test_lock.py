@@ -14,11 +14,6 @@ from kallglot_async._durable.lock import WriterLock
 pytestmark = posix
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "nightly.kallglot"
-
-
 def test_one_at_a_time(path):
     """Also within one process; once released, it can be had again, and nothing stays."""
     lock = WriterLock(path)

@@ -11,7 +11,6 @@ from kallglot_async import KallglotClient, errors
 from kallglot_async._core.api.analyses import Revision, decode_analysis
 from kallglot_async._durable.rows import KEEP, outcomes_in, row_of, rows_of
 from kallglot_async._durable.schema import open_to_write
-from kallglot_async._durable.source import Item, Selection, items
 from kallglot_async.models import Analysis, Outcome
 from kallglot_async.models.meta import kept_of
 
@@ -99,16 +98,3 @@ async def test_outcomes_that_are_read_in_parts_have_an_end_too(tmp_path):
     assert [(await anext(found)).id for _ in range(2)] == ["ana_1", "ana_2"]
     with pytest.raises(errors.RecordError, match="are in no order"):
         await anext(found)
-
-
-async def test_a_run_takes_no_rows_up_that_come_again():
-    """It would wait for the same ids for ever."""
-
-    class Again:
-        async def call(self, read):
-            return [Item(1, "ana_1", 1, None, None)]
-
-    chunks = items(Again(), [Selection("left")])
-    assert len(await anext(chunks)) == 1
-    with pytest.raises(errors.RecordError, match="are in no order"):
-        await anext(chunks)

@@ -11,21 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support.durable import change, rows, served
+from support.durable import change, made, rows, served
 from support.processes import finish, posix
 
-from kallglot_async import BatchFile, BatchFileError, ConfigurationError
+from kallglot_async import BatchFile, BatchFileError
 from kallglot_async._durable.schema import MIGRATIONS, open_to_read, open_to_write
 
 
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "nightly #1?.kallglot"  # what a URI would take for something else
-
-
-def made(path):
-    open_to_write(path).close()
-    return path
 
 
 def test_a_file_is_made_with_its_tables(path):
@@ -162,26 +157,6 @@ def test_outcomes_may_be_taken_in_one_thread_after_another(path):
             taken.append(thread.submit(next, outcomes).result().id)
     outcomes.close()
     assert taken == ["ana_1", "ana_2"]
-
-
-@pytest.mark.parametrize("name", ["OUT.JSONL", "Out.Csv", "out.HTML"])
-def test_case_makes_no_difference_to_the_form(path, name):
-    """As in `kallglot export`."""
-    made(path)
-    assert BatchFile(path).export(path.with_name(name)) == 0
-    assert path.with_name(name).is_file()
-
-
-def test_a_batch_is_not_exported_onto_itself(tmp_path):
-    """Its file would be lost; neither under its own name nor by a link."""
-    path, link = tmp_path / "nightly.csv", tmp_path / "link.html"
-    made(path)
-    link.symlink_to(path)
-    content = path.read_bytes()
-    for to in (path, link):
-        with pytest.raises(ConfigurationError, match="is the file of the batch, which would be lost"):
-            BatchFile(path).export(to)
-    assert path.read_bytes() == content
 
 
 async def test_a_directory_that_cannot_be_written_to(tmp_path):

@@ -49,6 +49,22 @@ CROSSING = {  # what one room gives to another
     for name in ("ticket.Supply", "retry.RetryBudget", "retry.RetryPolicy", "retry.STRANGER")
 }
 MOST_LINES = 300
+TESTS = ROOT / "tests"
+# A module whose tests are not in a file of its name, and the file that has them.
+ELSEWHERE = {
+    "__init__.py": "face/test_architecture.py",
+    "models/__init__.py": "face/test_architecture.py",
+    "resources/__init__.py": "face/test_architecture.py",
+    "models/report.py": "face/models/test_results.py",  # what both revisions find is shown by one rule
+    "cli/batch_commands.py": "face/cli/test_durable.py",  # each command is tested by what it does
+}
+# Tests of no module alone, in a room's folder; and the folders in which no test is of one.
+ACROSS = {
+    "face/test_architecture.py", "face/test_benchmarks_mutants.py", "face/test_benchmarks_smoke.py",
+    "face/test_benchmarks_trips.py", "face/test_documentation.py", "face/test_frameworks.py", "face/test_recipes.py",
+    "face/test_types.py", "shared/test_shares.py", "wire/test_request_shape.py",
+}  # fmt: skip
+OF_THE_WHOLE = {"faults", "promises", "recipes", "support"}
 PORTS = {"aiohttp", "yarl", "ssl", "socket"}  # who may speak to the network
 
 
@@ -264,6 +280,55 @@ def test_module_can_be_read_in_one_go():
     """No module has more than 300 lines of code; comments and docstrings are free."""
     long = [path for path in FILES if path.read_text().count("\n") > MOST_LINES]
     assert {relative(path): count for path in long if (count := code_lines(path)) > MOST_LINES} == {}
+
+
+def place_of_tests(path):
+    """Return where the tests of a module are: in `tests/<room>/`, or below `tests/face/` if there is no such folder.
+
+    Names are without the underscores at their ends, and `__init__` is `package`.
+    """
+    *folders, _ = (part.lstrip("_") for part in path.relative_to(PACKAGE).parts)
+    name = "package" if path.stem == "__init__" else path.stem.strip("_")
+    has_folder = folders and (TESTS / folders[0]).is_dir()
+    return (TESTS if has_folder else TESTS / "face").joinpath(*folders, f"test_{name}.py")
+
+
+def test_a_module_has_its_tests_where_its_name_says():
+    """Whoever has opened a module knows where its tests are; one that defines no function needs none."""
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    defining = [path for path in FILES if any(isinstance(node, functions) for node in nodes(path))]
+    assert {relative(path) for path in defining if not place_of_tests(path).is_file()} == set(ELSEWHERE)
+    assert {file for file in ELSEWHERE.values() if not (TESTS / file).is_file()} == set()
+
+
+def test_a_file_of_tests_is_named_after_a_module_that_is_there():
+    """As `test_<module>.py`, or `test_<module>_<what of it>.py` beside that, or it is known to be of none alone."""
+    modules = {str(place_of_tests(path).with_suffix("")) for path in FILES}
+    files = {file.relative_to(TESTS).as_posix(): str(file.with_suffix("")) for file in TESTS.rglob("test_*.py")}
+    strays = {
+        file
+        for file, name in files.items()
+        if file.partition("/")[0] not in OF_THE_WHOLE
+        and name not in modules
+        and not any(name.startswith(f"{module}_") for module in modules)
+    }
+    assert strays == ACROSS
+
+
+def test_what_is_said_of_files_of_tests_is_true():
+    """Those that pages, scripts and docstrings name are there; so are those that the coverage leaves out."""
+    told = [ROOT / "README.md", ROOT / "pyproject.toml", *(ROOT / "docs").rglob("*.md"), *(ROOT / ".ci").iterdir()]
+    named = {name for path in [*told, *FILES] for name in re.findall(r"\btests/[\w/]+\.\w+", path.read_text())}
+    assert {name for name in named if not (ROOT / name).is_file()} == set()
+    alone = {name for path in told for name in re.findall(r"`(test_\w+\.py)`", path.read_text())}
+    assert alone - {file.name for file in TESTS.rglob("test_*.py")} == set()
+    tree = ast.parse((TESTS / "conftest.py").read_text())
+    [untraced] = [
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "UNTRACED"
+    ]
+    assert {name for name in untraced if not (TESTS / name).is_dir() and not (TESTS / f"{name}.py").is_file()} == set()
 
 
 def test_class_can_be_held_in_mind():

@@ -120,10 +120,11 @@ def test_then_come_the_others_of_its_folder() -> None:
 
 @pytest.mark.slow
 def test_the_default_tests_are_those_of_the_decisions() -> None:
-    """What has none among them is tested where it is called."""
-    found = trial.default_tests()
-    assert {"tests/core/polling/test_queue.py", "tests/face/test_sessions.py"} <= found.keys()
-    assert "tests/waiting/test_callers.py" not in found
+    """Each module has its own among them."""
+    tests = trial.texts(trial.TESTS, "test_*.py")
+    for module, text in trial.texts(["kallglot_async/_core"], "*.py").items():
+        named = f"test_{Path(module).name}"
+        assert "def " not in text or named in {Path(path).name for path in tests}, module
 
 
 @pytest.mark.slow

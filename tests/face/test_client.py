@@ -1,56 +1,22 @@
-"""The client as its users hold it: settings, single calls, many calls, and limiters that are shared."""
+"""The client as its users hold it: settings, limits that are shared, and its life."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import pickle
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 from unittest.mock import create_autospec
 
 import pytest
-from support.wire_faults import RawServer, analysis, answer
+from support.clients import client_of, ready
 
 import kallglot_async
-from kallglot_async import (
-    AuthenticationError,
-    ConfigurationError,
-    IdSourceError,
-    InsufficientCreditsError,
-    InvalidIdError,
-    InvalidRequestError,
-    KallglotClient,
-    KallglotError,
-    NotAttemptedError,
-    NotFoundError,
-    Outcomes,
-    PermissionDeniedError,
-    RateLimit,
-    RateLimiter,
-    RequestTimeoutError,
-)
-from kallglot_async.emulator import Emulator, Fault, Latency
+from kallglot_async import ConfigurationError, KallglotClient, RateLimit, RateLimiter
+from kallglot_async.emulator import Emulator, Latency
 
 pytestmark = pytest.mark.looptime
 
 KEY = "sk_test_canary9Zk4"
-
-
-@contextlib.asynccontextmanager
-async def running(*faults: Fault, **options: Any) -> AsyncIterator[Emulator]:
-    """An emulator whose analyses are ready at once, without limits unless asked for."""
-    settings: dict[str, Any] = {"plan": "unlimited", "latency": Latency.immediate(), "faults": faults}
-    async with Emulator(**(settings | options)) as emulator:
-        yield emulator
-
-
-def client_of(emulator: Emulator, **options: Any) -> KallglotClient:
-    return KallglotClient(emulator.api_key, base_url=emulator.base_url, **options)
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 # Settings
@@ -157,7 +123,7 @@ def test_an_impossible_rate_limit_is_refused(arguments: tuple[Any, ...]) -> None
 
 async def test_the_environment_gives_key_and_base_url(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client without arguments works from the environment."""
-    async with running() as emulator:
+    async with ready() as emulator:
         monkeypatch.setenv("KALLGLOT_API_KEY", emulator.api_key)
         monkeypatch.setenv("KALLGLOT_BASE_URL", emulator.base_url + "/")
         [id] = emulator.seed_analyses(1)
@@ -182,7 +148,7 @@ async def test_arguments_win_over_the_environment(monkeypatch: pytest.MonkeyPatc
     """What is passed is used, whatever the environment says."""
     monkeypatch.setenv("KALLGLOT_API_KEY", "not even a key")
     monkeypatch.setenv("KALLGLOT_BASE_URL", "not even a URL")
-    async with running() as emulator, client_of(emulator) as client:
+    async with ready() as emulator, client_of(emulator) as client:
         [id] = emulator.seed_analyses(1)
         assert (await client.analyses.retrieve(id)).id == id
 
@@ -212,452 +178,12 @@ def test_the_key_is_in_no_repr() -> None:
         pickle.dumps(client)
 
 
-# Ids
-
-
-IMPOSSIBLE_IDS = [
-    "",
-    "ana_",
-    "anl_",
-    "sess_1",
-    "ANA_1",
-    "ana_1/../x",
-    "ana_1?x",
-    "ana_1#",
-    "ana_1\r\nX: y",
-    "ana_ü",
-    7,
-    None,
-]
-
-
-@pytest.mark.parametrize("id", [*IMPOSSIBLE_IDS, "ana_" + "x" * 125], ids=repr)
-async def test_an_impossible_id_is_refused_before_any_request(id: Any) -> None:
-    """What cannot be the id of an analysis never reaches the network."""
-    async with running(adopt_unknown=True) as emulator, client_of(emulator) as client:
-        for call in (client.analyses.retrieve, client.wait):
-            with pytest.raises(InvalidIdError) as caught:
-                await call(id)
-            assert isinstance(caught.value, ValueError)
-        for many in (client.analyses.retrieve_many, client.wait_many):
-            fine, bad = await many(["ana_1", id])
-            assert fine.ok
-            assert isinstance(bad.error, InvalidIdError)
-            assert bad.polls == 0
-        assert {entry.id for entry in emulator.journal} == {"ana_1"}
-
-
-@pytest.mark.parametrize("id", ["ana_1", "anl_1", "ana_-_-", "ana_" + "x" * 124])
-async def test_every_possible_id_travels_unchanged(id: str) -> None:
-    """The id on the wire is the id that was asked for."""
-    async with running(adopt_unknown=True) as emulator, client_of(emulator) as client:
-        assert (await client.analyses.retrieve(id)).id == id
-        assert emulator.journal[0].id == id
-
-
-# One analysis
-
-
-async def test_retrieve_decodes_both_revisions() -> None:
-    """The prefix picks path and decoder, and the shared names are the same."""
-    async with running() as emulator, client_of(emulator) as client:
-        [a], [b] = emulator.seed_analyses(1), emulator.seed_analyses(1, revision="b")
-        in_a, in_b = await client.analyses.retrieve(a), await client.analyses.retrieve(b)
-        assert [entry.path for entry in emulator.journal] == [f"/v1/analysis/{a}", f"/v1/analyses/{b}"]
-    assert in_a.is_complete
-    assert in_b.is_complete
-    assert in_a.results is not None
-    assert in_b.report is not None
-    assert in_a.summary_text
-    assert in_b.summary_text
-    assert in_a.session_id
-    assert in_b.session_id
-
-
-async def test_retrieve_returns_what_is_not_settled_as_it_is() -> None:
-    """One GET and no waiting."""
-    async with running(latency=Latency.uniform(50, 50)) as emulator, client_of(emulator) as client:
-        [id] = emulator.seed_analyses(1)
-        pending = await client.analyses.retrieve(id)
-        assert not pending.is_settled
-        assert len(emulator.journal) == 1
-
-
-async def test_retrieve_does_not_raise_for_a_failed_analysis() -> None:
-    """A failed analysis is a value here; only waiting raises for it."""
-    async with running(failure_rate=1.0) as emulator, client_of(emulator) as client:
-        [id] = emulator.seed_analyses(1)
-        failed = await client.analyses.retrieve(id)
-    assert failed.is_failed
-    assert failed.error_message
-
-
-async def test_an_unknown_id_is_said_to_be_kept_for_90_days() -> None:
-    """404 names the retention, because an old id looks just like a wrong one."""
-    async with running() as emulator, client_of(emulator) as client:
-        with pytest.raises(NotFoundError, match="90 days"):
-            await client.analyses.retrieve("ana_unknown")
-
-
-async def test_a_wrong_key_is_an_authentication_error() -> None:
-    """401 from the server's own check."""
-    async with running() as emulator, KallglotClient(KEY, base_url=emulator.base_url) as client:
-        with pytest.raises(AuthenticationError):
-            await client.analyses.retrieve("ana_1")
-        assert emulator.journal.statuses() == {401: 1}
-
-
-@pytest.mark.parametrize("timeout", [0, -1.0, float("nan"), float("inf"), "5", True])
-async def test_an_impossible_timeout_is_refused_before_any_request(timeout: Any) -> None:
-    """Timeouts of calls are checked like those of clients."""
-    async with running(adopt_unknown=True) as emulator, client_of(emulator) as client:
-        calls: list[Callable[[], Any]] = [
-            lambda: client.analyses.retrieve("ana_1", timeout=timeout),
-            lambda: client.analyses.retrieve_many(["ana_1"], timeout=timeout),
-            lambda: client.analyses.create("sess_1", timeout=timeout),
-            lambda: client.wait("ana_1", timeout=timeout),
-            lambda: client.wait_many(["ana_1"], total_timeout=timeout),
-        ]
-        for call in calls:
-            with pytest.raises(ConfigurationError, match="timeout"):
-                await call()
-        assert len(emulator.journal) == 0
-
-
-async def test_a_call_without_a_timeout_of_its_own_has_the_clients() -> None:
-    """The client's `timeout` holds for every direct call, and None means for ever."""
-    async with running(Fault(kind="slow", delay=20.0)) as emulator, client_of(emulator, timeout=7.0) as client:
-        [id] = emulator.seed_analyses(1)
-        with pytest.raises(RequestTimeoutError) as caught:
-            await client.analyses.retrieve(id)
-        assert caught.value.timeout == 7.0
-        assert (await client.analyses.retrieve(id, timeout=None)).id == id
-        assert (await client.analyses.retrieve(id, timeout=21.0)).id == id
-
-
-# Requesting an analysis
-
-
-async def test_create_in_revision_a_sends_its_fields() -> None:
-    """With `analyses` the server sees revision A's order, and answers with an `ana_` id."""
-    async with running() as emulator, client_of(emulator) as client:
-        created = await client.analyses.create(
-            "sess_7",
-            analyses=["summary", "sentiment"],
-            language="de",
-            webhook_url="https://example.org/hook",
-            custom_prompts={"summary": "short"},
-        )
-        assert created.id.startswith("ana_")
-        assert created.session_id == "sess_7"
-        record = emulator.analysis(created.id)
-        assert (record.session_id, record.revision) == ("sess_7", "a")
-        assert emulator.state().credits_used == 0
-        assert (await client.wait(created.id)).is_complete
-
-
-async def test_create_in_revision_b_sends_its_fields_and_costs_a_credit() -> None:
-    """With `profile` or `include` the server sees revision B's order, and answers with an `anl_` id."""
-    async with running(credits=2) as emulator, client_of(emulator) as client:
-        first = await client.analyses.create("sess_7", profile="sales")
-        second = await client.analyses.create("sess_7", include=("summary", "keywords"))
-        assert first.id.startswith("anl_")
-        assert emulator.analysis(second.id).revision == "b"
-        assert emulator.state().credits_used == 2
-        with pytest.raises(InsufficientCreditsError) as caught:
-            await client.analyses.create("sess_8", profile="sales")
-        assert (caught.value.status, caught.value.code) == (402, "insufficient_api_credits")
-        assert len(emulator.journal) == 3
-
-
-async def test_create_without_any_component_lets_the_server_decide() -> None:
-    """An order without fields is revision B's, with an empty object as its body."""
-    async with RawServer(answer(analysis("anl_1", status="processing"), status="202 Accepted")) as server:
-        async with KallglotClient(KEY, base_url=server.base_url) as client:
-            assert (await client.analyses.create("sess_1")).id == "anl_1"
-        assert server.requests[0].endswith(b"\r\n\r\n{}")
-
-
-@pytest.mark.parametrize(
-    ("fields", "told"),
-    [
-        ({"analyses": ["summary"], "profile": "x"}, "profile cannot be used here"),
-        ({"analyses": ["summary"], "include": ["summary"]}, "include cannot be used here"),
-        ({"language": "de"}, "needs analyses="),
-        ({"profile": "x", "webhook_url": "https://x.org"}, "webhook_url cannot be used here"),
-        ({"analyses": "summary"}, r"write analyses=\['summary'\]"),
-        ({"include": "summary"}, "list of names"),
-        ({"analyses": []}, "empty"),
-        ({"analyses": [7]}, "analyses"),
-        ({"analyses": 7}, "list of names"),
-        ({"analyses": ["summary"], "language": ""}, "language"),
-        ({"analyses": ["summary"], "language": 7}, "language"),
-        ({"analyses": ["summary"], "custom_prompts": {"summary": 7}}, "custom_prompts"),
-        ({"profile": " "}, "profile"),
-        ({"idempotency_key": ""}, "idempotency_key"),
-        ({"idempotency_key": "a\r\nX: y"}, "idempotency_key"),
-    ],
-    ids=str,
-)
-async def test_an_impossible_order_is_refused_before_any_request(fields: dict[str, Any], told: str) -> None:
-    """Mixed revisions and impossible values never reach the network."""
-    async with running() as emulator, client_of(emulator) as client:
-        with pytest.raises(ConfigurationError, match=told):
-            await client.analyses.create("sess_1", **fields)
-        assert len(emulator.journal) == 0
-
-
-@pytest.mark.parametrize("fields", [{"analyses": ["summary"], "custom_prompts": 7}, {"analyses": ["\ud800"]}], ids=repr)
-async def test_hostile_arguments_raise_our_own_errors_only(fields: dict[str, Any]) -> None:
-    """What JSON cannot carry, or is no mapping, is a `KallglotError` too."""
-    async with running() as emulator, client_of(emulator) as client:
-        with pytest.raises(KallglotError):
-            await client.analyses.create("sess_1", **fields)
-
-
-@pytest.mark.parametrize("session_id", ["", "sess_", "ana_1", "sess_1/end", "sess_1?x", None, 7], ids=repr)
-async def test_an_impossible_session_is_refused_before_any_request(session_id: Any) -> None:
-    """What cannot be the id of a session never reaches the network."""
-    async with running() as emulator, client_of(emulator) as client:
-        with pytest.raises(InvalidIdError, match="session"):
-            await client.analyses.create(session_id)
-        assert len(emulator.journal) == 0
-
-
-async def test_what_the_server_refuses_names_the_field() -> None:
-    """422 with `param`."""
-    async with running() as emulator, client_of(emulator) as client:
-        with pytest.raises(InvalidRequestError) as caught:
-            await client.analyses.create("sess_1", analyses=["astrology"])
-    assert (caught.value.status, caught.value.param) == (422, "analyses")
-
-
-async def test_a_key_of_ones_own_makes_two_creates_one() -> None:
-    """Two calls with one idempotency key create one analysis and return the same one."""
-    async with running() as emulator, client_of(emulator) as client:
-        first = await client.analyses.create("sess_1", profile="x", idempotency_key="mine")
-        second = await client.analyses.create("sess_1", profile="x", idempotency_key="mine")
-        assert first.id == second.id
-        assert [entry.is_replay for entry in emulator.journal] == [False, True]
-        with pytest.raises(InvalidRequestError) as caught:
-            await client.analyses.create("sess_1", profile="y", idempotency_key="mine")
-        assert caught.value.code == "idempotency_mismatch"
-
-
-# Many analyses
-
-
-def listed(ids: list[str]) -> list[str]:
-    return ids
-
-
-def generated(ids: list[str]) -> Iterator[str]:
-    yield from ids
-
-
-async def streamed(ids: list[str]) -> AsyncIterator[str]:
-    for id in ids:
-        await asyncio.sleep(0.1)
-        yield id
-
-
-SOURCES: list[Callable[[list[str]], Any]] = [listed, tuple, iter, generated, streamed, dict.fromkeys]
-
-
-@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.__name__)
-async def test_retrieve_many_gives_one_outcome_for_each_distinct_id_in_order(source: Callable[..., Any]) -> None:
-    """Whatever gives the ids, and however often: one request and one outcome each, in the order of the input."""
-    async with running() as emulator, client_of(emulator) as client:
-        ids = emulator.seed_analyses(20) + emulator.seed_analyses(20, revision="b")
-        outcomes = await client.analyses.retrieve_many(source([*ids, *reversed(ids)]))
-        assert isinstance(outcomes, Outcomes)
-        assert [outcome.id for outcome in outcomes] == ids
-        assert [analysis.id for analysis in outcomes.analyses] == ids
-        assert all(outcome.ok and outcome.polls == 1 for outcome in outcomes)
-        assert len(emulator.journal) == len(ids)
-        outcomes.raise_for_errors()
-
-
-@pytest.mark.parametrize("ids", [[], (), iter([]), {}], ids=lambda ids: type(ids).__name__)
-async def test_retrieve_many_of_nothing_is_nothing(ids: Iterable[str]) -> None:
-    """An empty source is an empty result, without a request."""
-    async with running() as emulator, client_of(emulator) as client:
-        assert list(await client.analyses.retrieve_many(ids)) == []
-        assert len(emulator.journal) == 0
-
-
-@pytest.mark.parametrize("ids", ["ana_1", b"ana_1", 7, None], ids=repr)
-async def test_retrieve_many_refuses_what_is_no_iterable_of_ids(ids: Any) -> None:
-    """One text in place of a list is a mistake that is named."""
-    async with running() as emulator, client_of(emulator) as client:
-        with pytest.raises(ConfigurationError, match="pass a list of ids"):
-            await client.analyses.retrieve_many(ids)
-        assert len(emulator.journal) == 0
-
-
-async def test_an_impossible_id_from_a_lazy_source_costs_only_itself() -> None:
-    """A generator's bad item becomes its own outcome, in its place."""
-    async with running() as emulator, client_of(emulator) as client:
-        first, second = emulator.seed_analyses(2)
-        outcomes = await client.analyses.retrieve_many(iter([first, "../etc", second]))
-        assert [outcome.ok for outcome in outcomes] == [True, False, True]
-        assert isinstance(outcomes[1].error, InvalidIdError)
-        assert len(emulator.journal) == 2
-
-
-@pytest.mark.parametrize("is_async", [False, True])
-async def test_a_source_that_raises_loses_nothing(is_async: bool) -> None:
-    """`IdSourceError` carries the cause and the outcome of every id that was given before."""
-
-    def broken(ids: list[str]) -> Iterator[str]:
-        yield from ids
-        raise LookupError("the database went away")
-
-    async def broken_async(ids: list[str]) -> AsyncIterator[str]:
-        for id in broken(ids):
-            yield id
-
-    async with running(Fault(kind="slow", delay=2.0)) as emulator, client_of(emulator) as client:
-        ids = emulator.seed_analyses(10)
-        source: Any = broken_async(ids) if is_async else broken(ids)
-        with pytest.raises(IdSourceError, match="database went away") as caught:
-            await client.analyses.retrieve_many(source, max_in_flight=3)
-        assert isinstance(caught.value.__cause__, LookupError)
-        assert caught.value.outcomes is not None
-        assert [outcome.id for outcome in caught.value.outcomes] == ids
-        assert all(outcome.ok for outcome in caught.value.outcomes)
-
-
-ENDING = [(401, AuthenticationError), (402, InsufficientCreditsError), (403, PermissionDeniedError)]
-
-
-@pytest.mark.parametrize(("status", "kind"), ENDING)
-@pytest.mark.parametrize("is_lazy", [False, True])
-async def test_an_error_that_concerns_everybody_ends_a_batch(status: int, kind: type, is_lazy: bool) -> None:
-    """401, 402 or 403: the rest are reported as not attempted, with the reason, and cost no request."""
-    async with running(Fault(kind="status", status=status, after=5)) as emulator, client_of(emulator) as client:
-        ids = emulator.seed_analyses(50)
-        outcomes = await client.analyses.retrieve_many(iter(ids) if is_lazy else ids, max_in_flight=2)
-        assert [outcome.id for outcome in outcomes] == ids
-        kinds = [type(outcome.error) for outcome in outcomes]
-        assert kinds[:5] == [type(None)] * 5
-        assert kinds.count(kind) in ({1, 2} if status == 402 else {2, 3})  # one may be alone with its 401 or 403
-        assert kinds.count(NotAttemptedError) == 45 - kinds.count(kind)
-        assert len(emulator.journal) == 5 + kinds.count(kind)
-        last = outcomes[-1].error
-        assert isinstance(last, NotAttemptedError)
-        assert (last.id, type(last.reason)) == (ids[-1], kind)
-
-
-@pytest.mark.parametrize(
-    "fault", [Fault(kind="status", status=404), Fault(kind="hang"), Fault(kind="wrong_id")], ids=lambda f: f.kind
-)
-async def test_one_ids_failure_costs_only_that_id(fault: Fault) -> None:
-    """A failure of one id never costs a sibling."""
-    async with running() as emulator, client_of(emulator, timeout=5.0) as client:
-        ids = emulator.seed_analyses(20)
-        emulator.add_fault(Fault(kind=fault.kind, status=fault.status, id=ids[7]))
-        outcomes = await client.analyses.retrieve_many(ids)
-        assert [outcome.id for outcome in outcomes if not outcome.ok] == [ids[7]]
-        assert list(outcomes.errors) == [ids[7]]
-        with pytest.raises(ExceptionGroup):
-            outcomes.raise_for_errors()
-        with pytest.raises(KallglotError):
-            outcomes[7].unwrap()
-
-
-@pytest.mark.parametrize("window", ["fixed", "sliding", "token_bucket"])
-async def test_a_batch_outlasts_windows_longer_than_its_timeout(window: Any) -> None:
-    """Five requests a minute and 5 s for each id: a batch of twelve takes minutes and loses none."""
-    async with (
-        running(rate_limit=(5, 60.0), window=window) as emulator,
-        client_of(emulator, timeout=5.0) as client,
-    ):
-        ids = emulator.seed_analyses(12)
-        started = now()
-        outcomes = await client.analyses.retrieve_many(ids)
-        assert [outcome.ok for outcome in outcomes] == [True] * 12
-        assert now() - started < 240.0
-        assert emulator.journal.refused == 0
-
-
-async def test_a_refusal_in_the_middle_of_a_batch_costs_nobody_anything() -> None:
-    """429 with `Retry-After` beyond the timeout of each id: everything pauses, then goes on."""
-    async with running(plan="pro") as emulator, client_of(emulator, timeout=5.0) as client:
-        ids = emulator.seed_analyses(40)
-        emulator.add_fault(Fault(kind="throttle", retry_after=90, after=20, times=1))
-        outcomes = await client.analyses.retrieve_many(ids, max_in_flight=4)
-        assert [outcome.ok for outcome in outcomes] == [True] * 40
-        [refused] = emulator.journal.requests(status=429)
-        # Requests that were under way already may still arrive in the same instant.
-        assert not [entry for entry in emulator.journal if refused.at + 0.01 < entry.at < refused.at + 90]
-
-
-@pytest.mark.parametrize("in_flight", [1, 3, None])
-async def test_retrieve_many_keeps_max_in_flight(in_flight: int | None) -> None:
-    """Never more requests at once than allowed, and no fewer either: the call's figure, else the client's."""
-    async with running(Fault(kind="slow", delay=1.0)) as emulator, client_of(emulator, max_in_flight=5) as client:
-        [warm, *ids] = emulator.seed_analyses(16)
-        await client.analyses.retrieve(warm)
-        emulator.journal.clear()
-        started = now()
-        outcomes = await client.analyses.retrieve_many(ids, max_in_flight=in_flight)
-        assert len(outcomes.analyses) == 15
-        assert emulator.journal.max_within(0.99) == (in_flight or 5)
-        assert now() - started == pytest.approx(15 / (in_flight or 5), abs=0.2)
-
-
-@pytest.mark.parametrize("in_flight", [0, -1, 1.5, True, "4"], ids=repr)
-async def test_an_impossible_max_in_flight_is_refused(in_flight: Any) -> None:
-    """Everywhere it can be given, before any request."""
-    async with running() as emulator, client_of(emulator) as client:
-        ids = emulator.seed_analyses(2)
-        for call in (client.analyses.retrieve_many, client.wait_many):
-            with pytest.raises(ConfigurationError, match="max_in_flight"):
-                await call(ids, max_in_flight=in_flight)
-        assert len(emulator.journal) == 0
-
-
-async def test_cancelling_a_batch_leaves_the_client_usable() -> None:
-    """All slots and connections are back, and no task is left."""
-    async with (
-        running(Fault(kind="slow", delay=3.0)) as emulator,
-        client_of(emulator, max_connections=4) as client,
-    ):
-        ids = emulator.seed_analyses(50)
-        before = {task for task in asyncio.all_tasks() if "RequestHandler" not in repr(task)}
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(7.0):
-                await client.analyses.retrieve_many(ids)
-        assert {task for task in asyncio.all_tasks() if "RequestHandler" not in repr(task)} == before
-        assert (client.rate_limit.in_flight, client.rate_limit.waiting) == (0, 0)
-        emulator.clear_faults()
-        assert len((await client.analyses.retrieve_many(ids)).analyses) == 50
-
-
-async def test_a_source_is_pulled_as_there_is_room() -> None:
-    """A generator of ids is asked for the next one only when a request may follow."""
-    pulled: list[str] = []
-
-    def source(ids: list[str]) -> Iterator[str]:
-        for id in ids:
-            pulled.append(id)
-            yield id
-
-    async with running(Fault(kind="slow", delay=1.0)) as emulator, client_of(emulator) as client:
-        ids = emulator.seed_analyses(20)
-        task = asyncio.create_task(client.analyses.retrieve_many(source(ids), max_in_flight=2))
-        await asyncio.sleep(3.5)
-        assert 6 <= len(pulled) <= 2 + 2 * 4
-        assert len((await task).analyses) == 20
-
-
 # Limits
 
 
 async def test_the_rate_limit_property_says_what_the_server_said() -> None:
     """Before a request nothing is known; after one, limit, remaining and reset are."""
-    async with running(rate_limit=(30, 60.0), epoch=1_800_000_000.0) as emulator, client_of(emulator) as client:
+    async with ready(rate_limit=(30, 60.0), epoch=1_800_000_000.0) as emulator, client_of(emulator) as client:
         state = client.rate_limit
         assert (state.limit, state.remaining, state.sent, state.in_flight) == (None, None, 0, 0)
         for id in emulator.seed_analyses(3):
@@ -672,7 +198,7 @@ async def test_the_rate_limit_property_says_what_the_server_said() -> None:
 async def test_a_configured_ceiling_holds_in_any_window_and_is_used_up(requests: int, per: float, calls: int) -> None:
     """Never more than N in any `per` seconds by the server's own journal, and no slower than that allows."""
     async with (
-        running() as emulator,
+        ready() as emulator,
         client_of(emulator, rate_limit=RateLimit(requests, per=per), timeout=None) as client,
     ):
         ids = emulator.seed_analyses(calls)
@@ -686,7 +212,7 @@ async def test_a_shared_limiter_holds_for_all_its_clients_together() -> None:
     """Two clients with one `RateLimiter` send no more together than one may."""
     limiter = RateLimiter(RateLimit(10, per=10.0))
     async with (
-        running() as emulator,
+        ready() as emulator,
         client_of(emulator, rate_limit=limiter, timeout=None) as one,
         client_of(emulator, rate_limit=limiter, timeout=None) as two,
     ):
@@ -707,7 +233,7 @@ async def test_a_shared_limiter_learns_from_every_client() -> None:
 
     limiter = RateLimiter()
     async with (
-        running(rate_limit=(20, 30.0)) as emulator,
+        ready(rate_limit=(20, 30.0)) as emulator,
         client_of(emulator, rate_limit=limiter, timeout=None) as one,
         client_of(emulator, rate_limit=limiter, timeout=None) as two,
     ):
@@ -718,7 +244,7 @@ async def test_a_shared_limiter_learns_from_every_client() -> None:
 async def test_clients_without_a_shared_limiter_have_budgets_of_their_own() -> None:
     """A ceiling holds for one client; two clients may send twice as much."""
     async with (
-        running() as emulator,
+        ready() as emulator,
         client_of(emulator, rate_limit=RateLimit(10, per=10.0), timeout=None) as one,
         client_of(emulator, rate_limit=RateLimit(10, per=10.0), timeout=None) as two,
     ):
@@ -731,8 +257,8 @@ async def test_a_limiter_keeps_keys_apart_but_for_its_ceiling() -> None:
     """Under one limiter, what the server says to one key tells nothing of another."""
     limiter = RateLimiter()
     async with (
-        running(rate_limit=(20, 60.0)) as first,
-        running(rate_limit=(40, 60.0), api_key="sk_test_other") as second,
+        ready(rate_limit=(20, 60.0)) as first,
+        ready(rate_limit=(40, 60.0), api_key="sk_test_other") as second,
         client_of(first, rate_limit=limiter) as one,
         client_of(second, rate_limit=limiter) as two,
     ):
@@ -744,7 +270,7 @@ async def test_a_limiter_keeps_keys_apart_but_for_its_ceiling() -> None:
 @pytest.mark.parametrize("window", ["fixed", "sliding", "token_bucket"])
 async def test_a_learned_limit_is_not_overrun(window: Any) -> None:
     """A burst of direct calls far beyond the window is never refused once the limit is known."""
-    async with running(rate_limit=(30, 10.0), window=window) as emulator, client_of(emulator, timeout=None) as client:
+    async with ready(rate_limit=(30, 10.0), window=window) as emulator, client_of(emulator, timeout=None) as client:
         ids = emulator.seed_analyses(100)
         outcomes = await client.analyses.retrieve_many(ids)
         assert len(outcomes.analyses) == 100
@@ -757,7 +283,7 @@ async def test_a_learned_limit_is_not_overrun(window: Any) -> None:
 @pytest.mark.untraced
 async def test_wait_many_works_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The module's `wait_many` opens a client for the one call and closes it."""
-    async with running(latency=Latency.uniform(20, 30)) as emulator:
+    async with ready(latency=Latency.uniform(20, 30)) as emulator:
         monkeypatch.setenv("KALLGLOT_API_KEY", emulator.api_key)
         monkeypatch.setenv("KALLGLOT_BASE_URL", emulator.base_url)
         ids = emulator.seed_analyses(10)
@@ -774,7 +300,7 @@ async def test_wait_many_without_an_environment_says_what_is_missing() -> None:
 
 async def test_a_client_may_be_entered_and_left_by_different_tasks() -> None:
     """It owns no task and no scope, so a framework may open it here and close it there."""
-    async with running() as emulator:
+    async with ready() as emulator:
         client = client_of(emulator)
         [id] = emulator.seed_analyses(1)
         await asyncio.create_task(client.__aenter__())

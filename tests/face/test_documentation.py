@@ -201,6 +201,30 @@ def test_the_table_of_errors_has_every_error():
     assert [name for name in raised if f"`{name}`" not in table] == []
 
 
+def is_a_number(value):
+    """Whether it is written in figures alone."""
+    allowed = (ast.Constant, ast.Tuple, ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop, ast.expr_context)
+    return all(
+        isinstance(node, allowed) and not isinstance(getattr(node, "value", 0), str | None) for node in ast.walk(value)
+    )
+
+
+@pytest.mark.parametrize("room", ["limit", "polling"])
+def test_every_constant_stands_among_the_rules_with_its_reason(room):
+    """What no rule, measurement or bound asks for has no place in a decision."""
+    rules = import_module(f"kallglot_async._core.{room}")
+    constants = [
+        name.id
+        for path in sorted(Path(rules.__file__).parent.glob("*.py"))
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.Assign) and is_a_number(node.value)
+        for name in ast.walk(node.targets[0])
+        if isinstance(name, ast.Name)
+    ]
+    assert len(constants) > 30
+    assert [name for name in constants if not re.search(rf"(?<!\w){name}(?!\w)", rules.__doc__)] == []
+
+
 def test_the_readme_is_short_and_has_its_two_commands():
     """The demo and the tests, each with all its set-up, as a newcomer copies them; ten minutes of reading."""
     text = (ROOT / "README.md").read_text()

@@ -5,76 +5,21 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
-import subprocess
-import sys
 from typing import Annotated, Any
 
 import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
+from support.fetched import CANARY, VALUES, A, B, by_value, name_of
 from support.lazily import lazily
-from support.payloads import PAYLOADS
 from support.slow import beyond
 
-from kallglot_async import KallglotClient, KallglotError, NotFoundError, WebhookInbox, models, resources
-from kallglot_async._core.api.analyses import Revision, decode_analysis
-from kallglot_async._core.api.recordings import decode_recording, decode_recording_page
-from kallglot_async._core.api.sessions import decode_session, decode_transcript
-from kallglot_async.models import (
-    Analysis,
-    Model,
-    Outcome,
-    Outcomes,
-    Recording,
-    RecordingPage,
-    Report,
-    ResponseMeta,
-    Results,
-    Session,
-    Transcript,
-)
-from kallglot_async.models.meta import kept_of
-from kallglot_async.receivers import WebhookApp, aiohttp_handler
+from kallglot_async import KallglotError
+from kallglot_async.models import Analysis, Outcomes, Session
 
-fastapi, httpx, litestar, pydantic = lazily("fastapi", "httpx", "litestar", "pydantic")
-
-CANARY = "req_CANARY"
-
-
-def fetched(value: Any, raw: bytes) -> Any:
-    """As if it had come over the wire: with all that a value keeps beside its fields."""
-    kept_of(value).update(told=ResponseMeta(status=200, request_id=CANARY, elapsed=0.5), raw=raw)
-    assert value.meta.request_id == CANARY
-    return value
-
-
-def payload(name: str) -> bytes:
-    return (PAYLOADS / f"{name}.json").read_bytes()
-
-
-A = fetched(decode_analysis(payload("analysis_complete.a"), Revision.A), payload("analysis_complete.a"))
-B = fetched(decode_analysis(payload("analysis_completed.b"), Revision.B), payload("analysis_completed.b"))
-VALUES: list[Any] = [
-    A,
-    B,
-    A.results,
-    B.report,
-    fetched(decode_session(payload("session_created.b")), payload("session_created.b")),
-    fetched(decode_transcript(payload("transcript.a")), payload("transcript.a")),
-    fetched(decode_recording(payload("recording.b")), payload("recording.b")),
-    fetched(decode_recording_page(payload("recordings.b")), payload("recordings.b")),
-    Outcome(id="ana_1", analysis=A, polls=2, elapsed=1.5),
-    Outcome(id="ana_2", error=NotFoundError("gone", status=404, request_id="req_1")),
-]
+fastapi, httpx, litestar = lazily("fastapi", "httpx", "litestar")
 BATCH = Outcomes(VALUES[-2:])
-
-
-def name_of(value: Any) -> str:
-    return f"{type(value).__name__}-{getattr(value, 'id', '')}"
-
-
-by_value = pytest.mark.parametrize("value", VALUES, ids=name_of)
 
 
 async def asked(app: Any, method: str = "GET", **options: Any) -> httpx.Response:
@@ -116,22 +61,6 @@ async def test_fastapi_answers_with_outcomes_and_lists() -> None:
     assert answered == {"batch": BATCH.to_records(), "list": [A.to_dict(), B.to_dict()], "none": None}
 
 
-def test_the_schema_says_what_comes() -> None:
-    """Every kind of value has one, in one piece; documented texts are examples, as others may come."""
-    for kind in (Analysis, Session, Transcript, Recording, RecordingPage, Results, Report, Outcome, Outcomes):
-        schema = pydantic.TypeAdapter(kind).json_schema()
-        assert "$ref" not in json.dumps(schema), kind
-        assert schema["title"] == kind.__name__
-    schema = pydantic.TypeAdapter(Analysis).json_schema()
-    assert set(schema["properties"]) == set(Analysis.__struct_fields__)
-    assert schema["required"] == ["id", "object", "status"]
-    assert "complete" in schema["properties"]["status"]["examples"]
-    assert "enum" not in schema["properties"]["status"]
-    outcome = pydantic.TypeAdapter(Outcomes).json_schema()["items"]
-    assert set(outcome["properties"]) == {"id", "analysis", "error", "polls", "elapsed"}
-    assert outcome["properties"]["error"]["anyOf"][0]["required"] == ["type", "message"]
-
-
 async def test_fastapi_takes_a_stored_value_as_a_body() -> None:
     """And answers 422 to what is none, without its text."""
     app = fastapi.FastAPI()
@@ -147,50 +76,6 @@ async def test_fastapi_takes_a_stored_value_as_a_body() -> None:
     ):  # fmt: skip
         refused = await asked(app, "POST", json=wrong)
         assert refused.status_code == 422, wrong
-
-
-@by_value
-def test_pydantic_models_hold_values(value: Any) -> None:
-    """As they are; as JSON they go out and come in again."""
-    holder = pydantic.create_model("Holder", value=(type(value), ...))
-    held = holder(value=value)
-    assert held.value is value
-    assert held.model_dump() == {"value": value.to_dict()}
-    assert holder.model_validate_json(held.model_dump_json()).value == value
-
-
-WRONG = [object(), {"x": object()}, b"\xff", "\ud800", [[]], 10**400, float("nan")]
-
-
-@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: type(wrong).__name__)
-@pytest.mark.parametrize("kind", [Analysis, Outcome, Outcomes, Results])
-def test_pydantic_refuses_what_is_no_value(kind: Any, wrong: Any) -> None:
-    """With its own error, whatever it is."""
-    with pytest.raises(pydantic.ValidationError):
-        pydantic.TypeAdapter(kind).validate_python(wrong)
-
-
-def test_pydantic_checks_the_arguments_of_every_call() -> None:
-    """`validate_call` finds the types of all of them, and passes on what fits."""
-    check: Any = pydantic.validate_call(config=pydantic.ConfigDict(arbitrary_types_allowed=True))
-    for kind in (KallglotClient, resources.Analyses, resources.Sessions, resources.Recordings, WebhookApp, Outcomes):
-        for name, function in inspect.getmembers(kind, inspect.isfunction):
-            if name == "__init__" or not name.startswith("_"):
-                check(function)
-    assert check(aiohttp_handler)(WebhookInbox(), "whsec_x")
-    with pytest.raises(pydantic.ValidationError):
-        check(aiohttp_handler)(WebhookInbox(), "whsec_x", seen=object())
-
-
-@pytest.mark.slow
-def test_pydantic_is_loaded_by_those_who_use_it() -> None:
-    """Nobody else pays for it."""
-    code = (
-        "import sys; from kallglot_async import Analysis, Outcomes; import kallglot_async._client;"
-        'Analysis.from_json(b\'{"id":"x","object":"analysis","status":"y"}\').to_dict();'
-        "assert not any(name.startswith('pydantic') for name in sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 # Litestar
@@ -282,11 +167,3 @@ def test_no_encoder_sees_anything_internal(value: Any) -> None:
     assert not dataclasses.is_dataclass(value)
     with pytest.raises(AttributeError):
         value.note = 1
-
-
-def test_every_model_can_be_asked_for_its_schema() -> None:
-    """One that cannot would fail in somebody's route, at import."""
-    for name in models.__all__:
-        kind = getattr(models, name)
-        if isinstance(kind, type) and issubclass(kind, Model) and kind.__struct_fields__:
-            assert pydantic.TypeAdapter(kind).json_schema()["type"] == "object"

@@ -1,7 +1,6 @@
 """The recipes in `recipes/` run as they are, with the real frameworks, against the emulator."""
 
 import asyncio
-import contextlib
 import html
 import json
 import ssl
@@ -10,9 +9,9 @@ import time
 import aiohttp
 import pytest
 import trustme
-from aiohttp import web
 from recipes import aiohttp_app, notebook_cell, proxies_and_certificates, script
 from support.lazily import lazily
+from support.receiving import serving
 from support.wire_faults import RawServer
 
 from kallglot_async import KallglotClient, TLSError, TransportError
@@ -113,17 +112,6 @@ class TestFastAPI:
                 assert answers[2].json()["error"] == "RateLimitedError"
                 assert 1 <= int(answers[2].headers["Retry-After"]) <= 70
                 assert narrow.now < 5.0
-
-
-@contextlib.asynccontextmanager
-async def serving(app):
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
 
 
 class TestAiohttp:

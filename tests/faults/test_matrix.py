@@ -24,7 +24,7 @@ import anyio
 import msgspec
 import pytest
 import trustme
-from aiohttp.abc import AbstractResolver, ResolveResult
+from support.addresses import Resolver, full_backlog
 from support.audio import AUDIO, OFFERED, cut, known, part, redirect
 from support.fault_bench import KEY, Bench, BenchOf, Case, Matrix, create, retrieve, wait
 from support.wire_faults import Connection, Fault, RawServer, Script, analysis, answer, closing, dripping, late, silent
@@ -130,20 +130,6 @@ async def _(bench: Bench) -> None:
     assert "unreachable" in str(error) or "too long" in str(error)
 
 
-@contextlib.contextmanager
-def full_backlog() -> Iterator[str]:
-    """The base URL of a port whose queue of connections is full, so that connecting to it hangs."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(4):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-
-
 @case("connect", "hangs, ended by connect_timeout")
 async def _(bench: Bench) -> None:
     with full_backlog() as base_url:
@@ -205,33 +191,10 @@ async def _(bench: Bench) -> None:
     assert bench.requests == 1
 
 
-class _Resolver(AbstractResolver):
-    """Resolves every name to the given addresses."""
-
-    def __init__(self, *hosts: str) -> None:
-        self._hosts = hosts
-
-    async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=0,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for address in self._hosts
-        ]
-
-    async def close(self) -> None:
-        pass
-
-
 @case("connect", "dead IPv6 beside live IPv4")
 async def _(bench: Bench) -> None:
     server = await bench.server()
-    connector = aiohttp.TCPConnector(resolver=_Resolver("::1", "127.0.0.1"))
+    connector = aiohttp.TCPConnector(resolver=Resolver("::1", "127.0.0.1"))
     async with aiohttp.ClientSession(connector=connector) as session:
         client = await bench.client(f"http://localhost:{server.port}/v1", session=session)
         await bench.succeeds(retrieve(client, "ana_1"))

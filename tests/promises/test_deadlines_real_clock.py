@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+from support.addresses import full_backlog
 from support.virtual import turns
 from support.wire_faults import Connection, RawServer, analysis, answer, silent
 
@@ -79,21 +79,6 @@ async def _hang_up(connection: Connection) -> None:
     connection.close()
 
 
-@contextlib.asynccontextmanager
-async def full_backlog() -> AsyncIterator[str]:
-    """Give the base URL of a port that takes no more connections: a connect to it hangs."""
-    with socket.socket() as listening, contextlib.ExitStack() as filling:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(0)
-        for _ in range(4):
-            one = filling.enter_context(socket.socket())
-            one.setblocking(False)
-            with contextlib.suppress(BlockingIOError):
-                one.connect(listening.getsockname())
-        await asyncio.sleep(0.01)
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
-
-
 async def over(is_wait: bool) -> None:
     """End later than any call may: by timers of the same loop, so that what is late for one is late for the other.
 
@@ -159,7 +144,7 @@ async def test_every_call_ends_by_its_deadline() -> None:
                     continue
                 running[f"{called}, server {name}"] = asyncio.create_task(against(call, server.base_url))
         server = await servers.enter_async_context(RawServer(silent))
-        full = await servers.enter_async_context(full_backlog())
+        full = servers.enter_context(full_backlog())
         for called, call in CALLS.items():
             tls = server.base_url.replace("http:", "https:")
             running[f"{called}, silent handshake"] = asyncio.create_task(against(call, tls))

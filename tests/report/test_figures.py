@@ -7,7 +7,7 @@ import pytest
 from kallglot_async.models import ActionItem, Priority, Speaker
 from kallglot_async.report import figures
 from kallglot_async.report.calls import Call, Reason
-from kallglot_async.report.figures import Bin, Day, TopicFigure
+from kallglot_async.report.figures import Bin, DayFigures, TopicFigure
 
 FIRST, SECOND = datetime.date(2026, 3, 1), datetime.date(2026, 3, 2)
 
@@ -77,7 +77,7 @@ def test_days_are_in_order_and_hold_what_was_analysed():
         call(day=FIRST, reason=Reason("failed", "")),
         call(),
     ]
-    assert figures.days(calls) == [Day(FIRST, 1, None, None), Day(SECOND, 2, 0.5, 80.0)]
+    assert figures.days(calls) == [DayFigures(FIRST, 1, None, None), DayFigures(SECOND, 2, 0.5, 80.0)]
 
 
 def test_what_is_to_be_done_is_by_assignee_due_date_and_urgency():

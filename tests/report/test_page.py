@@ -8,29 +8,15 @@ import re
 
 import pytest
 from support import batches
+from support.batches import TODAY, page
 from support.oddities import odd_outcomes
 
 from kallglot_async.errors import NotFoundError
-from kallglot_async.models import ActionItem, Analysis, AnalysisStatus, Outcome, Outcomes, Results
-from kallglot_async.report import report_html
-
-TODAY = datetime.date(2026, 3, 20)
-
-
-def page(outcomes, **options):
-    return report_html(outcomes, **{"today": TODAY} | options)
+from kallglot_async.models import Analysis, AnalysisStatus, Outcome, Outcomes
 
 
 def tiles(text):
     return dict(re.findall(r"<div><dt>([^<]*)<dd>([^<]*)", text))
-
-
-def to_do(count):
-    items = tuple(ActionItem(description=f"thing {n}") for n in range(count))
-    analysis = Analysis(
-        id="ana_1", object="analysis", status=AnalysisStatus.COMPLETE, results=Results(action_items=items)
-    )
-    return [Outcome(id="ana_1", analysis=analysis)]
 
 
 def test_the_policy_lets_in_its_own_style_and_nothing_else():
@@ -69,23 +55,6 @@ def test_the_share_of_what_was_not_delivered_is_a_percentage():
     assert "<dt>Not delivered<dd>1<small>25 %</small>" in page(outcomes)
 
 
-def test_a_small_share_is_not_nothing():
-    """One of three hundred that is lost is not 0 %."""
-    outcomes = [Outcome(id="ana_1", error=NotFoundError("gone")), *batches.outcomes(300, failures=False)]
-    assert "<dt>Not delivered<dd>1<small>&lt;1 %</small>" in page(outcomes)
-    assert "<dt>Not delivered<dd>0<small>0 %</small>" in page(outcomes[1:])
-
-
-def test_many_days_are_folded_and_all_there():
-    """Twelve are seen beside the chart."""
-    text = page(batches.outcomes(300, days=30, failures=False))
-    section = text[text.index("<h2>By day") : text.index("<h2>To do")]
-    assert section.count("<summary>18 more</summary>") == 2
-    seen = section[: section.index("<details>")]
-    assert seen.count("<th scope=row>2026-03-") == 12
-    assert section.count("<th scope=row>2026-03-") == 60
-
-
 def test_every_section_of_a_batch_is_there():
     """With a table beside each chart."""
     text = page(batches.outcomes(300, days=3))
@@ -103,37 +72,6 @@ def test_every_section_of_a_batch_is_there():
     assert charts == len(re.findall(r"<div class=pair><div><svg class=chart.*?<table>", text)) == 6
     for part in ("Worst calls", "Best calls", "still processing after 120 s", "What calls were about", "Over the call"):
         assert part in text
-
-
-def test_a_single_day_has_no_trend():
-    """A trend needs two."""
-    assert "By day" not in page(batches.outcomes(50, days=1))
-
-
-def test_days_without_a_sentiment_have_no_line():
-    """Revision B tells it in words; how many calls there were is known all the same."""
-    text = page(batches.outcomes(50, days=3, revisions="b"))
-    assert "Calls by day" in text
-    assert "Mean sentiment by day" not in text
-
-
-def test_everything_to_do_is_there_and_a_hundred_lines_are_seen():
-    """The rest is folded, none is left out."""
-    text = page(to_do(250))
-    seen, _, folded = text[text.index("<h2>To do") :].partition("<details>")
-    assert seen.count("<dd>") == 100
-    assert folded.startswith("<summary>150 more</summary>")
-    assert all(f"thing {n} " in text for n in range(250))
-    assert "<details>" not in page(to_do(100))[text.index("<h2>To do") :].partition("<h2>Calls")[0]
-
-
-def test_links_lead_to_rows_of_this_page():
-    """Each to one."""
-    text = page(batches.outcomes(300))
-    links, rows = set(re.findall(r"href=#(\d+)", text)), re.findall(r"<tr id=(\d+)", text)
-    assert len(links) > 10
-    assert links == set(rows)
-    assert len(rows) == len(set(rows))
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from email.utils import formatdate
 from typing import Any, Self
 
 from support.virtual import now
 from support.wire_faults import analysis, answer
 
-__all__ = ["KEY", "WALL", "Answering", "Request", "envelope", "page", "running"]
+from kallglot_async import KallglotClient
+
+__all__ = ["KEY", "WALL", "Answering", "Outage", "Request", "client_of", "created", "envelope", "page", "running"]
 
 KEY = "sk_test_canary7Qx2"
 WALL = 1_800_000_000.0
@@ -105,3 +109,38 @@ class Answering:
         finally:
             self._open.discard(writer)
             writer.close()
+
+
+def created(request: Request) -> bytes:
+    """Return the answer to a request for an analysis, whose id is made of the session's."""
+    session = request.path.split("/")[-2]
+    body = analysis(f"ana_{session}", session_id=session, status="queued")
+    return answer(body, status="201 Created")
+
+
+class Outage:
+    """An API where all that begins at `starts` fails for some seconds; what is asked for has settled at `ready`."""
+
+    def __init__(self, fault: bytes | None, seconds: float, *, starts: float = 0.0, ready: float = 0.0) -> None:
+        self.fault, self.seconds, self.starts, self.ready = fault, seconds, starts, ready
+
+    def __call__(self, request: Request) -> bytes | None:
+        if request.method == "POST":
+            return created(request)
+        if self.starts <= request.at < self.starts + self.seconds and request.id != "ana_warm":
+            return self.fault
+        return answer(analysis(request.id)) if request.at >= self.ready else running(request.id)
+
+
+@asynccontextmanager
+async def client_of(
+    handler: Callable[[Request], Awaitable[bytes | None] | bytes | None], *, is_warm: bool = True, **options: Any
+) -> AsyncIterator[tuple[Answering, KallglotClient]]:
+    """A client that the API has answered before, unless it is a cold one; afterwards nothing of it is left."""
+    settings: dict[str, Any] = {"random": random.Random(5).random} | options
+    async with Answering(handler) as server, KallglotClient(KEY, base_url=server.base_url, **settings) as client:
+        if is_warm:
+            await client.analyses.retrieve("ana_warm")
+            server.requests.clear()
+        yield server, client
+        assert (client.rate_limit.in_flight, client.rate_limit.waiting, client.stats.waiting_for) == (0, 0, 0)

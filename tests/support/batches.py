@@ -1,7 +1,7 @@
 """Batches of outcomes as the emulator tells them: both revisions, failures, over as many days as wanted."""
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, get_args
 
 import msgspec
@@ -10,9 +10,11 @@ from kallglot_async.emulator.analyses.results import ComponentB, components_a, f
 from kallglot_async.emulator.calls.story import Story
 from kallglot_async.errors import AnalysisFailedError, NotFoundError, WaitTimeoutError
 from kallglot_async.models import Analysis, Outcome
+from kallglot_async.report import report_html
 
 COMPONENTS_A = ("sentiment", "summary", "action_items", "quality", "topics")
 FIRST_DAY = datetime.datetime(2026, 3, 2, 9, tzinfo=datetime.UTC)
+TODAY = datetime.date(2026, 3, 20)
 
 
 def outcomes(count: int, *, days: int = 1, revisions: str = "a", failures: bool = True) -> Iterator[Outcome]:
@@ -59,3 +61,8 @@ def outcome(number: int, *, moment: datetime.datetime, revision: str, fails: boo
             Analysis,
         )
     return Outcome(id=id, analysis=analysis, polls=polls, elapsed=elapsed)
+
+
+def page(outcomes: Iterable[Outcome], **options: Any) -> str:
+    """Return the report of a batch, as seen on that day."""
+    return report_html(outcomes, **{"today": TODAY} | options)

@@ -5,6 +5,7 @@ import contextlib
 import sqlite3
 
 from kallglot_async import KallglotClient
+from kallglot_async._durable.schema import open_to_write
 from kallglot_async.emulator import Emulator, Latency
 
 
@@ -16,6 +17,12 @@ async def served(**options):
         KallglotClient(server.api_key, base_url=server.base_url) as client,
     ):
         yield server, client
+
+
+def made(path):
+    """Make a file in which nothing is yet, and return where it is."""
+    open_to_write(path).close()
+    return path
 
 
 def rows(path, columns="id, state", where="1"):

@@ -1,228 +1,188 @@
-"""What every call for many ids needs: ids from any iterable, each once and in order."""
+"""What every call for many ids does alike: outcomes are told as they are known, to who takes them."""
 
 import asyncio
-from collections import deque
+from functools import partial
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from support.clients import client_of, unlimited
 
-from kallglot_async._waiting.waits import IdSource
-from kallglot_async.errors import ConfigurationError, InvalidIdError
-from kallglot_async.models import Outcome, Outcomes
+from kallglot_async import ConfigurationError, KallglotClient, Outcome
+from kallglot_async.emulator import Latency
 
-IDS = ["ana_3", "anl_1", "ana_2"]
-
-
-async def from_async(ids):
-    for id in ids:
-        yield id
+A = {"analyses": ["summary"]}
+virtual = pytest.mark.looptime
 
 
-class AsyncOnly:
-    """An asynchronous iterable that is no generator."""
-
-    def __init__(self, ids):
-        self._ids = ids
-
-    def __aiter__(self):
-        return from_async(self._ids)
-
-
-ORDERED_COLLECTIONS = {
-    "list": list,
-    "tuple": tuple,
-    "deque": deque,
-    "dict": dict.fromkeys,
-    "dict keys": lambda ids: dict.fromkeys(ids).keys(),
-}
-LAZY = {
-    "generator": lambda ids: (id for id in ids),
-    "iterator": iter,
-    "map": lambda ids: map(str, ids),
-    "async generator": from_async,
-    "async iterable": AsyncOnly,
-}
+async def _all(client, kind, count, **callbacks):
+    ids = [f"ana_{number}" for number in range(count)]
+    if kind == "wait_many":
+        return await client.wait_many(ids, **callbacks)
+    if kind == "retrieve_many":
+        return await client.analyses.retrieve_many(ids, **callbacks)
+    return await client.analyze_many([f"sess_{number}" for number in range(count)], **A, **callbacks)
 
 
-async def pulled(source):
-    items = []
-    while (item := source.at_once() or await source.next()) is not None:
-        items.append(item)
-    return items
+KINDS = ["wait_many", "retrieve_many", "analyze_many"]
 
 
-class TestIdSource:
-    @pytest.mark.parametrize("make", ORDERED_COLLECTIONS.values(), ids=ORDERED_COLLECTIONS)
-    @pytest.mark.parametrize("remember", [True, False])
-    async def test_collection_is_given_in_order_with_a_known_total(self, make, remember):
-        """A list, tuple, deque, dict or its keys: each id once, in order, and their number is known at once."""
-        source = IdSource(make(["ana_3", "anl_1", "ana_3", "ana_2", "anl_1"]), remember=remember)
-        assert source.total == 3
-        assert await pulled(source) == IDS
+@virtual
+class TestOnOutcome:
+    @pytest.mark.parametrize("kind", KINDS)
+    async def test_a_coroutine_function_is_awaited_one_outcome_at_a_time(self, kind):
+        """In the order in which they are known; no two of its calls overlap."""
+        told, running_now = [], 0
 
-    @pytest.mark.parametrize("make", [set, frozenset])
-    async def test_set_is_given_whole(self, make):
-        """A set has no order, but every id of it is given."""
-        source = IdSource(make(IDS), remember=True)
-        assert source.total == 3
-        assert sorted(await pulled(source)) == sorted(IDS)
+        async def on_outcome(outcome: Outcome) -> None:
+            nonlocal running_now
+            running_now += 1
+            assert running_now == 1
+            await asyncio.sleep(0.001)
+            running_now -= 1
+            told.append(outcome.id)
 
-    @pytest.mark.parametrize("make", LAZY.values(), ids=LAZY)
-    async def test_lazy_source_is_given_in_order_without_a_total(self, make):
-        """Generators, iterators and their asynchronous relatives: each id once, and nobody knows how many."""
-        source = IdSource(make(["ana_3", "anl_1", "ana_3", "ana_2", "anl_1"]), remember=True)
-        assert source.total is None
-        assert await pulled(source) == IDS
+        async with unlimited(adopt_unknown=True, latency=Latency.immediate()) as (_, client):
+            outcomes = await _all(client, kind, 20, on_outcome=on_outcome)
+        assert len(told) == 20
+        assert {outcome.id for outcome in outcomes} == set(told)
 
-    @pytest.mark.parametrize("make", LAZY.values(), ids=LAZY)
-    async def test_lazy_source_that_is_not_remembered_repeats(self, make):
-        """Bounded memory has its price: a repetition is given again."""
-        source = IdSource(make(["ana_3", "ana_3"]), remember=False)
-        assert await pulled(source) == ["ana_3", "ana_3"]
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("error", [ValueError("full"), asyncio.CancelledError()], ids=repr)
+    async def test_what_a_coroutine_function_raises_is_the_callers_own(self, kind, error):
+        """It ends the call, as it was raised and in no group."""
 
-    @pytest.mark.parametrize("make", [*ORDERED_COLLECTIONS.values(), set, *LAZY.values()])
-    async def test_nothing_is_fine(self, make):
-        """A batch of no ids is a batch."""
-        source = IdSource(make([]), remember=True)
-        assert await pulled(source) == []
-        assert source.in_order({}) == Outcomes()
+        async def on_outcome(outcome: Outcome) -> None:
+            await asyncio.sleep(0)
+            raise error
 
-    @pytest.mark.parametrize("ids", ["ana_1", b"ana_1", ""])
-    def test_one_text_is_refused(self, ids):
-        """A text is an iterable of letters, which nobody means."""
-        with pytest.raises(ConfigurationError, match="pass a list of ids"):
-            IdSource(ids, remember=True)
+        async with unlimited(adopt_unknown=True, latency=Latency.immediate()) as (_, client):
+            with pytest.raises(type(error)):
+                await _all(client, kind, 3, on_outcome=on_outcome)
 
-    @pytest.mark.parametrize("ids", [None, 5, object(), asyncio])
-    def test_what_cannot_be_iterated_is_refused(self, ids):
-        """The message names the type that was given."""
-        with pytest.raises(ConfigurationError, match=f"not iterable but {type(ids).__name__}"):
-            IdSource(ids, remember=True)
+    @pytest.mark.untraced
+    async def test_a_slow_sink_holds_the_requests_back(self):
+        """No worker goes on before its outcome was taken."""
+        gate = asyncio.Event()
 
-    @pytest.mark.parametrize(
-        ("ids", "place"),
-        [
-            (["ana_1", "../admin"], 1),
-            (("sess_1",), 0),
-            (["ana_1", "ana_2", None], 2),
-            ({"ana_?": 1}, 0),
-            (["ana_1", ["ana_2"]], 1),
-            (["ana_1", {}], 1),
-        ],
-    )
-    async def test_an_impossible_id_of_a_collection_is_given_as_its_error(self, ids, place):
-        """It costs no sibling: the others are given as they are, and all are counted."""
-        source = IdSource(ids, remember=True)
-        items = await pulled(source)
-        assert source.total == len(items) == len(ids)
-        assert isinstance(items.pop(place), InvalidIdError)
-        assert all(isinstance(item, str) for item in items)
+        async def on_outcome(outcome: Outcome) -> None:
+            await gate.wait()
 
-    async def test_impossible_id_of_a_lazy_source_is_given_as_its_error(self):
-        """One bad id costs no sibling: it is given as an error in its place, and the rest go on."""
-        source = IdSource(iter(["ana_1", "../admin", "sess_1", "ana_2"]), remember=True)
-        first, bad, worse, last = await pulled(source)
-        assert (first, last) == ("ana_1", "ana_2")
-        assert isinstance(bad, InvalidIdError)
-        assert "../admin" in bad.message
-        assert isinstance(worse, InvalidIdError)
-        assert "sess_1" in worse.message
+        async with unlimited(adopt_unknown=True, latency=Latency.immediate()) as (emulator, client):
+            call = asyncio.create_task(_all(client, "retrieve_many", 200, on_outcome=on_outcome, max_in_flight=4))
+            await asyncio.sleep(1.0)
+            assert emulator.journal.total <= 30
+            gate.set()
+            assert len(await call) == 200
 
-    async def test_impossible_id_goes_by_the_text_that_was_given(self):
-        """`Outcome.id` is "the id as it was given": a caller finds the bad id of a lazy source under its own text."""
-        (bad,) = await pulled(IdSource(iter(["../admin"]), remember=True))
-        assert bad.id == "../admin"
 
-    @pytest.mark.parametrize(
-        "ids",
-        [
-            ["ana_" + "x" * 200 + "1", "ana_" + "x" * 200 + "2"],
-            [5, "5"],
-            [None, "None"],
-        ],
-        ids=["long texts", "number and text", "None and text"],
-    )
-    async def test_different_impossible_ids_are_not_taken_for_one(self, ids):
-        """Conservation: two different things that are no ids end as two outcomes, however alike they print."""
-        assert len(await pulled(IdSource(iter(ids), remember=True))) == 2
+@virtual
+class TestCallbacksThatNobodyAwaits:
+    async def test_a_coroutine_function_is_refused_before_any_request(self):
+        """It would never run, and nobody would hear of that."""
 
-    async def test_repeated_impossible_id_is_given_once(self):
-        """A repetition is a repetition, also of something that is no id."""
-        assert len(await pulled(IdSource(iter(["../admin", "../admin"]), remember=True))) == 1
+        async def lost(*_: object) -> None: ...
 
-    @pytest.mark.parametrize("is_async", [False, True])
-    async def test_a_lazy_source_of_repetitions_gives_others_their_turn(self, is_async):
-        """Each is given once, and a million of one id hold up nobody meanwhile."""
+        class Lost:
+            async def __call__(self, *_: object) -> None: ...
 
-        async def repeating():
-            for _ in range(5_000):
-                yield "ana_1"
+        async with unlimited(adopt_unknown=True) as (emulator, client):
+            for callback in (lost, Lost()):
+                with pytest.raises(ConfigurationError, match="on_progress is a plain function"):
+                    await client.wait_many(["ana_1"], on_progress=callback)
+                with pytest.raises(ConfigurationError, match="on_progress is a plain function"):
+                    await client.analyze_many(["sess_1"], on_progress=callback, **A)
+                with pytest.raises(ConfigurationError, match="on_event is a plain function"):
+                    KallglotClient("sk_test_1", on_event=callback)
+            assert emulator.journal.total == 0
 
-        turns = 0
+    @pytest.mark.parametrize("call", ["wait_many", "analyze_many", "on_event"])
+    @pytest.mark.parametrize("how", ["a lambda", "a partial", "an awaitable", "a generator"])
+    async def test_what_returns_a_coroutine_is_told_once_and_costs_nothing(self, call, how, caplog):
+        """The body of it would never run: one line says so, and nothing warns of it at some later moment."""
 
-        async def others():
-            nonlocal turns
-            while True:
-                await asyncio.sleep(0)
-                turns += 1
+        async def lost(*_: object) -> None: ...
 
-        task = asyncio.create_task(others())
-        source = IdSource(repeating() if is_async else iter(["ana_1"] * 5_000), remember=True)
-        assert [await source.next(), await source.next()] == ["ana_1", None]
-        assert turns >= 40
-        task.cancel()
+        class Bound:
+            async def method(self, *_: object) -> None: ...
 
-    @pytest.mark.parametrize("remember", [True, False])
-    async def test_lazy_source_is_pulled_one_by_one(self, remember):
-        """A source of millions is asked for the next id only when there is room for it."""
-        taken = []
+            def __await__(self):
+                yield
 
-        def endless():
-            while True:
-                taken.append(len(taken))
-                yield f"ana_{len(taken)}"
+        callback = {
+            "a lambda": lambda fact: lost(fact),
+            "a partial": partial(lambda method, fact: method(fact), Bound().method),
+            "an awaitable": lambda fact: Bound(),
+            "a generator": lambda fact: (part for part in [fact]),
+        }[how]
+        async with unlimited(adopt_unknown=True, latency=Latency.immediate()) as (emulator, client):
+            if call == "on_event":
+                async with client_of(emulator, on_event=callback) as other:
+                    outcomes = await other.wait_many(["ana_1", "ana_2"])
+            else:
+                outcomes = await _all(client, call, 3, on_progress=callback)
+        assert all(outcome.ok for outcome in outcomes)
+        name = "on_event" if call == "on_event" else "on_progress"
+        [record] = [record for record in caplog.records if record.name.startswith("kallglot_async")]
+        assert f"{name} raised and is not called again" in record.getMessage()
+        assert "which nobody runs" in str(record.exc_info[1])
 
-        source = IdSource(endless(), remember=remember)
-        assert taken == []
-        assert [await source.next(), await source.next()] == ["ana_1", "ana_2"]
-        assert taken == [0, 1]
+    async def test_what_starts_a_task_is_fine(self):
+        """A task runs by itself."""
+        told = []
 
-    @pytest.mark.parametrize("is_async", [False, True])
-    async def test_exception_of_the_source_is_kept(self, is_async):
-        """What the caller's own iterable raises is the caller's, after the ids before it; nothing follows."""
+        async def note(progress):
+            told.append(progress)
 
-        def broken():
-            yield "ana_1"
-            raise LookupError("the database is gone")
+        async with unlimited(adopt_unknown=True, latency=Latency.immediate()) as (_, client):
+            await client.wait_many(["ana_1", "ana_2"], on_progress=lambda it: asyncio.ensure_future(note(it)))
+            await asyncio.sleep(0)
+        assert len(told) == 2
 
-        async def broken_too():
-            for id in broken():
-                yield id
+    async def test_a_function_that_yields_is_refused_before_any_request(self):
+        """Its body would never run, whichever callback it is."""
 
-        source = IdSource(broken_too() if is_async else broken(), remember=True)
-        assert await pulled(source) == ["ana_1"]
-        assert isinstance(source.error, LookupError)
-        assert await source.next() is None
+        def generator(*_: object):
+            yield
 
-    @given(st.lists(st.sampled_from([f"ana_{number}" for number in range(8)])), st.randoms(), st.booleans())
-    def test_order_of_the_input_is_restored(self, ids, random, is_lazy):
-        """However outcomes come in, they are returned once for each distinct id, in the order of the input."""
-        source = IdSource(iter(ids) if is_lazy else ids, remember=True)
-        given_ids = asyncio.run(pulled(source))
-        random.shuffle(given_ids)
-        outcomes = source.in_order({id: Outcome(id=id) for id in given_ids})
-        assert [outcome.id for outcome in outcomes] == list(dict.fromkeys(ids))
+        async def asynchronous(*_: object):
+            yield
 
-    async def test_ids_without_an_outcome_are_left_out(self):
-        """Where a batch ended early, the outcomes there are keep their order."""
-        source = IdSource(IDS, remember=True)
-        found = {"ana_2": Outcome(id="ana_2"), "anl_1": None, "ana_3": Outcome(id="ana_3")}
-        assert [outcome.id for outcome in source.in_order(found)] == ["ana_3", "ana_2"]
+        class Yielding:
+            def __call__(self, *_: object):
+                yield
 
-    async def test_order_of_what_was_not_remembered_is_that_of_the_outcomes(self):
-        """Without a memory of the input there is no order but that of settling."""
-        source = IdSource(iter(IDS), remember=False)
-        await pulled(source)
-        found = {"ana_2": Outcome(id="ana_2"), "ana_3": Outcome(id="ana_3")}
-        assert [outcome.id for outcome in source.in_order(found)] == ["ana_2", "ana_3"]
+        calls = [("wait_many", "on_progress"), ("wait_many", "on_outcome"), ("retrieve_many", "on_outcome")]
+        calls += [("analyze_many", name) for name in ("on_progress", "on_outcome", "on_created")]
+        async with unlimited(adopt_unknown=True) as (emulator, client):
+            for callback in (generator, asynchronous, Yielding(), partial(generator, 1)):
+                for call, name in calls:
+                    with pytest.raises(ConfigurationError, match=f"{name} is a function that yields"):
+                        await _all(client, call, 1, **{name: callback})
+                with pytest.raises(ConfigurationError, match="on_event is a function that yields"):
+                    KallglotClient("sk_test_1", on_event=callback)
+            assert emulator.journal.total == 0
+
+    @pytest.mark.parametrize("kind", KINDS)
+    async def test_an_outcome_that_is_told_to_nobody_ends_the_call(self, kind):
+        """A lambda that returns a generator: what came of it is the caller's own mistake, said at once."""
+        async with unlimited(adopt_unknown=True, latency=Latency.immediate()) as (_, client):
+            with pytest.raises(TypeError, match="on_outcome returned generator"):
+                await _all(client, kind, 1, on_outcome=lambda outcome: (part for part in [outcome]))
+
+
+@virtual
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(kind, "on_outcome") for kind in KINDS] + [("analyze_many", "on_created"), ("analyze_many", "on_progress")],
+)
+async def test_a_callback_that_cancels_its_own_task_cancels_the_call(kind, name):
+    """Whichever task that is: no call returns as if the ids of that task had never been asked for."""
+
+    def cancel(*_: object) -> None:
+        asyncio.current_task().cancel()
+
+    async with unlimited(adopt_unknown=True, latency=Latency.immediate()) as (_, client):
+        call = asyncio.create_task(_all(client, kind, 6, **{name: cancel}))
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert (await client.analyses.retrieve("ana_1")).is_complete
+        assert client.stats.in_flight == 0

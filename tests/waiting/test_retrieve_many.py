@@ -1,197 +1,234 @@
-"""The invariants in bulk: a hundred thousand waits under random faults, and thirty thousand cancellations."""
+"""Fetching many as they stand: one outcome for each id, in order, however many requests may be out."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import random
-from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
-from support.virtual import CANCELLERS, cancelled_by, leaving_nothing, run, turns
+from support.clients import client_of, ready
+from support.virtual import now
 
-from kallglot_async import KallglotClient, KallglotError, RateLimit
-from kallglot_async._core.api.analyses import check_analysis_id
+from kallglot_async import (
+    AuthenticationError,
+    ConfigurationError,
+    IdSourceError,
+    InsufficientCreditsError,
+    InvalidIdError,
+    KallglotError,
+    NotAttemptedError,
+    Outcomes,
+    PermissionDeniedError,
+)
+from kallglot_async.emulator import Fault
 
-pytestmark = pytest.mark.slow
-
-WAITS = 100_000
-CANCELLATIONS = 30_000
-SHARE = 0.2  # of the requests meet a fault
-
-
-class Responder(asyncio.Protocol):
-    """Answers a request at once, and every fifth one badly; the emulator would take minutes for so many."""
-
-    def __init__(self, server: Server) -> None:
-        self.server = server
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
-        self.server.open.add(self)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.server.open.discard(self)
-
-    def data_received(self, data: bytes) -> None:
-        method, path, _ = data.split(b" ", 2)  # one request fits one segment here
-        id = path.rsplit(b"/", 1)[1] if method == b"GET" else b"ana_created"
-        self.server.requests += 1
-        if self.server.random() < self.server.share:
-            self._spoil(id)
-        else:
-            self._answer(id)
-
-    def _answer(self, id: bytes, status: bytes = b"complete", head: bytes = b"200 OK", missing: int = 0) -> None:
-        body = b'{"id":"' + id + b'","object":"analysis","status":"' + status + b'","results":{}}'
-        length = str(len(body) + missing).encode()
-        self.transport.write(b"HTTP/1.1 " + head + b"\r\nContent-Length: " + length + b"\r\n\r\n" + body)  # type: ignore[attr-defined]  # a TCP transport writes
-
-    def _spoil(self, id: bytes) -> None:
-        kind = self.server.choose(("lost", "reset", "503", "cut", "page", "other", "pending", "pending", "silent"))
-        self.server.faults[kind] += 1
-        if kind == "lost":
-            self.transport.close()
-        elif kind == "reset":
-            self.transport.abort()  # type: ignore[attr-defined]
-        elif kind == "503":
-            self._answer(id, head=b"503 Sorry")
-        elif kind == "cut":
-            self._answer(id, missing=9)
-            self.transport.close()
-        elif kind == "page":
-            self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>")  # type: ignore[attr-defined]
-        elif kind == "other":
-            self._answer(b"ana_another")
-        elif kind == "pending":
-            self._answer(id, status=b"processing")
+pytestmark = pytest.mark.looptime
 
 
-class Server:
-    """Where all of them are answered, on 127.0.0.1."""
-
-    def __init__(self, seed: int, share: float = SHARE) -> None:
-        source = random.Random(seed)
-        self.random, self.choose, self.share = source.random, source.choice, share
-        self.requests = 0
-        self.faults: Counter[str] = Counter()
-        self.open: set[Responder] = set()
-
-    async def __aenter__(self) -> Server:
-        self._server = await asyncio.get_running_loop().create_server(lambda: Responder(self), "127.0.0.1", 0)
-        self.base_url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for responder in list(self.open):
-            responder.transport.abort()  # type: ignore[attr-defined]
-        await turns(5)
-        await self._server.wait_closed()
+# Many analyses
 
 
-def open_sockets() -> int:
-    return sum(
-        os.readlink(f"/proc/self/fd/{name}").startswith("socket:")
-        for name in os.listdir("/proc/self/fd")
-        if os.path.islink(f"/proc/self/fd/{name}")
-    )
+def listed(ids: list[str]) -> list[str]:
+    return ids
 
 
-@pytest.mark.timeout(300)
-def test_a_hundred_thousand_waits_lose_no_id_and_report_none_twice() -> None:
-    """A fifth of all answers is bad: each id is reported once, and the most of them with its analysis."""
-
-    async def main() -> None:
-        async with (
-            Server(seed=1) as server,
-            KallglotClient(
-                "sk_test_many", base_url=server.base_url, timeout=1.0, max_attempts=6, random=random.Random(2).random
-            ) as client,
-        ):
-            ids = (f"{'ana' if number % 2 else 'anl'}_{number}" for number in range(WAITS))
-            seen: Counter[str] = Counter()
-            good = 0
-            async with leaving_nothing(client), client.as_completed(ids, timeout=300.0) as finished:
-                async for outcome in finished:
-                    seen[outcome.id] += 1
-                    good += outcome.ok
-                    assert outcome.ok or isinstance(outcome.error, KallglotError)
-            assert len(seen) == WAITS
-            assert set(seen.values()) == {1}
-            assert all(check_analysis_id(id) for id in seen)
-            assert good >= 0.9 * WAITS  # the rest ended with the error that the empty retry budget left
-            assert sum(server.faults.values()) >= 0.19 * server.requests
-
-    run(main)
+def generated(ids: list[str]) -> Iterator[str]:
+    yield from ids
 
 
-def call_of(client: KallglotClient, number: int) -> Any:
-    """A call of each kind in turn, each for ids of its own."""
-    ids = [f"ana_{number}_{place}" for place in range(3)]
-
-    async def completed() -> None:
-        async with client.as_completed(iter(ids), timeout=20.0) as finished:
-            async for _ in finished:
-                pass
-
-    kinds = (
-        lambda: client.wait(ids[0], timeout=20.0),
-        lambda: client.wait_many(ids, timeout=20.0),
-        completed,
-        lambda: client.analyses.retrieve(ids[0]),
-        lambda: client.analyses.retrieve_many(ids),
-        lambda: client.analyses.create("sess_1", analyses=["summary"]),
-    )
-    return kinds[number % len(kinds)]
+async def streamed(ids: list[str]) -> AsyncIterator[str]:
+    for id in ids:
+        await asyncio.sleep(0.1)
+        yield id
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("canceller", CANCELLERS)
-def test_thousands_of_cancellations_leave_nothing(canceller: str) -> None:
-    """At a random turn of the loop or second: no task, no socket, no slot stays, and the client is usable."""
-    source = random.Random(canceller)
+SOURCES: list[Callable[[list[str]], Any]] = [listed, tuple, iter, generated, streamed, dict.fromkeys]
 
-    async def main() -> None:
-        before = open_sockets()
-        async with (
-            Server(seed=3, share=0.4) as server,
-            KallglotClient(
-                "sk_test_many",
-                base_url=server.base_url,
-                timeout=5.0,
-                max_connections=8,
-                rate_limit=RateLimit(50, 0.5),
-                random=source.random,
-            ) as client,
-        ):
-            ends: Counter[str] = Counter()
-            wanted = CANCELLATIONS // len(CANCELLERS)
-            made = 0
-            async with leaving_nothing(client):
-                while ends["cancelled"] < wanted:
-                    batch = source.randint(1, 12)
-                    made += batch
 
-                    async def moment() -> None:
-                        if source.random() < 0.8:
-                            await turns(source.randrange(20))
-                        else:
-                            await asyncio.sleep(source.random() * 2.0)
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.__name__)
+async def test_retrieve_many_gives_one_outcome_for_each_distinct_id_in_order(source: Callable[..., Any]) -> None:
+    """Whatever gives the ids, and however often: one request and one outcome each, in the order of the input."""
+    async with ready() as emulator, client_of(emulator) as client:
+        ids = emulator.seed_analyses(20) + emulator.seed_analyses(20, revision="b")
+        outcomes = await client.analyses.retrieve_many(source([*ids, *reversed(ids)]))
+        assert isinstance(outcomes, Outcomes)
+        assert [outcome.id for outcome in outcomes] == ids
+        assert [analysis.id for analysis in outcomes.analyses] == ids
+        assert all(outcome.ok and outcome.polls == 1 for outcome in outcomes)
+        assert len(emulator.journal) == len(ids)
+        outcomes.raise_for_errors()
 
-                    calls = [call_of(client, made + place) for place in range(batch)]
-                    for end in await asyncio.gather(*(cancelled_by(canceller, call, moment) for call in calls)):
-                        ends[end] += 1
-                    state = client.rate_limit
-                    assert (state.in_flight, state.waiting, client.stats.waiting_for) == (0, 0, 0)
-                    if made % 50 < batch:
-                        server.share = 0.0
-                        assert (await client.analyses.retrieve("ana_usable", timeout=60.0)).id == "ana_usable"
-                        assert len(server.open) <= 8
-                        server.share = 0.4
-            assert ends["returned"] + ends["raised"] >= 0.1 * wanted  # some moments are past the end
-        await turns(3)
-        assert open_sockets() <= before + 1  # the loop's own pair is there already
 
-    run(main)
+@pytest.mark.parametrize("ids", [[], (), iter([]), {}], ids=lambda ids: type(ids).__name__)
+async def test_retrieve_many_of_nothing_is_nothing(ids: Iterable[str]) -> None:
+    """An empty source is an empty result, without a request."""
+    async with ready() as emulator, client_of(emulator) as client:
+        assert list(await client.analyses.retrieve_many(ids)) == []
+        assert len(emulator.journal) == 0
+
+
+@pytest.mark.parametrize("ids", ["ana_1", b"ana_1", 7, None], ids=repr)
+async def test_retrieve_many_refuses_what_is_no_iterable_of_ids(ids: Any) -> None:
+    """One text in place of a list is a mistake that is named."""
+    async with ready() as emulator, client_of(emulator) as client:
+        with pytest.raises(ConfigurationError, match="pass a list of ids"):
+            await client.analyses.retrieve_many(ids)
+        assert len(emulator.journal) == 0
+
+
+async def test_an_impossible_id_from_a_lazy_source_costs_only_itself() -> None:
+    """A generator's bad item becomes its own outcome, in its place."""
+    async with ready() as emulator, client_of(emulator) as client:
+        first, second = emulator.seed_analyses(2)
+        outcomes = await client.analyses.retrieve_many(iter([first, "../etc", second]))
+        assert [outcome.ok for outcome in outcomes] == [True, False, True]
+        assert isinstance(outcomes[1].error, InvalidIdError)
+        assert len(emulator.journal) == 2
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_a_source_that_raises_loses_nothing(is_async: bool) -> None:
+    """`IdSourceError` carries the cause and the outcome of every id that was given before."""
+
+    def broken(ids: list[str]) -> Iterator[str]:
+        yield from ids
+        raise LookupError("the database went away")
+
+    async def broken_async(ids: list[str]) -> AsyncIterator[str]:
+        for id in broken(ids):
+            yield id
+
+    async with ready(Fault(kind="slow", delay=2.0)) as emulator, client_of(emulator) as client:
+        ids = emulator.seed_analyses(10)
+        source: Any = broken_async(ids) if is_async else broken(ids)
+        with pytest.raises(IdSourceError, match="database went away") as caught:
+            await client.analyses.retrieve_many(source, max_in_flight=3)
+        assert isinstance(caught.value.__cause__, LookupError)
+        assert caught.value.outcomes is not None
+        assert [outcome.id for outcome in caught.value.outcomes] == ids
+        assert all(outcome.ok for outcome in caught.value.outcomes)
+
+
+ENDING = [(401, AuthenticationError), (402, InsufficientCreditsError), (403, PermissionDeniedError)]
+
+
+@pytest.mark.parametrize(("status", "kind"), ENDING)
+@pytest.mark.parametrize("is_lazy", [False, True])
+async def test_an_error_that_concerns_everybody_ends_a_batch(status: int, kind: type, is_lazy: bool) -> None:
+    """401, 402 or 403: the rest are reported as not attempted, with the reason, and cost no request."""
+    async with ready(Fault(kind="status", status=status, after=5)) as emulator, client_of(emulator) as client:
+        ids = emulator.seed_analyses(50)
+        outcomes = await client.analyses.retrieve_many(iter(ids) if is_lazy else ids, max_in_flight=2)
+        assert [outcome.id for outcome in outcomes] == ids
+        kinds = [type(outcome.error) for outcome in outcomes]
+        assert kinds[:5] == [type(None)] * 5
+        assert kinds.count(kind) in ({1, 2} if status == 402 else {2, 3})  # one may be alone with its 401 or 403
+        assert kinds.count(NotAttemptedError) == 45 - kinds.count(kind)
+        assert len(emulator.journal) == 5 + kinds.count(kind)
+        last = outcomes[-1].error
+        assert isinstance(last, NotAttemptedError)
+        assert (last.id, type(last.reason)) == (ids[-1], kind)
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault(kind="status", status=404), Fault(kind="hang"), Fault(kind="wrong_id")], ids=lambda f: f.kind
+)
+async def test_one_ids_failure_costs_only_that_id(fault: Fault) -> None:
+    """A failure of one id never costs a sibling."""
+    async with ready() as emulator, client_of(emulator, timeout=5.0) as client:
+        ids = emulator.seed_analyses(20)
+        emulator.add_fault(Fault(kind=fault.kind, status=fault.status, id=ids[7]))
+        outcomes = await client.analyses.retrieve_many(ids)
+        assert [outcome.id for outcome in outcomes if not outcome.ok] == [ids[7]]
+        assert list(outcomes.errors) == [ids[7]]
+        with pytest.raises(ExceptionGroup):
+            outcomes.raise_for_errors()
+        with pytest.raises(KallglotError):
+            outcomes[7].unwrap()
+
+
+@pytest.mark.parametrize("window", ["fixed", "sliding", "token_bucket"])
+async def test_a_batch_outlasts_windows_longer_than_its_timeout(window: Any) -> None:
+    """Five requests a minute and 5 s for each id: a batch of twelve takes minutes and loses none."""
+    async with (
+        ready(rate_limit=(5, 60.0), window=window) as emulator,
+        client_of(emulator, timeout=5.0) as client,
+    ):
+        ids = emulator.seed_analyses(12)
+        started = now()
+        outcomes = await client.analyses.retrieve_many(ids)
+        assert [outcome.ok for outcome in outcomes] == [True] * 12
+        assert now() - started < 240.0
+        assert emulator.journal.refused == 0
+
+
+async def test_a_refusal_in_the_middle_of_a_batch_costs_nobody_anything() -> None:
+    """429 with `Retry-After` beyond the timeout of each id: everything pauses, then goes on."""
+    async with ready(plan="pro") as emulator, client_of(emulator, timeout=5.0) as client:
+        ids = emulator.seed_analyses(40)
+        emulator.add_fault(Fault(kind="throttle", retry_after=90, after=20, times=1))
+        outcomes = await client.analyses.retrieve_many(ids, max_in_flight=4)
+        assert [outcome.ok for outcome in outcomes] == [True] * 40
+        [refused] = emulator.journal.requests(status=429)
+        # Requests that were under way already may still arrive in the same instant.
+        assert not [entry for entry in emulator.journal if refused.at + 0.01 < entry.at < refused.at + 90]
+
+
+@pytest.mark.parametrize("in_flight", [1, 3, None])
+async def test_retrieve_many_keeps_max_in_flight(in_flight: int | None) -> None:
+    """Never more requests at once than allowed, and no fewer either: the call's figure, else the client's."""
+    async with ready(Fault(kind="slow", delay=1.0)) as emulator, client_of(emulator, max_in_flight=5) as client:
+        [warm, *ids] = emulator.seed_analyses(16)
+        await client.analyses.retrieve(warm)
+        emulator.journal.clear()
+        started = now()
+        outcomes = await client.analyses.retrieve_many(ids, max_in_flight=in_flight)
+        assert len(outcomes.analyses) == 15
+        assert emulator.journal.max_within(0.99) == (in_flight or 5)
+        assert now() - started == pytest.approx(15 / (in_flight or 5), abs=0.2)
+
+
+@pytest.mark.parametrize("in_flight", [0, -1, 1.5, True, "4"], ids=repr)
+async def test_an_impossible_max_in_flight_is_refused(in_flight: Any) -> None:
+    """Everywhere it can be given, before any request."""
+    async with ready() as emulator, client_of(emulator) as client:
+        ids = emulator.seed_analyses(2)
+        for call in (client.analyses.retrieve_many, client.wait_many):
+            with pytest.raises(ConfigurationError, match="max_in_flight"):
+                await call(ids, max_in_flight=in_flight)
+        assert len(emulator.journal) == 0
+
+
+async def test_cancelling_a_batch_leaves_the_client_usable() -> None:
+    """All slots and connections are back, and no task is left."""
+    async with (
+        ready(Fault(kind="slow", delay=3.0)) as emulator,
+        client_of(emulator, max_connections=4) as client,
+    ):
+        ids = emulator.seed_analyses(50)
+        before = {task for task in asyncio.all_tasks() if "RequestHandler" not in repr(task)}
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(7.0):
+                await client.analyses.retrieve_many(ids)
+        assert {task for task in asyncio.all_tasks() if "RequestHandler" not in repr(task)} == before
+        assert (client.rate_limit.in_flight, client.rate_limit.waiting) == (0, 0)
+        emulator.clear_faults()
+        assert len((await client.analyses.retrieve_many(ids)).analyses) == 50
+
+
+async def test_a_source_is_pulled_as_there_is_room() -> None:
+    """A generator of ids is asked for the next one only when a request may follow."""
+    pulled: list[str] = []
+
+    def source(ids: list[str]) -> Iterator[str]:
+        for id in ids:
+            pulled.append(id)
+            yield id
+
+    async with ready(Fault(kind="slow", delay=1.0)) as emulator, client_of(emulator) as client:
+        ids = emulator.seed_analyses(20)
+        task = asyncio.create_task(client.analyses.retrieve_many(source(ids), max_in_flight=2))
+        await asyncio.sleep(3.5)
+        assert 6 <= len(pulled) <= 2 + 2 * 4
+        assert len((await task).analyses) == 20

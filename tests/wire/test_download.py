@@ -1,4 +1,4 @@
-"""Recordings and their audio: what is sent where, what lands in the file, and what a broken connection leaves.
+"""The audio of recordings: what is sent where, what lands in the file, and what a broken connection leaves.
 
 Downloads to a path write in threads, which a virtual clock cannot see: those tests run on the real one, and
 nothing in them waits.
@@ -17,7 +17,6 @@ import tempfile
 import tracemalloc
 import warnings
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from pathlib import Path
 from traceback import TracebackException
 from typing import Any, NamedTuple
@@ -26,7 +25,6 @@ import aiohttp
 import anyio
 import pytest
 from support.audio import AUDIO, ID, KEY, OFFERED, client_of, cut, known, of_b, part, redirect
-from support.payloads import PAYLOADS
 from support.wire_faults import Connection, Fault, RawServer, answer, closing, silent
 
 from kallglot_async import (
@@ -39,18 +37,15 @@ from kallglot_async import (
     KallglotClient,
     KallglotError,
     NotFoundError,
-    Recording,
     RequestTimeoutError,
     ResponseBodyError,
     ResponseTooLargeError,
     ServerError,
     UnexpectedRedirectError,
 )
-from kallglot_async._core.api.lenient_json import WrongShapeError
-from kallglot_async._core.api.recordings import decode_recording
 from kallglot_async._wire.sink import FileSink
 from kallglot_async.emulator import Emulator
-from kallglot_async.models import Channel, RecordingStatus
+from kallglot_async.models import Channel
 
 OF_AUDIO = {"a": "storage.fetch", "b": "recordings.audio"}
 
@@ -83,39 +78,6 @@ async def rig(
 async def by_redirect(client: KallglotClient, to: Any) -> Download:
     """Revision A, in another format than the link is for: the API is asked, and redirects."""
     return await client.recordings.download(known("https://storage.example/mp3", format="mp3"), to, format="wav")
-
-
-# The value
-
-
-def test_documented_sample_is_decoded_whole() -> None:
-    """Every field under its name; sizes and rates are floats as every number is."""
-    assert decode_recording((PAYLOADS / "recording.b.json").read_bytes()) == Recording(
-        id=ID,
-        object="recording",
-        status=RecordingStatus.READY,
-        session_id="sess_01HXYZ123456789",
-        channel=Channel.MIXED,
-        duration=245.3,
-        format="mp3",
-        size=2943600.0,
-        sample_rate=44100.0,
-        bit_depth=16.0,
-        download_url=f"/v1/recordings/{ID}/audio",
-        created_at=datetime(2026, 3, 26, 11, 4, 20, tzinfo=UTC),
-        expires_at=datetime(2026, 4, 26, 11, 4, 20, tzinfo=UTC),
-    )
-
-
-def test_drift_of_a_recording() -> None:
-    """Unknown status and channel are kept, an odd expiry is None, identity is required."""
-    body = {"id": ID, "object": "recording", "status": "archived", "channel": "left", "expires_at": "never", "x": 1}
-    decoded = decode_recording(json.dumps(body).encode())
-    assert (decoded.status, decoded.channel, decoded.expires_at) == ("archived", "left", None)
-    assert not decoded.is_ready
-    assert not decoded.is_failed
-    with pytest.raises(WrongShapeError, match="status"):
-        decode_recording(b'{"id":"rec_1","object":"recording"}')
 
 
 # The whole way

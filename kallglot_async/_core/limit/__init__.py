@@ -138,6 +138,7 @@ What the numbers are, and why:
     figures   DOCUMENTED_PERIOD     60 s     "requests per minute" in every table of the documentation; without `Date`,
                                              what is more of a reset is another clock
               ROUNDING              1 s      by which whole-second headers can overstate the time left
+              LONGEST               1 day    a window may last, by which the clock of a server without `Date` is told
               SAME_RESET            0.5 s    half the unit of a reset: two resets that differ by less are one
     drift     DRIFT_MEMORY          1 in 6   of a period: ten seconds of a minute
               SHORTEST_MEMORY       2 s      of short windows two, or a burst of our own passes for a neighbour's
@@ -149,6 +150,7 @@ What the numbers are, and why:
                                              and the 21 % where all spend ahead 0.5
     explanations: `python -m benchmarks.limits --only sliding` has what these bring
               SPAN                  1 in 30  of a period: what comes free in two seconds is more than rounding
+              MOST_LOGGED           10,000   requests: of a limit that is larger, some leave unseen, and memory ends
               SLACK, LEAST_SLACK    1 in 200, 20 ms: what left before a figure must not be counted after it
               SHORTEST              1 s      a counter of 50/s taken for a log of 0.65 s had 1.7 % refused
               AS_WELL               1        request; with 0, a log of 50/s spent at once stays at 0.8 of its places
@@ -215,6 +217,7 @@ What the numbers are, and why:
               STALE, STALE_FOR      8, 0.1 s  requests that have ended and are held against all: after a burst
               MOST_WANTED           1,000    slots for polls at once, where nothing limits them
               TRIP_KEPT             0.98     of the longest trip with each answer: forgotten after some 50
+              LEAST_PART            0.01     requests: so that the pace of a part that is spent is still a number
     ticket    slack of a pace       1        interval, so that two go at once after a rest: with none, a slot is lost to
                                              a timer that fires late; with a whole limit, requests are refused
     retry     BASE_DELAY            0.5 s    doubled with each failure, full jitter: "Exponential Backoff And Jitter"
@@ -222,4 +225,12 @@ What the numbers are, and why:
               RetryBudget           50       retries, a tenth back for an answer: 1.1 requests for one in an outage
               _SHORTEST_GAP         0.05 s   between two looks that the budget does not pay for; doubled with each ...
               _LONGEST_GAP          60 s     ... that is in vain, so that a minute of outage costs some ten requests
+              _VAIN                 5        looks in a row that met nothing, and nobody is held to be there: with 1, of
+                                             300 waits for an API that fails half of all requests two in five are lost
+              _SOME, _AT_ONCE       2, 30    after two such, thirty go before the pace of their own: what they wait for
+                                             is what others have met, too; of ids of which one fails by itself none do
+              _RAMP                 0.9      of a second is the gap after an answer at most, then nine tenths of that:
+                                             with 0.5, waits that begin 10 times a second send 24 requests in the one
+                                             after an outage (`tests/promises/test_outage.py`)
+              STRANGER, SLOW_GAP    30, 10 s: as for an id that is polled, see `_core/polling`
 """

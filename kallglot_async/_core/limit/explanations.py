@@ -20,7 +20,6 @@ SLACK = 0.005  # of a period, by which the one that was found may be too long, .
 LEAST_SLACK = 0.02  # ... and seconds that are so at least
 TELLING = 4  # one in so many of a limit has to be used until what is out of it shows a period
 SPAN = 30  # one in so many of a period is the least time over which explanations are compared
-SHORTEST_SPAN = 0.25  # seconds
 MEMORY = 2  # one in so many of a period is the time after which an error counts for a third
 SHORTEST_MEMORY = 2.0  # seconds
 REFILL_MEMORY = 10.0  # seconds in which what came free makes a rate
@@ -265,7 +264,7 @@ class Explanations:
         self._documented = figures.limit / max(DOCUMENTED_PERIOD, period)
         # Told in whole seconds, a period may look shorter by two.
         is_renewed = figures.reset - self._reset >= max(1.0, period - 2)
-        if now - self._at < max(SHORTEST_SPAN, period / SPAN) and not is_renewed:
+        if now - self._at < period / SPAN and not is_renewed:
             return
         if self._at > -math.inf:
             self._compare(now, figures, flying, period, is_renewed)

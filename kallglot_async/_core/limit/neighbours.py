@@ -44,6 +44,7 @@ class Part:
     def on_figure(self, now: float, own: int, limit: int, *, left: int, gone: int) -> None:
         """A figure shows so many places left, while so many are ours; so many of ours are gone since the last one."""
         if self._ours > 0.0:
+            # Somebody else may have them by now; what is owed stays owed.
             self._ours *= math.exp((self.at - now) / LAPSE)
         self.at, self._left = now, left - LEFT
         self._ours += gone
@@ -52,7 +53,9 @@ class Part:
         self.rate = RUSH * own
         if self._left > 0:
             self.rate += GAIN + self._left
+            # A figure comes with each request of ours: in a period all gain GAIN alike, who has few places as well.
             gained = GAIN / own + GAIN_FROM_PLACE * part * self._left
+            # None is saved up: everybody would come for theirs at once.
             self._gained = min(self._gained + gained, max(1.0, gained))
         else:
             self._ours -= YIELDED * part

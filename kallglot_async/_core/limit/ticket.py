@@ -92,7 +92,7 @@ class Rule(Protocol):
 
 
 class Pace:
-    """GCRA: `theoretical` is the moment the last paced request was due at the latest.
+    """GCRA (ITU-T I.371, virtual scheduling): `theoretical` is the moment the last paced request was due at the latest.
 
     The slack is how many intervals one that went late leaves to those after it: 1.0 lets two go at once after a rest.
     With none, a slot is lost whenever a timer fires late; with those of a whole limit, requests are refused.

@@ -67,7 +67,8 @@ MIN_GAP 1, s. At 2 s a burst of 1000 at 100 requests/s takes 1.007 of the best p
     scale, known, has a p50 of 2.2 s instead of 1.9; at 0.25 that burst costs 4,582 requests, not 4,228. (Three seeds.)
 DOUBT 0.2, analyses a bin. Scale, new: 128 requests and p50 4.7 s, 141 and 6.2 s at 0.5. At 0.1 p95 after a law that has
     become slower is 21 s instead of 18, and at 0.05 p99 at 60 % load 35 s instead of 26.
-PRIOR 3, analyses. Scale, new: p50 4.7 s with 128 requests, 6.1 s with 138 without. At 4 what is ready after 5 s, where
+PRIOR 3, analyses, at _PRIOR_AGES, 22 to 30 s, the documented time. Scale, new: p50 4.7 s, 128 requests; 6.1 s, 138
+    without. At 4 what is ready after 5 s, where
     every answer has a `Retry-After` of an hour, is found after 19 s, and not within 15 (`test_no_hint_parks_an_id`).
 _FADE 0.5^(1/5000), weight an answer. A stream whose analyses take half as long from one moment on: mean delay 3.1 s,
     1.8 s at 0.5^(1/500), which costs the opposite change (2.8 to 3.5 s), and 3.4 s at 0.5^(1/50,000).
@@ -87,4 +88,6 @@ UNKNOWN_GAP 2, s: the documented interval, while no rate is known. PATIENCE 10 r
     bounds, so that a server that only refuses, and a model that has just changed its mind, cost a bounded time.
 RE_ASK 0.05, LOOK_AGAIN 0.5, s: what is not due yet may be by what other calls have settled meanwhile. FIRST_GAP 0.5, s,
     doubled: most replicas lag by less. HISTORY 10 failures, REMEMBERED 3600, s, of own creates: what a wait may hold.
+_RATIO 2^(1/4), _BINS_TO_A_DAY 71: rule 1. _ALIKE 2, s: by so much two times between three moments may differ, each
+    rounded to a second. _TRIM_EVERY 16, entries that come or go between two looks at what is gone: it is cheap then.
 """

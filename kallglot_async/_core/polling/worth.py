@@ -126,6 +126,7 @@ class _Law:
 
     def on_settled(self, start: float, end: float) -> None:
         """Spread one event over the ages from `start` to `end` as the present law has it."""
+        # Nobody saw when: what is expected of that by the law so far, as in one step of Turnbull's estimator (1976).
         hazard = self.hazard
         total = -expm1(hazard.at(start) - hazard.at(end))
         # So short a stretch that a float sees no chance in it: there is nothing to be divided among its ages.
@@ -173,11 +174,13 @@ class _Law:
         self._answers = (self._answers + self._unfitted) * fade
         self._enough = max(_REFIT, self._answers / _LITTLE)
         self._unfitted = 0
+        # Events and exposure fade alike: the rate stays as it is, and what is new weighs more.
         self._events = [value * fade for value in self._events]
         # Not strict: what was seen ends at the oldest age that was, and the bins go on.
         lives = zip(self._exposure, accumulate(self._crossed), _WIDTHS, strict=False)
         self._exposure = [(seconds + crossed * width) * fade for seconds, crossed, width in lives]
         self._crossed = [0.0] * len(self._events)
+        # A gamma prior of DOUBT events at a chance of 1/age: what little was seen moves it little.
         at_risk = [exposure + DOUBT * middle for exposure, middle in zip(self._exposure, _MIDDLES, strict=False)]
         by_bin = list(zip(self._events, at_risk, strict=True))
         self.hazard = _Integral([(events + DOUBT) / seconds for events, seconds in by_bin] + _GUESSES[len(by_bin) :])
@@ -253,6 +256,7 @@ class FirstLooks:
     _MEMORY = 0.9
 
     def __init__(self) -> None:
+        # One hit in two that never was (a Beta(1, 1) prior): the first ids are looked at, and few misses change that.
         self._hits, self._looks = 1.0, 2.0
         # What an id never looked at has behind it, as a growth of hazard: it may have settled long ago.
         self.growth: float = -log1p(-self._hits / self._looks)
@@ -400,6 +404,7 @@ class InboxTrust:
     def on_event(self, now: float) -> None:
         """An event has come for something that is waited for."""
         if self.has_inbox:
+            # From the first one on: a poll that was sent since then and found what none of them told of ends the trust.
             self._since = min(self._since, now)
 
     def on_silence(self, sent_at: float) -> bool:

@@ -3,6 +3,8 @@
 import copy
 import json
 import math
+import subprocess
+import sys
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
@@ -586,3 +588,40 @@ class TestHostile:
         except (MalformedBodyError, WrongShapeError):
             return
         assert found.object == "analysis"
+
+
+_FROZEN = """
+import datetime, sys
+if sys.argv[1] == "first":
+    import kallglot_async.models
+
+class FakeDate(datetime.date):
+    pass
+
+class FakeDatetime(datetime.datetime, FakeDate):
+    pass
+
+FakeDatetime.__name__ = sys.argv[2]
+fakes = {datetime.date: FakeDate, datetime.datetime: FakeDatetime}
+for module in [*sys.modules.values()]:
+    if module.__name__.startswith(("kallglot_async", "datetime")):
+        for name, value in [*vars(module).items()]:
+            if isinstance(value, type) and value in fakes:
+                setattr(module, name, fakes[value])
+from kallglot_async._core.api.analyses import Revision, decode_analysis
+
+body = sys.stdin.buffer.read()
+analysis = decode_analysis(body, Revision.A)
+assert analysis.problems == ()
+assert analysis.results.action_items[1].due_date.year == 2026
+"""
+
+
+@pytest.mark.parametrize(
+    ("loaded", "name"), [("first", "FakeDatetime"), ("in it", "FakeDatetime"), ("in it", "datetime")]
+)
+def test_a_clock_that_is_frozen_as_the_first_answer_is_read_costs_nothing(loaded, name):
+    """freezegun puts classes of its own into each module that has `date` or `datetime`, and a fixture may as well."""
+    body = (PAYLOADS / "analysis_complete.a.json").read_bytes()
+    ran = subprocess.run([sys.executable, "-c", _FROZEN, loaded, name], input=body, capture_output=True, check=False)
+    assert (ran.returncode, ran.stderr.decode()) == (0, "")

@@ -1,10 +1,11 @@
-"""What an answer says of a pending analysis's time, at literal moments of the server's clock."""
+"""What is known of a pending analysis: what an answer says of its time, and when that is over, at literal moments."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from kallglot_async._core.polling.pending import FIRM, Creates, Entry, Sight
+from kallglot_async._core.polling.pending import FIRM, FLYING, LATE, LATE_LOOK, Creates, Entry, Sight
 from kallglot_async.models import Analysis, AnalysisStatus
 
 NOW = 1_800_000_000.0
@@ -93,3 +94,56 @@ def test_the_time_of_an_id_runs_from_its_first_poll():
     assert entry.elapsed(7.0) == 0.0
     entry.begin(5.0)
     assert [entry.elapsed(now) for now in (4.0, 5.0, 7.0)] == [0.0, 0.0, 2.0]
+
+
+def entry(id: str = "ana_1", *, timeout: float | None = 30.0, **fields: Any) -> Entry:
+    it = Entry(id, "a", 0.0, 0.0, None, timeout, FIRM, **fields)
+    it.begin(0.0)
+    return it
+
+
+def test_entries_are_equal_only_to_themselves() -> None:
+    one, other = entry(), entry()
+    assert one != other
+    assert len({one, other}) == 2
+
+
+def test_a_deadline_that_was_missed_by_far_is_followed_by_one_late_look() -> None:
+    """A little is what any loop is late; a late look has a second, and there is none after it."""
+    it = entry()
+    assert not it.is_late(30.0 + LATE)
+    assert it.is_late(40.0)
+    it.grant_late_look(40.0)
+    assert it.deadline == 40.0 + LATE_LOOK
+    assert not it.is_owed_a_look(90.0)
+    assert not entry(timeout=None).is_late(1e9)
+
+
+def test_an_answer_from_before_does_not_stand_for_the_late_look() -> None:
+    """Its poll was out as the look was granted."""
+    it = entry()
+    it.state = FLYING
+    it.grant_late_look(40.0)
+    assert it.is_owed_a_look(40.1)
+
+
+def test_another_queue_takes_it_as_it_was_with_a_time_of_its_own() -> None:
+    """What was seen of it goes along; that its time was over elsewhere does not."""
+    it = entry(polls=3, last_status="queued")
+    it.grant_late_look(40.0)
+    other = it.for_another(120.0, 5.0)
+    assert (other.polls, other.last_status, other.is_last) == (3, "queued", False)
+    assert (other.deadline, it.deadline) == (125.0, 41.0)
+    assert it.for_another(None, 5.0).deadline is None
+
+
+def test_an_age_that_is_told_counts_from_the_creation() -> None:
+    """It has been running from then on, where nobody has seen it since."""
+    it = entry()
+    it.date(100.0, None)
+    assert (it.born_at, it.seen_at) == (0.0, None)
+    it.date(100.0, 40.0)
+    assert (it.born_at, it.seen_at) == (60.0, 60.0)
+    it.seen_at = 90.0
+    it.date(100.0, 30.0)
+    assert (it.born_at, it.seen_at) == (70.0, 90.0)

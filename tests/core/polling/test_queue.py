@@ -688,13 +688,6 @@ def test_what_is_not_due_is_looked_at_again_no_sooner_than_others_can_bring_it_n
     assert look_again_at(100.0, PACED, 0) == pytest.approx(100.05)
 
 
-def test_entries_are_equal_only_to_themselves() -> None:
-    queue = make()
-    one, other = queue.add("ana_1", "a", 0.0), queue.add("ana_1", "a", 0.0)
-    assert one != other
-    assert len({one, other}) == 2
-
-
 class TestHeld:
     def held(self, queue: PollQueue, id: str, at: float) -> Entry:
         entry = queue.add(id, "a", 0.0)

@@ -1,41 +1,14 @@
-"""`kallglot analyze`, `kallglot show` and `kallglot completion`, in this process and as processes of their own."""
+"""`kallglot analyze`, in this process and as a process of its own."""
 
 import asyncio
 import json
 import os
-import shlex
-import shutil
 import signal
-import subprocess
-import sys
 
 import pytest
-from support.processes import RUN, finish, posix, process, until
-from support.slow import beyond
+from support.processes import at_once, posix, process, until
 
-from kallglot_async.cli import main
-from kallglot_async.emulator import Emulator, Fault, Latency
-
-BASH = shutil.which("bash")
-
-
-@pytest.fixture
-def kallglot(monkeypatch, capsysbinary):
-    """Run a command against an emulator; returns exit code, standard output and standard error."""
-
-    async def run(emulator, *argv):
-        monkeypatch.setenv("KALLGLOT_API_KEY", emulator.api_key)
-        monkeypatch.setenv("KALLGLOT_BASE_URL", emulator.base_url)
-        code = await asyncio.to_thread(main, argv)
-        out, err = capsysbinary.readouterr()
-        return code, out, err.decode()
-
-    return run
-
-
-def at_once(**options):
-    """Create answers estimate 30 s, whatever the latency; sped up, nobody waits for that."""
-    return Emulator(**{"plan": "unlimited", "latency": Latency.immediate(), "speed": 1e4} | options)
+from kallglot_async.emulator import Latency
 
 
 def lines(out):
@@ -175,136 +148,3 @@ class TestAnalyze:
                 assert await child.stderr.read() == b""
                 assert await child.wait() == 141
             assert first == b"{"
-
-
-class TestShow:
-    @pytest.mark.parametrize("revision", ["a", "b"])
-    async def test_an_analysis_is_a_card(self, kallglot, revision):
-        """What a person wants to know first is there; nothing on standard error."""
-        async with at_once() as emulator:
-            [id] = emulator.seed_analyses(1, revision=revision)
-            code, out, err = await kallglot(emulator, "show", id)
-            assert (code, err) == (0, "")
-            shown = out.decode()
-            assert shown.startswith(f"Analysis     {id} (complete")
-            parts = ["Summary", "Sentiment", "Key moments", "To do", "Talk ratio", "Topics"]
-            for part in parts if revision == "a" else ["Summary", "Customer", "Performance"]:
-                assert f"\n{part} " in shown
-
-    async def test_as_json_it_is_a_line(self, kallglot):
-        """The analysis, or the error; exit code 1 for the latter."""
-        async with at_once() as emulator:
-            [id] = emulator.seed_analyses(1)
-            code, out, err = await kallglot(emulator, "show", id, "--json")
-            [line] = lines(out)
-            assert (code, err, line["id"], line["analysis"]["status"]) == (0, "", id, "complete")
-            code, out, err = await kallglot(emulator, "show", "ana_unknown", "--json")
-            [line] = lines(out)
-            assert (code, err, line["error"]["type"]) == (1, "", "NotFoundError")
-
-    async def test_what_is_not_there_is_a_complaint(self, kallglot):
-        """Exit code 1; an id that cannot be is a mistake of usage."""
-        async with at_once() as emulator:
-            code, out, err = await kallglot(emulator, "show", "ana_unknown")
-            assert (code, out) == (1, b"")
-            assert err.startswith("kallglot: ")
-            assert (await kallglot(emulator, "show", "../admin"))[0] == 2
-
-    @pytest.mark.slow
-    @posix
-    @pytest.mark.parametrize("argv", [[], ["--json"]])
-    async def test_a_closed_pipe_is_quiet(self, argv):
-        """The exit code of a closed pipe, and not one that rich chooses."""
-        async with at_once() as server:
-            reading, writing = os.pipe()
-            os.close(reading)
-            status, _, err = await finish("show", *server.seed_analyses(1), *argv, server=server, stdout=writing)
-            os.close(writing)
-        assert (status, err) == (141, "")
-
-    async def test_a_terminal_obeys_nothing_of_the_server(self, kallglot):
-        """Escape sequences are taken out."""
-        summary = '{"summary": {"brief": "a\\u001b[2Jb"}}'
-        body = f'{{"id": "ana_1", "object": "analysis", "status": "complete", "results": {summary}}}'
-        async with at_once(faults=[Fault(kind="status", status=200, body=body)]) as emulator:
-            code, out, _ = await kallglot(emulator, "show", "ana_1")
-            assert code == 0
-            assert b"ab" in out
-            assert b"\x1b" not in out
-
-
-@pytest.fixture(scope="module")
-def script():
-    """What bash is given to source, from a process as a person starts it."""
-    return subprocess.run([sys.executable, "-c", RUN, "completion", "bash"], capture_output=True, check=True).stdout
-
-
-class TestCompletion:
-    @pytest.mark.parametrize("shell", beyond(1, ["bash", "zsh", "fish"]))
-    def test_prints_a_script_that_knows_the_commands(self, shell, capsys):
-        """Commands and options are in it."""
-        assert main(["completion", shell]) == 0
-        script = capsys.readouterr().out
-        assert "total-timeout" in script
-        assert "analyze" in script
-
-    def test_another_shell_is_a_mistake_of_usage(self, capsys):
-        """The choices are named."""
-        assert main(["completion", "cmd"]) == 2
-        assert '"bash", "zsh", "fish"' in capsys.readouterr().err
-
-    @pytest.mark.skipif(BASH is None, reason="needs bash")
-    def test_bash_completes_a_command(self, script):
-        """Sourced by the shell itself, `kallglot ana<TAB>` is `analyze`."""
-        ask = b"\nCOMP_WORDS=(kallglot ana); COMP_CWORD=1; _kallglot; echo ${COMPREPLY[@]}\n"
-        ran = subprocess.run([BASH], input=script + ask, capture_output=True, check=True)
-        assert ran.stdout.split() == [b"analyze"]
-
-    @pytest.mark.skipif(BASH is None, reason="needs bash")
-    def test_bash_completes_a_path(self, script, tmp_path):
-        """After every option that takes one, and where a file is an argument."""
-        (tmp_path / "ids.txt").touch()
-        lines = ["get --file", "get -f", "wait --file", "analyze --quiet --file", "recording download --to"]
-        lines += ["webhook verify --file", "webhook verify"]
-        for line in lines:
-            words = f"kallglot {line}".split()
-            ask = f"\nCOMP_WORDS=({' '.join(words)} i); COMP_CWORD={len(words)}; _kallglot; echo ${{COMPREPLY[@]}}\n"
-            ran = subprocess.run([BASH], input=script + ask.encode(), capture_output=True, check=True, cwd=tmp_path)
-            assert ran.stdout.split() == [b"ids.txt"], line
-
-    @pytest.mark.skipif(BASH is None, reason="needs bash")
-    @pytest.mark.parametrize(
-        ("typed", "found"),
-        [
-            ("my", ["my ids.txt", "my other  ids.txt"]),
-            ('"my o', ["my other  ids.txt"]),
-            ("my\\ i", ["my ids.txt"]),
-            ("'it", ["it's *.txt"]),
-            ("a\\ b/", ["a b/c d"]),
-            ("none", []),
-        ],
-    )
-    def test_bash_completes_a_path_with_blanks(self, script, typed, found, tmp_path):
-        """Whole, as quotes and backslashes of the one who types are none of its name."""
-        (tmp_path / "a b").mkdir()
-        for name in ("my ids.txt", "my other  ids.txt", "it's *.txt", "a b/c d"):
-            (tmp_path / name).touch()
-        for option in ("get --file", "wait -f", "webhook verify", "recording download --to"):
-            words = [*f"kallglot {option}".split(), shlex.quote(typed)]
-            ask = f"\nCOMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _kallglot"
-            ask += "; printf '%s\\n' \"${COMPREPLY[@]}\""
-            ran = subprocess.run([BASH], input=script + ask.encode(), capture_output=True, check=True, cwd=tmp_path)
-            assert sorted(filter(None, ran.stdout.decode().split("\n"))) == found, option
-
-
-@pytest.mark.parametrize("argv", beyond(1, [["analyze", "--help"], ["show", "--help"], ["completion", "bash"]]))
-async def test_help_does_not_load_the_transport(argv):
-    """They answer before anything heavy is imported."""
-    code = (
-        "import sys\nfrom kallglot_async.cli import main\ncode = main()\n"
-        "heavy = {'aiohttp', 'anyio', 'msgspec'} & sys.modules.keys()\n"
-        "print('heavy:', sorted(heavy), file=sys.stderr)\nraise SystemExit(code)"
-    )
-    status, out, err = await finish(*argv, code=code)
-    assert (status, err) == (0, "heavy: []\n")
-    assert "kallglot" in out

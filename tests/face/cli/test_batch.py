@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from kallglot_async.cli import batch, main
+from kallglot_async.cli import batch
 from kallglot_async.cli.progress import Display
 from kallglot_async.emulator import Emulator, Fault, Latency
 from kallglot_async.errors import AuthenticationError, NotAttemptedError, NotFoundError, ServerError
@@ -16,15 +16,12 @@ from kallglot_async.models import Outcome, Progress, RateLimitState
 
 
 @pytest.fixture
-def kallglot(monkeypatch, capsysbinary):
+def kallglot(kallglot):
     """Run a command against an emulator; returns exit code, lines of JSON, and standard error."""
 
     async def run(emulator, *argv):
-        monkeypatch.setenv("KALLGLOT_API_KEY", emulator.api_key)
-        monkeypatch.setenv("KALLGLOT_BASE_URL", emulator.base_url)
-        code = await asyncio.to_thread(main, argv)
-        out, err = capsysbinary.readouterr()
-        return code, [json.loads(line) for line in out.splitlines()], err.decode()
+        code, out, err = await kallglot(emulator, *argv)
+        return code, [json.loads(line) for line in out.splitlines()], err
 
     return run
 
@@ -313,65 +310,3 @@ async def test_what_settles_in_the_moment_of_ctrl_c_is_written(capsysbinary):
     out, err = capsysbinary.readouterr()
     assert [json.loads(line)["id"] for line in out.splitlines()] == ["ana_1", "ana_2"]
     assert err == b"interrupted: 2 fine, 0 failed, 1 pending\n"
-
-
-@pytest.mark.parametrize(
-    ("argv", "message"),
-    [
-        (["wait"], "there are no ids: give IDs, or --file FILE, or - for standard input"),
-        (["get", "ana_1", "-"], "there is more than one source of ids"),
-        (["get", "--file", "ids.txt", "-"], "there is more than one FILE: give one, or - for standard input"),
-        (["get", "--file", "/nowhere"], "cannot read /nowhere: No such file or directory"),
-        (["wait", "ana_1"], "there is no API key: set KALLGLOT_API_KEY, or pass --api-key"),
-        (["wait", "ana_1", "--api-key", "key"], "the API key is malformed"),
-        (["wait", "ana_1", "--api-key", "sk_test_1", "--base-url", "http://example.org"], "use https"),
-        (["wait", "ana_1", "--api-key", "sk_test_1", "--max-in-flight", "0"], "max_in_flight is a whole number"),
-        (
-            ["get", "ana_1", "--api-key", "sk_test_1", "--rate-limit", "0"],
-            "a rate limit's number of requests is a whole",
-        ),
-        (["wait", "ana_1", "--timeout", "soon"], "--timeout"),
-        (["wait", "ana_1", "--timeuot", "1"], "Did you mean --timeout? Choose from: --file,"),
-        (["wiat", "ana_1"], 'Did you mean "wait"?'),
-        (["emulator", "--plan", "gold"], '"free", "starter", "pro", "unlimited"'),
-        (["emulator", "--port", "70000"], "Must be <= 65535"),
-        (["emulator", "--failure-rate", "2"], "failure_rate"),
-        (["demo", "--analyses", "0"], "Must be >= 1"),
-        (["xyz"], "Choose from: webhook, batch, get, wait, analyze, show, transcript, recording, emulator, demo, "),
-        (["recording", "upload"], "Choose from: download. See: kallglot recording --help"),
-        (["webhook", "xyz"], "Choose from: verify."),
-        (["demo", "--xyz"], "Choose from: --analyses, --seed, --report, --json, --quiet, -q."),
-        (["wait", "ana_1", "--xyz=3"], "--total-timeout, --quiet, -q, --api-key"),
-        (
-            ["wait", "ana_1", "--timout=3"],
-            "Did you mean --timeout? Choose from: --file, -f, --timeout, --total-timeout",
-        ),
-        (["demo", "--jsn"], "Choose from: --analyses, --seed, --report, --json, --quiet, -q."),
-        (
-            ["wit", "ana_1"],
-            "Choose from: webhook, batch, get, wait, analyze, show, transcript, recording, emulator, demo,",
-        ),
-        (["webhook", "verfy"], 'Did you mean "verify"? Choose from: verify.'),
-        (["emulator", "--fault", "statsu"], "bad_utf8, broken_json, close, cut_body"),
-        (["emulator", "--fault", "status:statsu=1"], "rate, id, operation, times"),
-        (["emulator", "--fault", '{"kind":"statsu"}'], "; there are status, throttle, reset, close"),
-        (["completion", "bash", "--xyz"], "Unknown option: --xyz. See:"),
-        (["transcript", "sess_1", "--format", "pdf"], '"json", "text", "srt", "vtt"'),
-        (["emulator", "--fault", "xyz"], "reset, "),
-        (["emulator", "--fault", "status:xyz=1"], "rate, id, operation, times"),
-        (["emulator", "--fault", "status:operation=xyz"], "; there are analyses.create, analyses.retrieve, "),
-        (["emulator", "--fault", '{"kind":"xyz"}'], "; there are status, "),
-        (["emulator", "--fault", '{"kind":"status","xyz":1}'], "; there are kind, rate, id, operation, times"),
-        (["emulator", "--fault", "status:status=xyz"], "Expected `int | null`, got `str` - at `$.status`"),
-    ],
-)
-def test_a_mistake_of_usage_is_one_line_and_exit_code_2(argv, message, monkeypatch, capsys):
-    """No traceback, no box, nothing on standard output."""
-    for name in ("KALLGLOT_API_KEY", "KALLGLOT_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
-    assert main(argv) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("kallglot: ")
-    assert message in err
-    assert err.count("\n") == 1

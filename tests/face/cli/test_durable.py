@@ -8,7 +8,7 @@ import signal
 
 import pytest
 from support.durable import change
-from support.processes import posix, process, read_terminal, until
+from support.processes import at_once, posix, process, read_terminal, until
 
 from kallglot_async import BatchFile, BatchFileError, read_jsonl
 from kallglot_async.cli import main
@@ -32,10 +32,6 @@ def kallglot(monkeypatch, capfd, tmp_path):
         return code, out, err
 
     return run
-
-
-def at_once(**options):
-    return Emulator(**{"plan": "unlimited", "latency": Latency.immediate(), "speed": 1e4} | options)
 
 
 async def test_the_same_command_again_goes_on(kallglot, tmp_path):

@@ -53,13 +53,6 @@ def test_a_dash_is_standard_output(stored, outcomes, capfd, words):
     assert os.listdir(stored) == ["outcomes.jsonl"]
 
 
-def test_standard_output_that_is_closed_takes_nothing(stored, monkeypatch, capsys):
-    """Nothing is made for nobody."""
-    monkeypatch.setattr(sys, "stdout", None)
-    assert main(["export", "outcomes.jsonl", "--to", "-", "--format", "csv"]) == 2
-    assert capsys.readouterr().err == "kallglot: standard output is closed: there is nowhere to write to\n"
-
-
 def test_tables_and_format_are_chosen(stored):
     """Options may stand before the file; the name may end as it likes."""
     argv = [

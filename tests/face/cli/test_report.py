@@ -1,14 +1,9 @@
 """`kallglot report`: what get, wait and analyze printed, as a page."""
 
-import io
 import os
-import signal
-import sys
 import webbrowser
 
 import pytest
-from support.processes import posix, process
-from support.slow import beyond
 
 from kallglot_async.cli import main
 
@@ -25,14 +20,6 @@ def test_without_a_name_it_is_report_html(stored, capsys):
     assert main(["report", "outcomes.jsonl", "--quiet"]) == 0
     assert (stored / "report.html").is_file()
     assert capsys.readouterr() == ("", "")
-
-
-def test_outcomes_come_from_standard_input(stored, outcomes, monkeypatch):
-    """As the end of a pipe."""
-    data = io.TextIOWrapper(io.BytesIO((stored / "outcomes.jsonl").read_bytes()))
-    monkeypatch.setattr(sys, "stdin", data)
-    assert main(["report", "-", "-o", "page.html"]) == 0
-    assert (stored / "page.html").read_text(encoding="utf-8") == outcomes.to_html()
 
 
 @pytest.mark.parametrize(
@@ -66,16 +53,3 @@ def test_what_cannot_be_done_is_one_line(stored, outcomes, capsys, argv, words):
     assert words in err
     assert err.count("\n") == 1
     assert sorted(os.listdir(stored)) == ["broken.jsonl", "outcomes.jsonl"]
-
-
-@posix
-@pytest.mark.parametrize("number", beyond(1, [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]))
-async def test_a_signal_leaves_nothing_behind(stored, outcomes, number):
-    """While it reads: the exit code is the signal's, and there is no file and no traceback."""
-    async with process("report", "-", cwd=stored) as child:
-        child.stdin.write((outcomes[0].to_json() + b"\n") * 2000)  # more than a pipe holds: it has begun to read
-        await child.stdin.drain()
-        child.send_signal(number)
-        out, err = await child.communicate()
-    assert (child.returncode, out, err) == (128 + number, b"", b"")
-    assert os.listdir(stored) == ["outcomes.jsonl"]
