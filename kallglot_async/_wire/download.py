@@ -17,7 +17,7 @@ from msgspec import structs
 
 from kallglot_async import _clock, errors
 from kallglot_async._config import ClientConfig
-from kallglot_async._core.api.answers import interpret, request_id_of
+from kallglot_async._core.api.answers import interpret, parse_retry_after, request_id_of
 from kallglot_async._core.api.audio_link import (
     Location,
     audio_location,
@@ -34,6 +34,7 @@ from kallglot_async._events import RequestRecord, check_told
 from kallglot_async._extra_headers import Headers
 from kallglot_async._wire.keys import load, renew
 from kallglot_async._wire.pipeline import Pipeline
+from kallglot_async._wire.pool import SILENCE
 from kallglot_async._wire.sink import Sink
 from kallglot_async._wire.stream import AnswerStream
 from kallglot_async.models import Download, Recording
@@ -43,7 +44,6 @@ __all__ = ["DownloadCall", "OnBytes"]
 OnBytes = Callable[[int, int | None], object]
 
 _OPERATION = Operation(name=DOWNLOAD, method="GET", path="", group="recordings", decode=bytes)
-_SILENCE = 60.0  # seconds without a byte that end an attempt, for a client that was asked to wait for ever
 _NO_RANGE = frozenset({412, 416, 501})  # what refuses a part, and nothing else: the whole may well be had
 _LARGEST_REFUSAL = 65_536  # bytes that are read of an answer that is no success
 
@@ -221,7 +221,7 @@ class DownloadCall:
                 key=config.api_key if location.is_api else None,
                 # A storage is another host: neither the key nor the headers that the caller has for the API are for it.
                 ranges=Headers({**(config.headers if location.is_api else {}), **self._transfer.next_ranges()}),
-                idle=config.timeout or _SILENCE,
+                idle=config.timeout or SILENCE,
             ) as answer:
                 record.status, record.request_id = answer.status, request_id_of(answer.headers, config.api_key)
                 # The limiter is told by the head of audio, whose body may take minutes, and by all of a refusal.
@@ -252,6 +252,10 @@ class DownloadCall:
             )
         if not 200 <= answer.status < 300:
             self._refuse(location, response)
+        if answer.status == 202:
+            unready = errors.ResponseBodyError(f"{DOWNLOAD}: the audio is not made yet", operation=DOWNLOAD, status=202)
+            unready.retry_after = parse_retry_after(answer.headers, wall_now=time.time())
+            raise unready
         if not transfer.on_head(answer.status, answer.headers):
             part = transfer.kept_part(self._id, self._format)
             await self._sink.begin(None if part is None else encode_part(part))
