@@ -46,11 +46,12 @@ class KallglotClient(BaseClient):
             https, except on loopback.
         timeout: Seconds for one direct call with everything it needs, for one poll of a wait, and for one attempt at a
             request of `analyze` or `analyze_many`. Default 30. None: for ever, but an attempt that gets no byte for
-            60 s is over.
+            60 s is over, and so it is where a single call is given None.
         max_attempts: Requests for one call at most, the first included. Default 3. Retried are connection
             failures, 408, 421, 425, 499, 5xx but 501, 505 and 511, `idempotency_conflict`, answers cut short, and a
             400, 401, 403 or 404 that does not look like the API's; if the request is a GET or has an idempotency key.
-            A refusal for rate is waited out and not counted. In a wait, time and not attempts is the measure.
+            A refusal for rate is waited out and not counted; nor, unless this is 1, is `idempotency_conflict`. In a
+            wait, time and not attempts is the measure.
         rate_limit: A ceiling on top of what the server allows, or a `RateLimiter` to share with other clients, or a
             `shared.SharedRateLimiter` to share with other processes. Where the environment's `KALLGLOT_RATE_LIMIT_URL`
             names a Redis server, the client has one of those unless it is given a limiter.
@@ -199,7 +200,8 @@ class KallglotClient(BaseClient):
     ) -> Analysis:
         """Request the analysis of a finished session, wait until it has settled, and return it.
 
-        `analyses.create` and `wait` in one, and in revision B the same API credit. Once the API was heard, time and
+        `analyses.create` and `wait` in one, and in revision B the same API credit; what the answer to the request shows
+        as settled, with its results, is not polled. Once the API was heard, time and
         not attempts ends the request too: it is repeated, under one idempotency key, for as long as the wait may take,
         or for the seconds of the client's own timeout where those are more. If the wait runs out of time, the error's
         `id` names the analysis: wait for that, rather than pay for another.
@@ -226,7 +228,7 @@ class KallglotClient(BaseClient):
         client = self if extra_headers is None else self.with_options(extra_headers=extra_headers)
         created = await client._waits.create(operation, timeout=self._patience(timeout), is_patient=True)
         check_analysis_id(created.id)
-        outcome = await client._waits.of_one(created.id, options)
+        outcome = client._waits.outcome_of(created) or await client._waits.of_one(created.id, options)
         if isinstance(outcome.error, RequestError):
             outcome.error.id = created.id
         return outcome.unwrap()

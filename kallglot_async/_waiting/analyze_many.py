@@ -28,6 +28,7 @@ from kallglot_async._waiting.call import OnProgress
 from kallglot_async._waiting.endings import not_attempted, timed_out
 from kallglot_async._waiting.waits import IdSource, OnCreated, WaitOptions, Waits
 from kallglot_async.models import Analysis, Outcome, Outcomes, Progress
+from kallglot_async.models.analysis import SETTLED
 
 __all__ = ["AnalyzeCall", "Order", "orders"]
 
@@ -150,7 +151,10 @@ class AnalyzeCall:
                     self._session_of[analysis.id] = session
                     if self._on_created is not None:
                         await self._batch.tell("on_created", self._on_created, session, analysis)
-                    created.send_nowait(analysis.id)
+                    if analysis.status in SETTLED and (outcome := self._waits.outcome_of(analysis)) is not None:
+                        await self._deliver(outcome)
+                    else:
+                        created.send_nowait(analysis.id)
                 # Not where the request is cancelled: its key has to be in the outcome then, to ask again with.
                 self._asked.pop(session, None)
                 self._report_progress()
@@ -225,10 +229,14 @@ class AnalyzeCall:
                     error.id = outcome.id  # paid for: it can be waited for again
                 if isinstance(error, errors.NotAttemptedError) and error.reason is not None:
                     self._batch.end(error.reason)
-                session = self._session_of.pop(outcome.id, outcome.id)
-                await self._batch.keep(structs.replace(outcome, id=session))
-                self._report_progress()
-                self._close_one()  # last: who is slow to take outcomes is not asked for more
+                await self._deliver(outcome)
+
+    async def _deliver(self, outcome: Outcome) -> None:
+        """Note what became of an analysis under the id of its session, and tell."""
+        session = self._session_of.pop(outcome.id, outcome.id)
+        await self._batch.keep(structs.replace(outcome, id=session))
+        self._report_progress()
+        self._close_one()  # last: who is slow to take outcomes is not asked for more
 
     def _unfinished(self, session: str, id: str | None) -> errors.KallglotError:
         """Say what became of a session that has no outcome when the call is over; `id`: the analysis created for it."""

@@ -6,9 +6,10 @@ from kallglot_async import _clock, errors
 from kallglot_async._config import Secret
 from kallglot_async._core.api.answers import one_line
 from kallglot_async._core.polling.pending import Entry
-from kallglot_async.models import Analysis
+from kallglot_async._wire.pipeline import Pipeline
+from kallglot_async.models import Analysis, Outcome, SettledEvent
 
-__all__ = ["analysis_failed", "elapsed_of", "not_attempted", "polls_of", "timed_out"]
+__all__ = ["analysis_failed", "elapsed_of", "not_attempted", "polls_of", "settled_at_once", "timed_out"]
 
 _WORTH_TELLING = 1.0  # seconds that a limit is spent: less is the usual pace
 _LONGEST_REASON = 200  # characters of the API's reason for a failure
@@ -19,6 +20,21 @@ def analysis_failed(analysis: Analysis, key: Secret) -> errors.AnalysisFailedErr
     reason = one_line(analysis.error_message, key, longest=_LONGEST_REASON)
     text = f"analysis {analysis.id} failed{': ' * bool(reason)}{reason or ''}"
     return errors.AnalysisFailedError(text, analysis=analysis)
+
+
+def settled_at_once(created: Analysis, pipeline: Pipeline) -> Outcome | None:
+    """Return the outcome of what the answer to its create shows as settled, and say so; None: it is waited for.
+
+    A create may be answered with what became of an earlier one, or by a server that is quick. That answer is not
+    documented to have results: where it has none, or does not say of which session it is, the analysis is fetched.
+    """
+    has_results = created.results is not None or created.report is not None
+    if created.session_id is None or not (created.is_failed or (created.is_complete and has_results)):
+        return None
+    failure = analysis_failed(created, pipeline.key) if created.is_failed else None
+    name = None if failure is None else type(failure).__name__
+    pipeline.observer.emit(SettledEvent, id=created.id, error=name, polls=0, elapsed=0.0)
+    return Outcome(id=created.id, analysis=None if failure else created, error=failure)
 
 
 def polls_of(entry: Entry | None) -> int:

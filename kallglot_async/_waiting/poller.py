@@ -269,7 +269,7 @@ class Poller:
         except errors.KallglotError as error:
             self._fail(entry, error, _clock.now())  # not this request's: a session that is closed, say
         except TimeoutError as over:
-            self._on_failure(entry, late("a poll", patience or 0.0, over, operation.name))
+            self._on_failure(entry, late("a poll", patience, over, operation.name))
         else:
             self.requests += 1
             self._on_analysis(entry, analysis, response, ticket.sent_at)
@@ -282,13 +282,13 @@ class Poller:
             # Last: who is told of progress is to see what this answer has changed.
             self._call.on_answer()
 
-    def _seconds_for(self, entry: Entry, now: float) -> float | None:
+    def _seconds_for(self, entry: Entry, now: float) -> float:
         """Seconds that a poll may take: the request's own limit, or less where a deadline comes first."""
         at = self.ends_at if entry.deadline is None or entry.deadline > self.ends_at else entry.deadline
         usual = self._pipeline.request_timeout
-        if usual is not None and now + usual <= at:
+        if now + usual <= at:
             return usual
-        return max(0.0, at - now) if at < math.inf else None
+        return max(0.0, at - now)
 
     def _on_analysis(self, entry: Entry, analysis: Analysis, response: Response, sent_at: float) -> None:
         now = _clock.now()

@@ -28,6 +28,7 @@ from kallglot_async._core.polling.trouble import FirstContact
 from kallglot_async._core.polling.worth import InboxTrust, PollModel
 from kallglot_async._events import await_told
 from kallglot_async._waiting.call import OnProgress, WaitCall
+from kallglot_async._waiting.endings import settled_at_once
 from kallglot_async._waiting.following import Followers
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.errors import ConfigurationError, InvalidIdError
@@ -283,6 +284,10 @@ class Waits:
         )
         self._hub.creates.on_created(created, _clock.now(), server_now=self._pipeline.server_now())
         return created
+
+    def outcome_of(self, created: Analysis) -> Outcome | None:
+        """Return the outcome of an analysis that was settled as it was created; None: it is to be waited for."""
+        return settled_at_once(created, self._pipeline)
 
     async def collect(self, source: IdSource, options: WaitOptions, on_outcome: OnOutcome | None = None) -> Outcomes:
         """Run a wait call to its end and return all outcomes in the order of the input.

@@ -34,6 +34,7 @@ from kallglot_async._events import RequestRecord, check_told
 from kallglot_async._extra_headers import Headers
 from kallglot_async._wire.keys import load, renew
 from kallglot_async._wire.pipeline import Pipeline
+from kallglot_async._wire.pool import SILENCE
 from kallglot_async._wire.sink import Sink
 from kallglot_async._wire.stream import AnswerStream
 from kallglot_async.models import Download, Recording
@@ -43,7 +44,6 @@ __all__ = ["DownloadCall", "OnBytes"]
 OnBytes = Callable[[int, int | None], object]
 
 _OPERATION = Operation(name=DOWNLOAD, method="GET", path="", group="recordings", decode=bytes)
-_SILENCE = 60.0  # seconds without a byte that end an attempt, for a client that was asked to wait for ever
 _NO_RANGE = frozenset({412, 416, 501})  # what refuses a part, and nothing else: the whole may well be had
 _LARGEST_REFUSAL = 65_536  # bytes that are read of an answer that is no success
 
@@ -221,7 +221,7 @@ class DownloadCall:
                 key=config.api_key if location.is_api else None,
                 # A storage is another host: neither the key nor the headers that the caller has for the API are for it.
                 ranges=Headers({**(config.headers if location.is_api else {}), **self._transfer.next_ranges()}),
-                idle=config.timeout or _SILENCE,
+                idle=config.timeout or SILENCE,
             ) as answer:
                 record.status, record.request_id = answer.status, request_id_of(answer.headers, config.api_key)
                 # The limiter is told by the head of audio, whose body may take minutes, and by all of a refusal.

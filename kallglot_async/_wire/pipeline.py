@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import anyio
+from msgspec import structs
 
 from kallglot_async import _clock, errors
 from kallglot_async._checks import check_timeout
@@ -38,7 +39,7 @@ from kallglot_async._wire.attempts import Attempts
 from kallglot_async._wire.failures import late, why_unsent
 from kallglot_async._wire.keys import send_renewing
 from kallglot_async._wire.limiter import Lane, RateLimiter
-from kallglot_async._wire.pool import SessionPool
+from kallglot_async._wire.pool import SILENCE, SessionPool
 from kallglot_async.models import ClientStats, Result, RetryEvent, ThrottledEvent
 from kallglot_async.models.meta import ResponseMeta, kept_of
 
@@ -82,8 +83,8 @@ class Pipeline:
         self._limiter = limiter
         self.luck: Callable[[], float] = random
         self._lanes: dict[str, Lane] = {}
-        self.request_timeout: float | None = config.timeout  # seconds that a call, or one request of a wait, may take
-        self.deadlines: Deadlines = Deadlines(config.timeout)
+        self.request_timeout: float = config.timeout or SILENCE  # seconds that one request of a wait may take
+        self.deadlines: Deadlines = Deadlines(self.request_timeout)
         self.observer: Observer = observer
         self.budget: RetryBudget = budget
         self.policy: RetryPolicy = RetryPolicy(config.max_attempts, self.budget, random)
@@ -102,7 +103,7 @@ class Pipeline:
         Raises:
             ConfigurationError: It is no number of seconds above 0.
         """
-        return self.request_timeout if isinstance(timeout, AsClient) else check_timeout("timeout", timeout)
+        return self._config.timeout if isinstance(timeout, AsClient) else check_timeout("timeout", timeout)
 
     def server_now(self) -> float:
         """Return the server's wall clock in Unix seconds, by the `Date` of its last answer."""
@@ -152,6 +153,8 @@ class Pipeline:
             KallglotError: How the last attempt ended, with the history of all.
         """
         lane, deadline = self.lane(operation.group), self.deadlines.start(timeout)
+        if timeout is None:
+            operation = structs.replace(operation, is_endless=True)
         attempts: Attempts[T] | None = None  # from the first failure on
         is_sending = False
         try:
@@ -276,7 +279,7 @@ class Pipeline:
         except errors.RequestError:  # some are timeouts too
             raise
         except TimeoutError as over:
-            failure = late(operation.name, seconds or 0.0, over, operation.name)
+            failure = late(operation.name, seconds, over, operation.name)
         raise failure  # outside the handler, as in `run`
 
     async def _send_observed(

@@ -30,31 +30,37 @@ from kallglot_async._wire.failures import LostError, UnsentError, raised_by_sess
 from kallglot_async._wire.session import Connector, OpenSession, UnusedError, check_proxy
 from kallglot_async._wire.stream import AnswerStream
 
-__all__ = ["SessionPool", "pool_of"]
+__all__ = ["SILENCE", "SessionPool", "pool_of"]
 
-_READ_TIMEOUT = 60.0  # seconds without a byte, for a client that was asked to wait for ever
+SILENCE = 60.0  # seconds without a byte that end an attempt of who was asked to wait for ever
 
 # What gateways add to an answer (cookies, policies, links) can be more than the 8,190 bytes a line and 128 lines that
 # aiohttp takes. With these it is no larger than a body may be.
 _LONGEST_LINE, _MOST_HEADERS = 65_536, 256
 
+# Seconds after which a connection takes no more requests: it leads to one host of those that share the name, and by its
+# polls a wait would hold it open for ever, were that host to lag behind the others, or to have left the name.
+_LIFE = 30.0
 _MOST_IN_A_ROW = 3  # answers of 5xx, or of somebody else than the API, after which a connection is closed
 # Seconds for which connections that have served are doubted: at first longer than the few attempts of a call take.
 _DOUBT, _LONGEST_DOUBT = 10.0, 640.0
+_STUCK = 5.0  # seconds without an answer, cut off, that are a loss: most answers are there in a tenth of that
 
 
 class _CountingHandler(ResponseHandler):
     """A connection, and what is noted on it."""
 
     failures: int  # in a row, once it has served
+    served_at: float  # when it first had
 
 
 class _Reuse:
     """Whether connections that have served may serve again.
 
-    There are servers, and proxies before them, that drop each request but the first on a connection. So a request that
-    is lost on one that has served, as happens to anybody now and then, has the next ones go on fresh ones: for some
-    seconds, and for twice as long each time, until one that was kept serves again.
+    There are servers, and proxies before them, that drop each request but the first on a connection, or let it go
+    unanswered; and some on the way forget a connection that is idle, and tell nobody. So a request that is lost on one
+    that has served, as happens to anybody now and then, has the next ones go on fresh ones: for some seconds, and for
+    twice as long each time, until one that was kept serves again.
     """
 
     __slots__ = ("_pause", "is_doubted", "until")
@@ -108,12 +114,17 @@ class _Answer(aiohttp.ClientResponse):
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
         self.handler = cast("_CountingHandler | None", connection.protocol)
+        began = (clock := asyncio.get_running_loop()).time()
         try:
             return await super().start(connection)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
             if hasattr(self.handler, "failures"):
                 self.reuse.on_lost()
             raise LostError from None
+        except (asyncio.CancelledError, TimeoutError):
+            if hasattr(self.handler, "failures") and clock.time() - began >= _STUCK:
+                self.reuse.on_lost()
+            raise
 
 
 def _judge(handler: _CountingHandler, status: int, body: bytes) -> bool:
@@ -127,10 +138,12 @@ def _judge(handler: _CountingHandler, status: int, body: bytes) -> bool:
         is_apis = not body[:64].lstrip().startswith(b"<") and (len(body) > 0 or status in {202, 204})
     else:
         is_apis = status < 500 and status != 421 and (b'"error"' in body or status == 429)
-    before = getattr(handler, "failures", None)
+    before, now = getattr(handler, "failures", None), asyncio.get_running_loop().time()
     handler.failures = 0 if is_apis else 1 + (before or 0)
+    handler.served_at = now if before is None else handler.served_at
+    most = 1 if before is None else _MOST_IN_A_ROW
     # A 421 says that it is the wrong host's, whatever is asked for on it.
-    if handler.failures >= _MOST_IN_A_ROW or (handler.failures and before is None) or status == 421:
+    if handler.failures >= most or status == 421 or now - handler.served_at >= _LIFE:
         # Marked, not closed: it may be free already, and whoever takes it then takes another.
         handler.force_close()
     return before is not None
@@ -143,8 +156,6 @@ class SessionPool:
         base_url: With a trailing slash.
         max_connections: Open connections at most, for each event loop.
         max_response_bytes: A larger body, after decompression, is an error.
-        read_timeout: Seconds without a byte after which an answer is given up; None where every request has
-            a deadline of its own, which is cheaper.
         connect_timeout: Seconds for name resolution, for connecting, TLS included, and for a proxy to let through.
         trust_env: Whether proxies are taken from the environment.
         session: A session of the caller's, used as it is and never closed here.
@@ -157,7 +168,6 @@ class SessionPool:
         *,
         max_connections: int,
         max_response_bytes: int,
-        read_timeout: float | None,
         connect_timeout: float,
         trust_env: bool,
         session: aiohttp.ClientSession | None = None,
@@ -172,9 +182,9 @@ class SessionPool:
         # No total: a call's deadline covers more than one request, and aiohttp's swallows a cancellation of the
         # caller's that comes in the same turn of the loop. No `connect`: it would count the wait for a free connection
         # of a busy pool, which is nobody's failure.
-        self._timeout = aiohttp.ClientTimeout(
-            total=None, connect=None, sock_connect=connect_timeout, sock_read=read_timeout
-        )
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect_timeout, sock_read=None)
+        # Only for who has no deadline, or a dead connection would be its end: watching each byte has its cost.
+        self._endless = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect_timeout, sock_read=SILENCE)
         self._borrowed = OpenSession(session, COMMON_HEADERS) if session is not None else None
         self._for_storage = OpenSession(download_session) if download_session is not None else None
         self._sessions: dict[asyncio.AbstractEventLoop, OpenSession] = {}
@@ -223,17 +233,16 @@ class SessionPool:
                         allow_redirects=False,
                         # A session of the caller's may be set to raise; here every status is an answer.
                         raise_for_status=False,
-                        timeout=self._timeout,
+                        timeout=self._endless if operation.is_endless else self._timeout,
                         middlewares=lease.middlewares if lease.needs_care else (),
                     )
                 except UnusedError:
                     continue  # nothing was sent, and that connection is closed: take another one
             content = await _read(response, self._max_response_bytes, is_told=lease.needs_care)
             if content is not None:
-                if isinstance(response, _Answer) and (handler := response.handler) is not None:
-                    has_served = _judge(handler, response.status, content)
-                    if has_served and self._reuse.is_doubted:
-                        self._reuse.on_served()
+                handler = response.handler if isinstance(response, _Answer) else None
+                if handler is not None and _judge(handler, response.status, content) and self._reuse.is_doubted:
+                    self._reuse.on_served()
                 return Response(response.status, response.headers, content)
             failure = errors.ResponseTooLargeError(
                 f"{operation.name} was answered with more than {self._max_response_bytes} bytes",
@@ -446,7 +455,6 @@ def pool_of(
         config.base_url,
         max_connections=config.max_connections,
         max_response_bytes=config.max_response_bytes,
-        read_timeout=_READ_TIMEOUT if config.timeout is None else None,
         connect_timeout=config.connect_timeout,
         trust_env=config.trust_env,
         session=session,

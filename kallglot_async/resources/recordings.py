@@ -102,7 +102,8 @@ class Recordings:
                 already, such as `/dev/stdout`, is refused before any request.
             max_bytes: More is an error; None (the default) for any size.
             timeout: Seconds for everything. Default None: as long as bytes keep coming; an attempt that gets
-                none for as long as the client's timeout (60 s where that is None) is over.
+                none for as long as the client's timeout (60 s where that is None, or where the audio is has to be found
+                out) is over.
             extra_headers: Headers besides those of the client; the API gets them, a storage does not.
 
         Raises:

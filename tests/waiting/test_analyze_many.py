@@ -1,7 +1,7 @@
 """Requesting and waiting in one: for one session, and for many under one limiter."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ from support.slow import beyond
 from support.wire_faults import Fault, RawServer, analysis, answer
 
 from kallglot_async import (
+    AnalysisFailedError,
     ConfigurationError,
     IdSourceError,
     InsufficientCreditsError,
@@ -23,6 +24,7 @@ from kallglot_async import (
     WaitTimeoutError,
 )
 from kallglot_async.emulator import Emulator, Latency
+from kallglot_async.models import SettledEvent
 
 pytestmark = pytest.mark.looptime
 A: dict[str, Any] = {"analyses": ["summary"]}
@@ -302,3 +304,53 @@ async def test_one_analysis_for_two_sessions_is_the_first_ones() -> None:
         assert isinstance(error, ResponseMismatchError)
         assert session in str(error)
         assert error.idempotency_key is not None
+
+
+SETTLED = {
+    "A": analysis("ana_1", session_id="sess_0"),
+    "B": analysis("anl_1", session_id="sess_0", status="completed", summary="Fine."),
+    "failed": analysis("ana_1", session_id="sess_0", status="failed", error={"message": "no speech"}),
+}
+
+
+@pytest.mark.parametrize("how", ["analyze", "analyze_many"])
+@pytest.mark.parametrize("name", SETTLED)
+async def test_what_is_settled_as_it_is_created_is_not_polled(how: str, name: str) -> None:
+    """By a server that is quick, or as a repeated request is answered with what became of the first."""
+    told: list[object] = []
+    async with (
+        RawServer(answer(SETTLED[name])) as server,
+        KallglotClient("sk_test_1", base_url=server.base_url, on_event=told.append) as client,
+    ):
+        if how == "analyze":
+            call = client.analyze("sess_0", **A)
+            got = await call if name != "failed" else (await _failed(call)).analysis
+        else:
+            [outcome] = await client.analyze_many(
+                sessions(1), on_created=lambda *it: told.append(it), on_outcome=told.append, **A
+            )
+            got = outcome.analysis if name != "failed" else outcome.error.analysis
+            assert (outcome.id, outcome.polls) == ("sess_0", 0)
+            assert told[-1] is outcome
+            assert isinstance(told[-3], tuple)
+        assert got is not None
+        assert got.is_settled
+        assert len(server.requests) == 1
+        assert [event.id for event in told if isinstance(event, SettledEvent)] == [got.id]
+
+
+async def _failed(call: Coroutine[Any, Any, Any]) -> AnalysisFailedError:
+    with pytest.raises(AnalysisFailedError, match="no speech") as caught:
+        await call
+    return caught.value
+
+
+async def test_what_is_complete_as_it_is_created_but_without_its_results_is_fetched() -> None:
+    """The answer to a create is documented to have none."""
+    bare = analysis("ana_1", session_id="sess_0", results=None)
+    async with (
+        RawServer(answer(bare), answer(analysis("ana_1", session_id="sess_0"))) as server,
+        KallglotClient("sk_test_1", base_url=server.base_url) as client,
+    ):
+        assert (await client.analyze("sess_0", **A)).results is not None
+        assert len(server.requests) == 2

@@ -285,6 +285,58 @@ class TestOutages:
             lost = len(server.requests) - len(served) + 1
             assert lost <= 0.1 * len(server.requests)
 
+    @pytest.mark.parametrize("count", [5, 100])
+    async def test_a_server_that_is_silent_on_all_but_the_first_costs_no_id_either(self, count: int) -> None:
+        """A request that is cut off after seconds of silence is lost, too."""
+        served: set[int] = set()
+
+        async def silent(request: Request) -> bytes:
+            if request.connection in served:
+                await asyncio.sleep(1e6)
+            served.add(request.connection)
+            await asyncio.sleep(0.05)
+            return answer(analysis(request.id)) if request.at > 12.0 else running(request.id)
+
+        async with client_of(silent) as (_, client):
+            outcomes = await client.wait_many([f"ana_{number}" for number in range(count)])
+            assert len(outcomes.analyses) == count
+            assert now() < 100.0
+
+    async def test_a_connection_that_is_forgotten_on_the_way_is_doubted_for_longer_each_time(self) -> None:
+        """What is idle for five seconds leads nowhere: of calls every eight seconds every other one was lost."""
+        used: dict[int, float] = {}
+
+        async def forgetful(request: Request) -> bytes:
+            if request.at - used.setdefault(request.connection, request.at) > 5.0:
+                await asyncio.sleep(1e6)
+            return answer(analysis(request.id))
+
+        async with client_of(forgetful) as (_, client):
+            lost = 0
+            for _ in range(40):
+                await asyncio.sleep(8.0)
+                try:
+                    await client.analyses.retrieve("ana_1")
+                except RequestTimeoutError:
+                    lost += 1
+            assert lost == 5  # behind 10, 20, 40 and 80 s of doubt
+
+    @pytest.mark.parametrize("how", ["wait", "analyze"])
+    async def test_a_host_that_lags_behind_the_others_for_good_ends_no_wait(self, how: str) -> None:
+        """Its connection would be kept by the polls: no other host would ever be asked."""
+
+        def lagging(request: Request) -> bytes:
+            if request.method == "POST":
+                return created(request)
+            has_settled = request.at > 10.0 and request.connection > 0
+            return answer(analysis(request.id)) if has_settled else running(request.id)
+
+        async with client_of(lagging, is_warm=False) as (server, client):
+            call = client.wait("ana_1") if how == "wait" else client.analyze("sess_1", analyses=["summary"])
+            assert (await call).is_complete
+            assert now() < 45.0
+            assert server.connections == 2
+
     @pytest.mark.parametrize("share", beyond(1, [0.33, 0.1, 0.5, 0.8]))
     async def test_a_node_that_fails_now_and_then_costs_no_id(self, share: float) -> None:
         """A rolling deploy: for twenty seconds a part of the answers are 503."""
@@ -298,6 +350,29 @@ class TestOutages:
         async with client_of(flaky, is_warm=False) as (_, client):
             outcomes = await client.wait_many([f"ana_{number}" for number in range(100)])
             assert len(outcomes.analyses) == 100
+
+    @pytest.mark.parametrize("how", ["wait_many", "analyze_many"])
+    @pytest.mark.parametrize("share", beyond(1, [0.3, 0.2, 0.5]))
+    async def test_an_api_that_fails_now_and_then_all_the_time_costs_no_id(self, share: float, how: str) -> None:
+        """The retry budget is long empty: each answer shows that somebody is there, and lets others be looked at."""
+        luck = random.Random(3)
+
+        async def flaky(request: Request) -> bytes:
+            await asyncio.sleep(0.05)
+            if request.id != "ana_warm" and luck.random() < share:
+                return envelope(500)
+            if request.method == "POST":
+                return created(request)
+            return answer(analysis(request.id)) if request.at > 10.0 else running(request.id)
+
+        async with client_of(flaky) as (server, client):
+            if how == "wait_many":
+                outcomes = await client.wait_many([f"ana_{number}" for number in range(200)])
+            else:
+                outcomes = await client.analyze_many([f"sess_{n}" for n in range(200)], analyses=["summary"])
+            assert len(outcomes.analyses) >= 198
+            assert client.stats.retries_left < 10.0
+            assert len(server.requests) < 1_500
 
     @pytest.mark.parametrize(
         ("limit", "seconds", "is_warm"),

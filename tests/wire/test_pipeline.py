@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from email.utils import formatdate
 from io import BytesIO
 from typing import Any, NamedTuple
 
 import anyio
 import pytest
+from support.answering import Answering, Request
 from support.slow import beyond
 from support.wire_faults import Connection, Fault, RawServer, analysis, answer, closing, late, silent
 
@@ -369,6 +371,32 @@ async def test_an_idempotency_conflict_is_waited_out() -> None:
         assert first.idempotency_key == second.idempotency_key == third.idempotency_key
 
 
+@pytest.mark.parametrize("headers", [{"Retry-After": "1"}, {}], ids=["Retry-After", "no Retry-After"])
+async def test_a_create_whose_answer_was_lost_has_what_comes_of_it(headers: dict[str, str]) -> None:
+    """The server is still at it for longer than a few attempts would take; it is one creation, which is not lost."""
+    conflict = Fault(kind="status", status=409, body=CONFLICT, headers=headers, times=6)
+    async with rig(Fault(kind="close", times=1), conflict, random=lambda: 0.5) as it:
+        assert (await create(it.client)).id == it.emulator.analyses()[-1].id
+        assert len({entry.idempotency_key for entry in it.emulator.journal}) == 1
+        assert len(it.sent_at) == 8
+
+
+async def test_a_client_that_is_to_try_once_does_not_wait_for_what_is_under_way() -> None:
+    """As for everything else but a refusal for rate."""
+    async with rig(Fault(kind="status", status=409, body=CONFLICT), max_attempts=1) as it:
+        with pytest.raises(ConflictError):
+            await create(it.client)
+        assert len(it.sent_at) == 1
+
+
+async def test_what_is_accepted_for_later_is_asked_for_when_it_says() -> None:
+    """A 202 without a body: three attempts within a second found the same."""
+    async with rig(Fault(kind="status", status=202, body="", headers={"Retry-After": "5"}, times=2)) as it:
+        with lasting(10.0):
+            await create(it.client)
+        assert len({entry.idempotency_key for entry in it.emulator.journal}) == 1
+
+
 @pytest.mark.parametrize("kind", ["status", "reset", "close", "garbage", "broken_json"])
 async def test_a_create_of_unknown_outcome_says_how_to_repeat_it(kind: Any) -> None:
     """The error carries the key that was sent, so that the caller can ask again without creating twice."""
@@ -508,7 +536,7 @@ async def test_an_attempt_of_many_that_found_no_connection_was_not_sent() -> Non
         await asyncio.sleep(1.0)
         assert (await client.analyze("sess_1", analyses=["summary"])).id == "ana_1"
         await held
-        assert [request.partition(b" ")[0] for request in server.requests] == [b"GET", b"GET", b"POST", b"GET"]
+        assert [request.partition(b" ")[0] for request in server.requests] == [b"GET", b"GET", b"POST"]
         assert [event.error for event in events if isinstance(event, RetryEvent)] == ["ConnectError"]
 
 
@@ -912,6 +940,34 @@ async def test_a_hanging_create_can_be_cancelled_and_repeated_with_a_key_of_ones
         await asyncio.sleep(60.0)  # until then the server answers that the first is still in progress
         created = await create(client, idempotency_key="mine")
         assert [record.id for record in emulator.analyses()][1:] == [created.id]
+
+
+ENDLESS: dict[str, Callable[[KallglotClient], Awaitable[object]]] = {
+    "retrieve": lambda client: client.analyses.retrieve("ana_1", timeout=None),
+    "retrieve_many": lambda client: client.analyses.retrieve_many(["ana_1"], timeout=None),
+    "create": lambda client: create(client, timeout=None),
+    "wait": lambda client: client.with_options(timeout=None).wait("ana_1", timeout=None),
+    "a view's": lambda client: client.with_options(timeout=None).analyses.retrieve("ana_1"),
+    "a download": lambda client: client.recordings.download("rec_1", BytesIO()),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+async def test_a_call_that_may_take_for_ever_outlives_a_connection_whose_other_end_is_gone(name: str) -> None:
+    """A minute of silence ends an attempt, and not the call."""
+
+    async def answered(request: Request) -> bytes:
+        if len(server.requests) == 1:
+            await asyncio.sleep(1e6)
+        if request.id == "audio":
+            return answer(b"audio", "Content-Type: audio/mpeg")
+        recording = {"id": "rec_1", "object": "recording", "status": "ready", "download_url": "/v1/rec_1/audio"}
+        return answer(json.dumps(recording).encode() if request.id == "rec_1" else analysis("ana_1"))
+
+    async with Answering(answered) as server, KallglotClient(KEY, base_url=server.base_url) as client:
+        with lasting(60.0, within=1.0):
+            result = await ENDLESS[name](client)
+        assert not getattr(result, "errors", None)
 
 
 async def test_a_lost_answer_ends_a_call_that_must_not_be_repeated_by_itself() -> None:

@@ -49,7 +49,9 @@ _PLAUSIBLE_UNIX_TIME = 1_000_000_000.0  # 2001: anything below is not a moment b
 _MOST_SKEW = 300.0  # seconds by which the clock of a server that sends no `Date` may be behind ours; more is no clock
 _LARGEST_LIMIT = 10**9
 # Python's own conversions also read signs, underscores, exponents, "nan" and the digits of other scripts.
-_WHOLE = re.compile(r"\s*([0-9]{1,18})\s*")
+# Counts too are written as fractions: `998.0` by a language that has no other numbers, `9.97` of a bucket that fills
+# evenly, of which what is less than one allows none.
+_WHOLE = re.compile(r"\s*([0-9]{1,18})(?:\.[0-9]{1,18})?\s*")
 _NUMBER = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*")
 _LONGEST_TEXT = 300  # characters of a server's text that reach an error
 _LONGEST_REFUSAL = 1000  # bytes; a success that is larger is not searched for one

@@ -27,8 +27,9 @@ not, the address is more likely wrong, and the call is told at once; and so is a
 A 401 or 403 is only said to concern the key: where that was accepted before, it is one id's own matter until the next
 answer to another id is the same (`Suspicion`).
 
-What passes is asked again: by a direct call within its attempts and the retry budget, by a wait until its deadline
-(`polling.trouble`). A 404 is final here; how long a wait doubts it, `polling.trouble` decides too.
+What passes is asked again: by a direct call within its attempts and the retry budget, what is under way already within
+its time and that budget, by a wait until its deadline (`polling.trouble`). A 404 is final here; how long a wait doubts
+it, `polling.trouble` decides too.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from kallglot_async import errors
 
 __all__ = [
     "EXPLAINED", "Meaning", "Suspicion", "Whom", "Whose", "has_passing_status", "is_answer", "is_interlude",
-    "is_still_running", "is_unreached", "meaning_of",
+    "is_still_running", "is_under_way", "is_unreached", "meaning_of",
 ]  # fmt: skip
 
 
@@ -139,6 +140,11 @@ def is_interlude(error: errors.KallglotError) -> bool:
         case errors.APIError():
             return not error.is_enveloped and error.status not in _PLAIN
     return False
+
+
+def is_under_way(error: errors.KallglotError) -> bool:
+    """Whether a request with the same key is being done, so that this one has nothing to do but wait for it."""
+    return meaning_of(error) is _CONFLICT
 
 
 def is_answer(error: errors.KallglotError) -> bool:

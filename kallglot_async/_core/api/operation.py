@@ -35,6 +35,7 @@ class Operation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
         idempotency_key: Minted once for a logical call that creates something, and sent with every attempt.
         headers: Of the caller's, checked; they win over the client's.
         read: The whole 2xx answer to the value, in the place of `decode`; None as a rule.
+        is_endless: Whether it may take for ever, so that only silence ends an attempt.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Operation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     idempotency_key: str | None = None
     headers: Mapping[str, str] = {}
     read: Callable[[Response], T] | None = None
+    is_endless: bool = False
 
     @property
     def is_repeatable(self) -> bool:

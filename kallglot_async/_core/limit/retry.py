@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kallglot_async import errors
-from kallglot_async._core.api.meaning import Whom, meaning_of
+from kallglot_async._core.api.meaning import Whom, is_under_way, meaning_of
 from kallglot_async._core.api.operation import Operation
 
 __all__ = ["RetryBudget", "RetryPolicy", "is_transient", "may_have_acted"]
@@ -24,6 +24,8 @@ STRANGER = 30.0  # seconds for which a gateway's "not now" is believed before th
 SLOW_GAP = 10.0  # seconds, on average, until what the budget does not pay for is tried again; doubled, to a minute
 
 _SHORTEST_GAP, _LONGEST_GAP = 0.05, 60.0  # seconds between two looks that the budget does not pay for
+_VAIN = 5  # looks in a row with no answer meanwhile, after which nobody is taken to be there
+_SOME, _AT_ONCE = 2, 30  # looks in a row that met nothing, after which so many go before their own pace
 _RAMP = 0.9  # by which each answer brings such looks nearer, once they come a second apart
 
 
@@ -48,8 +50,9 @@ class RetryBudget:
     Full, it holds `capacity` retries. A retry takes one, an answer of the API (a refusal for rate is none, and neither
     is a 5xx) gives back a tenth of one: once it is empty, a client in an outage sends at most 1.1 times the requests
     it was asked for. An empty budget ends no wait: its ids are looked at again as `next_look` allows, one of all in
-    each gap. The gap doubles while nobody is answered, to a minute; with the first answer it falls to a second, and
-    below that by a tenth with each, so that nobody storms back.
+    each gap. Once `_VAIN` looks in a row met nothing, nobody is taken to be there, and the gap doubles with each, to a
+    minute; with the first answer it falls to a second, and below that by a tenth with each, so that nobody storms back.
+    An API that fails now and then, however often, is none that is not there: there each id has its turn.
 
     Attributes:
         spent: Retries in all.
@@ -57,7 +60,17 @@ class RetryBudget:
         is_whole: Whether there is nothing that an answer would give back, nor tell.
     """
 
-    __slots__ = ("_capacity", "_gap", "_is_vain", "_looked_at", "_tenths", "is_reached", "is_whole", "spent")
+    __slots__ = (
+        "_at_once",
+        "_capacity",
+        "_gap",
+        "_looked_at",
+        "_tenths",
+        "_unanswered",
+        "is_reached",
+        "is_whole",
+        "spent",
+    )
 
     def __init__(self, capacity: int = 50) -> None:
         self._capacity = 10 * capacity
@@ -67,7 +80,8 @@ class RetryBudget:
         self._tenths = self._capacity  # whole numbers, so that ten answers pay for one retry exactly
         self._gap = _SHORTEST_GAP
         self._looked_at = -math.inf
-        self._is_vain = False  # whether nothing was answered since the last look
+        self._unanswered = 0  # looks since anything was answered
+        self._at_once = 0  # looks that need not wait for their own pace
 
     @property
     def left(self) -> float:
@@ -86,7 +100,7 @@ class RetryBudget:
     def on_answer(self) -> None:
         """The API has answered a request."""
         self.is_reached = True
-        self._is_vain = False
+        self._unanswered = 0
         if self._gap > _SHORTEST_GAP:
             self._gap = max(_SHORTEST_GAP, _RAMP * min(1.0, self._gap))
         if self._tenths < self._capacity:
@@ -96,17 +110,23 @@ class RetryBudget:
     def next_look(self, key: float) -> float:
         """When an id may be looked at again that the budget does not pay for; `key`: when it is due by its own pace.
 
-        Once an outage is over, no id waits for its own pace any more.
+        Once an outage is over, no id waits for its own pace any more: what one has met, others have met as well.
         """
         at = self._looked_at + self._gap
-        return at if self._gap > _SHORTEST_GAP and not self._is_vain else max(key, at)
+        return at if (self._gap > _SHORTEST_GAP or self._at_once) and not self.is_vain else max(key, at)
+
+    @property
+    def is_vain(self) -> bool:
+        """Whether nobody is taken to be there."""
+        return self._unanswered >= _VAIN
 
     def on_look(self, now: float) -> None:
         """One is."""
         self.is_whole = False
-        if self._is_vain:
+        if self.is_vain:
             self._gap = min(_LONGEST_GAP, 2.0 * self._gap)
-        self._is_vain = True
+        self._at_once = _AT_ONCE if self._unanswered >= _SOME else max(0, self._at_once - 1)
+        self._unanswered += 1
         self._looked_at = now
 
 
@@ -144,7 +164,9 @@ class RetryPolicy:
             within: Seconds that are left; a later attempt is none, and takes nothing from the budget.
             is_patient: Whether time and not attempts is the measure, as it is in a wait, of an error that passes.
         """
-        is_last = failures >= self.max_attempts and not is_patient
+        # Refused because an earlier one, whose answer was lost, is still being done: that costs no attempt either.
+        is_counted = not (is_patient or (is_under_way(error) and self.max_attempts > 1))
+        is_last = is_counted and failures >= self.max_attempts
         if is_last or not operation.is_repeatable or not (is_patient or is_transient(error)):
             return None
         longest = _LONGEST_GAP if is_patient else LONGEST_DELAY
@@ -152,15 +174,19 @@ class RetryPolicy:
         luck = 0.5 + 0.5 * self._random() if is_patient else self._random()
         # Bounded before it is a power: a patient wait may fail so often that a float cannot hold it.
         delay = luck * min(longest, BASE_DELAY * 2.0 ** min(failures - 1, 30))
-        named = error.retry_after if isinstance(error, errors.APIError) else None
+        named = error.retry_after if isinstance(error, errors.APIError | errors.InvalidResponseError) else None
         if named is not None:
             # A direct call keeps to it or gives up; a wait that kept to an hour would be parked.
             delay = (min(named, _LONGEST_GAP) if is_patient else named) + delay * 0.1
         return delay if delay <= within and self.budget.spend() else None
 
     def slow_delay(self, before: int) -> float:
-        """Return the seconds to wait where the budget pays for nothing; `before`: how often that was so before."""
-        return min(_LONGEST_GAP, SLOW_GAP * 2.0 ** min(before, 10)) * (0.5 + self._random())
+        """Return the seconds to wait where the budget pays for nothing; `before`: how often that was so before.
+
+        They grow only while nobody is there: else an id would be parked for what all others meet now and then, too.
+        """
+        doublings = min(before, 10) if self.budget.is_vain else 0
+        return min(_LONGEST_GAP, SLOW_GAP * 2.0**doublings) * (0.5 + self._random())
 
     def on_success(self) -> None:
         """A request was answered as it should be."""

@@ -17,6 +17,13 @@ UNSAFE = Operation(name="x", method="POST", path="x", group="x", decode=bytes, b
 LOST = errors.ConnectionLostError("lost")
 
 
+def accepted(**fields):
+    """Return what a 202 without a body is to a call that waits for nothing."""
+    error = errors.ResponseBodyError("x", status=202)
+    error.is_empty, error.retry_after = True, fields["retry_after"]
+    return error
+
+
 def policy(max_attempts=3, *, random=0.5, capacity=50):
     return RetryPolicy(max_attempts, RetryBudget(capacity), lambda: random)
 
@@ -152,6 +159,7 @@ def test_permanent_failure_is_not_repeated():
         (errors.ServerError("x", status=503, retry_after=30.0), 30.025),
         (errors.ServerError("x", status=503, retry_after=0.0), 0.025),
         (errors.ConflictError("x", status=409, code="idempotency_conflict", retry_after=2.0), 2.025),
+        (accepted(retry_after=3.0), 3.025),
         (errors.ServerError("x", status=503), 0.25),
     ],
 )
@@ -296,10 +304,23 @@ class TestLooksThatTheBudgetDoesNotPayFor:
         return moments
 
     def test_the_gap_doubles_while_nobody_is_answered(self):
-        """Up to a minute: an outage costs few requests, however many wait."""
-        moments = self.looks(RetryBudget(0), number=14)
+        """Up to a minute, once five met nothing: an outage costs few requests, however many wait."""
+        moments = self.looks(RetryBudget(0), number=18)
         gaps = [after - before for before, after in pairwise(moments)]
-        assert gaps == pytest.approx([min(60.0, 0.05 * 2.0**n) for n in range(13)])
+        assert gaps == pytest.approx([0.05] * 4 + [min(60.0, 0.05 * 2.0**n) for n in range(13)])
+
+    def test_an_api_that_fails_now_and_then_is_there(self):
+        """Four of five looks meet nothing, and the gap stays what it is; nor does any id wait longer each time."""
+        budget = RetryBudget(0)
+        policy = RetryPolicy(3, budget, lambda: 0.5)
+        for _ in range(20):
+            self.looks(budget, number=4)
+            assert policy.slow_delay(7) == 10.0
+            budget.on_answer()
+        first, second = self.looks(budget, number=2)
+        assert second - first == pytest.approx(0.05)
+        self.looks(budget, number=3)
+        assert policy.slow_delay(7) == 60.0
 
     def test_an_id_is_not_let_go_before_its_own_pace(self):
         budget = RetryBudget(0)
@@ -310,7 +331,7 @@ class TestLooksThatTheBudgetDoesNotPayFor:
     def test_after_an_outage_nobody_waits_for_its_own_pace_and_nobody_storms(self):
         """The first answer brings the next look within a second, each further one a tenth nearer."""
         budget = RetryBudget(0)
-        last = self.looks(budget, number=12)[-1]
+        last = self.looks(budget, number=16)[-1]
         assert budget.next_look(last + 500.0) == last + 500.0
         gaps = []
         for _ in range(40):
@@ -323,4 +344,4 @@ class TestLooksThatTheBudgetDoesNotPayFor:
             last = at
         assert gaps[:3] == pytest.approx([0.9, 0.81, 0.729])
         assert gaps == sorted(gaps, reverse=True)
-        assert len(gaps) == 28
+        assert len(gaps) == 30

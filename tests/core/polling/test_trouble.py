@@ -62,6 +62,8 @@ class TestWhatPasses:
     def test_an_empty_budget_ends_nothing_but_holds(self):
         """Ten seconds on average, then twice that; it begins where the budget ended, not with the failures."""
         call, it = Call(retries=2), entry(timeout=None)
+        for moment in range(5):  # nobody is there
+            call.budget.on_look(float(moment))
         verdicts = [call.fails(it, GATEWAY, float(now)) for now in range(7)]
         assert [verdict.is_held for verdict in verdicts] == [False, False, True, True, True, True, True]
         assert [verdict.again_in for verdict in verdicts[2:]] == [10.0, 20.0, 40.0, 60.0, 60.0]
