@@ -60,13 +60,14 @@ class _Reuse:
     There are servers, and proxies before them, that drop each request but the first on a connection, or let it go
     unanswered; and some on the way forget a connection that is idle, and tell nobody. So a request that is lost on one
     that has served, as happens to anybody now and then, has the next ones go on fresh ones: for some seconds, and for
-    twice as long each time, until one that was kept serves again.
+    twice as long each time, until one that was kept serves again. Where one has served meanwhile, silence is a server
+    that is slow.
     """
 
-    __slots__ = ("_pause", "is_doubted", "until")
+    __slots__ = ("_pause", "is_doubted", "served", "until")
 
     def __init__(self) -> None:
-        self.is_doubted = False
+        self.is_doubted, self.served = False, 0  # the latter: how often one that had served did so again
         self.until = -math.inf
         self._pause = 0.0
 
@@ -78,7 +79,7 @@ class _Reuse:
 
     def on_served(self) -> None:
         """One has served again."""
-        self.is_doubted, self._pause = False, 0.0
+        self.is_doubted, self._pause, self.served = False, 0.0, self.served + 1
 
     def refuses(self, connection: ResponseHandler) -> bool:
         """Whether this one may not."""
@@ -114,7 +115,7 @@ class _Answer(aiohttp.ClientResponse):
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
         self.handler = cast("_CountingHandler | None", connection.protocol)
-        began = (clock := asyncio.get_running_loop()).time()
+        began, served = (clock := asyncio.get_running_loop()).time(), self.reuse.served
         try:
             return await super().start(connection)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
@@ -122,7 +123,7 @@ class _Answer(aiohttp.ClientResponse):
                 self.reuse.on_lost()
             raise LostError from None
         except (asyncio.CancelledError, TimeoutError):
-            if hasattr(self.handler, "failures") and clock.time() - began >= _STUCK:
+            if hasattr(self.handler, "failures") and clock.time() - began >= _STUCK and served == self.reuse.served:
                 self.reuse.on_lost()
             raise
 
@@ -241,7 +242,7 @@ class SessionPool:
             content = await _read(response, self._max_response_bytes, is_told=lease.needs_care)
             if content is not None:
                 handler = response.handler if isinstance(response, _Answer) else None
-                if handler is not None and _judge(handler, response.status, content) and self._reuse.is_doubted:
+                if handler is not None and _judge(handler, response.status, content):
                     self._reuse.on_served()
                 return Response(response.status, response.headers, content)
             failure = errors.ResponseTooLargeError(

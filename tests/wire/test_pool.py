@@ -12,6 +12,7 @@ import tracemalloc
 from dataclasses import dataclass
 
 import pytest
+from support.answering import Answering, Request
 from support.one_attempt import KEY, OK, chunked, client_of, failure_of
 from support.wire_faults import Connection, RawServer, analysis, answer, closing
 
@@ -169,6 +170,29 @@ class TestKept:
             for _ in range(2):
                 await client.analyses.retrieve("ana_1")
             assert server.on_connection == [0, 1, 1]
+
+    @pytest.mark.parametrize("is_serving", [True, False])
+    async def test_silence_while_others_serve_is_a_server_that_is_slow(self, is_serving: bool) -> None:
+        """One answer in a hundred that is slow, and given up, had a third of all requests go on fresh connections."""
+
+        async def answered(request: Request) -> bytes:
+            await asyncio.sleep(1e6 if request.id == "ana_slow" else 0.1)
+            return answer(analysis(request.id))
+
+        async with Answering(answered) as server, client_of(server.base_url) as client:
+            await client.analyses.retrieve("ana_0")
+            await asyncio.gather(client.analyses.retrieve("ana_1"), client.analyses.retrieve("ana_2"))
+            assert server.connections == 2
+            slow = asyncio.create_task(client.analyses.retrieve("ana_slow"))
+            await asyncio.sleep(3.0)
+            if is_serving:
+                await client.analyses.retrieve("ana_3")
+            await asyncio.sleep(3.0)
+            slow.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await slow
+            await client.analyses.retrieve("ana_4")
+            assert server.connections == (2 if is_serving else 3)
 
 
 async def test_a_connection_that_brings_text_is_kept() -> None:
