@@ -17,7 +17,7 @@ from msgspec import structs
 
 from kallglot_async import _clock, errors
 from kallglot_async._config import ClientConfig
-from kallglot_async._core.api.answers import interpret, request_id_of
+from kallglot_async._core.api.answers import interpret, parse_retry_after, request_id_of
 from kallglot_async._core.api.audio_link import (
     Location,
     audio_location,
@@ -252,6 +252,10 @@ class DownloadCall:
             )
         if not 200 <= answer.status < 300:
             self._refuse(location, response)
+        if answer.status == 202:
+            unready = errors.ResponseBodyError(f"{DOWNLOAD}: the audio is not made yet", operation=DOWNLOAD, status=202)
+            unready.retry_after = parse_retry_after(answer.headers, wall_now=time.time())
+            raise unready
         if not transfer.on_head(answer.status, answer.headers):
             part = transfer.kept_part(self._id, self._format)
             await self._sink.begin(None if part is None else encode_part(part))

@@ -78,8 +78,8 @@ class Recordings:
         A connection that is lost counts as an attempt, of `max_attempts` in a row. One that brought bytes is the
         first of a new count, and the next one takes nothing from the retry budget. That one goes on where the last
         stopped if the server offers that (`Accept-Ranges` and a strong `ETag` or `Last-Modified`), and begins again
-        if not. A 429 or 503 with `Retry-After` is no attempt: it is waited out, up to an hour of such pauses without
-        a byte, or raised at once where it outlasts `timeout`.
+        if not. A 429, 503 or 202 with `Retry-After` is no attempt: it is waited out, up to an hour of such pauses
+        without a byte, or raised at once where it outlasts `timeout`.
 
         What came of a file is kept after a failure or a cancellation, too, if a server offered to go on: as
         `NAME.part`, with what it is of in `NAME.part.json` beside it (never the link). A NAME of more than some 245

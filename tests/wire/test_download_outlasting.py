@@ -51,7 +51,7 @@ def busy(status: str, *headers: str) -> bytes:
     return answer(b"CANARY", *headers, status=status)
 
 
-BUSY = ["429 Too Many Requests", "503 Service Unavailable"]
+BUSY = ["429 Too Many Requests", "503 Service Unavailable", "202 Accepted"]
 
 
 # Attempts
@@ -180,7 +180,9 @@ async def test_a_pause_in_the_middle_costs_no_byte(status: str) -> None:
     assert seconds == pytest.approx(9, abs=0.1)
 
 
-@pytest.mark.parametrize(("status", "kind"), list(zip(BUSY, (RateLimitedError, ServerError), strict=True)))
+@pytest.mark.parametrize(
+    ("status", "kind"), list(zip(BUSY, (RateLimitedError, ServerError, ResponseBodyError), strict=True))
+)
 async def test_a_pause_beyond_the_deadline_fails_now(status: str, kind: type[KallglotError]) -> None:
     """With the time that it named, and without a word of its body."""
     started = now()

@@ -3,7 +3,7 @@
 | how an attempt ended                  | counted | the next one                                           |
 |---------------------------------------|---------|--------------------------------------------------------|
 | interrupted, and it had brought bytes | from 1  | within a second: it is the rest, and no extra request  |
-| 429 or 503 with `Retry-After`         | no      | after that time, up to an hour of such pauses in a row |
+| 429, 503 or 202 with `Retry-After`    | no      | after that time, up to an hour of such pauses in a row |
 | 429 of a storage without it           | yes     | after 1, 2, 4, 8 s                                     |
 | anything else                         | yes     | as `RetryPolicy` says                                  |
 
@@ -65,7 +65,9 @@ class Endurance:
         if has_advanced:
             self.history.clear()
             self._paused = 0.0
-        named = error.retry_after if isinstance(error, errors.APIError) and error.status in {429, 503} else None
+        named = None
+        if isinstance(error, errors.APIError | errors.InvalidResponseError) and error.status in {202, 429, 503}:
+            named = error.retry_after
         if named is not None:
             return self._named_pause(max(named, _SHORTEST_PAUSE), within)
         self.history.append(str(error))

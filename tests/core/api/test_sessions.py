@@ -188,6 +188,14 @@ def test_another_session_is_never_returned() -> None:
         interpret(retrieve_session("sess_other"), Response(200, {}, CREATED_B), key=KEY, wall_now=0.0)
 
 
+def test_the_end_of_another_session_is_not_taken_for_ours() -> None:
+    """Whichever was ended is in the body."""
+    body = Response(200, {}, json.dumps(ENDED_A).encode())
+    assert interpret(end_session(ID, idempotency_key="k-1"), body, key=KEY, wall_now=0.0).is_ended
+    with pytest.raises(ResponseMismatchError, match=r"sessions\.end"):
+        interpret(end_session("sess_other", idempotency_key="k-1"), body, key=KEY, wall_now=0.0)
+
+
 @pytest.mark.looptime
 async def test_another_shape_is_a_typed_error_without_the_value() -> None:
     """The path, the type and the size are told, the text that came is not."""

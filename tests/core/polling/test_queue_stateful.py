@@ -159,11 +159,14 @@ class Queues(RuleBasedStateMachine):
 
     @rule()
     def expire(self) -> None:
+        late = {entry for entry in self.over if entry.is_late(self.now)}
         for _ in range(100):
             entry = self.queue.pop_expired(self.now)
             due_at = self.queue.next_deadline()
             if entry is None:  # whoever's deadline was missed has a second for a late look
                 assert due_at is None or due_at > self.now
+                self.over -= late
+                self.waiting |= late
                 return
             assert entry in self.over or (entry.deadline is not None and entry.deadline <= self.now)
             self.leave(entry)
