@@ -10,7 +10,7 @@ import asyncio
 import math
 import os
 import warnings
-from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from itertools import cycle
 from typing import Any, cast
@@ -52,8 +52,9 @@ _STUCK = 5.0  # seconds without an answer, cut off, that are a loss: most answer
 class _CountingHandler(ResponseHandler):
     """A connection, and what is noted on it."""
 
+    sent_at: float  # when its latest request went out
     failures: int  # in a row, once it has served
-    until: float  # when it takes no more
+    until: float  # when it takes no more, likewise
 
 
 class _Reuse:
@@ -66,12 +67,12 @@ class _Reuse:
     that is slow.
     """
 
-    __slots__ = ("_pause", "is_doubted", "lives", "served", "until")
+    __slots__ = ("_lives", "_pause", "is_doubted", "served", "until")
 
     def __init__(self) -> None:
         self.is_doubted, self.served = False, 0  # the latter: how often one that had served did so again
         self.until, self._pause = -math.inf, 0.0
-        self.lives = cycle(_LIVES)
+        self._lives = cycle(_LIVES)
 
     def on_lost(self) -> None:
         """A request was lost on one; of those that were under way on others too, only the first counts."""
@@ -79,9 +80,28 @@ class _Reuse:
             self._pause = min(2 * self._pause, _LONGEST_DOUBT) or _DOUBT
             self.is_doubted, self.until = True, now + self._pause
 
-    def on_served(self) -> None:
-        """One has served again."""
-        self.is_doubted, self._pause, self.served = False, 0.0, self.served + 1
+    def on_answer(self, handler: _CountingHandler, status: int, body: bytes) -> None:
+        """One has served. It does no more where it brings one failure after another, or is old.
+
+        Its host may be the one that the name left, and what begins with a failure is closed at once: the next attempt
+        may be let in by another host. A failure is a 5xx, or what is no answer of the API's at first glance: a page, a
+        redirect, no error of its form.
+        """
+        if status < 300:  # what the API says is JSON or text, and is nothing only where it is still working on it
+            is_apis = not body[:64].lstrip().startswith(b"<") and (len(body) > 0 or status in {202, 204})
+        else:
+            is_apis = status < 500 and status != 421 and (b'"error"' in body or status == 429)
+        failures = 0 if is_apis else 1
+        if hasattr(handler, "failures"):
+            failures, most = failures and handler.failures + 1, _MOST_IN_A_ROW
+            self.is_doubted, self._pause, self.served = False, 0.0, self.served + 1
+        else:
+            handler.until, most = handler.sent_at + next(self._lives), 1
+        handler.failures = failures
+        # A 421 says that it is the wrong host's, whatever is asked for on it.
+        if failures >= most or status == 421 or handler.sent_at >= handler.until:
+            # Marked, not closed: it may be free already, and whoever takes it then takes another.
+            handler.force_close()
 
     def refuses(self, connection: ResponseHandler) -> bool:
         """Whether this one may not."""
@@ -102,9 +122,10 @@ class _Request(aiohttp.ClientRequest):
     def send(self, conn: Connection) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
         # aiohttp asks the first when a connection is given back, and not when it is taken again: what came while it
         # lay idle would be read as the answer to this request (aiohttp issue 13656).
-        handler = conn.protocol
-        if handler is not None and (handler.should_close or (self.reuse.is_doubted and self.reuse.refuses(handler))):
+        handler = cast("_CountingHandler", conn.protocol)
+        if handler.should_close or (self.reuse.is_doubted and self.reuse.refuses(handler)):
             raise UnusedError  # and aiohttp closes the connection
+        handler.sent_at = self.loop.time()
         self.unsent.pop(asyncio.current_task(self.loop), None)
         return super().send(conn)
 
@@ -116,39 +137,19 @@ class _Answer(aiohttp.ClientResponse):
     handler: _CountingHandler | None = None  # the connection that it came on, which may serve another request by now
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
-        self.handler = cast("_CountingHandler | None", connection.protocol)
-        began, served = (clock := asyncio.get_running_loop()).time(), self.reuse.served
+        self.handler = handler = cast("_CountingHandler", connection.protocol)
+        served = self.reuse.served
         try:
             return await super().start(connection)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-            if hasattr(self.handler, "failures"):
+            if hasattr(handler, "failures"):
                 self.reuse.on_lost()
             raise LostError from None
         except (asyncio.CancelledError, TimeoutError):
-            if hasattr(self.handler, "failures") and clock.time() - began >= _STUCK and served == self.reuse.served:
+            is_silent = self._loop.time() - handler.sent_at >= _STUCK and served == self.reuse.served
+            if is_silent and hasattr(handler, "failures"):
                 self.reuse.on_lost()
             raise
-
-
-def _judge(handler: _CountingHandler, status: int, body: bytes, lives: Iterator[float]) -> bool:
-    """Use a connection no more that brings one failure after another, or is old; returns whether it had served before.
-
-    Its host may be the one that the name left, and what begins with one is closed at once: the next attempt may be let
-    in by another host. A failure is a 5xx, or what is no answer of the API's at first glance: a page, a redirect, no
-    error of its form.
-    """
-    if status < 300:  # what the API says is JSON or text, and is nothing only where it is still working on it
-        is_apis = not body[:64].lstrip().startswith(b"<") and (len(body) > 0 or status in {202, 204})
-    else:
-        is_apis = status < 500 and status != 421 and (b'"error"' in body or status == 429)
-    before, now = getattr(handler, "failures", None), asyncio.get_running_loop().time()
-    handler.failures = 0 if is_apis else 1 + (before or 0)
-    handler.until = now + next(lives) if before is None else handler.until
-    # A 421 says that it is the wrong host's, whatever is asked for on it.
-    if handler.failures >= (1 if before is None else _MOST_IN_A_ROW) or status == 421 or now >= handler.until:
-        # Marked, not closed: it may be free already, and whoever takes it then takes another.
-        handler.force_close()
-    return before is not None
 
 
 class SessionPool:
@@ -242,9 +243,8 @@ class SessionPool:
                     continue  # nothing was sent, and that connection is closed: take another one
             content = await _read(response, self._max_response_bytes, is_told=lease.needs_care)
             if content is not None:
-                handler = response.handler if isinstance(response, _Answer) else None
-                if handler is not None and _judge(handler, response.status, content, self._reuse.lives):
-                    self._reuse.on_served()
+                if isinstance(response, _Answer) and response.handler is not None:
+                    self._reuse.on_answer(response.handler, response.status, content)
                 return Response(response.status, response.headers, content)
             failure = errors.ResponseTooLargeError(
                 f"{operation.name} was answered with more than {self._max_response_bytes} bytes",
@@ -390,20 +390,14 @@ class SessionPool:
             self._sessions.pop(loop).abandon()
 
     def _open_session(self) -> aiohttp.ClientSession:
-        class Request(_Request):
-            reuse, unsent = self._reuse, self._unsent
-
-        class Answer(_Answer):
-            reuse = self._reuse
-
         return aiohttp.ClientSession(
             connector=Connector(self._max_connections, self._timeout.sock_connect),
             # Views of other organizations share this session: no cookie may come from one and go out for another.
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=self._trust_env,
             headers=COMMON_HEADERS,
-            request_class=Request,
-            response_class=Answer,
+            request_class=type("Request", (_Request,), {"reuse": self._reuse, "unsent": self._unsent}),
+            response_class=type("Answer", (_Answer,), {"reuse": self._reuse}),
             max_line_size=_LONGEST_LINE,
             max_field_size=_LONGEST_LINE,
             max_headers=_MOST_HEADERS,
