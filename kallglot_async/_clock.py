@@ -66,8 +66,8 @@ def now() -> float:
         return time.monotonic()
     # As that of every loop of asyncio's own: nothing is shifted. Some virtual clocks replace it on the loop alone.
     # Asked of the loop: a test may freeze `time.monotonic` for all but asyncio, and nobody's turn would come.
-    if getattr(loop.time, "__func__", None) is _MONOTONIC:
-        return loop.time()
+    if getattr(clock := loop.time, "__func__", None) is _MONOTONIC:
+        return clock()
     if _latest() is not loop:
         _latest = ref(loop)
         # Once for each loop: reckoned anew, it would undo whatever a virtual clock has run ahead of the process's.

@@ -218,7 +218,7 @@ class InvalidResponseError(RequestError):
         request_id: The server's id of the request, for its support, where it sent one.
         size: Bytes of the body; 0 where it had none, or was not read to its end.
         is_empty: Whether it had no body at all.
-        retry_after: Seconds that an answer without a body, or a 202, named, else None.
+        retry_after: Seconds that a 202 or 204 named, else None.
     """
 
     is_empty = False

@@ -264,7 +264,7 @@ def _key(secret: object) -> bytes:
 def _digest(key: bytes, moment: str, body: Body) -> bytes:
     # In two parts: joined, the body would be copied for it.
     mac = hmac.new(key, f"{moment}.".encode(), hashlib.sha256)
-    mac.update(body)
+    mac.update(bytes(body))  # a memoryview need not be in one piece, which is all that hashlib takes
     return mac.digest()
 
 

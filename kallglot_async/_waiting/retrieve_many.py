@@ -63,7 +63,9 @@ class RetrieveCall:
                 self._batch.note(outcome)
 
     async def _fetch(self, id: str, ticket: Ticket) -> Outcome:
-        operation, started = retrieve_analysis(id, is_checked=True).with_headers(self._headers), ticket.sent_at
+        operation, started = retrieve_analysis(id, is_checked=True), ticket.sent_at
+        if self._headers is not None:
+            operation = operation.with_headers(self._headers)
 
         def send(ticket: Ticket) -> Coroutine[Any, Any, Analysis]:
             return self._pipeline.run(operation, timeout=self._timeout, ticket=ticket)

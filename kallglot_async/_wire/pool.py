@@ -10,8 +10,9 @@ import asyncio
 import math
 import os
 import warnings
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
+from itertools import cycle
 from typing import Any, cast
 
 import aiohttp
@@ -39,8 +40,9 @@ SILENCE = 60.0  # seconds without a byte that end an attempt of who was asked to
 _LONGEST_LINE, _MOST_HEADERS = 65_536, 256
 
 # Seconds after which a connection takes no more requests: it leads to one host of those that share the name, and by its
-# polls a wait would hold it open for ever, were that host to lag behind the others, or to have left the name.
-_LIFE = 30.0
+# polls a wait would hold it open for ever, were that host to lag behind the others, or to have left the name. One after
+# the other has less, as those that were opened together are not to be opened together again.
+_LIVES = range(30, 20, -1)
 _MOST_IN_A_ROW = 3  # answers of 5xx, or of somebody else than the API, after which a connection is closed
 # Seconds for which connections that have served are doubted: at first longer than the few attempts of a call take.
 _DOUBT, _LONGEST_DOUBT = 10.0, 640.0
@@ -51,7 +53,7 @@ class _CountingHandler(ResponseHandler):
     """A connection, and what is noted on it."""
 
     failures: int  # in a row, once it has served
-    served_at: float  # when it first had
+    until: float  # when it takes no more
 
 
 class _Reuse:
@@ -60,15 +62,16 @@ class _Reuse:
     There are servers, and proxies before them, that drop each request but the first on a connection, or let it go
     unanswered; and some on the way forget a connection that is idle, and tell nobody. So a request that is lost on one
     that has served, as happens to anybody now and then, has the next ones go on fresh ones: for some seconds, and for
-    twice as long each time, until one that was kept serves again.
+    twice as long each time, until one that was kept serves again. Where one has served meanwhile, silence is a server
+    that is slow.
     """
 
-    __slots__ = ("_pause", "is_doubted", "until")
+    __slots__ = ("_pause", "is_doubted", "lives", "served", "until")
 
     def __init__(self) -> None:
-        self.is_doubted = False
-        self.until = -math.inf
-        self._pause = 0.0
+        self.is_doubted, self.served = False, 0  # the latter: how often one that had served did so again
+        self.until, self._pause = -math.inf, 0.0
+        self.lives = cycle(_LIVES)
 
     def on_lost(self) -> None:
         """A request was lost on one; of those that were under way on others too, only the first counts."""
@@ -78,7 +81,7 @@ class _Reuse:
 
     def on_served(self) -> None:
         """One has served again."""
-        self.is_doubted, self._pause = False, 0.0
+        self.is_doubted, self._pause, self.served = False, 0.0, self.served + 1
 
     def refuses(self, connection: ResponseHandler) -> bool:
         """Whether this one may not."""
@@ -114,7 +117,7 @@ class _Answer(aiohttp.ClientResponse):
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
         self.handler = cast("_CountingHandler | None", connection.protocol)
-        began = (clock := asyncio.get_running_loop()).time()
+        began, served = (clock := asyncio.get_running_loop()).time(), self.reuse.served
         try:
             return await super().start(connection)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
@@ -122,13 +125,13 @@ class _Answer(aiohttp.ClientResponse):
                 self.reuse.on_lost()
             raise LostError from None
         except (asyncio.CancelledError, TimeoutError):
-            if hasattr(self.handler, "failures") and clock.time() - began >= _STUCK:
+            if hasattr(self.handler, "failures") and clock.time() - began >= _STUCK and served == self.reuse.served:
                 self.reuse.on_lost()
             raise
 
 
-def _judge(handler: _CountingHandler, status: int, body: bytes) -> bool:
-    """Use a connection no more that brings one failure after another; returns whether it had served before.
+def _judge(handler: _CountingHandler, status: int, body: bytes, lives: Iterator[float]) -> bool:
+    """Use a connection no more that brings one failure after another, or is old; returns whether it had served before.
 
     Its host may be the one that the name left, and what begins with one is closed at once: the next attempt may be let
     in by another host. A failure is a 5xx, or what is no answer of the API's at first glance: a page, a redirect, no
@@ -140,10 +143,9 @@ def _judge(handler: _CountingHandler, status: int, body: bytes) -> bool:
         is_apis = status < 500 and status != 421 and (b'"error"' in body or status == 429)
     before, now = getattr(handler, "failures", None), asyncio.get_running_loop().time()
     handler.failures = 0 if is_apis else 1 + (before or 0)
-    handler.served_at = now if before is None else handler.served_at
-    most = 1 if before is None else _MOST_IN_A_ROW
+    handler.until = now + next(lives) if before is None else handler.until
     # A 421 says that it is the wrong host's, whatever is asked for on it.
-    if handler.failures >= most or status == 421 or now - handler.served_at >= _LIFE:
+    if handler.failures >= (1 if before is None else _MOST_IN_A_ROW) or status == 421 or now >= handler.until:
         # Marked, not closed: it may be free already, and whoever takes it then takes another.
         handler.force_close()
     return before is not None
@@ -241,7 +243,7 @@ class SessionPool:
             content = await _read(response, self._max_response_bytes, is_told=lease.needs_care)
             if content is not None:
                 handler = response.handler if isinstance(response, _Answer) else None
-                if handler is not None and _judge(handler, response.status, content) and self._reuse.is_doubted:
+                if handler is not None and _judge(handler, response.status, content, self._reuse.lives):
                     self._reuse.on_served()
                 return Response(response.status, response.headers, content)
             failure = errors.ResponseTooLargeError(

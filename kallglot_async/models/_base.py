@@ -14,7 +14,7 @@ if not TYPE_CHECKING:  # where a frozen clock has put its own in their place, th
     _by_name = {kind.__name__: kind for kind in datetime.__mro__}
     datetime, date = _by_name["datetime"], _by_name["date"]
 
-__all__ = ["Day", "Discreet", "JSONValue", "Model", "OpenEnum", "Timestamp", "one_line"]
+__all__ = ["Day", "Discreet", "JSONValue", "KnownToPydantic", "Model", "OpenEnum", "Timestamp", "one_line"]
 
 # JSON whose shape is not documented. `Any` because a recursive alias is beyond msgspec, and because the
 # honest type of "we do not know" is the one that lets the caller look.
@@ -37,10 +37,23 @@ def _fields(value: Model) -> dict[str, JSONValue]:
 shown_fields: Any = property(_fields)
 
 
+class KnownToPydantic:
+    """What pydantic writes where no type says what it is.
+
+    A base, as up to 2.8 pydantic takes what is found at a class itself for the serializer of that class.
+    """
+
+    __slots__ = ()
+
+    @property
+    def __pydantic_serializer__(self) -> object:
+        return pydantic_serializer()
+
+
 # `gc=False` stands at models of texts, numbers and the like, which can be in no cycle: an analysis of a long call has
 # hundreds of them, and the garbage collector need not visit one.
 # `omit_defaults`: encoded again, a value has the fields that the API sent, and not a null for every other.
-class Model(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Model(KnownToPydantic, msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An immutable value with named fields, that can be stored as JSON and read back."""
 
     def to_json(self) -> bytes:
@@ -76,10 +89,6 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         from kallglot_async.models._pydantic import model_schema
 
         return model_schema(cls)
-
-    @property
-    def __pydantic_serializer__(self) -> object:
-        return pydantic_serializer()
 
     __dict__ = shown_fields
 

@@ -104,7 +104,8 @@ def _plain(value: Any) -> JSONValue:
     return value.to_records() if isinstance(value, Outcomes) else value.to_dict()
 
 
+# As JSON alone: a `model_dump` gives back what the model holds, as it does of everything that pydantic does not know.
 SERIALIZER = SchemaSerializer(
-    core_schema.any_schema(serialization=core_schema.plain_serializer_function_ser_schema(_plain))
+    core_schema.any_schema(serialization=core_schema.plain_serializer_function_ser_schema(_plain, when_used="json"))
 )
 """Writes a value, or an error, where no type says what it is."""

@@ -9,8 +9,8 @@ from os import PathLike
 from types import SimpleNamespace
 from typing import IO, TYPE_CHECKING, Literal, Self, TypeAlias, overload
 
-from kallglot_async.errors import KallglotError, pydantic_serializer
-from kallglot_async.models._base import JSONValue, Model
+from kallglot_async.errors import KallglotError
+from kallglot_async.models._base import JSONValue, KnownToPydantic, Model
 from kallglot_async.models.analysis import Analysis
 from kallglot_async.models.rate_limit import RateLimitState
 
@@ -82,7 +82,7 @@ class Outcome(Model, frozen=True, kw_only=True):
         return outcome_of(data, cls)
 
 
-class Outcomes(Sequence[Outcome]):
+class Outcomes(KnownToPydantic, Sequence[Outcome]):
     """Exactly one outcome for each distinct id, in the order of the input: found by place, or by id.
 
     A response type of FastAPI. Litestar is told how, as errors are no structs:
@@ -134,10 +134,6 @@ class Outcomes(Sequence[Outcome]):
         from kallglot_async.models._pydantic import outcomes_schema
 
         return outcomes_schema()
-
-    @property
-    def __pydantic_serializer__(self) -> object:
-        return pydantic_serializer()
 
     def _ids(self) -> dict[str, Outcome]:
         if self._by_id is None:

@@ -166,7 +166,12 @@ def test_a_body_that_is_not_bytes_is_refused_in_words(read, body):
         read(body)
 
 
-@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def scattered(body):
+    """Return a body of which every other byte of a buffer is a part."""
+    return memoryview(bytes(byte for pair in zip(body, body, strict=True) for byte in pair))[::2]
+
+
+@pytest.mark.parametrize("kind", [bytearray, memoryview, scattered])
 def test_bytes_may_be_in_whatever_they_were_collected(kind):
     """They are what was sent, as those of a server that fills one buffer are."""
     assert construct_event(kind(BODY), HEADER, SECRET, now=T) == construct_event(BODY, HEADER, SECRET, now=T)

@@ -389,6 +389,14 @@ async def test_a_client_that_is_to_try_once_does_not_wait_for_what_is_under_way(
         assert len(it.sent_at) == 1
 
 
+async def test_what_was_cut_is_asked_for_again_at_once_whatever_its_headers_say() -> None:
+    """A limiter may name the rest of its window on each answer: that of a 200 without a body says nothing of it."""
+    async with rig(Fault(kind="status", status=200, body="", headers={"Retry-After": "45"}, times=1)) as it:
+        with lasting(0.0, within=1.0):
+            await create(it.client)
+        assert len({entry.idempotency_key for entry in it.emulator.journal}) == 1
+
+
 async def test_what_is_accepted_for_later_is_asked_for_when_it_says() -> None:
     """A 202 without a body: three attempts within a second found the same."""
     async with rig(Fault(kind="status", status=202, body="", headers={"Retry-After": "5"}, times=2)) as it:

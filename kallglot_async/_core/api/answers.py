@@ -328,7 +328,7 @@ def interpret(operation: Operation[T], response: Response, *, key: Secret, wall_
             unusable.is_foreign = True
     if not response.body:
         unusable.is_empty = True
-    if not response.body or response.status == 202:
+    if response.status in {202, 204}:  # on a 200 that was cut it tells of the rate limit, if of anything
         unusable.retry_after = parse_retry_after(response.headers, wall_now=wall_now)
     raise unusable
 

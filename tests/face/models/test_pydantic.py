@@ -104,6 +104,14 @@ def test_a_value_is_written_where_no_type_says_what_it_is(value: Any) -> None:
     plain = value.to_records() if isinstance(value, Outcomes) else value.to_dict()
     held = pydantic.create_model("Holder", value=(Any, ...))(value=[value])
     assert json.loads(held.model_dump_json()) == {"value": [plain]}
+    assert held.model_dump()["value"][0] is value  # of which the model can be made again
+
+
+def test_no_class_of_values_has_a_serializer_of_its_own() -> None:
+    """Pydantic up to 2.8 would take that for the one of `TypeAdapter(Outcomes)`, and then could write none."""
+    for kind in (Outcomes, Outcome, Analysis):
+        assert "__pydantic_serializer__" not in vars(kind)
+        assert hasattr(kind, "__pydantic_serializer__")
 
 
 def test_without_pydantic_nothing_is_there_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
