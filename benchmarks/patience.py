@@ -1,11 +1,11 @@
 """An outage at the start or in the middle of many waits: what is delivered, and what it costs in requests.
 
-A gateway answers 503 with a page for some seconds, from the start or from 15 s on. 200 analyses are ready after 22 to
-30 s (`analyze_many`: 40 sessions), the server is 50 ms away and either announces 600 requests a minute or nothing. Each
-row holds the worst of four clients: of either server, cold, or warm by one request that was answered. `extra` are the
-requests beyond the same run without an outage, `meanwhile` those sent during it: at most a retry budget more than 1.1
-times what that run sends then, or one for each id. The documented loop and the SDKs' own pollers meet the server that
-limits nothing. Virtual time, real sockets.
+A gateway answers 503 with a page for some seconds, from the start or from 15 s on; or all the time, to a `share` of the
+requests. 200 analyses are ready after 22 to 30 s (`analyze_many`: 40 sessions), the server is 50 ms away and either
+announces 600 requests a minute or nothing. Each row holds the worst of four clients: of either server, cold, or warm by
+one request that was answered. `extra` are the requests beyond the same run without an outage, `meanwhile` those sent
+during it: where all fail, at most a retry budget more than 1.1 times what that run sends then, or one for each id. The
+documented loop and the SDKs' own pollers meet the server that limits nothing. Virtual time, real sockets.
 
     python -m benchmarks.patience [--quick] [--seed N]
 """
@@ -32,6 +32,8 @@ ROUND_TRIP = 0.05
 READY = (22.0, 30.0)
 MIDDLE = 15.0  # s
 OUTAGES = (0.3, 1.0, 5.0, 20.0)
+LASTING = 300.0  # s: longer than any wait takes
+SHARES = (0.3, 0.5)  # of the requests that fail all the time
 WAITS, SESSIONS = 200, 40
 BUDGET = 50  # retries of one client, each sent at once at most, beside some looks that it does not pay for
 MOST_LOOKS = 1.1
@@ -48,6 +50,7 @@ class Outage:
 
     starts: float
     seconds: float
+    share: float = 1.0
     fails: bool = True
 
     async def happen(self, server: PeerServer) -> tuple[int, int]:
@@ -55,7 +58,7 @@ class Outage:
         await asyncio.sleep(self.starts)
         before = len(server.journal)
         if self.fails:
-            server.add_fault(Fault(kind="html", status=503))
+            server.add_fault(Fault(kind="html", status=503, rate=self.share))
         await asyncio.sleep(self.seconds)
         server.clear_faults()
         return before, len(server.journal)
@@ -177,6 +180,7 @@ def row(
         "candidate": candidate,
         "outage_s": outage.seconds,
         "from_s": outage.starts,
+        "share": outage.share,
         "of": count,
         "delivered": delivered,
         "extra": extra,
@@ -185,7 +189,7 @@ def row(
         "wall_without_s": round(max(good.wall for _, good in found), 1),
         "bar": verdict(
             ("undelivered", count - delivered, 0),
-            ("beyond 1.1 of the offered", round(too_many), BUDGET),
+            *([("beyond 1.1 of the offered", round(too_many), BUDGET)] if outage.share == 1.0 else []),
         )
         if is_ours
         else "",
@@ -216,6 +220,8 @@ def peers(seed: int, outages: list[Outage]) -> list[Row]:
 def run(*, quick: bool, seed: int = 7) -> list[Row]:
     """Run every candidate through every outage; quick: one outage of a second at the start, and fewer ids."""
     outages = [Outage(0.0, 1.0)] if quick else [Outage(*it) for it in product((0.0, MIDDLE), OUTAGES)]
+    if not quick:
+        outages += [Outage(0.0, LASTING, share) for share in SHARES]
     rows = []
     for (name, (start, count)), outage in product(OURS.items(), outages):
         number = count // 5 if quick else count

@@ -45,8 +45,8 @@ class KallglotClient(BaseClient):
         base_url: Default: the environment's `KALLGLOT_BASE_URL`, else `https://api.kallglot.com/v1`. Must be
             https, except on loopback.
         timeout: Seconds for one direct call with everything it needs, for one poll of a wait, and for one attempt at a
-            request of `analyze` or `analyze_many`. Default 30. None: for ever, but an attempt that gets no byte for
-            60 s is over, and so it is where a single call is given None.
+            request of `analyze` or `analyze_many`. Default 30. None: 60 for those, and for ever for a direct call, of
+            which an attempt that gets no byte for 60 s is over, and so it is where a single call is given None.
         max_attempts: Requests for one call at most, the first included. Default 3. Retried are connection
             failures, 408, 421, 425, 499, 5xx but 501, 505 and 511, `idempotency_conflict`, answers cut short, and a
             400, 401, 403 or 404 that does not look like the API's; if the request is a GET or has an idempotency key.

@@ -223,12 +223,14 @@ What the numbers are, and why:
     retry     BASE_DELAY            0.5 s    doubled with each failure, full jitter: "Exponential Backoff And Jitter"
               LONGEST_DELAY         8 s      (AWS Architecture Blog, 2015)
               RetryBudget           50       retries, a tenth back for an answer: 1.1 requests for one in an outage
-              _SHORTEST_GAP         0.05 s   between two looks that the budget does not pay for; doubled with each ...
-              _LONGEST_GAP          60 s     ... that is in vain, so that a minute of outage costs some ten requests
+              _SHORTEST_GAP         0.05 s   between two looks that the budget does not pay for; after _VAIN doubled ...
+              _LONGEST_GAP          60 s     ... with each, so that a minute of outage costs some fifteen requests
               _VAIN                 5        looks in a row that met nothing, and nobody is held to be there: with 1, of
-                                             300 waits for an API that fails half of all requests two in five are lost
-              _SOME, _AT_ONCE       2, 30    after two such, thirty go before the pace of their own: what they wait for
-                                             is what others have met, too; of ids of which one fails by itself none do
+                                             200 waits for an API that fails half of all requests 69 are lost
+                                             (`python -m benchmarks.patience`)
+              _AT_ONCE              30       looks after two such that go before the pace of their own: what they wait
+                                             for is what others have met, too. With none, the last of those 200 comes
+                                             25 s later, and one is lost
               _RAMP                 0.9      of a second is the gap after an answer at most, then nine tenths of that:
                                              with 0.5, waits that begin 10 times a second send 24 requests in the one
                                              after an outage (`tests/promises/test_outage.py`)

@@ -25,7 +25,7 @@ SLOW_GAP = 10.0  # seconds, on average, until what the budget does not pay for i
 
 _SHORTEST_GAP, _LONGEST_GAP = 0.05, 60.0  # seconds between two looks that the budget does not pay for
 _VAIN = 5  # looks in a row with no answer meanwhile, after which nobody is taken to be there
-_SOME, _AT_ONCE = 2, 30  # looks in a row that met nothing, after which so many go before their own pace
+_AT_ONCE = 30  # looks that go before their own pace, once two in a row met nothing
 _RAMP = 0.9  # by which each answer brings such looks nearer, once they come a second apart
 
 
@@ -48,11 +48,11 @@ class RetryBudget:
     """How many requests beyond those asked for the calls of one client may send, shared by all of them.
 
     Full, it holds `capacity` retries. A retry takes one, an answer of the API (a refusal for rate is none, and neither
-    is a 5xx) gives back a tenth of one: once it is empty, a client in an outage sends at most 1.1 times the requests
-    it was asked for. An empty budget ends no wait: its ids are looked at again as `next_look` allows, one of all in
+    is a 5xx) gives back a tenth of one: once it is empty, calls send at most 1.1 times the requests that they were
+    asked for. An empty budget ends no wait: besides, its ids are looked at again as `next_look` allows, one of all in
     each gap. Once `_VAIN` looks in a row met nothing, nobody is taken to be there, and the gap doubles with each, to a
     minute; with the first answer it falls to a second, and below that by a tenth with each, so that nobody storms back.
-    An API that fails now and then, however often, is none that is not there: there each id has its turn.
+    Of an API that fails now and then some of so many looks are answered: there each id has its turn.
 
     Attributes:
         spent: Retries in all.
@@ -125,7 +125,7 @@ class RetryBudget:
         self.is_whole = False
         if self.is_vain:
             self._gap = min(_LONGEST_GAP, 2.0 * self._gap)
-        self._at_once = _AT_ONCE if self._unanswered >= _SOME else max(0, self._at_once - 1)
+        self._at_once = _AT_ONCE if self._unanswered else max(0, self._at_once - 1)
         self._unanswered += 1
         self._looked_at = now
 

@@ -57,7 +57,6 @@ KINDS: dict[str, Any] = {
 }
 KINDS = {name: fetched(decode) for name, decode in KINDS.items()}
 get_a = KINDS["analysis_complete.a"]
-IDENTITY = {"id", "object", "status", "session_id", "data"}
 
 
 def sample(name: str) -> Any:

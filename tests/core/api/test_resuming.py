@@ -29,8 +29,6 @@ from kallglot_async._core.api.resuming import (
     usable_part,
 )
 
-BASE = "https://api.kallglot.com/v1/"
-LOCAL = "http://127.0.0.1:8080/v1/"
 KEY = Secret("sk_test_canary9Zk4")
 OFFERED = {"Accept-Ranges": "bytes", "ETag": '"v1"', "Content-Length": "100", "Content-Type": "audio/mpeg"}
 

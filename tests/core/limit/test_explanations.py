@@ -9,8 +9,6 @@ from support.limits import EPOCH, figures
 from kallglot_async._core.limit.explanations import Drift, Explanations, Log, Way
 
 PERIOD = 60.0
-LIMIT = 100
-INTERVAL = 0.6  # seconds, of a hundred a minute
 
 
 def follow(explanations, seconds, remaining, reset, *, limit=60, every=1.0):

@@ -322,6 +322,22 @@ class TestLooksThatTheBudgetDoesNotPayFor:
         self.looks(budget, number=3)
         assert policy.slow_delay(7) == 60.0
 
+    def test_what_others_meet_as_well_is_not_waited_for(self):
+        """Two looks in a row that met nothing let those go that wait for the same; one between answers does not."""
+        budget = RetryBudget(0)
+        for _ in range(3):
+            [alone] = self.looks(budget, number=1)
+            budget.on_answer()
+            assert budget.next_look(alone + 10.0) == alone + 10.0
+        last = self.looks(budget, number=2)[-1]
+        budget.on_answer()
+        for _ in range(30):
+            assert budget.next_look(last + 10.0) == pytest.approx(last + 0.05)
+            last += 0.05
+            budget.on_look(last)
+            budget.on_answer()
+        assert budget.next_look(last + 10.0) == last + 10.0
+
     def test_an_id_is_not_let_go_before_its_own_pace(self):
         budget = RetryBudget(0)
         assert budget.next_look(7.0) == 7.0
