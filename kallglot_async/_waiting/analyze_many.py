@@ -147,14 +147,16 @@ class AnalyzeCall:
                     await self._batch.keep(Outcome(id=session, error=failure))
                     self._close_one()
                 else:
-                    # Before anybody is told: if the call ends meanwhile, the outcome has to name what was paid for.
-                    self._session_of[analysis.id] = session
+                    # Before anybody is told: if the call ends meanwhile, the outcome has to name what was paid for, and
+                    # to have what has come.
+                    settled = self._note_created(session, analysis)
                     if self._on_created is not None:
                         await self._batch.tell("on_created", self._on_created, session, analysis)
-                    if analysis.status in SETTLED and (outcome := self._waits.outcome_of(analysis)) is not None:
-                        await self._deliver(outcome)
-                    else:
+                    if settled is None:
                         created.send_nowait(analysis.id)
+                    else:
+                        await self._batch.tell_outcome(settled)
+                        self._close_one()
                 # Not where the request is cancelled: its key has to be in the outcome then, to ask again with.
                 self._asked.pop(session, None)
                 self._report_progress()
@@ -165,6 +167,16 @@ class AnalyzeCall:
         return self._waits.create(
             operation, ticket, timeout=self._timeout, is_patient=True, on_answer=self._on_requested
         )
+
+    def _note_created(self, session: str, analysis: Analysis) -> Outcome | None:
+        """Note what was created for a session; returns its outcome if it has settled, else it is waited for."""
+        outcome = self._waits.outcome_of(analysis) if analysis.status in SETTLED else None
+        if outcome is None:
+            self._session_of[analysis.id] = session
+            return None
+        outcome = structs.replace(outcome, id=session)
+        self._batch.note(outcome)
+        return outcome
 
     def _check_own(self, analysis: Analysis, session: str) -> None:
         """Refuse what was created for another session: it has one outcome, and one of the two would have none."""
@@ -229,14 +241,10 @@ class AnalyzeCall:
                     error.id = outcome.id  # paid for: it can be waited for again
                 if isinstance(error, errors.NotAttemptedError) and error.reason is not None:
                     self._batch.end(error.reason)
-                await self._deliver(outcome)
-
-    async def _deliver(self, outcome: Outcome) -> None:
-        """Note what became of an analysis under the id of its session, and tell."""
-        session = self._session_of.pop(outcome.id, outcome.id)
-        await self._batch.keep(structs.replace(outcome, id=session))
-        self._report_progress()
-        self._close_one()  # last: who is slow to take outcomes is not asked for more
+                session = self._session_of.pop(outcome.id, outcome.id)
+                await self._batch.keep(structs.replace(outcome, id=session))
+                self._report_progress()
+                self._close_one()  # last: who is slow to take outcomes is not asked for more
 
     def _unfinished(self, session: str, id: str | None) -> errors.KallglotError:
         """Say what became of a session that has no outcome when the call is over; `id`: the analysis created for it."""

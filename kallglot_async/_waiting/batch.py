@@ -230,11 +230,15 @@ class Batch:
     async def keep(self, outcome: Outcome) -> None:
         """Note what became of an id, and tell."""
         self.note(outcome)
+        await self.tell_outcome(outcome)
+
+    async def tell_outcome(self, outcome: Outcome) -> None:
+        """Tell what became of an id that is noted."""
         if self._on_outcome is not None:
             await self.tell("on_outcome", self._on_outcome, outcome)
 
     def note(self, outcome: Outcome) -> None:
-        """Note what became of an id; for who knows that nobody is to be told."""
+        """Note what became of an id; for who knows that nobody is to be told, or not yet."""
         self.found[outcome.id] = outcome
         has_settled = is_settled(outcome)
         self.settled += has_settled

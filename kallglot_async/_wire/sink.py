@@ -63,8 +63,8 @@ class Sink(Protocol):
 def _path_of(to: str | os.PathLike[str]) -> Path:
     try:
         path = Path(to)
-        # With a slash at the end it is that of a directory, as `cp` has it; a `Path` has none.
-        is_possible = bool(path.name) and b"\0" not in os.fsencode(path) and not os.fspath(to).endswith(("/", os.sep))
+        # What ends with a slash is that of a directory, as `cp` has it; a `Path` has none.
+        is_possible = os.path.basename(to) not in {"", ".", ".."} and b"\0" not in os.fsencode(path)
     except (TypeError, ValueError):  # a path of bytes, or half a character
         is_possible = False
     if not is_possible:

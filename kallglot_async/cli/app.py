@@ -266,6 +266,8 @@ def emulator(
     credits: Annotated[int | None, Parameter(metavar="N")] = None,
     adopt_unknown: Flag = False,
     analyses: Annotated[int, Parameter(metavar="N", validator=Number(gte=0))] = 0,
+    webhook_url: Annotated[str | None, Parameter(metavar="URL")] = None,
+    webhook_secret: Annotated[str, Parameter(metavar="TEXT")] = "emulated-webhook-secret",  # noqa: S107  # it guards nothing
     fault: Faults = None,
     json: Flag = False,
     quiet: Quiet = False,
@@ -286,6 +288,9 @@ def emulator(
         credits: API credits before 402; default: never used up.
         adopt_unknown: Take any well-formed id for one that was requested when it is first asked for.
         analyses: Start with that many analyses under way, and print their ids.
+        webhook_url: Where the events of all analyses go: an endpoint on this machine, such as
+            http://127.0.0.1:8000/webhooks/kallglot. Default: nowhere.
+        webhook_secret: What these are signed with.
         fault: What goes wrong, and for which requests; may be given several times. For example
             status:status=503,rate=0.2 or reset:times=3,operation=analyses.retrieve. An unknown kind is
             answered with the list of kinds.
@@ -308,6 +313,8 @@ def emulator(
             revision=revision,
             credits=credits,
             adopt_unknown=adopt_unknown,
+            webhook_url=webhook_url,
+            webhook_secret=webhook_secret,
             faults=[parse_fault(text) for text in fault or ()],
             **limits.options(),
         )

@@ -332,11 +332,26 @@ async def test_what_is_settled_as_it_is_created_is_not_polled(how: str, name: st
             got = outcome.analysis if name != "failed" else outcome.error.analysis
             assert (outcome.id, outcome.polls) == ("sess_0", 0)
             assert told[-1] is outcome
-            assert isinstance(told[-3], tuple)
+            assert isinstance(told[-2], tuple)
         assert got is not None
         assert got.is_settled
         assert len(server.requests) == 1
         assert [event.id for event in told if isinstance(event, SettledEvent)] == [got.id]
+
+
+@pytest.mark.looptime
+async def test_what_is_settled_as_it_is_created_is_not_lost_while_somebody_is_told_of_it() -> None:
+    """Its outcome is there before `on_created` is told, which may take longer than the call."""
+
+    async def take_long(session: str, created: object) -> None:
+        await asyncio.sleep(1000.0)
+
+    answers = [answer(analysis(f"ana_{n}", session_id=f"sess_{n}")) for n in range(3)]
+    async with RawServer(*answers) as server, KallglotClient("sk_test_1", base_url=server.base_url) as client:
+        call = client.analyze_many(sessions(3), total_timeout=5.0, on_created=take_long, max_in_flight=1, **A)
+        outcomes = await call
+    assert outcomes[0].ok
+    assert len(server.requests) == sum(outcome.ok for outcome in outcomes)
 
 
 async def _failed(call: Coroutine[Any, Any, Any]) -> AnalysisFailedError:

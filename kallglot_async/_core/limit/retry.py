@@ -177,7 +177,9 @@ class RetryPolicy:
         named = error.retry_after if isinstance(error, errors.APIError | errors.InvalidResponseError) else None
         if named is not None:
             # A direct call keeps to it or gives up; a wait that kept to an hour would be parked.
-            delay = (min(named, _LONGEST_GAP) if is_patient else named) + delay * 0.1
+            named = min(named, _LONGEST_GAP) if is_patient else named
+            # What is under way takes its time: a server that names hardly any is not asked in a loop.
+            delay = max(named, delay if is_under_way(error) else 0.0) + delay * 0.1
         return delay if delay <= within and self.budget.spend() else None
 
     def slow_delay(self, before: int) -> float:

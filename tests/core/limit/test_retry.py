@@ -159,12 +159,13 @@ def test_permanent_failure_is_not_repeated():
         (errors.ServerError("x", status=503, retry_after=30.0), 30.025),
         (errors.ServerError("x", status=503, retry_after=0.0), 0.025),
         (errors.ConflictError("x", status=409, code="idempotency_conflict", retry_after=2.0), 2.025),
+        (errors.ConflictError("x", status=409, code="idempotency_conflict", retry_after=0.0), 0.275),
         (accepted(retry_after=3.0), 3.025),
         (errors.ServerError("x", status=503), 0.25),
     ],
 )
 def test_time_the_server_named_is_honoured(error, delay):
-    """Never before `Retry-After`, and a little spread behind it."""
+    """Never before `Retry-After`, and a little spread behind it; what is under way is not asked for in a loop."""
     assert policy(random=0.5).next_delay(POST, error, 1) == pytest.approx(delay)
 
 

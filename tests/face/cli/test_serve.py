@@ -6,13 +6,15 @@ import signal
 from urllib.parse import urlsplit
 
 import pytest
+from aiohttp import web
 from support.processes import posix, process
 
 import kallglot_async
-from kallglot_async import KallglotClient
+from kallglot_async import KallglotClient, WebhookInbox
 from kallglot_async.cli import main
 from kallglot_async.cli.serve import serve
 from kallglot_async.emulator import Emulator
+from kallglot_async.receivers import aiohttp_handler
 
 
 @posix
@@ -97,6 +99,34 @@ async def test_the_emulators_command_line_takes_faults():
         _, err = await child.communicate()
     assert child.returncode == 0
     assert err == b"stopped after 3 requests, 0 refused, reset 1 times, status 1 times\n"
+
+
+@pytest.mark.slow
+@posix
+async def test_the_emulator_tells_an_endpoint_of_what_has_settled():
+    """Signed with the secret that it was given: so a receiver can be tried from a shell."""
+    inbox, app, heard = WebhookInbox(), web.Application(), asyncio.Event()
+    app.router.add_post("/hook", aiohttp_handler(inbox, "a secret"))
+    inbox.listen(lambda id: heard.set())
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+    argv = ["--webhook-url", url, "--webhook-secret", "a secret", "--latency-median", "0.2", "--analyses", "1"]
+    try:
+        async with process("emulator", "--json", *argv) as child:
+            await child.stdout.readline()
+            await asyncio.wait_for(heard.wait(), 60.0)
+            child.send_signal(signal.SIGINT)
+            await child.communicate()
+    finally:
+        await runner.cleanup()
+
+
+def test_an_endpoint_that_is_not_on_this_machine_is_refused(capsys):
+    """In one line; nothing is started."""
+    assert main(["emulator", "--webhook-url", "https://example.com/hook"]) == 2
+    assert capsys.readouterr().err.startswith("kallglot: the emulator sends webhooks to this machine only")
 
 
 def test_a_fault_that_does_not_exist_is_exit_code_2(capsys):
