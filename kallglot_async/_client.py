@@ -201,10 +201,10 @@ class KallglotClient(BaseClient):
         """Request the analysis of a finished session, wait until it has settled, and return it.
 
         `analyses.create` and `wait` in one, and in revision B the same API credit; what the answer to the request shows
-        as settled, with its results, is not polled. Once the API was heard, time and
-        not attempts ends the request too: it is repeated, under one idempotency key, for as long as the wait may take,
-        or for the seconds of the client's own timeout where those are more. If the wait runs out of time, the error's
-        `id` names the analysis: wait for that, rather than pay for another.
+        as settled, with its results, is not polled. Once the API was heard, time and not attempts ends the request too:
+        it is repeated, under one idempotency key, for as long as the wait may take, or for the seconds of the client's
+        own timeout where those are more. If the wait runs out of time, the error's `id` names the analysis: wait for
+        that, rather than pay for another.
 
         Args:
             session_id: The session, `sess_...`.

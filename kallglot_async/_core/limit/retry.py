@@ -61,16 +61,8 @@ class RetryBudget:
     """
 
     __slots__ = (
-        "_at_once",
-        "_capacity",
-        "_gap",
-        "_looked_at",
-        "_tenths",
-        "_unanswered",
-        "is_reached",
-        "is_whole",
-        "spent",
-    )
+        "_at_once", "_capacity", "_gap", "_looked_at", "_tenths", "_unanswered", "is_reached", "is_whole", "spent",
+    )  # fmt: skip
 
     def __init__(self, capacity: int = 50) -> None:
         self._capacity = 10 * capacity

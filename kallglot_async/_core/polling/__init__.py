@@ -68,8 +68,8 @@ MIN_GAP 1, s. At 2 s a burst of 1000 at 100 requests/s takes 1.007 of the best p
 DOUBT 0.2, analyses a bin. Scale, new: 128 requests and p50 4.7 s, 141 and 6.2 s at 0.5. At 0.1 p95 after a law that has
     become slower is 21 s instead of 18, and at 0.05 p99 at 60 % load 35 s instead of 26.
 PRIOR 3, analyses, at _PRIOR_AGES, 22 to 30 s, the documented time. Scale, new: p50 4.7 s, 128 requests; 6.1 s, 138
-    without. At 4 what is ready after 5 s, where
-    every answer has a `Retry-After` of an hour, is found after 19 s, and not within 15 (`test_no_hint_parks_an_id`).
+    without. At 4 what is ready after 5 s, where every answer has a `Retry-After` of an hour, is found after 19 s, and
+    not within 15 (`test_no_hint_parks_an_id`).
 _FADE 0.5^(1/5000), weight an answer. A stream whose analyses take half as long from one moment on: mean delay 3.1 s,
     1.8 s at 0.5^(1/500), which costs the opposite change (2.8 to 3.5 s), and 3.4 s at 0.5^(1/50,000).
 _MEMORY 0.9, weight a look. Scale, known: 93 requests, 125 at 0.5. Those that settled long ago and come last are found
