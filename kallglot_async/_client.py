@@ -45,8 +45,8 @@ class KallglotClient(BaseClient):
         base_url: Default: the environment's `KALLGLOT_BASE_URL`, else `https://api.kallglot.com/v1`. Must be
             https, except on loopback.
         timeout: Seconds for one direct call with everything it needs, for one poll of a wait, and for one attempt at a
-            request of `analyze` or `analyze_many`. Default 30. None: 60 for those, and for ever for a direct call, of
-            which an attempt that gets no byte for 60 s is over, and so it is where a single call is given None.
+            request of `analyze` or `analyze_many`. Default 30. None: a poll and such an attempt have 60 s; a direct
+            call may take for ever, but an attempt that gets no byte for 60 s is over, as where a call is given None.
         max_attempts: Requests for one call at most, the first included. Default 3. Retried are connection
             failures, 408, 421, 425, 499, 5xx but 501, 505 and 511, `idempotency_conflict`, answers cut short, and a
             400, 401, 403 or 404 that does not look like the API's; if the request is a GET or has an idempotency key.
@@ -285,7 +285,8 @@ class KallglotClient(BaseClient):
         As many are under way at once as the rate allows to look after. A 402 stops the requests, and what is paid
         for is waited for; a 401 or 403 ends the batch. One failure never costs a sibling. Revision B costs an API
         credit for each request that succeeds. A cancellation ends everything; with a `batch` name the call can be
-        made again, and creates nothing twice for about 24 hours.
+        made again, and creates nothing twice for about 24 hours. What the answer to a request shows as settled, with
+        its results, is not polled.
 
         Args:
             session_ids: Any iterable or asynchronous iterable, pulled as there is room. Repetitions are one.
@@ -310,8 +311,8 @@ class KallglotClient(BaseClient):
 
         Returns:
             One outcome for each distinct session, in the order of the input; its `id` is the session's. What is no id
-            of a session has an `InvalidIdError`. Where an
-            analysis was created but not waited for to its end, the error's `id` names it.
+            of a session has an `InvalidIdError`. Where an analysis was created but not waited for to its end, the
+            error's `id` names it.
 
         Raises:
             ConfigurationError: The request cannot be made like that; nothing was sent.

@@ -91,15 +91,14 @@ class _Reuse:
             is_apis = not body[:64].lstrip().startswith(b"<") and (len(body) > 0 or status in {202, 204})
         else:
             is_apis = status < 500 and status != 421 and (b'"error"' in body or status == 429)
-        failures = 0 if is_apis else 1
         if hasattr(handler, "failures"):
-            failures, most = failures and handler.failures + 1, _MOST_IN_A_ROW
+            before, most = handler.failures, _MOST_IN_A_ROW
             self.is_doubted, self._pause, self.served = False, 0.0, self.served + 1
         else:
-            handler.until, most = handler.sent_at + next(self._lives), 1
-        handler.failures = failures
+            before, most, handler.until = 0, 1, handler.sent_at + next(self._lives)
+        handler.failures = 0 if is_apis else before + 1
         # A 421 says that it is the wrong host's, whatever is asked for on it.
-        if failures >= most or status == 421 or handler.sent_at >= handler.until:
+        if handler.failures >= most or status == 421 or handler.sent_at >= handler.until:
             # Marked, not closed: it may be free already, and whoever takes it then takes another.
             handler.force_close()
 

@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from support.receiving import serving
 
 from kallglot_async import KallglotClient, WebhookInbox
 from kallglot_async.emulator import Delivery, Emulator, Latency
@@ -46,24 +47,19 @@ class Receiver:
 
 
 @contextlib.asynccontextmanager
-async def serving(handler: Any) -> Any:
+async def listening(handler: Any) -> Any:
     app = web.Application()
     app.router.add_post("/hook", handler)
     app.router.add_get("/elsewhere", handler)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
-    finally:
-        await runner.cleanup()
+    async with serving(app) as origin:
+        yield f"{origin}/hook"
 
 
 @contextlib.asynccontextmanager
 async def pair(*statuses: int | None, account: bool = True, **options: Any) -> Any:
     """An emulator and a receiver of its webhooks."""
     receiver = Receiver(*statuses)
-    async with serving(receiver.handle) as url:
+    async with listening(receiver.handle) as url:
         receiver.url = url
         more = {"webhook_url": url} if account else {}
         defaults = {
@@ -295,7 +291,7 @@ async def test_closing_ends_what_is_under_way_and_leaves_no_task() -> None:
     """A receiver that never answers, retries to come and events to come hold nothing up."""
     before = own_tasks()
     receiver = Receiver(None)
-    async with serving(receiver.handle) as url:
+    async with listening(receiver.handle) as url:
         async with Emulator(plan="unlimited", webhook_url=url, latency=Latency.immediate()) as emulator:
             emulator.seed_analyses(100)
             while not receiver.requests:  # noqa: ASYNC110
@@ -344,7 +340,7 @@ async def test_the_receiver_takes_each_event_once_whatever_the_sender_does() -> 
 
     clock: list[Any] = []
     handler = aiohttp_handler(handle, SECRET, clock=lambda: EPOCH + clock[0].now)
-    async with serving(handler) as url:
+    async with listening(handler) as url:
         options = {"webhook_url": url, "webhook_secret": SECRET, "epoch": EPOCH, "webhook_duplicates": 1.0}
         async with Emulator(
             plan="unlimited", webhook_reorder=True, latency=Latency.uniform(5.0, 5.0), **options
@@ -361,7 +357,7 @@ async def test_an_inbox_hears_of_every_analysis() -> None:
     """From the emulator through the receiver to whoever listens."""
     inbox, heard, clock = WebhookInbox(), [], []
     handler = aiohttp_handler(inbox, ["old", SECRET], clock=lambda: EPOCH + clock[0].now)
-    async with serving(handler) as url, Emulator(webhook_url=url, webhook_secret=SECRET, epoch=EPOCH) as emulator:
+    async with listening(handler) as url, Emulator(webhook_url=url, webhook_secret=SECRET, epoch=EPOCH) as emulator:
         clock.append(emulator)
         ids = emulator.seed_analyses(20)
         inbox.listen(heard.append)

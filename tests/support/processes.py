@@ -54,6 +54,16 @@ async def finish(*argv, **options):
         return child.returncode, (out or b"").decode(), err.decode()
 
 
+async def end_of_reader(*argv, **options):
+    """Run a command whose reader goes away after one byte, as `| head -1` does; return byte, error and code."""
+    reading, writing = os.pipe()
+    async with process(*argv, stdout=writing, **options) as child:
+        os.close(writing)
+        first = await asyncio.to_thread(os.read, reading, 1)
+        os.close(reading)
+        return first, await child.stderr.read(), await child.wait()
+
+
 def read_terminal(leader, is_enough=lambda shown: False):
     """Return what is written to a pseudo-terminal, until it is enough or its last process has closed it."""
     shown = b""

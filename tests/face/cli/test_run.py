@@ -1,13 +1,12 @@
 """One run of `kallglot`, from arguments to exit code: mistakes, Ctrl-C, closed pipes and full disks."""
 
-import asyncio
 import json
 import os
 import signal
 from pathlib import Path
 
 import pytest
-from support.processes import finish, half_ready, posix, process, ready
+from support.processes import end_of_reader, finish, half_ready, posix, process, ready
 
 from kallglot_async.cli import main
 from kallglot_async.cli.run import with_dashes
@@ -57,14 +56,7 @@ async def test_a_reader_that_goes_away_ends_it_quietly(command):
     """As `| head -1` does: no message, no traceback, the exit code of a closed pipe."""
     async with Emulator(plan="unlimited", latency=Latency.immediate()) as server:
         ids = server.seed_analyses(200)  # more than the pipe holds: it must write after the reader has gone
-        reading, writing = os.pipe()
-        async with process(command, *ids, server=server, stdout=writing) as child:
-            os.close(writing)
-            first = await asyncio.to_thread(os.read, reading, 1)
-            os.close(reading)
-            assert await child.stderr.read() == b""
-            assert await child.wait() == 141
-        assert first == b"{"
+        assert await end_of_reader(command, *ids, server=server) == (b"{", b"", 141)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

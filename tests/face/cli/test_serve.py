@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import web
 from support.processes import posix, process
+from support.receiving import serving
 
 import kallglot_async
 from kallglot_async import KallglotClient, WebhookInbox
@@ -108,19 +109,13 @@ async def test_the_emulator_tells_an_endpoint_of_what_has_settled():
     inbox, app, heard = WebhookInbox(), web.Application(), asyncio.Event()
     app.router.add_post("/hook", aiohttp_handler(inbox, "a secret"))
     inbox.listen(lambda id: heard.set())
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
-    argv = ["--webhook-url", url, "--webhook-secret", "a secret", "--latency-median", "0.2", "--analyses", "1"]
-    try:
-        async with process("emulator", "--json", *argv) as child:
+    async with serving(app) as origin:
+        argv = ["--webhook-url", f"{origin}/hook", "--webhook-secret", "a secret", "--latency-median", "0.2"]
+        async with process("emulator", "--json", "--analyses", "1", *argv) as child:
             await child.stdout.readline()
             await asyncio.wait_for(heard.wait(), 60.0)
             child.send_signal(signal.SIGINT)
             await child.communicate()
-    finally:
-        await runner.cleanup()
 
 
 def test_an_endpoint_that_is_not_on_this_machine_is_refused(capsys):
