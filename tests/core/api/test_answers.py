@@ -18,6 +18,7 @@ from kallglot_async._core.api.answers import (
     RateFigures,
     clamp_wait,
     interpret,
+    is_refused,
     named_wait,
     parse_date,
     parse_rate_figures,
@@ -504,6 +505,22 @@ def test_a_body_of_another_shape_says_where():
 
 
 # What the headers of an answer say: literal tables for each parser, and that no text can make one fail
+
+
+@pytest.mark.parametrize(("body", "is_foreign"), [(b'{"status": "ok"}', True), (b'{"object": "analysis"}', False)])
+def test_json_of_somebody_else_is_told_from_the_apis_own(body, is_foreign):
+    """What has neither an `id` nor an `object` is no analysis that lacks something."""
+    with pytest.raises(ResponseSchemaError) as caught:
+        answered(RETRIEVE_A, body)
+    assert caught.value.is_foreign is is_foreign
+
+
+@pytest.mark.parametrize(("size", "is_one"), [(500, True), (2_000, False)])
+def test_a_refusal_within_a_success_is_short(size, is_one):
+    """A success as large as an analysis is not searched for the code of one; an error of any size is."""
+    body = json.dumps({"error": {"code": "rate_limit_exceeded", "message": "x" * size}}).encode()
+    assert is_refused(Response(200, {}, body)) is is_one
+    assert is_refused(Response(503, {}, body))
 
 
 def rate(limit="120", remaining="118", reset=RESET, date=DATE):
