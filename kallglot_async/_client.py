@@ -226,7 +226,9 @@ class KallglotClient(BaseClient):
         key = str(uuid.uuid4()) if idempotency_key is None else idempotency_key
         operation = create_analysis(session_id, idempotency_key=key, **request)
         client = self if extra_headers is None else self.with_options(extra_headers=extra_headers)
-        created = await client._waits.create(operation, timeout=self._patience(timeout), is_patient=True)
+        created = await client._creator.create(
+            operation, timeout=self._patience(timeout), lasts=timeout, is_patient=True
+        )
         check_analysis_id(created.id)
         outcome = client._waits.outcome_of(created) or await client._waits.of_one(created.id, options)
         if isinstance(outcome.error, RequestError):
@@ -330,9 +332,14 @@ class KallglotClient(BaseClient):
         source = IdSource(session_ids, remember=True, check=check_session_id)
         client = self if extra_headers is None else self.with_options(extra_headers=extra_headers)
         sessions = Batch(client._pipeline, source, on_outcome, noun="sessions")
-        patience = self._patience(timeout)
         call = AnalyzeCall(
-            sessions, client._waits, order=order, timeout=patience, on_created=on_created, on_progress=on_progress
+            sessions,
+            client._waits,
+            client._creator,
+            order=order,
+            timeout=self._patience(timeout),
+            on_created=on_created,
+            on_progress=on_progress,
         )
         return await call.run(options)
 

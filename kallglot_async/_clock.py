@@ -24,6 +24,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import ClassVar
 from weakref import WeakKeyDictionary, ref
@@ -34,7 +35,7 @@ import msgspec
 from kallglot_async.errors import ConfigurationError
 
 __all__ = [
-    "Alarm", "Baton", "ClosedWithLoop", "Deadline", "Deadlines", "OneLoop", "Watch", "call_at",
+    "Alarm", "Baton", "ClosedWithLoop", "Deadline", "Deadlines", "OneLoop", "Watch", "call_at", "call_in",
     "is_cancelled", "now", "running_loop", "sleep_until",
 ]  # fmt: skip
 
@@ -198,6 +199,13 @@ def call_at(moment: float, callback: Callable[..., object], *args: object) -> as
 async def sleep_until(moment: float) -> None:
     """Sleep until `moment`, early by the resolution of the loop's clock at most; who asks again sleeps again."""
     await anyio.sleep(max(_TICK, moment - now()))
+
+
+def call_in(loop: asyncio.AbstractEventLoop | None, callback: Callable[..., object], *facts: object) -> None:
+    """Call back in a loop that stands still, once it runs again; never, where it is closed."""
+    with suppress(RuntimeError):  # it is closed
+        if loop is not None:
+            loop.call_soon_threadsafe(callback, *facts)
 
 
 class Alarm:

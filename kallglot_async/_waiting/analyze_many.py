@@ -1,7 +1,7 @@
 """`AnalyzeCall`: requests the analyses of many sessions and waits for all of them, under one limiter.
 
 Requests go before polls, but only so many analyses are under way at once as the rate allows to look after
-(`_OPEN_FOR`): a batch that asked for everything first would have spent the windows in which it could hear of the
+(`Admission`): a batch that asked for everything first would have spent the windows in which it could hear of the
 answers. A 402 stops the requests, and what is paid for is waited for.
 """
 
@@ -16,13 +16,13 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from msgspec import structs
 
-from kallglot_async import _clock, errors
+from kallglot_async import errors
 from kallglot_async._checks import check_text
-from kallglot_async._clock import Alarm
 from kallglot_async._core.api.analyses import create_analysis
 from kallglot_async._core.api.operation import Operation
 from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async._events import PlainCallback
+from kallglot_async._waiting.admission import Creator, Place
 from kallglot_async._waiting.batch import Batch
 from kallglot_async._waiting.call import OnProgress
 from kallglot_async._waiting.endings import not_attempted, timed_out
@@ -34,8 +34,6 @@ __all__ = ["AnalyzeCall", "Order", "orders"]
 
 Order = Callable[[str], Operation[Analysis]]  # session id to request, its idempotency key included
 
-_OPEN_FOR = 45.0  # seconds of the rate that may be under way at once: `python -m benchmarks.constants _OPEN_FOR`
-_LEAST_OPEN, _MOST_OPEN = 10, 5_000
 _CREATORS = 16  # requests for analyses in flight at once, at most
 
 
@@ -67,7 +65,8 @@ class AnalyzeCall:
 
     Args:
         batch: The sessions.
-        waits: How analyses are created and waited for.
+        waits: How analyses are waited for.
+        creator: How they are requested.
         order: Makes the request for one session.
         timeout: Seconds for one request with its retries; None for ever.
         on_created: Called with a session's id and its analysis before that is polled, and awaited where it is a
@@ -76,14 +75,15 @@ class AnalyzeCall:
     """
 
     __slots__ = (
-        "_asked", "_batch", "_on_created", "_on_progress", "_open", "_order", "_polls", "_requests", "_room",
-        "_session_of", "_timeout", "_turn", "_waits",
+        "_asked", "_batch", "_creator", "_lasts", "_on_created", "_on_progress", "_order", "_places", "_polls",
+        "_requests", "_session_of", "_timeout", "_turn", "_waits",
     )  # fmt: skip
 
     def __init__(
         self,
         batch: Batch,
         waits: Waits,
+        creator: Creator,
         *,
         order: Order,
         timeout: float | None,
@@ -92,6 +92,8 @@ class AnalyzeCall:
     ) -> None:
         self._batch = batch
         self._waits = waits
+        self._creator = creator
+        self._lasts: float | None = None  # seconds that the wait for an analysis may take
         self._order = order
         self._timeout = timeout
         self._on_created = on_created
@@ -101,8 +103,7 @@ class AnalyzeCall:
         self._requests = self._polls = 0  # requests for analyses that were answered, and polls
         self._asked: dict[str, str] = {}  # sessions whose request is in flight, and its idempotency key
         self._session_of: dict[str, str] = {}  # by analysis, while it is waited for
-        self._open = 0
-        self._room = Alarm()  # the sleeper is the creator whose turn it is
+        self._places: dict[str, Place] = {}  # by session, from before its request until its outcome is told
         self._turn = anyio.Lock(fast_acquire=True)
 
     async def run(self, options: WaitOptions) -> Outcomes:
@@ -111,23 +112,28 @@ class AnalyzeCall:
         Raises:
             IdSourceError: The iterable of sessions raised; the outcomes are on the error.
         """
+        self._lasts = options.timeout
         if self._on_progress is not None:
             options = structs.replace(options, on_progress=self._on_polled)
-        # Without a bound of its own, as nobody waits to put an id in: `_capacity` bounds what is under way.
+        # Without a bound of its own, as nobody waits to put an id in: `Admission` bounds what is under way.
         created, arrived = anyio.create_memory_object_stream[str](float("inf"))
 
         async def wait() -> None:
             created.close()  # from now on it is open for as long as a creator has its own
             await self._wait(arrived, options)
 
-        with created, arrived:
-            creators = min(_CREATORS, options.max_in_flight)
-            await self._batch.run(
-                creators,
-                lambda: self._request_in_turn(created.clone()),
-                wait,
-                hears_answers=self._on_created is not None,
-            )
+        try:
+            with created, arrived:
+                creators = min(_CREATORS, options.max_in_flight)
+                await self._batch.run(
+                    creators,
+                    lambda: self._request_in_turn(created.clone()),
+                    wait,
+                    hears_answers=self._on_created is not None,
+                )
+        finally:
+            for place in self._places.values():
+                place.leave()
         created_for = {session: id for id, session in self._session_of.items()}
         for session in self._batch.ids:
             if session not in self._batch.found:
@@ -145,7 +151,7 @@ class AnalyzeCall:
                     self._check_own(analysis, session)
                 except errors.KallglotError as failure:
                     await self._batch.keep(Outcome(id=session, error=failure))
-                    self._close_one()
+                    self._leave(session)
                 else:
                     # Before anybody is told: if the call ends meanwhile, the outcome has to name what was paid for, and
                     # to have what has come.
@@ -156,7 +162,7 @@ class AnalyzeCall:
                         created.send_nowait(analysis.id)
                     else:
                         await self._batch.tell_outcome(settled)
-                        self._close_one()
+                        self._leave(session)
                 # Not where the request is cancelled: its key has to be in the outcome then, to ask again with.
                 self._asked.pop(session, None)
                 self._report_progress()
@@ -164,7 +170,7 @@ class AnalyzeCall:
     def _create(self, session: str, operation: Operation[Analysis], ticket: Ticket) -> Coroutine[Any, Any, Analysis]:
         """Request the analysis of a session on a slot: from now on nobody knows, until there is an answer."""
         self._asked[session] = operation.idempotency_key or ""
-        return self._waits.create(
+        return self._creator.send(
             operation, ticket, timeout=self._timeout, is_patient=True, on_answer=self._on_requested
         )
 
@@ -192,20 +198,20 @@ class AnalyzeCall:
     async def _next_session(self) -> str | None:
         """Return the next session to request an analysis of, once there is room; None: there are no more."""
         async with self._turn:
-            while self._batch.reason is None and self._open >= self._capacity():
-                await self._room.sleep_until()
-            session = await self._batch.next_id()
-            self._open += session is not None
+            place, session = await self._creator.enter(self._lasts), None
+            try:
+                session = await self._batch.next_id()
+            finally:
+                if session is None:
+                    place.leave()
+            if session is not None:
+                place.begin()  # a source may take any time
+                self._places[session] = place
             return session
 
-    def _capacity(self) -> float:
-        """How many analyses may be under way at once."""
-        return min(_MOST_OPEN, max(_LEAST_OPEN, _OPEN_FOR * self._batch.lane.gate.supply(_clock.now()).rate))
-
-    def _close_one(self) -> None:
-        """One less is under way."""
-        self._open -= 1
-        self._room.ring()
+    def _leave(self, session: str) -> None:
+        """The analysis of a session is under way no more."""
+        self._places.pop(session).leave()
 
     def _on_requested(self) -> None:
         self._requests += 1
@@ -244,7 +250,7 @@ class AnalyzeCall:
                 session = self._session_of.pop(outcome.id, outcome.id)
                 await self._batch.keep(structs.replace(outcome, id=session))
                 self._report_progress()
-                self._close_one()  # last: who is slow to take outcomes is not asked for more
+                self._leave(session)  # last: who is slow to take outcomes is not asked for more
 
     def _unfinished(self, session: str, id: str | None) -> errors.KallglotError:
         """Say what became of a session that has no outcome when the call is over; `id`: the analysis created for it."""

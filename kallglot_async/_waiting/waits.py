@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import suppress
 from typing import TypeAlias
 
 import anyio
@@ -20,13 +19,12 @@ from kallglot_async import _clock, errors
 from kallglot_async._checks import check_count, check_plain_callback, check_timeout, shown
 from kallglot_async._clock import OneLoop
 from kallglot_async._core.api.analyses import check_analysis_id
-from kallglot_async._core.api.operation import Operation
-from kallglot_async._core.limit.ticket import Ticket
 from kallglot_async._core.polling.pending import Creates, Entry
 from kallglot_async._core.polling.schedule import PollSchedule
 from kallglot_async._core.polling.trouble import FirstContact
 from kallglot_async._core.polling.worth import InboxTrust, PollModel
 from kallglot_async._events import await_told
+from kallglot_async._waiting.admission import Admission
 from kallglot_async._waiting.call import OnProgress, WaitCall
 from kallglot_async._waiting.endings import settled_at_once
 from kallglot_async._waiting.following import Followers
@@ -111,8 +109,7 @@ class IdSource:
             self._plain = self._each(ids)
         else:
             raise ConfigurationError(f"ids is not iterable but {type(ids).__name__}: pass a list of ids")
-        self._is_stopped = False
-        self._pulled = 0
+        self._is_stopped, self._pulled = False, 0
         self._scope: anyio.CancelScope | None = None
         self.error: BaseException | None = None
 
@@ -206,7 +203,7 @@ _NO_IDS = IdSource((), remember=False)  # of a call whose one id comes with it
 
 
 class Waits:
-    """Starts the wait calls of one client, and creates what they may wait for.
+    """Starts the wait calls of one client.
 
     Args:
         hub: What all wait calls under one key share.
@@ -267,23 +264,10 @@ class Waits:
 
     async def of_one(self, id: str, options: WaitOptions) -> Outcome:
         """Run a wait for one id to its end."""
-        return await self.start(_NO_IDS, options).of_one(id)
-
-    async def create(
-        self,
-        operation: Operation[Analysis],
-        ticket: Ticket | None = None,
-        *,
-        timeout: float | None,
-        is_patient: bool = False,
-        on_answer: Callable[[], object] | None = None,
-    ) -> Analysis:
-        """Request an analysis, on a slot if one was taken; the moment of its creation helps to wait for it."""
-        created = await self._pipeline.run(
-            operation, timeout=timeout, ticket=ticket, is_patient=is_patient, on_answer=on_answer
-        )
-        self._hub.creates.on_created(created, _clock.now(), server_now=self._pipeline.server_now())
-        return created
+        if id not in self._hub.creates:
+            return await self.start(_NO_IDS, options).of_one(id)
+        with self._hub.admission.hold(options.timeout):
+            return await self.start(_NO_IDS, options).of_one(id)
 
     def outcome_of(self, created: Analysis) -> Outcome | None:
         """Return the outcome of an analysis that was settled as it was created; None: it is to be waited for."""
@@ -328,7 +312,7 @@ class Claims:
         has_inbox: Whether it is the caller's, so that webhooks can be expected.
     """
 
-    __slots__ = ("_followers", "_home", "_inbox", "_owners", "contact", "creates", "model", "trust")
+    __slots__ = ("_followers", "_home", "_inbox", "_owners", "admission", "contact", "creates", "model", "trust")
 
     def __init__(self, model: PollModel, inbox: WebhookInbox, *, has_inbox: bool = False) -> None:
         self.model: PollModel = model
@@ -339,6 +323,7 @@ class Claims:
         self._followers = Followers()  # others that wait for it too
         self.contact: FirstContact = FirstContact()
         self.creates: Creates = Creates()
+        self.admission: Admission = Admission()
         if not has_inbox:
             inbox.listen(self._on_announced)  # the client's own: it lives as long, and nobody else's wait is in it
 
@@ -352,8 +337,7 @@ class Claims:
         Raises:
             ConfigurationError: Another loop, which runs, has waits here.
         """
-        before = self._home.loop
-        if before is loop:
+        if (before := self._home.loop) is loop:
             return
         if not self._owners:
             self._home.loop = None  # nobody's, so anybody's
@@ -363,7 +347,7 @@ class Claims:
             self._owners.clear()
             self._followers.clear()
         for poller in self.contact.forget():
-            _call_in(before, poller.wake)
+            _clock.call_in(before, poller.wake)
 
     def claim(self, id: str, call: WaitCall) -> bool:
         """Make `call` the one that polls the id; False where another does, which `call` then follows.
@@ -453,15 +437,8 @@ class Claims:
         if call.loop is self._home.loop:
             callback(*facts)
         else:
-            _call_in(call.loop, callback, *facts)
+            _clock.call_in(call.loop, callback, *facts)
 
     def unfollow(self, id: str, call: WaitCall) -> None:
         """`call` waits no more for an id that another polls."""
         self._followers.remove(id, call)
-
-
-def _call_in(loop: asyncio.AbstractEventLoop | None, callback: Callable[..., object], *facts: object) -> None:
-    """Call back in a loop that stands still, once it runs again; never, where it is closed."""
-    with suppress(RuntimeError):  # it is closed
-        if loop is not None:
-            loop.call_soon_threadsafe(callback, *facts)

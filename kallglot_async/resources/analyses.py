@@ -10,6 +10,7 @@ from kallglot_async._checks import check_callback
 from kallglot_async._config import AS_CLIENT, Timeout
 from kallglot_async._core.api.analyses import create_analysis, retrieve_analysis
 from kallglot_async._extra_headers import check_headers
+from kallglot_async._waiting.admission import Creator
 from kallglot_async._waiting.waits import Ids, IdSource, OnOutcome, Waits
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Analysis, AnalysisRequestA, AnalysisRequestB, Outcomes
@@ -23,11 +24,12 @@ class Analyses:
     Both revisions of the API are served by the same calls: the id's prefix decides.
     """
 
-    __slots__ = ("_pipeline", "_waits")
+    __slots__ = ("_creator", "_pipeline", "_waits")
 
-    def __init__(self, pipeline: Pipeline, waits: Waits) -> None:
+    def __init__(self, pipeline: Pipeline, waits: Waits, creator: Creator) -> None:
         self._pipeline = pipeline
         self._waits = waits
+        self._creator = creator
 
     async def retrieve(
         self, id: str, *, timeout: Timeout = AS_CLIENT, extra_headers: Mapping[str, str] | None = None
@@ -167,4 +169,4 @@ class Analyses:
             include=include,
         )
         seconds = self._pipeline.seconds_of(timeout)
-        return await self._waits.create(operation.with_headers(extra_headers), timeout=seconds)
+        return await self._creator.create(operation.with_headers(extra_headers), timeout=seconds)

@@ -126,6 +126,18 @@ class Gate:
             supply = supply.within(rule.supply(now))
         return supply
 
+    def lasting_rate(self, now: float) -> float:
+        """Return the requests/s to be had over many windows; among neighbours, in the present one, which shows theirs.
+
+        Where most of a window is spent, `supply` has what is left of it alone.
+        """
+        rate, window = self.supply(now).rate, self._window
+        is_own = window.is_ruling and (self._lease is None or self._lease.is_alone)
+        if window.limit is None or not is_own or window.is_shared or window.is_contended:
+            return rate
+        beside = min((rule.supply(now).rate for rule in self._asked), default=math.inf)
+        return min(beside, max(rate, window.limit / window.renewal.period))
+
     def on_sent(self, now: float, urgency: Urgency) -> Ticket:
         """A request goes out now; the ticket is what it will be known by."""
         ticket = Ticket(now, self.epoch)

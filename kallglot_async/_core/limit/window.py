@@ -34,8 +34,8 @@ class Window:
     """The limit of one endpoint group under one key, as the server announces it."""
 
     __slots__ = (
-        "_drift", "_event", "_explanations", "_figure_event", "_is_contended", "_is_shared", "_lost", "_pace", "_part",
-        "_probe_out", "_remaining", "_reopens_at", "_undated", "in_flight", "is_ruling", "limit", "renewal",
+        "_drift", "_event", "_explanations", "_figure_event", "_lost", "_pace", "_part", "_probe_out", "_remaining",
+        "_reopens_at", "_undated", "in_flight", "is_contended", "is_ruling", "is_shared", "limit", "renewal",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -54,8 +54,8 @@ class Window:
         self._drift = Drift()
         self._explanations = Explanations()
         # Whether others take of it; not of a short one, where our own in another order would pass for them.
-        self._is_shared = False
-        self._is_contended = False  # whether it is a log that others use as well
+        self.is_shared = False
+        self.is_contended = False  # whether it is a log that others use as well
         self._part = Part()
 
     @property
@@ -76,7 +76,7 @@ class Window:
         if self.limit is None:
             return 0.0
         renewal, explanations = self.renewal, self._explanations
-        if self._is_contended:
+        if self.is_contended:
             return explanations.log.period / self._part.rate
         if explanations.is_small:
             return 1.0 / explanations.refill()
@@ -105,7 +105,7 @@ class Window:
     def next_at(self, now: float, urgency: Urgency) -> float:
         """Return when a request may go: `now` or before for at once, infinity for "when an answer comes"."""
         is_poll, explanations, renewal = urgency is not Urgency.DIRECT, self._explanations, self.renewal
-        if self._is_contended and is_poll:
+        if self.is_contended and is_poll:
             return self._next_among_others(now)
         free, left = self._free(now), self._left() if is_poll and explanations.way else 0
         if free - left < 1:
@@ -126,7 +126,7 @@ class Window:
         at = self._pace.theoretical + self.interval(now)
         # What neighbours have taken since the newest figure is not there any more, and they will take the rest.
         does_renew = explanations.way is Way.FIXED and not renewal.is_rolling
-        if not does_renew or (urgency is Urgency.AHEAD and not self._is_shared):
+        if not does_renew or (urgency is Urgency.AHEAD and not self.is_shared):
             return at
         is_there = self.available - self._drift.taken(now, renewal.period) >= 1
         return at if is_there else max(at, self._reopens_at)
@@ -165,7 +165,7 @@ class Window:
         if self.limit is None:
             return Supply()
         renewal, explanations = self.renewal, self._explanations
-        if self._is_contended:
+        if self.is_contended:
             ours, period = max(1, len(explanations.log.inside) + self.in_flight), explanations.log.period
             return Supply(ours / period, float(ours), period)
         interval, resets_in = self.interval(now), renewal.resets_at - now
@@ -182,7 +182,7 @@ class Window:
         """A request goes out now; one that went by another rule is no probe of this one."""
         ticket.event = self._event
         self._drift.sent += 1
-        if self._is_contended:
+        if self.is_contended:
             self._part.on_sent(self._explanations.log.returned(now))
         free = self._free(now)
         if is_probe := self.is_ruling and free < 1:
@@ -190,14 +190,14 @@ class Window:
         if urgency is not Urgency.DIRECT and self._is_paced(urgency, free):
             # A probe keeps nobody back for as long as what is spent takes to come back.
             interval = min(self.interval(now), self.renewal.period / (self.limit or 1) if is_probe else math.inf)
-            ticket.window_pace = self._pace.on_sent(now, interval, CATCH_UP if self._is_contended else 1.0)
+            ticket.window_pace = self._pace.on_sent(now, interval, CATCH_UP if self.is_contended else 1.0)
         self.in_flight += 1
 
     def on_unsent(self, ticket: Ticket) -> None:
         """A granted request was not sent after all: everything is as before."""
         self._land(ticket)
         self._drift.sent -= 1
-        if self._is_contended:
+        if self.is_contended:
             self._part.on_unsent()
         if ticket.window_pace is not None:
             self._pace.on_unsent(ticket.window_pace)
@@ -269,7 +269,7 @@ class Window:
         One that would go ahead does so too, in the last tenth of a window (of a long one, MOST_KEPT), and where others
         take of it.
         """
-        is_shared = self._explanations.sees_others if self.renewal.is_rolling else self._is_shared
+        is_shared = self._explanations.sees_others if self.renewal.is_rolling else self.is_shared
         most = MOST_KEPT if self.renewal.period > 2 * DOCUMENTED_PERIOD else math.inf
         return urgency is Urgency.PACED or is_shared or free <= min((self.limit or 0) // KEPT, most)
 
@@ -325,9 +325,9 @@ class Window:
         explanations.on_figure(
             ticket.sent_at, now, figures, found=found, flying=flying, period=period, is_rolling=rolls
         )
-        self._is_shared = period >= SHORT_PERIOD and self._drift.sees_neighbours(period)
-        was_contended, self._is_contended = self._is_contended, explanations.is_shared and period >= SHORT_PERIOD
-        if self._is_contended:
+        self.is_shared = period >= SHORT_PERIOD and self._drift.sees_neighbours(period)
+        was_contended, self.is_contended = self.is_contended, explanations.is_shared and period >= SHORT_PERIOD
+        if self.is_contended:
             own = len(explanations.log.inside) + flying
             self._part.on_figure(now, own, figures.limit, left=figures.remaining, gone=explanations.gone)
         elif was_contended:

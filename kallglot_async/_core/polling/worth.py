@@ -64,6 +64,9 @@ FIRST_LOOKS = 0.5  # for first looks that are probably in vain: they show when t
 SAVING = 0.1  # the same, while what is saved now can be spent later in the window
 HINT_STEPS = 3.0  # a server's hint moves the next look so many of the law's own steps beyond the last one at most
 FRESH = 0.2  # share of the rate for looks at the id seen longest ago, whatever the law says of it
+OPEN_FOR = 45.0  # s of the rate that may be under way at once of a batch ...
+OPEN_PART = 0.45  # ... or, of single calls, this part of the time that each of them may take; ...
+LEAST_OPEN, MOST_OPEN = 10, 5_000  # ... so many analyses at least, and at most
 MIN_GAP = 1.0  # s between two polls of one id
 UNKNOWN_GAP = 2.0  # s: the documented polling interval, for freshness while the rate is unknown
 RE_ASK = 0.05  # s after which a slot that nothing was worth is asked for again
@@ -367,6 +370,22 @@ class Worth:
 def seconds_per_request(supply: Supply, share: float) -> float:
     """The seconds between two requests at that share of the rate."""
     return 1.0 / (share * supply.rate) if supply.rate > 0.0 else inf
+
+
+def most_open(supply: Supply, rate: float, lasts: float, ends_in: float, *, is_one_of_many: bool) -> float:
+    """How many analyses may be under way that were requested here, by rule 10.
+
+    Args:
+        supply: What the limit can give now.
+        rate: Requests/s that it can give for long.
+        lasts: Seconds within which the next one has to be seen settled.
+        ends_in: Seconds within which the first of those under way has to be.
+        is_one_of_many: Whether the next one is of a batch.
+    """
+    open_for = OPEN_FOR if is_one_of_many else OPEN_PART * lasts
+    most = min(MOST_OPEN, max(LEAST_OPEN, open_for * rate))
+    # What has to be seen before the window renews has only what is left of it.
+    return min(most, supply.remaining) if ends_in <= supply.resets_in else most
 
 
 def spare(supply: Supply, pending: int) -> float:
