@@ -76,7 +76,8 @@ class PollSchedule(msgspec.Struct, frozen=True, kw_only=True):
     def _interval(self, polls: int) -> float:
         if polls <= 1:
             return self.first
-        if (polls - 1) * log(self.factor) >= log(self.maximum) - log(self.first):  # before the power overflows
+        # By logarithms: after some hundred polls the power would be more than a float holds, and raise.
+        if (polls - 1) * log(self.factor) >= log(self.maximum) - log(self.first):
             return self.maximum
         return self.first * self.factor ** (polls - 1)
 
