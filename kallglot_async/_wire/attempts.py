@@ -41,6 +41,7 @@ class Attempts(Generic[T]):
         """Write the attempts on the error that ends the call."""
         error.attempts = len(self.history)
         error.history = self.history
+        # Only then: of what surely was not done there is nothing that its key would lead to.
         if self.is_uncertain:
             error.idempotency_key = self.operation.idempotency_key
         return error
