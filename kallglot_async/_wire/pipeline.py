@@ -201,11 +201,11 @@ class Pipeline:
             # Refused is not failed: it was not acted upon, costs no retry, and the limiter holds back the next one.
             return (error.retry_after or 0.0) <= attempts.deadline.left()
         attempts.on_failure(error)
-        operation, failures = attempts.operation, len(attempts.history)
+        operation, failures = attempts.operation, attempts.failures(error)
         is_patient, left = self._is_patient(attempts, error), attempts.deadline.left()
         delay = self.policy.next_delay(operation, error, failures, within=left, is_patient=is_patient)
         if delay is not None:
-            self.on_retry(operation, error, failures, delay)
+            self.on_retry(operation, error, len(attempts.history), delay)
             await anyio.sleep(delay)
         elif is_patient:
             await self._be_let_go(attempts)
