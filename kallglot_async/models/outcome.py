@@ -194,7 +194,7 @@ class Outcomes(KnownToPydantic, Sequence[Outcome]):
         write_jsonl(self._items, to)
 
     def to_csv(self, to: Lines, *, table: TableName = "analyses", exact: bool = False) -> None:
-        """Write a table of the outcomes as CSV in UTF-8: a line for each outcome, whatever became of it, or for each item.
+        """Write a table of the outcomes as CSV in UTF-8: a line for each outcome, whatever became of it, or each item.
 
             outcomes.to_csv("analyses.csv")
             outcomes.to_csv("to-do.csv", table="action_items")

@@ -68,7 +68,7 @@ class Analyses:
         Spends what the rate limit's window holds at once, in turn with the polls of waits, and outlasts the
         windows it needs. A 401, 402 or 403 ends the batch early: the rest are reported with `NotAttemptedError`. It
         costs no API credits. A cancellation ends every request; what was fetched by then has been given to
-        `on_outcome`.
+        `on_outcome`, as far as that has kept up.
 
         Args:
             ids: Any iterable or asynchronous iterable. Each distinct id is fetched once.
