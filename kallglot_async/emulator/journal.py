@@ -72,7 +72,8 @@ class Journal(Sequence[JournalEntry]):
         return len(self._entries)
 
     def __iter__(self) -> Iterator[JournalEntry]:
-        return iter(list(self._entries))  # at one stroke: another thread may read while requests come
+        # At one stroke: another thread may read while requests come.
+        return iter(list(self._entries))
 
     def __repr__(self) -> str:
         return f"<Journal {self.total} requests, {self.refused} refused>"

@@ -98,7 +98,8 @@ class Result(_Keeping, frozen=True, kw_only=True):
         """
         return kept_of(self).get("problems", ())
 
-    __dict__ = shown_fields  # a struct with a place of its own brings another
+    # Said again: a struct with a place of its own brings a `__dict__` of its own.
+    __dict__ = shown_fields
 
     def __copy__(self) -> Self:
         copy: Self = super().__copy__()  # type: ignore[misc]  # Struct has one, which its stub does not tell
@@ -109,7 +110,8 @@ class Result(_Keeping, frozen=True, kw_only=True):
         """Pickle and deepcopy keep the body, what it has besides, and what could not be read."""
         kept = _to_be_copied(self)
         if kept:
-            kept["extra"] = self.extra  # read now: another process may know less of how
+            # Read now: another process may know less of how.
+            kept["extra"] = self.extra
         return _made_again, (type(self), structs.asdict(self), kept)
 
 

@@ -17,7 +17,8 @@ from kallglot_async.models.rate_limit import RateLimitState
 if TYPE_CHECKING:
     import pyarrow
 else:
-    pyarrow = SimpleNamespace(Table=object)  # so that hints can be had without the extra, and without loading it
+    # So that hints can be had without the extra, and without loading it.
+    pyarrow = SimpleNamespace(Table=object)
 
 __all__ = ["Lines", "Outcome", "Outcomes", "Progress", "TableName"]
 
@@ -94,7 +95,8 @@ class Outcomes(KnownToPydantic, Sequence[Outcome]):
 
     def __init__(self, outcomes: Iterable[Outcome] = ()) -> None:
         self._items = tuple(outcomes)
-        self._by_id: dict[str, Outcome] | None = None  # made when an id is first asked for
+        # Made when an id is first asked for: most who have outcomes go through them.
+        self._by_id: dict[str, Outcome] | None = None
 
     @overload
     def __getitem__(self, key: int | str) -> Outcome: ...

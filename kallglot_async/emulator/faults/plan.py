@@ -188,7 +188,8 @@ class FaultBook:
 
     def draw(self, id: str | None, operation: str | None, *, throttle: bool) -> Fault | None:
         """The fault that hits a request: one of kind `throttle`, or one of all other kinds."""
-        of_now = self._declared  # another thread may clear them meanwhile, which makes another list
+        # Another thread may clear them meanwhile, which makes another list.
+        of_now = self._declared
         for declared in of_now:
             if (declared.fault.kind == "throttle") is throttle and declared.strikes(id, operation, self._seed):
                 if declared.is_spent:
