@@ -195,7 +195,8 @@ _ROOMS = {
 }  # fmt: skip
 
 
-if not TYPE_CHECKING:  # type checkers would take it for a module that has every name
+# Type checkers would take it for a module that has every name.
+if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         if name in _ROOMS:

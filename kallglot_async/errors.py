@@ -64,7 +64,8 @@ def pydantic_serializer() -> object:
     """Return what pydantic looks for at a value, or an error, where no type says what it is: as in `dict[str, Any]`."""
     try:
         from kallglot_async.models._pydantic import SERIALIZER
-    except ModuleNotFoundError as error:  # somebody else looks at everything that there is
+    # Without pydantic, it is somebody else who looks at everything that there is, such as `inspect.getmembers`.
+    except ModuleNotFoundError as error:
         raise AttributeError(str(error)) from None
     return SERIALIZER
 
@@ -106,6 +107,7 @@ class KallglotError(Exception):
             return NotImplemented
         return self.args == other.args and vars(self) == vars(other)
 
+    # Of what cannot change: the fields are written to while an error is on its way up.
     def __hash__(self) -> int:
         return hash((type(self), self.message))
 

@@ -87,6 +87,7 @@ class Analyses:
         """
         check_callback("on_outcome", on_outcome)
         workers = self._waits.at_once(max_in_flight)
+        # Checked here, before anything is pulled from the ids.
         headers = None if extra_headers is None else check_headers("extra_headers", extra_headers)
         from kallglot_async._waiting.retrieve_many import RetrieveCall  # loaded when it is first used
 

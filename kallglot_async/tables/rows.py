@@ -338,7 +338,8 @@ def _message(outcome: Outcome, analysis: Analysis | None) -> str | None:
 def _utc(moment: datetime | None) -> datetime | None:
     try:
         return None if moment is None else moment.astimezone(UTC)
-    except OverflowError:  # the first or last day that there is, in another zone
+    # The first or last day that there is, in another zone.
+    except OverflowError:
         return None
 
 
