@@ -94,7 +94,8 @@ class Result(_Keeping, frozen=True, kw_only=True):
     def problems(self) -> tuple[str, ...]:
         """The paths of what the body has of an impossible type, for example `$.results.quality.score`.
 
-        Such a field is None, and such an element left out of its list. What was sent is in `raw`.
+        Such a field is None, or empty where it is a list; such an element is left out of its list. What was sent is in
+        `raw`.
         """
         return kept_of(self).get("problems", ())
 
