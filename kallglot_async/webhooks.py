@@ -86,7 +86,9 @@ _SETTLED = frozenset({EventType.ANALYSIS_COMPLETE, EventType.ANALYSIS_COMPLETED,
 
 
 class EventData(Model, frozen=True, kw_only=True):
-    """What an event is about. Beyond these four fields nothing is documented; `raw` has all there is.
+    """What an event is about. `session_id`, and what else an event of an analysis has, is not documented.
+
+    `raw` has all there is.
 
     `repr` shows the four fields only, so that call text reaches no log by accident.
 

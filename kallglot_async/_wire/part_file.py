@@ -102,8 +102,8 @@ class PartFile:
             except OSError:
                 pass
         ours = os.fstat(file.fileno())
-        # It has the name of a finished download, too, which was killed before it removed this one: to write here were
-        # to write into that.
+        # It has the name of a finished download, too, which was killed before it removed this one: what is written here
+        # would be in that.
         if ours.st_nlink > 1:
             self._path.unlink()
             return False

@@ -456,7 +456,7 @@ def _retry_after(response: Response, body: _ErrorBody, wall_now: float) -> float
     if header is None and response.status == 429:
         header = _lone_reset(response.headers, wall_now)
     told: Any = _number(body.retry_after) if isinstance(body.retry_after, str) else body.retry_after
-    # From 0: of "not a number", which is no less than that either, a comparison says no to both.
+    # The comparison refuses what is negative, and "not a number" with it.
     is_wait = isinstance(told, int | float) and not isinstance(told, bool) and told >= 0
     return max(header or 0.0, clamp_wait(told)) if is_wait else header
 

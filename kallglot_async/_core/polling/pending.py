@@ -176,7 +176,7 @@ class Creates:
         self._of: OrderedDict[str, tuple[float, float | None]] = OrderedDict()  # the moment, and seconds from there
 
     def __contains__(self, id: str) -> bool:
-        """Whether it was created here, within the last hour or so."""
+        """Whether it was created here; what is older than an hour is forgotten with the next create."""
         return id in self._of
 
     def on_created(self, created: Analysis, now: float, *, server_now: float) -> None:
@@ -195,7 +195,7 @@ class Creates:
     def times_of(self, id: str, now: float) -> tuple[float | None, float | None]:
         """Return the seconds since it was created here, and until it is done by the server's own estimate.
 
-        None where it was not, or long ago; and where the server gave none when asked.
+        None where it was not, or is forgotten; and where the server gave none when asked.
         """
         if (found := self._of.get(id)) is None:
             return None, None

@@ -43,7 +43,10 @@ class PollSchedule(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def learned(cls) -> PollSchedule:
-        """Poll when the learned law says that it pays; about as exponential back-off until there is data."""
+        """Poll when the learned law says that it pays.
+
+        Until there is data it knows the documented 22 to 30 s, and backs off exponentially before and after those.
+        """
         return cls()
 
     @classmethod
