@@ -191,7 +191,10 @@ class Lane:
         return at - now if now < at < math.inf else 0.0
 
     def news_of_closing(self, now: float) -> float:
-        """Return the same where that is longer than anybody expects, and once until something goes again; else 0.0."""
+        """Return the same where that is longer than anybody expects; else 0.0.
+
+        Once until something goes again, and again where it has doubled.
+        """
         closed_for = self.closed_for(now)
         if closed_for < _LONG or closed_for < 2.0 * self._told_for:
             return 0.0

@@ -327,11 +327,11 @@ class _Endings:
 
     def start(self, entry: Entry) -> None:
         """Take in one more; nearly always it ends last. An heir, whose time began before, has to find its place."""
-        line, ends_at = self._ahead, _ends_at(entry)
-        if not line or _ends_at(line[-1]) <= ends_at:
+        line = self._ahead
+        if not line or _ends_at(line[-1]) <= _ends_at(entry):
             line.append(entry)
         else:
-            line.insert(bisect_right(line, ends_at, key=_ends_at), entry)
+            line.insert(bisect_right(line, _ends_at(entry), key=_ends_at), entry)
 
     def drop(self, entry: Entry) -> None:
         """Its deadline moves: it has to be started anew."""
