@@ -85,8 +85,6 @@ class WaitCall:
         """Wait for an id in the caller's own task, in place of entering a block with tasks for many."""
         self._enter()
         try:
-            if self._options.total_timeout is not None:
-                self.watch.ring()
             self._take(id)
             self._is_fed = True
             while not self.ready:
