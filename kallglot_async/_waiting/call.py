@@ -100,7 +100,7 @@ class WaitCall:
 
     async def _poll_alone(self) -> None:
         """Poll in the caller's own task, until there is an outcome, from here or from elsewhere."""
-        # As a scope that others can end, it costs a tenth of anyio's.
+        # As a scope that others can end, it costs a tenth of anyio's. It stays known: once left, it ends nothing.
         self._alone = scope = Deadline(self.loop)
         try:
             with scope:
@@ -108,13 +108,13 @@ class WaitCall:
         except TimeoutError:
             if not scope.is_over:
                 raise
-        finally:
-            self._alone = None
 
     def _enter(self) -> None:
         self.loop: asyncio.AbstractEventLoop = _clock.running_loop()
         # The caller's: what it waits for may be told of in another's task, or by a timer.
         self._context = copy_context()
+        # Refused here, a second loop is told as what it is. Refused as an id is claimed, it would be taken for an error
+        # of the source, or come out of the task group.
         self._pipeline.lane("analysis").enter()
         self._hub.enter(self.loop)
         self._is_entered = True
