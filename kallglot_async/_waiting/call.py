@@ -129,7 +129,6 @@ class WaitCall:
         # By hand: it lives as long as the caller's block, which no `async with` in here can span.
         self._group = group = await anyio.create_task_group().__aenter__()
         self.poller.start(group)
-        self.watch.ring()
         if (self._source.total or _AT_ONCE) < _AT_ONCE:
             await self._feed()
         else:
