@@ -6,7 +6,7 @@ The house. A room imports from its own floor or a lower one only; `tests/face/te
     5 face       resources/ _client _base_client receivers/ telemetry: composition and lifetime, no decisions
     4 durable    _durable/: what of a batch is on the disk, and what a run of it takes up
     3 waiting    _waiting/: whose turn it is in a call for many ids, and when the call is over
-    2 wire       _wire/ _clock _events _logging: when to sleep, what to send; the one room that sends by aiohttp
+    2 wire       _wire/ _clock _events _logging: when to sleep, what to send: no other room of the client sends
                  _whole_file: how a file is there whole or not at all
                  shared/: one limit for many processes; the one room that imports redis
     1 decisions  _core/api/: operation to request, answer to value or error
@@ -195,7 +195,8 @@ _ROOMS = {
 }  # fmt: skip
 
 
-if not TYPE_CHECKING:  # type checkers would take it for a module that has every name
+# Type checkers would take it for a module that has every name.
+if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         if name in _ROOMS:

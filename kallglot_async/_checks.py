@@ -152,7 +152,8 @@ def check_texts(name: str, values: Iterable[str]) -> list[str]:
     # A text is a sequence of texts, too: "summary" would ask for seven components of one letter.
     if isinstance(values, str | bytes):
         raise ConfigurationError(f"{name} is a list of names, not one text: write {name}=[{shown(values)}]")
-    if isinstance(values, Set):  # its order differs from process to process, and with it the body that a key stands for
+    # Its order differs from process to process, and with it the body that an idempotency key stands for.
+    if isinstance(values, Set):
         values = sorted(values, key=str)
     try:
         texts = [check_text(name, value) for value in values]

@@ -56,7 +56,8 @@ class KallglotClient(BaseClient):
             `shared.SharedRateLimiter` to share with other processes. Where the environment's `KALLGLOT_RATE_LIMIT_URL`
             names a Redis server, the client has one of those unless it is given a limiter.
         max_connections: Open connections at most, for each event loop. Default 100.
-        max_in_flight: Requests of one batch at once. Default 64.
+        max_in_flight: Requests of one batch at once; of `analyze_many` as many polls, and besides as many requests for
+            analyses, of which 16 are the most. Default 64.
         max_response_bytes: A larger body, after decompression, is an error; audio is not meant. Default 16 MiB.
         max_rate_wait: Seconds that a direct call may queue for the rate limit before it fails with
             `RateLimitedError`; None (the default): as long as its timeout.
@@ -139,7 +140,7 @@ class KallglotClient(BaseClient):
         What the client has learned of analyses decides which id is worth the next request, and its one limiter when
         it may go; a failure of one id never costs another. A 401, 402 or 403 ends the batch: the rest are reported with
         `NotAttemptedError`. Polls cost no API credits. A cancellation ends every request; what had settled
-        by then has been given to `on_outcome`.
+        by then has been given to `on_outcome`, as far as that has kept up.
 
         Args:
             ids: Any iterable or asynchronous iterable, pulled as there is room. Repetitions are one wait.
@@ -299,7 +300,8 @@ class KallglotClient(BaseClient):
             total_timeout: Seconds for the whole call; None (the default) for ever. What a lazy iterable has not given
                 by then has no outcome. What is being told then, or is in line for it, is told to its end, for 30 s at
                 most.
-            max_in_flight: Requests at once; default: the client's.
+            max_in_flight: Polls at once, and besides as many requests for analyses, but 16 of those at most; default:
+                the client's.
             schedule: How polls follow each other. Default: learned from earlier analyses.
             on_outcome: Called with each outcome the moment it is known, one at a time; a coroutine function is awaited,
                 and what it has not taken counts as under way. What it raises ends the call.
@@ -307,7 +309,8 @@ class KallglotClient(BaseClient):
                 `on_outcome`. Whoever keeps the id can wait for it again, whatever happens to this process. It is
                 also told of what was being requested as `total_timeout` ended, if the answer comes within 5 s more.
             on_progress: Called with a snapshot whenever a request, for an analysis or of one, has ended, and with each
-                outcome. A plain function; if it raises, that is logged and it is not called again.
+                outcome of what was requested. A plain function; if it raises, that is logged and it is not called
+                again.
             extra_headers: As for `analyze`.
             request: What is asked for of each session, as in `analyses.create`.
 

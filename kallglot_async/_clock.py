@@ -60,7 +60,8 @@ _MONOTONIC = asyncio.BaseEventLoop.time
 
 def now() -> float:
     """Return monotonic seconds, the same scale on every loop of the process and outside of one."""
-    global _latest, _latest_shift  # one loop asks again and again: spare it the look-up
+    # One loop asks again and again: spare it the look-up in a weak dictionary.
+    global _latest, _latest_shift
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
@@ -116,7 +117,8 @@ class OneLoop:
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop | None = None
         self._process = 0  # a child process that a fork made has the loop, but not what runs in it
-        self._lock = threading.Lock()  # two threads may come in the same moment
+        # Two threads may come in the same moment, and the second has to find the first there.
+        self._lock = threading.Lock()
 
     def enter(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Serve this loop, which runs, from now on.
@@ -267,7 +269,8 @@ class Baton:
                 await woken
             except asyncio.CancelledError:
                 if not woken.cancelled():
-                    self._wake()  # it was for nothing: that was somebody else's chance
+                    # It was for nothing: that was somebody else's chance.
+                    self._wake()
                 raise
 
     def pass_on(self) -> None:

@@ -47,7 +47,8 @@ class Secret:
 
     def _put(self, value: str) -> None:
         self._value = value
-        self.credential: str = f"Bearer {value}" if isinstance(value, str) else ""  # what is no text is refused later
+        # Made once, as each request has it. What is no text is refused later, by `_check_api_key`.
+        self.credential: str = f"Bearer {value}" if isinstance(value, str) else ""
 
     def reveal(self) -> str:
         """Return the key itself, to be checked, and bound to no name."""
@@ -211,7 +212,8 @@ def _checked(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _check_api_key(_: str, key: Secret) -> Secret:
     """Refuse what cannot be a key. The key is handled as a `Secret` so that no frame shows it."""
     if isinstance(key, AskedKey):
-        return key  # its answers are checked as they come
+        # Its answers are checked as they come.
+        return key
     if not isinstance(key.reveal(), str):
         raise ConfigurationError("the API key is not text: pass the key as a str")
     if key.reveal().startswith("Bearer "):

@@ -132,7 +132,8 @@ def check_told(name: str, told: object) -> None:
     if not is_lost or asyncio.isfuture(told):
         return
     if inspect.iscoroutine(told) or inspect.isgenerator(told):
-        told.close()  # else it would warn, at some later moment, that it was never awaited
+        # Else it would warn, at some later moment, that it was never awaited.
+        told.close()
     raise TypeError(
         f"{name} returned {type(told).__name__} {getattr(told, '__qualname__', '')}, which nobody runs: "
         "give a plain function, which may put what it is told into a queue, or start a task"

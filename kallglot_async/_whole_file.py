@@ -67,7 +67,8 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
                 give_mode(beside, stat.S_IMODE(mode))
             yield file
             file.flush()
-            os.fsync(file.fileno())  # else a crash may leave an empty file under the new name
+            # Else a crash may leave an empty file under the new name.
+            os.fsync(file.fileno())
         take_place(beside, target)
     except BaseException:
         beside.unlink(missing_ok=True)

@@ -38,7 +38,8 @@ KallglotError
     ├── WebhookTimestampError                genuine, but signed too long ago or in the future
     └── WebhookPayloadError                  the body is not an event
 
-Every error survives pickle and copy with all its fields; none holds a key, a secret, a body or a transport's object.
+Every error survives pickle and copy with all its fields. None holds a key, a secret or a transport's object, and none a
+body, but for that of an analysis which is on it (`AnalysisFailedError`, and the outcomes of an `IdSourceError`).
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ def pydantic_serializer() -> object:
     """Return what pydantic looks for at a value, or an error, where no type says what it is: as in `dict[str, Any]`."""
     try:
         from kallglot_async.models._pydantic import SERIALIZER
-    except ModuleNotFoundError as error:  # somebody else looks at everything that there is
+    # Without pydantic, it is somebody else who looks at everything that there is, such as `inspect.getmembers`.
+    except ModuleNotFoundError as error:
         raise AttributeError(str(error)) from None
     return SERIALIZER
 
@@ -105,6 +107,7 @@ class KallglotError(Exception):
             return NotImplemented
         return self.args == other.args and vars(self) == vars(other)
 
+    # Of what cannot change: the fields are written to while an error is on its way up.
     def __hash__(self) -> int:
         return hash((type(self), self.message))
 
@@ -112,7 +115,9 @@ class KallglotError(Exception):
 class ConfigurationError(KallglotError, ValueError):
     """An argument or setting cannot be used, or code of yours that the client calls has raised: fix it and call again.
 
-    Nothing was sent, but where a middleware or trace of your session raises behind an answer.
+    Nothing was sent, but where code of yours raises in the middle of a call (a middleware or trace of your session, a
+    function that is asked for the key once more, a file object that a download goes to), or where only an answer shows
+    it: a recording that does not come in the format that was asked for.
     """
 
 
@@ -244,7 +249,7 @@ class ResponseBodyError(InvalidResponseError):
 
 
 class ResponseTooLargeError(InvalidResponseError):
-    """The body, after decompression, is larger than `max_response_bytes`. Not retried.
+    """The body, after decompression, is larger than `max_response_bytes`, or audio than `max_bytes`. Not retried.
 
     Attributes:
         limit: The limit in bytes.

@@ -98,7 +98,8 @@ def _check_loop(request: pytest.FixtureRequest) -> None:
         ) from None
     marker, config = request.node.get_closest_marker("asyncio"), request.config
     if marker is None or not config.pluginmanager.hasplugin("asyncio"):
-        return  # no coroutine function, which may do as it likes; or one that anyio's plugin runs
+        # No coroutine function, which may do as it likes; or one that anyio's plugin runs.
+        return
     if "anyio_backend" in request.fixturenames:
         raise pytest.UsageError(
             "anyio's plugin has made kallglot_emulator, and pytest-asyncio runs this test, in another event loop: "
@@ -132,6 +133,7 @@ def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
             raise pytest.UsageError(
                 "kallglot_options takes options of Emulator by name; faults go into kallglot_faults"
             )
+        # The nearest comes first, so what is there already wins.
         options = marker.kwargs | options
     return options
 

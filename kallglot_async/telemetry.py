@@ -155,7 +155,8 @@ def _word(segment: str) -> str:
 
 
 def _status(status: str) -> str:
-    known = AnalysisStatus(status)  # a server's own words would make series without end
+    # A server's own words would make series without end.
+    known = AnalysisStatus(status)
     return known.value if known.is_known else "other"
 
 

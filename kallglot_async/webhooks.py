@@ -86,7 +86,9 @@ _SETTLED = frozenset({EventType.ANALYSIS_COMPLETE, EventType.ANALYSIS_COMPLETED,
 
 
 class EventData(Model, frozen=True, kw_only=True):
-    """What an event is about. Beyond these four fields nothing is documented; `raw` has all there is.
+    """What an event is about. `session_id`, and what else an event of an analysis has, is not documented.
+
+    `raw` has all there is.
 
     `repr` shows the four fields only, so that call text reaches no log by accident.
 
@@ -203,7 +205,8 @@ def verify(
             reason = "the body is empty, as it is where a middleware, or a parser of forms, has read it before"
         raise WebhookSignatureError(f"no signature fits: {reason}")
     age = now - int(moment)
-    if not abs(age) <= tolerance:  # not `>`: a clock that says NaN lets nothing pass
+    # Not `>`: a clock that says NaN lets nothing pass.
+    if not abs(age) <= tolerance:
         when = f"{age:.0f} s ago" if age > 0 else f"{-age:.0f} s in the future"
         raise WebhookTimestampError(f"it was signed {when}, and {tolerance:.0f} s are allowed", age=age)
 
@@ -264,7 +267,8 @@ def _key(secret: object) -> bytes:
 def _digest(key: bytes, moment: str, body: Body) -> bytes:
     # In two parts: joined, the body would be copied for it.
     mac = hmac.new(key, f"{moment}.".encode(), hashlib.sha256)
-    mac.update(bytes(body))  # a memoryview need not be in one piece, which is all that hashlib takes
+    # As bytes: a memoryview need not be in one piece, which is all that hashlib takes.
+    mac.update(bytes(body))
     return mac.digest()
 
 
@@ -306,7 +310,8 @@ def construct_event(
         WebhookPayloadError: The body is not an event.
         ConfigurationError: There is no secret, an empty one, or a senseless tolerance.
     """
-    verify(body, header, secrets, now=now, tolerance=tolerance)  # before a single byte of it is read as JSON
+    # Before a single byte of it is read as JSON: who cannot sign finds no way into the decoder.
+    verify(body, header, secrets, now=now, tolerance=tolerance)
     return parse_event(body)
 
 
@@ -439,7 +444,8 @@ class WebhookInbox:
             self._announced.add(id)
             self.is_heard = True
             for callback in tuple(self._listeners):
-                if callback in self._listeners:  # one before it may have made it forget
+                # One before it may have made it forget.
+                if callback in self._listeners:
                     callback(id)
         # Last: if a listener raises, the sender's next attempt must not be taken for a duplicate.
         self._seen.add(event.id)

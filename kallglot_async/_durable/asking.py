@@ -88,14 +88,16 @@ class Asking:
         finally:
             # A broken one takes no more jobs. What stays marked is asked for under the same key, which costs nothing.
             if not self._run.writer.is_broken:
-                self._release(self._fresh - given)  # marked, and the call was over before it took them
+                # Those were marked, and the call was over before it took them.
+                self._release(self._fresh - given)
             self._fresh.clear()
 
     async def _marked(self, sessions: Sequence[Listed], given: set[str]) -> AsyncGenerator[str, None]:
         """Give the sessions, each once the file says that it is being asked for."""
         for first in range(0, len(sessions), _AT_ONCE):
             portion, now = sessions[first : first + _AT_ONCE], time.time()
-            if any(_is_forgotten(item, now) for item in portion):  # meanwhile: a run may take longer than a key lives
+            # Meanwhile: a run may take longer than a key lives.
+            if any(_is_forgotten(item, now) for item in portion):
                 await self._doubt(now)
                 portion = [item for item in portion if not _is_forgotten(item, now)]
             new = [item.id for item in portion if item.asked_at is None]

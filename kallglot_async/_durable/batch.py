@@ -189,7 +189,8 @@ class DurableBatch:
                 case "analyze":
                     await Asking(run, self.identity).analyze(pay_again=pay_again)
         except IdSourceError as error:
-            raise (error.__cause__ or error) from None  # the source was ours: it reads the file
+            # The source was ours: what it raised is what reading the file has met, and no mistake of the caller's.
+            raise (error.__cause__ or error) from None
         finally:
             self._is_running = False
         return await run.report()

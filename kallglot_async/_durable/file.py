@@ -85,7 +85,7 @@ class BatchFile:
             return dict(connection.execute(query, (check_state(state, *ENDED, "left"),)).fetchall())
 
     def outcomes(self, state: EndState | None = None) -> Iterator[Outcome]:
-        """Give the outcomes as they stand at this moment, in the order in which their ids were added.
+        """Give the outcomes as they stand when the first is taken, in the order in which their ids were added.
 
         One by one, so that a file of any size can be gone through.
 
@@ -119,7 +119,8 @@ class BatchFile:
             BatchFileError: There is no such file, or it cannot be written to.
         """
         check_state(state, "failed", "uncertain")
-        open_to_read(self.path).close()  # it is one of ours, and there
+        # For its checks: beside a file that is not there, or is not one of ours, no lock is to be made.
+        open_to_read(self.path).close()
         lock = WriterLock(self.path)
         try:
             return retry(self.path, state)

@@ -44,16 +44,19 @@ class WriterLock:
     __slots__ = ("_descriptor", "_path")
 
     def __init__(self, path: Path) -> None:
-        self._path = Path(f"{os.path.realpath(path)}-lock")  # one lock, by whichever link the file is named
+        # One lock, by whichever link the file is named.
+        self._path = Path(f"{os.path.realpath(path)}-lock")
         while True:
             self._descriptor = self._take(path)
             if self._is_in_place():
                 return
-            os.close(self._descriptor)  # whoever had it has removed it in between
+            # Whoever had it has removed it in between, and the next one would lock another file of that name.
+            os.close(self._descriptor)
 
     def release(self) -> None:
         """Let others write."""
-        if sys.platform != "win32":  # where what is open cannot be removed
+        # Windows removes nothing that is open: there it stays, and locks nobody out.
+        if sys.platform != "win32":
             # While it is held: a moment later the file may be the one that somebody else has locked.
             self._path.unlink(missing_ok=True)
         os.close(self._descriptor)

@@ -153,7 +153,8 @@ class Run:
         state = state_of(outcome)
         self._heed(outcome.error)
         if state == "left":
-            return  # the row says so already
+            # The row says so already.
+            return
         row = row_of(outcome)
         self.writer.put(lambda connection: connection.execute(KEEP, row))
         self._tell(state)

@@ -90,7 +90,8 @@ def _reading(path: Path) -> sqlite3.Connection:
     # Not read-only to SQLite: the last to close the file takes away what lies beside it, which such a one cannot.
     connection = _connect(path)
     try:
-        connection.execute("PRAGMA schema_version")  # the first look, for which files are made beside it
+        # The first look, for which files are made beside it.
+        connection.execute("PRAGMA schema_version")
     except sqlite3.Error as error:
         connection.close()
         if not _is(error, *_NOTHING_BESIDE):
@@ -119,8 +120,10 @@ def _connect(path: Path, mode: str = "rw") -> sqlite3.Connection:
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
         timeout=_PATIENCE,
-        isolation_level=None,  # transactions begin and end where we say so
-        check_same_thread=False,  # outcomes may be taken in one thread after another
+        # Transactions begin and end where we say so.
+        isolation_level=None,
+        # Outcomes may be taken in one thread after another.
+        check_same_thread=False,
     )
 
 
@@ -144,7 +147,8 @@ def _set_up(connection: sqlite3.Connection, path: Path) -> None:
         raise BatchFileError(
             f"the file system of {path} does not allow a write-ahead log: name a file on a local disk", path=str(path)
         )
-    connection.execute("PRAGMA synchronous = FULL")  # a commit has reached the disk
+    # Not NORMAL, which in this mode syncs nothing at a commit: what is paid for has to have reached the disk.
+    connection.execute("PRAGMA synchronous = FULL")
     # Below 0 it counts KiB, above it pages.
     connection.execute(f"PRAGMA cache_size = -{_CACHE}")
 

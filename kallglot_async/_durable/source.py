@@ -150,7 +150,8 @@ async def _portions(
                 if len(portion.ids) >= _MOST_AT_ONCE:
                     yield portion
                     portion = _Portion()
-    except Exception as error:  # the caller's own code
+    # The caller's own code, whose fault is told once the ids before it are in the file.
+    except Exception as error:
         portion.failure = error
     except asyncio.CancelledError as error:
         # Nobody cancelled us: it awaited something that was cancelled, which is an error of its own.
@@ -169,7 +170,8 @@ def _insert(portion: _Portion, connection: sqlite3.Connection, *, only_listed: b
     rows = ((ids[place], first + place) for place in order)
     connection.executemany("INSERT OR IGNORE INTO item (id, seq) VALUES (?, ?)", rows)
     added = connection.total_changes - before
-    query = "UPDATE item SET state = 'failed', error = ? WHERE id = ? AND seq >= ?"  # not those of an earlier list
+    # By their numbers, which are those of this list: the errors of an earlier one have been told.
+    query = "UPDATE item SET state = 'failed', error = ? WHERE id = ? AND seq >= ?"
     connection.executemany(query, ((error, id, first) for id, error in errors.items()))
     if only_listed:
         query = "INSERT OR IGNORE INTO temp.listed SELECT seq FROM item WHERE id = ?"

@@ -147,7 +147,8 @@ class Writer:
                 failure = self._commit(connection, orders)
                 self._tell(self._on_committed, orders, failure)
         finally:
-            with suppress(sqlite3.Error):  # what is committed is safe in any case
+            # What is committed is safe in any case.
+            with suppress(sqlite3.Error):
                 connection.close()
             self._tell(_settle, self._ended)
 
@@ -169,7 +170,8 @@ class Writer:
         with suppress(queue.Empty):
             return self._orders.get(timeout=_QUIET)
         # From the log, where it is safe, into the file itself, which is what people copy or rename.
-        with suppress(sqlite3.Error):  # where this fails, so does the next commit, and that is told
+        # Where this fails, so does the next commit, and that is told.
+        with suppress(sqlite3.Error):
             connection.execute("PRAGMA wal_checkpoint")
         return self._orders.get()
 
@@ -185,7 +187,8 @@ class Writer:
                         order.result = order.job(connection)
                     connection.execute("COMMIT")
                 except BaseException:
-                    with suppress(sqlite3.Error):  # SQLite itself has taken it back already
+                    # On a full disk, say, SQLite itself has taken it back already, and refuses to do so again.
+                    with suppress(sqlite3.Error):
                         connection.execute("ROLLBACK")
                     raise
         except BaseException as error:
@@ -194,7 +197,8 @@ class Writer:
         return None
 
     def _tell(self, callback: Callable[..., object], *facts: object) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        # The loop is closed: nobody waits any more.
+        with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(callback, *facts)
 
 

@@ -56,7 +56,8 @@ def orders(request: dict[str, Any], batch: str | None) -> Order:
         check_text("batch", batch)
     # As they are now: an iterator gives them once, and whoever changes a list later would ask for something else.
     request = {name: tuple(it) if isinstance(it, Iterator | list) else it for name, it in request.items()}
-    order("sess_any")  # a batch is checked before its first request
+    # Made for nobody, for its checks: a batch is refused before its first request.
+    order("sess_any")
     return order
 
 
@@ -119,7 +120,8 @@ class AnalyzeCall:
         created, arrived = anyio.create_memory_object_stream[str](float("inf"))
 
         async def wait() -> None:
-            created.close()  # from now on it is open for as long as a creator has its own
+            # From now on it is open for as long as a creator has its own, and ends when the last of them has.
+            created.close()
             await self._wait(arrived, options)
 
         try:
@@ -244,18 +246,21 @@ class AnalyzeCall:
             async for outcome in finished:
                 error = outcome.error
                 if isinstance(error, errors.RequestError):
-                    error.id = outcome.id  # paid for: it can be waited for again
+                    # It is paid for, and can be waited for again.
+                    error.id = outcome.id
                 if isinstance(error, errors.NotAttemptedError) and error.reason is not None:
                     self._batch.end(error.reason)
                 session = self._session_of.pop(outcome.id, outcome.id)
                 await self._batch.keep(structs.replace(outcome, id=session))
                 self._report_progress()
-                self._leave(session)  # last: who is slow to take outcomes is not asked for more
+                # Last: who is slow to take outcomes is not asked for more.
+                self._leave(session)
 
     def _unfinished(self, session: str, id: str | None) -> errors.KallglotError:
         """Say what became of a session that has no outcome when the call is over; `id`: the analysis created for it."""
         reason = self._batch.reason
-        if id is not None:  # requested, and the call was over before the first poll
+        # Requested, and the call was over before the first poll.
+        if id is not None:
             return timed_out(id, None) if reason is None else not_attempted(id, reason)
         if session in self._asked:
             error = errors.RequestTimeoutError(

@@ -165,7 +165,8 @@ class Batch:
         self, id: str, urgency: Urgency, send: Callable[[Ticket], Awaitable[T]], ticket: Ticket | None
     ) -> T:
         if ticket is not None:
-            self.lane.unsent(ticket)  # held in line, it would be the slot that the first request waits for
+            # Held in line, it would be the slot that the first request waits for.
+            self.lane.unsent(ticket)
         async with self._first_contact:
             if not self._is_heard():
                 try:
@@ -192,7 +193,8 @@ class Batch:
                 raise ended
             if self._is_over:
                 self.lane.unsent(ticket)
-                await anyio.sleep_forever()  # the group is cancelled in a moment
+                # The group is cancelled in a moment; what became of this id is told once the call is over.
+                await anyio.sleep_forever()
             self._out += 1
             try:
                 answered = await send(ticket)
@@ -200,7 +202,9 @@ class Batch:
                     self._suspicion.on_accepted()
                 return answered
             except errors.RateLimitedError:
-                ticket = None  # refused, or the next window lies beyond the request's timeout
+                # Refused, or the next window lies beyond the request's timeout: in line again, for as long as the batch
+                # goes on.
+                ticket = None
                 refusals += 1
                 if refusals > _MOST_REFUSALS:
                     raise
@@ -217,7 +221,8 @@ class Batch:
         """Return the error of an id for which nothing is sent any more; None as long as something may be."""
         if self._unreached is not None:
             error = copy.copy(self._unreached)
-            error.idempotency_key = None  # that of the one request that was sent
+            # That one is of the one request that was sent.
+            error.idempotency_key = None
             return error
         return None if self.reason is None else not_attempted(id, self.reason)
 
@@ -257,8 +262,10 @@ class Batch:
                     await await_told(name, callback(*facts))
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _clock.is_cancelled():
-                raise  # the batch itself is cancelled
-            self._callback_error = error  # the caller's own, so it is raised as it is, not inside a group
+                # The batch itself is cancelled.
+                raise
+            # The caller's own, so it is raised as it is, not inside a group.
+            self._callback_error = error
             self._group.cancel_scope.cancel()
         finally:
             self._being_told -= 1

@@ -85,8 +85,6 @@ class WaitCall:
         """Wait for an id in the caller's own task, in place of entering a block with tasks for many."""
         self._enter()
         try:
-            if self._options.total_timeout is not None:
-                self.watch.ring()
             self._take(id)
             self._is_fed = True
             while not self.ready:
@@ -102,20 +100,21 @@ class WaitCall:
 
     async def _poll_alone(self) -> None:
         """Poll in the caller's own task, until there is an outcome, from here or from elsewhere."""
-        self._alone = scope = Deadline(self.loop)  # as a scope that others can end, it costs a tenth of anyio's
+        # As a scope that others can end, it costs a tenth of anyio's. It stays known: once left, it ends nothing.
+        self._alone = scope = Deadline(self.loop)
         try:
             with scope:
                 await self.poller.work()
         except TimeoutError:
             if not scope.is_over:
                 raise
-        finally:
-            self._alone = None
 
     def _enter(self) -> None:
         self.loop: asyncio.AbstractEventLoop = _clock.running_loop()
         # The caller's: what it waits for may be told of in another's task, or by a timer.
         self._context = copy_context()
+        # Refused here, a second loop is told as what it is. Refused as an id is claimed, it would be taken for an error
+        # of the source, or come out of the task group.
         self._pipeline.lane("analysis").enter()
         self._hub.enter(self.loop)
         self._is_entered = True
@@ -130,7 +129,6 @@ class WaitCall:
         # By hand: it lives as long as the caller's block, which no `async with` in here can span.
         self._group = group = await anyio.create_task_group().__aenter__()
         self.poller.start(group)
-        self.watch.ring()
         if (self._source.total or _AT_ONCE) < _AT_ONCE:
             await self._feed()
         else:
@@ -184,7 +182,8 @@ class WaitCall:
     def take_ready(self) -> list[Outcome]:
         """Return all outcomes that have not been taken yet, without waiting for one."""
         taken = list(self.ready)
-        self._on_taken()  # first: what is stalled is told by how many there are
+        # First: what is stalled is told by how many there are.
+        self._on_taken()
         self.ready.clear()
         return taken
 
@@ -217,13 +216,15 @@ class WaitCall:
         try:
             async with aclosing(self._source):
                 while (item := self._source.at_once() or await self._source.next()) is not None:
-                    if self._is_left:  # it came in the very turn: nobody here would ever poll it, or let go of it
+                    # It came in the very turn: nobody here would ever poll it, or let go of it.
+                    if self._is_left:
                         break
                     self._take(item)
                     # The first condition is there for speed: what was never taken in cannot be pending.
                     while self._taken >= _WINDOW and self._pending + len(self.ready) >= _WINDOW:
                         await self._room.sleep_until()
-        except Exception as error:  # the caller's own code, as it was let go of
+        # The caller's own code, as it was let go of.
+        except Exception as error:
             self._source.error = self._source.error or error
         self._is_fed = True
         self._finish_if_over()
@@ -257,14 +258,16 @@ class WaitCall:
             if not self.poller.entries[id].in_flight and (known := self.poller.discard(id)) is not None:
                 self._follow(id, known.deadline)
                 self._hub.release(id, self, known)
-                self._hub.claim(id, self)  # it is another's now: so that is followed
+                # It is another's now, so this only puts us in line behind.
+                self._hub.claim(id, self)
 
     # -- told by `Claims`, for other calls of the client
 
     def own(self, id: str, known: Entry) -> None:
         """The call that polled the id polls it no more: poll it from now on, as it was left."""
         self.poller.adopt(known, ends_at=self._followed.ends.pop(id))
-        self._delivery.ring()  # who waits for this one alone polls it now
+        # Who waits for this one alone polls it now.
+        self._delivery.ring()
 
     def on_shared_outcome(self, outcome: Outcome) -> None:
         """The call that polls the id has its outcome."""
@@ -315,7 +318,8 @@ class WaitCall:
         """End every followed id whose time is over, and return the moment at which to come back for the next."""
         while (due := self._followed.pop_due(now)) is not None:
             at, id = due
-            if now > at + LATE:  # nothing here ran: whoever polls it has a late look
+            # Nothing here ran: whoever polls it has a late look, and the outcome of that is ours too.
+            if now > at + LATE:
                 self._followed.add(id, now + LATE_LOOK)
                 continue
             error = timed_out(id, self._known(id), closed_for=self._pipeline.lane("analysis").closed_for(now))
@@ -336,7 +340,8 @@ class WaitCall:
     def on_end(self, outcome: Outcome, known: Entry) -> None:
         """An id that this call polls has its end; `known`: what its polls have seen."""
         if outcome.error is not None and isinstance(outcome.error, errors.WaitTimeoutError):
-            self._hub.release(outcome.id, self, known)  # this call's time is over; others may have more
+            # This call's time is over; others may have more.
+            self._hub.release(outcome.id, self, known)
         else:
             self._hub.settle(outcome, self)
         self._deliver(outcome)

@@ -101,7 +101,8 @@ class Poller:
     def _ring(self) -> None:
         """There is one id more."""
         self._due.ring()
-        if self._group is not None:  # else who polls it keeps the watch
+        # Else who polls it keeps the watch.
+        if self._group is not None:
             self._call.watch.ring()
 
     def on_announced(self, id: str) -> None:
@@ -112,7 +113,8 @@ class Poller:
 
     def look_at(self, *entries: Entry) -> None:
         """Look at them now, whatever the schedule says; those in flight are looked at."""
-        for entry in reversed(entries):  # the newest of those that were never polled is found first
+        # The newest first: of those that were never polled, each is then found where the search for it begins.
+        for entry in reversed(entries):
             self._queue.on_announced(entry, _clock.now())
         self._due.ring()
 
@@ -196,6 +198,7 @@ class Poller:
             if (entry := self._queue.take(now, self._lane.gate.supply(now))) is not None:
                 return entry, ticket
             self._lane.unsent(ticket)
+            # Not at once: with the slot given back, the same question would have the same answer without end.
             await self._sleep_until(now + RE_ASK, now)
         return None
 
@@ -237,6 +240,8 @@ class Poller:
     async def _queue_for_slot(self, urgency: Urgency) -> Ticket | None:
         """Wait in line; None where a last look falls due meanwhile, which goes before all polls."""
         last_look_at = math.inf if urgency is _DIRECT else self._last_look_at()
+        # For a moment at least: of a last look that is overdue and cannot go, this would be asked again without a
+        # pause.
         with anyio.move_on_after(max(RE_ASK, last_look_at - _clock.now())):
             return await self._lane.acquire(urgency)
         return None
@@ -256,7 +261,8 @@ class Poller:
         except errors.RateLimitedError:
             self.requests += 1
             self._queue.on_refused(entry, _clock.now())
-            self._call.watch.ring()  # the pause may be longer than what is left
+            # The pause may be longer than what is left.
+            self._call.watch.ring()
         except errors.RequestError as error:
             self.requests += is_answer(error)
             if isinstance(error, errors.InvalidResponseError) and is_still_running(error):
@@ -267,7 +273,8 @@ class Poller:
             else:
                 self._on_failure(entry, error)
         except errors.KallglotError as error:
-            self._fail(entry, error, _clock.now())  # not this request's: a session that is closed, say
+            # It is not this request's: of a session that is closed, say.
+            self._fail(entry, error, _clock.now())
         except TimeoutError as over:
             self._on_failure(entry, late("a poll", patience, over, operation.name))
         else:
@@ -314,7 +321,8 @@ class Poller:
         now = _clock.now()
         self._queue.lead = self.lead
         if self.entries.get(entry.id) is not entry:
-            return  # it had its end while this poll was out
+            # It had its end while this poll was out.
+            return
         operation = retrieve_analysis(entry.id, is_checked=True)
         is_own, is_accepted = entry.id in self._hub.creates, self._pipeline.is_accepted
         self._patience = self._patience or Patience(self._pipeline.policy)
@@ -327,7 +335,8 @@ class Poller:
         elif verdict.end is End.UNREACHED:
             self._hub.contact.on_unreached(self, error)
         elif verdict.end is End.TIME:
-            self._queue.on_given_up(entry, now)  # the watch over deadlines reports it as what it is
+            # The watch over deadlines reports it as what it is.
+            self._queue.on_given_up(entry, now)
         else:
             self._fail(entry, error, now)
         if verdict.end is End.CALL:
@@ -341,7 +350,8 @@ class Poller:
         while (entry := self._queue.pop_expired(now)) is not None:
             self._end(entry, now, error=timed_out(entry.id, entry, closed_for=self._lane.closed_for(now)))
         timeout = self._options.timeout
-        next_at = math.inf if timeout is None else now + timeout  # others' refusals come unannounced
+        # At the latest in so long, whatever is known now: that another call was refused is told to nobody here.
+        next_at = math.inf if timeout is None else now + timeout
         if pause := self._lane.gate.paused_for(now):
             next_at = min(next_at, self._give_up_on_paused(now, pause))
         deadline = self._queue.next_deadline()
@@ -361,7 +371,8 @@ class Poller:
         self._had_late_looks = True
         self.ends_at = now + LATE_LOOK
         for entry in self.entries.values():
-            entry.is_stale = entry.in_flight  # the answer on its way may be from before: another look follows it
+            # The answer on its way may be from before, so another look follows it.
+            entry.is_stale = entry.in_flight
         self.look_at(*self.entries.values())
         return True
 

@@ -144,13 +144,15 @@ class IdSource:
             return None
         self._pulled += 1
         if self._pulled % _BREATH == 0:
-            await anyio.lowlevel.checkpoint()  # a source that never awaits must not hold up everybody else
+            # A source that never awaits must not hold up everybody else.
+            await anyio.lowlevel.checkpoint()
         try:
             if self._awaited is None:
                 return next(self._plain, None)
             with anyio.CancelScope() as self._scope:
                 return await anext(self._awaited, None)
-        except Exception as error:  # the caller's own code: raised at the end
+        # The caller's own code: raised at the end, when what it gave before has its outcome.
+        except Exception as error:
             self.error = error
         except asyncio.CancelledError as error:
             # Nobody cancelled us: the iterable awaited something that was cancelled, which is an error of its own.
@@ -325,7 +327,8 @@ class Claims:
         self.creates: Creates = Creates()
         self.admission: Admission = Admission()
         if not has_inbox:
-            inbox.listen(self._on_announced)  # the client's own: it lives as long, and nobody else's wait is in it
+            # The client's own: it lives as long as we do, and nobody else's wait is in it.
+            inbox.listen(self._on_announced)
 
     def __len__(self) -> int:
         """How many ids are waited for."""
@@ -341,7 +344,8 @@ class Claims:
             return
         if not self._owners:
             self._home.loop = None  # nobody's, so anybody's
-        if self._home.enter(loop):  # those waits were a closed loop's, or the parent's of a fork
+        # True: those waits were a closed loop's, or the parent's of a fork.
+        if self._home.enter(loop):
             # Their queues are never touched again, so nobody else would take their ids off the model.
             self.model.pending -= len(self._owners)
             self._owners.clear()
@@ -373,7 +377,8 @@ class Claims:
         """Whether a webhook has said, before anybody waited for it, that an id has settled."""
         if not self._inbox.is_heard or not self._inbox.has_announced(id):
             return False
-        if id in self.creates:  # else the event may be an old one
+        # Else the event may be an old one, and no sign that the next will come.
+        if id in self.creates:
             self.trust.on_event(_clock.now())
         return True
 
@@ -415,7 +420,8 @@ class Claims:
     def release(self, id: str, call: WaitCall, known: Entry) -> None:
         """The owner polls it no more: who follows best polls it from now on, and knows what the owner saw."""
         if self._owners.get(id) is not call:
-            return  # left behind by a loop that is gone, and collected when another call owns the id
+            # Left behind by a loop that is gone, and collected when another call owns the id.
+            return
         heir = self._followers.heir_of(id, call) if self._followers else None
         if heir is None:
             self._disown(id)

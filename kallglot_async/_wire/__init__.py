@@ -1,4 +1,4 @@
-"""What happens on the way of a request: slots, connections, deadlines, retries. No other room sends by aiohttp.
+"""What happens on the way of a request: slots, connections, deadlines, retries. No other room of the client sends any.
 
 `pipeline`: the way itself, and the loop of attempts; `attempts`: what those have shown. `limiter`: who waits for a
 slot. `pool`: connections, and which of them are used again; `session`: how those of an event loop are opened and

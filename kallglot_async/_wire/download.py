@@ -190,7 +190,9 @@ class DownloadCall:
 
     async def _attempt(self, location: Location, ticket: Ticket | None) -> None:
         moved: Location | None = location
-        while moved is not None:  # twice at most: `moved_location` follows no third
+        # Twice at most: `moved_location` follows no third. The slot is the first one's: the others are no requests to
+        # the API.
+        while moved is not None:
             moved, ticket = await self._ask(moved, ticket), None
 
     async def _ask(self, location: Location, ticket: Ticket | None) -> Location | None:
@@ -230,6 +232,7 @@ class DownloadCall:
                 response = Response(answer.status, answer.headers, await _beginning_of(answer) if is_refusal else b"")
                 if ticket is not None:
                     self._pipeline.report(self._lane, ticket, response, time.time())
+                    # Told: whatever goes wrong from here on is the business of the download, and not of the limit.
                     ticket = None
                 if 300 <= answer.status < 400:
                     target = answer.headers.get("Location", "")

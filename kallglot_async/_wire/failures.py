@@ -78,7 +78,8 @@ def translate(error: BaseException, operation: str, base_url: str) -> errors.Kal
         case aiohttp.ConnectionTimeoutError():
             return errors.ConnectError("connecting took too long", operation=operation)
         case aiohttp.ClientConnectorDNSError():
-            why = f": {error.strerror}" if error.errno is None and error.strerror else ""  # our resolver's own words
+            # Without a number it is our resolver's own, in words that are fit to be shown.
+            why = f": {error.strerror}" if error.errno is None and error.strerror else ""
             return errors.ConnectError(f"the name {error.host} does not resolve{why}", operation=operation)
         case aiohttp.ClientConnectorError():
             return errors.ConnectError(
@@ -115,7 +116,8 @@ def raised_by_session(error: BaseException) -> errors.ConfigurationError:
     """Return the error for what a middleware or a trace of the caller's session has raised, which is its cause."""
     what = f"a middleware or trace of the session that was passed raised {type(error).__name__}"
     failure = errors.ConfigurationError(what)
-    failure.__cause__ = error.with_traceback(None)  # its frames hold the request's headers
+    # Without its frames, which hold the request's headers, and with them the key.
+    failure.__cause__ = error.with_traceback(None)
     return failure
 
 

@@ -55,7 +55,8 @@ async def renew(key: Secret, used: KeyInUse | None) -> bool:
     if used is None or not isinstance(key, AskedKey):
         return False
     async with _turn(key):
-        if key.asks == used.asks:  # nobody has asked since
+        # Else somebody has asked since, who was refused in the same moment.
+        if key.asks == used.asks:
             await _ask(key)
     # By what it answered, not by whether it was asked: the same key again would be refused again.
     return key.version != used.version
@@ -109,7 +110,8 @@ async def _ask(key: AskedKey) -> None:
         if isinstance(error, asyncio.CancelledError) and is_cancelled():
             raise
         failure = ConfigurationError(f"api_key was asked for the key and raised {type(error).__name__}")
-        failure.__cause__ = error.with_traceback(None)  # its frames may hold the key
+        # Without its frames, which may hold the key.
+        failure.__cause__ = error.with_traceback(None)
     else:
         secret = Secret(answer)
         del answer  # no frame of ours holds the key as text

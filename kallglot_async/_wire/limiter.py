@@ -92,7 +92,7 @@ class Lane:
             until: The latest moment that is of use, on the limiter's clock.
 
         Raises:
-            RateLimitedError: It is already known that there will be no slot before `until`.
+            RateLimitedError: There will be no slot before `until`, as is known already or turns out in line.
         """
         ticket = self.try_acquire(urgency)
         if ticket is not None:
@@ -191,7 +191,10 @@ class Lane:
         return at - now if now < at < math.inf else 0.0
 
     def news_of_closing(self, now: float) -> float:
-        """Return the same where that is longer than anybody expects, and once until something goes again; else 0.0."""
+        """Return the same where that is longer than anybody expects; else 0.0.
+
+        Once until something goes again, and again where it has doubled.
+        """
         closed_for = self.closed_for(now)
         if closed_for < _LONG or closed_for < 2.0 * self._told_for:
             return 0.0
@@ -252,7 +255,8 @@ class Lane:
             if left and not is_gone:
                 before.call_soon_threadsafe(self._return, left)
         if self._timer is not None:
-            self._timer.cancel()  # it would ring in the other loop, which may not run any more
+            # It would ring in the other loop, which may not run any more.
+            self._timer.cancel()
             self._timer = None
         self._loop, self._process = loop, process
         self._pump(_clock.now())
@@ -306,7 +310,8 @@ class Lane:
             self.sent += 1
             # The first in line still waits: those before it that have given up were dropped as `_first` looked.
             self._queues[urgency].popleft().future.set_result(self.gate.on_sent(now, urgency))
-        if self._soonest < at < math.inf:  # an answer has told what nobody knew when they came
+        # An answer has told what nobody knew when they came: they hear of it now, and not at their deadline.
+        if self._soonest < at < math.inf:
             self._dismiss_hopeless(now)
         self._arm(at)
         if self.on_dry is not None and any(self._queues):

@@ -7,6 +7,7 @@ that leaves no room for the ending is cut, and has a digest of the whole instead
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -18,7 +19,8 @@ from kallglot_async._whole_file import give_mode, take_place
 
 try:
     import fcntl
-except ModuleNotFoundError:  # Windows, where a file that is open cannot be renamed or removed by anybody
+# On Windows, where a file that is open cannot be renamed or removed by anybody: there it takes no lock.
+except ModuleNotFoundError:
     _HAS_LOCKS = False
 else:
     _HAS_LOCKS = True
@@ -96,10 +98,13 @@ class PartFile:
                 fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise self._taken() from None
-            except OSError:  # a file system without locks
+            # A file system without locks: that two downloads write to one path is then the caller's to see to.
+            except OSError:
                 pass
         ours = os.fstat(file.fileno())
-        if ours.st_nlink > 1:  # the name of a finished download, too, which was killed before it removed this one
+        # It has the name of a finished download, too, which was killed before it removed this one: what is written here
+        # would be in that.
+        if ours.st_nlink > 1:
             self._path.unlink()
             return False
         try:
@@ -108,7 +113,7 @@ class PartFile:
             return False
 
     def _taken(self) -> FileExistsError:
-        return FileExistsError(17, "another download into it is under way", os.fspath(self._path))
+        return FileExistsError(errno.EEXIST, "another download into it is under way", os.fspath(self._path))
 
     def _read_record(self) -> bytes | None:
         try:
@@ -175,7 +180,8 @@ def _beside(target: Path) -> str:
     """Return the target's name, shortened where it has just room for itself: the next process makes the same of it."""
     try:
         longest = os.pathconf(target.parent, "PC_NAME_MAX")
-    except (AttributeError, OSError):  # Windows, or no such directory, which opening will say
+    # Windows has no such function. That there is no such directory, opening will say.
+    except (AttributeError, OSError):
         longest = _NAME_MAX
     name, room = os.fsencode(target.name), longest - len(".part.json")
     if len(name) <= room:
@@ -195,7 +201,7 @@ def _open_regular(path: Path, flags: int, mode: int = 0) -> io.FileIO:
     descriptor = os.open(path, flags | _FLAGS, mode)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise FileExistsError(17, "it is no regular file, and in the way of a download", os.fspath(path))
+            raise FileExistsError(errno.EEXIST, "it is no regular file, and in the way of a download", os.fspath(path))
         # Of a descriptor "wb" truncates nothing: only opening by name does.
         return io.FileIO(descriptor, "wb" if flags & os.O_WRONLY else "rb+" if flags & os.O_RDWR else "rb")
     except BaseException:
@@ -209,9 +215,12 @@ def _rename_to_new(source: Path, target: Path) -> None:
         os.link(source, target)
     except FileExistsError:
         raise
-    except OSError:  # a file system without links
+    # A file system without links.
+    except OSError:
         if target.exists():
-            raise FileExistsError(17, "it exists: pass overwrite=True to replace it", os.fspath(target)) from None
+            raise FileExistsError(
+                errno.EEXIST, "it exists: pass overwrite=True to replace it", os.fspath(target)
+            ) from None
         os.rename(source, target)
     else:
         source.unlink()

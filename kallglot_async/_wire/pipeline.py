@@ -177,6 +177,7 @@ class Pipeline:
                         if on_answer is not None:
                             on_answer()
                         return value
+                    # It is spent, whatever came of it: the next attempt stands in line for another.
                     ticket = None
         except errors.RequestError as error:
             # It is the same error: the cause that it has stays the only one.
@@ -200,11 +201,11 @@ class Pipeline:
             # Refused is not failed: it was not acted upon, costs no retry, and the limiter holds back the next one.
             return (error.retry_after or 0.0) <= attempts.deadline.left()
         attempts.on_failure(error)
-        operation, failures = attempts.operation, len(attempts.history)
+        operation, failures = attempts.operation, attempts.failures(error)
         is_patient, left = self._is_patient(attempts, error), attempts.deadline.left()
         delay = self.policy.next_delay(operation, error, failures, within=left, is_patient=is_patient)
         if delay is not None:
-            self.on_retry(operation, error, failures, delay)
+            self.on_retry(operation, error, len(attempts.history), delay)
             await anyio.sleep(delay)
         elif is_patient:
             await self._be_let_go(attempts)
@@ -213,7 +214,8 @@ class Pipeline:
     def _is_patient(self, attempts: Attempts[Any], error: errors.RequestError) -> bool:
         """Whether time is the measure: for who asked for that, once the API was heard, or something before it."""
         is_believed = self.budget.is_reached or (has_passing_status(error) and attempts.deadline.age() < STRANGER)
-        passes = is_transient(error) or is_interlude(error)  # of the latter, none is believed before the API was heard
+        # Of the latter, none is believed before the API was heard: `is_believed` says so.
+        passes = is_transient(error) or is_interlude(error)
         return attempts.is_patient and is_believed and attempts.operation.is_repeatable and passes
 
     async def _be_let_go(self, attempts: Attempts[Any]) -> None:
@@ -276,7 +278,8 @@ class Pipeline:
         try:
             with self.deadlines.start(seconds):
                 return await send(operation, lane, ticket, attempt)
-        except errors.RequestError:  # some are timeouts too
+        # Before the next one, as some of them are timeouts too.
+        except errors.RequestError:
             raise
         except TimeoutError as over:
             failure = late(operation.name, seconds, over, operation.name)
@@ -303,7 +306,8 @@ class Pipeline:
         started = loop.time()
         try:
             response = await self.pool.send(operation, self._config.api_key, self._config.headers)
-        except BaseException as error:  # a cancellation too: the server may have counted what was on its way
+        # A cancellation too: the server may have counted what was on its way.
+        except BaseException as error:
             (lane.lost if why_unsent(error) is None else lane.unsent)(ticket)
             raise
         elapsed = loop.time() - started
@@ -377,7 +381,9 @@ class Pipeline:
             pause = lane.refused_for(ticket, figures, named_wait(response, wall_now), luck=self.luck())
             _log.info("refused with %d: every request of this limit pauses for %.1f s", response.status, pause)
         elif figures is None and response.status >= 500:
-            lane.lost(ticket, was_answered=True)  # a page of some gateway's: it does not know the API's limit
+            # A page of some gateway's, which does not know the API's limit: it ends no announced one, as an answer
+            # without figures does.
+            lane.lost(ticket, was_answered=True)
         else:
             lane.answered(ticket, figures)
         is_spent = was_refused or (figures is not None and not figures.remaining)

@@ -87,7 +87,8 @@ class _Reuse:
         may be let in by another host. A failure is a 5xx, or what is no answer of the API's at first glance: a page, a
         redirect, no error of its form.
         """
-        if status < 300:  # what the API says is JSON or text, and is nothing only where it is still working on it
+        # What the API says is JSON or text, and is nothing only where it is still working on it.
+        if status < 300:
             is_apis = not body[:64].lstrip().startswith(b"<") and (len(body) > 0 or status in {202, 204})
         else:
             is_apis = status < 500 and status != 421 and (b'"error"' in body or status == 429)
@@ -123,7 +124,8 @@ class _Request(aiohttp.ClientRequest):
         # lay idle would be read as the answer to this request (aiohttp issue 13656).
         handler = cast("_CountingHandler", conn.protocol)
         if handler.should_close or (self.reuse.is_doubted and self.reuse.refuses(handler)):
-            raise UnusedError  # and aiohttp closes the connection
+            # aiohttp closes the connection on the way out.
+            raise UnusedError
         handler.sent_at = self.loop.time()
         self.unsent.pop(asyncio.current_task(self.loop), None)
         return super().send(conn)
@@ -395,6 +397,7 @@ class SessionPool:
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=self._trust_env,
             headers=COMMON_HEADERS,
+            # Classes of its own: aiohttp makes one for each request and answer, which have to find this pool's notes.
             request_class=type("Request", (_Request,), {"reuse": self._reuse, "unsent": self._unsent}),
             response_class=type("Answer", (_Answer,), {"reuse": self._reuse}),
             max_line_size=_LONGEST_LINE,

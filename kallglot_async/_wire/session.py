@@ -63,11 +63,14 @@ class _Resolver(aiohttp.ThreadedResolver):
         try:
             async with asyncio.timeout(self._seconds):
                 found = await super().resolve(host, port, family)
-        except TimeoutError:  # which aiohttp would let pass, as one of connecting
+        # aiohttp would let it pass, and it would look as if connecting had taken too long.
+        except TimeoutError:
             raise OSError(None, "the look-up took too long") from None
-        except (RuntimeError, UnicodeError) as error:  # there is no thread for it; no name can be like that
+        # There is no thread for it, or no name can be like that.
+        except (RuntimeError, UnicodeError) as error:
             raise OSError(None, str(error)) from None
-        if not found:  # aiohttp relies on one; those of IPv6 it leaves out where this machine has none
+        # aiohttp relies on one; those of IPv6 it leaves out where this machine has none.
+        if not found:
             raise OSError(None, "it has no address that can be used here")
         return found
 

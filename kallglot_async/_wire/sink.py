@@ -65,7 +65,8 @@ def _path_of(to: str | os.PathLike[str]) -> Path:
         path = Path(to)
         # What ends with a slash is that of a directory, as `cp` has it; a `Path` has none.
         is_possible = os.path.basename(to) not in {"", ".", ".."} and b"\0" not in os.fsencode(path)
-    except (TypeError, ValueError):  # a path of bytes, or half a character
+    # A path of bytes, or half a character.
+    except (TypeError, ValueError):
         is_possible = False
     if not is_possible:
         raise ConfigurationError(f"to is the name of a file, not {shown(to)}")
@@ -95,7 +96,8 @@ class FileSink:
 
     def __init__(self, path: Path, *, overwrite: bool) -> None:
         self.path: str | None = os.fspath(path)
-        self._path = path.absolute()  # as it is meant now: a process may go to another directory within the minutes
+        # As it is meant now: a process may go to another directory within the minutes.
+        self._path = path.absolute()
         self._overwrite = overwrite
         # Held while a thread writes: a cancelled call must not close the file under it.
         self._lock = threading.Lock()
@@ -140,7 +142,7 @@ class FileSink:
         # Looked at again: within the minutes of a download somebody can make the file, or turn the link.
         target, mode = _target_of(self._path, overwrite=self._overwrite)
         if target != self._target:
-            raise FileExistsError(17, "the link leads to another place than before", self.path)
+            raise FileExistsError(errno.EEXIST, "the link leads to another place than before", self.path)
         self._part.become(target, mode=mode, overwrite=self._overwrite)
 
     def _write(self, data: bytes) -> None:
@@ -159,22 +161,23 @@ def _target_of(path: Path, *, overwrite: bool) -> tuple[Path, int | None]:
             already.
     """
     shown = os.fspath(path)
-    if descriptor_of(path) is not None:  # which may be a regular file that others append to
-        raise FileExistsError(17, "it is open already, and is not replaced: pass the file object", shown)
+    # By what it names, not by what it is: behind it may be a regular file that others append to.
+    if descriptor_of(path) is not None:
+        raise FileExistsError(errno.EEXIST, "it is open already, and is not replaced: pass the file object", shown)
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
         if path.is_symlink() and not overwrite:
             raise FileExistsError(
-                17, "it is a link to nothing: pass overwrite=True to make what it names", shown
+                errno.EEXIST, "it is a link to nothing: pass overwrite=True to make what it names", shown
             ) from None
         return Path(os.path.realpath(path)), None
     if stat.S_ISDIR(mode):
-        raise IsADirectoryError(21, "it is a directory: give the name of a file", shown)
+        raise IsADirectoryError(errno.EISDIR, "it is a directory: give the name of a file", shown)
     if not stat.S_ISREG(mode):
-        raise FileExistsError(17, "it is no regular file, and is not replaced", shown)
+        raise FileExistsError(errno.EEXIST, "it is no regular file, and is not replaced", shown)
     if not overwrite:
-        raise FileExistsError(17, "it exists: pass overwrite=True to replace it", shown)
+        raise FileExistsError(errno.EEXIST, "it exists: pass overwrite=True to replace it", shown)
     return Path(os.path.realpath(path)), mode
 
 
@@ -235,7 +238,8 @@ class ObjectSink:
                 # Else the end of what was longer would stay behind what comes now.
                 await self._call("truncate")
                 return
-        except OSError:  # of one that says that it can, as that of `gzip` does
+        # Of one that says that it can seek, as that of `gzip` does.
+        except OSError:
             pass
         raise ConfigurationError(
             "the download has to begin again, and the file object cannot go back: pass one that can seek"

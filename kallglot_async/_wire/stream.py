@@ -61,7 +61,8 @@ class AnswerStream:
                 "GET",
                 # As it stands: yarl would quote it anew, and a pre-signed link is signed letter by letter.
                 URL(url, encoded=True),
-                headers=stream_headers(key, ranges),  # bound to no name: a traceback may show locals
+                # Bound to no name: a traceback may show locals.
+                headers=stream_headers(key, ranges),
                 # The one redirect that is followed is followed without the key, and that is not decided here.
                 allow_redirects=False,
                 raise_for_status=False,
@@ -71,8 +72,10 @@ class AnswerStream:
             return cls(response, name)
         except asyncio.CancelledError as error:
             if is_cancelled():
-                raise error.with_traceback(None) from None  # its frames hold the request's headers
-            failure = translate(LostError(), name, url)  # the session was closed while it looked up a name
+                # Without its frames, which hold the request's headers.
+                raise error.with_traceback(None) from None
+            # Nobody cancelled us: the session was closed while it looked up a name.
+            failure = translate(LostError(), name, url)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, LostError) as error:
             failure = translate(error, name, url)
         # Outside the handler: the foreign error, which may hold the key, is no context of ours.

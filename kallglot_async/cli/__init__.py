@@ -22,8 +22,8 @@ _EXTRA = frozenset({"cyclopts", "rich"})
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
-    0: all fine; 1: some ids gave nothing; 2: usage or configuration; 128 and a signal's number: 130 for Ctrl-C,
-    143 for SIGTERM, 129 for SIGHUP; 141: nobody reads the output any more.
+    0: all fine; 1: some ids gave nothing; 2: usage, configuration, or a file that cannot be used; 128 and a signal's
+    number: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP; 141: nobody reads the output any more.
 
     Args:
         argv: The arguments without the program's name; default: `sys.argv[1:]`.
@@ -36,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # One of our own that is missing is a mistake of ours, and no extra.
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
-        if sys.stderr is not None:  # `print` would take standard output then
+        # `print` would take standard output for None, where the data goes.
+        if sys.stderr is not None:
             print("kallglot: the command line needs its extra: pip install 'kallglot-async[cli]'", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

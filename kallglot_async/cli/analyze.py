@@ -49,6 +49,7 @@ def _once(kind: type[ClientEvent], act: Callable[[], object]) -> Callable[[Clien
     waiting = [act]
 
     def hear(event: ClientEvent) -> None:
+        # Taken out before it is called, so that what it does cannot bring it here again.
         if waiting and isinstance(event, kind):
             waiting.pop()()
 

@@ -24,8 +24,8 @@ Shell = Literal["bash", "zsh", "fish"]
 Table = Literal["analyses", "action_items", "topics", "segments", "key_moments", "all"]
 TableFormat = Literal["parquet", "csv", "arrow"]
 
-_EPILOGUE = """Exit codes: 0 all fine, 1 some ids gave nothing, 2 usage or configuration, 130 Ctrl-C, 143 SIGTERM,
-129 SIGHUP, 141 nobody reads the output.
+_EPILOGUE = """Exit codes: 0 all fine, 1 some ids gave nothing, 2 usage, configuration or a file, 130 Ctrl-C,
+143 SIGTERM, 129 SIGHUP, 141 nobody reads the output.
 
 Environment: KALLGLOT_API_KEY, KALLGLOT_BASE_URL, KALLGLOT_RATE_LIMIT_URL; KALLGLOT_LOG=debug shows each request.
 Without an account: kallglot demo, kallglot emulator."""
@@ -303,6 +303,7 @@ def emulator(
     from kallglot_async.emulator.faults.parsing import parse_fault
 
     try:
+        # A median of 0 has no logarithm.
         law = Latency.log_normal(median=latency_median, sigma=latency_sigma) if latency_median else Latency.immediate()
         server = Emulator(
             port=port,
@@ -322,7 +323,8 @@ def emulator(
         raise ConfigurationError(f"{error}{choices_of_fault(str(error))}") from None
     try:
         return _run(serve(server, analyses=analyses, revision=revision, as_json=json, quiet=quiet))
-    except KeyboardInterrupt:  # where the event loop handles no signals
+    # Where the event loop handles no signals, as on Windows.
+    except KeyboardInterrupt:
         return 0
     except OSError as error:
         # Nobody reads where it is: that is not the port's doing.

@@ -68,7 +68,8 @@ class Tally:
         parts = []
         if self._reason is not None:
             cause = type(self._reason).__name__
-            count = kinds.pop(cause, 0)  # none where another call of this client had that answer
+            # None where another call of this client had that answer.
+            count = kinds.pop(cause, 0)
             parts.append(f"{f'{count} ' if count else ''}{cause}: {clean(self._reason)}")
         parts += [f"{count} {kind}" for kind, count in kinds.most_common()]
         parts += [f"{not_attempted} not attempted"] if not_attempted else []
@@ -95,7 +96,8 @@ async def wait(
                     async for outcome in finished:
                         tally.write(outcome)
                 except asyncio.CancelledError:
-                    for outcome in finished.take_ready():  # settled in the very tick of the cancellation
+                    # Settled in the very tick of the cancellation.
+                    for outcome in finished.take_ready():
                         tally.write(outcome)
                     tally.total = tally.written + finished.progress().pending
                     raise
@@ -136,7 +138,8 @@ def shown(display: Display, tally: Tally, *, hint: str = "") -> Iterator[None]:
         if hint:
             tell(hint, waits=False)
         raise
-    if tally.written != 1:  # one line speaks for itself
+    # One line speaks for itself.
+    if tally.written != 1:
         display.say(f"done: {tally}")
     if tally.is_cut_short:
         tell(_CUT_SHORT)

@@ -73,6 +73,7 @@ def run(
     from kallglot_async.cli.ids import open_source
     from kallglot_async.cli.signals import run_until_signal
 
+    # Asked for only where something is named: a request without options is one too, and the file may be for another.
     options: dict[str, Any] = {"kind": kind}
     if any(option is not None for option in (analyses, language, include, profile)):
         options |= wish(analyses, language, include, profile)
@@ -80,7 +81,8 @@ def run(
     if not ids and file is None:
         if only_listed:
             raise ConfigurationError("--only-listed needs a list: give IDs, or --file FILE, or - for standard input")
-        if not path.exists():  # a slip in its name must not look like a batch that is done
+        # A slip in its name must not look like a batch that is done.
+        if not path.exists():
             raise ConfigurationError(f"there is no file {path}: give IDs, or --file FILE, or - for standard input")
     listed = open_source(ids, file) if ids or file is not None else nullcontext(())
     with listed as source:

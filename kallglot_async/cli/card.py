@@ -30,7 +30,8 @@ def analysis_card(analysis: Analysis, console: Console) -> RenderableType:
     ascii_only = console.options.ascii_only
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), expand=False)
     table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold", max_width=90)  # longer lines are hard to read, however wide the terminal
+    # Longer lines are hard to read, however wide the terminal.
+    table.add_column(overflow="fold", max_width=90)
     for fact in facts_of(analysis):
         table.add_row(fact.name, _cell(fact, ascii_only=ascii_only))
     return table

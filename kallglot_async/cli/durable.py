@@ -38,7 +38,8 @@ async def run_batch(
                 if source != ():
                     new = await opened.add(source, only_listed=only_listed)
                     display.say(f"{new} new ids")
-                if not only_listed:  # else the file has more than what this run is for
+                # Else the file has more than what this run is for.
+                if not only_listed:
                     before = opened.status()
                     display.update(before.done + before.failed + before.uncertain, before.total, "")
                 report = await opened.run(
@@ -95,7 +96,8 @@ def _why(file: BatchFile, state: _Shown) -> str:
     try:
         kinds = file.reasons(state)
     except BatchFileError:
-        return ""  # the counts are right all the same; an export says which record cannot be read
+        # The counts are right all the same; an export says which record cannot be read.
+        return ""
     return f" ({', '.join(f'{number} {clean(kind)}' for kind, number in kinds.items())})" if kinds else ""
 
 

@@ -59,6 +59,7 @@ def open_source(ids: Sequence[str], file: Path | None) -> Iterator[Source]:
     elif str(file) == "-":
         if sys.stdin is None:
             raise ConfigurationError("standard input is closed: there are no ids to read")
+        # By its number, and not as `sys.stdin`: what that has read ahead would be held for nobody.
         yield IdLines(sys.stdin.fileno())
     else:
         with _open(file) as opened:
@@ -91,6 +92,7 @@ async def lines_of(descriptor: int) -> AsyncGenerator[str, None]:
         for line in lines:
             if id := _id_in(line):
                 yield id
+        # Before more is read: of a film, or of /dev/zero, the first line may have no end.
         if len(rest) > _LONGEST_LINE:
             raise ValueError(f"a line is longer than {_LONGEST_LINE} bytes: this is not a list of ids")
         chunk = await _read(descriptor)
@@ -129,7 +131,8 @@ async def _read(descriptor: int) -> bytes:
             data = os.read(descriptor, _CHUNK)
         except OSError as error:
             failure = error
-        with suppress(RuntimeError):  # the loop is closed: nobody waits for it any more
+        # The loop is closed: nobody waits for it any more.
+        with suppress(RuntimeError):
             loop.call_soon_threadsafe(report, data, failure)
 
     threading.Thread(target=work, name="kallglot ids", daemon=True).start()

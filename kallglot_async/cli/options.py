@@ -22,7 +22,8 @@ __all__ = [
 
 # Annotates `*ids`: of a list only those would be taken that stand together, with no option between them.
 Ids = Annotated[str, Parameter(name="IDS", show_default=False)]
-File = Annotated[Path | None, Parameter(name=["--file", "-f"], metavar="FILE")]  # by a path's type, shells complete it
+# By a path's type, shells complete it.
+File = Annotated[Path | None, Parameter(name=["--file", "-f"], metavar="FILE")]
 Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 Quiet = Annotated[bool, Parameter(name=["--quiet", "-q"], negative=(), show_default=False)]
 Seconds = Annotated[float | None, Parameter(metavar="SECONDS")]
@@ -71,7 +72,7 @@ class Connection:
     """A Redis server over which processes share the limit. Default: the environment's KALLGLOT_RATE_LIMIT_URL."""
 
     max_in_flight: Annotated[int, Parameter(metavar="N")] = 64
-    """Requests at once at most."""
+    """Requests at once at most; where analyses are requested, 16 of those besides."""
 
     def client(self, *, on_event: Callable[[ClientEvent], object] | None = None) -> KallglotClient:
         """Return a client with these settings, whose records `on_event` hears.
@@ -94,6 +95,7 @@ class Connection:
             base_url=self.base_url,
             rate_limit=limit if self.rate_limit_url is None else limiter,
             max_in_flight=self.max_in_flight,
+            # Else the requests at once that were asked for would stand in line for a connection.
             max_connections=max(100, self.max_in_flight),
             on_event=on_event,
         )

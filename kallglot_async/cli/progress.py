@@ -119,6 +119,7 @@ class LiveDisplay(Display):
             redirect_stderr=False,
         )
         self._task = self._bars.add_task(label, total=None, note="")
+        # Then a line has to be written while no bar is drawn, or the bar would be left behind in the middle of it.
         self._shares_terminal = sys.stdout is not None and sys.stdout.isatty()
 
     def __enter__(self) -> Self:

@@ -16,7 +16,8 @@ from kallglot_async.models.records import encode_line, error_record
 __all__ = ["download"]
 
 Format = Literal["mp3", "wav", "ogg"]
-_SUFFIXES = frozenset(get_args(Format))  # what a server calls a format becomes part of a path only if it is one
+# What a server calls a format becomes part of a path only if it is one.
+_SUFFIXES = frozenset(get_args(Format))
 
 
 async def download(
@@ -45,14 +46,17 @@ async def download(
                 call = _Download(client, display, place, len(set(ids)), skip_existing=skip_existing)
                 try:
                     line = await call.run(id, to, format=format, overwrite=overwrite, timeout=timeout)
-                except InvalidIdError as error:  # which knows what may be shown: a key that was given as an id may not
+                # It knows what of it may be shown: a key that was given as an id may not.
+                except InvalidIdError as error:
                     id, line, failed = error.id, {"error": error_record(error)}, failed + 1
                 except KallglotError as error:
                     line, failed = {"error": error_record(error)}, failed + 1
-                except OSError as error:  # the file's, not the connection's: those are errors of ours
+                # The file's, not the connection's: those are errors of ours.
+                except OSError as error:
                     reason = {"type": type(error).__name__, "message": f"{error.filename}: {error.strerror or error}"}
                     line, failed = {"error": reason}, failed + 1
-                if has_output():  # the audio is in its file, whoever reads this
+                # The audio is in its file, whoever reads this.
+                if has_output():
                     display.write(encode_line({"id": id, **line}))
     return 1 if failed else 0
 

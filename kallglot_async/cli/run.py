@@ -46,7 +46,8 @@ def _with_choices(error: CycloptsError) -> str:
         # To cyclopts `--help` and `--version` are commands, too.
         commands = [name for name in error.app if not name.startswith("-")]
         return f"{text.partition(' Available commands:')[0]} Choose from: {', '.join(commands)}."
-    if isinstance(error, RepeatArgumentError) and "--file" in text:  # as which `-` is read
+    # As `--file` a lone `-` is read, so the option's name says nothing to who wrote that.
+    if isinstance(error, RepeatArgumentError) and "--file" in text:
         return "there is more than one FILE: give one, or - for standard input."
     if isinstance(error, UnknownOptionError):
         options = [name for argument in error.argument_collection for name in argument.names if name.startswith("-")]
@@ -87,7 +88,8 @@ def run(argv: Sequence[str]) -> int:
         _forget_senseless_sizes()
         result = app(with_dashes(argv), exit_on_error=False, print_error=False)
         if sys.stdout is not None:
-            sys.stdout.flush()  # here and not at exit, where a reader that has gone would be a traceback
+            # Here and not at exit, where a reader that has gone would be a traceback.
+            sys.stdout.flush()
     except CycloptsError as error:
         complain(
             f"{_with_choices(error)} See: kallglot {' '.join(error.command_chain or ())} --help".replace("  ", " ")
@@ -100,11 +102,15 @@ def run(argv: Sequence[str]) -> int:
         complain(f"cannot read the ids: {error.__cause__}")
         return 2
     except KeyboardInterrupt as error:
-        return 128 + (error.args[0] if error.args else 2)  # the number of the signal; Ctrl-C's own is 2
-    except (BrokenPipeError, SystemExit):  # the second is rich's word for the first, on a page of help
+        # The number of the signal; Ctrl-C's own is 2.
+        return 128 + (error.args[0] if error.args else 2)
+    # The second is rich's word for the first, on a page of help.
+    except (BrokenPipeError, SystemExit):
         drop(sys.stdout)
-        return 141  # 128 + SIGPIPE, as other programs end
-    except OSError as error:  # a full disk, for example
+        # 128 + SIGPIPE, as other programs end whose reader has gone.
+        return 141
+    # A full disk, for example. Behind `BrokenPipeError`, which is one.
+    except OSError as error:
         drop(sys.stdout)
         what = "write the output" if error.filename is None else f"use {error.filename}"
         complain(f"cannot {what}: {error.strerror or error}")

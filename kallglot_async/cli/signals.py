@@ -30,7 +30,8 @@ def handled(callback: Callable[[int], object], *, with_ctrl_c: bool = False) -> 
         try:
             loop.add_signal_handler(number, callback, number)
         except (NotImplementedError, ValueError, RuntimeError):
-            continue  # a loop that handles none, as on Windows, or not the main thread: the default stays
+            # A loop that handles none, as on Windows, or not the main thread: the default stays.
+            continue
         taken.append(number)
     try:
         yield
@@ -71,7 +72,8 @@ def run_until_signal(command: Coroutine[Any, Any, int]) -> int:
             raise KeyboardInterrupt(came[0]) from None
         raise
     finally:
-        running.close()  # Ctrl-C may come before either has begun
+        # Ctrl-C may come before either has begun, and Python would warn that it was never awaited.
+        running.close()
         command.close()
 
 

@@ -35,6 +35,7 @@ def open_stored(file: Path, to: Path) -> Iterator[Iterable[Outcome]]:
         try:
             if str(file) != "-":
                 with _open(file) as lines:
+                    # Looked at, not read: a file may also be a pipe, which cannot go back.
                     if lines.peek(len(_DATABASE)).startswith(_DATABASE):
                         raise ConfigurationError(f"{file} is the file of a batch: use kallglot batch export, or report")
                     yield read_jsonl(lines)

@@ -65,7 +65,8 @@ def tell(text: str, *, waits: bool = True) -> None:
         text: The line.
         waits: Whether to wait for a reader that takes nothing now; else the line is lost on that one.
     """
-    if sys.stderr is None or not (waits or is_clear(sys.stderr)):  # `print` would take standard output for None
+    # `print` would take standard output for None.
+    if sys.stderr is None or not (waits or is_clear(sys.stderr)):
         return
     try:
         print(text, file=sys.stderr, flush=True)
@@ -77,7 +78,8 @@ def is_clear(stream: TextIO) -> bool:
     """Whether a line can be written without waiting: for who has pressed Ctrl-S, or for the reader of a full pipe."""
     try:
         return bool(select.select([], [stream], [], 0.0)[1])
-    except (OSError, ValueError):  # a stand-in without a number, or Windows, where only sockets can be asked
+    # A stand-in without a number, or Windows, where only sockets can be asked.
+    except (OSError, ValueError):
         return True
 
 
@@ -117,8 +119,10 @@ def drop(stream: IO[str] | None) -> None:
         return
     try:
         number = stream.fileno()
-    except (OSError, ValueError):  # a stand-in without one, as tests and notebooks have; it keeps nothing back
+    # A stand-in without one, as tests and notebooks have; it keeps nothing back.
+    except (OSError, ValueError):
         return
+    # In the place of the descriptor, and not closed: the interpreter's own flush at exit has to succeed.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, number)
     os.close(nowhere)

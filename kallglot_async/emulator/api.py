@@ -161,6 +161,7 @@ class Api:
         answer = self._decide(exchange)
         if answer is not None:
             answer = answer.with_headers(self._headers(exchange, answer))
+        # Before it is sent: whatever a client has heard of is in the journal then, and what it never hears of, too.
         self.journal.record(exchange.entry(answer))
         if exchange.fault is None:
             return plain_response(answer)
@@ -195,7 +196,8 @@ class Api:
             # A GET has no use for its body, so one that cannot be read does no harm.
             if exchange.method == "GET":
                 return act(exchange)
-            fields = exchange.fields  # also where nothing comes of them: what is no JSON is refused
+            # Also where nothing comes of them: what is no JSON is refused.
+            fields = exchange.fields
             if exchange.operation == "analyses.create":
                 exchange.revision = revision_of(fields, exchange.revision)
             if exchange.key is None:
@@ -227,7 +229,8 @@ class Api:
         headers = exchange.headers
         scheme, _, key = headers.get("Authorization", "").partition(" ")
         key = key.strip() if scheme.lower() == "bearer" else headers.get("X-API-Key", "")
-        if key.startswith("sk_live_"):  # the secret of a real account: say that this is the wrong place for it
+        # The secret of a real account: say that this is the wrong place for it.
+        if key.startswith("sk_live_"):
             message = "This is an emulator: it accepts test keys (sk_test_...) only."
             raise Problem(401, "authentication_error", "invalid_api_key", message)
         if not hmac.compare_digest(_bytes(key), _bytes(self.settings.api_key)):
@@ -272,9 +275,11 @@ class Api:
         # Credit headers are documented for authenticated answers of revision B.
         if exchange.is_known and exchange.revision == "b":
             headers.update(self.credits.headers())
-        headers.update(answer.headers)  # what an operation says of its own answer wins
+        # What an operation says of its own answer wins.
+        headers.update(answer.headers)
         if exchange.fault is not None:
-            for name, value in exchange.fault.headers.items():  # as the fault wants them
+            # Behind all others: they are sent as the fault wants them.
+            for name, value in exchange.fault.headers.items():
                 headers.popall(name, None)
                 if value is not None:
                     headers[name] = value
@@ -282,4 +287,5 @@ class Api:
 
 
 def _bytes(key: str) -> bytes:
-    return key.encode("utf-8", "surrogateescape")  # how aiohttp decodes a header that is no UTF-8
+    # How aiohttp decodes a header that is no UTF-8; and a comparison of texts takes ASCII alone.
+    return key.encode("utf-8", "surrogateescape")

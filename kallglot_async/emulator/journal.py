@@ -29,7 +29,8 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     group: str | None
     """Endpoint group whose budget the request belongs to."""
     accepted: bool
-    """Whether the rate limit let it pass (and charged it); False for 401 and 429."""
+    """Whether the rate limit let it pass (and charged it); False for 401, 429 and what no limit is asked about: a
+    pre-signed link."""
     limit: int | None
     """`X-RateLimit-Limit` of the window that decided; None when no limit applied."""
     remaining: int | None
@@ -72,7 +73,8 @@ class Journal(Sequence[JournalEntry]):
         return len(self._entries)
 
     def __iter__(self) -> Iterator[JournalEntry]:
-        return iter(list(self._entries))  # at one stroke: another thread may read while requests come
+        # At one stroke: another thread may read while requests come.
+        return iter(list(self._entries))
 
     def __repr__(self) -> str:
         return f"<Journal {self.total} requests, {self.refused} refused>"
@@ -105,7 +107,7 @@ class Journal(Sequence[JournalEntry]):
 
     @property
     def refused(self) -> int:
-        """Requests that were answered 429, by a limit or by a fault."""
+        """Requests that were answered 429, by a limit or by a fault, as far as entries are kept."""
         return sum(entry.status == 429 for entry in self)
 
     def max_per_window(self, *, group: str | None = None, with_refused: bool = False) -> int:

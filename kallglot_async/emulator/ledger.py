@@ -54,7 +54,8 @@ class IdempotencyStore:
                 # That this 409 carries `Retry-After` is inferred.
                 raise problem_for(409, retry_after=max(1, math.ceil(kept.answered_at - now)))
             return kept.answer
-        answer = act()  # where it raises nothing is kept: the same key may be tried again
+        # Where it raises nothing is kept: the same key may be tried again.
+        answer = act()
         replay = msgspec.structs.replace(answer, is_replay=True)
         self._kept.put(key, _Kept(fingerprint=fingerprint, answer=replay, answered_at=now + delay), now)
         return answer

@@ -128,5 +128,6 @@ async def read_body(request: web.BaseRequest) -> bytes | Problem:
         return await request.read()
     except web.HTTPRequestEntityTooLarge:
         return invalid_request("The request body is too large.", 413)
-    except (web.RequestPayloadError, OSError):  # a wrong encoding, or a client that has gone
+    # A wrong encoding, or a client that has gone.
+    except (web.RequestPayloadError, OSError):
         return invalid_request("The request body could not be read.")

@@ -146,7 +146,8 @@ class Emulator:
         self._api: Api | None = None
         self._runner: web.ServerRunner | None = None
         self._sending: asyncio.Task[None] | None = None
-        self._port = port  # the one that was asked for, until there is a listener
+        # The one that was asked for, until there is a listener.
+        self._port = port
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -197,11 +198,13 @@ class Emulator:
             sending.cancel()
             await asyncio.wait([sending])
             if not sending.cancelled():
-                sending.result()  # it ends by cancellation only: anything else is a defect to be shown
+                # It ends by cancellation only: anything else is a defect to be shown.
+                sending.result()
         runner, self._runner = self._runner, None
         if runner is None:
             return
-        self._running.stop()  # before the clean-up, which waits for the handlers that faults hold back
+        # Before the clean-up, which waits for the handlers that faults hold back.
+        self._running.stop()
         await runner.cleanup()
 
     @property

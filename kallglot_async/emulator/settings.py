@@ -41,7 +41,8 @@ class Settings(LimitSettings, frozen=True, kw_only=True):
     webhook_reorder: bool
 
     def __post_init__(self) -> None:
-        check_key(self.api_key)  # first of all: a live key must not get as far as into another message
+        # First of all: a live key must not get as far as into another message.
+        check_key(self.api_key)
         if not is_loopback(self.host):
             raise ValueError(f"the emulator listens on this machine only, not on {self.host!r}; use 127.0.0.1")
         super().__post_init__()

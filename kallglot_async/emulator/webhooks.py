@@ -204,12 +204,14 @@ class WebhookSender:
             if parcel.run != self._run:
                 return
             headers = self._headers(parcel)
-            with suppress(aiohttp.ClientError, OSError):  # TimeoutError is an OSError
+            # No answer, for whatever reason: a `TimeoutError` is an `OSError`, too.
+            with suppress(aiohttp.ClientError, OSError):
                 # A redirect is no success, and its target need not be on this machine.
                 request = session.post(parcel.url, data=parcel.body, headers=headers, allow_redirects=False)
                 async with asyncio.timeout(ANSWER_LIMIT), request as response:
                     status = response.status
-        if parcel.run == self._run:  # else it was forgotten meanwhile
+        # Else it was forgotten meanwhile.
+        if parcel.run == self._run:
             self._on_answer(parcel, status)
 
     def _headers(self, parcel: _Parcel) -> dict[str, str]:

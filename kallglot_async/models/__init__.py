@@ -139,14 +139,16 @@ _LATER = {
     for name in names.split()
 }
 
-if not TYPE_CHECKING:  # type checkers would take it for a module that has every name
+# Type checkers would take it for a module that has every name.
+if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         home = _LATER.get(name)
         if home is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         value: object = getattr(import_module(f"{__name__}.{home}"), name)
-        globals()[name] = value  # the next look finds it without this function
+        # The next look finds it without this function.
+        globals()[name] = value
         return value
 
 

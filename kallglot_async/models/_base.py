@@ -57,7 +57,7 @@ class Model(KnownToPydantic, msgspec.Struct, frozen=True, kw_only=True, omit_def
     """An immutable value with named fields, that can be stored as JSON and read back."""
 
     def to_json(self) -> bytes:
-        """Return the value as one line of JSON, without what is None or empty.
+        """Return the value as one line of JSON, without the fields that hold their default, such as None or nothing.
 
         No terminal obeys anything in it, and no reader of lines splits it: controls, separators and direction marks are
         escaped. Half a character (a lone surrogate) becomes a question mark.

@@ -45,8 +45,8 @@ def _outcome(outcome: Outcome) -> tuple[str, ...]:
     return (_head(outcome.id), *(_data(_text(cell)) for cell in cells))
 
 
-# The only place where markup is made. Styles stand in the tags: what is outside of a cell's own markup, a notebook may
-# drop.
+# The only place here where markup is made. Styles stand in the tags: what is outside of a cell's own markup, a notebook
+# may drop.
 
 
 def _table(rows: Iterable[Iterable[str]]) -> str:

@@ -95,7 +95,8 @@ def _in_one_piece(schema: Any, parts: dict[str, Any]) -> Any:
         return schema
     if "$ref" in schema:
         return _in_one_piece(parts[schema["$ref"].removeprefix(_REF)], parts)
-    if "enum" in schema and "title" in schema:  # the documented texts; others are possible
+    # The documented texts, as examples: to a validator made of this schema any other would be an error.
+    if "enum" in schema and "title" in schema:
         return {"title": schema["title"], "type": "string", "examples": schema["enum"]}
     return {name: _in_one_piece(part, parts) for name, part in schema.items()}
 

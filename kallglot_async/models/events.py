@@ -93,7 +93,7 @@ class ThrottledEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
 
 
 class PollEvent(ClientEvent, frozen=True, kw_only=True, gc=False):
-    """A poll of a wait was answered.
+    """A poll of a wait was answered with its analysis.
 
     Attributes:
         id: The analysis.

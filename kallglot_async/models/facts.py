@@ -125,7 +125,8 @@ def _quality(quality: Quality) -> Iterator[Fact]:
 
 def _talk_ratio(ratio: TalkRatio) -> Iterator[Fact]:
     agent, customer = ratio.agent or 0.0, ratio.customer or 0.0
-    if agent + customer > 0:  # their own sum: that they make 100 is inferred from one sample
+    # Of their own sum: that they make 100 is inferred from one sample.
+    if agent + customer > 0:
         yield Fact("Talk ratio", f"agent {agent:g} %, customer {customer:g} %", share=agent / (agent + customer))
 
 

@@ -94,11 +94,13 @@ class Result(_Keeping, frozen=True, kw_only=True):
     def problems(self) -> tuple[str, ...]:
         """The paths of what the body has of an impossible type, for example `$.results.quality.score`.
 
-        Such a field is None, and such an element left out of its list. What was sent is in `raw`.
+        Such a field is None, or empty where it is a list; such an element is left out of its list. What was sent is in
+        `raw`.
         """
         return kept_of(self).get("problems", ())
 
-    __dict__ = shown_fields  # a struct with a place of its own brings another
+    # Said again: a struct with a place of its own brings a `__dict__` of its own.
+    __dict__ = shown_fields
 
     def __copy__(self) -> Self:
         copy: Self = super().__copy__()  # type: ignore[misc]  # Struct has one, which its stub does not tell
@@ -109,7 +111,8 @@ class Result(_Keeping, frozen=True, kw_only=True):
         """Pickle and deepcopy keep the body, what it has besides, and what could not be read."""
         kept = _to_be_copied(self)
         if kept:
-            kept["extra"] = self.extra  # read now: another process may know less of how
+            # Read now: another process may know less of how.
+            kept["extra"] = self.extra
         return _made_again, (type(self), structs.asdict(self), kept)
 
 

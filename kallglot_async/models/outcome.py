@@ -17,7 +17,8 @@ from kallglot_async.models.rate_limit import RateLimitState
 if TYPE_CHECKING:
     import pyarrow
 else:
-    pyarrow = SimpleNamespace(Table=object)  # so that hints can be had without the extra, and without loading it
+    # So that hints can be had without the extra, and without loading it.
+    pyarrow = SimpleNamespace(Table=object)
 
 __all__ = ["Lines", "Outcome", "Outcomes", "Progress", "TableName"]
 
@@ -34,8 +35,9 @@ class Outcome(Model, frozen=True, kw_only=True):
         id: The id as it was given; `<type>` for what is no text. From `analyze_many` it is the session's.
         analysis: The analysis, or None.
         error: Why there is none, or None. A failed analysis is an `AnalysisFailedError` that carries it.
-        polls: How many requests were sent for it, failed ones included and those refused for rate not.
-        elapsed: Seconds from its first request to its end; 0.0 where there was none.
+        polls: How often it was asked for, failed requests included and those refused for rate not. Requesting it, as
+            `analyze_many` does, is not asking for it.
+        elapsed: Seconds from the first of those to its end; 0.0 where there was none.
     """
 
     id: str
@@ -93,7 +95,8 @@ class Outcomes(KnownToPydantic, Sequence[Outcome]):
 
     def __init__(self, outcomes: Iterable[Outcome] = ()) -> None:
         self._items = tuple(outcomes)
-        self._by_id: dict[str, Outcome] | None = None  # made when an id is first asked for
+        # Made when an id is first asked for: most who have outcomes go through them.
+        self._by_id: dict[str, Outcome] | None = None
 
     @overload
     def __getitem__(self, key: int | str) -> Outcome: ...
@@ -193,7 +196,7 @@ class Outcomes(KnownToPydantic, Sequence[Outcome]):
         write_jsonl(self._items, to)
 
     def to_csv(self, to: Lines, *, table: TableName = "analyses", exact: bool = False) -> None:
-        """Write a table of the outcomes as CSV: UTF-8, a line for each outcome, whatever became of it.
+        """Write a table of the outcomes as CSV in UTF-8: a line for each outcome, whatever became of it, or each item.
 
             outcomes.to_csv("analyses.csv")
             outcomes.to_csv("to-do.csv", table="action_items")

@@ -59,7 +59,7 @@ class RateLimitState(Model, frozen=True, kw_only=True, gc=False):
 
 
 class ClientStats(Model, frozen=True, kw_only=True, gc=False):
-    """What a client has done since it was made.
+    """What a client has done since it was made, and whoever shares its limiter under the same key.
 
     Attributes:
         requests: Requests sent, over all endpoint groups.

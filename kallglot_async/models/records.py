@@ -48,7 +48,8 @@ def encode(value: object) -> bytes:
     """Return any value as JSON in one line, of which no terminal and no reader of lines misunderstands anything."""
     try:
         line = msgspec.json.encode(value, enc_hook=_plain)
-    except UnicodeEncodeError:  # half a character, in a text that never was UTF-8
+    # Half a character, in a text that never was UTF-8. To look for it in each would cost all the others.
+    except UnicodeEncodeError:
         line = msgspec.json.encode(_whole(msgspec.to_builtins(value, enc_hook=_plain)))
     if not line.isascii():
         line = _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", line.decode()).encode()
@@ -143,7 +144,8 @@ def _error_of(record: dict[str, JSONValue]) -> KallglotError:
     for key, value in record.items():
         field = "type" if key == "api_type" else key
         is_known = field in vars(error) or (field in _OF_CLASSES and hasattr(kind, field))
-        if is_known and key not in {"type", "message"}:  # else it is of a later version
+        # Else it is of a later version, or nothing that stands on such an error.
+        if is_known and key not in {"type", "message"}:
             setattr(error, field, _field_of(field, value, getattr(error, field)))
     return error
 
@@ -152,7 +154,8 @@ def _field_of(name: str, value: JSONValue, default: object) -> object:
     """Return an error's field as the error has it."""
     if name == "analysis":
         return Analysis.from_json(msgspec.json.encode(value))
-    if name == "reason" and isinstance(value, dict):  # of which nothing else is stored
+    # Of an error on an error nothing else is stored.
+    if name == "reason" and isinstance(value, dict):
         return _error_of({key: value[key] for key in ("type", "message") if key in value})
     if name == "history" and isinstance(value, list) and all(isinstance(line, str) for line in value):
         return tuple(value)
@@ -250,7 +253,8 @@ def _read_lines(file: IO[bytes] | IO[str] | io.BufferedIOBase) -> Iterator[Outco
         if not (line := readline()):
             return
         line = line.strip()
-        if number == 1:  # a byte-order mark, as some editors leave it
+        # A byte-order mark, as some editors leave it.
+        if number == 1:
             line = line.removeprefix("\ufeff") if isinstance(line, str) else line.removeprefix(b"\xef\xbb\xbf")
         if not line:
             continue

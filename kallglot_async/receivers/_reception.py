@@ -139,7 +139,8 @@ class Reception:
 
     async def body(self, reading: Awaitable[T]) -> T | Reply:
         """Return what reading the body gives, or the answer to one that takes too long."""
-        import anyio  # here, as all of this loads without an event loop
+        # Here, as all of this is loaded by applications that have no event loop yet.
+        import anyio
 
         with anyio.move_on_after(_BODY_TIMEOUT):
             return await reading
@@ -192,7 +193,8 @@ class Reception:
                 from kallglot_async._events import await_told  # late, as it loads asyncio
 
                 await await_told("the target", self._target(event))
-        except BaseException:  # cancelled as well; and an `add` that failed may have added it
+        # Cancelled as well; and an `add` that failed may have added it.
+        except BaseException:
             await self._forget(event)
             raise
         return True

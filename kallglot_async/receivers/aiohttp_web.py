@@ -50,7 +50,8 @@ def aiohttp_handler(
         try:
             reply = await _answer(reception, request)
         except (web.RequestPayloadError, OSError):
-            reply = Reply(400, "Cut short")  # the client has gone, or its framing is broken
+            # The client has gone, or its framing is broken.
+            reply = Reply(400, "Cut short")
         headers = None if reply.header is None else dict([reply.header])
         return web.Response(status=reply.status, text=reply.text, headers=headers)
 

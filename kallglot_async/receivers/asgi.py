@@ -63,7 +63,8 @@ class WebhookApp:
         clock: Callable[[], float] = time.time,
         seen: SeenEvents | None = None,
     ) -> None:
-        self._path = None if path is None else path.strip("/")  # routers hand on one slash more or less
+        # Routers hand on one slash more or less.
+        self._path = None if path is None else path.strip("/")
         self._reception = Reception(target, secrets, max_body=max_body, tolerance=tolerance, clock=clock, seen=seen)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -71,7 +72,8 @@ class WebhookApp:
         kind = scope["type"]
         if kind == "lifespan":
             await _live(receive, send)
-        elif kind == "websocket":  # before it is accepted, this is an answer of 403
+        elif kind == "websocket":
+            # Before it is accepted, this is an answer of 403.
             await send({"type": "websocket.close", "code": 1000, "reason": ""})
         elif kind == "http":
             reply = await self._answer(scope, receive)
@@ -105,7 +107,8 @@ class WebhookApp:
             if message["type"] == "http.disconnect":
                 return None
             piece = message.get("body", b"")
-            body += piece if isinstance(piece, Body) else b""  # a middleware may collect in something else
+            # Whatever a middleware has collected it in; of what is no bytes, the signature will not fit.
+            body += piece if isinstance(piece, Body) else b""
             # With every piece: what the head says of the length may be missing, or less.
             if (refusal := self._reception.refuse_size(len(body))) is not None:
                 return refusal

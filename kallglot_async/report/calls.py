@@ -130,7 +130,8 @@ def _day(analysis: Analysis) -> date | None:
     moment = analysis.created_at or analysis.completed_at
     try:
         return None if moment is None else moment.astimezone(UTC).date()
-    except OverflowError:  # the first or last day that there is, in another zone
+    # The first or last day that there is, in another zone.
+    except OverflowError:
         return None
 
 

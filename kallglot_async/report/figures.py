@@ -180,5 +180,6 @@ def extremes(calls: Iterable[Call]) -> tuple[list[Call], list[Call]]:
     # Not by the call, which has no order.
     ranked.sort(key=lambda entry: entry[:2])
     ordered = [call for _, _, call in ranked]
+    # At most half of them, as no call is to be among both.
     some = min(MOST, len(ordered) // 2)
     return ordered[:some], ordered[::-1][: min(MOST, len(ordered) - some)]

@@ -31,6 +31,7 @@ def report_html(outcomes: Iterable[Outcome], *, title: str = "Call analyses", to
         today: An action item is overdue that was due before that day. Default: today, where this machine is.
     """
     calls = read_calls(outcomes)
+    # By way of UTC, for the date of this machine's own zone.
     today = datetime.now(UTC).astimezone().date() if today is None else today
     head = el(
         "head",

@@ -70,7 +70,7 @@ class Analyses:
         Spends what the rate limit's window holds at once, in turn with the polls of waits, and outlasts the
         windows it needs. A 401, 402 or 403 ends the batch early: the rest are reported with `NotAttemptedError`. It
         costs no API credits. A cancellation ends every request; what was fetched by then has been given to
-        `on_outcome`.
+        `on_outcome`, as far as that has kept up.
 
         Args:
             ids: Any iterable or asynchronous iterable. Each distinct id is fetched once.
@@ -89,6 +89,7 @@ class Analyses:
         """
         check_callback("on_outcome", on_outcome)
         workers = self._waits.at_once(max_in_flight)
+        # Checked here, before anything is pulled from the ids.
         headers = None if extra_headers is None else check_headers("extra_headers", extra_headers)
         from kallglot_async._waiting.retrieve_many import RetrieveCall  # loaded when it is first used
 

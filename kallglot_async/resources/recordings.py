@@ -165,7 +165,8 @@ class RecordingList:
         return f"<RecordingList of {self._session_id}>"
 
     async def __aiter__(self) -> AsyncIterator[Recording]:
-        told: set[str] = set()  # pages overlap where a list grows meanwhile, or a cursor's own item is on the next page
+        # Pages overlap where a list grows meanwhile, or where a cursor's own item is on the next page too.
+        told: set[str] = set()
         # Closed with the loop that is left early, not by the garbage collector at some later moment.
         async with aclosing(self._pages()) as pages:
             async for page in pages:
@@ -185,11 +186,13 @@ class RecordingList:
             asked = self._ask(ending_before=cursor) if self.is_backwards else self._ask(starting_after=cursor)
             asked = structs.replace(asked, headers=self._headers)
             page = await self._pipeline.run(asked, timeout=self._timeout)
-            used.add(cursor)  # all of them: a server may also send us round in a longer circle
+            # All of them: a server may also send us round in a longer circle.
+            used.add(cursor)
             is_last = not page.has_more or not page.data
             if not is_last:
                 cursor = page.data[0 if self.is_backwards else -1].id
-                if cursor in used:  # it does not know the parameter, and would send this page for ever
+                # Else it does not know the parameter, and would send this page for ever.
+                if cursor in used:
                     raise self._unusable("the same page again, although there are more")
             yield page
             if is_last:

@@ -1,4 +1,4 @@
--- What one process tells the others, and what it may send: rules 15 to 18 of `_core/limit`.
+-- What one process tells the others, and what it may send: rules 17 to 19 of `_core/limit`.
 -- Everything counts on this server's clock; processes tell durations only.
 --   KEYS[1]  the limit of one group under one key     KEYS[2]  the configured ceiling, over all of them
 --   ARGV     who asks, until when it waits for the answer, its horizon, the ceiling, its seconds, an `Ask`

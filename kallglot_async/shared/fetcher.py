@@ -193,7 +193,8 @@ class Fetcher:
         try:
             await load(self._key)
         except ConfigurationError:
-            return False  # the request that waits will say so itself
+            # The request that waits will say so itself.
+            return False
         return True
 
 

@@ -106,11 +106,13 @@ class Link:
         try:
             until = _clock.now() + (FIRST if is_waited_for else AWAY)
             answer = await self._ask(keys, arguments, until)
-            if not answer:  # its deadline is over: the server's clock is not what it was
+            # Its deadline was over before it ran: the server's clock is not what it was.
+            if not answer:
                 self._ahead = None
                 answer = await self._ask(keys, arguments, until)
             reply = _read(answer) if answer else None
-        except (RedisError, OSError, EOFError) as error:  # `TimeoutError` is an `OSError`
+        # A `TimeoutError` is an `OSError`, so this is whatever can be on the way; a mistake of ours passes.
+        except (RedisError, OSError, EOFError) as error:
             self._ahead = None
             if not self.is_told:
                 self.is_told = True
@@ -166,7 +168,8 @@ class Link:
 
     async def _disconnect(self) -> None:
         """Have the next exchange make a connection; those that are in use are others'."""
-        self._ahead = None  # whoever is asked next may have another clock
+        # Whoever is asked next may have another clock.
+        self._ahead = None
         opened = self._opened.get(asyncio.get_running_loop())
         if opened is not None:
             with suppress(RedisError, OSError):

@@ -16,7 +16,8 @@ from kallglot_async.tables.rows import Row, TableName, check_table, row_type, ro
 if TYPE_CHECKING:
     import pyarrow
 else:
-    pyarrow = SimpleNamespace(Table=object, Schema=object)  # so that hints can be had without loading it
+    # So that hints can be had without loading it.
+    pyarrow = SimpleNamespace(Table=object, Schema=object)
 
 __all__ = ["ArrowFile", "ParquetFile", "analyses_table", "check_arrow", "schema_of"]
 

@@ -92,6 +92,7 @@ def open_tables(
     """
     target = Path(path)
     kind = _format(target, format)
+    # Each once: two files of one name would be written over each other.
     names = [check_table(table) for table in dict.fromkeys(tables)]
     if len(names) > 1 and descriptor_of(target) is not None:
         raise ConfigurationError(f"{target} takes one table, and each of several needs a file: name one, or one table")

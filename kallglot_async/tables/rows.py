@@ -45,8 +45,8 @@ class AnalysisRow(Row, frozen=True, kw_only=True, gc=False):
         ok: Whether the outcome has an analysis. False where that one failed, or none came.
         error_type: The error's class, `WaitTimeoutError` for example.
         error_message: What happened, in one line; of a failed analysis, in the API's own words where it has some.
-        polls: Requests that were sent for it.
-        elapsed_s: Seconds from its first request to its end.
+        polls: How often it was asked for, as in the outcome.
+        elapsed_s: Seconds from the first of those to its end.
         created_at: When it was requested, in UTC.
         completed_at: When it was finished, in UTC.
         summary: What the call was about.
@@ -338,7 +338,8 @@ def _message(outcome: Outcome, analysis: Analysis | None) -> str | None:
 def _utc(moment: datetime | None) -> datetime | None:
     try:
         return None if moment is None else moment.astimezone(UTC)
-    except OverflowError:  # the first or last day that there is, in another zone
+    # The first or last day that there is, in another zone.
+    except OverflowError:
         return None
 
 

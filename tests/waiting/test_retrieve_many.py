@@ -148,6 +148,13 @@ async def test_one_ids_failure_costs_only_that_id(fault: Fault) -> None:
             outcomes[7].unwrap()
 
 
+async def test_an_outcome_counts_the_attempts_that_failed_before_it() -> None:
+    async with ready(Fault(kind="status", status=503, times=2)) as emulator, client_of(emulator) as client:
+        (outcome,) = await client.analyses.retrieve_many(emulator.seed_analyses(1))
+        assert outcome.ok
+        assert outcome.polls == len(emulator.journal) == 3
+
+
 @pytest.mark.parametrize("window", ["fixed", "sliding", "token_bucket"])
 async def test_a_batch_outlasts_windows_longer_than_its_timeout(window: Any) -> None:
     """Five requests a minute and 5 s for each id: a batch of twelve takes minutes and loses none."""

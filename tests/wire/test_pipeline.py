@@ -381,6 +381,14 @@ async def test_a_create_whose_answer_was_lost_has_what_comes_of_it(headers: dict
         assert len(it.sent_at) == 8
 
 
+async def test_conflicts_take_no_attempt_from_what_fails_later() -> None:
+    """As many conflicts as a call has attempts, and then a failure: it is the first one."""
+    conflict = Fault(kind="status", status=409, body=CONFLICT, headers={"Retry-After": "1"}, times=3)
+    async with rig(conflict, Fault(kind="status", status=503, times=1), max_attempts=3) as it:
+        await create(it.client)
+        assert [entry.status for entry in it.emulator.journal] == [409, 409, 409, 503, 202]
+
+
 async def test_a_client_that_is_to_try_once_does_not_wait_for_what_is_under_way() -> None:
     """As for everything else but a refusal for rate."""
     async with rig(Fault(kind="status", status=409, body=CONFLICT), max_attempts=1) as it:

@@ -182,7 +182,8 @@ def _check_prompts(prompts: Mapping[str, str]) -> dict[str, str]:
             f"custom_prompts maps components to prompts, it is not {type(prompts).__name__}: write {{'summary': '...'}}"
         )
     texts = {check_text("custom_prompts", key): check_text("custom_prompts", text) for key, text in prompts.items()}
-    return dict(sorted(texts.items()))  # in one order, whoever wrote it: an idempotency key stands for one body
+    # In one order, whoever wrote it: an idempotency key stands for one body.
+    return dict(sorted(texts.items()))
 
 
 class _AnalysisB(msgspec.Struct, frozen=True):

@@ -70,7 +70,8 @@ def request_headers(operation: Operation[Any], key: Secret) -> dict[str, str]:
     """Return the headers of one attempt. The key goes into these and those below, and nowhere else."""
     headers = {"Authorization": key.credential}
     if operation.method == "GET":
-        headers["Cache-Control"] = "no-cache"  # a cache in between would show an analysis as it was
+        # A cache in between would show an analysis as it was.
+        headers["Cache-Control"] = "no-cache"
     if operation.body is not None:
         headers["Content-Type"] = "application/json"
     if operation.idempotency_key is not None:
@@ -307,7 +308,8 @@ def interpret(operation: Operation[T], response: Response, *, key: Secret, wall_
         return operation.decode(response.body) if operation.read is None else operation.read(response)
     except MalformedBodyError as malformed:
         kind, what = errors.ResponseBodyError, f"{response.status}, but {malformed}"
-        if packed := one_line(response.headers.get("Content-Encoding"), key):  # one that is not known is left as it is
+        # One that aiohttp does not know is left as it is, and looks like a body of nonsense.
+        if packed := one_line(response.headers.get("Content-Encoding"), key):
             what += f", with Content-Encoding {packed}"
     except WrongShapeError as shape:
         kind, what = errors.ResponseSchemaError, f"in another shape: {shape}"
@@ -324,11 +326,13 @@ def interpret(operation: Operation[T], response: Response, *, key: Secret, wall_
     )
     if isinstance(unusable, errors.ResponseSchemaError):
         unusable.path = path
+        # Set only where it differs from the class's, as what stands on the instance is told, stored and compared.
         if is_foreign:
             unusable.is_foreign = True
     if not response.body:
         unusable.is_empty = True
-    if response.status in {202, 204}:  # on a 200 that was cut it tells of the rate limit, if of anything
+    # On a 200 that was cut it tells of the rate limit, if of anything.
+    if response.status in {202, 204}:
         unusable.retry_after = parse_retry_after(response.headers, wall_now=wall_now)
     raise unusable
 
@@ -415,7 +419,8 @@ def is_refused(response: Response) -> bool:
     except (MalformedBodyError, WrongShapeError):
         return False
     told = plain.get("error")
-    if not isinstance(told, dict) or "id" in plain:  # an analysis that failed for this reason is what was asked for
+    # An analysis that failed for this reason is what was asked for.
+    if not isinstance(told, dict) or "id" in plain:
         return False
     return told.get("code") == "rate_limit_exceeded" or told.get("type") == "rate_limit_error"
 
@@ -451,7 +456,8 @@ def _retry_after(response: Response, body: _ErrorBody, wall_now: float) -> float
     if header is None and response.status == 429:
         header = _lone_reset(response.headers, wall_now)
     told: Any = _number(body.retry_after) if isinstance(body.retry_after, str) else body.retry_after
-    is_wait = isinstance(told, int | float) and not isinstance(told, bool) and told >= 0  # which "not a number" is not
+    # The comparison refuses what is negative, and "not a number" with it.
+    is_wait = isinstance(told, int | float) and not isinstance(told, bool) and told >= 0
     return max(header or 0.0, clamp_wait(told)) if is_wait else header
 
 

@@ -84,6 +84,7 @@ def audio_location(recording: Recording, *, base_url: str, format: str | None) -
             raise ConfigurationError(f"{recording.id} comes as {recording.format or 'mp3'} only: leave format out")
         return Location(url=base_url + path, is_api=True)
     if url is None or (format is not None and format != recording.format):
+        # Also where there is no link: revision A has this path for whatever is ready, and it redirects to a fresh one.
         query = "" if format is None else "?" + urlencode({"format": format})
         return Location(url=f"{base_url}recordings/{recording.id}/download{query}", is_api=True, may_move=True)
     url = _as_sent(url)

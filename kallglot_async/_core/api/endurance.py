@@ -74,6 +74,7 @@ class Endurance:
         failures = len(self.history)
         if failures >= self._max_attempts:
             return None
+        # By the policy it would take from the retry budget, which is for requests that nobody had asked for.
         if has_advanced and isinstance(error, _INTERRUPTIONS):
             delay = _RESUMES_WITHIN * self._random()
         elif isinstance(error, errors.RateLimitedError):

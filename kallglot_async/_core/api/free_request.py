@@ -59,6 +59,7 @@ def _raw(response: Response) -> RawResponse:
 
 def _check_path(path: str) -> str:
     segments = path.removeprefix("/").split("/") if isinstance(path, str) else [""]
+    # None of dots alone, too: "." and ".." would lead to another path than the one that is shown.
     if not all(_SEGMENT.fullmatch(segment) and segment.strip(".") for segment in segments):
         raise ConfigurationError(
             "path is one below the base URL such as 'agents/agt_1', of letters, digits and -._~, not "
@@ -76,6 +77,7 @@ def _check_params(params: Mapping[str, str | float | bool] | None) -> dict[str, 
 
 
 def _parameter(name: str, value: object) -> str:
+    # Before the numbers, of which a truth value is one to Python.
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -88,6 +90,7 @@ def _parameter(name: str, value: object) -> str:
 def _encode(json: Any) -> bytes:
     try:
         # The standard library's is the one that can refuse NaN and infinity, which JSON has no words for.
+        # Not escaped, so that half a character ends here, as in any other argument, and not at the server.
         return dumps(msgspec.to_builtins(json), allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         # Its kind alone, and raised outside the handler: what was to be sent may be in its text.

@@ -232,7 +232,8 @@ class _Fitter:
             elif part is not None:
                 fields[field.name] = part
             elif field.required and field.encode_name in plain and isinstance(field.type, inspect.VarTupleType):
-                fields[field.name] = ()  # null, as some servers write an empty list
+                # Null, as some servers write an empty list.
+                fields[field.name] = ()
             elif field.required:
                 is_foreign = path == "$" and not {"id", "object"} & plain.keys()
                 raise WrongShapeError(
@@ -243,6 +244,7 @@ class _Fitter:
     def part(self, info: inspect.Type, plain: Any, path: str) -> Any:
         """Return the value of one part, which is not null; `_MISFIT` where it cannot be one of this type."""
         if isinstance(info, inspect.UnionType):
+            # One fits at most: of each kind of JSON value a union has one type.
             found = (self.part(one, plain, path) for one in info.types if not isinstance(one, inspect.NoneType))
             return next((part for part in found if part is not _MISFIT), _MISFIT)
         if isinstance(info, inspect.StructType):
@@ -254,14 +256,16 @@ class _Fitter:
     def items(self, info: inspect.Type, plain: Any, path: str) -> Any:
         if not isinstance(plain, list):
             return _MISFIT
-        if isinstance(info, inspect.AnyType):  # a null among data of unknown shape is data
+        # A null among data of unknown shape is data.
+        if isinstance(info, inspect.AnyType):
             items = _any(info, plain)
             return items if items is _MISFIT else tuple(items)
         items = []
         for place, item in enumerate(plain):
             part = None if item is None else self.part(info, item, f"{path}[{place}]")
             if part is _MISFIT:
-                if _has_identity(info):  # of a page of recordings none is left out in silence
+                # Of a page of recordings none is left out in silence.
+                if _has_identity(info):
                     raise WrongShapeError(f"Expected `object`, got `{_json_type(item)}`", f"{path}[{place}]")
                 self.problems.append(f"{path}[{place}]")
             elif part is not None:
@@ -324,7 +328,8 @@ def _moment(_: inspect.Type, plain: Any) -> Any:
             return _MISFIT
     if not isinstance(plain, str):
         return _MISFIT
-    text = plain.strip().replace(":60", ":59")  # a leap second
+    # A leap second, which Python has no moment for.
+    text = plain.strip().replace(":60", ":59")
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

@@ -106,7 +106,8 @@ def meaning_of(error: errors.KallglotError) -> Meaning:
         case errors.ResponseBodyError() | errors.ResponseMismatchError():
             return _RUNNING if is_still_running(error) else _PASSING
         case errors.RateLimitedError():
-            return _BY_STATUS[429]  # under whichever status it came
+            # Under whichever status it came.
+            return _BY_STATUS[429]
         case errors.APIError():
             return _meaning_of_status(error)
         case _:
@@ -132,9 +133,11 @@ def is_interlude(error: errors.KallglotError) -> bool:
     """Whether the API never answers so: once it has answered a request, this is something between for the moment."""
     match error:
         case errors.TLSError() | errors.ProxyError():
-            return True  # the network's own login, or a certificate that is renewed too late
+            # The network's own login, or a certificate that is renewed too late.
+            return True
         case errors.UnexpectedRedirectError():
-            return error.status not in {301, 308}  # for good: the base URL is wrong by now
+            # One that is for good says that the base URL is wrong by now.
+            return error.status not in {301, 308}
         case errors.ResponseSchemaError():
             return error.is_foreign
         case errors.APIError():
@@ -161,7 +164,8 @@ def is_unreached(error: errors.KallglotError) -> bool:
 def is_still_running(error: errors.KallglotError) -> bool:
     """Whether its status says that there is no analysis to show yet, and its body, if any, shows none."""
     if isinstance(error, errors.ResponseSchemaError):
-        return error.status == 202  # `{}` or `{"status": "processing"}`, say
+        # `{}` or `{"status": "processing"}`, say.
+        return error.status == 202
     return isinstance(error, errors.ResponseBodyError) and error.is_empty and error.status in {202, 204}
 
 

@@ -19,7 +19,8 @@ T = TypeVar("T")
 
 
 def _undecoded(_: bytes) -> NoReturn:
-    raise NotImplementedError  # `read` takes its place
+    # `read` takes its place where this is the decoder.
+    raise NotImplementedError
 
 
 class Operation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):

@@ -76,7 +76,8 @@ def usable_part(record: bytes, size: int, *, recording: str, format: str | None)
     """Return what a record says if a download can go on behind its `size` bytes; None where they are stale."""
     try:
         part = msgspec.json.decode(record, type=KeptPart)
-    except msgspec.DecodeError:  # also of one that was not written to its end
+    # Also of one that was not written to its end.
+    except msgspec.DecodeError:
         return None
     if (part.recording, part.format) != (recording, format) or not _is_validator(part.validator):
         return None
@@ -203,7 +204,8 @@ class Transfer:
     def on_nothing_left(self, headers: Mapping[str, str]) -> bool:
         """The part that was asked for does not exist (416). Returns whether everything is there already."""
         match = _NO_PART.fullmatch(headers.get("Content-Range", "").strip())
-        self._validator = None  # otherwise the same would be asked for again
+        # Otherwise the same would be asked for again.
+        self._validator = None
         # And no less than the recording has: where a copy that was cut short ends, the recording does not.
         return match is not None and int(match[1]) == self.received >= (self.expected or 1)
 

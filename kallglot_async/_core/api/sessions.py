@@ -230,7 +230,8 @@ _session_reader = Reader(_Session, _lift_session)
 _transcript_reader = Reader(_Transcript, _lift_transcript)
 read_extra(Session, lambda _, body: _session_reader.unknown(body))
 read_extra(Transcript, lambda _, body: _transcript_reader.unknown(body))
-decode_session = _session_reader.read  # it may be B's short summary of an ended one
+# It may be B's short summary of an ended one, so only what every session has is required.
+decode_session = _session_reader.read
 decode_transcript = _transcript_reader.read
 
 
@@ -255,7 +256,8 @@ def decode_text(body: bytes, format: str, media_type: str = "") -> str:
     start = text.lstrip()[:200].lower()
     if start.startswith(("<!doctype", "<html")):
         raise MalformedBodyError("the body is a page of HTML")
-    if start.startswith("{") and _is_json(text):  # "{laughs}" is a word of a transcript
+    # Tried, and not taken for it by its beginning: "{laughs}" is a word of a transcript.
+    if start.startswith("{") and _is_json(text):
         raise WrongShapeError(f"Expected `{format}`, got a JSON object: this session's transcript comes as JSON only")
     # Every WebVTT file begins so (W3C WebVTT, section 4.1); nothing as firm is known of the other two.
     if format == "vtt" and not start.startswith("webvtt"):
@@ -265,8 +267,10 @@ def decode_text(body: bytes, format: str, media_type: str = "") -> str:
 
 def _decoded(body: bytes, encoding: str) -> str | None:
     try:
-        return body.decode(encoding).removeprefix("\ufeff")  # the mark, which `utf-16le` takes for a letter
-    except (UnicodeDecodeError, LookupError):  # the second for a number that no encoding has
+        # Without the mark, which `utf-16le` takes for a letter.
+        return body.decode(encoding).removeprefix("\ufeff")
+    # The second is for a number that no encoding has.
+    except (UnicodeDecodeError, LookupError):
         return None
 
 

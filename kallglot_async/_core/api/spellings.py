@@ -91,4 +91,5 @@ def decimal_reset(text: str) -> str:
     except ValueError:
         return ""
     moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    # Eight digits are a date to it as well, and one of 2000 or before is no moment that a limit renews at.
     return f"{moment.timestamp():.3f}" if moment.year > 2000 else ""

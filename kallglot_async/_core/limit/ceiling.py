@@ -26,7 +26,8 @@ class Ceiling:
         self.limit = limit
         self._flying: set[Ticket] = set()
         self._ended: deque[float] = deque()  # when those ended that still have their place
-        self._now = -math.inf  # the latest moment it was told of
+        # The latest moment it was told of: `forget_in_flight`, when a loop is gone, has none to give.
+        self._now = -math.inf
         self._pace = Pace()
 
     def interval(self) -> float:
@@ -44,6 +45,8 @@ class Ceiling:
         """Return when a request may go, or, while those that have to end first are under way, when at the earliest."""
         free_at = -math.inf
         if not self.available(now):
+            # So many of those that ended have to leave, and one more, before one may go; what is under way leaves last
+            # of all.
             surplus = len(self._flying) + len(self._ended) - self.limit.requests
             free_at = (self._ended[surplus] if surplus < len(self._ended) else now) + self.limit.per
         if urgency is not Urgency.PACED:

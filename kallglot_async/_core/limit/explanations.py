@@ -315,10 +315,12 @@ class Explanations:
         elapsed = now - self._at
         freed = figures.remaining - self._remaining + self._accepted
         rate = max(0.0, self._freed / self._seconds) if self._seconds else 0.0
-        unsure = self._flying + flying  # in a figure already, or not
+        # Each may be in a figure already, or not: by so much nobody is wrong.
+        unsure = self._flying + flying
         fixed = max(0.0, abs(freed) - unsure)
         if is_renewed and self._freed < -NOISE:
-            fixed = 0.0  # others take of it as well: who knows what they left
+            # Others take of it as well: who knows what they left.
+            fixed = 0.0
         elif is_renewed:
             fixed = max(0.0, figures.limit - self._accepted - flying - figures.remaining)
         log = max(0.0, abs(freed - self._left) - unsure - self._doubt - self.log.doubt)
@@ -344,7 +346,8 @@ class Explanations:
         if not self.is_shared and self._errors[self.way] > WORSE * least + min(NOISE, figures.limit / FEWEST):
             if self._is_new:
                 self._is_new = False
-                if self._freed < self._documented * self._seconds:  # full until now, so that nothing could come free
+                # It was full until now, so that nothing could come free: what was seen of a rate says nothing.
+                if self._freed < self._documented * self._seconds:
                     self._freed = self._seconds = 0.0
             self.way = Way(self._errors.index(least))
 
@@ -388,7 +391,8 @@ class Drift:
 
         Where a part of the window before counts on, that may be as many as we sent in it.
         """
-        self._taken -= in_flight  # a burst of our own that was sent before this figure falls from those after it
+        # A burst of our own that was sent before this figure falls from those after it.
+        self._taken -= in_flight
         if (others := gone - self._ours - self.sent) > OURS:
             self._taken = max(self._taken, others)
             self._seconds = max(self._seconds, _known_after(period))

@@ -112,6 +112,7 @@ class Gate:
             wake_at = min(wake_at, at)
             if at <= now and place < longest:
                 chosen, longest = urgency, place
+            # However long polls have waited, so they need not be asked.
             if chosen is Urgency.DIRECT:
                 break
         return chosen, wake_at
@@ -160,6 +161,7 @@ class Gate:
     def on_answer(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:
         """A request was answered, and not refused for rate."""
         if self._unannounced is None:
+            # For the first refusal that nothing explains, which is judged by what was accepted before it.
             self._accepted.append(ticket.sent_at)
         for rule in self._told:
             rule.on_answer(ticket, now, figures)

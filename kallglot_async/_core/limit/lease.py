@@ -105,10 +105,12 @@ class Lease:
         self._in_flight += 1
         self._has_sent, self._touched_at = True, now
         self._people += urgency is Urgency.DIRECT
+        # It was granted before anybody knew which request it would be.
         if self._probe is True:
             self._probe = ticket
         if self.is_alone:
-            self._on_news()  # nobody may ever have to wait, and somebody has to ask again
+            # Nobody may ever have to wait, and somebody has to ask the others again.
+            self._on_news()
         if self._free and now < self._free_until:
             self._free -= 1
         elif self.is_alone and not self._held(now):
@@ -315,7 +317,7 @@ class Lease:
         self._alone.on_figures(figures)
         known = self._figures
         if known is not None and figures.reset < known.reset - SAME_RESET and ticket.sent_at <= self._figures_at:
-            return  # of a window that is over
+            return
         if known is None or figures.reset > known.reset + SAME_RESET:
             # Of a new window that the others do not know of they hear at once: everybody may go on.
             self._is_urgent = self._reply is None or figures.reset > self._reply.reset + SAME_RESET

@@ -10,9 +10,8 @@ from statistics import fmean
 
 __all__ = ["Places", "shown"]
 
-SERVED = (
-    0.15  # seconds longer than a refusal, on average, took those beside it: they had the places while it found none
-)
+# Seconds longer than a refusal, on average, took those beside it: they had the places while it found none.
+SERVED = 0.15
 LONG = 10.0  # seconds; a place is free sooner than that: who names a longer pause counts requests in a time
 FIRST = 0.8  # of the places that were seen are used at first: some may have been taken twice
 STEP = 4.0  # seconds until one place more is tried, ...
@@ -37,7 +36,8 @@ class Places:
         self._accepted = 0  # while all places were taken, since `count` was changed
         self._grows_at = now + STEP
         self._has_grown = False  # since the latest refusal
-        self._doubts = 1  # the refusal that showed it may have had another reason
+        # Not 0: the refusal that showed it may have had another reason.
+        self._doubts = 1
 
     @property
     def rate(self) -> float:
@@ -61,7 +61,8 @@ class Places:
     def on_accepted(self, now: float, under_way: int) -> None:
         """One of so many under way was accepted."""
         if under_way < self.count:
-            return  # whether there are more is only seen where all are taken
+            # Whether there are more is only seen where all are taken.
+            return
         self._accepted += 1
         if now >= self._grows_at and self._accepted >= self.count:
             self.count += 1

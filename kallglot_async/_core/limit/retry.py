@@ -51,7 +51,7 @@ class RetryBudget:
     is a 5xx) gives back a tenth of one: once it is empty, calls send at most 1.1 times the requests that they were
     asked for. An empty budget ends no wait: besides, its ids are looked at again as `next_look` allows, one of all in
     each gap. Once `_VAIN` looks in a row met nothing, nobody is taken to be there, and the gap doubles with each, to a
-    minute; with the first answer it falls to a second, and below that by a tenth with each, so that nobody storms back.
+    minute; with the first answer it falls to 0.9 s, and by a tenth with each that follows, so that nobody storms back.
     Of an API that fails now and then some of so many looks are answered: there each id has its turn.
 
     Attributes:
@@ -69,7 +69,8 @@ class RetryBudget:
         self.spent: int = 0
         self.is_reached: bool = False
         self.is_whole: bool = False
-        self._tenths = self._capacity  # whole numbers, so that ten answers pay for one retry exactly
+        # In whole tenths, so that ten answers pay for one retry exactly: as floats, ten times 0.1 is less than 1.
+        self._tenths = self._capacity
         self._gap = _SHORTEST_GAP
         self._looked_at = -math.inf
         self._unanswered = 0  # looks since anything was answered

@@ -110,7 +110,8 @@ class Pace:
 
     def on_unsent(self, step: PaceStep) -> None:
         before, after = step
-        if self.theoretical == after:  # nobody came since: as if it had never been
+        # Nobody came since: as if it had never been.
+        if self.theoretical == after:
             self.theoretical = before
         # Others came since, and were set back by this one's step. The first of all had none.
         elif math.isfinite(before):

@@ -114,7 +114,8 @@ class Unannounced:
     def on_answer(self, ticket: Ticket, now: float, figures: RateFigures | None) -> None:
         """A request was accepted."""
         self._in_flight -= 1
-        if ticket.sent_at <= self._refused_at:  # under way when another was refused: completes what was measured
+        # Under way when another was refused: it completes what was measured then, and says nothing of the time since.
+        if ticket.sent_at <= self._refused_at:
             if self._opened == 0:
                 self._beside.append(now - ticket.sent_at)
                 # Sent before the pause that the refusal began, so that pause is not in its open time.

@@ -39,7 +39,8 @@ class Undated:
             return figures
         self._most_ahead = min(self._most_ahead, rest + took)
         self._least_ahead = max(self._least_ahead, rest - ROUNDING - self._longest)
-        if self._least_ahead > self._most_ahead:  # a reset that stood still for longer; or one of the clocks was set
+        # Both cannot be: a reset stood still for longer than a window was taken to last, or one of the clocks was set.
+        if self._least_ahead > self._most_ahead:
             self._longest = min(self._longest + self._least_ahead - self._most_ahead, LONGEST)
             self._most_ahead = rest + took
             self._least_ahead = rest - ROUNDING - self._longest

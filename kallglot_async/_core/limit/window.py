@@ -66,7 +66,8 @@ class Window:
     def _free(self, now: float) -> int:
         """Requests that may go: those that the newest figure covers, and those that have come free since."""
         available = self._remaining - self.in_flight
-        if not self._explanations.way or self.limit is None:  # it is fixed
+        # What is fixed gives nothing back before its reset.
+        if not self._explanations.way or self.limit is None:
             return available
         # Never more than all of it, whatever the explanation has predicted beyond what the figures show.
         return min(self.limit - self.in_flight, available + self._explanations.came_free(now))
@@ -86,7 +87,8 @@ class Window:
         if shortest:
             # Whole-second headers overstate a short rest by much of it; of a long one that second is a margin.
             left -= ROUNDING if period < SHORT_PERIOD else 0.0
-        elif left <= 0:  # nothing of its length is known, and what was known of its end is over
+        # Nothing of its length is known, and what was known of its end is over.
+        elif left <= 0:
             return period / self.limit
         way = explanations.way
         # Of a log, or a counter whose reset stands still, the rest says nothing of the pace: that is the limit's own.
@@ -98,7 +100,8 @@ class Window:
         else:
             interval = left / (max(1, available - spare) + self._drift.freed(period) * max(0.0, left))
         if way is Way.REFILL and not explanations.sees_others and (refill := explanations.refill()):
-            interval = min(interval, 1.0 / refill)  # however little is left
+            # However little is left: it comes back at that rate all the time.
+            interval = min(interval, 1.0 / refill)
         # Compared, here and below, and not by `max`: that costs five times as much, and every poll asks.
         return interval if interval > shortest else shortest
 
@@ -171,8 +174,10 @@ class Window:
         interval, resets_in = self.interval(now), renewal.resets_at - now
         rate = 1.0 / interval
         if explanations.way is Way.REFILL and (refill := explanations.refill()):
-            rate = min(rate, refill)  # what is left goes once, however near the reset is
-        if resets_in <= 0.0:  # a new window has begun that no answer has described yet
+            # What is left goes once, however near the reset is.
+            rate = min(rate, refill)
+        # A new window has begun that no answer has described yet: all of it is there but for what is under way.
+        if resets_in <= 0.0:
             return Supply(rate, float(self.limit - self.in_flight), renewal.period)
         free = self._free(now)
         is_known = resets_in >= RUN_LOW_REST and not (renewal.is_rolling or explanations.way)
@@ -233,7 +238,8 @@ class Window:
         self._explanations.on_refused()
         # A refusal of what the figures covered may mean that a clock was set: what was known of it is compared anew.
         self.renewal.forget_date()
-        self._event = self._figure_event = self._event + 1  # what was sent before the refusal may not raise it again
+        # What was sent before the refusal may not raise the figure again.
+        self._event = self._figure_event = self._event + 1
         # Of what does not renew the reset tells little, so the pause alone closes it, be it shorter.
         self._reopens_at = until if self._explanations.way else max(self._reopens_at, until)
         self.is_ruling = self.limit is not None
@@ -248,6 +254,7 @@ class Window:
 
     def forget_in_flight(self) -> None:
         """The event loop that sent them is gone: no answer will come."""
+        # Counted as sent: no answer will tell whether the server has heard of them.
         self._remaining = max(0, self._remaining - self.in_flight)
         self.in_flight = 0
         self._probe_out = False
@@ -389,7 +396,8 @@ class Renewal:
         is_early = SAME_RESET < step < self.at_least - SAME_RESET
         self.is_rolling = self.is_rolling or is_early
         self._early = self._early + 1 if is_early and is_whole else 0
-        if self._early == SHORTER:  # a plan has changed, or one of its rests was another limit's
+        # A plan has changed, or one of its rests was another limit's.
+        if self._early == SHORTER:
             self._early, self.is_rolling, self.seen_period = 0, False, None
             self._settle(figures.resets_in)
         # A step far beyond the longest rest is many windows, slept through.
@@ -409,7 +417,8 @@ class Renewal:
         """Return when it resets on our clock: within one period, of which the request is that is counted now."""
         resets_at = now + figures.resets_in
         is_dated = figures.by_our_clock is None and not figures.spread and figures.resets_in
-        if is_dated and not (does_move or self.is_rolling):  # one that stands still: each answer tells more of it
+        # Of one that stands still each answer tells more.
+        if is_dated and not (does_move or self.is_rolling):
             self._ahead = max(self._ahead - APART * (now - self._ahead_at), figures.reset - resets_at)
             self._ahead_at = now
             resets_at = figures.reset - self._ahead

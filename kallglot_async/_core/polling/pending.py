@@ -1,13 +1,14 @@
 """A pending id: all that is known of it, what an answer adds to that, and the orders in which a queue keeps it.
 
 An order does not forget an entry at once when it moves on: what is stale is dropped when it comes to the front, or by
-`trim` once there is too much of it, so that every operation takes O(1) or O(log n) on average.
+`trim` once there is too much of it, so that nearly every operation takes O(1) or O(log n) on average.
 
 Pure: no clock, no I/O; the moments of a `Sight` are the server's, all others the library's.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import OrderedDict, deque
 from collections.abc import Mapping
 from heapq import heapify, heappop, heappush, heapreplace
@@ -115,6 +116,7 @@ class Entry(msgspec.Struct, gc=False, eq=False):
         """Whether a poll of it is unanswered."""
         return self.state == FLYING
 
+    # `_Place` compares its entries where two keys are equal, as those of ids that were added in one moment are.
     def __lt__(self, other: Entry) -> bool:
         """Break ties between places."""
         return self.born_at < other.born_at
@@ -134,6 +136,7 @@ class Sight(msgspec.Struct, frozen=True, gc=False):
     def of(cls, analysis: Analysis, headers: Mapping[str, str], *, server_now: float) -> Sight:
         """Read an answer that came at `server_now`, in Unix seconds on the server's clock."""
         age = took = hint = None
+        # Less than 0 is rounding: `created_at` may have the fraction of a second that `Date` cuts off.
         created, completed, expected = analysis.created_at, analysis.completed_at, analysis.estimated_completion
         if created is not None:
             age = server_now - created.timestamp()
@@ -143,6 +146,8 @@ class Sight(msgspec.Struct, frozen=True, gc=False):
                 took = (completed - created).total_seconds()
                 if took < 0.0:
                     took = 0.0
+        # Asked first: nearly no answer has one, and to tell a hint from the rest of a window the rate figures are read
+        # again.
         if RETRY_AFTER in headers:
             hint = _hint_of(headers, server_now)
         if hint is None and expected is not None and (ahead := expected.timestamp() - server_now) > 0.0:
@@ -171,14 +176,16 @@ class Creates:
         self._of: OrderedDict[str, tuple[float, float | None]] = OrderedDict()  # the moment, and seconds from there
 
     def __contains__(self, id: str) -> bool:
-        """Whether it was created here, within the last hour or so."""
+        """Whether it was created here; what is older than an hour is forgotten with the next create."""
         return id in self._of
 
     def on_created(self, created: Analysis, now: float, *, server_now: float) -> None:
         """An analysis has just been created; `server_now` is the server's clock in Unix seconds."""
         age = 0.0
-        if created.created_at is not None:  # a repeated create is answered with what was created then
-            age = max(0.0, server_now - created.created_at.timestamp() - 1.0)  # timestamps have whole seconds
+        # A repeated create is answered with what was created then, maybe minutes ago.
+        if created.created_at is not None:
+            # A second less: the moment is often cut to a whole one, and what is of now would seem to be older.
+            age = max(0.0, server_now - created.created_at.timestamp() - 1.0)
         estimate = created.estimated_completion
         takes = None if estimate is None else estimate.timestamp() - server_now + age
         self._of[created.id] = now - age, takes
@@ -188,7 +195,7 @@ class Creates:
     def times_of(self, id: str, now: float) -> tuple[float | None, float | None]:
         """Return the seconds since it was created here, and until it is done by the server's own estimate.
 
-        None where it was not, or long ago; and where the server gave none when asked.
+        None where it was not, or is forgotten; and where the server gave none when asked.
         """
         if (found := self._of.get(id)) is None:
             return None, None
@@ -304,6 +311,10 @@ class _BySight:
             self._seen_at = deque(entry.seen_at for entry in kept)
 
 
+def _ends_at(entry: Entry) -> float:
+    return inf if entry.deadline is None else entry.deadline
+
+
 class _Endings:
     """Last looks and deadlines. One timeout for all, so both come in the order of the first polls: no heap."""
 
@@ -316,27 +327,25 @@ class _Endings:
 
     def start(self, entry: Entry) -> None:
         """Take in one more; nearly always it ends last. An heir, whose time began before, has to find its place."""
-        line, deadline = self._ahead, entry.deadline or inf
-        if not line or (line[-1].deadline or inf) <= deadline:
+        line = self._ahead
+        if not line or _ends_at(line[-1]) <= _ends_at(entry):
             line.append(entry)
-            return
-        place = len(line) - 1
-        while place and (line[place - 1].deadline or inf) > deadline:
-            place -= 1
-        line.insert(place, entry)
+        else:
+            line.insert(bisect_right(line, _ends_at(entry), key=_ends_at), entry)
 
-    def restart(self, entry: Entry) -> None:
-        """Its deadline has moved: its last look is still to come."""
+    def drop(self, entry: Entry) -> None:
+        """Its deadline moves: it has to be started anew."""
         for line in (self._ahead, self._ending, self._over):
             line.drop_latest(entry)
-        self.start(entry)
 
+    # Out of whichever line it is in: where its last look fell due while that poll was out, it has moved on.
     def undo_start(self, entry: Entry) -> None:
         self._ahead.drop_latest(entry)
         self._ending.drop_latest(entry)
 
     def undo_last_look(self, entry: Entry) -> None:
         self._ending.drop_latest(entry)
+        # In front, where it was taken from: all that stand there end later.
         self._ahead.appendleft(entry)
 
     def end(self, entry: Entry) -> None:
@@ -350,7 +359,8 @@ class _Endings:
                 self._ahead.popleft()
             elif at > now or entry.state <= LEARNED:
                 return at, entry
-            else:  # in flight as its last look falls due: that poll is its last look
+            else:
+                # In flight as its last look falls due: that poll is its last look.
                 self.take_last_look()
         return inf, None
 
@@ -407,6 +417,7 @@ class Orders:
         self._untrimmed = (self._untrimmed + 1) % _TRIM_EVERY
         if self._untrimmed:
             return
+        # The 64: a short line costs less than looking for what is stale in it.
         room = self.live + self.live // 4 + 64
         for line in (self.new, self.by_key, self.asleep, self.held, self.by_sight, self.endings):
             line.trim(room)

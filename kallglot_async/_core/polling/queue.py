@@ -81,6 +81,8 @@ class PollQueue:
         if self._from_add and self._timeout is not None:
             entry.begin(now)
             self._orders.endings.start(entry)
+        # An estimate of the server's stands, unless others of this kind were seen to be done sooner; the law's guesses
+        # do not.
         if self._is_learned and due_in is not None:
             hinted = now + max(0.0, due_in)
             self._orders.wait(
@@ -96,7 +98,9 @@ class PollQueue:
 
     def adopt(self, known: Entry, now: float, *, ends_at: float | None) -> Entry:
         """Go on with an id that another queue has polled until now; `ends_at`: when its time here is over."""
+        # So that its timeout from there ends at the moment that its owner here has promised.
         first = known.first_poll_at if ends_at is None or self._timeout is None else ends_at - self._timeout
+        # A copy: of its own the other queue may still have to hear how a poll has ended.
         entry = known.for_another(self._timeout, first)
         self._orders.live += 1
         self._model.pending += 1
@@ -126,6 +130,7 @@ class PollQueue:
             self._model.on_running(entry.kind, entry.seen_at - entry.born_at, now - entry.born_at)
         entry.seen_at = now
         if entry.is_owed_a_look(now):
+            self._orders.endings.drop(entry)
             self._grant_late_look(entry, now)
         elif entry.is_last or (entry.deadline is not None and now >= entry.deadline - self.lead):
             self._await_end(entry)
@@ -156,6 +161,7 @@ class PollQueue:
     def on_given_up(self, entry: Entry, now: float) -> None:
         """The poll failed, and no other follows: it waits to be popped, but for a late look if it is due one."""
         if self._land(entry) and entry.is_owed_a_look(now):
+            self._orders.endings.drop(entry)
             self._grant_late_look(entry, now)
 
     def on_refused(self, entry: Entry, now: float) -> None:
@@ -202,12 +208,14 @@ class PollQueue:
 
     def next_slot(self, now: float, supply: Supply) -> Slot | None:
         """When to ask the limiter for a slot; None: nothing waits for a poll. Ask again when facts have come in."""
+        # Asked after every answer: where all are under way no line need be looked at.
         if self._orders.live == self._flying:
             return None
         last, entry = self._orders.endings.next_last_look(now, self.lead)
         if entry is not None and last <= now:
             return Slot(now, True, entry, "last look")
         due, first = self._next_due(now, supply)
+        # Who was seen longest ago only matters where nothing is due: looks for freshness take what is left.
         fresh, oldest = (inf, None) if due <= now else self._next_fresh(supply)
         if oldest is not None and fresh < min(last, due):
             return Slot(max(now, fresh), False, oldest, "fresh")
@@ -232,9 +240,11 @@ class PollQueue:
             if entry.polls == 0:
                 self._orders.new.drop_latest(entry)
             if entry.is_late(now):
+                self._orders.endings.drop(entry)
                 self._grant_late_look(entry, now)
         elif slot.why == "fresh":
             self._orders.by_sight.pop()
+        # By where it stands: what was never polled and what waits for its key are both FIRM.
         elif self._orders.new and entry is self._orders.new[0]:
             self._orders.new.popleft()
             self._worth.first_look_at = now
@@ -258,6 +268,7 @@ class PollQueue:
         """
         while (entry := self._orders.endings.pop_expired(now)) is not None:
             if entry.is_late(now):
+                # Popped, and not searched for: after a sleep of hours this may come for each of a hundred thousand.
                 self._grant_late_look(entry, now)
                 continue
             self.discard(entry)
@@ -286,9 +297,9 @@ class PollQueue:
         self._orders.endings.end(entry)
 
     def _grant_late_look(self, entry: Entry, now: float) -> None:
-        """Its time passed while nothing here ran: what may have settled meanwhile is worth a last look, at once."""
+        """Out of the lines of its time, which passed while nothing here ran: it is worth a last look, at once."""
         entry.grant_late_look(now)
-        self._orders.endings.restart(entry)
+        self._orders.endings.start(entry)
         if not entry.is_stale:
             if entry.polls == 0:
                 self._orders.new.drop_latest(entry)

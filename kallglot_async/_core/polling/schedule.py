@@ -43,7 +43,10 @@ class PollSchedule(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def learned(cls) -> PollSchedule:
-        """Poll when the learned law says that it pays; about as exponential back-off until there is data."""
+        """Poll when the learned law says that it pays.
+
+        Until there is data it knows the documented 22 to 30 s, and backs off exponentially before and after those.
+        """
         return cls()
 
     @classmethod
@@ -76,7 +79,8 @@ class PollSchedule(msgspec.Struct, frozen=True, kw_only=True):
     def _interval(self, polls: int) -> float:
         if polls <= 1:
             return self.first
-        if (polls - 1) * log(self.factor) >= log(self.maximum) - log(self.first):  # before the power overflows
+        # By logarithms: after some hundred polls the power would be more than a float holds, and raise.
+        if (polls - 1) * log(self.factor) >= log(self.maximum) - log(self.first):
             return self.maximum
         return self.first * self.factor ** (polls - 1)
 

@@ -103,6 +103,7 @@ class FirstContact:
 
     def on_reached(self) -> None:
         """The API has answered, or who asked it is gone: all go on."""
+        # Emptied first: who is woken asks `next_probe` in turn, and may stand in line again.
         waiting, self._waiting, self.prober = self._waiting, {}, None
         for poller in waiting:
             poller.wake()
@@ -159,6 +160,8 @@ class Patience:
         trouble.history = (*trouble.history, str(error))[-HISTORY:]
         error.attempts, error.history = entry.failures + 1, trouble.history
         meaning = meaning_of(error)
+        # Of a client that was never answered nothing of the second kind is believed: there may be no API behind that
+        # page.
         if meaning.passes or (self._policy.budget.is_reached and is_interlude(error)):
             is_over = entry.deadline is not None and now >= entry.deadline
             if is_over or entry.is_stale:

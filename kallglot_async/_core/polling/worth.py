@@ -87,6 +87,7 @@ class _Integral:
 
     def __init__(self, rates: list[float]) -> None:
         self.rates = rates
+        # At the lower edges alone: the last bin, whose sum is left out, has no upper one.
         self._sums: list[float] = [0.0, *accumulate(map(mul, rates, _WIDTHS))][:-1]
 
     def at(self, age: float) -> float:
@@ -156,7 +157,9 @@ class _Law:
             exposure[first] += (end - start) * weight
             return last
         exposure[first] += (_EDGES[first + 1] - start) * weight
-        self._crossed[first + 1] += weight  # a fit adds the bins between them, which are many, to the exposure
+        # Where a run of whole bins begins, and where it ends: a fit adds what lies between, which may be seventy of
+        # them.
+        self._crossed[first + 1] += weight
         self._crossed[last] -= weight
         exposure[last] += (end - _EDGES[last]) * weight
         return last
@@ -245,6 +248,7 @@ class PollModel:
         """One that was seen running at the age `start` settled at the age `took`, as the server tells."""
         if start < 0.0:
             start = 0.0
+        # No sooner than it was seen to live: the one moment is by our clock, the other as the server tells.
         self._laws[kind].on_took(start, took if took > start else start)
 
 
@@ -311,8 +315,9 @@ class Worth:
         """Whether a poll that is due by its key is still worth it."""
         if entry.state <= FIRM or entry.seen_at is None:
             return True
+        # A hundredth less: a key is this sum solved for its age, and may come a rounding early.
         growth = self._model.growth(entry.kind, entry.seen_at - entry.born_at, now - entry.born_at)
-        return growth >= 0.99 * _STEP  # 0.99: a key may come a rounding early
+        return growth >= 0.99 * _STEP
 
     def first_look_due(self, entry: Entry, supply: Supply) -> float:
         """When the first look at an id of unknown age is worth it.
@@ -356,7 +361,8 @@ class Worth:
         if left > 0.0:
             price = self._model.pending / left
             price = WORTH if price < WORTH else DEAREST if price > DEAREST else price
-        else:  # a hit takes a pending id with it, so a near-certain one leaves no id without a look
+        else:
+            # A hit takes its id along, so that one which is nearly certain leaves no other without a look.
             price = SURE
         least = -log1p(-price)
         seen_age, growth = 0.0, self.first_looks.growth

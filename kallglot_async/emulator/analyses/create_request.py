@@ -39,7 +39,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 def revision_of(fields: dict[str, Any], default: Revision) -> Revision:
     """Which revision a body speaks: `analyses` is A's member, `profile` and `include` are B's."""
-    if "analyses" in fields:  # the required one decides where a body has members of both
+    # The required one decides where a body has members of both.
+    if "analyses" in fields:
         return "a"
     return "b" if "profile" in fields or "include" in fields else default
 

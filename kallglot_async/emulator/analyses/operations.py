@@ -46,7 +46,8 @@ class AnalysisOperations:
         # Whether one revision's path serves the other's ids is not documented: here it does not.
         if analysis is None or analysis.order.revision != revision:
             raise not_found("analysis", id)
-        is_open = analysis.ready_at is None  # this retrieve may be what settles it, and that has to be announced
+        # This retrieve may be what settles it, and that has to be announced.
+        is_open = analysis.ready_at is None
         analysis.see(exchange.now)
         if is_open:
             self._watch(analysis)

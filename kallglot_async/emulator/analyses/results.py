@@ -59,7 +59,8 @@ def sentiment(story: Story) -> dict[str, Any]:
     weights = range(1, len(course) + 1)
     overall = sum(w * s for w, s in zip(weights, course, strict=True)) / sum(weights)
     return {
-        "overall": round(overall, 2) + 0.0,  # -0.0 is nobody's sentiment
+        # Added to, as -0.0 is nobody's sentiment.
+        "overall": round(overall, 2) + 0.0,
         "label": _label(overall),
         "trend": _trend(course),
         "segments": [

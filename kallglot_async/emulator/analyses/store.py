@@ -49,7 +49,8 @@ class Analysis(msgspec.Struct, kw_only=True):
     def see(self, now: float) -> None:
         """Count one retrieve; under `after_polls` the last of them makes the analysis ready."""
         self.polls += 1
-        if self.ready_at is None:  # so polls decide, not time
+        # So polls decide, and not time.
+        if self.ready_at is None:
             if self.polls_left <= 0:
                 self.ready_at = now
             self.polls_left -= 1
@@ -93,7 +94,8 @@ class AnalysisStore:
         self._seeded = 0
 
     def __iter__(self) -> Iterator[Analysis]:
-        return iter(list(self._analyses.values()))  # at one stroke, as the journal
+        # At one stroke: another thread may read while requests come.
+        return iter(list(self._analyses.values()))
 
     def get(self, id: str) -> Analysis | None:
         """The analysis with this id, if there is one."""

@@ -99,7 +99,8 @@ class RecordingOperations:
         body: dict[str, Any] = {"object": "list", "data": [self._item(recording, exchange.now) for recording in page]}
         if self._is_a:
             body["session_id"] = session.id
-        if self._is_a or has_more:  # the sample of B shows a short list, without these
+        # The sample of B shows a short list, without these.
+        if self._is_a or has_more:
             body |= {"has_more": has_more, "url": exchange.path}
         return json_answer(200, body)
 

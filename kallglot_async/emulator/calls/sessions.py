@@ -117,7 +117,8 @@ class Sessions:
         return len(self._sessions)
 
     def __iter__(self) -> Iterator[SessionRecord]:
-        return iter([self[id] for id in list(self._sessions)])  # at one stroke, as the journal
+        # At one stroke: another thread may read while requests come.
+        return iter([self[id] for id in list(self._sessions)])
 
     def __getitem__(self, id: str) -> SessionRecord:
         session = self.get(id)

@@ -85,5 +85,6 @@ def _sentiment_course(random: Random, *, is_good: bool) -> list[float]:
         # Noise of a fifth: enough for peaks on the way, too little to hide where it leads.
         trend = start + (end - start) * place / (length - 1)
         score = max(-1.0, min(1.0, trend + random.gauss(0.0, 0.18)))
-        course.append(round(score, 1) + 0.0)  # never a negative zero
+        # Added to, so that none is a negative zero.
+        course.append(round(score, 1) + 0.0)
     return course

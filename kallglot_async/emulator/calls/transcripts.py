@@ -73,7 +73,8 @@ def utterances(story: Story, seed: int, session_id: str) -> tuple[Utterance, ...
                 confidence=round(random.uniform(0.9, 0.99), 2),
             )
         )
-        at = end + random.uniform(0.3, 1.5)  # nobody interrupts: turns that overlap are not documented
+        # Nobody interrupts: turns that overlap are not documented.
+        at = end + random.uniform(0.3, 1.5)
     return tuple(said)
 
 

@@ -75,8 +75,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Whether the server acts on the request (creates, counts the poll) although its answer is lost; None:
     only where the kind spoils a genuine answer."""
     status: int | None = None
-    """Status sent; None: 503 for `status`, 429 for `throttle`, 302 for `redirect`, 200 otherwise. Kinds that
-    spoil the genuine answer keep its status."""
+    """Status sent; None: 503 for `status`, 302 for `redirect`, 200 otherwise. `throttle` sends 429 in any case, and
+    kinds that spoil the genuine answer keep its status."""
     headers: dict[str, str | None] = {}
     """Headers added to the answer; None takes one away. Not for kinds that send no head."""
     body: str | None = None
@@ -188,7 +188,8 @@ class FaultBook:
 
     def draw(self, id: str | None, operation: str | None, *, throttle: bool) -> Fault | None:
         """The fault that hits a request: one of kind `throttle`, or one of all other kinds."""
-        of_now = self._declared  # another thread may clear them meanwhile, which makes another list
+        # Another thread may clear them meanwhile, which makes another list.
+        of_now = self._declared
         for declared in of_now:
             if (declared.fault.kind == "throttle") is throttle and declared.strikes(id, operation, self._seed):
                 if declared.is_spent:

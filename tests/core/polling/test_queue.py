@@ -1,5 +1,9 @@
 """The poll queue, at literal times: which id is polled when, and what each answer changes."""
 
+import sys
+from types import FrameType
+from typing import Any
+
 import pytest
 
 from kallglot_async._core.polling.pending import Entry, Trouble
@@ -9,6 +13,7 @@ from kallglot_async._core.polling.worth import InboxTrust, PollModel, look_again
 from tests.support.queues import plan
 
 PACED = Supply(rate=10.0)
+TraceFunction = Any  # what it returns is a function like itself
 FULL_WINDOW = Supply(rate=10.0, remaining=600.0, resets_in=60.0)
 
 
@@ -824,6 +829,34 @@ class TestLateLooks:
             entry = queue.add("ana_1", "a", 0.0)
             queue.on_pending(poll(queue, 0.0), 0.0, hint_in=50.0)
             assert (queue.pop_expired(now) is entry) is is_over
+
+    @pytest.mark.parametrize("woken_at", [70.0, 200.0])
+    def test_they_cost_each_id_the_same_however_many_are_late(self, woken_at: float) -> None:
+        """After a sleep of hours there may be a hundred thousand; none is searched for among the others."""
+
+        def lines_for(count: int) -> float:
+            queue = make(PollSchedule.fixed(500.0), timeout=60.0)
+            for number in range(count):
+                at = 60.0 * number / count
+                queue.add(f"ana_{number}", "a", at)
+                queue.on_pending(poll(queue, at), at)
+            executed = 0
+
+            def note(frame: FrameType, event: str, _: object) -> TraceFunction:
+                nonlocal executed
+                executed += event == "line"
+                return note
+
+            before = sys.gettrace()
+            sys.settrace(note)
+            try:
+                while queue.pop_expired(woken_at) is not None:
+                    pass
+            finally:
+                sys.settrace(before)
+            return executed / count
+
+        assert lines_for(400) < 1.5 * lines_for(100)
 
     def test_what_a_pause_outlasts_has_none(self) -> None:
         queue = make(timeout=10.0)
