@@ -43,8 +43,9 @@ class BatchFile:
     __slots__ = ("path",)
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path: Path = path_of(path)
-        """The file."""
+        # One of now: the process may go to another directory.
+        self.path: Path = path_of(path).absolute()
+        """The file, with its whole path."""
 
     def __repr__(self) -> str:
         return f"<BatchFile {self.path}>"
