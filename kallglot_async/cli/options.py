@@ -73,6 +73,9 @@ class Connection:
     max_in_flight: Annotated[int, Parameter(metavar="N")] = 64
     """Requests at once at most."""
 
+    trust_env: Flag = False
+    """Use the proxy that the environment names, as in HTTPS_PROXY, and NO_PROXY."""
+
     def client(self, *, on_event: Callable[[ClientEvent], object] | None = None) -> KallglotClient:
         """Return a client with these settings, whose records `on_event` hears.
 
@@ -95,6 +98,7 @@ class Connection:
             rate_limit=limit if self.rate_limit_url is None else limiter,
             max_in_flight=self.max_in_flight,
             max_connections=max(100, self.max_in_flight),
+            trust_env=self.trust_env,
             on_event=on_event,
         )
 
