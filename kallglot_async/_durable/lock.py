@@ -31,7 +31,7 @@ class WriterLock:
     """The right to write to the file of a batch, for as long as it is held.
 
     It stands in a file beside: a lock on the file itself would be lost with SQLite's own, which POSIX drops as soon as
-    the process closes any descriptor of that file.
+    the process closes any descriptor of that file. A forked child has it not, and keeps it from nobody.
 
     Args:
         path: The file of the batch.
@@ -48,11 +48,15 @@ class WriterLock:
         while True:
             self._descriptor = self._take(path)
             if self._is_in_place():
+                _held.add(self)
                 return
             os.close(self._descriptor)  # whoever had it has removed it in between
 
     def release(self) -> None:
-        """Let others write."""
+        """Let others write; in a forked child, nothing: it is its parent's."""
+        if self not in _held:
+            return
+        _held.remove(self)
         if sys.platform != "win32":  # where what is open cannot be removed
             # While it is held: a moment later the file may be the one that somebody else has locked.
             self._path.unlink(missing_ok=True)
@@ -87,3 +91,17 @@ class WriterLock:
             return os.path.samestat(os.stat(self._path), os.fstat(self._descriptor))
         except FileNotFoundError:
             return False
+
+
+_held: set[WriterLock] = set()
+
+
+def _leave_to_parent() -> None:
+    # The lock lasts as long as anybody has its descriptor, and a child may live on when its parent is killed.
+    for lock in _held:
+        os.close(lock._descriptor)
+    _held.clear()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_leave_to_parent)
