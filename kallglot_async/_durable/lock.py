@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from kallglot_async._held import hold, let_go
 from kallglot_async.errors import BatchFileError, BatchInUseError
 
 if sys.platform == "win32":
@@ -48,15 +49,14 @@ class WriterLock:
         while True:
             self._descriptor = self._take(path)
             if self._is_in_place():
-                _held.add(self)
+                hold(self._descriptor)
                 return
             os.close(self._descriptor)  # whoever had it has removed it in between
 
     def release(self) -> None:
         """Let others write; in a forked child, nothing: it is its parent's."""
-        if self not in _held:
+        if not let_go(self._descriptor):
             return
-        _held.remove(self)
         if sys.platform != "win32":  # where what is open cannot be removed
             # While it is held: a moment later the file may be the one that somebody else has locked.
             self._path.unlink(missing_ok=True)
@@ -91,17 +91,3 @@ class WriterLock:
             return os.path.samestat(os.stat(self._path), os.fstat(self._descriptor))
         except FileNotFoundError:
             return False
-
-
-_held: set[WriterLock] = set()
-
-
-def _leave_to_parent() -> None:
-    # The lock lasts as long as anybody has its descriptor, and a child may live on when its parent is killed.
-    for lock in _held:
-        os.close(lock._descriptor)
-    _held.clear()
-
-
-if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_leave_to_parent)
