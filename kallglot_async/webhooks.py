@@ -165,7 +165,8 @@ def sign(body: bytes, secret: str | bytes, *, now: float) -> str:
         ConfigurationError: The secret is empty, the body is not bytes, or `now` is no number.
     """
     (key,) = read_secrets(secret)
-    _check_now(now)
+    if not isinstance(now, int | float):
+        raise _no_moment(now)
     if not isinstance(body, Body):
         raise ConfigurationError(f"what is signed are bytes, not {type(body).__name__}: encode it as it will be sent")
     moment = str(int(now))
@@ -194,7 +195,8 @@ def verify(
     """
     keys = read_secrets(secrets)
     check_tolerance(tolerance)
-    _check_now(now)
+    if not isinstance(now, int | float):
+        raise _no_moment(now)
     check_body(body)
     moment, candidates = _read_header(header)
     is_genuine = False
@@ -244,17 +246,12 @@ def check_tolerance(tolerance: float) -> None:
     Raises:
         ConfigurationError: It is something else, or negative, or NaN.
     """
-    if not (_is_number(tolerance) and tolerance >= 0):
+    if not (isinstance(tolerance, int | float) and tolerance >= 0):
         raise ConfigurationError(f"tolerance is a number of seconds, 0 or more, not {shown(tolerance)}")
 
 
-def _check_now(now: float) -> None:
-    if not _is_number(now):
-        raise ConfigurationError(f"now is a number of Unix seconds, as time.time() gives, not {shown(now)}")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _no_moment(now: object) -> ConfigurationError:
+    return ConfigurationError(f"now is a number of Unix seconds, as time.time() gives, not {shown(now)}")
 
 
 def _key(secret: object) -> bytes:
