@@ -8,6 +8,7 @@ The house. A room imports from its own floor or a lower one only; `tests/face/te
     3 waiting    _waiting/: whose turn it is in a call for many ids, and when the call is over
     2 wire       _wire/ _clock _events _logging: when to sleep, what to send: no other room of the client sends
                  _whole_file: how a file is there whole or not at all
+                 _held: which open files no forked child has
                  shared/: one limit for many processes; the one room that imports redis
     1 decisions  _core/api/: operation to request, answer to value or error
                  _core/limit/: when the next request may go

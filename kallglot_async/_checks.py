@@ -8,6 +8,7 @@ slash, a dot, a query or a control character. Ids of analyses say the revision t
 
 from __future__ import annotations
 
+import errno
 import functools
 import inspect
 import io
@@ -20,7 +21,8 @@ from kallglot_async.errors import ConfigurationError, InvalidIdError
 
 __all__ = [
     "check_callback", "check_count", "check_method", "check_plain_callback", "check_recording_id", "check_seconds",
-    "check_session_id", "check_text", "check_texts", "check_timeout", "is_finite", "is_text", "refusal_of", "shown",
+    "check_session_id", "check_text", "check_texts", "check_timeout", "is_finite", "is_text", "refusal_of", "rest_of",
+    "shown",
 ]  # fmt: skip
 
 _KEY = re.compile(r"(?<![A-Za-z])sk_(?:live|test)_")  # and no "task_test_1", which is somebody's id
@@ -134,6 +136,27 @@ def check_method(what: str, file: object, name: str) -> Callable[..., Any]:
 def is_text(file: object) -> bool:
     """Return whether a file object takes texts. Wrappers, as those of `tempfile` and `codecs`, are no class of `io`."""
     return isinstance(file, io.TextIOBase) or isinstance(getattr(file, "encoding", None), str)
+
+
+def rest_of(data: bytes, written: object, file: object) -> bytes:
+    """Return what a file object has left over of what it was given.
+
+    Args:
+        data: What it was given.
+        written: What its `write` has returned.
+        file: The file object.
+
+    Raises:
+        BlockingIOError: It takes nothing now.
+    """
+    if written is None and isinstance(file, io.RawIOBase):
+        written = 0  # it would block
+    # A raw file may take less than it is given. Who returns no number, as many wrappers do, has taken all.
+    if not isinstance(written, int) or isinstance(written, bool) or not 0 <= written < len(data):
+        return b""
+    if written == 0:
+        raise BlockingIOError(errno.EAGAIN, "the file object takes nothing now: pass one that blocks")
+    return data[written:]
 
 
 def _is_any(value: object, *kinds: Callable[[object], bool]) -> bool:

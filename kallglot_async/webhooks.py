@@ -29,10 +29,11 @@ import hashlib
 import hmac
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TypeAlias
 
+from kallglot_async._checks import check_count, shown
 from kallglot_async._core.api.analyses import check_analysis_id
 from kallglot_async._core.api.lenient_json import MalformedBodyError, WrongShapeError, decode_json_object
 from kallglot_async.errors import (
@@ -163,9 +164,13 @@ def sign(body: bytes, secret: str | bytes, *, now: float) -> str:
         now: Unix seconds; the header has the whole ones.
 
     Raises:
-        ConfigurationError: The secret is empty.
+        ConfigurationError: The secret is empty, the body is not bytes, or `now` is no number.
     """
     (key,) = read_secrets(secret)
+    if not isinstance(now, int | float):
+        raise _no_moment(now)
+    if not isinstance(body, Body):
+        raise ConfigurationError(f"what is signed are bytes, not {type(body).__name__}: encode it as it will be sent")
     moment = str(int(now))
     return f"t={moment},v1={_digest(key, moment, body).hex()}"
 
@@ -188,10 +193,12 @@ def verify(
         WebhookSignatureError: The header is missing or malformed, or nothing in it fits.
         WebhookTimestampError: It fits, but is further from `now` than `tolerance`.
         WebhookPayloadError: The body is not bytes.
-        ConfigurationError: There is no secret, an empty one, or a senseless tolerance.
+        ConfigurationError: There is no secret, an empty one, or a senseless tolerance or moment.
     """
     keys = read_secrets(secrets)
     check_tolerance(tolerance)
+    if not isinstance(now, int | float):
+        raise _no_moment(now)
     check_body(body)
     moment, candidates = _read_header(header)
     is_genuine = False
@@ -218,6 +225,8 @@ def read_secrets(secrets: Secrets) -> tuple[bytes, ...]:
         ConfigurationError: There is none, or one that is empty or no text: anybody could sign with that; or one with a
             blank or a line end around it, as files and environments add them: nothing would fit it.
     """
+    if not isinstance(secrets, Iterable | None):
+        raise ConfigurationError(f"a webhook secret is a str or bytes, not of type {type(secrets).__name__}")
     several = (secrets,) if isinstance(secrets, str | bytes) else tuple(secrets or ())
     if not several:
         raise ConfigurationError("there is no webhook secret: give at least one")
@@ -238,10 +247,14 @@ def check_tolerance(tolerance: float) -> None:
     """Raise if the tolerance is no number of seconds.
 
     Raises:
-        ConfigurationError: It is negative or NaN.
+        ConfigurationError: It is something else, or negative, or NaN.
     """
-    if not tolerance >= 0:
-        raise ConfigurationError(f"tolerance is a number of seconds, 0 or more, not {tolerance}")
+    if not (isinstance(tolerance, int | float) and tolerance >= 0):
+        raise ConfigurationError(f"tolerance is a number of seconds, 0 or more, not {shown(tolerance)}")
+
+
+def _no_moment(now: object) -> ConfigurationError:
+    return ConfigurationError(f"now is a number of Unix seconds, as time.time() gives, not {shown(now)}")
 
 
 def _key(secret: object) -> bytes:
@@ -308,7 +321,7 @@ def construct_event(
         WebhookSignatureError: The header is missing or malformed, or nothing in it fits.
         WebhookTimestampError: It fits, but is further from `now` than `tolerance`.
         WebhookPayloadError: The body is not an event.
-        ConfigurationError: There is no secret, an empty one, or a senseless tolerance.
+        ConfigurationError: There is no secret, an empty one, or a senseless tolerance or moment.
     """
     # Before a single byte of it is read as JSON: who cannot sign finds no way into the decoder.
     verify(body, header, secrets, now=now, tolerance=tolerance)
@@ -376,9 +389,7 @@ class RecentKeys:
     __slots__ = ("_bound", "_keys")
 
     def __init__(self, bound: int) -> None:
-        if bound < 1:
-            raise ConfigurationError(f"at least one must be remembered, not {bound}")
-        self._bound = bound
+        self._bound = check_count("remembered", bound)
         self._keys: OrderedDict[str, None] = OrderedDict()
 
     def __contains__(self, key: str) -> bool:

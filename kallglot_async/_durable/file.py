@@ -38,13 +38,17 @@ class BatchFile:
 
     Raises:
         ConfigurationError: It is no path.
+        BatchFileError: It is relative, and the current directory has been removed.
     """
 
     __slots__ = ("path",)
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path: Path = path_of(path)
-        """The file."""
+        given = path_of(path)
+        with translated(given):  # the current directory may have been removed
+            # One of now: the process may go to another one.
+            self.path: Path = given.absolute()
+            """The file, with its whole path."""
 
     def __repr__(self) -> str:
         return f"<BatchFile {self.path}>"

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from kallglot_async._held import hold, let_go
 from kallglot_async.errors import BatchFileError, BatchInUseError
 
 if sys.platform == "win32":
@@ -31,7 +32,7 @@ class WriterLock:
     """The right to write to the file of a batch, for as long as it is held.
 
     It stands in a file beside: a lock on the file itself would be lost with SQLite's own, which POSIX drops as soon as
-    the process closes any descriptor of that file.
+    the process closes any descriptor of that file. A forked child has it not, and keeps it from nobody.
 
     Args:
         path: The file of the batch.
@@ -49,12 +50,15 @@ class WriterLock:
         while True:
             self._descriptor = self._take(path)
             if self._is_in_place():
+                hold(self._descriptor)
                 return
             # Whoever had it has removed it in between, and the next one would lock another file of that name.
             os.close(self._descriptor)
 
     def release(self) -> None:
-        """Let others write."""
+        """Let others write; in a forked child, nothing: it is its parent's."""
+        if not let_go(self._descriptor):
+            return
         # Windows removes nothing that is open: there it stays, and locks nobody out.
         if sys.platform != "win32":
             # While it is held: a moment later the file may be the one that somebody else has locked.

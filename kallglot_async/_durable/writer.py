@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import sqlite3
 import threading
@@ -38,10 +39,11 @@ class Writer:
     """Runs jobs on one connection in one thread, in the order in which they came.
 
     Jobs that wait together are one transaction. Where one fails, none of them is written, and nothing after it: the
-    file keeps what it holds.
+    file keeps what it holds. Nor is anything written to a file that is no longer where it was opened: nobody would find
+    it there, and another run would do, and pay for, everything once more.
 
     Args:
-        path: The file, for messages.
+        path: The file; absolute, as the process may go to another directory.
         open: Returns the connection; called in the thread.
     """
 
@@ -137,6 +139,7 @@ class Writer:
     def _work(self) -> None:
         try:
             connection = self._open()
+            self._opened_file = os.stat(self._path)
         except BaseException as error:
             self._tell(_fail, self._opened, error)
             self._tell(_settle, self._ended)
@@ -180,6 +183,7 @@ class Writer:
             return self._failure
         try:
             with translated(self._path):
+                self._check_place(connection)
                 # At once the one that writes: one that begins by reading, as many jobs do, can be refused that later.
                 connection.execute("BEGIN IMMEDIATE")
                 try:
@@ -195,6 +199,19 @@ class Writer:
             self._failure = error
             return error
         return None
+
+    def _check_place(self, connection: sqlite3.Connection) -> None:
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(self._path), self._opened_file):
+                return
+        # Where it was moved, it takes along what is committed.
+        with suppress(sqlite3.Error):
+            connection.execute("PRAGMA wal_checkpoint")
+        raise BatchFileError(
+            f"{self._path} was moved, removed or replaced while it was open, and nothing more is written to it: put it "
+            "back and go on with another run",
+            path=str(self._path),
+        )
 
     def _tell(self, callback: Callable[..., object], *facts: object) -> None:
         # The loop is closed: nobody waits any more.

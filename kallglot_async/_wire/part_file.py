@@ -15,6 +15,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from kallglot_async._held import hold, let_go
 from kallglot_async._whole_file import give_mode, take_place
 
 try:
@@ -64,7 +65,7 @@ class PartFile:
             # What others have left in it is theirs to go on with; an empty one is nobody's.
             if not self.size:
                 self._path.unlink()
-            self._file.close()
+            self._end()
             raise
 
     @property
@@ -84,6 +85,7 @@ class PartFile:
             try:
                 if self._has_it(file):
                     file.seek(0, os.SEEK_END)
+                    hold(file.fileno())
                     return file
             except BaseException:
                 file.close()
@@ -149,12 +151,12 @@ class PartFile:
             give_mode(self._path, stat.S_IMODE(mode))
         # Windows renames nothing that is open. Elsewhere the lock is held until the name is taken.
         if not _HAS_LOCKS:
-            self._file.close()
+            self._end()
         if overwrite:
             take_place(self._path, target)
         else:
             _rename_to_new(self._path, target)
-        self._file.close()
+        self._end()
         # Last: a kill before this leaves a record of no bytes, which the next download takes for nothing.
         self._remove_record()
 
@@ -166,10 +168,15 @@ class PartFile:
             # Under the lock, so that it is no other download's that is removed.
             self._remove_record()
             if not _HAS_LOCKS:
-                self._file.close()
+                self._end()
             with suppress(FileNotFoundError):
                 self._path.unlink()
-        self._file.close()
+        self._end()
+
+    def _end(self) -> None:
+        if not self._file.closed:
+            let_go(self._file.fileno())
+            self._file.close()
 
     def _remove_record(self) -> None:
         with suppress(FileNotFoundError):

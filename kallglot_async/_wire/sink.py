@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import inspect
-import io
 import os
 import stat
 import threading
@@ -17,7 +15,7 @@ from typing import Protocol, Self, runtime_checkable
 
 import anyio
 
-from kallglot_async._checks import is_text, shown
+from kallglot_async._checks import is_text, rest_of, shown
 from kallglot_async._clock import is_cancelled
 from kallglot_async._core.api.resuming import is_worth_keeping
 from kallglot_async._whole_file import descriptor_of
@@ -271,12 +269,4 @@ async def _awaited(value: object) -> object:
 
 async def _write_all(target: BinaryWriter, data: bytes) -> None:
     while data:
-        written = await _awaited(target.write(data))
-        if written is None and isinstance(target, io.RawIOBase):
-            written = 0  # it would block
-        # A raw file may take less than it is given. Who returns no number, as many wrappers do, has taken all.
-        if not isinstance(written, int) or isinstance(written, bool) or not 0 <= written < len(data):
-            return
-        if written == 0:
-            raise BlockingIOError(errno.EAGAIN, "the file object takes nothing now: pass one that blocks")
-        data = data[written:]
+        data = rest_of(data, await _awaited(target.write(data)), target)

@@ -136,7 +136,7 @@ def analyze(
         include: Components, separated by commas (revision B): summary, sentiment, compliance, keywords, performance.
         profile: Analysis profile (revision B).
         batch: A name for this batch. Run again under the same name within a day, it creates and costs nothing twice.
-            Default: a new name, which is said at the start, or, with --quiet, where it is interrupted.
+            Default: a new name, which is said at the start, or, with --quiet, where it does not come to its end.
         timeout: Seconds for each analysis, from its first poll; "none" for ever.
         total_timeout: Seconds for everything.
         quiet: Show no progress.

@@ -12,7 +12,7 @@ from kallglot_async.cli.options import Connection
 from kallglot_async.cli.progress import Display, open_display, show_progress
 from kallglot_async.cli.streams import tell
 from kallglot_async.cli.text import clean
-from kallglot_async.errors import KallglotError, NotAttemptedError
+from kallglot_async.errors import IdSourceError, KallglotError, NotAttemptedError
 from kallglot_async.models import Outcome
 
 __all__ = ["Tally", "get", "shown", "wait"]
@@ -125,7 +125,8 @@ async def get(source: Source, connection: Connection, *, timeout: float | None, 
 def shown(display: Display, tally: Tally, *, hint: str = "") -> Iterator[None]:
     """Show the display, and say at the end, or when interrupted, what became of the batch.
 
-    A hint is for who is interrupted and goes on later; it is said to the quiet, too.
+    A hint is for who goes on later with what was interrupted, or could not be written or read any more; it is said to
+    the quiet, too.
     """
     try:
         with display:
@@ -137,6 +138,10 @@ def shown(display: Display, tally: Tally, *, hint: str = "") -> Iterator[None]:
             display.say(_CUT_SHORT, waits=False)
         if hint:
             tell(hint, waits=False)
+        raise
+    except (OSError, IdSourceError):
+        if hint:
+            tell(hint)
         raise
     # One line speaks for itself.
     if tally.written != 1:

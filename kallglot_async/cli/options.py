@@ -74,6 +74,9 @@ class Connection:
     max_in_flight: Annotated[int, Parameter(metavar="N")] = 64
     """Requests at once at most; where analyses are requested, 16 of those besides."""
 
+    trust_env: Flag = False
+    """Use the proxy that the environment names, as in HTTPS_PROXY, and NO_PROXY."""
+
     def client(self, *, on_event: Callable[[ClientEvent], object] | None = None) -> KallglotClient:
         """Return a client with these settings, whose records `on_event` hears.
 
@@ -97,6 +100,7 @@ class Connection:
             max_in_flight=self.max_in_flight,
             # Else the requests at once that were asked for would stand in line for a connection.
             max_connections=max(100, self.max_in_flight),
+            trust_env=self.trust_env,
             on_event=on_event,
         )
 

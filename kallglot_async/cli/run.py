@@ -10,7 +10,7 @@ from contextlib import suppress
 from cyclopts import CycloptsError, RepeatArgumentError, UnknownCommandError, UnknownOptionError
 
 from kallglot_async.cli.app import app
-from kallglot_async.cli.streams import STDOUT, drop, fill_closed, take_any_text
+from kallglot_async.cli.streams import STDOUT, drop, fill_closed, make_blocking, take_any_text
 from kallglot_async.cli.text import complain
 from kallglot_async.errors import BatchFileError, ConfigurationError, IdSourceError, RecordError
 
@@ -84,6 +84,7 @@ def run(argv: Sequence[str]) -> int:
     """Run one command and return its exit code; whatever it cannot do is one line on standard error."""
     try:
         fill_closed()
+        make_blocking()
         take_any_text()
         _forget_senseless_sizes()
         result = app(with_dashes(argv), exit_on_error=False, print_error=False)

@@ -10,11 +10,13 @@ import errno
 import os
 import select
 import sys
+from contextlib import suppress
 from io import TextIOWrapper
 from typing import IO, TextIO
 
 __all__ = [
-    "STDOUT", "Unhurried", "drop", "fill_closed", "has_output", "is_clear", "take_any_text", "tell", "write_line",
+    "STDOUT", "Unhurried", "drop", "fill_closed", "has_output", "is_clear", "make_blocking", "take_any_text", "tell",
+    "write_line",
 ]  # fmt: skip
 
 STDOUT = "/dev/stdout"  # by this name standard output is written to as it is, on any system
@@ -29,6 +31,19 @@ def fill_closed() -> None:
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
+
+
+def make_blocking() -> None:
+    """Have who is slow to read, or to write, be waited for.
+
+    Another program that has the same terminal or pipe may have it otherwise: what does not fit is lost then, and what
+    is not there yet ends the reading.
+    """
+    if sys.platform == "win32":  # which has it so
+        return
+    for descriptor in range(3):
+        with suppress(OSError):
+            os.set_blocking(descriptor, True)
 
 
 def take_any_text() -> None:
@@ -46,7 +61,7 @@ def has_output() -> bool:
 
 
 def write_line(line: bytes) -> None:
-    """Write to standard output and flush it, so that a reader has it now. The bytes are written as they are.
+    """Write all of it to standard output and flush it, so that a reader has it now. The bytes are written as they are.
 
     Raises:
         BrokenPipeError: Nobody reads any more.
@@ -54,8 +69,11 @@ def write_line(line: bytes) -> None:
     """
     if sys.stdout is None:
         raise OSError(errno.EBADF, "it is closed")
-    sys.stdout.buffer.write(line)
-    sys.stdout.buffer.flush()
+    out, rest = sys.stdout.buffer, memoryview(line)
+    # Without a buffer, as under PYTHONUNBUFFERED, a full disk takes a part, and refuses only what it is given then.
+    while rest:
+        rest = rest[out.write(rest) :]
+    out.flush()
 
 
 def tell(text: str, *, waits: bool = True) -> None:

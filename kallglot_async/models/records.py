@@ -20,7 +20,7 @@ from typing import IO, Any, TypeVar
 import msgspec
 
 from kallglot_async import errors
-from kallglot_async._checks import check_method, is_text
+from kallglot_async._checks import check_method, is_text, rest_of
 from kallglot_async.errors import KallglotError, RecordError
 from kallglot_async.models._base import JSONValue
 from kallglot_async.models.analysis import Analysis
@@ -217,7 +217,11 @@ def write_jsonl(outcomes: Iterable[Outcome], to: Lines) -> None:
     takes_text = is_text(to)
     for outcome in outcomes:
         line = encode_outcome(outcome) + b"\n"
-        write(line.decode() if takes_text else line)
+        if takes_text:
+            write(line.decode())
+            continue
+        while line:
+            line = rest_of(line, write(line), to)
 
 
 def read_jsonl(source: Lines) -> Iterator[Outcome]:

@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import msgspec
 
-from kallglot_async._checks import check_callback
+from kallglot_async._checks import check_callback, shown
 from kallglot_async.errors import ConfigurationError, WebhookError, WebhookPayloadError
 from kallglot_async.webhooks import (
     Event,
@@ -102,8 +102,8 @@ class Reception:
         clock: Callable[[], float],
         seen: SeenEvents | None,
     ) -> None:
-        if max_body < 1:
-            raise ConfigurationError(f"max_body is a number of bytes, 1 or more, not {max_body}")
+        if not (isinstance(max_body, int | float) and max_body >= 1):
+            raise ConfigurationError(f"max_body is a number of bytes, 1 or more, not {shown(max_body)}")
         check_tolerance(tolerance)
         if not isinstance(target, WebhookInbox):
             check_callback("the target, if it is no WebhookInbox,", target)

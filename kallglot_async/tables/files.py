@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import IO, Literal, Protocol, TypeAlias, get_args
 
-from kallglot_async._checks import check_method, is_text
+from kallglot_async._checks import check_method, is_text, rest_of
 from kallglot_async._whole_file import descriptor_of, whole_file
 from kallglot_async.errors import ConfigurationError
 from kallglot_async.models.outcome import Lines, Outcome
@@ -211,4 +211,10 @@ class _CSVFile:
         """There is nothing at the end of such a file."""
 
     def _put(self, text: str) -> None:
-        self._file.write(text if self._takes_text else text.encode())  # type: ignore[arg-type]  # mypy cannot tell which
+        write: Callable[[str | bytes], object] = self._file.write  # type: ignore[assignment]  # one of them, not both
+        if self._takes_text:
+            write(text)
+            return
+        data = text.encode()
+        while data:
+            data = rest_of(data, write(data), self._file)

@@ -45,6 +45,17 @@ async def test_nobody_else_reads_the_file(path):
     assert list(path.parent.iterdir()) == [path]
 
 
+async def test_the_process_may_go_to_another_directory(path, monkeypatch):
+    """A relative path is one of where the batch was made."""
+    monkeypatch.chdir(path.parent)
+    async with served() as (server, client), client.open_batch(path.name) as batch:
+        monkeypatch.chdir("/")
+        await batch.add(server.seed_analyses(2))
+        assert (await batch.run()).done == 2
+        assert batch.status().done == 2
+        assert [outcome.ok for outcome in batch.file.outcomes()] == [True, True]
+
+
 class TestWhoMayUseIt:
     @pytest.mark.parametrize("path", ["", b"name", 7, None, "a\0b"])
     async def test_a_path_is_a_text(self, path):

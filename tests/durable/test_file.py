@@ -68,3 +68,13 @@ def test_a_batch_is_not_exported_onto_itself(tmp_path):
         with pytest.raises(ConfigurationError, match="is the file of the batch, which would be lost"):
             BatchFile(path).export(to)
     assert path.read_bytes() == content
+
+
+def test_where_the_current_directory_is_gone_a_relative_path_leads_nowhere(tmp_path, monkeypatch):
+    """It is an error of the file's, as every other; an absolute one is none."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert BatchFile(tmp_path / "batch").path == tmp_path / "batch"
+    with pytest.raises(BatchFileError, match="cannot use batch: No such file or directory"):
+        BatchFile("batch")

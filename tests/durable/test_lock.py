@@ -4,9 +4,11 @@ import errno
 import fcntl
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
-from support.processes import posix, process
+from support.processes import ROOT, posix, process
 
 from kallglot_async import BatchFileError, BatchInUseError
 from kallglot_async._durable.lock import WriterLock
@@ -55,6 +57,34 @@ async def test_a_kill_leaves_no_lock(path):
         await child.wait()
     assert os.listdir(path.parent) == ["nightly.kallglot-lock"]
     WriterLock(path).release()
+
+
+FORKING = """
+import os, sys, signal
+from pathlib import Path
+from kallglot_async._durable.lock import WriterLock
+lock = WriterLock(Path(sys.argv[1]))
+if os.fork() == 0:
+    lock.release()
+    print("forked", flush=True)
+    sys.stdin.read()
+    os._exit(0)
+sys.stdin.read()
+"""
+
+
+def test_a_forked_child_has_no_lock(path):
+    """It gives none away, and where its parent is killed, whoever comes next has it, though the child lives on."""
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", FORKING, str(path)], env=env, **pipes) as parent:
+        assert parent.stdout.readline() == b"forked\n"
+        with pytest.raises(BatchInUseError):
+            WriterLock(path)
+        parent.kill()
+        parent.wait()
+        WriterLock(path).release()
+        # Its child lives until its input ends, which is now.
 
 
 def test_a_lock_that_was_removed_meanwhile_is_no_lock(path, monkeypatch):

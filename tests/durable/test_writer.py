@@ -99,6 +99,25 @@ async def test_a_job_that_fails_takes_its_company_along_and_ends_it(writer, tmp_
     assert rows(tmp_path / "batch") == [("ana_1", "left")]
 
 
+@pytest.mark.parametrize("change", ["moved", "removed", "replaced"])
+async def test_a_file_that_is_no_longer_there_is_written_to_no_more(writer, tmp_path, change):
+    """What was written to it then, nobody would find; and what it held before, it has, wherever it is."""
+    await writer.call(inserting("ana_1"))
+    if change == "replaced":
+        shutil.copy(tmp_path / "batch", tmp_path / "other")
+    (tmp_path / "batch").rename(tmp_path / "moved")
+    if change == "removed":
+        (tmp_path / "moved").unlink()
+    if change == "replaced":
+        (tmp_path / "other").rename(tmp_path / "batch")
+    with pytest.raises(BatchFileError, match="was moved, removed or replaced while it was open"):
+        await writer.call(inserting("ana_2"))
+    with pytest.raises(BatchFileError):
+        writer.put(inserting("ana_3"))
+    if change != "removed":
+        assert rows(tmp_path / "moved", "id") == [("ana_1",)]
+
+
 async def test_a_mistake_of_ours_is_raised_as_it_is(tmp_path):
     """And is no error of the file's."""
     writer = Writer(tmp_path / "batch", lambda: open_to_write(tmp_path / "batch"))

@@ -10,7 +10,7 @@ import hmac
 import json
 import math
 import pickle
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -219,7 +219,7 @@ def test_any_of_several_secrets_will_do(secrets):
     verify(BODY, f"t={T},v1={V1_ROTATED},v1={WRONG}", ["third", "rotated-secret"], now=T)
 
 
-@pytest.mark.parametrize("secrets", ["", b"", [], (), ["ok", ""], [None], [7], "\ud800", None])
+@pytest.mark.parametrize("secrets", ["", b"", [], (), ["ok", ""], [None], [7], 7, "\ud800", None])
 def test_a_secret_that_protects_nothing_is_a_configuration_error(secrets):
     """An unset variable must not make everything that is signed with nothing genuine."""
     header = f"t={T},v1={hmac.digest(b'', f'{T}.'.encode() + BODY, 'sha256').hex()}"
@@ -227,11 +227,27 @@ def test_a_secret_that_protects_nothing_is_a_configuration_error(secrets):
         verify(BODY, header, secrets, now=T)
 
 
-@pytest.mark.parametrize("tolerance", [-1.0, math.nan, -math.inf])
+@pytest.mark.parametrize("tolerance", [-1.0, math.nan, -math.inf, None, "300", timedelta(minutes=5)])
 def test_a_senseless_tolerance_is_a_configuration_error(tolerance):
     """It would refuse everything, or nothing."""
     with pytest.raises(ConfigurationError, match="tolerance"):
         verify(BODY, HEADER, SECRET, now=T, tolerance=tolerance)
+
+
+@pytest.mark.parametrize("now", [datetime(2026, 3, 1, tzinfo=UTC), "1772323200", None])
+def test_a_moment_that_is_none_is_a_configuration_error(now):
+    """Whatever the signature is: who tries it with one that does not fit is told, too."""
+    for header in (HEADER, None):
+        with pytest.raises(ConfigurationError, match="now is a number of Unix seconds"):
+            verify(BODY, header, SECRET, now=now)
+    with pytest.raises(ConfigurationError, match="now is a number of Unix seconds"):
+        sign(BODY, SECRET, now=now)
+
+
+def test_a_text_is_not_signed():
+    """Nobody knows in which bytes it would be sent."""
+    with pytest.raises(ConfigurationError, match="what is signed are bytes, not str"):
+        sign(BODY.decode(), SECRET, now=T)
 
 
 def test_every_candidate_is_compared_with_every_secret(monkeypatch):
@@ -746,10 +762,10 @@ def test_memory_is_bounded():
     assert inbox.put(announcing("evt_8"))
 
 
-@pytest.mark.parametrize("remembered", [0, -1])
+@pytest.mark.parametrize("remembered", [0, -1, None, "3"])
 def test_a_bound_that_remembers_nothing_is_refused(remembered):
     """Every retry would be news."""
-    with pytest.raises(ConfigurationError, match="at least one"):
+    with pytest.raises(ConfigurationError, match="remembered is a whole number from 1 up"):
         WebhookInbox(remembered=remembered)
 
 

@@ -53,6 +53,28 @@ class TestALongName:
         second.close(is_kept=False)
 
 
+@posix
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of threads in a process that forks
+def test_a_forked_child_holds_up_no_other_download(target):
+    """As a worker of a pool that was made in the middle of this one: it has the file, too, and lives on."""
+    part = begun(target)
+    (answer, answered), (stop, stopping) = os.pipe(), os.pipe()
+    if (pid := os.fork()) == 0:
+        os.close(stopping)
+        os.write(answered, b"1")
+        os.read(stop, 1)
+        os._exit(0)
+    os.read(answer, 1)
+    part.close(is_kept=True)
+    again = PartFile(target, None)
+    assert again.size == 3
+    again.close(is_kept=False)
+    os.close(stopping)
+    os.waitpid(pid, 0)
+    for descriptor in (answer, answered, stop):
+        os.close(descriptor)
+
+
 def test_a_file_that_cannot_be_replaced_is_written_over(target, monkeypatch):
     """As one that is a mount of its own: else no download into it would ever end."""
     target.write_bytes(b"a longer one, of before")

@@ -1,12 +1,19 @@
 """`kallglot analyze`, in this process and as a process of its own."""
 
+import asyncio
+import io
 import json
 import signal
+import sys
 
 import pytest
+from support.piecemeal import Piecemeal
 from support.processes import at_once, end_of_reader, posix, process, until
 
+from kallglot_async.cli import main
 from kallglot_async.emulator import Latency
+
+HINT = "nothing is requested twice by another run with --batch "
 
 
 def lines(out):
@@ -119,7 +126,7 @@ class TestAnalyze:
             assert said == f"interrupted: {len(settled)} fine, 0 failed, {len(sessions) - len(settled)} pending"
             assert b"Traceback" not in err
             # Another run under the name that was said requests nothing anew.
-            name = hint.removeprefix("nothing is requested twice by another run with --batch ")
+            name = hint.removeprefix(HINT)
             async with process("analyze", *sessions, "--analyses", "summary", "--batch", name, server=server) as child:
                 again = [json.loads(await child.stdout.readline()) for _ in settled]
                 await until(lambda: len(server.journal.requests(operation="analyses.create")) == 2 * len(sessions))
@@ -128,9 +135,36 @@ class TestAnalyze:
 
     @pytest.mark.slow
     @posix
-    async def test_a_reader_that_goes_away_ends_it_quietly(self):
-        """No message, no traceback, the exit code of a closed pipe."""
+    async def test_a_reader_that_goes_away_ends_it_with_the_name_of_what_is_paid_for(self):
+        """No other message, no traceback, the exit code of a closed pipe."""
         async with at_once() as server:
             sessions = [f"sess_{number}" for number in range(200)]
             argv = ["analyze", *sessions, "--analyses", "summary,sentiment,topics", "-q"]
-            assert await end_of_reader(*argv, server=server) == (b"{", b"", 141)
+            first, err, code = await end_of_reader(*argv, server=server)
+            assert (first, err.count(b"\n"), code) == (b"{", 1, 141)
+            assert err.decode().startswith(HINT)
+            argv += ["--batch", err.decode().removeprefix(HINT).rstrip()]
+            async with process(*argv, server=server) as child:
+                await child.communicate()
+            assert len(server.analyses()) == len(sessions)
+
+    async def test_output_that_cannot_be_written_ends_it_with_that_name(self, monkeypatch, capsys):
+        """Also the quiet: without it, another run would request, and pay for, all of it once more."""
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(Piecemeal(room=10), write_through=True))
+        async with at_once() as emulator:
+            monkeypatch.setenv("KALLGLOT_API_KEY", emulator.api_key)
+            monkeypatch.setenv("KALLGLOT_BASE_URL", emulator.base_url)
+            code = await asyncio.to_thread(main, ["analyze", "sess_1", "--analyses", "summary", "-q"])
+        hint, why = capsys.readouterr().err.splitlines()
+        assert (code, hint[: len(HINT)]) == (2, HINT)
+        assert why == "kallglot: cannot write the output: No space left on device"
+
+    async def test_ids_that_cannot_be_read_any_more_end_it_with_that_name(self, kallglot, tmp_path):
+        """What came before was requested."""
+        (tmp_path / "sessions").write_text(f"sess_1\n{'x' * 70_000}")
+        async with at_once() as emulator:
+            argv = ["analyze", "--file", str(tmp_path / "sessions"), "--analyses", "summary", "--quiet"]
+            code, _, err = await kallglot(emulator, *argv)
+        hint, why = err.splitlines()
+        assert (code, hint[: len(HINT)]) == (2, HINT)
+        assert "this is not a list of ids" in why

@@ -231,6 +231,19 @@ async def test_max_in_flight_bounds_the_requests(kallglot, command):
         assert all(third - first >= 0.015 for first, third in zip(arrivals, arrivals[2:], strict=False))
 
 
+async def test_a_proxy_of_the_environment_is_used_where_that_is_said(kallglot, monkeypatch):
+    """As by who cannot reach the API otherwise; and not by who did not say so."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    async with at_once() as emulator:
+        [id] = emulator.seed_analyses(1)
+        assert (await kallglot(emulator, "get", id))[0] == 0
+        code, [line], _ = await kallglot(emulator, "get", id, "--trust-env")
+        assert (code, line["error"]["type"]) == (1, "ProxyError")
+        assert emulator.journal.total == 1
+
+
 @pytest.mark.parametrize("command", ["wait", "analyze"])
 async def test_what_was_not_read_is_said(kallglot, monkeypatch, command):
     """Where the time ends before its ids do, not all is fine, though all that was read is."""

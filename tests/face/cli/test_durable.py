@@ -145,7 +145,7 @@ async def test_a_damaged_file_is_told(kallglot, tmp_path):
     [
         (["export", "b", "--failed", "--state", "done"], "--failed and --state done are two states"),
         (["retry", "b", "--failed", "--state", "uncertain"], "--failed and --state uncertain are two states"),
-        (["status", "b"], "there is no file b: begin with a run, which makes it"),
+        (["status", "b"], "/b: begin with a run, which makes it"),
         (["export", "b", "--to", "out.txt"], "cannot tell from its name how to write out.txt"),
         (["report", "b", "--to", "out.csv"], "a report is a page"),
         (["run", "b", "--only-listed", "--api-key", "sk_test_1"], "--only-listed needs a list"),
@@ -153,7 +153,7 @@ async def test_a_damaged_file_is_told(kallglot, tmp_path):
         (["run", "b", "ana_1"], "there is no API key"),
         (
             ["run", "nowhere/b", "ana_1", "--api-key", "sk_test_1"],
-            "cannot write to nowhere/b: No such file or directory",
+            "/nowhere/b: No such file or directory",
         ),
     ],
 )

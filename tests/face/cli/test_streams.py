@@ -12,9 +12,11 @@ import sys
 import termios
 
 import pytest
-from support.processes import ROOT, RUN, finish, posix, process
+from support.piecemeal import Piecemeal
+from support.processes import ROOT, RUN, finish, posix, process, until
 
 import kallglot_async
+from kallglot_async import read_jsonl
 from kallglot_async._durable.identity import Wish, settle
 from kallglot_async._durable.schema import open_to_write
 from kallglot_async.cli import main
@@ -212,6 +214,50 @@ def test_what_an_encoding_does_not_know_is_escaped(encoding, monkeypatch, tmp_pa
         monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding=encoding))
         assert main(argv) == 0
         assert shown in out.getvalue()
+
+
+@pytest.mark.parametrize("room", [1_000_000, 50])
+def test_what_is_taken_in_pieces_is_written_to_its_end(room, monkeypatch, stored, capsys):
+    """And where the disk is full in the middle of a line, that is an error."""
+    [id, *_] = (outcome.id for outcome in read_jsonl("outcomes.jsonl") if outcome.ok)
+    with contextlib.closing(open_to_write(stored / "b")) as connection:
+        settle(connection, Wish.of("wait", {}), stored)
+        connection.execute("INSERT INTO item (id) VALUES (?)", (id,))
+    out = Piecemeal(room)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, write_through=True))
+    code = main(["batch", "export", "b", "--state", "left"])
+    if room == 50:
+        assert (code, len(out.written)) == (2, 50)
+        assert capsys.readouterr().err == "kallglot: cannot write the output: No space left on device\n"
+    else:
+        assert (code, json.loads(out.written)["id"]) == (0, id)
+
+
+@slow
+async def test_streams_that_are_not_waited_for_are_waited_for_all_the_same():
+    """As where a program in front of it, or beside it at a terminal, has made them so: no id and no line is lost."""
+    (ids_out, ids_in), (out, written) = os.pipe(), os.pipe()
+    for descriptor in (ids_out, written):
+        os.set_blocking(descriptor, False)
+    async with at_once() as server:
+        ids = server.seed_analyses(200)
+        async with process("get", "-", "-q", server=server, stdin=ids_out, stdout=written) as child:
+            os.close(ids_out)
+            os.close(written)
+            for id in ids:
+                os.write(ids_in, f"{id}\n".encode())
+                if id == ids[0]:
+                    await until(lambda: server.journal.total)  # it asks for more, and there is nothing yet
+            os.close(ids_in)
+            await until(lambda: _bytes_in(out) > 30_000)  # pages of it are not filled
+            with os.fdopen(out, "rb") as lines:
+                shown = await asyncio.to_thread(lines.readlines)
+            assert (await child.stderr.read(), await child.wait()) == (b"", 0)
+    assert {json.loads(line)["id"] for line in shown} == set(ids)
+
+
+def _bytes_in(pipe):
+    return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]
 
 
 def test_version_says_nothing_else():

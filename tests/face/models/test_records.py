@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import values
+from support.piecemeal import Piecemeal
 from support.values import analysis
 
 from kallglot_async import ConfigurationError, errors, models, read_jsonl
@@ -356,6 +357,26 @@ def test_wrappers_of_text_files_get_text(tmp_path):
     with codecs.open(str(tmp_path / "x"), "w", encoding="utf-8") as file:
         ALL.to_jsonl(file)
     assert Outcomes(read_jsonl(tmp_path / "x")) == ALL
+
+
+def test_a_file_without_a_buffer_gets_all_of_it():
+    """It may take less than it is given, and says so; a disk that is full refuses what is given then."""
+    file, expected = Piecemeal(), io.BytesIO()
+    for write in (ALL.to_jsonl, ALL.to_csv):
+        write(file)
+        write(expected)
+    assert file.written == expected.getvalue()
+    for write in (ALL.to_jsonl, ALL.to_csv):
+        with pytest.raises(OSError, match="No space left"):
+            write(Piecemeal(room=100))
+    for write in (ALL.to_jsonl, ALL.to_csv):
+        with pytest.raises(BlockingIOError, match="the file object takes nothing now: pass one that blocks"):
+            write(Stuck())
+
+
+class Stuck(io.RawIOBase):
+    def write(self, data):
+        return None
 
 
 async def test_a_file_that_is_awaited_is_refused(tmp_path):

@@ -308,7 +308,11 @@ async def test_a_cancelled_event_is_discarded_everywhere(faults):
 
 @pytest.mark.parametrize(
     ("secrets", "options"),
-    [("", {}), ([], {}), (None, {}), (SECRET, {"max_body": 0}), (SECRET, {"tolerance": -1.0})],
+    [
+        *[(secret, {}) for secret in ("", [], None, 7, [None])],
+        *[(SECRET, {"max_body": size}) for size in (0, "1MB", None)],
+        *[(SECRET, {"tolerance": seconds}) for seconds in (-1.0, None, "300")],
+    ],
 )
 @pytest.mark.parametrize("make", [WebhookApp, aiohttp_handler])
 def test_senseless_settings_are_refused_at_once(make, secrets, options):
