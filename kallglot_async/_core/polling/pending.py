@@ -8,6 +8,7 @@ Pure: no clock, no I/O; the moments of a `Sight` are the server's, all others th
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import OrderedDict, deque
 from collections.abc import Mapping
 from heapq import heapify, heappop, heappush, heapreplace
@@ -304,6 +305,10 @@ class _BySight:
             self._seen_at = deque(entry.seen_at for entry in kept)
 
 
+def _deadline_of(entry: Entry) -> float:
+    return entry.deadline or inf
+
+
 class _Endings:
     """Last looks and deadlines. One timeout for all, so both come in the order of the first polls: no heap."""
 
@@ -315,21 +320,17 @@ class _Endings:
         self._over = _Line()  # the last look is answered: ends at once
 
     def start(self, entry: Entry) -> None:
-        """Take in one more; nearly always it ends last. An heir, whose time began before, has to find its place."""
-        line, deadline = self._ahead, entry.deadline or inf
-        if not line or (line[-1].deadline or inf) <= deadline:
+        """Take in one more; nearly always it ends last. One whose time began before has to find its place."""
+        line = self._ahead
+        if not line or _deadline_of(line[-1]) <= _deadline_of(entry):
             line.append(entry)
-            return
-        place = len(line) - 1
-        while place and (line[place - 1].deadline or inf) > deadline:
-            place -= 1
-        line.insert(place, entry)
+        else:
+            insort(line, entry, key=_deadline_of)
 
-    def restart(self, entry: Entry) -> None:
-        """Its deadline has moved: its last look is still to come."""
+    def drop(self, entry: Entry) -> None:
+        """Its time ends no more as it would have."""
         for line in (self._ahead, self._ending, self._over):
             line.drop_latest(entry)
-        self.start(entry)
 
     def undo_start(self, entry: Entry) -> None:
         self._ahead.drop_latest(entry)

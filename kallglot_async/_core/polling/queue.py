@@ -258,7 +258,7 @@ class PollQueue:
         """
         while (entry := self._orders.endings.pop_expired(now)) is not None:
             if entry.is_late(now):
-                self._grant_late_look(entry, now)
+                self._grant_late_look(entry, now, is_listed=False)
                 continue
             self.discard(entry)
             return entry
@@ -285,10 +285,12 @@ class PollQueue:
         entry.state = OVER
         self._orders.endings.end(entry)
 
-    def _grant_late_look(self, entry: Entry, now: float) -> None:
+    def _grant_late_look(self, entry: Entry, now: float, *, is_listed: bool = True) -> None:
         """Its time passed while nothing here ran: what may have settled meanwhile is worth a last look, at once."""
         entry.grant_late_look(now)
-        self._orders.endings.restart(entry)
+        if is_listed:  # else it is not searched for: after a standstill, all may come out one after the other
+            self._orders.endings.drop(entry)
+        self._orders.endings.start(entry)
         if not entry.is_stale:
             if entry.polls == 0:
                 self._orders.new.drop_latest(entry)

@@ -1,5 +1,9 @@
 """The poll queue, at literal times: which id is polled when, and what each answer changes."""
 
+import sys
+from collections.abc import Callable
+from types import FrameType
+
 import pytest
 
 from kallglot_async._core.polling.pending import Entry, Trouble
@@ -26,6 +30,24 @@ def poll(queue: PollQueue, now: float, supply: Supply = PACED) -> Entry:
     entry = queue.take(now, supply)
     assert entry is not None
     return entry
+
+
+def lines_run(work: Callable[[], object]) -> int:
+    """Return how many lines of Python a piece of work takes."""
+    count = 0
+
+    def note(_frame: FrameType, event: str, _argument: object) -> object:
+        nonlocal count
+        count += event == "line"
+        return note
+
+    before = sys.gettrace()
+    sys.settrace(note)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return count
 
 
 def knowing(*, low: float = 22.0, high: float = 30.0, count: int = 200) -> PollModel:
@@ -753,6 +775,18 @@ class TestLateLooks:
         assert poll(queue, 100.0) is entry
         queue.on_pending(entry, 100.2)
         assert queue.pop_expired(100.2) is entry
+
+    def test_that_of_each_costs_the_same_however_many_there_are(self) -> None:
+        """A call of ten thousand ids must not hold up the loop for the very second that they have."""
+
+        def steps_of(ids: int) -> int:
+            queue = make(PollSchedule.fixed(50.0), timeout=10.0)
+            for i in range(ids):
+                queue.add(f"ana_{i}", "a", 0.0)
+                queue.on_pending(poll(queue, 0.1 * i), 0.1 * i)
+            return lines_run(lambda: queue.pop_expired(10.0 + 0.05 * ids))  # half of them are over by then
+
+        assert steps_of(400) < 2 * 8 * steps_of(50)
 
     def test_it_is_granted_to_whoever_is_asked_for_first(self) -> None:
         """The slot, the timer or the answer: whichever comes first after a standstill."""
