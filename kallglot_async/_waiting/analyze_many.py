@@ -55,7 +55,7 @@ def orders(request: dict[str, Any], batch: str | None) -> Order:
         return create_analysis(session, idempotency_key=key, **request)
 
     if batch is not None:
-        check_text("batch", batch)
+        batch = check_text("batch", batch)
     # As they are now: an iterator gives them once, and whoever changes a list later would ask for something else.
     request = {name: tuple(it) if isinstance(it, Iterator | list) else it for name, it in request.items()}
     order("sess_any")  # a batch is checked before its first request
