@@ -46,8 +46,9 @@ class Secret:
         self._put(value)
 
     def _put(self, value: str) -> None:
-        self._value = value
-        self.credential: str = f"Bearer {value}" if isinstance(value, str) else ""  # what is no text is refused later
+        # The text alone, as a member of an enumeration would be sent by its name; what is none is refused later.
+        self._value = value = str.__str__(value) if isinstance(value, str) else value
+        self.credential: str = f"Bearer {value}" if isinstance(value, str) else ""
 
     def reveal(self) -> str:
         """Return the key itself, to be checked, and bound to no name."""
