@@ -206,7 +206,7 @@ def check_text(name: str, value: object) -> str:
         raise ConfigurationError(
             f"{name} holds half a character (a lone surrogate): decode its source as UTF-8"
         ) from None
-    return value
+    return str.__str__(value)  # plain: a member of an enumeration, or numpy's, is written as something else
 
 
 def check_session_id(value: object) -> str:
@@ -228,9 +228,10 @@ def check_recording_id(value: object) -> str:
 
 
 def _check_prefixed(value: object, prefix: str, kind: str) -> str:
-    if isinstance(value, str) and len(value) > len(prefix) and value.startswith(prefix) and _SAFE.fullmatch(value):
-        return value
-    raise refusal_of(value, kind, f"those start with {prefix}")
+    match = _SAFE.fullmatch(value) if isinstance(value, str) and value.startswith(prefix) else None
+    if match is None or match[0] == prefix:
+        raise refusal_of(value, kind, f"those start with {prefix}")
+    return match[0]
 
 
 def refusal_of(value: object, kind: str, remedy: str) -> InvalidIdError:
@@ -253,4 +254,4 @@ def refusal_of(value: object, kind: str, remedy: str) -> InvalidIdError:
     # Errors are logged: two arguments that changed places, or a file of settings, must not bring the key there.
     if _KEY.search(value):
         return InvalidIdError(f"an API key is not {kind}: {remedy}", id="<API key>")
-    return InvalidIdError(f"{ascii(value)[:80]} is not {kind}: {remedy}", id=value)
+    return InvalidIdError(f"{ascii(value)[:80]} is not {kind}: {remedy}", id=str.__str__(value))

@@ -120,8 +120,7 @@ class KallglotClient(BaseClient):
             return await self.with_options(extra_headers=extra_headers).wait(id, timeout=timeout, schedule=schedule)
         # From the call on: who waits for one analysis counts from when they asked, and no queue of ids is before it.
         options = self._waits.options(timeout, None, None, schedule, from_add=True)
-        check_analysis_id(id)
-        return (await self._waits.of_one(id, options)).unwrap()
+        return (await self._waits.of_one(check_analysis_id(id), options)).unwrap()
 
     async def wait_many(
         self,

@@ -46,7 +46,8 @@ class Secret:
         self._put(value)
 
     def _put(self, value: str) -> None:
-        self._value = value
+        # The text alone: a member of an enumeration would be sent by its name.
+        self._value = value = str.__str__(value) if isinstance(value, str) else value
         # Made once, as each request has it. What is no text is refused later, by `_check_api_key`.
         self.credential: str = f"Bearer {value}" if isinstance(value, str) else ""
 

@@ -75,7 +75,7 @@ def check_headers(argument: str, headers: Mapping[str, str] | None) -> Headers:
             )
         if name.title() in checked:
             raise ConfigurationError(f"{argument}: {name} is given twice, as case makes no difference")
-        checked[name.title()] = value
+        checked[name.title()] = str.__str__(value)  # plain, as `check_text` has it
     return checked
 
 
@@ -92,4 +92,4 @@ def user_agent(suffix: str | None) -> str:
         raise ConfigurationError(
             f"user_agent_suffix is visible ASCII such as 'my-app/1.2', 200 characters at most, not {shown(suffix, 60)}"
         )
-    return f"{ours} {suffix}"
+    return f"{ours} {str.__str__(suffix)}"

@@ -264,7 +264,8 @@ class ResponseSchemaError(InvalidResponseError):
     """What identifies the answer (`id`, `object`, `status`) is missing or of another type. Not retried.
 
     Any other field of a type that it never has costs itself only: see `Result.problems`. The message names path, type
-    and size, never a value.
+    and size, never a value; but what is no object of the API's and has an `error`, as some gateways send it with status
+    200, is told by that.
 
     Attributes:
         path: Where in the body, for example `$.status`; None where that is not known.

@@ -86,7 +86,7 @@ def date_back(moment: float, connection: sqlite3.Connection) -> None:
 async def add_ids(
     writer: Writer,
     ids: Iterable[str] | AsyncIterable[str],
-    check: Callable[[object], object],
+    check: Callable[[object], str],
     *,
     only_listed: bool,
 ) -> int:
@@ -123,9 +123,9 @@ class _Portion:
         self.errors: dict[str, str] = {}
         self.failure: BaseException | None = None
 
-    def take(self, id: Any, check: Callable[[object], object]) -> None:
+    def take(self, id: Any, check: Callable[[object], str]) -> None:
         try:
-            check(id)
+            id = check(id)
         except InvalidIdError as error:
             # Half a character is in no UTF-8, and so in no file.
             id = error.id.encode(errors="replace").decode()
@@ -134,7 +134,7 @@ class _Portion:
 
 
 async def _portions(
-    ids: Iterable[Any] | AsyncIterable[Any], check: Callable[[object], object]
+    ids: Iterable[Any] | AsyncIterable[Any], check: Callable[[object], str]
 ) -> AsyncGenerator[_Portion, None]:
     portion = _Portion()
     try:

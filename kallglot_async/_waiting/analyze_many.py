@@ -53,7 +53,7 @@ def orders(request: dict[str, Any], batch: str | None) -> Order:
         return create_analysis(session, idempotency_key=key, **request)
 
     if batch is not None:
-        check_text("batch", batch)
+        batch = check_text("batch", batch)
     # As they are now: an iterator gives them once, and whoever changes a list later would ask for something else.
     request = {name: tuple(it) if isinstance(it, Iterator | list) else it for name, it in request.items()}
     # Made for nobody, for its checks: a batch is refused before its first request.

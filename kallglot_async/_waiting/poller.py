@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Poller"]
 
 _DIRECT, _AHEAD, _PACED = Urgency  # looked up in it, a member costs as much as a call
+_FOR_TWO = 10.0  # seconds before a deadline that leave time for another poll where one is stuck
 _SHORTEST_LEAD = 0.1  # seconds before a deadline at which the last look is sent, at least, ...
 _LEAD = 1.5  # ... and in round trips: after just one, its answer would come as the time is over
 
@@ -292,10 +293,11 @@ class Poller:
     def _seconds_for(self, entry: Entry, now: float) -> float:
         """Seconds that a poll may take: the request's own limit, or less where a deadline comes first."""
         at = self.ends_at if entry.deadline is None or entry.deadline > self.ends_at else entry.deadline
-        usual = self._pipeline.request_timeout
-        if now + usual <= at:
-            return usual
-        return max(0.0, at - now)
+        way, left = self._pipeline, at - now
+        if way.request_timeout <= left:
+            return way.request_timeout
+        # On a connection whose other end is gone it would be the last: where answers are quick, there is time for two.
+        return left / 2.0 if way.is_accepted and left > max(_FOR_TWO, 8.0 * way.round_trip) else max(0.0, left)
 
     def _on_analysis(self, entry: Entry, analysis: Analysis, response: Response, sent_at: float) -> None:
         now = _clock.now()

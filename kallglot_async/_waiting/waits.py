@@ -79,7 +79,7 @@ class IdSource:
         ids: Any iterable or asynchronous iterable of analysis ids.
         remember: Whether ids of a lazy source are remembered, to give each once and to restore their order.
             That costs memory for each id; without it, repetitions are given again.
-        check: Raises `InvalidIdError` for what is no id of the kind that is meant.
+        check: Returns an id as plain text; raises `InvalidIdError` for what is none of the kind that is meant.
 
     Raises:
         ConfigurationError: It is one text, or nothing that can be iterated.
@@ -91,7 +91,7 @@ class IdSource:
 
     __slots__ = ("_awaited", "_check", "_is_stopped", "_order", "_plain", "_pulled", "_scope", "error", "total")
 
-    def __init__(self, ids: Ids, *, remember: bool, check: Callable[[object], object] = check_analysis_id) -> None:
+    def __init__(self, ids: Ids, *, remember: bool, check: Callable[[object], str] = check_analysis_id) -> None:
         self._check = check
         if isinstance(ids, str | bytes):
             raise ConfigurationError(f"ids is one text, {shown(ids)}: pass a list of ids, or use wait()")
@@ -193,11 +193,10 @@ class IdSource:
 
     def _checked(self, id: str) -> str | InvalidIdError:
         try:
-            self._check(id)
+            return self._check(id)
         except InvalidIdError as error:
             # It is kept and not raised: its frames would keep alive what they hold.
             return error.with_traceback(None)
-        return id
 
 
 # One for all such calls: nothing is pulled from it, so it never changes.

@@ -20,6 +20,7 @@ from kallglot_async._core.api.answers import RateFigures
 from kallglot_async._core.limit.ceiling import Ceiling
 from kallglot_async._core.limit.gate import SERVED_BEFORE, Gate
 from kallglot_async._core.limit.ticket import Ticket, Urgency
+from kallglot_async._wire.failures import UnsentError
 from kallglot_async.errors import ConfigurationError, RateLimitedError
 from kallglot_async.models import RateLimit, RateLimitState
 
@@ -107,11 +108,11 @@ class Lane:
         self._pump(now)
         try:
             return await waiter.future
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             # Granted and cancelled in one turn of the loop: nobody else would ever give that slot back.
             if waiter.future.done() and not waiter.future.cancelled() and waiter.future.exception() is None:
                 self.unsent(waiter.future.result())
-            raise
+            raise error from UnsentError("its turn at the rate limit had not come")
 
     def try_acquire(self, urgency: Urgency, now: float | None = None) -> Ticket | None:
         """Take the right to send one request if it is free now and nobody has waited for it longer.

@@ -116,7 +116,7 @@ class Recordings:
             UnexpectedRedirectError: A redirect leads where it must not, for example to an unencrypted host.
             KallglotError: Any other way it can fail; see `errors`.
         """
-        check_recording_id(recording.id if isinstance(recording, Recording) else recording)
+        id = check_recording_id(recording.id if isinstance(recording, Recording) else recording)
         if format is not None and format not in FORMATS:
             raise ConfigurationError(f"format is one of {', '.join(FORMATS)}, not {shown(format, 40)}")
         seconds = check_timeout("timeout", timeout)
@@ -126,7 +126,13 @@ class Recordings:
         # After all checks: entering it makes a file.
         with sink_for(to, overwrite=overwrite) as sink:
             call = DownloadCall(
-                self._pipeline, config, recording, sink, format=format, max_bytes=cap, on_bytes=on_progress
+                self._pipeline,
+                config,
+                recording if isinstance(recording, Recording) else id,
+                sink,
+                format=format,
+                max_bytes=cap,
+                on_bytes=on_progress,
             )
             return await call.run(seconds)
 

@@ -12,7 +12,7 @@ from typing import get_args
 
 import msgspec
 
-from kallglot_async._core.api.analyses import check_analysis_id
+from kallglot_async._core.api.analyses import check_analysis_id, revision_of
 from kallglot_async.errors import AnalysisFailedError, ConfigurationError, InvalidIdError
 from kallglot_async.models.analysis import Analysis
 from kallglot_async.models.outcome import Outcome, TableName
@@ -318,7 +318,7 @@ def _id(outcome: Outcome, analysis: Analysis | None) -> str:
 
 def _revision(id: str) -> str | None:
     try:
-        return check_analysis_id(id).name.lower()
+        return revision_of(check_analysis_id(id)).name.lower()
     except InvalidIdError:
         return None
 

@@ -4,14 +4,15 @@ import io
 import tempfile
 import types
 import unittest.mock
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.examples import CHARACTERS, texts
 
-from kallglot_async._checks import check_session_id, is_text
-from kallglot_async._core.api.analyses import Revision, check_analysis_id
+from kallglot_async._checks import check_recording_id, check_session_id, check_text, is_text
+from kallglot_async._core.api.analyses import Revision, check_analysis_id, revision_of
 from kallglot_async.errors import ConfigurationError, InvalidIdError
 
 # What could leave its path segment, cut the path, split a header, or is no id at all.
@@ -58,7 +59,7 @@ IMPOSSIBLE = [
 )
 def test_prefix_decides_the_revision(id, revision):
     """`ana_` is revision A and `anl_` revision B, up to 128 characters, and nothing else decides."""
-    assert check_analysis_id(id) is revision
+    assert revision_of(check_analysis_id(id)) is revision
 
 
 @pytest.mark.parametrize(("check", "prefix"), [(check_analysis_id, "anl_"), (check_session_id, "sess_")])
@@ -145,6 +146,42 @@ def test_key_that_was_given_as_an_id_is_not_shown(check, key, around):
     with pytest.raises(InvalidIdError) as caught:
         check(key)
     assert "s3cr3t" not in f"{caught.value!r} {vars(caught.value)}"
+
+
+class Wrapped(str):
+    """A text that is written as another, as the members of an enumeration are."""
+
+    __slots__ = ()
+
+    def __str__(self):
+        return "CANARY"
+
+    def __format__(self, spec):
+        return "CANARY"
+
+
+@pytest.mark.parametrize(
+    ("check", "text"),
+    [
+        (check_analysis_id, "anl_1"),
+        (check_session_id, "sess_1"),
+        (check_recording_id, "rec_1"),
+        (partial(check_text, "profile"), "sales"),
+    ],
+)
+def test_what_is_more_than_a_text_is_taken_as_the_text_that_it_holds(check, text):
+    """An array of numpy's has texts of its own, which msgspec takes apart: they would be stored letter by letter."""
+    assert check(text) is text
+    found = check(Wrapped(text))
+    assert type(found) is str
+    assert found == text
+
+
+def test_so_is_what_is_none():
+    """Its outcome goes by it, and is stored as well."""
+    with pytest.raises(InvalidIdError) as caught:
+        check_session_id(Wrapped("ana_1"))
+    assert type(caught.value.id) is str
 
 
 @pytest.mark.parametrize("id", ["task_test_1", "disk_live_2"])

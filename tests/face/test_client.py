@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+from enum import Enum
 from typing import Any
 from unittest.mock import create_autospec
 
 import pytest
-from support.clients import client_of, ready
+from support.answering import Answering, Request
+from support.clients import client_of, ready, unlimited
+from support.wire_faults import analysis, answer
 
 import kallglot_async
 from kallglot_async import ConfigurationError, KallglotClient, RateLimit, RateLimiter
 from kallglot_async.emulator import Emulator, Latency
+from kallglot_async.models import Outcome
 
 pytestmark = pytest.mark.looptime
 
@@ -308,3 +312,46 @@ async def test_a_client_may_be_entered_and_left_by_different_tasks() -> None:
         await asyncio.create_task(client.__aexit__(None, None, None))
         assert (await client.analyses.retrieve(id)).id == id
         await client.aclose()
+
+
+# Texts
+
+
+async def test_ids_and_names_may_be_members_of_an_enumeration() -> None:
+    """Each call sends and keeps the text that one holds, whatever it is written as, and that can be stored."""
+    names = {"ID": "ana_1", "SESSION": "sess_1", "SUMMARY": "summary", "SALES": "sales"}
+    name: Any = Enum("Name", names, type=str)
+    async with unlimited(adopt_unknown=True, latency=Latency.immediate()) as (emulator, client):
+        outcomes = [
+            *await client.wait_many([name.ID]),
+            *await client.wait_many(iter([name.ID, name.ID])),
+            *await client.analyses.retrieve_many([name.ID]),
+            *await client.analyze_many([name.SESSION], batch=name.SALES, analyses=[name.SUMMARY]),
+        ]
+        await client.wait(name.ID)
+        await client.analyses.retrieve(name.ID)
+        await client.analyses.create(name.SESSION, include=[name.SUMMARY], profile=name.SALES)
+        assert [Outcome.from_json(outcome.to_json()) for outcome in outcomes] == outcomes
+        assert [type(outcome.id) for outcome in outcomes] == [str] * 4
+        assert all("Name." not in entry.path for entry in emulator.journal)
+        assert {entry.status for entry in emulator.journal} <= {200, 201, 202}
+        assert next(entry.idempotency_key for entry in emulator.journal if entry.idempotency_key) == "sales:sess_1"
+
+
+async def test_so_may_keys_and_headers() -> None:
+    """What is sent is the text, and the key is masked as any."""
+    name: Any = Enum("Name", {"KEY": KEY, "TEAM": "sales", "APP": "app/1.2"}, type=str)
+
+    def answers(request: Request) -> bytes:
+        assert request.headers["authorization"] == f"Bearer {KEY}"
+        assert request.headers["x-team"] == "sales"
+        assert request.headers["user-agent"].endswith(" app/1.2")
+        return answer(analysis(request.id))
+
+    async with (
+        Answering(answers) as server,
+        KallglotClient(
+            name.KEY, base_url=server.base_url, default_headers={"X-Team": name.TEAM}, user_agent_suffix=name.APP
+        ) as client,
+    ):
+        assert (await client.analyses.retrieve("ana_1")).id == "ana_1"

@@ -12,7 +12,7 @@ from support.clients import unlimited
 from support.wire_faults import analysis, answer
 
 from kallglot_async import PollSchedule, WaitTimeoutError
-from kallglot_async._waiting.following import Followed
+from kallglot_async._waiting.following import Followed, Followers
 from kallglot_async.emulator import Latency
 
 pytestmark = pytest.mark.looptime
@@ -47,6 +47,39 @@ class TestFollowed:
         assert [followed.pop_look(11.0), followed.pop_look(11.0)] == ["ana_1", None]
         assert followed.next_look() == math.inf
         assert followed.pop_due(10.0) == (10.0, "ana_1")
+
+
+class Follower:
+    """As much of a call, and of its poller, as is asked of who follows an id."""
+
+    def __init__(self, loop: str = "runs", *, is_behind: bool = False) -> None:
+        self.loop, self.poller = loop, self
+        self._is_behind, self.asked = is_behind, 0
+
+    @property
+    def is_ahead_of_caller(self) -> bool:
+        self.asked += 1
+        return self._is_behind
+
+
+class TestHeirs:
+    def test_the_first_that_nothing_hinders_is_the_heir(self) -> None:
+        """Nobody behind it is asked: thousands may end in one moment, one after the other."""
+        stands, _, first, *others = calls = [
+            Follower("stands still"), Follower(is_behind=True), *(Follower() for _ in range(10))
+        ]  # fmt: skip
+        followers: Any = Followers({"ana_1": calls})
+        assert followers.heir_of("ana_1", Follower()) is first
+        assert sum(one.asked for one in others) == 0
+        assert followers.heir_of("ana_1", Follower("stands still")) is stands
+
+    def test_the_least_hindered_is_where_all_are(self) -> None:
+        """But where it is to poll at once there is none then."""
+        stands, behind = Follower("stands still"), Follower(is_behind=True)
+        followers: Any = Followers({"ana_1": [stands, behind]})
+        assert followers.heir_of("ana_1", Follower()) is behind
+        assert followers.heir_of("ana_1", Follower(), at_once=True) is None
+        assert followers.heir_of("ana_2", Follower()) is None
 
 
 @pytest.mark.untraced

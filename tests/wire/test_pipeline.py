@@ -507,6 +507,18 @@ async def test_a_request_that_the_deadline_cut_off_is_an_attempt() -> None:
         assert len(caught.value.history) == 2
 
 
+async def test_a_call_whose_turn_at_the_limit_had_not_come_was_not_sent() -> None:
+    """Whether others still stand in line then, or all gave up in the same moment."""
+    async with rig(rate_limit=RateLimit(1, per=1.0)) as it:
+        calls = (it.retrieve(timeout=3.0) for _ in range(10))
+        ended = [end for end in await asyncio.gather(*calls, return_exceptions=True) if isinstance(end, Exception)]
+        assert len(ended) == 10 - len(it.sent_at) > 5
+        for error in ended:
+            assert isinstance(error, RequestTimeoutError)
+            assert "was not sent within 3 s: its turn at the rate limit had not come" in str(error)
+            assert error.attempts == 0
+
+
 async def test_a_create_that_found_no_connection_was_not_sent() -> None:
     """It takes nothing of the limit, and leaves nothing to be repeated with care; the error says why."""
     async with (

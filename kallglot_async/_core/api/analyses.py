@@ -45,8 +45,8 @@ _REVISIONS = {revision.value: revision for revision in Revision}
 _A = Revision.A  # looked up in an enumeration, a member costs as much as a call
 
 
-def check_analysis_id(value: object) -> Revision:
-    """Return the revision an analysis id belongs to.
+def check_analysis_id(value: object) -> str:
+    """Return the id of an analysis.
 
     Raises:
         InvalidIdError: It is not an id of an analysis.
@@ -54,7 +54,7 @@ def check_analysis_id(value: object) -> Revision:
     match = _ID.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise refusal_of(value, "an analysis id", "those start with ana_ or anl_")
-    return _REVISIONS[match[1]]
+    return match[0]
 
 
 def revision_of(id: str) -> Revision:
@@ -72,7 +72,9 @@ def retrieve_analysis(id: str, *, is_checked: bool = False) -> Operation[Analysi
     Raises:
         InvalidIdError: It is not an id of an analysis.
     """
-    revision = revision_of(id) if is_checked else check_analysis_id(id)
+    if not is_checked:
+        id = check_analysis_id(id)
+    revision = _REVISIONS[id[:4]]
 
     def decode(body: bytes) -> Analysis:
         analysis = decode_analysis(body, revision)
@@ -101,8 +103,7 @@ def create_analysis(
         ConfigurationError: Fields of both revisions are mixed, or one has an impossible value.
         InvalidIdError: It is not an id of a session.
     """
-    check_session_id(session_id)
-    check_text("idempotency_key", idempotency_key)
+    session_id, idempotency_key = check_session_id(session_id), check_text("idempotency_key", idempotency_key)
     of_a = {"language": language, "webhook_url": webhook_url, "custom_prompts": custom_prompts}
     of_b = {"profile": profile, "include": include}
     fields: dict[str, Any]
@@ -116,7 +117,7 @@ def create_analysis(
         fields = {"profile": profile, "include": None if include is None else check_texts("include", include)}
     for name in ("language", "webhook_url", "profile"):
         if fields.get(name) is not None:
-            check_text(name, fields[name])
+            fields[name] = check_text(name, fields[name])
     return Operation(
         name="analyses.create",
         method="POST",

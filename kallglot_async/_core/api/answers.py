@@ -283,13 +283,11 @@ def _masked(text: str, key: Secret) -> str:
 
 
 def _whole(text: str) -> int | None:
-    match = _WHOLE.fullmatch(text)
-    return None if match is None else int(match[1])
+    return int(match[1]) if (match := _WHOLE.fullmatch(text)) else None
 
 
 def _number(text: str) -> float | None:
-    match = _NUMBER.fullmatch(text)
-    return None if match is None else float(match[1])
+    return float(match[1]) if (match := _NUMBER.fullmatch(text)) else None
 
 
 def interpret(operation: Operation[T], response: Response, *, key: Secret, wall_now: float) -> T:
@@ -314,6 +312,8 @@ def interpret(operation: Operation[T], response: Response, *, key: Secret, wall_
     except WrongShapeError as shape:
         kind, what = errors.ResponseSchemaError, f"in another shape: {shape}"
         path, is_foreign = shape.path, shape.is_foreign
+        if is_foreign and (said := _error_body(response.body)) and (told := one_line(said.message, key)):
+            what = f"{response.status}, but with an error: {told}"
     except WrongResourceError as wrong:
         kind, what = errors.ResponseMismatchError, f"with {wrong}"
     # Outside the handlers: what a decoder raises may hold the body, and is no context of an error that is logged.

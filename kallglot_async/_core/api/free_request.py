@@ -40,7 +40,7 @@ def free_request(
     if json is not None and verb == "GET":
         raise ConfigurationError("a GET has no body: leave json= out, or give params=")
     if idempotency_key is not None:
-        check_text("idempotency_key", idempotency_key)
+        idempotency_key = check_text("idempotency_key", idempotency_key)
     path = _check_path(path)
     return Operation(
         name="client.request",

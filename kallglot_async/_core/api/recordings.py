@@ -34,7 +34,7 @@ def list_recordings(
         ConfigurationError: A parameter is out of range, or both cursors are given.
         InvalidIdError: The session or a cursor is not an id of its kind.
     """
-    check_session_id(session_id)
+    session_id = check_session_id(session_id)
     if starting_after is not None and ending_before is not None:
         raise ConfigurationError("starting_after and ending_before are two directions: give one of them")
     query: dict[str, str] = {}
@@ -42,7 +42,7 @@ def list_recordings(
         # No closed list: the API may know another one day. One word cannot leave its place in the query.
         if not isinstance(channel, str) or not channel.isalnum():
             raise ConfigurationError(f"channel is agent, customer or mixed, not {shown(channel, 40)}")
-        query["channel"] = str(channel)
+        query["channel"] = str.__str__(channel)
     if limit is not None:
         query["limit"] = str(check_count("limit", limit, most=_LONGEST_PAGE))
     for name, cursor in (("starting_after", starting_after), ("ending_before", ending_before)):

@@ -62,8 +62,7 @@ def end_session(id: str, *, idempotency_key: str, reason: str | None = None) -> 
         ConfigurationError: The reason or the key cannot be sent.
         InvalidIdError: It is not an id of a session.
     """
-    check_session_id(id)
-    check_text("idempotency_key", idempotency_key)
+    id, idempotency_key = check_session_id(id), check_text("idempotency_key", idempotency_key)
     if reason is not None and not (isinstance(reason, str) and reason.isprintable() and reason.strip()):
         raise ConfigurationError(f"reason is a text such as 'completed', not {shown(reason, 40)}")
     return Operation(
@@ -72,7 +71,7 @@ def end_session(id: str, *, idempotency_key: str, reason: str | None = None) -> 
         path=f"sessions/{id}/end",
         group="sessions.write",
         decode=checked(decode_session, lambda session: session.id == id),
-        body=None if reason is None else msgspec.json.encode({"reason": str(reason)}),
+        body=None if reason is None else msgspec.json.encode({"reason": str.__str__(reason)}),
         idempotency_key=idempotency_key,
     )
 
@@ -102,7 +101,7 @@ def retrieve_transcript_text(
         ConfigurationError: There is no such format.
         InvalidIdError: It is not an id of a session.
     """
-    check_session_id(id)
+    id = check_session_id(id)
     if format not in TEXT_FORMATS:
         raise ConfigurationError(f"format is one of {', '.join(TEXT_FORMATS)}, not {shown(format, 40)}")
     query = {"format": format}

@@ -4,6 +4,7 @@ import json
 import math
 import time
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -171,6 +172,22 @@ class TestUnusable:
         assert (error.operation, error.status, error.request_id) == (operation.name, status, "req_1")
         assert "CANARY" not in held_text(error)
         assert (error.__cause__, error.__context__) == (None, None)
+
+    @pytest.mark.parametrize("error", [{"code": "x", "message": "no credits left\n"}, "no credits left"], ids=type)
+    @pytest.mark.parametrize("operation", [RETRIEVE_A, CREATE], ids=lambda operation: operation.name)
+    def test_an_error_in_a_success_is_told_in_its_own_words(self, operation, error):
+        """Some gateways answer 200 whatever happens; what it means is as of any JSON that is not the API's."""
+        unusable = refused(200, msgspec.json.encode({"error": error}), operation)
+        assert type(unusable) is ResponseSchemaError
+        assert f"{operation.name} was answered 200, but with an error: no credits left (" in str(unusable)
+        assert (unusable.is_foreign, unusable.path) == (True, "$")
+
+    @pytest.mark.parametrize("body", [{"error": {"code": "x"}}, {"id": "ana_1", "error": "CANARY"}, {"error": 7}])
+    def test_a_success_without_such_words_is_told_by_its_shape(self, body):
+        """An object of the API's may have an `error`, which is not what is wrong with the answer."""
+        unusable = refused(200, msgspec.json.encode(body), RETRIEVE_A)
+        assert "in another shape: Object missing required field" in str(unusable)
+        assert "CANARY" not in held_text(unusable)
 
     @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308, 399])
     @pytest.mark.parametrize("operation", [RETRIEVE_A, CREATE], ids=lambda operation: operation.name)
