@@ -99,7 +99,7 @@ async def _get(session: aiohttp.ClientSession, url: str, retries: int) -> bool:
     raise AssertionError
 
 
-async def _documented(session: aiohttp.ClientSession, url: str, retries: int) -> None:
+async def documented(session: aiohttp.ClientSession, url: str, retries: int) -> None:
     """The documented poller: GET, sleep 2 s, give up after 120 s in all."""
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + GIVE_UP
@@ -115,7 +115,7 @@ async def documented_loop(
 ) -> list[BaseException]:
     """The documented poller, once for every id."""
     async with _session(server) as session:
-        return await each(ids, lambda id: _documented(session, f"{server.base_url}/analysis/{id}", retries), deliver)
+        return await each(ids, lambda id: documented(session, f"{server.base_url}/analysis/{id}", retries), deliver)
 
 
 async def semaphore_loop(
@@ -127,7 +127,7 @@ async def semaphore_loop(
 
         async def poll(id: str) -> None:
             async with semaphore:
-                await _documented(session, f"{server.base_url}/analysis/{id}", retries)
+                await documented(session, f"{server.base_url}/analysis/{id}", retries)
 
         return await each(ids, poll, deliver)
 

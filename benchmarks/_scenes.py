@@ -13,9 +13,10 @@ import random
 import statistics
 import time
 from functools import partial
+from itertools import product
 from typing import Any
 
-from benchmarks import _peers, policies
+from benchmarks import _peers, overload, policies
 from benchmarks._lane_scenes import ROUND_TRIP, WINDOWS, Figures, mean_of, named
 from benchmarks._peer_server import PeerServer
 from benchmarks._simulation import Job, Paced, Window, simulate
@@ -239,4 +240,16 @@ def orders(seeds: range) -> Figures:
     figures: Figures = {}
     for case, latency in (("22-30 s", Latency.uniform(*READY)), ("60-90 s", Latency.uniform(60.0, 90.0))):
         figures |= named(case, mean_of(in_virtual_time(partial(main, seed, latency)) for seed in seeds))
+    return figures
+
+
+def single_calls(seeds: range) -> Figures:
+    """`analyze` called for ten minutes, 1 and 2 times as often as 60 requests a minute serve, and as 10 a second."""
+    figures: Figures = {}
+    for limit, load in product(((60, 60.0), (10, 1.0)), (1.0, 2.0)):
+        rows = [overload.measure("kallglot_async, analyze", limit, load, seed) for seed in seeds]
+        for name, column in (("of_possible", "delivered"), ("in_vain", "in vain"), ("p50_s", "p50")):
+            figures[f"{limit[0]}/{limit[1]:g}s {load:g} {column}"] = statistics.mean(
+                float(str(row[name])) for row in rows
+            )
     return figures

@@ -27,6 +27,8 @@ from kallglot_async.models import Analysis
 
 __all__ = ["Admission", "Creator", "Place"]
 
+_FOR_ANSWER = 5.0  # seconds of its time that a request keeps for itself: cut off, it may be paid for, and nobody knows
+
 
 class Place:
     """That of an analysis which is being requested, or waited for by who has requested it.
@@ -105,7 +107,7 @@ class Admission:
             f"{len(self._places)} analyses that were requested before",
             operation="analyses.create",
             retry_after=resets_in,
-            limit=lane.gate.limit,
+            limit=lane.gate.window.limit,
             reset=resets_in,
         )
 
@@ -184,7 +186,7 @@ class Creator:
         is_patient: bool = False,
     ) -> Analysis:
         """Request one analysis within `timeout` seconds, of which the wait for it may then last so many."""
-        began, limits = _clock.now(), (timeout, self._max_wait)
+        began, limits = _clock.now(), (timeout and timeout - min(_FOR_ANSWER, timeout / 2), self._max_wait)
         longest = min((seconds for seconds in limits if seconds is not None), default=None)
         with await self._admission.enter_within(longest, self._lane, lasts):
             left = None if timeout is None else max(0.0, timeout - (_clock.now() - began))

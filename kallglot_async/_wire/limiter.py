@@ -207,7 +207,7 @@ class Lane:
         now = _clock.now()
         supply = self.gate.supply(now)
         return RateLimitState(
-            limit=self.gate.limit,
+            limit=self.gate.window.limit,
             remaining=int(supply.remaining) if math.isfinite(supply.remaining) else None,
             resets_in=supply.resets_in if math.isfinite(supply.resets_in) else None,
             rate=supply.rate if math.isfinite(supply.rate) else None,
@@ -296,7 +296,7 @@ class Lane:
             f"the rate limit allows the next request in {at - now:.1f} s, too late for this call",
             code="rate_limit_exceeded",
             retry_after=at - now,
-            limit=self.gate.limit,
+            limit=self.gate.window.limit,
             reset=self.gate.resets_in(now),
         )
 

@@ -45,16 +45,16 @@ class Gate:
     """
 
     __slots__ = (
-        "_accepted", "_asked", "_began_at", "_beside", "_lease", "_paused_until", "_told", "_unannounced", "_window",
-        "epoch", "paused_at",
+        "_accepted", "_asked", "_began_at", "_beside", "_lease", "_paused_until", "_told", "_unannounced",
+        "epoch", "paused_at", "window",
     )  # fmt: skip
 
     def __init__(self, beside: Sequence[Rule] = (), lease: Lease | None = None) -> None:
-        self._window = Window()
+        self.window = Window()
         self._lease = lease
         self._beside: tuple[Rule, ...] = (*beside, lease) if lease is not None else tuple(beside)
         self._asked = self._beside  # beside the window, ...
-        self._told: tuple[Rule, ...] = (self._window, *self._beside)  # ... which hears of everything, in force or not
+        self._told: tuple[Rule, ...] = (self.window, *self._beside)  # ... which hears of everything, in force or not
         # There is none before a refusal that no figure explains. What was accepted until then says how fast it is.
         self._unannounced: Unannounced | None = None
         self._accepted: deque[float] = deque(maxlen=MOST_ACCEPTED)
@@ -66,16 +66,11 @@ class Gate:
     @property
     def in_flight(self) -> int:
         """Requests granted and not yet ended."""
-        return self._window.in_flight
-
-    @property
-    def limit(self) -> int | None:
-        """Requests in a window as the server announces them, or None."""
-        return self._window.limit
+        return self.window.in_flight
 
     def resets_in(self, now: float) -> float | None:
         """Return the seconds until the announced window renews, or None where none is announced."""
-        return self._window.renewal.resets_in(now) if self._window.limit is not None else None
+        return self.window.renewal.resets_in(now) if self.window.limit is not None else None
 
     def paused_for(self, now: float) -> float:
         """Return the seconds until the pause that a refusal asked for is over."""
@@ -84,10 +79,10 @@ class Gate:
     def next_at(self, now: float, urgency: Urgency) -> float:
         """Return when a request could go if nobody else were waiting; infinity: once an answer has come."""
         at = self._paused_until
-        if self._window.is_ruling and (self._lease is None or self._lease.is_alone):
+        if self.window.is_ruling and (self._lease is None or self._lease.is_alone):
             # Of processes that keep to their parts none is a stranger to the others, whose share has to be guessed.
             is_paced_elsewhere = self._lease is not None and self._lease.keeps_pace
-            next_at = self._window.next_at(now, Urgency.DIRECT if is_paced_elsewhere else urgency)
+            next_at = self.window.next_at(now, Urgency.DIRECT if is_paced_elsewhere else urgency)
             # By a comparison: `max` costs five times as much, and every poll asks this.
             at = next_at if next_at > at else at
         for rule in self._asked:
@@ -122,7 +117,7 @@ class Gate:
         if self._lease is not None and not self._lease.is_alone:
             supply = self._lease.supply(now)
         else:
-            supply = self._window.supply(now) if self._window.is_ruling else Supply()
+            supply = self.window.supply(now) if self.window.is_ruling else Supply()
         for rule in self._asked:
             supply = supply.within(rule.supply(now))
         return supply
@@ -132,7 +127,7 @@ class Gate:
 
         Where most of a window is spent, `supply` has what is left of it alone.
         """
-        rate, window = self.supply(now).rate, self._window
+        rate, window = self.supply(now).rate, self.window
         is_own = window.is_ruling and (self._lease is None or self._lease.is_alone)
         if window.limit is None or not is_own or window.is_shared or window.is_contended:
             return rate
@@ -171,13 +166,13 @@ class Gate:
     ) -> None:
         """A request was refused for rate: nobody sends before `until`. Of that the server `named` so much, or 0.0."""
         if self._is_explained(figures):
-            self._window.on_refused(ticket, now, figures, until)
+            self.window.on_refused(ticket, now, figures, until)
             if self._unannounced is not None:
                 self._unannounced.on_lost(ticket, now)
         else:
             # Before the window lets go of this request: a new rule takes over all that are under way, this one too.
             unannounced = self._unannounced or self._look_for_unannounced()
-            self._window.on_refused_elsewhere(ticket, now, figures)
+            self.window.on_refused_elsewhere(ticket, now, figures)
             unannounced.on_refused(ticket, now, figures, until, named=named)
         for rule in self._beside:
             rule.on_refused(ticket, now, figures, until)
@@ -204,21 +199,21 @@ class Gate:
             pause = SHORTEST_PAUSE if is_brief else PAUSE_WITHOUT_ADVICE
         # The reset of a limit that has something left is none of this refusal's.
         if figures is not None and figures.remaining == 0 and (retry_after is None or self._is_explained(figures)):
-            closed_for = self._window.closed_for(figures, is_advised=retry_after is not None)
+            closed_for = self.window.closed_for(figures, is_advised=retry_after is not None)
             pause = closed_for if retry_after is None else max(pause, closed_for)
         return pause + luck * min(LONGEST_SPREAD, SPREAD * pause)
 
     def _look_for_unannounced(self) -> Unannounced:
         """From now on there may be a limit of which no figure tells."""
-        found = self._unannounced = Unannounced(self._accepted, self._began_at, self._window.in_flight)
+        found = self._unannounced = Unannounced(self._accepted, self._began_at, self.window.in_flight)
         self._accepted.clear()
         self._asked = (found, *self._beside)
-        self._told = (self._window, found, *self._beside)
+        self._told = (self.window, found, *self._beside)
         return found
 
     def _is_explained(self, figures: RateFigures | None) -> bool:
         """Whether the announced figures explain a refusal: nothing is left of the limit that answers tell of."""
-        return figures is not None and figures.remaining == 0 and self._window.limit in (None, figures.limit)
+        return figures is not None and figures.remaining == 0 and self.window.limit in (None, figures.limit)
 
     def forget_in_flight(self) -> None:
         """The event loop that sent them is gone: no answer will come, and no ticket of theirs counts any more."""

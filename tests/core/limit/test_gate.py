@@ -93,7 +93,7 @@ class TestWhatIsInForce:
         gate = announced(remaining=41, resets_in=50.0)
         until = refuse(gate, 1.0, told, retry_after=2.0)
         assert until == gate.next_at(1.0, DIRECT) == 3.0
-        assert gate.limit == 60
+        assert gate.window.limit == 60
         assert gate.supply(3.0).remaining >= 40
 
     def test_an_announced_and_an_unannounced_limit_hold_together(self):
@@ -130,7 +130,7 @@ class TestWhatIsInForce:
         answer(gate, 1.0, figures(remaining=50))
         for ticket in under_way:
             gate.on_answer(ticket, 2.0, None)
-        assert gate.limit == 60
+        assert gate.window.limit == 60
 
     @pytest.mark.parametrize("end", ["given back", "lost", "answered", "refused"])
     def test_a_test_of_the_water_that_ends_after_headers_came_blocks_nobody(self, end):
@@ -155,7 +155,7 @@ class TestWhatIsInForce:
             answer(gate, now, figures(remaining=0, reset=EPOCH + now, resets_in=0.0))
         for now in (400.0, 500.0, 600.0):
             answer(gate, now)
-        assert gate.limit is None
+        assert gate.window.limit is None
         assert gate.next_at(601.0, DIRECT) < math.inf
 
 
