@@ -71,6 +71,11 @@ class Admission:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._epoch = 0  # the lane's, when this loop began to be served
 
+    @property
+    def under_way(self) -> int:
+        """How many have a place."""
+        return len(self._places)
+
     def hold(self, lasts: float | None) -> Place:
         """Have a place for what is requested already."""
         self._places.add(place := Place(self, lasts))
@@ -104,7 +109,7 @@ class Admission:
             resets_in = lane.state().resets_in
         raise RateLimitedError(
             f"analyses.create waited {seconds:g} s for its turn: the rate limit is needed to look after the "
-            f"{len(self._places)} analyses that were requested before",
+            f"{self.under_way} analyses that were requested before",
             operation="analyses.create",
             retry_after=resets_in,
             limit=lane.gate.window.limit,
@@ -155,7 +160,7 @@ class Admission:
             lasts = max((place.lasts for place in self._places if place.lasts is not None), default=math.inf)
         most = most_open(supply, lane.gate.lasting_rate(now), lasts, ends_at - now, is_one_of_many=is_one_of_many)
         # With none under way nothing would ever leave.
-        return now if len(self._places) < most or not self._places else now + supply.resets_in
+        return now if self.under_way < most or not self._places else now + supply.resets_in
 
 
 class Creator:

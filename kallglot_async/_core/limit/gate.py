@@ -123,13 +123,16 @@ class Gate:
         return supply
 
     def lasting_rate(self, now: float) -> float:
-        """Return the requests/s to be had over many windows; among neighbours, in the present one, which shows theirs.
+        """Return the requests/s to be had over many windows; 0.0 as long as nothing is known.
 
-        Where most of a window is spent, `supply` has what is left of it alone.
+        Of a spent window, `supply` has what is left of it alone. Among neighbours that shows what they leave.
         """
         rate, window = self.supply(now).rate, self.window
-        is_own = window.is_ruling and (self._lease is None or self._lease.is_alone)
-        if window.limit is None or not is_own or window.is_shared or window.is_contended:
+        if not window.is_ruling or (self._lease is not None and not self._lease.is_alone):
+            return rate
+        if window.limit is None:
+            return 0.0
+        if window.is_shared or window.is_contended:
             return rate
         beside = min((rule.supply(now).rate for rule in self._asked), default=math.inf)
         return min(beside, max(rate, window.limit / window.renewal.period))

@@ -55,12 +55,9 @@ class Supply(msgspec.Struct, frozen=True):
 
     def within(self, other: Supply) -> Supply:
         """What is left of it where another limit holds as well; that one is not asked whether it may run low."""
-        return Supply(
-            rate=min(self.rate, other.rate),
-            remaining=min(self.remaining, other.remaining),
-            resets_in=min(self.resets_in, other.resets_in),
-            can_run_low=self.can_run_low,
-        )
+        # Two windows renew at two moments: the one that counts is that of the limit which is spent first.
+        first = self if self.remaining <= other.remaining else other
+        return Supply(min(self.rate, other.rate), first.remaining, first.resets_in, self.can_run_low)
 
 
 class Rule(Protocol):

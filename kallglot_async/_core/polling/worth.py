@@ -383,13 +383,13 @@ def most_open(supply: Supply, rate: float, lasts: float, ends_in: float, *, is_o
 
     Args:
         supply: What the limit can give now.
-        rate: Requests/s that it can give for long.
+        rate: Requests/s that it can give for long; 0.0 while nobody knows.
         lasts: Seconds within which the next one has to be seen settled.
         ends_in: Seconds within which the first of those under way has to be.
         is_one_of_many: Whether the next one is of a batch.
     """
-    open_for = OPEN_FOR if is_one_of_many else OPEN_PART * lasts
-    most = min(MOST_OPEN, max(LEAST_OPEN, open_for * rate))
+    seconds = OPEN_FOR if is_one_of_many else OPEN_PART * lasts  # which may be for ever
+    most = min(MOST_OPEN, max(LEAST_OPEN, seconds * rate)) if rate else LEAST_OPEN
     # What has to be seen before the window renews has only what is left of it.
     return min(most, supply.remaining) if ends_in <= supply.resets_in else most
 
