@@ -204,7 +204,8 @@ class KallglotClient(BaseClient):
         as settled, with its results, is not polled. Once the API was heard, time and not attempts ends the request too:
         it is repeated, under one idempotency key, for as long as the wait may take, or for the seconds of the client's
         own timeout where those are more. If the wait runs out of time, the error's `id` names the analysis: wait for
-        that, rather than pay for another.
+        that, rather than pay for another. Where more are under way than the rate limit can look after, it waits for its
+        turn before it requests anything, within the same time.
 
         Args:
             session_id: The session, `sess_...`.
@@ -218,6 +219,7 @@ class KallglotClient(BaseClient):
         Raises:
             AnalysisFailedError: It ended `failed`; it is on the error.
             WaitTimeoutError: Still pending at the deadline.
+            RateLimitedError: Its turn did not come within that time, or within `max_rate_wait`; nothing was sent.
             KallglotError: See `analyses.create` and `wait`.
         """
         # Refused before anything is paid for.

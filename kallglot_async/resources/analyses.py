@@ -139,6 +139,9 @@ class Analyses:
         create nothing twice. Where the outcome stays unknown, the error carries that key: repeat the call
         with it. After a cancellation only a key of your own lets you do the same.
 
+        While analyses that this client has requested are waited for by `wait` or `analyze`, and the rate limit is
+        needed to see their ends, it waits for its turn; part of its time (5 s, or half of it) is kept for the answer.
+
         Args:
             session_id: The session, `sess_...`.
             analyses: Revision A: components such as `sentiment`, `summary`, `action_items`, `quality`,
@@ -157,6 +160,7 @@ class Analyses:
         Raises:
             ConfigurationError: Fields of both revisions are mixed or impossible; nothing was sent.
             InsufficientCreditsError: No credits are left. Not retried.
+            RateLimitedError: Its turn did not come in time; nothing was sent.
             KallglotError: Any other way it can fail; see `errors`.
         """
         operation = create_analysis(

@@ -21,6 +21,7 @@ from benchmarks import (
     durable,
     independent,
     limits,
+    overload,
     patience,
     pictures,
     policies,
@@ -85,6 +86,15 @@ def test_an_outage_costs_ours_nothing_but_time():
         assert (row["delivered"], row["bar"]) == (count // 5, "met")
     assert rows["documented loop, Retry-After 3 times"]["delivered"] == 0
     assert rows["not-a-package"]["lost_to"] == "not installed"
+
+
+@pytest.mark.slow
+def test_more_calls_than_the_limit_serves_cost_ours_nothing():
+    """All that can be is delivered, and nothing paid for in vain; the documented calls lose most of it."""
+    rows = {row["candidate"]: row for row in overload.run(quick=True)}
+    for name in overload.OURS:
+        assert (rows[name]["bar"], rows[name]["in_vain"], rows[name]["refused"]) == ("met", 0, 0)
+    assert rows[overload.PEER]["of_possible"] < 0.5
 
 
 @pytest.mark.slow

@@ -168,9 +168,22 @@ class TestBeside:
         assert gate.next_at(4.0, DIRECT) == 10.0
 
     def test_a_scheduler_may_count_on_the_least_of_all(self):
-        """No more than each rule gives."""
-        gate = announced(beside=[Ceiling(RateLimit(2, per=10.0)), Shut(4.0)], limit=60, remaining=50)
-        assert gate.supply(0.0) == Supply(rate=0.2, remaining=1.0, resets_in=4.0, can_run_low=True)
+        """No more than each rule gives; and when there is more, says the one that is spent first."""
+        gate = announced(beside=[Ceiling(RateLimit(3, per=10.0)), Shut(4.0)], limit=60, remaining=50)
+        assert gate.supply(0.0) == Supply(rate=0.3, remaining=1.0, resets_in=4.0, can_run_low=True)
+        gate = announced(beside=[Ceiling(RateLimit(3, per=10.0))], limit=60, remaining=50)
+        assert gate.supply(0.0) == Supply(rate=0.3, remaining=2.0, resets_in=10.0, can_run_low=True)
+        gate = announced(beside=[Ceiling(RateLimit(99, per=10.0))], limit=60, remaining=50)
+        assert (gate.supply(0.0).remaining, gate.supply(0.0).resets_in) == (50.0, 60.0)
+
+    def test_what_is_to_be_had_for_long_is_no_less_where_a_window_is_spent(self):
+        """But no more than a ceiling lets through; and while nothing is known, none."""
+        assert Gate().lasting_rate(0.0) == 0.0
+        assert unannounced().lasting_rate(0.0) == math.inf
+        assert announced(limit=60, remaining=2).lasting_rate(0.0) == 1.0
+        assert announced(limit=60, remaining=60, resets_in=30.0).lasting_rate(0.0) > 1.9
+        ceiling = Ceiling(RateLimit(3, per=10.0))
+        assert announced(beside=[ceiling], limit=60, remaining=50).lasting_rate(0.0) == pytest.approx(0.3)
 
     def test_a_rule_beside_hears_all_that_happens(self):
         """So that another kind of limit can be put there."""

@@ -15,6 +15,7 @@ from kallglot_async._core.polling.worth import (
     InboxTrust,
     PollModel,
     Worth,
+    most_open,
     next_echo,
     seconds_per_request,
     spare,
@@ -484,3 +485,28 @@ def test_what_is_to_spare_is_what_no_pending_id_will_need() -> None:
     assert spare(Supply(rate=2.0, remaining=10.0), 3) == 7.0
     assert spare(Supply(remaining=2.0), 4) == -2.0
     assert spare(Supply(), 4) == 0.0
+
+
+class TestMostOpen:
+    """How many analyses may be under way that were requested here."""
+
+    @pytest.mark.parametrize(
+        ("rate", "lasts", "ends_in", "is_one_of_many", "most"),
+        [
+            (2.0, 120.0, 100.0, False, 108.0),  # 0.45 of the time, at that rate
+            (2.0, 120.0, 100.0, True, 60.0),  # 30 s of it
+            (2.0, 3600.0, 100.0, True, 60.0),  # whatever they last
+            (2.0, 120.0, 40.0, False, 20.0),  # the first ends before the window renews: what is left of it
+            (0.1, 120.0, 100.0, False, 10.0),
+            (0.0, 120.0, 100.0, False, 10.0),  # nothing is known
+            (0.0, math.inf, 100.0, False, 10.0),
+            (2.0, math.inf, math.inf, False, 5_000.0),
+            (math.inf, 120.0, math.inf, True, 5_000.0),
+        ],
+    )
+    def test_by_rate_and_time(
+        self, rate: float, lasts: float, ends_in: float, is_one_of_many: bool, most: float
+    ) -> None:
+        """As many as can be looked after, within bounds."""
+        supply = Supply(rate=1.0, remaining=20.0, resets_in=50.0)
+        assert most_open(supply, rate, lasts, ends_in, is_one_of_many=is_one_of_many) == most
