@@ -27,6 +27,9 @@ def let_go(descriptor: int) -> bool:
 
 
 def _leave_to_parent() -> None:
+    # Every fork of the process comes here, also where it has no descriptor left, or no /dev.
+    if not _held:
+        return
     # Something else takes each one's place: whoever has its number here may still close it.
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in _held:

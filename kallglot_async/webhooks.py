@@ -33,7 +33,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TypeAlias
 
-from kallglot_async._checks import check_count, shown
+from kallglot_async._checks import check_count, is_finite, shown
 from kallglot_async._core.api.analyses import check_analysis_id
 from kallglot_async._core.api.lenient_json import MalformedBodyError, WrongShapeError, decode_json_object
 from kallglot_async.errors import (
@@ -167,7 +167,7 @@ def sign(body: bytes, secret: str | bytes, *, now: float) -> str:
         ConfigurationError: The secret is empty, the body is not bytes, or `now` is no number.
     """
     (key,) = read_secrets(secret)
-    if not isinstance(now, int | float):
+    if not (isinstance(now, int | float) and is_finite(now)):
         raise _no_moment(now)
     if not isinstance(body, Body):
         raise ConfigurationError(f"what is signed are bytes, not {type(body).__name__}: encode it as it will be sent")

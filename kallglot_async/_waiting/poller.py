@@ -296,8 +296,9 @@ class Poller:
         way, left = self._pipeline, at - now
         if way.request_timeout <= left:
             return way.request_timeout
-        # On a connection whose other end is gone it would be the last: where answers are quick, there is time for two.
-        return left / 2.0 if way.is_accepted and left > max(_FOR_TWO, 8.0 * way.round_trip) else max(0.0, left)
+        # On a connection whose other end is gone it would be the last: where polls are answered quickly, there is time
+        # for two. The second has all that is left then, and so has a first one: how long polls take is not known yet.
+        return left / 2.0 if entry.was_answered and left > max(_FOR_TWO, 8.0 * way.round_trip) else max(0.0, left)
 
     def _on_analysis(self, entry: Entry, analysis: Analysis, response: Response, sent_at: float) -> None:
         now = _clock.now()

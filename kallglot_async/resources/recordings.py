@@ -117,8 +117,11 @@ class Recordings:
             KallglotError: Any other way it can fail; see `errors`.
         """
         id = check_recording_id(recording.id if isinstance(recording, Recording) else recording)
-        if format is not None and format not in FORMATS:
-            raise ConfigurationError(f"format is one of {', '.join(FORMATS)}, not {shown(format, 40)}")
+        if format is not None:
+            if format not in FORMATS:
+                raise ConfigurationError(f"format is one of {', '.join(FORMATS)}, not {shown(format, 40)}")
+            # Plain, as `check_text` has it: it is sent, and stored beside what has come of the audio.
+            format = str.__str__(format)
         seconds = check_timeout("timeout", timeout)
         check_plain_callback("on_progress", on_progress)
         cap = None if max_bytes is None else check_count("max_bytes", max_bytes)

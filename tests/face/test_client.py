@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import pickle
 from enum import Enum
 from typing import Any
@@ -319,7 +320,7 @@ async def test_a_client_may_be_entered_and_left_by_different_tasks() -> None:
 
 async def test_ids_and_names_may_be_members_of_an_enumeration() -> None:
     """Each call sends and keeps the text that one holds, whatever it is written as, and that can be stored."""
-    names = {"ID": "ana_1", "SESSION": "sess_1", "SUMMARY": "summary", "SALES": "sales"}
+    names = {"ID": "ana_1", "SESSION": "sess_1", "SUMMARY": "summary", "SALES": "sales", "SRT": "srt", "WAV": "wav"}
     name: Any = Enum("Name", names, type=str)
     async with unlimited(adopt_unknown=True, latency=Latency.immediate()) as (emulator, client):
         outcomes = [
@@ -331,10 +332,13 @@ async def test_ids_and_names_may_be_members_of_an_enumeration() -> None:
         await client.wait(name.ID)
         await client.analyses.retrieve(name.ID)
         await client.analyses.create(name.SESSION, include=[name.SUMMARY], profile=name.SALES)
+        assert "-->" in await client.sessions.transcript_text(name.SESSION, format=name.SRT)
+        recording, *_ = [one async for one in client.sessions.recordings(name.SESSION)]
+        assert (await client.recordings.download(recording, io.BytesIO(), format=name.WAV)).content_type == "audio/wav"
         assert [Outcome.from_json(outcome.to_json()) for outcome in outcomes] == outcomes
         assert [type(outcome.id) for outcome in outcomes] == [str] * 4
         assert all("Name." not in entry.path for entry in emulator.journal)
-        assert {entry.status for entry in emulator.journal} <= {200, 201, 202}
+        assert {entry.status for entry in emulator.journal} <= {200, 201, 202, 302}
         assert next(entry.idempotency_key for entry in emulator.journal if entry.idempotency_key) == "sales:sess_1"
 
 

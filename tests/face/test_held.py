@@ -23,16 +23,20 @@ def in_a_child(question):
     """Ask a forked child, which lives on: return what it says, and what ends it."""
     (answer, answered), (stop, stopping) = os.pipe(), os.pipe()
     if (pid := os.fork()) == 0:
-        os.close(stopping)
-        os.write(answered, b"1" if question() else b"0")
-        os.read(stop, 1)
-        os._exit(0)
+        try:
+            os.close(stopping)
+            os.write(answered, b"1" if question() else b"0")
+            os.read(stop, 1)
+        finally:
+            # Whatever the question raises: it must not go on with the suite.
+            os._exit(0)
+    os.close(answered)
     said = os.read(answer, 1) == b"1"
 
     def end():
         os.close(stopping)
         os.waitpid(pid, 0)
-        for descriptor in (answer, answered, stop):
+        for descriptor in (answer, stop):
             os.close(descriptor)
 
     return said, end
@@ -71,3 +75,12 @@ def test_what_was_let_go_is_left_as_it_is(tmp_path):
     end()
     assert said
     os.close(descriptor)
+
+
+def test_a_child_of_a_process_that_holds_nothing_opens_nothing(monkeypatch):
+    """Each fork of whoever has imported this comes here, also where no file can be opened."""
+    opened = []
+    monkeypatch.setattr(os, "open", lambda *arguments: opened.append(arguments))
+    said, end = in_a_child(lambda: not opened)
+    end()
+    assert said

@@ -244,6 +244,13 @@ def test_a_moment_that_is_none_is_a_configuration_error(now):
         sign(BODY, SECRET, now=now)
 
 
+@pytest.mark.parametrize("now", [math.nan, math.inf])
+def test_nothing_is_signed_at_a_moment_that_no_clock_says(now):
+    """The header has whole seconds, of which it has none."""
+    with pytest.raises(ConfigurationError, match="now is a number of Unix seconds"):
+        sign(BODY, SECRET, now=now)
+
+
 def test_a_text_is_not_signed():
     """Nobody knows in which bytes it would be sent."""
     with pytest.raises(ConfigurationError, match="what is signed are bytes, not str"):

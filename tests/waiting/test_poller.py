@@ -321,33 +321,45 @@ class TestOutages:
                     lost += 1
             assert lost == 5  # behind 10, 20, 40 and 80 s of doubt
 
-    @pytest.mark.parametrize("gone_at", [35.0, 45.0])
+    @pytest.mark.parametrize(("gone_at", "takes"), [(35.0, 8.0), (45.0, 0.0)])
     async def test_a_connection_that_is_gone_near_the_end_of_a_wait_leaves_time_for_another(
-        self, gone_at: float
+        self, gone_at: float, takes: float
     ) -> None:
-        """What settled meanwhile is had: a poll that is stuck was the last one, as it had all that was left."""
+        """What settled meanwhile is had, by a poll that has all that is left: the one that was stuck had half of it."""
         began: dict[int, float] = {}
 
         async def answers(request: Request) -> bytes:
             if request.at >= gone_at and began.setdefault(request.connection, request.at) < gone_at:
                 await asyncio.sleep(3600.0)
             began.setdefault(request.connection, request.at)
+            await asyncio.sleep(takes if request.at > gone_at else 0.0)
             return answer(analysis(request.id)) if request.at > gone_at else running(request.id)
 
         async with client_of(answers) as (_, client):
             assert (await client.wait("ana_1", timeout=60.0)).is_complete
             assert now() < 60.0
 
-    async def test_an_answer_that_takes_long_near_the_end_is_waited_for(self) -> None:
-        """Where they do all the time, and where there is no time for two."""
+    @pytest.mark.parametrize("timeout", [13.0, 20.0])
+    async def test_a_first_poll_that_takes_long_near_the_end_is_waited_for(self, timeout: float) -> None:
+        """However quick all else was: of how long the answer to this one takes, nothing is known."""
 
         async def answers(request: Request) -> bytes:
-            await asyncio.sleep(0.0 if request.id == "ana_warm" else 8.0)
+            await asyncio.sleep(0.0 if request.id == "ana_warm" else 12.0)
             return answer(analysis(request.id))
 
         async with client_of(answers) as (server, client):
-            assert (await client.wait("ana_1", timeout=9.0)).is_complete
-            assert (await client.wait("ana_2", timeout=12.0)).is_complete
+            assert (await client.wait("ana_1", timeout=timeout)).is_complete
+            assert len(server.requests) == 1
+
+    async def test_a_poll_that_takes_as_long_as_the_one_before_it_is_waited_for(self) -> None:
+        """Where there is no time for two such polls."""
+
+        async def answers(request: Request) -> bytes:
+            await asyncio.sleep(0.0 if request.id == "ana_warm" else 6.0)
+            return answer(analysis(request.id)) if request.at > 6.0 else running(request.id)
+
+        async with client_of(answers) as (server, client):
+            assert (await client.wait("ana_1", timeout=17.0, schedule=PollSchedule.fixed(0.5))).is_complete
             assert len(server.requests) == 2
 
     @pytest.mark.parametrize("how", ["wait", "analyze"])

@@ -104,7 +104,7 @@ def retrieve_transcript_text(
     id = check_session_id(id)
     if format not in TEXT_FORMATS:
         raise ConfigurationError(f"format is one of {', '.join(TEXT_FORMATS)}, not {shown(format, 40)}")
-    query = {"format": format}
+    query = {"format": str.__str__(format)}
     if include_translations is not None:
         query["include_translations"] = _truth(include_translations)
     return Operation(

@@ -116,6 +116,11 @@ class Entry(msgspec.Struct, gc=False, eq=False):
         """Whether a poll of it is unanswered."""
         return self.state == FLYING
 
+    @property
+    def was_answered(self) -> bool:
+        """Whether the poll before the one that is out was answered."""
+        return self.polls > 1 and not self.failures
+
     # `_Place` compares its entries where two keys are equal, as those of ids that were added in one moment are.
     def __lt__(self, other: Entry) -> bool:
         """Break ties between places."""

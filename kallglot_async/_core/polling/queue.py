@@ -268,7 +268,10 @@ class PollQueue:
         """
         while (entry := self._orders.endings.pop_expired(now)) is not None:
             if entry.is_late(now):
-                # Popped, and not searched for: after a sleep of hours this may come for each of a hundred thousand.
+                # Popped, and not searched for: after a sleep of hours this may come for each of a hundred thousand. But
+                # one whose last look was answered just before stands in the line of its time, too.
+                if entry.state == OVER:
+                    self._orders.endings.drop(entry)
                 self._grant_late_look(entry, now)
                 continue
             self.discard(entry)

@@ -806,6 +806,17 @@ class TestLateLooks:
         assert queue.take(100.3, PACED) is None
         assert queue.pop_expired(101.0) is entry
 
+    def test_who_had_its_last_look_before_keeps_nobody_from_one(self) -> None:
+        """All get theirs in the same moment, also who stands in line behind it."""
+        queue = make(PollSchedule.fixed(100.0), timeout=10.0)
+        for id in ("ana_1", "ana_2"):
+            queue.add(id, "a", 0.0)
+            queue.on_pending(poll(queue, 0.0), 0.0)
+        seen, out = poll(queue, 9.8), poll(queue, 9.8)
+        queue.on_pending(seen, 9.9)
+        assert queue.pop_expired(100.0) is None
+        assert (seen.is_last, out.is_last) == (True, True)
+
     @pytest.mark.parametrize("is_out", [True, False])
     def test_the_missed_end_of_a_call_is_followed_by_one_look_at_each(self, is_out: bool) -> None:
         """They have no deadlines of their own; what is out then is looked at again when it has landed."""
