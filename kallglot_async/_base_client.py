@@ -29,7 +29,7 @@ from kallglot_async._core.limit.retry import RetryBudget
 from kallglot_async._core.polling.worth import PollModel
 from kallglot_async._events import Observer, OnEvent
 from kallglot_async._logging import LOG_VARIABLE, log_as_told
-from kallglot_async._waiting.admission import Creator
+from kallglot_async._waiting.creator import Creator
 from kallglot_async._waiting.waits import Claims, Waits
 from kallglot_async._wire.limiter import RateLimiter, limiter_of
 from kallglot_async._wire.pipeline import Pipeline
@@ -141,7 +141,7 @@ class BaseClient:
         self._pipeline = Pipeline(config, shared.pool, limiter, shared.random, shared.observer, shared.budget)
         self._hub = shared.hub(config.api_key)
         self._waits = Waits(self._hub, self._pipeline, config.max_in_flight)
-        self._creator = Creator(self._hub.admission, self._hub.creates, self._pipeline, config.max_rate_wait)
+        self._creator = Creator(self._hub.creates, self._pipeline, config.max_rate_wait)
 
     @Part
     def analyses(self) -> Analyses:

@@ -22,11 +22,12 @@ from kallglot_async._core.api.analyses import create_analysis
 from kallglot_async._core.api.operation import Operation
 from kallglot_async._core.limit.ticket import Ticket, Urgency
 from kallglot_async._events import PlainCallback
-from kallglot_async._waiting.admission import Creator, Place
 from kallglot_async._waiting.batch import Batch
 from kallglot_async._waiting.call import OnProgress
+from kallglot_async._waiting.creator import Creator
 from kallglot_async._waiting.endings import not_attempted, timed_out
 from kallglot_async._waiting.waits import IdSource, OnCreated, WaitOptions, Waits
+from kallglot_async._wire.admission import Place
 from kallglot_async.models import Analysis, Outcome, Outcomes, Progress
 from kallglot_async.models.analysis import SETTLED
 
@@ -200,15 +201,12 @@ class AnalyzeCall:
     async def _next_session(self) -> str | None:
         """Return the next session to request an analysis of, once there is room; None: there are no more."""
         async with self._turn:
-            place, session = await self._creator.enter(self._lasts), None
-            try:
-                session = await self._batch.next_id()
-            finally:
-                if session is None:
-                    place.leave()
+            if self._batch.reason is None:
+                await self._creator.wait_for_room(self._lasts)
+            # Without a place: a source may take any time.
+            session = await self._batch.next_id()
             if session is not None:
-                place.begin()  # a source may take any time
-                self._places[session] = place
+                self._places[session] = self._creator.hold(self._lasts)
             return session
 
     def _leave(self, session: str) -> None:

@@ -24,7 +24,6 @@ from kallglot_async._core.polling.schedule import PollSchedule
 from kallglot_async._core.polling.trouble import FirstContact
 from kallglot_async._core.polling.worth import InboxTrust, PollModel
 from kallglot_async._events import await_told
-from kallglot_async._waiting.admission import Admission
 from kallglot_async._waiting.call import OnProgress, WaitCall
 from kallglot_async._waiting.endings import settled_at_once
 from kallglot_async._waiting.following import Followers
@@ -265,9 +264,10 @@ class Waits:
 
     async def of_one(self, id: str, options: WaitOptions) -> Outcome:
         """Run a wait for one id to its end."""
-        if id not in self._hub.creates:
+        # Who polls it already has its place, if it was requested here.
+        if id not in self._hub.creates or self._hub.owner_of(id) is not None:
             return await self.start(_NO_IDS, options).of_one(id)
-        with self._hub.admission.hold(options.timeout):
+        with self._pipeline.lane("analysis").admission.hold(options.timeout):
             return await self.start(_NO_IDS, options).of_one(id)
 
     def outcome_of(self, created: Analysis) -> Outcome | None:
@@ -313,7 +313,7 @@ class Claims:
         has_inbox: Whether it is the caller's, so that webhooks can be expected.
     """
 
-    __slots__ = ("_followers", "_home", "_inbox", "_owners", "admission", "contact", "creates", "model", "trust")
+    __slots__ = ("_followers", "_home", "_inbox", "_owners", "contact", "creates", "model", "trust")
 
     def __init__(self, model: PollModel, inbox: WebhookInbox, *, has_inbox: bool = False) -> None:
         self.model: PollModel = model
@@ -324,7 +324,6 @@ class Claims:
         self._followers = Followers()  # others that wait for it too
         self.contact: FirstContact = FirstContact()
         self.creates: Creates = Creates()
-        self.admission: Admission = Admission()
         if not has_inbox:
             # The client's own: it lives as long as we do, and nobody else's wait is in it.
             inbox.listen(self._on_announced)

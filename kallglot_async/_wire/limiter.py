@@ -20,6 +20,7 @@ from kallglot_async._core.api.answers import RateFigures
 from kallglot_async._core.limit.ceiling import Ceiling
 from kallglot_async._core.limit.gate import SERVED_BEFORE, Gate
 from kallglot_async._core.limit.ticket import Ticket, Urgency
+from kallglot_async._wire.admission import Admission
 from kallglot_async._wire.failures import UnsentError
 from kallglot_async.errors import ConfigurationError, RateLimitedError
 from kallglot_async.models import RateLimit, RateLimitState
@@ -43,6 +44,7 @@ class Lane:
     """Everything that waits for one budget: one endpoint group under one key.
 
     Attributes:
+        admission: Who may ask for what has to be asked about again; of analyses alone.
         on_dry: Called when somebody waits and nothing is to be had at the moment.
     """
 
@@ -57,6 +59,7 @@ class Lane:
         "_timer",
         "_timer_at",
         "_told_for",
+        "admission",
         "gate",
         "lost_count",
         "on_dry",
@@ -66,6 +69,7 @@ class Lane:
 
     def __init__(self, gate: Gate, home: OneLoop | None = None) -> None:
         self.gate: Gate = gate
+        self.admission: Admission = Admission(self)
         self._home = OneLoop() if home is None else home  # of all lanes of a limiter
         self._queues: tuple[deque[_Place], ...] = tuple(deque() for _ in Urgency)
         self._served_before = tuple(tuple(self._queues[who] for who in SERVED_BEFORE[urgency]) for urgency in Urgency)
@@ -253,6 +257,7 @@ class Lane:
             for queue in self._queues:
                 queue.clear()
             self.gate.forget_in_flight()
+            self.admission.forget(None if is_gone else before)
             if left and not is_gone:
                 before.call_soon_threadsafe(self._return, left)
         if self._timer is not None:

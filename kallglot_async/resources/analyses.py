@@ -10,7 +10,7 @@ from kallglot_async._checks import check_callback
 from kallglot_async._config import AS_CLIENT, Timeout
 from kallglot_async._core.api.analyses import create_analysis, retrieve_analysis
 from kallglot_async._extra_headers import check_headers
-from kallglot_async._waiting.admission import Creator
+from kallglot_async._waiting.creator import Creator
 from kallglot_async._waiting.waits import Ids, IdSource, OnOutcome, Waits
 from kallglot_async._wire.pipeline import Pipeline
 from kallglot_async.models import Analysis, AnalysisRequestA, AnalysisRequestB, Outcomes

@@ -64,9 +64,10 @@ FIRST_LOOKS = 0.5  # for first looks that are probably in vain: they show when t
 SAVING = 0.1  # the same, while what is saved now can be spent later in the window
 HINT_STEPS = 3.0  # a server's hint moves the next look so many of the law's own steps beyond the last one at most
 FRESH = 0.2  # share of the rate for looks at the id seen longest ago, whatever the law says of it
-OPEN_FOR = 30.0  # s of the rate that may be under way at once of a batch ...
-OPEN_PART = 0.45  # ... or, of single calls, this part of the time that each of them may take; ...
-LEAST_OPEN, MOST_OPEN = 10, 5_000  # ... so many analyses at least, and at most
+OPEN_PART = 0.45  # of the rate is what may be needed to look after the analyses that were requested here, ...
+OPEN_FOR = 45.0  # ... so that of a batch as many are under way as the rate gives requests in so many s; ...
+LOOKS = 4  # ... requests for each that are enough in a window in which all of them end
+LEAST_OPEN, MOST_OPEN = 4, 5_000  # analyses, whatever they need
 MIN_GAP = 1.0  # s between two polls of one id
 UNKNOWN_GAP = 2.0  # s: the documented polling interval, for freshness while the rate is unknown
 RE_ASK = 0.05  # s after which a slot that nothing was worth is asked for again
@@ -378,20 +379,34 @@ def seconds_per_request(supply: Supply, share: float) -> float:
     return 1.0 / (share * supply.rate) if supply.rate > 0.0 else inf
 
 
-def most_open(supply: Supply, rate: float, lasts: float, ends_in: float, *, is_one_of_many: bool) -> float:
-    """How many analyses may be under way that were requested here, by rule 10.
+def need_of(lasts: float | None, *, is_one_of_many: bool) -> float:
+    """Requests/s to be kept for an analysis that was requested here: one, within the time that it may take.
+
+    Args:
+        lasts: Seconds within which it has to be seen settled; None: it has for ever.
+        is_one_of_many: Whether it is of a batch, which has its own measure.
+    """
+    if is_one_of_many:
+        return OPEN_PART / OPEN_FOR
+    return 1.0 / lasts if lasts else 0.0
+
+
+def has_room(supply: Supply, rate: float, needed: float, *, under_way: int, ending: int, is_brief: bool) -> bool:
+    """Whether one more analysis may be requested, by rule 10.
 
     Args:
         supply: What the limit can give now.
         rate: Requests/s that it can give for long; 0.0 while nobody knows.
-        lasts: Seconds within which the next one has to be seen settled.
-        ends_in: Seconds within which the first of those under way has to be.
-        is_one_of_many: Whether the next one is of a batch.
+        needed: Requests/s that those under way need, and this one.
+        under_way: How many those are.
+        ending: How many of them have to be seen settled before the window renews.
+        is_brief: Whether this one has to be, too.
     """
-    seconds = OPEN_FOR if is_one_of_many else OPEN_PART * lasts  # which may be for ever
-    most = min(MOST_OPEN, max(LEAST_OPEN, seconds * rate)) if rate else LEAST_OPEN
-    # What has to be seen before the window renews has only what is left of it.
-    return min(most, supply.remaining) if ends_in <= supply.resets_in else most
+    if under_way >= MOST_OPEN or (ending and ending >= supply.remaining):
+        return False
+    # A burst may be far beyond the rate of a window that is long, and has enough for all of it.
+    is_held = is_brief and isfinite(supply.remaining) and LOOKS * (under_way + 1) <= supply.remaining
+    return under_way < LEAST_OPEN or needed <= OPEN_PART * rate or is_held
 
 
 def spare(supply: Supply, pending: int) -> float:

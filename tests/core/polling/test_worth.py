@@ -15,7 +15,8 @@ from kallglot_async._core.polling.worth import (
     InboxTrust,
     PollModel,
     Worth,
-    most_open,
+    has_room,
+    need_of,
     next_echo,
     seconds_per_request,
     spare,
@@ -487,26 +488,40 @@ def test_what_is_to_spare_is_what_no_pending_id_will_need() -> None:
     assert spare(Supply(), 4) == 0.0
 
 
-class TestMostOpen:
-    """How many analyses may be under way that were requested here."""
+class TestHasRoom:
+    """Whether one more analysis may be requested, with a hundred requests in a window of a minute."""
+
+    SUPPLY = Supply(rate=1.0, remaining=20.0, resets_in=50.0)
 
     @pytest.mark.parametrize(
-        ("rate", "lasts", "ends_in", "is_one_of_many", "most"),
+        ("rate", "needed", "under_way", "ending", "is_brief", "has"),
         [
-            (2.0, 120.0, 100.0, False, 108.0),  # 0.45 of the time, at that rate
-            (2.0, 120.0, 100.0, True, 60.0),  # 30 s of it
-            (2.0, 3600.0, 100.0, True, 60.0),  # whatever they last
-            (2.0, 120.0, 40.0, False, 20.0),  # the first ends before the window renews: what is left of it
-            (0.1, 120.0, 100.0, False, 10.0),
-            (0.0, 120.0, 100.0, False, 10.0),  # nothing is known
-            (0.0, math.inf, 100.0, False, 10.0),
-            (2.0, math.inf, math.inf, False, 5_000.0),
-            (math.inf, 120.0, math.inf, True, 5_000.0),
+            (2.0, 0.9, 50, 0, False, True),  # 0.45 of the rate
+            (2.0, 0.91, 50, 0, False, False),
+            (2.0, 0.5, 50, 19, False, True),
+            (2.0, 0.5, 50, 20, False, False),  # what the window holds is for those who end in it
+            (0.0, 0.5, 3, 0, False, True),  # nothing is known, or hardly anything is to be had: a few
+            (0.0, 0.5, 4, 0, False, False),
+            (0.1, 0.5, 4, 0, True, True),  # four requests for each, and one more, are there
+            (0.1, 0.5, 5, 0, True, False),
+            (math.inf, 500.0, 4_999, 0, False, True),
+            (math.inf, 500.0, 5_000, 0, False, False),
         ],
     )
-    def test_by_rate_and_time(
-        self, rate: float, lasts: float, ends_in: float, is_one_of_many: bool, most: float
+    def test_by_rate_and_window(
+        self, rate: float, needed: float, under_way: int, ending: int, is_brief: bool, has: bool
     ) -> None:
         """As many as can be looked after, within bounds."""
-        supply = Supply(rate=1.0, remaining=20.0, resets_in=50.0)
-        assert most_open(supply, rate, lasts, ends_in, is_one_of_many=is_one_of_many) == most
+        found = has_room(self.SUPPLY, rate, needed, under_way=under_way, ending=ending, is_brief=is_brief)
+        assert found is has
+
+    def test_where_no_window_is_known_it_holds_nothing_back(self) -> None:
+        """Nor does it hold enough for a burst."""
+        assert has_room(Supply(), math.inf, 1.0, under_way=10, ending=10, is_brief=False)
+        assert not has_room(Supply(rate=0.1), 0.1, 1.0, under_way=10, ending=0, is_brief=True)
+
+    def test_each_needs_one_request_in_its_time(self) -> None:
+        """What has for ever needs none, and one of a batch what keeps 45 s of the rate under way."""
+        assert need_of(120.0, is_one_of_many=False) == 1 / 120
+        assert need_of(None, is_one_of_many=False) == need_of(math.inf, is_one_of_many=False) == 0.0
+        assert need_of(120.0, is_one_of_many=True) == need_of(None, is_one_of_many=True) == pytest.approx(0.01)

@@ -1,0 +1,168 @@
+"""`Admission`: when one more analysis may be requested, so that none is paid for whose end nobody could see.
+
+A request goes before polls. Where more come than the limit has room for, they would take every slot, and what they have
+paid for would run out of time unseen: the more is asked for, the less is delivered (congestion collapse). So what has
+to wait stands in line before it is requested, and not behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from typing import TYPE_CHECKING, Self
+
+from kallglot_async import _clock
+from kallglot_async._clock import Alarm
+from kallglot_async._core.polling.worth import has_room, need_of
+from kallglot_async.errors import RateLimitedError
+
+if TYPE_CHECKING:
+    from kallglot_async._wire.limiter import Lane
+
+__all__ = ["Admission", "Place"]
+
+_RE_ASK = 1.0  # seconds until somebody in line looks again where no renewal of the limit is known
+_UNSURE = 3.0  # seconds by which a window may be open later than is known: rounding, the guard, an answer's way
+_LONGEST_ADVICE = 60.0  # seconds; places are left all along, however far the renewal of a limit is
+
+
+class Place:
+    """That of an analysis which is being requested, or waited for by who has requested it.
+
+    Attributes:
+        need: Requests/s that have to be kept for it.
+        ends_at: When it has to be seen settled.
+    """
+
+    __slots__ = ("_admission", "ends_at", "need")
+
+    def __init__(self, admission: Admission, need: float, ends_at: float) -> None:
+        self._admission = admission
+        self.need = need
+        self.ends_at = ends_at
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """It is settled, given up, or was not requested after all. Twice is fine."""
+        self._admission.leave(self)
+
+
+class Admission:
+    """The analyses that were requested here and are under way; and who wants to request another, in line.
+
+    Args:
+        lane: That of analyses.
+    """
+
+    __slots__ = ("_lane", "_line", "_places")
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._places: set[Place] = set()
+        self._line: deque[Alarm] = deque()  # one for each who waits; the first is woken when a place is left
+
+    @property
+    def under_way(self) -> int:
+        """How many have a place."""
+        return len(self._places)
+
+    def hold(self, lasts: float | None, *, is_one_of_many: bool = False) -> Place:
+        """Have a place, in turn or not, for what has to be seen settled within so many seconds; None: nobody knows."""
+        place = Place(self, self._need(lasts, is_one_of_many), math.inf if lasts is None else _clock.now() + lasts)
+        self._places.add(place)
+        return place
+
+    async def enter(self, lasts: float | None, *, is_one_of_many: bool = False) -> Place:
+        """Wait in line until one more may be requested, and take its place, which is to be left in any case.
+
+        Args:
+            lasts: Seconds within which it has to be seen settled; None: nobody knows.
+            is_one_of_many: Whether it is of a batch.
+        """
+        self._lane.enter()
+        if self._line or self._next_at(lasts, is_one_of_many) > _clock.now():
+            await self._stand_in_line(lasts, is_one_of_many)
+        return self.hold(lasts, is_one_of_many=is_one_of_many)
+
+    async def enter_within(self, seconds: float | None, lasts: float | None) -> Place:
+        """The same, for so many seconds at most; None: for ever.
+
+        Raises:
+            RateLimitedError: There was no place within that time.
+        """
+        self._lane.enter()
+        if not self._line and self._next_at(lasts, False) <= _clock.now():
+            return self.hold(lasts)
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.enter(lasts)
+        except TimeoutError:
+            state = self._lane.state()
+        raise RateLimitedError(
+            f"analyses.create waited {seconds:g} s for its turn: the rate limit is needed to look after the "
+            f"{self.under_way} analyses that were requested before",
+            operation="analyses.create",
+            retry_after=min(state.resets_in or _RE_ASK, _LONGEST_ADVICE),
+            limit=state.limit,
+            reset=state.resets_in,
+        )
+
+    def leave(self, place: Place) -> None:
+        """Have one more requested, if somebody is in line."""
+        self._places.discard(place)
+        self._call_next()
+
+    def forget(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        """Another event loop is served: what began on this one keeps nobody waiting. None: it is gone."""
+        for turn in self._line:
+            _clock.call_in(loop, turn.ring)  # once it runs again, they line up anew
+        self._places.clear()
+        self._line.clear()
+
+    async def _stand_in_line(self, lasts: float | None, is_one_of_many: bool) -> None:
+        turn = Alarm()
+        try:
+            while True:
+                if turn not in self._line:
+                    self._line.append(turn)
+                at = self._next_at(lasts, is_one_of_many) if self._line[0] is turn else math.inf
+                if at <= _clock.now():
+                    return
+                await turn.sleep_until(at)
+                self._lane.enter()
+        finally:
+            if turn in self._line:
+                self._line.remove(turn)
+            self._call_next()
+
+    def _call_next(self) -> None:
+        if self._line:
+            self._line[0].ring()
+
+    def _need(self, lasts: float | None, is_one_of_many: bool) -> float:
+        """Requests/s to be kept for one more: where nobody knows, as for the others."""
+        if lasts is not None or is_one_of_many or not self._places:
+            return need_of(lasts, is_one_of_many=is_one_of_many)
+        return sum(place.need for place in self._places) / len(self._places)
+
+    def _next_at(self, lasts: float | None, is_one_of_many: bool) -> float:
+        """Return when one more may be requested if none leaves before."""
+        now, places = _clock.now(), self._places
+        if not places:
+            return now  # nobody would ever leave
+        supply, need = self._lane.gate.supply(now), self._need(lasts, is_one_of_many)
+        # A batch has time: it keeps to what is left of the window, and delivers the sooner what is done.
+        rate = supply.rate if is_one_of_many else self._lane.gate.lasting_rate(now)
+        renewed_at = now + supply.resets_in + _UNSURE
+        ending = sum(place.ends_at <= renewed_at for place in places if place.ends_at < math.inf)
+        needed = need + sum(place.need for place in places)
+        is_brief = not is_one_of_many and lasts is not None and lasts <= supply.resets_in
+        if has_room(supply, rate, needed, under_way=len(places), ending=ending, is_brief=is_brief):
+            return now
+        return now + (supply.resets_in if 0.0 < supply.resets_in < math.inf else _RE_ASK)
