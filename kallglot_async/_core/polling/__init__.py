@@ -44,11 +44,12 @@ The waiting rules
    finds an id settled without one. While it is, an id that is due sleeps until EVENT_GAP s after it was last seen, or
    as long again as it is old, but LONGEST_EVENT_GAP s at most: its event will come first. When trust ends, all are
    awake.
-10. Admission. Whoever requests an analysis stands in line while as many are under way, of those that were requested
-   here and are waited for, as the limit gives requests over many windows in OPEN_PART of the time that the wait may
-   take, or of a batch in OPEN_FOR s. Each takes two requests at least, so of twice OPEN_PART of them the last would be
-   seen as its time ends. While the first of them ends before the window renews, no more than the window holds. At least
-   LEAST_OPEN, which is all that is known to be right before the first answer, and MOST_OPEN at most.
+10. Admission. Each analysis that was requested here and is waited for needs one request in the time that its wait may
+   take, and each request for another one more: so another is requested only while those under way, and this one, need
+   no more than OPEN_PART of the rate over many windows (at half of it, the last would be seen as its time ends). One
+   of a batch needs OPEN_PART / OPEN_FOR of the rate as it is in this window. While some have to be seen before the
+   window renews, what it holds is theirs; one that has to be as well may go where there are LOOKS requests for each.
+   LEAST_OPEN in any case, as before the first answer nothing is known; MOST_OPEN at most. Others stand in line.
 
 Constants
 ---------
@@ -89,11 +90,12 @@ SLOW_GAP 10, _LONGEST_GAP 60, s: what an outage costs for each id, beside the cl
     30, s: a restart of what stands before an API. LAGGING 10, UNSEEN 2, s: replicas that lag by more are out of order.
 EVENT_GAP 60, LONGEST_EVENT_GAP 300, s: what a lost event costs, at a hundredth of the requests of a poll every two
     seconds. FIRST_ECHO 1, s: an event may be that much before a replica; MAX_ECHOES 30, doublings: beyond any schedule.
-OPEN_FOR 30, s. `analyze_many` of 300 sessions at 150 requests a minute: 230 s, and 255 s at 20. At 45 the same, but of
-    300 outcomes one in twenty lies ready for 91 s, not 37; of analyses that take 60 to 90 s it is 321 s instead of 403.
-OPEN_PART 0.45, part of a time. `analyze` called twice as often as 10 requests a second serve: 1.00 of what can be is
-    delivered, and nothing paid for in vain; 0.98 and 54 at 0.5, 0.79 and 1,428 at 0.6, and 0.81 and none at 0.1.
-LEAST_OPEN 10, MOST_OPEN 5,000, analyses: a batch that is small waits for nothing, and one of a high limit has bounds.
+OPEN_PART 0.45, share of the rate. `analyze` called twice as often as 10 requests a second serve: 1.00 of what can be is
+    delivered, and nothing paid for in vain; 0.94 and 179 of 6,000 at 0.5, 0.85 and 1,022 at 0.6, 0.81 and none at 0.1.
+OPEN_FOR 45, s. `analyze_many` of 300 sessions at 150 requests a minute: 261 s, and half of the outcomes within 14 s of
+    being ready; 301 and 3 s at 20, 234 and 22 s at 60.
+LOOKS 4, requests: two and as many again. LEAST_OPEN 4: at 5 requests a minute 10 of 52 would be too many (41 lost, 3 of
+    33 with 4). MOST_OPEN 5,000, analyses: what an endless wait or a limit without end may hold.
 UNKNOWN_GAP 2, s: the documented interval, while no rate is known. PATIENCE 10 refusals, MAX_PUT_BACKS 100 a question:
     bounds, so that a server that only refuses, and a model that has just changed its mind, cost a bounded time.
 RE_ASK 0.05, LOOK_AGAIN 0.5, s: what is not due yet may be by what other calls have settled meanwhile. FIRST_GAP 0.5, s,
