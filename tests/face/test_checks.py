@@ -210,10 +210,11 @@ def test_number_too_long_to_print_is_refused_like_any_other():
 def test_accepted_ids_are_one_plain_path_segment(id):
     """Whatever text comes: it is refused, or it is 5 to 128 harmless characters behind a known prefix."""
     try:
-        revision = check_analysis_id(id)
+        checked = check_analysis_id(id)
     except InvalidIdError:
         return
-    assert id.startswith(revision.value)
+    assert checked == id
+    assert id.startswith(revision_of(checked).value)
     assert 5 <= len(id) <= 128
     assert set(id) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
