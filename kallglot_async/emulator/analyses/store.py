@@ -49,7 +49,6 @@ class Analysis(msgspec.Struct, kw_only=True):
     def see(self, now: float) -> None:
         """Count one retrieve; under `after_polls` the last of them makes the analysis ready."""
         self.polls += 1
-        # So polls decide, and not time.
         if self.ready_at is None:
             if self.polls_left <= 0:
                 self.ready_at = now

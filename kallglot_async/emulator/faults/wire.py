@@ -94,7 +94,6 @@ async def faulty_response(
 ) -> web.StreamResponse:
     """Deliver the way the fault wants it; a response on a connection that it has closed is dropped silently."""
     transport = request.transport
-    # Else the client has gone already.
     if transport is not None:
         await _act(fault, Line(transport, answer or Answer(status=200, body=b""), stop))
     return plain_response(answer)

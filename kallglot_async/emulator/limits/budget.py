@@ -120,7 +120,6 @@ class Limits:
     def limit(self, group: str | None) -> int | None:
         """Requests per period that a group is told about; None when no announced limit applies to it."""
         plan = self._settings.limits
-        # A group without a limit of its own has the overall one.
         return plan.groups.get(group or "", plan.overall)
 
     def admit(self, group: str | None, now: float) -> Verdict:
