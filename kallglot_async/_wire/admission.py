@@ -40,8 +40,8 @@ class Place:
 
     def __init__(self, admission: Admission, need: float, ends_at: float) -> None:
         self._admission = admission
-        self.need = need
-        self.ends_at = ends_at
+        self.need: float = need
+        self.ends_at: float = ends_at
 
     def __enter__(self) -> Self:
         return self

@@ -41,21 +41,20 @@ class Window:
     def __init__(self) -> None:
         self.limit: int | None = None
         # Whether it has a say: until an answer has come without figures, and whenever a limit is announced.
-        self.is_ruling = True
-        self.in_flight = 0
-        self._remaining = 0
-        self._reopens_at = -math.inf
+        self.is_ruling: bool = True
+        self.in_flight: int = 0
+        self._remaining, self._reopens_at = 0, -math.inf
         self._event = self._figure_event = 0  # counts figures and losses as they are heard of; the newest figure's
         self._lost: deque[int] = deque(maxlen=MOST_LOST)  # the events of losses that no figure covers yet
         self._probe_out = False
         self._pace = Pace()
-        self.renewal = Renewal()
+        self.renewal: Renewal = Renewal()
         self._undated = Undated()
         self._drift = Drift()
         self._explanations = Explanations()
         # Whether others take of it; not of a short one, where our own in another order would pass for them.
-        self.is_shared = False
-        self.is_contended = False  # whether it is a log that others use as well
+        self.is_shared: bool = False
+        self.is_contended: bool = False  # whether it is a log that others use as well
         self._part = Part()
 
     @property
@@ -355,15 +354,16 @@ class Renewal:
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.reset = self.resets_at = -math.inf  # on the server's own clock, to compare windows; on ours, to wait
+        self.reset: float = -math.inf  # on the server's own clock, to compare windows
+        self.resets_at: float = -math.inf  # on ours, to wait
         self.seen_period: float | None = None  # between two resets
-        self.period = DOCUMENTED_PERIOD  # the length of a window in seconds, as far as known
-        self.guard = GUARD  # seconds past a reset until it is sure to have come
-        self.at_least = 0.0  # seconds that it lasts at least: whole-second headers can overstate a rest by two
+        self.period: float = DOCUMENTED_PERIOD  # the length of a window in seconds, as far as known
+        self.guard: float = GUARD  # seconds past a reset until it is sure to have come
+        self.at_least: float = 0.0  # seconds that it lasts at least: whole-second headers can overstate a rest by two
         self._told = math.inf  # the time to a reset that the newest figure told
         self._longest_rest = 0.0  # the longest time to a reset that counts
         # A sliding window or a token bucket: its reset moves by less than the longest rest that was seen.
-        self.is_rolling = False
+        self.is_rolling: bool = False
         self._early = 0  # how often in a row it has renewed long before that could be
         self._ahead = self._ahead_at = -math.inf  # how far the server's clock is ahead of ours, and when that was seen
 
