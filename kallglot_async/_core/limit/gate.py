@@ -50,7 +50,7 @@ class Gate:
     )  # fmt: skip
 
     def __init__(self, beside: Sequence[Rule] = (), lease: Lease | None = None) -> None:
-        self.window = Window()
+        self.window: Window = Window()
         self._lease = lease
         self._beside: tuple[Rule, ...] = (*beside, lease) if lease is not None else tuple(beside)
         self._asked = self._beside  # beside the window, ...
