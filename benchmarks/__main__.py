@@ -6,6 +6,7 @@ import argparse
 import json
 import platform
 import subprocess
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -43,6 +44,16 @@ def table(rows: list[dict[str, object]]) -> str:
 
 def _cell(value: object) -> str:
     return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def main_of(run: Callable[..., list[dict[str, object]]], doc: str | None, quick: str) -> None:
+    """Run a module whose figures depend on a seed: print its table; `quick` says what `--quick` leaves out."""
+    parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help=quick)
+    parser.add_argument("--seed", type=int, default=7)
+    arguments = parser.parse_args()
+    print(table(run(quick=arguments.quick, seed=arguments.seed)))
+    print(", ".join(f"{key} {value}" for key, value in (provenance() | {"looptime": version("looptime")}).items()))
 
 
 def main(suite: str | None = None) -> None:

@@ -243,6 +243,12 @@ def orders(seeds: range) -> Figures:
     return figures
 
 
+def few_requests(seeds: range) -> Figures:
+    """`analyze` called twice as often as 5 requests a minute serve: what is delivered, and paid for in vain."""
+    rows = [overload.measure("kallglot_async, analyze", (5, 60.0), 2.0, seed) for seed in seeds]
+    return {name: statistics.mean(float(str(row[name])) for row in rows) for name in ("calls", "delivered", "in_vain")}
+
+
 def single_calls(seeds: range) -> Figures:
     """`analyze` called for ten minutes, 1 and 2 times as often as 60 requests a minute serve, and as 10 a second."""
     figures: Figures = {}

@@ -81,6 +81,7 @@ CONSTANTS = {
     "CLEAN": Constant(_UNANNOUNCED, "s", (2.0, 4.0, 10.0, 20.0), (_lane_scenes.unannounced,)),
     "_SMOOTHING": Constant("_wire.pipeline", "weight", (0.02, 0.05, 0.5, 1.0), (_scenes.last_looks,)),
     "OPEN_FOR": Constant(_WORTH, "s", (10.0, 20.0, 30.0, 60.0, 120.0), (_scenes.orders,)),
+    "LEAST_OPEN": Constant(_WORTH, "analyses", (1, 2, 8, 10), (_scenes.few_requests,)),
     "OPEN_PART": Constant(_WORTH, "share of the rate", (0.1, 0.25, 0.375, 0.5, 0.6), (_scenes.single_calls,)),
 }
 

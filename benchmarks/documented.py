@@ -13,12 +13,10 @@ the last delivery with that of one request each, sent the moment it is ready and
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 
 from benchmarks import _peers
 from benchmarks._peer_server import PeerServer
@@ -216,17 +214,7 @@ def run(*, quick: bool, seed: int = 7) -> list[Row]:
     return rows if quick else rows + window_rows(seeds)
 
 
-def main() -> None:
-    """Print the table."""
-    from benchmarks.__main__ import provenance, table
-
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one seed, one way of counting")
-    parser.add_argument("--seed", type=int, default=7)
-    arguments = parser.parse_args()
-    print(table(run(quick=arguments.quick, seed=arguments.seed)))
-    print(", ".join(f"{key} {value}" for key, value in (provenance() | {"looptime": version("looptime")}).items()))
-
-
 if __name__ == "__main__":
-    main()
+    from benchmarks.__main__ import main_of
+
+    main_of(run, __doc__, "one seed, one way of counting")

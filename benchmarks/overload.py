@@ -10,7 +10,6 @@ whichever is less; `in_vain` was requested, and paid for, and not delivered. Vir
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -127,17 +126,7 @@ def run(*, quick: bool, seed: int = 7) -> list[Row]:
     return [measure(*it, seed) for it in each]
 
 
-def main() -> None:
-    """Print the table."""
-    from benchmarks.__main__ import provenance, table
-
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one limit, one load")
-    parser.add_argument("--seed", type=int, default=7)
-    arguments = parser.parse_args()
-    print(table(run(quick=arguments.quick, seed=arguments.seed)))
-    print(", ".join(f"{key} {value}" for key, value in provenance().items()))
-
-
 if __name__ == "__main__":
-    main()
+    from benchmarks.__main__ import main_of
+
+    main_of(run, __doc__, "one limit, one load")

@@ -12,13 +12,11 @@ documented loop and the SDKs' own pollers meet the server that limits nothing. V
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from itertools import product
 from typing import Any
 
@@ -230,17 +228,7 @@ def run(*, quick: bool, seed: int = 7) -> list[Row]:
     return rows + peers(seed, outages)
 
 
-def main() -> None:
-    """Print the table."""
-    from benchmarks.__main__ import provenance, table
-
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one outage, fewer ids")
-    parser.add_argument("--seed", type=int, default=7)
-    arguments = parser.parse_args()
-    print(table(run(quick=arguments.quick, seed=arguments.seed)))
-    print(", ".join(f"{key} {value}" for key, value in (provenance() | {"looptime": version("looptime")}).items()))
-
-
 if __name__ == "__main__":
-    main()
+    from benchmarks.__main__ import main_of
+
+    main_of(run, __doc__, "one outage, fewer ids")

@@ -11,10 +11,8 @@ that does not deliver all. `to_oracle` compares with one request each, the momen
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 
 from benchmarks import _peers
 from benchmarks._peer_server import PeerServer
@@ -145,17 +143,7 @@ def run(*, quick: bool, seed: int = 7) -> list[Row]:
     return rows
 
 
-def main() -> None:
-    """Print the table."""
-    from benchmarks.__main__ import provenance, table
-
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="40 waits, one kind of window")
-    parser.add_argument("--seed", type=int, default=7)
-    arguments = parser.parse_args()
-    print(table(run(quick=arguments.quick, seed=arguments.seed)))
-    print(", ".join(f"{key} {value}" for key, value in (provenance() | {"looptime": version("looptime")}).items()))
-
-
 if __name__ == "__main__":
-    main()
+    from benchmarks.__main__ import main_of
+
+    main_of(run, __doc__, "40 waits, one kind of window")

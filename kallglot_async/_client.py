@@ -60,7 +60,8 @@ class KallglotClient(BaseClient):
             analyses, of which 16 are the most. Default 64.
         max_response_bytes: A larger body, after decompression, is an error; audio is not meant. Default 16 MiB.
         max_rate_wait: Seconds that a direct call may queue for the rate limit before it fails with
-            `RateLimitedError`; None (the default): as long as its timeout.
+            `RateLimitedError`; None (the default): as long as its timeout. A request for an analysis may wait as long
+            for its turn (see `analyses.create`), and then for the limit.
         connect_timeout: Seconds for the look-up of the name, and again for connecting, TLS included; through a proxy
             for both. Default 10.
         trust_env: Whether proxies are taken from the environment. Default False.

@@ -211,7 +211,8 @@ class AnalyzeCall:
 
     def _leave(self, session: str) -> None:
         """The analysis of a session is under way no more."""
-        self._places.pop(session).leave()
+        if (place := self._places.pop(session, None)) is not None:
+            place.leave()
 
     def _on_requested(self) -> None:
         self._requests += 1

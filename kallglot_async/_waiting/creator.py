@@ -42,11 +42,26 @@ class Creator:
         lasts: float | None = None,
         is_patient: bool = False,
     ) -> Analysis:
-        """Request one analysis within `timeout` seconds, of which the wait for it may then last so many."""
-        began, limits = _clock.now(), (timeout and timeout - min(_FOR_ANSWER, timeout / 2), self._max_wait)
-        longest = min((seconds for seconds in limits if seconds is not None), default=None)
+        """Request one analysis once it is its turn, within `timeout` seconds in all.
+
+        Args:
+            operation: The request.
+            timeout: Seconds for the turn and the request with its retries; None for ever.
+            lasts: Seconds that the wait for the analysis may take then; None: nobody knows.
+            is_patient: As for `Pipeline.run`.
+
+        Raises:
+            RateLimitedError: Its turn did not come in time.
+            KallglotError: How the request ended.
+        """
+        if timeout is None:
+            with await self._admission.enter_within(self._max_wait, lasts):
+                return await self.send(operation, None, timeout=None, is_patient=is_patient)
+        began, longest = _clock.now(), timeout - min(_FOR_ANSWER, timeout / 2)
+        if self._max_wait is not None:
+            longest = min(longest, self._max_wait)
         with await self._admission.enter_within(longest, lasts):
-            left = None if timeout is None else max(0.0, timeout - (_clock.now() - began))
+            left = max(0.0, timeout - (_clock.now() - began))
             return await self.send(operation, None, timeout=left, is_patient=is_patient)
 
     async def wait_for_room(self, lasts: float | None) -> None:

@@ -1,8 +1,8 @@
 """Where the waits of a client begin, and where they meet.
 
 `IdSource`: which ids a call is for: those of any iterable, each checked and given once. `Waits` begins a wait: how it
-goes where the call does not say, and what is created to be waited for. In `Claims` all waits under one key meet, so
-that an id is polled once however many wait for it.
+goes where the call does not say. In `Claims` all waits under one key meet, so that an id is polled once however many
+wait for it.
 """
 
 from __future__ import annotations

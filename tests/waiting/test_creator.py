@@ -3,9 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
+from support import clients
+from support.tasks import start
 from support.wire_faults import Fault
 
 from kallglot_async import (
@@ -34,23 +37,24 @@ async def create_and_wait(client: KallglotClient, session: str) -> Analysis:
     return await client.wait((await client.analyses.create(session, **A)).id)
 
 
+# A limit of a minute whose window begins in the middle of nothing round, and analyses as they are documented.
+running = partial(clients.running, rate_limit=SLOW, latency=Latency.uniform(22.0, 30.0), epoch=1.8e9 + 1.3)
+
+
 @asynccontextmanager
-async def running(*, options: dict[str, Any] | None = None, **settings: Any) -> AsyncIterator[Any]:
-    settings = {"rate_limit": SLOW, "latency": Latency.uniform(22.0, 30.0), "seed": 7, "epoch": 1.8e9 + 1.3} | settings
-    async with (
-        Emulator(**settings) as emulator,
-        KallglotClient(emulator.api_key, base_url=emulator.base_url, **(options or {})) as client,
-    ):
+async def crowded() -> AsyncIterator[tuple[Emulator, KallglotClient]]:
+    """Forty calls for analyses that take longer than any wait; the limit has no room for more."""
+    async with running(latency=Latency.uniform(200.0, 200.0)) as (emulator, client):
+        others = await start(*(client.analyze(f"sess_{place}", **A) for place in range(40)))
+        await asyncio.sleep(20.0)
         yield emulator, client
-        assert (client.rate_limit.in_flight, client.rate_limit.waiting) == (0, 0)
+        await cancelled(others)
 
 
-async def start(*coroutines: Coroutine[Any, Any, Any]) -> list[asyncio.Task[Any]]:
-    """Start tasks and let each run to its first wait."""
-    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
-    for _ in range(3):
-        await asyncio.sleep(0)
-    return tasks
+async def cancelled(tasks: list[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 @pytest.mark.untraced
@@ -91,16 +95,12 @@ async def test_waits_for_what_others_have_requested_hold_back_nobody() -> None:
         await asyncio.sleep(1.0)
         async with asyncio.timeout(5.0):
             await client.analyses.create("sess_1", **A)
-        for wait in waits:
-            wait.cancel()
-        await asyncio.wait(waits)
+        await cancelled(waits)
 
 
 async def test_the_time_in_line_is_the_requests_and_some_of_it_is_kept_for_the_answer() -> None:
     """A request that is cut off as it was sent would be paid for, and nobody knew of it."""
-    async with running(latency=Latency.uniform(200.0, 200.0)) as (emulator, client):
-        others = await start(*(client.analyze(f"sess_{place}", **A) for place in range(40)))
-        await asyncio.sleep(20.0)
+    async with crowded() as (emulator, client):
         paid, began = len(emulator.analyses()), asyncio.get_running_loop().time()
         assert paid < 30
         with pytest.raises(RateLimitedError) as caught:
@@ -111,29 +111,21 @@ async def test_the_time_in_line_is_the_requests_and_some_of_it_is_kept_for_the_a
         assert (error.operation, error.limit, error.status) == ("analyses.create", 30, 429)
         assert error.reset == error.retry_after
         assert "analyses.create waited 15 s for its turn" in str(error)
-        for other in others:
-            other.cancel()
-        await asyncio.wait(others)
 
 
 async def test_no_longer_than_max_rate_wait_is_waited() -> None:
     """As for a slot of the limit itself."""
-    async with running(latency=Latency.uniform(200.0, 200.0)) as (_, client):
-        others = await start(*(client.analyze(f"sess_{place}", **A) for place in range(40)))
-        await asyncio.sleep(20.0)
+    async with crowded() as (_, client):
         began = asyncio.get_running_loop().time()
         with pytest.raises(RateLimitedError, match="2 s for its turn"):
             await client.with_options(max_rate_wait=2.0).analyze("sess_late", **A)
         assert asyncio.get_running_loop().time() - began == pytest.approx(2.0)
-        for other in others:
-            other.cancel()
-        await asyncio.wait(others)
 
 
 @pytest.mark.parametrize("call", [analyze, create_and_wait])
 async def test_a_call_that_ends_leaves_its_place_however_it_ends(call: Call) -> None:
     """Refused, timed out, cancelled in line or in the middle: whoever comes next finds none of them."""
-    async with running(rate_limit=(600, 60.0), faults=[Fault(kind="status", status=400, times=5)]) as (_, client):
+    async with running(Fault(kind="status", status=400, times=5), rate_limit=(600, 60.0)) as (_, client):
         tasks = await start(*(call(client, f"sess_{place}") for place in range(300)))
         await asyncio.sleep(5.0)
         for task in tasks:
@@ -175,7 +167,10 @@ async def test_the_time_of_a_place_begins_as_its_session_comes() -> None:
 
 async def test_a_ceiling_of_ones_own_counts_as_the_servers_limit() -> None:
     """The lower of the two is what can be looked after."""
-    async with running(rate_limit=(6000, 60.0), options={"rate_limit": RateLimit(30, per=60.0)}) as (emulator, client):
+    async with (
+        running(rate_limit=(6000, 60.0)) as (emulator, _),
+        clients.client_of(emulator, rate_limit=RateLimit(30, per=60.0)) as client,
+    ):
         ended = await asyncio.gather(
             *(client.analyze(f"sess_{place}", **A) for place in range(90)), return_exceptions=True
         )
@@ -184,7 +179,7 @@ async def test_a_ceiling_of_ones_own_counts_as_the_servers_limit() -> None:
 
 async def test_an_analyze_that_is_cut_off_while_it_was_sent_has_its_key() -> None:
     """As before there was a line: it may have been carried out."""
-    async with running(faults=[Fault(kind="hang")]) as (_, client):
+    async with running(Fault(kind="hang")) as (_, client):
         with pytest.raises(RequestTimeoutError) as caught:
             await client.with_options(timeout=10.0).analyze("sess_1", timeout=10.0, **A)
         assert caught.value.idempotency_key
@@ -215,9 +210,7 @@ async def test_waits_that_last_keep_nobody_from_what_they_do_not_need() -> None:
         await asyncio.sleep(1.0)
         async with asyncio.timeout(5.0):
             await client.analyses.create("sess_next", **A)
-        for wait in waits:
-            wait.cancel()
-        await asyncio.wait(waits)
+        await cancelled(waits)
 
 
 async def test_a_burst_that_a_long_window_holds_is_not_held_back() -> None:
@@ -237,6 +230,4 @@ async def test_a_batch_that_has_its_reason_to_end_waits_for_no_room() -> None:
         outcomes = await client.analyze_many([f"sess_{place}" for place in range(100, 140)], **A)
         assert asyncio.get_running_loop().time() - began < 60.0
         assert len(outcomes.errors) == 40
-        for other in others:
-            other.cancel()
-        await asyncio.wait(others)
+        await cancelled(others)

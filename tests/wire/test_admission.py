@@ -2,11 +2,11 @@
 
 import asyncio
 import gc
-from collections.abc import Coroutine
 from typing import Any
 
 import looptime
 import pytest
+from support.tasks import done, start
 
 from kallglot_async import RateLimiter
 from kallglot_async._core.api.answers import RateFigures
@@ -23,18 +23,6 @@ def announced(limit: int = 60, remaining: int = 59, resets_in: float = 60.0) -> 
     assert ticket is not None
     lane.answered(ticket, RateFigures(limit, remaining, 1_800_000_000.0, resets_in))
     return lane
-
-
-async def start(*coroutines: Coroutine[Any, Any, Any]) -> list[asyncio.Task[Any]]:
-    """Start tasks and let each run to its first wait."""
-    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
-    for _ in range(3):
-        await asyncio.sleep(0)
-    return tasks
-
-
-def done(tasks: list[asyncio.Task[Any]]) -> list[bool]:
-    return [task.done() for task in tasks]
 
 
 async def test_places_are_given_in_the_order_of_the_line() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from support.tasks import start
 
 from kallglot_async import RateLimit, RateLimitedError, RateLimiter, _clock
 from kallglot_async._core.api.answers import RateFigures
@@ -25,13 +26,6 @@ def announced(limit=60, remaining=59, resets_in=60.0, ceiling=None):
     lane = RateLimiter(ceiling).lane("key", "analysis")
     lane.answered(lane.try_acquire(DIRECT), RateFigures(limit, remaining, 1_800_000_000.0, resets_in))
     return lane
-
-
-async def start(*coroutines):
-    """Start tasks and let each run to its first wait."""
-    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
-    await asyncio.sleep(0)
-    return tasks
 
 
 async def test_the_first_answer_opens_the_lane_for_those_who_wait():
