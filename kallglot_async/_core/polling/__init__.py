@@ -96,7 +96,7 @@ OPEN_PART 0.45, share of the rate. `analyze` called twice as often as 10 request
 OPEN_FOR 45, s. `analyze_many` of 300 sessions at 150 requests a minute: 261 s, and half of the outcomes within 14 s of
     being ready; 301 and 3 s at 20, 234 and 22 s at 60.
 LOOKS 4, requests: two and as many again. LEAST_OPEN 4, analyses. Of 50 `analyze` at 5 requests a minute 31 are
-    delivered and none is paid for in vain; 23 and 14 at 8. MOST_OPEN 5,000, analyses: what a limit without end may hold.
+    delivered and none is paid for in vain; 23 and 14 at 8. MOST_OPEN 5,000, analyses: a bound where there is no limit.
 UNKNOWN_GAP 2, s: the documented interval, while no rate is known. PATIENCE 10 refusals, MAX_PUT_BACKS 100 a question:
     bounds, so that a server that only refuses, and a model that has just changed its mind, cost a bounded time.
 RE_ASK 0.05, LOOK_AGAIN 0.5, s: what is not due yet may be by what other calls have settled meanwhile. FIRST_GAP 0.5, s,
