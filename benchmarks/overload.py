@@ -3,7 +3,8 @@
 For ten minutes calls come evenly, as in a web backend: `load` times as many as the limit could serve with two requests
 each, the one that asks for the analysis and one that finds it. Analyses are ready after 22 to 30 s, each wait may take
 120 s. `of_possible` is what was delivered beside what came, or what two requests each allow in the time it took,
-whichever is less; `in_vain` was requested, and paid for, and not delivered. Virtual time, real sockets.
+whichever is less; `in_vain` was requested, and paid for, and not delivered. With several `clients` calls go to one
+after the other: processes that share a key and nothing else. Virtual time, real sockets.
 
     python -m benchmarks.overload [--quick] [--seed N]
 """
@@ -12,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from itertools import product
 
@@ -30,6 +32,9 @@ SECONDS = 600.0
 LIMITS = ((30, 60.0), (60, 60.0), (150, 60.0), (10, 1.0))
 LOADS = (0.8, 1.0, 1.2, 2.0, 4.0)
 REFUSED = 429
+APART, APART_LIMITS, APART_LOADS = 4, ((60, 60.0), (150, 60.0), (10, 1.0)), (0.8, 1.2, 2.0)
+APART_BAR = 0.08  # in vain: one guesses what the others will ask for; of windows shorter than ...
+APART_BARRED = 60.0  # ... so many seconds hardly anything is seen
 
 Call = Callable[[str], Awaitable[object]]
 
@@ -60,26 +65,26 @@ async def documented(server: PeerServer, http: aiohttp.ClientSession, session: s
     return await _peers.documented(http, f"{server.base_url}/analysis/{id}", _peers.RETRIES)
 
 
-async def calls(server: PeerServer, call: Call, number: int) -> tuple[list[float], Counter[str]]:
-    """Call so many times, evenly; returns the seconds of those that were answered, and how the others ended."""
+async def calls(server: PeerServer, each: Sequence[Call], number: int) -> tuple[list[float], Counter[str]]:
+    """Call so many times, evenly, each of these in turn; returns the seconds of the answered, and the others' ends."""
     took: list[float] = []
 
     async def one(place: int) -> None:
         await asyncio.sleep(place * SECONDS / number)
         began = server.now
-        await call(f"sess_{place}")
+        await each[place % len(each)](f"sess_{place}")
         took.append(server.now - began)
 
     ended = await asyncio.gather(*(one(place) for place in range(number)), return_exceptions=True)
     return took, Counter(type(error).__name__ for error in ended if error is not None)
 
 
-def measure(candidate: str, limit: tuple[int, float], load: float, seed: int) -> Row:
+def measure(candidate: str, clients: int, limit: tuple[int, float], load: float, seed: int) -> Row:
     """Return one line of the table."""
-    return in_virtual_time(partial(_measure, candidate, limit, load, seed))
+    return in_virtual_time(partial(_measure, candidate, clients, limit, load, seed))
 
 
-async def _measure(candidate: str, limit: tuple[int, float], load: float, seed: int) -> Row:
+async def _measure(candidate: str, clients: int, limit: tuple[int, float], load: float, seed: int) -> Row:
     count, per = limit
     number = round(load * SECONDS * count / per / 2)
     latency = Latency.uniform(*READY)
@@ -88,16 +93,19 @@ async def _measure(candidate: str, limit: tuple[int, float], load: float, seed: 
     ) as server:
         started = server.now
         if candidate in OURS:
-            async with _peers.client_of(server, seeded(seed)) as client:
-                took, lost = await calls(server, partial(OURS[candidate], client), number)
+            async with AsyncExitStack() as stack:
+                opened = [_peers.client_of(server, seeded(seed + place)) for place in range(clients)]
+                each = [partial(OURS[candidate], await stack.enter_async_context(client)) for client in opened]
+                took, lost = await calls(server, each, number)
         else:
             async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {server.api_key}"}) as http:
-                took, lost = await calls(server, partial(documented, server, http), number)
+                took, lost = await calls(server, [partial(documented, server, http)], number)
         possible = min(float(number), (server.now - started) * count / per / 2)
         in_vain, share = len(server.analyses()) - len(took), len(took) / possible
         return {
             "benchmark": "overload",
             "candidate": candidate,
+            "clients": clients,
             "limit": f"{count}/{per:g}s",
             "load": load,
             "calls": number,
@@ -107,9 +115,10 @@ async def _measure(candidate: str, limit: tuple[int, float], load: float, seed: 
             "refused": sum(entry.status == REFUSED for entry in server.journal),
             "p50_s": round(quantile(took, 0.5) or 0.0, 1),
             "bar": verdict(
-                ("paid in vain", round(in_vain / number, 3), 0.005), ("not delivered", round(1 - share, 2), 0.1)
+                ("paid in vain", round(in_vain / number, 3), 0.005 if clients == 1 else APART_BAR),
+                ("not delivered", round(1 - share, 2), 0.1),
             )
-            if candidate in OURS
+            if candidate in OURS and (clients == 1 or per >= APART_BARRED)
             else "",
             "lost_to": ", ".join(f"{times} {name}" for name, times in lost.most_common()),
         }
@@ -120,10 +129,11 @@ PEER = f"documented calls, Retry-After {_peers.RETRIES} times"
 
 
 def run(*, quick: bool, seed: int = 7) -> list[Row]:
-    """Run every candidate at every limit and load; quick: 60 a minute, at twice what it serves."""
+    """Run every candidate at every limit and load, and clients apart; quick: 60 a minute, at twice what it serves."""
     loads = ((60, 60.0),), (2.0,)
-    each = product((*OURS, PEER), *(loads if quick else (LIMITS, LOADS)))
-    return [measure(*it, seed) for it in each]
+    rows = [measure(*it, seed) for it in product((*OURS, PEER), (1,), *(loads if quick else (LIMITS, LOADS)))]
+    apart = loads if quick else (APART_LIMITS, APART_LOADS)
+    return rows + [measure(*it, seed) for it in product([next(iter(OURS))], [APART], *apart)]
 
 
 if __name__ == "__main__":

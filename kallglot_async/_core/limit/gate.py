@@ -15,7 +15,7 @@ from kallglot_async._core.api.answers import RateFigures
 from kallglot_async._core.limit.lease import Lease
 from kallglot_async._core.limit.ticket import Rule, Supply, Ticket, Urgency
 from kallglot_async._core.limit.unannounced import MOST_ACCEPTED, Unannounced
-from kallglot_async._core.limit.window import Window
+from kallglot_async._core.limit.window import Renewal, Window
 
 __all__ = ["SERVED_BEFORE", "Gate"]
 
@@ -23,6 +23,7 @@ SHORTEST_PAUSE = 1.0  # seconds; `Retry-After: 0` is no invitation to ask again 
 PAUSE_WITHOUT_ADVICE = 30.0  # seconds; what the documentation's sample clients fall back to
 SPREAD = 0.1  # of a pause: what is added to it at most, so that clients who know nothing of each other come apart
 LONGEST_SPREAD = 3.0  # seconds; of a long pause a tenth would keep people waiting for nothing
+LASTING = 180.0  # seconds after which what others left of a window counts for a third
 
 # Who among the waiting is served before a newcomer. A poll ahead passes by the paced ones: where one of those still
 # waits, it waits for the pace, and the slot would stay unused.
@@ -31,6 +32,43 @@ SERVED_BEFORE = {
     Urgency.AHEAD: (Urgency.DIRECT, Urgency.AHEAD),
     Urgency.PACED: (Urgency.DIRECT, Urgency.AHEAD, Urgency.PACED),
 }
+
+
+class Share:
+    """What others leave of a window that renews, by those that are over: what we had of each, and what was left then.
+
+    Who is alone has all of it, however little that is used.
+    """
+
+    __slots__ = ("_had", "_left", "_remaining", "_reset", "_windows")
+
+    def __init__(self) -> None:
+        self._reset = -math.inf  # of the present window, on the server's clock
+        self._had = self._remaining = 0  # requests of ours that were accepted in it, and what its least figure shows
+        self._left = self._windows = 0.0  # of those that are over, and how many those are; both fade
+
+    @property
+    def requests(self) -> float:
+        """Requests of a window; infinity: none is over yet."""
+        return self._left / self._windows if self._windows else math.inf
+
+    def on_figures(self, figures: RateFigures, renewal: Renewal, accepted: int) -> None:
+        """A request was answered, and accepted (1) or refused (0)."""
+        step = figures.reset - self._reset
+        if step < 1.0 or step < renewal.at_least:
+            self._had += accepted
+            if figures.remaining < self._remaining:
+                self._remaining = figures.remaining
+            return
+        if self._reset > -math.inf:
+            fade = math.exp(-renewal.period / LASTING)
+            self._left = self._left * fade + self._had + self._remaining
+            self._windows = self._windows * fade + 1.0
+        self._reset, self._had, self._remaining = figures.reset, accepted, figures.remaining
+
+    def on_pause(self, windows: float) -> None:
+        """A refusal closes so many windows to us beyond the present one."""
+        self._windows += windows
 
 
 class Gate:
@@ -45,12 +83,13 @@ class Gate:
     """
 
     __slots__ = (
-        "_accepted", "_asked", "_began_at", "_beside", "_lease", "_paused_until", "_told", "_unannounced",
+        "_accepted", "_asked", "_began_at", "_beside", "_lease", "_paused_until", "_share", "_told", "_unannounced",
         "epoch", "paused_at", "window",
     )  # fmt: skip
 
     def __init__(self, beside: Sequence[Rule] = (), lease: Lease | None = None) -> None:
         self.window: Window = Window()
+        self._share = Share()
         self._lease = lease
         self._beside: tuple[Rule, ...] = (*beside, lease) if lease is not None else tuple(beside)
         self._asked = self._beside  # beside the window, ...
@@ -125,17 +164,20 @@ class Gate:
     def lasting_rate(self, now: float) -> float:
         """Return the requests/s to be had over many windows; 0.0 as long as nothing is known.
 
-        Of a spent window, `supply` has what is left of it alone. Among neighbours that shows what they leave.
+        Of a spent window, `supply` has what is left of it alone. What neighbours leave has shown in windows that are
+        over; of a limit that does not renew, `supply` shows it.
         """
         rate, window = self.supply(now).rate, self.window
         if not window.is_ruling or (self._lease is not None and not self._lease.is_alone):
             return rate
         if window.limit is None:
             return 0.0
-        if window.is_shared or window.is_contended:
+        if window.is_contended or (window.is_shared and window.renewal.is_rolling):
             return rate
         beside = min((rule.supply(now).rate for rule in self._asked), default=math.inf)
-        return min(beside, max(rate, window.limit / window.renewal.period))
+        if self._share.requests < window.limit and not window.renewal.is_rolling:
+            return min(beside, self._share.requests / window.renewal.period)
+        return rate if window.is_shared else min(beside, max(rate, window.limit / window.renewal.period))
 
     def on_sent(self, now: float, urgency: Urgency) -> Ticket:
         """A request goes out now; the ticket is what it will be known by."""
@@ -161,6 +203,8 @@ class Gate:
         if self._unannounced is None:
             # For the first refusal that nothing explains, which is judged by what was accepted before it.
             self._accepted.append(ticket.sent_at)
+        if figures is not None:
+            self._share.on_figures(figures, self.window.renewal, 1)
         for rule in self._told:
             rule.on_answer(ticket, now, figures)
 
@@ -170,6 +214,10 @@ class Gate:
         """A request was refused for rate: nobody sends before `until`. Of that the server `named` so much, or 0.0."""
         if self._is_explained(figures):
             self.window.on_refused(ticket, now, figures, until)
+            renewal = self.window.renewal
+            if figures is not None:
+                self._share.on_figures(figures, renewal, 0)
+            self._share.on_pause(max(0.0, until - renewal.resets_at) / renewal.period)
             if self._unannounced is not None:
                 self._unannounced.on_lost(ticket, now)
         else:

@@ -185,6 +185,33 @@ class TestBeside:
         ceiling = Ceiling(RateLimit(3, per=10.0))
         assert announced(beside=[ceiling], limit=60, remaining=50).lasting_rate(0.0) == pytest.approx(0.3)
 
+    @pytest.mark.parametrize(("ours", "others", "share"), [(5, 0, 60.0), (60, 0, 60.0), (5, 20, 40.0), (15, 45, 15.0)])
+    def test_for_long_there_is_what_others_leave(self, ours, others, share):
+        """Of windows that are over: what we had, and what was left. Of the present one, nobody knows who will come."""
+        gate = Gate()
+        for window in range(3):
+            for number in range(1, ours + 1):
+                gone = number + others * number // ours
+                answer(gate, 60.0 * window + 1, figures(60, 60 - gone, EPOCH + 60.0 * (window + 1), 59.0))
+        answer(gate, 181.0, figures(60, 59, EPOCH + 240.0, 59.0))
+        assert gate.lasting_rate(181.0) == pytest.approx(share / 60.0, rel=0.03)
+
+    def test_who_comes_and_goes_is_forgotten(self):
+        """One window of which others took two thirds, and then ten of which they took nothing."""
+        gate = Gate()
+        for window, remaining in enumerate([19] + [59] * 10):
+            answer(gate, 60.0 * window + 1, figures(60, remaining, EPOCH + 60.0 * (window + 1), 59.0))
+        assert gate.lasting_rate(601.0) > 0.95
+
+    def test_what_a_refusal_closes_is_none_of_ours(self):
+        """A window of one second in ten is ours where each refusal costs nine."""
+        gate = Gate()
+        for turn in range(4):
+            at, reset = 10.0 * turn, EPOCH + 10.0 * turn + 1
+            answer(gate, at, figures(10, 0, reset, 1.0))
+            refuse(gate, at + 0.5, figures(10, 0, reset, 0.5), retry_after=9.5)
+        assert gate.lasting_rate(40.0) < 0.2
+
     def test_a_rule_beside_hears_all_that_happens(self):
         """So that another kind of limit can be put there."""
         shut = Shut(0.0)
