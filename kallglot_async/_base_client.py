@@ -252,6 +252,9 @@ class BaseClient:
         For a receiver of your own; those in `receivers` put events into an `inbox`, which does the same. An event
         is a hint and no result: one that comes too early, twice or not at all costs a request at most.
 
+        Args:
+            event: What `webhooks.construct_event` has returned.
+
         Returns:
             False where an event with this id came before.
         """
