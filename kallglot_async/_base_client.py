@@ -211,7 +211,8 @@ class BaseClient:
             analysis = await client.with_options(timeout=2.0, max_attempts=1).analyses.retrieve(id)
 
         It shares connections, retry budget, inbox and what was learned of analyses; under the same key also the
-        limiter, and two waits for one id are one poller. Closing a view closes nothing.
+        limiter, and two waits for one id are one poller. Closing a view closes nothing. Of a subclass it has the
+        attributes as they are now, without a call of the constructor.
 
         Args:
             api_key: Another organization's key: its limits are its own.
@@ -239,6 +240,10 @@ class BaseClient:
         config = config.with_headers(extra_headers)
         view._assemble(config, self._shared, self._limiter if rate_limit is None else limiter_of(rate_limit))
         view._is_view = True
+        for name in vars(self).keys() - vars(view).keys():
+            # What a subclass keeps on its clients goes along; what is made of a client at first use does not.
+            if not any(hasattr(vars(kind).get(name), "__get__") for kind in type(self).__mro__):
+                vars(view)[name] = vars(self)[name]
         return view
 
     def settle(self, event: Event) -> bool:
@@ -246,6 +251,9 @@ class BaseClient:
 
         For a receiver of your own; those in `receivers` put events into an `inbox`, which does the same. An event
         is a hint and no result: one that comes too early, twice or not at all costs a request at most.
+
+        Args:
+            event: What `webhooks.construct_event` has returned.
 
         Returns:
             False where an event with this id came before.

@@ -71,7 +71,8 @@ def timed_out(
     elif closed_for >= _WORTH_TELLING:
         seen += f"; the rate limit is spent for another {closed_for:.0f} s"
     return errors.WaitTimeoutError(
-        f"analysis {id} was not settled after {elapsed:.1f} s and {polls} polls ({seen}); wait for it again",
+        f"analysis {id} was not settled after {elapsed:.1f} s and {polls} poll{'s' * (polls != 1)} ({seen}); "
+        "wait for it again",
         id=id,
         last_status=status,
         polls=polls,

@@ -1,12 +1,12 @@
 """The command line, `kallglot`. It uses what every user can import, and nothing private.
 
-From the bottom: `streams` (standard output and error, whatever became of them), `signals` (what asks to end), `text`
-(what may be printed), `progress` (how far it is), `ids` (where the ids come from), `options` (what the commands
-share); `batch` (get and wait), `analyze`, `durable` and `batch_commands` (a batch in a file), `transcript`,
+From the bottom: `streams` (standard output and error, whatever became of them), `signals` (what asks to end),
+`text` (what may be printed), `progress` (how far it is), `ids` (where the ids come from), `options` (what the
+commands share); `get_and_wait`, `analyze`, `durable` and `batch_commands` (a batch in a file), `transcript`,
 `recording`, `card` (an analysis for people), `show`, `demo`, `stored` (outcomes that were printed, read back),
-`report` and `export` (a page and tables of them), `serve` (the emulator), `webhook`; `completion` (for shells), `app`
-(the commands and their help), `run` (from arguments to exit code). Whatever loads the transport is imported inside
-the commands, so that `--help` and `--version` answer at once.
+`report` and `export` (a page and tables of them), `serve` (the emulator), `webhook`; `completion` (for shells),
+`app` (the commands and their help), `run` (from arguments to exit code). Whatever loads the transport is imported
+inside the commands, so that `--help` and `--version` answer at once.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 
-from kallglot_async.cli.batch import Tally, shown
+from kallglot_async.cli.get_and_wait import Tally, shown
 from kallglot_async.cli.ids import Source
 from kallglot_async.cli.options import Connection
 from kallglot_async.cli.progress import open_display

@@ -71,11 +71,11 @@ def get(
         quiet: Show no progress.
         connection: How to reach the API.
     """
-    from kallglot_async.cli import batch
+    from kallglot_async.cli import get_and_wait
     from kallglot_async.cli.ids import open_source
 
     with open_source(ids, file) as source:
-        return _run(batch.get(source, connection, timeout=timeout, quiet=quiet))
+        return _run(get_and_wait.get(source, connection, timeout=timeout, quiet=quiet))
 
 
 @app.command(usage=f"Usage: kallglot wait {_SOURCES}")
@@ -100,11 +100,11 @@ def wait(
         quiet: Show no progress.
         connection: How to reach the API.
     """
-    from kallglot_async.cli import batch
+    from kallglot_async.cli import get_and_wait
     from kallglot_async.cli.ids import open_source
 
     with open_source(ids, file) as source:
-        return _run(batch.wait(source, connection, timeout=timeout, total_timeout=total_timeout, quiet=quiet))
+        return _run(get_and_wait.wait(source, connection, timeout=timeout, total_timeout=total_timeout, quiet=quiet))
 
 
 @app.command(usage=f"Usage: kallglot analyze {_SESSIONS}")

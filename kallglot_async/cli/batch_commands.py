@@ -65,7 +65,7 @@ def run(
         timeout: Seconds for each id; "none" for ever. What is given up is taken up by the next run.
         total_timeout: Seconds for everything.
         json: Print what became of the batch as one JSON line.
-        quiet: Show no progress.
+        quiet: Show no progress, and say how it ended only where not all ids have their analysis.
         connection: How to reach the API.
     """
     from kallglot_async.cli.analyze import wish

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from kallglot_async import BatchFile, BatchReport
 from kallglot_async.cli.options import Connection
 from kallglot_async.cli.progress import Display, open_display
-from kallglot_async.cli.streams import write_line
+from kallglot_async.cli.streams import tell, write_line
 from kallglot_async.cli.text import clean
 from kallglot_async.errors import BatchFileError
 from kallglot_async.models.records import encode_line
@@ -49,14 +49,17 @@ async def run_batch(
         except asyncio.CancelledError:
             display.say(f"interrupted: {_words(opened.status())}; the same command goes on with it", waits=False)
             raise
-    if report.reason is not None:
-        display.say(f"ended early: {type(report.reason).__name__}: {clean(report.reason)}")
-    # Of those that are listed only, the file cannot tell why they failed.
-    words = _words(report, None if only_listed or quiet else opened.file)
-    display.say(f"done: {words}" if report.is_complete else f"not complete: {words}")
+    is_fine = report.done == report.total
+    if not (is_fine and quiet):
+        # To the quiet too: of a job at night, nothing else says why its exit code is 1.
+        if report.reason is not None:
+            tell(f"ended early: {type(report.reason).__name__}: {clean(report.reason)}")
+        # Of those that are listed only, the file cannot tell why they failed.
+        words = _words(report, None if only_listed else opened.file)
+        tell(f"done: {words}" if report.is_complete else f"not complete: {words}")
     if as_json:
         _print_json({}, report)
-    return 0 if report.done == report.total else 1
+    return 0 if is_fine else 1
 
 
 def show_status(path: Path, *, as_json: bool) -> None:

@@ -38,7 +38,7 @@ def _outcome(outcome: Outcome) -> tuple[str, ...]:
     if outcome.error is not None:
         status, text = type(outcome.error).__name__, str(outcome.error)
     else:
-        status = "" if outcome.analysis is None else outcome.analysis.status.value
+        status = "" if outcome.analysis is None else str(outcome.analysis.status)
         text = "" if outcome.analysis is None else outcome.analysis.summary_text or ""
     short = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
     cells = (status, short, str(outcome.polls), f"{outcome.elapsed:.1f}")

@@ -101,11 +101,11 @@ class Analysis(Result, frozen=True, kw_only=True):
         return self.report.summary if self.report is not None else None
 
     def __repr__(self) -> str:
-        return one_line(f"<Analysis {self.id} {self.status.value} session={self.session_id}>")
+        return one_line(f"<Analysis {self.id} {self.status} session={self.session_id}>")
 
     def __rich_repr__(self) -> list[tuple[str, str | None]]:
         """Show rich, and its tracebacks with local variables, what `repr` shows."""
-        return [("id", self.id), ("status", self.status.value), ("session_id", self.session_id)]
+        return [("id", self.id), ("status", str(self.status)), ("session_id", self.session_id)]
 
     def _repr_html_(self) -> str:
         """Return the analysis as a table, for notebooks. Everything from the server is escaped."""

@@ -45,7 +45,7 @@ class Fact(NamedTuple):
 
 def facts_of(analysis: Analysis) -> Iterator[Fact]:
     """Give a fact for each part that the analysis has; what is not there has none."""
-    yield Fact("Analysis", f"{analysis.id} ({analysis.status.value})")
+    yield Fact("Analysis", f"{analysis.id} ({analysis.status})")
     if analysis.session_id is not None:
         yield Fact("Session", analysis.session_id)
     if analysis.error_message is not None:

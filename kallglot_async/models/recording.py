@@ -74,7 +74,7 @@ class Recording(Result, frozen=True, kw_only=True):
         return self.status == RecordingStatus.FAILED
 
     def __repr__(self) -> str:
-        return one_line(f"<Recording {self.id} {self.status.value} session={self.session_id}>")
+        return one_line(f"<Recording {self.id} {self.status} session={self.session_id}>")
 
 
 class Download(Model, frozen=True, kw_only=True, gc=False):

@@ -133,4 +133,4 @@ class Session(Result, frozen=True, kw_only=True):
         return self.status == SessionStatus.ENDED
 
     def __repr__(self) -> str:
-        return one_line(f"<Session {self.id} {self.status.value}>")
+        return one_line(f"<Session {self.id} {self.status}>")

@@ -138,7 +138,7 @@ class Transcript(Result, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         count = len(self.segments) or len(self.turns)
-        return one_line(f"<Transcript of {self.session_id} {self.status.value}, {count} lines>")
+        return one_line(f"<Transcript of {self.session_id} {self.status}, {count} lines>")
 
 
 def _line_of_segment(segment: Segment) -> Line:

@@ -123,7 +123,7 @@ def _reason(id: str, error: KallglotError) -> Reason:
 def _unfinished(analysis: Analysis) -> Reason:
     if analysis.is_failed:
         return Reason("failed", analysis.error_message or "no reason given")
-    return Reason("not finished", f"its status was {analysis.status.value}")
+    return Reason("not finished", f"its status was {analysis.status}")
 
 
 def _day(analysis: Analysis) -> date | None:

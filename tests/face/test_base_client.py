@@ -1,6 +1,7 @@
 """What every client has: views with other options, and settings that are functions."""
 
 import asyncio
+from functools import cached_property
 from typing import Any
 
 import pytest
@@ -33,6 +34,30 @@ async def test_a_view_has_its_own_options_and_shares_the_rest() -> None:
         await quick.aclose()  # closes nothing
         before = len(client._pool._sessions)
         assert before == 1
+
+
+class Tenant(KallglotClient):
+    """What users write: a constructor of their own, a default, and what is made of the client when it is first used."""
+
+    region = "eu"
+
+    def __init__(self, tenant: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.tenant = tenant
+        self.region = "us"
+
+    @cached_property
+    def patience(self) -> float | None:
+        return self._config.timeout
+
+
+def test_a_view_of_a_subclass_has_its_attributes() -> None:
+    """As its type says; what is made of the client at first use is the view's own."""
+    client = Tenant("acme", api_key="sk_test_x")
+    assert (client.patience, client.analyses is client.analyses) == (30.0, True)
+    view = client.with_options(timeout=2.0)
+    assert (view.tenant, view.region, view.patience) == ("acme", "us", 2.0)
+    assert view.analyses is not client.analyses
 
 
 async def test_two_waits_of_two_views_are_one_poller() -> None:

@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import html.parser
+import inspect
 import re
 import shlex
 import subprocess
@@ -17,10 +18,11 @@ from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
 import kallglot_async
-from kallglot_async import KallglotClient, errors
+from kallglot_async import KallglotClient, errors, models
 from kallglot_async.cli.app import app
 from kallglot_async.cli.run import with_dashes
 from kallglot_async.emulator import Emulator, Latency
+from kallglot_async.models import events
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -199,6 +201,29 @@ def test_the_table_of_errors_has_every_error():
     table = (DOCS / "how-to" / "errors.md").read_text()
     raised = [name for name in errors.__all__ if not getattr(errors, name).__subclasses__()]
     assert [name for name in raised if f"`{name}`" not in table] == []
+
+
+CALLS = [
+    thing
+    for kind in (KallglotClient, KallglotClient.analyses, KallglotClient.sessions, KallglotClient.recordings)
+    for thing in (kind, *(getattr(kind, name) for name in dir(kind) if not name.startswith("_")))
+    if inspect.isfunction(thing) or thing is KallglotClient
+]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__qualname__)
+def test_every_argument_of_a_clients_calls_is_explained(call):
+    """Also those of a constructor that is written elsewhere than its documentation, where no linter looks."""
+    arguments = [name for name in inspect.signature(call).parameters if name not in {"self", "cls"}]
+    words = inspect.getdoc(call)
+    assert [name for name in arguments if not re.search(rf"(?m)^ +{name}: |`{name}`", words)] == []
+
+
+def test_every_record_is_public_and_on_its_page():
+    """Whoever compares kinds of records has all of them by one import, and finds their names."""
+    page = (DOCS / "how-to" / "observing.md").read_text()
+    assert set(events.__all__) <= set(models.__all__)
+    assert [name for name in events.__all__ if name not in page] == []
 
 
 def is_a_number(value):

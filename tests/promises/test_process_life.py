@@ -225,7 +225,7 @@ async def test_a_client_that_is_dropped_warns_once_and_names_the_remedy() -> Non
 # From where a run takes over, with all that it loads: before that, the interpreter itself reports the interruption.
 # A loop that the signal meets while asyncio makes it is asyncio's to warn of, and users do not see that.
 RUN = """
-import sys, warnings, kallglot_async._client, kallglot_async.cli.batch
+import sys, warnings, kallglot_async._client, kallglot_async.cli.get_and_wait
 from kallglot_async.cli import main, run
 
 warnings.simplefilter("ignore", ResourceWarning)

@@ -33,20 +33,20 @@ def entry(**fields: Any) -> Entry:
 @pytest.mark.parametrize(
     ("known", "told"),
     [
-        (None, "(never answered)"),
-        (entry(), "(never answered)"),
-        (entry(polls=2, seen_at=5.0), "(last seen running)"),
-        (entry(polls=2, seen_at=5.0, last_status="queued"), "(last seen queued)"),
+        (None, "0 polls (never answered)"),
+        (entry(), "0 polls (never answered)"),
+        (entry(polls=2, seen_at=5.0), "2 polls (last seen running)"),
+        (entry(polls=2, seen_at=5.0, last_status="queued"), "2 polls (last seen queued)"),
         (
             entry(polls=1, trouble=Trouble(0.0, ("refused", "reset")), refusals=3),
-            "(never answered; its last poll failed: reset; polls refused for the rate limit: 3)",
+            "1 poll (never answered; its last poll failed: reset; polls refused for the rate limit: 3)",
         ),
     ],
 )
 def test_time_that_is_over_is_told_with_what_was_last_seen(known: Entry | None, told: str) -> None:
     """And with how often it was looked at, as fields too."""
     error = timed_out("ana_1", known)
-    assert f"after 0.0 s and {polls_of(known)} polls {told}; wait for it again" in str(error)
+    assert f"after 0.0 s and {told}; wait for it again" in str(error)
     assert (error.id, error.polls, error.elapsed) == ("ana_1", polls_of(known), elapsed_of(known))
     assert error.last_status == (None if known is None else known.last_status)
 

@@ -49,6 +49,9 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     length right), `bad_utf8`, `wrong_id` (about something else), `unknown_status` (an analysis status nobody has
     heard of), `missing_field` (without the field that `body` names).
 
+    Selectors: `operation` (only this one, such as `analyses.retrieve`), `id` (only this analysis, session or
+    recording), `after` (spare the first so many), `times` (gone after so many hits; None: stays), `rate` (hit a share).
+
     Raises:
         ValueError: A kind or a figure that does not exist.
     """

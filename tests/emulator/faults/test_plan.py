@@ -14,6 +14,13 @@ from kallglot_async.emulator.faults.plan import FaultBook
 pytestmark = pytest.mark.looptime
 
 
+def test_every_kind_and_every_selector_is_explained() -> None:
+    """Where whoever declares one looks: in the docstring, which lists the kinds."""
+    assert Fault.__doc__ is not None
+    names = {*Fault.kinds, "rate", "id", "operation", "times", "after"}
+    assert [name for name in sorted(names) if f"`{name}`" not in Fault.__doc__] == []
+
+
 async def test_selectors_narrow_a_fault_down() -> None:
     """`id` and `operation` decide whom it hits, `after` spares the first, `times` ends it."""
     async with faulty() as (emulator, session, url):

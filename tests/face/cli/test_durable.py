@@ -12,7 +12,7 @@ from support.processes import at_once, posix, process, read_terminal, until
 
 from kallglot_async import BatchFile, BatchFileError, read_jsonl
 from kallglot_async.cli import main
-from kallglot_async.emulator import Emulator, Latency
+from kallglot_async.emulator import Emulator, Fault, Latency
 
 
 @pytest.fixture
@@ -68,6 +68,20 @@ async def test_what_has_no_result_is_told(kallglot):
         assert await kallglot("batch", "retry", "b", "--failed") == (0, "", "1 ids are taken up by the next run\n")
         left = (await kallglot("batch", "export", "b", "--state", "left"))[1]
         assert json.loads(left)["id"] == "ana_unknown"
+
+
+async def test_the_quiet_hear_why_the_exit_code_is_one(kallglot):
+    """A job at night, under `--quiet`: no line where all is well, and why where it is not."""
+    async with at_once() as server:
+        ids = server.seed_analyses(2)
+        assert await kallglot("batch", "run", "b", *ids, "--quiet", server=server) == (0, "", "")
+        code, _, err = await kallglot("batch", "run", "b", "ana_unknown", "--quiet", server=server)
+        assert (code, err) == (1, "done: 3 ids: 2 done, 1 failed (1 NotFoundError)\n")
+        server.add_fault(Fault(kind="status", status=402))
+        code, _, err = await kallglot("batch", "run", "c", *ids, "--quiet", server=server)
+        early, counts = err.splitlines()
+        assert (code, early.split(":")[:2]) == (1, ["ended early", " InsufficientCreditsError"])
+        assert counts.startswith("not complete: 2 ids: ")
 
 
 async def test_sessions_are_analyzed(kallglot):

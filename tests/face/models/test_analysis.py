@@ -24,6 +24,19 @@ from kallglot_async.models import (
 )
 
 
+@pytest.mark.parametrize("status", ["complete", "failed", "of tomorrow"])
+def test_made_by_hand_with_a_text_as_status_it_is_like_one_that_was_read(status):
+    """As fakes in users' tests are made: it was an AttributeError wherever it was shown."""
+    made = Analysis(id="ana_1", object="analysis", status=status)
+    read = Analysis(id="ana_1", object="analysis", status=AnalysisStatus(status))
+    assert made == read
+    for show in (repr, Analysis.__rich_repr__, Analysis._repr_html_, Analysis.to_json):
+        assert show(made) == show(read)
+    made, read = (Outcomes([Outcome(id="ana_1", analysis=value)]) for value in (made, read))
+    for show in (Outcomes._repr_html_, Outcomes.to_html, Outcomes.to_json):
+        assert show(made) == show(read)
+
+
 class TestAnalysis:
     @pytest.mark.parametrize(
         ("status", "complete", "failed", "settled"),

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from kallglot_async.cli import batch
+from kallglot_async.cli import get_and_wait
 from kallglot_async.cli.progress import Display
 from kallglot_async.emulator import Emulator, Fault, Latency
 from kallglot_async.errors import AuthenticationError, NotAttemptedError, NotFoundError, ServerError
@@ -157,7 +157,7 @@ async def test_a_summary_names_the_cause_before_its_consequences(kallglot, comma
 )
 def test_a_tally_counts_by_kind(errors, said, capsysbinary):
     """Most frequent first, the cause before all, and nothing that a terminal obeys."""
-    tally = batch.Tally(Display(), [])
+    tally = get_and_wait.Tally(Display(), [])
     for place, error in enumerate(errors):
         tally.write(Outcome(id=f"ana_{place}", error=error))
     assert str(tally) == said
@@ -319,7 +319,7 @@ async def test_what_settles_in_the_moment_of_ctrl_c_is_written(capsysbinary):
     """An outcome that was known and not yet taken is not lost."""
     options = {"timeout": None, "total_timeout": None, "quiet": False}
     with pytest.raises(asyncio.CancelledError):
-        await batch.wait(["ana_1", "ana_2", "ana_3"], Settling(), **options)
+        await get_and_wait.wait(["ana_1", "ana_2", "ana_3"], Settling(), **options)
     out, err = capsysbinary.readouterr()
     assert [json.loads(line)["id"] for line in out.splitlines()] == ["ana_1", "ana_2"]
     assert err == b"interrupted: 2 fine, 0 failed, 1 pending\n"
