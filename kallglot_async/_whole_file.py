@@ -13,14 +13,30 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import IO
 
+from kallglot_async._checks import shown
 from kallglot_async.errors import ConfigurationError
 
-__all__ = ["descriptor_of", "give_mode", "take_place", "whole_file"]
+__all__ = ["descriptor_of", "give_mode", "path_of", "take_place", "whole_file"]
 
 # What these name is open already. As paths they lead to a file that is to be appended to, which would be replaced.
 _OPEN = re.compile(r"/dev/std(?:in|out|err)|(?:/dev|/proc/self)/fd/[0-9]{1,9}", re.ASCII)
 _NAMED = {"stdin": 0, "stdout": 1, "stderr": 2}
 _COMPRESSED = frozenset({".gz", ".bz2", ".xz", ".zip", ".zst"})
+
+
+def path_of(path: str | os.PathLike[str]) -> Path:
+    """Return the path.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    try:
+        text = os.fspath(path)
+    except TypeError:
+        text = ""
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise ConfigurationError(f"the path of a file is a text that is not empty, not {shown(path)}")
+    return Path(text)
 
 
 def descriptor_of(path: PurePath) -> int | None:

@@ -105,15 +105,25 @@ def _check_loop(request: pytest.FixtureRequest) -> None:
             "anyio's plugin has made kallglot_emulator, and pytest-asyncio runs this test, in another event loop: "
             "set asyncio_mode to 'strict', or leave the test without the marker anyio and the fixture anyio_backend"
         )
-    ours = config.getini("asyncio_default_fixture_loop_scope")
-    if ours in (None, "", "fixture-scope"):
+    ours = _setting(config, "asyncio_default_fixture_loop_scope")
+    if ours in ("", "fixture-scope"):
         ours = request.scope
-    its = marker.kwargs.get("loop_scope") or config.getini("asyncio_default_test_loop_scope") or "function"
+    # The second word is that of releases before 0.24.
+    its = marker.kwargs.get("loop_scope") or marker.kwargs.get("scope")
+    its = its or _setting(config, "asyncio_default_test_loop_scope") or "function"
     if its != ours:
         raise pytest.UsageError(
             f"kallglot_emulator runs in an event loop of scope {ours!r}, and this test in one of scope {its!r}: "
             f"set asyncio_default_fixture_loop_scope to {its!r}, or the test's loop_scope to {ours!r}"
         )
+
+
+def _setting(config: pytest.Config, name: str) -> str:
+    """Return a setting of pytest-asyncio; nothing where it is not made, or that release has none of the name."""
+    try:
+        return config.getini(name) or ""
+    except ValueError:
+        return ""
 
 
 def _make(options: dict[str, Any]) -> Emulator:

@@ -9,17 +9,17 @@ from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
-from kallglot_async._checks import shown
 from kallglot_async._durable.export import export
 from kallglot_async._durable.identity import BatchIdentity, stored
 from kallglot_async._durable.lock import WriterLock
 from kallglot_async._durable.report import ENDED, BatchReport, State, check_state
 from kallglot_async._durable.rows import outcomes_in, select_outcomes
 from kallglot_async._durable.schema import open_to_read, open_to_write, translated
+from kallglot_async._whole_file import path_of
 from kallglot_async.errors import BatchFileError, ConfigurationError
 from kallglot_async.models import Outcome
 
-__all__ = ["BatchFile", "EndState", "RetryState", "count", "path_of", "retry"]
+__all__ = ["BatchFile", "EndState", "RetryState", "count", "retry"]
 
 EndState = Literal["done", "failed", "given_up", "uncertain", "left"]
 RetryState = Literal["failed", "uncertain"]
@@ -149,21 +149,6 @@ class BatchFile:
             if self.path.exists() and target.exists() and target.samefile(self.path):
                 raise ConfigurationError(f"{target} is the file of the batch, which would be lost: name another file")
         return export(self.outcomes(state), target)
-
-
-def path_of(path: str | os.PathLike[str]) -> Path:
-    """Return the path.
-
-    Raises:
-        ConfigurationError: It is none.
-    """
-    try:
-        text = os.fspath(path)
-    except TypeError:
-        text = ""
-    if not isinstance(text, str) or not text or "\0" in text:
-        raise ConfigurationError(f"the path of a file is a text that is not empty, not {shown(path)}")
-    return Path(text)
 
 
 def count(connection: sqlite3.Connection, *, only_listed: bool = False) -> BatchReport:

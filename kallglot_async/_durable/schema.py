@@ -49,8 +49,9 @@ def open_to_write(path: Path, migrations: Sequence[Sequence[str]] = MIGRATIONS) 
     """
     with translated(path):
         with suppress(FileExistsError):
-            # SQLite gives the files beside it the permissions that this one has.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            # SQLite gives the files beside it the permissions that this one has. By its own name: `O_EXCL` takes a link
+            # for a file, also one that leads to where there is none yet.
+            os.close(os.open(os.path.realpath(path), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         connection = _connect(path)
         try:
             version = _version(connection, path, len(migrations))

@@ -69,9 +69,12 @@ class Writer:
         """Open the file.
 
         Raises:
-            KallglotError: It cannot be opened.
+            KallglotError: It cannot be opened, or the system has no thread for it.
         """
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            raise BatchFileError(f"cannot use {self._path}: {error}", path=str(self._path)) from None
         await self._opened
 
     def put(self, job: Job[object]) -> None:
@@ -104,6 +107,8 @@ class Writer:
 
     async def aclose(self) -> None:
         """Commit what waits, and close the file. Twice is fine."""
+        if self._thread.ident is None:
+            return  # it could not be started, and would be waited for in vain
         self._orders.put(None)
         await self._ended
         self._thread.join()  # it has nothing more to do

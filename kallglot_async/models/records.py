@@ -208,9 +208,9 @@ def outcome_of(data: bytes | str, kind: type[OutcomeT]) -> OutcomeT:
 def write_jsonl(outcomes: Iterable[Outcome], to: Lines) -> None:
     """Write one line for each outcome, as they come; a path's file is there whole or as it was before."""
     if isinstance(to, str | PathLike):
-        from kallglot_async._whole_file import whole_file  # a room above us, for those who write files
+        from kallglot_async._whole_file import path_of, whole_file  # a room above us, for those who write files
 
-        with whole_file(Path(to)) as file:
+        with whole_file(path_of(to)) as file:
             file.writelines(encode_outcome(outcome) + b"\n" for outcome in outcomes)
         return
     write = check_method("outcomes go to", to, "write")

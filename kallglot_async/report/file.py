@@ -7,7 +7,7 @@ from datetime import date
 from os import PathLike
 from pathlib import Path
 
-from kallglot_async._whole_file import whole_file
+from kallglot_async._whole_file import path_of, whole_file
 from kallglot_async.models.outcome import Outcome
 from kallglot_async.report.page import report_html
 
@@ -26,10 +26,11 @@ def write_report(
         today: An action item is overdue that was due before that day. Default: today, where this machine is.
 
     Raises:
-        ConfigurationError: The path ends as those of compressed files do.
+        ConfigurationError: It is no path, or one that ends as those of compressed files do.
         OSError: It cannot be written there.
     """
+    target = path_of(path)
     page = report_html(outcomes, title=title, today=today).encode()
-    with whole_file(Path(path)) as file:
+    with whole_file(target) as file:
         file.write(page)
-    return Path(path).absolute()
+    return target.absolute()

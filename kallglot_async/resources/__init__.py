@@ -1,4 +1,7 @@
-"""The API's resources, as a client offers them, each loaded when it is first used: most clients use analyses alone."""
+"""The API's resources, as a client offers them, each loaded when it is first used: most clients use analyses alone.
+
+None has slots: tests put a fake in the place of a single method of one.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING

@@ -24,8 +24,6 @@ class Analyses:
     Both revisions of the API are served by the same calls: the id's prefix decides.
     """
 
-    __slots__ = ("_creator", "_pipeline", "_waits")
-
     def __init__(self, pipeline: Pipeline, waits: Waits, creator: Creator) -> None:
         self._pipeline = pipeline
         self._waits = waits

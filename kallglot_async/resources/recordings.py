@@ -31,8 +31,6 @@ class Recordings:
     calls costs API credits.
     """
 
-    __slots__ = ("_config", "_pipeline")
-
     def __init__(self, pipeline: Pipeline, config: ClientConfig) -> None:
         self._pipeline = pipeline
         self._config = config

@@ -27,8 +27,6 @@ class Sessions:
     does. None of these calls costs API credits; reading and ending have rate limits of their own.
     """
 
-    __slots__ = ("_pipeline",)
-
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Literal, Protocol, TypeAlias, get_args
 
 from kallglot_async._checks import check_method, is_text, rest_of
-from kallglot_async._whole_file import descriptor_of, whole_file
+from kallglot_async._whole_file import descriptor_of, path_of, whole_file
 from kallglot_async.errors import ConfigurationError
 from kallglot_async.models.outcome import Lines, Outcome
 from kallglot_async.tables.arrow import ArrowFile, ParquetFile, check_arrow
@@ -86,11 +86,11 @@ def open_tables(
         exact: In CSV, leave texts as they are that a spreadsheet would take for formulas (see `tables.text`).
 
     Raises:
-        ConfigurationError: The format or a table is unknown, the extra is not installed, or the path ends as those of
-            compressed files do. Nothing was opened.
+        ConfigurationError: It is no path (`write_csv` takes file objects), the format or a table is unknown, the extra
+            is not installed, or the path ends as those of compressed files do. Nothing was opened.
         OSError: A file cannot be written.
     """
-    target = Path(path)
+    target = path_of(path)
     kind = _format(target, format)
     # Each once: two files of one name would be written over each other.
     names = [check_table(table) for table in dict.fromkeys(tables)]

@@ -92,6 +92,14 @@ async def test_what_a_file_is_for_may_be_damaged(path):
                 pass
 
 
+def test_a_link_may_lead_to_where_the_file_is_to_be(path, tmp_path):
+    """As one that was made before the first run, to have the file on another disk."""
+    path.symlink_to(tmp_path / "elsewhere.kallglot")
+    open_to_write(path).close()
+    assert path.is_symlink()
+    assert stat.S_IMODE((tmp_path / "elsewhere.kallglot").stat().st_mode) == 0o600
+
+
 def test_an_empty_file_becomes_one(path):
     """A kill right after it was made leaves one."""
     path.touch()

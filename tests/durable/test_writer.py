@@ -9,7 +9,7 @@ import threading
 import pytest
 from support.durable import rows, until
 
-from kallglot_async import BatchFileError
+from kallglot_async import BatchFileError, KallglotClient
 from kallglot_async._durable.schema import open_to_write
 from kallglot_async._durable.writer import Writer
 
@@ -45,6 +45,21 @@ async def test_what_is_committed_gets_into_the_file_itself(writer, tmp_path):
             return rows(copy, "id") == [("ana_1",)]
 
     await until(is_in_a_copy)
+
+
+async def test_a_system_without_another_thread_is_said_to_be_one(tmp_path, monkeypatch):
+    """As a container has that limits them: nobody waits for what was never begun, and the next one finds it free."""
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    async with KallglotClient("sk_test_key") as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(BatchFileError, match=r"cannot use .*batch: can't start new thread"):
+                await asyncio.wait_for(client.open_batch(tmp_path / "batch").__aenter__(), 20)
+        async with client.open_batch(tmp_path / "batch") as batch:
+            assert await batch.add(["ana_1"]) == 1
 
 
 async def test_jobs_that_wait_are_one_commit(writer):

@@ -7,7 +7,7 @@ import io
 import pickle
 from enum import Enum
 from typing import Any
-from unittest.mock import create_autospec
+from unittest.mock import AsyncMock, create_autospec, patch
 
 import pytest
 from support.answering import Answering, Request
@@ -147,6 +147,14 @@ async def test_the_class_has_what_its_clients_have() -> None:
                 getattr(mock, name).retrieve("ana_1", seconds=5.0)
             with pytest.raises(AttributeError):
                 _ = getattr(mock, name).retreive
+
+
+async def test_one_method_of_a_resource_can_be_faked() -> None:
+    """As tests do that leave the rest of a client as it is; it is the same resource each time."""
+    client = KallglotClient(KEY)
+    for resource in (client.analyses, client.sessions, client.recordings):
+        with patch.object(resource, "retrieve", AsyncMock(return_value="fake")):
+            assert await getattr(client, type(resource).__name__.lower()).retrieve("ana_1") == "fake"
 
 
 async def test_arguments_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from kallglot_async import KallglotClient
 from kallglot_async.emulator import Emulator, Fault
+from kallglot_async.pytest_plugin import _check_loop
 
 pytestmark = [pytest.mark.looptime, pytest.mark.kallglot_faults(Fault(kind="close", times=1))]
 
@@ -113,3 +117,23 @@ def test_a_test_that_two_plugins_share_is_refused(pytester: pytest.Pytester) -> 
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*set asyncio_mode to 'strict'*"])
     pytester.runpytest_inprocess(*options, "asyncio_mode=strict").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("known", [(), ("asyncio_default_fixture_loop_scope",)])
+@pytest.mark.parametrize("words", [{}, {"loop_scope": "function"}, {"loop_scope": "module"}, {"scope": "module"}])
+async def test_releases_of_pytest_asyncio_without_a_setting(known: tuple[str, ...], words: dict[str, str]) -> None:
+    """The plugin is loaded beside whichever there is; before 0.24 they say `scope`."""
+
+    def getini(name: str) -> str | None:
+        if name not in known:
+            raise ValueError(f"unknown configuration value: {name!r}")
+        return None
+
+    config = SimpleNamespace(getini=getini, pluginmanager=SimpleNamespace(hasplugin=lambda name: True))
+    node = SimpleNamespace(get_closest_marker=lambda name: pytest.mark.asyncio(**words).mark)
+    request: Any = SimpleNamespace(node=node, config=config, fixturenames=[], scope="function")
+    if "module" in words.values():
+        with pytest.raises(pytest.UsageError, match="this test in one of scope 'module'"):
+            _check_loop(request)
+    else:
+        _check_loop(request)

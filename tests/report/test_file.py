@@ -1,5 +1,7 @@
 """The page in a file."""
 
+import io
+
 import pytest
 from support import batches
 from support.batches import TODAY, page
@@ -30,4 +32,6 @@ def test_what_cannot_be_made_leaves_what_was_there(tmp_path):
         write_report(failing(), tmp_path / "report.html")
     with pytest.raises(ConfigurationError):
         write_report([], tmp_path / "report.html.gz")
+    with pytest.raises(ConfigurationError, match="path of a file"):
+        write_report(failing(), io.BytesIO())
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("report.html", "older")]

@@ -155,9 +155,11 @@ def test_csv_goes_to_paths_and_files_of_bytes_or_text(tmp_path):
         (lambda: export([], "out.xlsx"), "'out.xlsx' ends with no known format: choose from parquet, csv, arrow"),
         (lambda: export([], "out", format="xlsx"), "there is no format 'xlsx'"),
         (lambda: export([], "out.csv", tables=["calls"]), "there is no table 'calls'"),
+        (lambda: export([], io.BytesIO(), format="csv"), "path of a file is a text"),
+        (lambda: Outcomes().to_jsonl(""), "path of a file is a text that is not empty, not ''"),
         (lambda: write_csv([], 7), "CSV goes to a path or a file object, not int"),
     ],
-    ids=["suffix", "format", "table", "target"],
+    ids=["suffix", "format", "table", "file object", "empty path", "target"],
 )
 def test_what_cannot_be_written_is_said_before_anything_is(tmp_path, monkeypatch, call, words):
     """With what was wrong, and what to choose from."""

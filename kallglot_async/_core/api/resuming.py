@@ -34,7 +34,8 @@ _PART = re.compile(r"bytes +(\d{1,15})-(\d{1,15})/(\d{1,15}|\*)", re.ASCII | re.
 _NO_PART = re.compile(r"bytes +\*/(\d{1,15})", re.ASCII | re.IGNORECASE)
 # The second is how bodies are signed on their way into an S3, and says nothing of what comes out: some keep the word.
 _PLAIN = frozenset({"identity", "aws-chunked"})
-_NO_AUDIO = ("text/html", "application/json", "application/xml", "text/xml")  # pages of gateways and portals
+# Pages and errors of gateways and portals, also as `application/xhtml+xml`, `application/problem+json`.
+_NO_AUDIO = ("html", "json", "xml")
 _STRONG_TAG = re.compile(r'"[!#-~]{0,256}"', re.ASCII)
 
 # After these the bytes are of no use: the audio is gone, may not be had, or another file has the name.
@@ -170,7 +171,7 @@ class Transfer:
             ResponseTooLargeError: It says that it is larger than allowed.
         """
         media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if media_type in _NO_AUDIO:
+        if media_type.endswith(_NO_AUDIO):
             raise self._unusable(status, f"a body of type {media_type}, which is no audio")
         # A range counts the bytes of the body as it was encoded: nothing could go on with what is decoded.
         codings = {coding.strip().lower() for coding in headers.get("Content-Encoding", "").split(",")} - {""}

@@ -231,6 +231,8 @@ def test_the_cap_holds_before_and_while_bytes_arrive() -> None:
     [
         (200, {"Content-Type": "text/html; charset=utf-8"}),
         (200, {"Content-Type": "application/json"}),
+        (200, {"Content-Type": "application/problem+json"}),
+        (200, {"Content-Type": "application/xhtml+xml"}),
         (200, {"Content-Encoding": "gzip"}),
         (200, {"Content-Encoding": "aws-chunked,gzip"}),
         (204, {}),
