@@ -26,6 +26,7 @@ __all__ = ["Admission", "Place"]
 _RE_ASK = 1.0  # seconds until somebody in line looks again where no renewal of the limit is known
 _UNSURE = 3.0  # seconds by which a window may be open later than is known: rounding, the guard, an answer's way
 _LONGEST_ADVICE = 60.0  # seconds; places are left all along, however far the renewal of a limit is
+_USUAL = 120.0  # seconds that a wait takes which is not told how long
 
 
 class Place:
@@ -34,14 +35,16 @@ class Place:
     Attributes:
         need: Requests/s that have to be kept for it.
         ends_at: When it has to be seen settled.
+        is_waited_for: Whether somebody waits for its end, and has said for how long.
     """
 
-    __slots__ = ("_admission", "ends_at", "need")
+    __slots__ = ("_admission", "ends_at", "is_waited_for", "need")
 
-    def __init__(self, admission: Admission, need: float, ends_at: float) -> None:
+    def __init__(self, admission: Admission, need: float, ends_at: float, *, is_waited_for: bool) -> None:
         self._admission = admission
         self.need: float = need
         self.ends_at: float = ends_at
+        self.is_waited_for: bool = is_waited_for
 
     def __enter__(self) -> Self:
         return self
@@ -74,10 +77,8 @@ class Admission:
         return len(self._places)
 
     def hold(self, lasts: float | None, *, is_one_of_many: bool = False) -> Place:
-        """Have a place, in turn or not, for what has to be seen settled within so many seconds; None: nobody knows."""
-        place = Place(self, self._need(lasts, is_one_of_many), math.inf if lasts is None else _clock.now() + lasts)
-        self._places.add(place)
-        return place
+        """Have a place, in turn or not, for what has to be seen settled in so many seconds; None: it has for ever."""
+        return self._take(need_of(lasts, is_one_of_many=is_one_of_many), lasts, is_waited_for=True)
 
     async def enter(self, lasts: float | None, *, is_one_of_many: bool = False) -> Place:
         """Wait in line until one more may be requested, and take its place, which is to be left in any case.
@@ -89,7 +90,7 @@ class Admission:
         self._lane.enter()
         if self._line or self._next_at(lasts, is_one_of_many) > _clock.now():
             await self._stand_in_line(lasts, is_one_of_many)
-        return self.hold(lasts, is_one_of_many=is_one_of_many)
+        return self._enter(lasts, is_one_of_many)
 
     async def enter_within(self, seconds: float | None, lasts: float | None) -> Place:
         """The same, for so many seconds at most; None: for ever.
@@ -99,7 +100,7 @@ class Admission:
         """
         self._lane.enter()
         if not self._line and self._next_at(lasts, False) <= _clock.now():
-            return self.hold(lasts)
+            return self._enter(lasts, False)
         try:
             async with asyncio.timeout(seconds):
                 return await self.enter(lasts)
@@ -147,11 +148,26 @@ class Admission:
             with suppress(RuntimeError):  # its loop is closed: whoever comes next on another finds an empty line
                 self._line[0].ring()
 
+    def _enter(self, lasts: float | None, is_one_of_many: bool) -> Place:
+        is_told = lasts is not None or is_one_of_many
+        return self._take(self._need(lasts, is_one_of_many), lasts, is_waited_for=is_told)
+
+    def _take(self, need: float, lasts: float | None, *, is_waited_for: bool) -> Place:
+        ends_at = math.inf if lasts is None else _clock.now() + lasts
+        place = Place(self, need, ends_at, is_waited_for=is_waited_for)
+        self._places.add(place)
+        return place
+
     def _need(self, lasts: float | None, is_one_of_many: bool) -> float:
-        """Requests/s to be kept for one more: where nobody knows, as for the others."""
-        if lasts is not None or is_one_of_many or not self._places:
+        """Requests/s to be kept for one more.
+
+        Where nobody knows, as for those that are waited for: who has requested one may wait for it next. While nobody
+        waits, as for a usual wait, or whoever requests many before the first wait would be let in with all of them.
+        """
+        if lasts is not None or is_one_of_many:
             return need_of(lasts, is_one_of_many=is_one_of_many)
-        return sum(place.need for place in self._places) / len(self._places)
+        needs = [place.need for place in self._places if place.is_waited_for]
+        return sum(needs) / len(needs) if needs else need_of(_USUAL, is_one_of_many=False)
 
     def _next_at(self, lasts: float | None, is_one_of_many: bool) -> float:
         """Return when one more may be requested if none leaves before."""

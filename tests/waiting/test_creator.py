@@ -71,6 +71,18 @@ async def test_of_more_calls_than_the_limit_serves_none_is_paid_for_in_vain(call
         assert len(served) >= 15 * minutes
 
 
+async def test_requests_that_all_come_before_the_first_wait_are_let_in_as_waits_can_be_served() -> None:
+    """Each has time to stand in line; let in at once, they would take every slot that their waits need."""
+
+    async def patiently(session: str) -> Analysis:
+        return await client.wait((await client.analyses.create(session, timeout=600.0, **A)).id)
+
+    async with running() as (emulator, client):
+        ended = await asyncio.gather(*(patiently(f"sess_{place}") for place in range(60)))
+        assert len(ended) == len(emulator.analyses()) == 60
+        assert asyncio.get_running_loop().time() < 60.0 * 5
+
+
 async def test_a_batch_takes_as_long_as_the_limit_needs_for_two_requests_each() -> None:
     """None is lost, and hardly a poll finds an analysis running."""
     async with running() as (emulator, client):

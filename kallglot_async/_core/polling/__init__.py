@@ -47,10 +47,12 @@ The waiting rules
 10. Admission. Each analysis that was requested here and is waited for needs one request in the time that its wait may
    take. Another is requested only while what those under way need, and this one, is no more than OPEN_PART of the
    rate over many windows: at half of it, with the other half for the requests themselves, the last would be seen as
-   its time ends. One of a batch needs OPEN_PART / OPEN_FOR requests/s, and the rate is that of the present window, so
-   that as many are under way as it gives requests in OPEN_FOR s. While some have to be seen before the window renews,
-   what it holds is theirs; one that has to be as well may go where there are LOOKS requests for each. LEAST_OPEN in
-   any case, as before the first answer nothing is known; MOST_OPEN at most. Others stand in line.
+   its time ends. One that is being requested, by whom nobody knows how long it is waited for, needs as much as those
+   that are waited for on average; where none is, as much as a usual wait. One of a batch needs OPEN_PART / OPEN_FOR
+   requests/s, and the rate is that of the present window, so that as many are under way as it gives requests in
+   OPEN_FOR s. While some have to be seen before the window renews, what it holds is theirs; one that has to be as well
+   may go where there are LOOKS requests for each. LEAST_OPEN in any case, as before the first answer nothing is known;
+   MOST_OPEN at most. Others stand in line.
 
 Constants
 ---------
