@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from kallglot_async import _clock
 from kallglot_async._clock import Alarm
-from kallglot_async._core.polling.worth import has_room, need_of
+from kallglot_async._core.polling.worth import Throughput, has_room, need_of
 from kallglot_async.errors import RateLimitedError
 
 if TYPE_CHECKING:
@@ -64,11 +64,13 @@ class Admission:
         lane: That of analyses.
     """
 
-    __slots__ = ("_lane", "_line", "_places")
+    __slots__ = ("_entered", "_lane", "_line", "_places", "_throughput")
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
         self._places: set[Place] = set()
+        self._entered = 0  # requests for analyses so far, of batches as well
+        self._throughput = Throughput()
         self._line: deque[Alarm] = deque()  # one for each who waits; the first is woken when a place is left
 
     @property
@@ -126,6 +128,7 @@ class Admission:
             _clock.call_in(loop, turn.ring)  # once it runs again, they line up anew
         self._places.clear()
         self._line.clear()
+        self._throughput = Throughput()  # the clock may be another one
 
     async def _stand_in_line(self, lasts: float | None, is_one_of_many: bool) -> None:
         turn = Alarm()
@@ -149,6 +152,7 @@ class Admission:
                 self._line[0].ring()
 
     def _enter(self, lasts: float | None, is_one_of_many: bool) -> Place:
+        self._entered += 1
         is_told = lasts is not None or is_one_of_many
         return self._take(self._need(lasts, is_one_of_many), lasts, is_waited_for=is_told)
 
@@ -169,6 +173,17 @@ class Admission:
         needs = [place.need for place in self._places if place.is_waited_for]
         return sum(needs) / len(needs) if needs else need_of(_USUAL, is_one_of_many=False)
 
+    def _measured(self, now: float, lasts: float | None) -> float:
+        """Return the requests/s that polls and requests for analyses had of late; infinity where they lack none."""
+        lane = self._lane
+        return self._throughput.rate(
+            now,
+            self._entered + lane.sent - lane.direct,
+            period=lane.gate.window.renewal.period,
+            lasts=lasts or _USUAL,
+            waits_since=lane.polls_wait_since(),
+        )
+
     def _next_at(self, lasts: float | None, is_one_of_many: bool) -> float:
         """Return when one more may be requested if none leaves before."""
         now, places = _clock.now(), self._places
@@ -176,7 +191,7 @@ class Admission:
             return now  # nobody would ever leave
         supply, need = self._lane.gate.supply(now), self._need(lasts, is_one_of_many)
         # A batch has time: it keeps to what is left of the window, and delivers the sooner what is done.
-        rate = supply.rate if is_one_of_many else self._lane.gate.lasting_rate(now)
+        rate = supply.rate if is_one_of_many else min(self._lane.gate.lasting_rate(now), self._measured(now, lasts))
         renewed_at = now + supply.resets_in + _UNSURE
         ending = sum(place.ends_at <= renewed_at for place in places if place.ends_at < math.inf)
         needed = need + sum(place.need for place in places)
