@@ -121,8 +121,8 @@ async def _measure(candidate: str, limit: tuple[int, float], load: float, seed: 
             "refused": sum(entry.status == REFUSED for entry in server.journal),
             "p50_s": round(quantile(took, 0.5) or 0.0, 1),
             "bar": verdict(
-                ("paid in vain", round(in_vain / number, 3), 0.005 if processes == 1 else 0.12),
-                ("not delivered", round(1 - share, 2), 0.1 if processes == 1 else 0.25),
+                ("paid in vain", round(in_vain / number, 3), 0.005 if processes == 1 else 0.2),
+                ("not delivered", round(1 - share, 2), 0.1 if processes == 1 else 0.3),
             )
             if processes
             else "",
