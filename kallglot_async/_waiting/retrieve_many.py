@@ -77,5 +77,5 @@ class RetrieveCall:
         except errors.KallglotError as error:
             polls = error.attempts if isinstance(error, errors.RequestError) else 0
             return Outcome(id=id, error=error, polls=polls, elapsed=_clock.now() - started)
-        polls = 1 if analysis.meta is None else analysis.meta.attempts
+        polls = 1 if (meta := analysis.meta) is None else meta.attempts
         return Outcome(id=id, analysis=analysis, polls=polls, elapsed=_clock.now() - started)

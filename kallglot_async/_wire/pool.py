@@ -89,7 +89,9 @@ class _Reuse:
         """
         # What the API says is JSON or text, and is nothing only where it is still working on it.
         if status < 300:
-            is_apis = not body[:64].lstrip().startswith(b"<") and (len(body) > 0 or status in {202, 204})
+            # Mostly its first byte tells.
+            is_page = body[:1] != b"{" and body[:64].lstrip().startswith(b"<")
+            is_apis = not is_page and (len(body) > 0 or status in {202, 204})
         else:
             is_apis = status < 500 and status != 421 and (b'"error"' in body or status == 429)
         if hasattr(handler, "failures"):

@@ -59,6 +59,7 @@ _LONGEST_REFUSAL = 1000  # bytes; a success that is larger is not searched for o
 _LIMIT, _REMAINING, _RESET = istr("X-RateLimit-Limit"), istr("X-RateLimit-Remaining"), istr("X-RateLimit-Reset")
 _CREDITS_LEFT, _CREDITS_USED = istr("X-API-Credits-Remaining"), istr("X-API-Credits-Used")
 _DATE, RETRY_AFTER, _ID = istr("Date"), istr("Retry-After"), istr("X-Request-ID")
+_AUTHORIZATION, _CACHE_CONTROL = istr("Authorization"), istr("Cache-Control")
 _POSSIBLE_ID = re.compile(r"[!-~]{1,200}", re.ASCII)
 _USER_AGENT = user_agent(None)
 
@@ -68,10 +69,10 @@ COMMON_HEADERS: Mapping[str, str] = {"Accept": "application/json", "User-Agent":
 
 def request_headers(operation: Operation[Any], key: Secret) -> dict[str, str]:
     """Return the headers of one attempt. The key goes into these and those below, and nowhere else."""
-    headers = {"Authorization": key.credential}
+    headers: dict[str, str] = {_AUTHORIZATION: key.credential}
     if operation.method == "GET":
         # A cache in between would show an analysis as it was.
-        headers["Cache-Control"] = "no-cache"
+        headers[_CACHE_CONTROL] = "no-cache"
     if operation.body is not None:
         headers["Content-Type"] = "application/json"
     if operation.idempotency_key is not None:
@@ -89,7 +90,7 @@ def stream_headers(key: Secret | None, ranges: Mapping[str, str]) -> dict[str, s
         **ranges,
     }
     if key is not None:
-        headers["Authorization"] = key.credential
+        headers[_AUTHORIZATION] = key.credential
     return headers
 
 

@@ -49,8 +49,7 @@ class Window:
         self._probe_out = False
         self._pace = Pace()
         self.renewal: Renewal = Renewal()
-        self._undated = Undated()
-        self._drift = Drift()
+        self._undated, self._drift = Undated(), Drift()
         self._explanations = Explanations()
         # Whether others take of it; not of a short one, where our own in another order would pass for them.
         self.is_shared: bool = False
@@ -275,9 +274,10 @@ class Window:
         One that would go ahead does so too, in the last tenth of a window (of a long one, MOST_KEPT), and where others
         take of it.
         """
-        is_shared = self._explanations.sees_others if self.renewal.is_rolling else self.is_shared
-        most = MOST_KEPT if self.renewal.period > 2 * DOCUMENTED_PERIOD else math.inf
-        return urgency is Urgency.PACED or is_shared or free <= min((self.limit or 0) // KEPT, most)
+        renewal = self.renewal
+        is_shared = self._explanations.sees_others if renewal.is_rolling else self.is_shared
+        is_last = free <= (self.limit or 0) // KEPT and (free <= MOST_KEPT or renewal.period <= 2 * DOCUMENTED_PERIOD)
+        return urgency is Urgency.PACED or is_shared or is_last
 
     def _land(self, ticket: Ticket) -> None:
         self.in_flight -= 1
@@ -380,9 +380,10 @@ class Renewal:
 
         Of more than a minute, one that is told once may be another limit's, unless it is the first of all.
         """
-        rest, self._told = min(figures.resets_in, max(self._told, DOCUMENTED_PERIOD)), figures.resets_in
+        rest, told_before, self._told = figures.resets_in, self._told, figures.resets_in
+        # Nearly always it is none, and that is all.
         if rest > self._longest_rest:
-            self._settle(rest)
+            self._settle(max(self._longest_rest, min(rest, max(told_before, DOCUMENTED_PERIOD))))
 
     def learn_period(self, figures: RateFigures, *, has_recovered: bool, is_whole: bool) -> None:
         """A reset that differs from the one before tells of the time between the two.
