@@ -27,15 +27,19 @@ from kallglot_async.models import RateLimit, RateLimitState
 
 __all__ = ["Lane", "RateLimiter", "limiter_of"]
 
+_DIRECT = Urgency.DIRECT  # looked up in an enumeration, a member costs as much as a call
 _LONG = 120.0  # seconds without any request; the documented limits renew within a minute
 
 
 class _Place:
-    __slots__ = ("future", "place", "until", "urgency")
+    __slots__ = ("future", "place", "since", "until", "urgency")
 
-    def __init__(self, future: asyncio.Future[Ticket], place: int, until: float, urgency: Urgency) -> None:
+    def __init__(
+        self, future: asyncio.Future[Ticket], place: int, *, since: float, until: float, urgency: Urgency
+    ) -> None:
         self.future = future
         self.place = place
+        self.since = since
         self.until = until
         self.urgency = urgency
 
@@ -60,6 +64,7 @@ class Lane:
         "_timer_at",
         "_told_for",
         "admission",
+        "direct",
         "gate",
         "lost_count",
         "on_dry",
@@ -84,6 +89,7 @@ class Lane:
         self.on_dry: Callable[[], object] | None = None
         self.sent: int = 0
         self.refused: int = 0
+        self.direct: int = 0  # of those sent, direct requests and last looks
         self.lost_count: int = 0
 
     async def acquire(self, urgency: Urgency, *, until: float = math.inf) -> Ticket:
@@ -106,7 +112,8 @@ class Lane:
         # Infinity is no moment: an answer that is under way will tell, and perhaps in time.
         if (at := self.gate.next_at(now, urgency)) > until and not math.isinf(at):
             raise self._too_late(now, at)
-        waiter = _Place(asyncio.get_running_loop().create_future(), next(self._places), until, urgency)
+        future = asyncio.get_running_loop().create_future()
+        waiter = _Place(future, next(self._places), since=now, until=until, urgency=urgency)
         self._queues[urgency].append(waiter)
         self._soonest = min(self._soonest, until)
         self._pump(now)
@@ -135,6 +142,7 @@ class Lane:
         if self.gate.next_at(now, urgency) > now:
             return None
         self.sent += 1
+        self.direct += urgency is _DIRECT
         return self.gate.on_sent(now, urgency)
 
     def enter(self) -> None:
@@ -227,6 +235,11 @@ class Lane:
         """Requests granted and not yet ended."""
         return self.gate.in_flight
 
+    def polls_wait_since(self) -> float:
+        """Return since when the poll has stood in line that has waited longest; infinity: none waits."""
+        polls = (queue for urgency, queue in zip(Urgency, self._queues, strict=True) if urgency is not _DIRECT)
+        return min((queue[0].since for queue in polls if _first(queue) is not None), default=math.inf)
+
     @property
     def waiting(self) -> int:
         """How many wait for a slot."""
@@ -314,6 +327,7 @@ class Lane:
             if urgency is None:
                 break
             self.sent += 1
+            self.direct += urgency is _DIRECT
             # The first in line still waits: those before it that have given up were dropped as `_first` looked.
             self._queues[urgency].popleft().future.set_result(self.gate.on_sent(now, urgency))
         # An answer has told what nobody knew when they came: they hear of it now, and not at their deadline.

@@ -138,7 +138,8 @@ class Analyses:
         with it. After a cancellation only a key of your own lets you do the same.
 
         While analyses that this client has requested are waited for by `wait` or `analyze`, and the rate limit is
-        needed to see their ends, it waits for its turn; part of its time (5 s, or half of it) is kept for the answer.
+        needed to see their ends, it waits for its turn; so it does while as many are being requested as could be waited
+        for. Part of its time (5 s, or half of it) is kept for the answer.
 
         Args:
             session_id: The session, `sess_...`.

@@ -19,6 +19,7 @@ from kallglot_async import (
     RateLimitedError,
     RateLimiter,
     RequestTimeoutError,
+    WaitTimeoutError,
 )
 from kallglot_async.emulator import Emulator, Latency
 
@@ -69,6 +70,49 @@ async def test_of_more_calls_than_the_limit_serves_none_is_paid_for_in_vain(call
         assert all(entry.status != 429 for entry in emulator.journal)
         minutes = asyncio.get_running_loop().time() // 60
         assert len(served) >= 15 * minutes
+
+
+async def test_requests_that_all_come_before_the_first_wait_are_let_in_as_waits_can_be_served() -> None:
+    """Each has time to stand in line; let in at once, they would take every slot that their waits need."""
+
+    async def patiently(session: str) -> Analysis:
+        return await client.wait((await client.analyses.create(session, timeout=600.0, **A)).id)
+
+    async with running() as (emulator, client):
+        ended = await asyncio.gather(*(patiently(f"sess_{place}") for place in range(60)))
+        assert len(ended) == len(emulator.analyses()) == 60
+        assert asyncio.get_running_loop().time() < 60.0 * 5
+
+
+@pytest.mark.untraced
+async def test_what_others_and_direct_requests_take_of_the_limit_is_not_counted_on() -> None:
+    """Three processes with a key between them, each asked for more than it can serve, and with reads of its own."""
+    lost, served, loop = 0, 0, asyncio.get_running_loop()
+
+    async def call(client: KallglotClient, session: str) -> None:
+        nonlocal lost, served
+        try:
+            await analyze(client, session)
+            served += 1
+        except WaitTimeoutError:
+            lost += 1
+        except RateLimitedError:
+            pass
+
+    async def process(name: str, emulator: Emulator) -> None:
+        known = emulator.seed_analyses(1)[0]
+        async with clients.client_of(emulator, random=lambda: 0.5) as client, asyncio.TaskGroup() as group:
+            for place in range(90):
+                group.create_task(call(client, f"sess_{name}x{place}"))
+                if place % 3 == 0:
+                    group.create_task(client.analyses.retrieve(known, timeout=None))
+                await asyncio.sleep(4.0)
+
+    async with running(rate_limit=(60, 60.0)) as (emulator, _), asyncio.TaskGroup() as group:
+        for name in "abc":
+            group.create_task(process(name, emulator))
+    assert served >= 0.4 * loop.time(), (served, lost)  # of one each two seconds, some of which go to the reads
+    assert lost <= 0.1 * served, (served, lost)
 
 
 async def test_a_batch_takes_as_long_as_the_limit_needs_for_two_requests_each() -> None:

@@ -83,6 +83,18 @@ async def test_one_of_which_nobody_knows_how_long_it_lasts_needs_as_much_as_the_
     await asyncio.wait_for(task, 0.1)
 
 
+async def test_while_nobody_waits_each_that_is_requested_needs_as_much_as_a_usual_wait() -> None:
+    """Whoever requests many may wait for all of them next; where it turns out that waits have for ever, nothing."""
+    admission = announced(limit=64, remaining=63).admission
+    tasks = await start(*(admission.enter(None) for _ in range(60)))
+    assert sum(done(tasks)) == 57  # 0.45 of 120 s, at 64 a minute
+    admission.hold(None)
+    tasks[0].result().leave()
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert all(done(tasks))
+
+
 async def test_what_has_for_ever_needs_nothing() -> None:
     """However many there are, up to a bound."""
     admission = announced(limit=60, remaining=59).admission

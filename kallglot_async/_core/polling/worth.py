@@ -26,7 +26,7 @@ The constants have reasons and figures in the package's docstring. Pure: no cloc
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import defaultdict
+from collections import defaultdict, deque
 from itertools import accumulate, pairwise
 from math import expm1, inf, isfinite, log1p
 from operator import mul
@@ -35,7 +35,7 @@ from kallglot_async._core.limit.ticket import Supply
 from kallglot_async._core.polling.pending import ANNOUNCED, FIRM, HELD, Entry
 
 __all__ = [
-    "FRESH", "MIN_GAP", "RE_ASK", "FirstLooks", "InboxTrust", "PollModel", "Worth", "is_worth_last_look",
+    "FRESH", "MIN_GAP", "RE_ASK", "FirstLooks", "InboxTrust", "PollModel", "Throughput", "Worth", "is_worth_last_look",
     "look_again_at", "next_echo", "seconds_per_request", "spare",
 ]  # fmt: skip
 
@@ -68,6 +68,10 @@ OPEN_PART = 0.45  # of the rate is what may be needed to look after the analyses
 OPEN_FOR = 45.0  # ... so that of a batch as many are under way as the rate gives requests in so many s; ...
 LOOKS = 4  # ... requests for each that are enough in a window in which all of them end
 LEAST_OPEN, MOST_OPEN = 4, 5_000  # analyses, whatever they need
+STRAINED = 0.1  # of the time that a wait may take, for which a poll stands in line that is short of requests
+MEASURED = 60.0  # s, or a period of the limit, in which what went shows then what there is; ...
+LONGEST_MEASURED = 600.0  # ... no more than this, ...
+CAUTION = 0.7  # ... and so much of that is counted on
 MIN_GAP = 1.0  # s between two polls of one id
 UNKNOWN_GAP = 2.0  # s: the documented polling interval, for freshness while the rate is unknown
 RE_ASK = 0.05  # s after which a slot that nothing was worth is asked for again
@@ -407,6 +411,42 @@ def has_room(supply: Supply, rate: float, needed: float, *, under_way: int, endi
     # A burst may be far beyond the rate of a window that is long, and has enough for all of it.
     is_held = is_brief and isfinite(supply.remaining) and LOOKS * (under_way + 1) <= supply.remaining
     return under_way < LEAST_OPEN or needed <= OPEN_PART * rate or is_held
+
+
+class Throughput:
+    """What the limit has left for analyses that are requested here, and for polls.
+
+    Direct requests of our own, and others under the same key, take of it what no figure tells. While polls are short
+    of requests, what went in place of them and of requests for analyses is all that there was.
+    """
+
+    __slots__ = ("_counts", "_strained_until")
+
+    def __init__(self) -> None:
+        self._counts: deque[tuple[float, int]] = deque()  # how many had gone at that moment
+        self._strained_until = -inf
+
+    def rate(self, now: float, went: int, *, period: float, lasts: float, waits_since: float) -> float:
+        """The requests/s to count on; infinity where nothing shows a bound.
+
+        Args:
+            now: The present moment.
+            went: Polls, and requests for analyses, until now.
+            period: Seconds in which the limit renews.
+            lasts: Seconds that a wait may take.
+            waits_since: Since when the poll has stood in line that has waited longest; infinity: none waits.
+        """
+        counts, span = self._counts, max(MEASURED, min(period, LONGEST_MEASURED))
+        if not counts or now >= counts[-1][0] + span / 20.0:
+            counts.append((now, went))
+        # The last moment that is so far back; none that is much further: what rested meanwhile shows nothing.
+        while counts[0][0] < now - 2.0 * span or (len(counts) > 1 and counts[1][0] <= now - span):
+            counts.popleft()
+        if waits_since < now - STRAINED * lasts:
+            self._strained_until = now + span
+        began, before = counts[0]
+        is_bound = now < self._strained_until and now >= began + span
+        return CAUTION * (went - before) / (now - began) if is_bound else inf
 
 
 def spare(supply: Supply, pending: int) -> float:

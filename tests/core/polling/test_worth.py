@@ -14,6 +14,7 @@ from kallglot_async._core.polling.worth import (
     FirstLooks,
     InboxTrust,
     PollModel,
+    Throughput,
     Worth,
     has_room,
     need_of,
@@ -525,3 +526,32 @@ class TestHasRoom:
         assert need_of(120.0, is_one_of_many=False) == 1 / 120
         assert need_of(None, is_one_of_many=False) == need_of(math.inf, is_one_of_many=False) == 0.0
         assert need_of(120.0, is_one_of_many=True) == need_of(None, is_one_of_many=True) == pytest.approx(0.01)
+
+
+def gone(throughput: Throughput, now: float, went: int, waits_since: float = math.inf) -> float:
+    """Return the requests/s of a limit of a minute and waits of two."""
+    return throughput.rate(now, went, period=60.0, lasts=120.0, waits_since=waits_since)
+
+
+def test_while_polls_lack_nothing_what_went_shows_no_bound() -> None:
+    """However little that was, and however long: nobody asked for more."""
+    throughput = Throughput()
+    assert [gone(throughput, at, 1, at - 10.0) for at in (0.0, 50.0, 100.0, 150.0)] == [math.inf] * 4
+
+
+def test_while_a_poll_waits_long_what_went_in_the_last_period_is_what_there_is() -> None:
+    """Of which a part is counted on; for as long again after it, as a window that renews serves many at once."""
+    throughput = Throughput()
+    assert gone(throughput, 0.0, 0) == math.inf
+    assert gone(throughput, 30.0, 15, 10.0) == math.inf  # not observed for long enough
+    assert gone(throughput, 60.0, 30, 47.0) == pytest.approx(0.7 * 0.5)
+    assert gone(throughput, 90.0, 39) == pytest.approx(0.7 * 24 / 60.0)
+    assert gone(throughput, 121.0, 40) == math.inf
+
+
+def test_a_rest_is_no_time_in_which_little_went() -> None:
+    """What came to nothing in the night says nothing of the morning."""
+    throughput = Throughput()
+    assert gone(throughput, 0.0, 0) == math.inf
+    assert [gone(throughput, at, 10, at - 20.0) for at in (30_000.0, 30_059.0)] == [math.inf] * 2
+    assert gone(throughput, 30_060.0, 70, 30_000.0) == pytest.approx(0.7)
