@@ -245,17 +245,31 @@ def orders(seeds: range) -> Figures:
 
 def few_requests(seeds: range) -> Figures:
     """`analyze` called twice as often as 5 requests a minute serve: what is delivered, and paid for in vain."""
-    rows = [overload.measure("kallglot_async, analyze", (5, 60.0), 2.0, seed) for seed in seeds]
+    rows = [overload.measure(overload.ANALYZE, overload.Scene((5, 60.0), 2.0), seed) for seed in seeds]
     return {name: statistics.mean(float(str(row[name])) for row in rows) for name in ("calls", "delivered", "in_vain")}
 
 
 def single_calls(seeds: range) -> Figures:
     """`analyze` called for ten minutes, 1 and 2 times as often as 60 requests a minute serve, and as 10 a second."""
+    scenes = {
+        f"{limit[0]}/{limit[1]:g}s {load:g}": overload.Scene(limit, load)
+        for limit, load in product(((60, 60.0), (10, 1.0)), (1.0, 2.0))
+    }
+    return _overloads(scenes, seeds)
+
+
+def calls_beside(seeds: range) -> Figures:
+    """The same from four processes that share a key and nothing else; and beside reads of half of the limit."""
+    limits = ((60, 60.0), (150, 60.0))
+    scenes = {f"{limit[0]}/min, 4 processes": overload.Scene(limit, 2.0, clients=4) for limit in limits}
+    scenes |= {f"{limit[0]}/min, reads": overload.Scene(limit, 1.0, reads=0.5) for limit in limits}
+    return _overloads(scenes, seeds)
+
+
+def _overloads(scenes: dict[str, overload.Scene], seeds: range) -> Figures:
     figures: Figures = {}
-    for limit, load in product(((60, 60.0), (10, 1.0)), (1.0, 2.0)):
-        rows = [overload.measure("kallglot_async, analyze", limit, load, seed) for seed in seeds]
+    for what, scene in scenes.items():
+        rows = [overload.measure(overload.ANALYZE, scene, seed) for seed in seeds]
         for name, column in (("of_possible", "delivered"), ("in_vain", "in vain"), ("p50_s", "p50")):
-            figures[f"{limit[0]}/{limit[1]:g}s {load:g} {column}"] = statistics.mean(
-                float(str(row[name])) for row in rows
-            )
+            figures[f"{what} {column}"] = statistics.mean(float(str(row[name])) for row in rows)
     return figures

@@ -91,12 +91,13 @@ def test_an_outage_costs_ours_nothing_but_time():
 @pytest.mark.slow
 def test_more_calls_than_the_limit_serves_cost_ours_nothing():
     """All that can be is delivered, and nothing paid for in vain; the documented calls lose most of it."""
-    *alone, apart = overload.run(quick=True)
+    *alone, apart, beside_reads = overload.run(quick=True)
     rows = {row["candidate"]: row for row in alone}
     for name in overload.OURS:
         assert (rows[name]["bar"], rows[name]["in_vain"], rows[name]["refused"]) == ("met", 0, 0)
     assert rows[overload.PEER]["of_possible"] < 0.5
     assert (apart["clients"], apart["bar"]) == (overload.APART, "met")
+    assert (beside_reads["reads"], beside_reads["bar"]) == (overload.READS, "met")
 
 
 @pytest.mark.slow
