@@ -22,7 +22,7 @@ from benchmarks import _lane_scenes, _scenes
 from benchmarks._lane_scenes import Figures, Measure
 
 _QUEUE, _WORTH = "_core.polling.queue", "_core.polling.worth"
-_GATE, _WINDOW, _UNANNOUNCED = (f"_core.limit.{name}" for name in ("gate", "window", "unannounced"))
+_WINDOW, _UNANNOUNCED = (f"_core.limit.{name}" for name in ("window", "unannounced"))
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,6 @@ CONSTANTS = {
     "OPEN_FOR": Constant(_WORTH, "s", (10.0, 20.0, 30.0, 60.0, 120.0), (_scenes.orders,)),
     "LEAST_OPEN": Constant(_WORTH, "analyses", (1, 2, 8, 10), (_scenes.few_requests,)),
     "OPEN_PART": Constant(_WORTH, "share of the rate", (0.1, 0.25, 0.375, 0.5, 0.6), (_scenes.single_calls,)),
-    "LASTING": Constant(_GATE, "s", (20.0, 60.0, 600.0), (_scenes.calls_beside,)),
     "STRAINED": Constant(_WORTH, "share of a wait", (0.02, 0.05, 0.3, 2.0), (_scenes.calls_beside,)),
     "MEASURED": Constant(_WORTH, "s", (20.0, 120.0), (_scenes.calls_beside,)),
     "CAUTION": Constant(

@@ -18,8 +18,8 @@ The gate
    another limit, no figures) is the unannounced limit's, and pauses for what it says itself, never to a reset of
    another limit.
 3. Direct requests go first, then the poll that has waited longest of those that may go. Who asks what can be had for
-   long is told the limit's own rate or, where others take of it, what they have left of the windows that are over: what
-   we had, and what was left then (`Share`); windows that a refusal has closed to us count as none.
+   long is told the limit's own rate or, where others take of it, what they have left of the window that was over last:
+   what we had of that, and what was there then (`Share`).
 
 The window
 4. Never send what the server's newest figure does not cover: `available = remaining - in flight`. A request in flight
@@ -123,9 +123,6 @@ What the numbers are, and why:
               PAUSE_WITHOUT_ADVICE  30 s     what the documentation's sample clients fall back to
               SPREAD                0.1      of a pause at most is added by luck: clients of one limit come apart
               LONGEST_SPREAD        3 s      of a long pause a tenth would keep people waiting for nothing
-              LASTING               180 s    after which what others left of a window counts for a third: where four
-                                             clients together ask for twice of 60 a minute, 14 of 600 are paid for in
-                                             vain; 41 with 60, 28 with 600 (`python -m benchmarks.overload`)
     window    SHORT_PERIOD          10 s     of a shorter one a second of rounding is too much to be left in an interval
               KEPT                  1 in 10  of a window is not spent ahead, for who comes later
               MOST_KEPT             60       of a window longer than two minutes: a tenth of a day, paced, takes hours

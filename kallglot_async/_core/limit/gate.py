@@ -23,7 +23,6 @@ SHORTEST_PAUSE = 1.0  # seconds; `Retry-After: 0` is no invitation to ask again 
 PAUSE_WITHOUT_ADVICE = 30.0  # seconds; what the documentation's sample clients fall back to
 SPREAD = 0.1  # of a pause: what is added to it at most, so that clients who know nothing of each other come apart
 LONGEST_SPREAD = 3.0  # seconds; of a long pause a tenth would keep people waiting for nothing
-LASTING = 180.0  # seconds after which what others left of a window counts for a third
 
 # Who among the waiting is served before a newcomer. A poll ahead passes by the paced ones: where one of those still
 # waits, it waits for the pace, and the slot would stay unused.
@@ -35,22 +34,20 @@ SERVED_BEFORE = {
 
 
 class Share:
-    """What others leave of a window that renews, by those that are over: what we had of each, and what was left then.
+    """What others left of the window before this one: what we had of it, and what was there then.
 
     Who is alone has all of it, however little that is used.
+
+    Attributes:
+        requests: So many of a window; infinity: none is over yet.
     """
 
-    __slots__ = ("_had", "_left", "_remaining", "_reset", "_windows")
+    __slots__ = ("_had", "_remaining", "_reset", "requests")
 
     def __init__(self) -> None:
+        self.requests: float = math.inf
         self._reset = -math.inf  # of the present window, on the server's clock
         self._had = self._remaining = 0  # requests of ours that were accepted in it, and what its least figure shows
-        self._left = self._windows = 0.0  # of those that are over, and how many those are; both fade
-
-    @property
-    def requests(self) -> float:
-        """Requests of a window; infinity: none is over yet."""
-        return self._left / self._windows if self._windows else math.inf
 
     def on_figures(self, figures: RateFigures, renewal: Renewal, accepted: int) -> None:
         """A request was answered, and accepted (1) or refused (0)."""
@@ -61,14 +58,8 @@ class Share:
                 self._remaining = figures.remaining
             return
         if self._reset > -math.inf:
-            fade = math.exp(-renewal.period / LASTING)
-            self._left = self._left * fade + self._had + self._remaining
-            self._windows = self._windows * fade + 1.0
+            self.requests = self._had + self._remaining
         self._reset, self._had, self._remaining = figures.reset, accepted, figures.remaining
-
-    def on_pause(self, windows: float) -> None:
-        """A refusal closes so many windows to us beyond the present one."""
-        self._windows += windows
 
 
 class Gate:
@@ -164,8 +155,8 @@ class Gate:
     def lasting_rate(self, now: float) -> float:
         """Return the requests/s to be had over many windows; 0.0 as long as nothing is known.
 
-        Of a spent window, `supply` has what is left of it alone. What neighbours leave has shown in windows that are
-        over; of a limit that does not renew, `supply` shows it.
+        Of a spent window, `supply` has what is left of it alone. What neighbours leave has shown in the window that was
+        over last; of a limit that does not renew, `supply` shows it.
         """
         rate, window = self.supply(now).rate, self.window
         if not window.is_ruling or (self._lease is not None and not self._lease.is_alone):
@@ -214,10 +205,8 @@ class Gate:
         """A request was refused for rate: nobody sends before `until`. Of that the server `named` so much, or 0.0."""
         if self._is_explained(figures):
             self.window.on_refused(ticket, now, figures, until)
-            renewal = self.window.renewal
             if figures is not None:
-                self._share.on_figures(figures, renewal, 0)
-            self._share.on_pause(max(0.0, until - renewal.resets_at) / renewal.period)
+                self._share.on_figures(figures, self.window.renewal, 0)
             if self._unannounced is not None:
                 self._unannounced.on_lost(ticket, now)
         else:

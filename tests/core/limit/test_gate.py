@@ -196,21 +196,21 @@ class TestBeside:
         answer(gate, 181.0, figures(60, 59, EPOCH + 240.0, 59.0))
         assert gate.lasting_rate(181.0) == pytest.approx(share / 60.0, rel=0.03)
 
-    def test_who_comes_and_goes_is_forgotten(self):
-        """One window of which others took two thirds, and then ten of which they took nothing."""
+    def test_who_has_gone_is_forgotten_with_the_window(self):
+        """One of which others took two thirds, and then one of which they took nothing."""
         gate = Gate()
-        for window, remaining in enumerate([19] + [59] * 10):
+        for window, (remaining, rate) in enumerate([(19, 1.0), (59, 20 / 60), (59, 1.0)]):
             answer(gate, 60.0 * window + 1, figures(60, remaining, EPOCH + 60.0 * (window + 1), 59.0))
-        assert gate.lasting_rate(601.0) > 0.95
+            assert gate.lasting_rate(60.0 * window + 1) == pytest.approx(rate, rel=0.02)
 
-    def test_what_a_refusal_closes_is_none_of_ours(self):
-        """A window of one second in ten is ours where each refusal costs nine."""
+    def test_what_is_refused_was_not_had(self):
+        """The others took the rest of a window: of ten, two were ours."""
         gate = Gate()
-        for turn in range(4):
-            at, reset = 10.0 * turn, EPOCH + 10.0 * turn + 1
-            answer(gate, at, figures(10, 0, reset, 1.0))
-            refuse(gate, at + 0.5, figures(10, 0, reset, 0.5), retry_after=9.5)
-        assert gate.lasting_rate(40.0) < 0.2
+        answer(gate, 0.0, figures(10, 8, EPOCH + 60.0, 60.0))
+        answer(gate, 1.0, figures(10, 5, EPOCH + 60.0, 59.0))
+        refuse(gate, 2.0, figures(10, 0, EPOCH + 60.0, 58.0))
+        answer(gate, 61.0, figures(10, 9, EPOCH + 120.0, 59.0))
+        assert gate.lasting_rate(61.0) == pytest.approx(2 / 60, rel=0.02)
 
     def test_a_rule_beside_hears_all_that_happens(self):
         """So that another kind of limit can be put there."""
