@@ -100,8 +100,8 @@ OPEN_PART 0.45, share of the rate. `analyze` called twice as often as 10 request
 OPEN_FOR 45, s. `analyze_many` of 300 sessions at 150 requests a minute: 261 s, and half of the outcomes within 14 s of
     being ready; 301 and 3 s at 20, 234 and 22 s at 60.
 STRAINED 0.1, share of the time of a wait. Of 600 `analyze` in four processes, twice what 60 requests a minute serve, 3
-    are paid for in vain; 12 at 0.02, 15 at 0.3, 71 where it is never reached. CAUTION 0.7, share: 6 of those, 26 at 0.85
-    and 53 at 1.0; at 0.5 none, and 0.98 instead of all of what can be beside reads of half of the limit. (One seed.)
+    are paid for in vain; 12 at 0.02, 15 at 0.3, 71 where it is never reached. CAUTION 0.7, share: 6 of those, 26 at
+    0.85, 53 at 1.0; at 0.5 none, and 0.98 instead of all of what can be beside reads of half of the limit. (One seed.)
 MEASURED 60, LONGEST_MEASURED 600, s: the documented period, or the limit's own within bounds, so that each span has as
     much of a window's beginning as of its end; from 20 to 120 there is no difference.
 LOOKS 4, requests: two and as many again. LEAST_OPEN 4, analyses. Of 50 `analyze` at 5 requests a minute 31 are
