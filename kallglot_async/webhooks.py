@@ -151,7 +151,7 @@ class Event(Model, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         # Escaped: what a server sends must not forge a line of a log.
-        text = f"<Event {self.id} {self.type.value} data={self.data.id}>"
+        text = f"<Event {self.id} {self.type} data={self.data.id}>"
         return text if text.isprintable() else ascii(text)[1:-1]
 
 

@@ -175,7 +175,7 @@ class Reception:
         except BaseException as error:
             if not (isinstance(error, Exception) or _is_of_the_target(error)):
                 raise
-            _logger.exception("handling of webhook %a of type %a failed", event.id, event.type.value)
+            _logger.exception("handling of webhook %a of type %a failed", event.id, str(event.type))
             return _FAILED
         finally:
             self._handling.discard(event.id)

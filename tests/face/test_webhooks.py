@@ -432,6 +432,8 @@ def test_call_text_is_in_no_repr():
     assert "canary" not in f"{event!r} {event} {event.data!r} {event.data.__rich_repr__()}"
     assert repr(event) == "<Event evt_1 analysis.complete data=ana_1>"
     assert repr(event.data) == "EventData(id='ana_1', object=None, status='complete', session_id=None)"
+    made = Event(id="evt_1", type="analysis.complete", data=event.data)  # as by hand
+    assert repr(made) == repr(event)
 
 
 @pytest.mark.parametrize(

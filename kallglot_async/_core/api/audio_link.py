@@ -75,7 +75,7 @@ def audio_location(recording: Recording, *, base_url: str, format: str | None) -
     url = recording.download_url
     if url is None and not recording.is_ready:
         raise errors.InvalidResponseError(
-            f"{DOWNLOAD}: there is no audio of {recording.id}, its status is {ascii(recording.status.value)[:40]}",
+            f"{DOWNLOAD}: there is no audio of {recording.id}, its status is {ascii(str(recording.status))[:40]}",
             operation=DOWNLOAD,
         )
     path = None if url is None else _path_of(url, base_url)

@@ -53,6 +53,13 @@ def test_the_key_goes_below_the_base_url_only(url: str, base: str, expected: tup
     assert location.may_move is not location.is_api  # a storage may redirect once
 
 
+@pytest.mark.parametrize("status", [RecordingStatus.FAILED, "failed"])
+def test_what_has_no_audio_is_told_with_its_status(status: RecordingStatus) -> None:
+    """Also of a recording that was made by hand, with a text."""
+    with pytest.raises(InvalidResponseError, match="no audio of rec_01HABC987654321, its status is 'failed'"):
+        audio_location(recording(download_url=None, status=status), base_url=BASE, format=None)
+
+
 @pytest.mark.parametrize(
     "url",
     [
