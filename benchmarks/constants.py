@@ -84,7 +84,6 @@ CONSTANTS = {
     "LEAST_OPEN": Constant(_WORTH, "analyses", (1, 2, 8, 10), (_scenes.few_requests,)),
     "OPEN_PART": Constant(_WORTH, "share of the rate", (0.1, 0.25, 0.375, 0.5, 0.6), (_scenes.single_calls,)),
     "STRAINED": Constant(_WORTH, "share of a wait", (0.02, 0.05, 0.3, 2.0), (_scenes.calls_beside,)),
-    "MEASURED": Constant(_WORTH, "s", (20.0, 120.0), (_scenes.calls_beside,)),
     "CAUTION": Constant(
         _WORTH, "share of the rate", (0.5, 0.6, 0.85, 1.0), (_scenes.calls_beside, _scenes.single_calls)
     ),

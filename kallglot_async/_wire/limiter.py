@@ -141,6 +141,9 @@ class Lane:
             now = _clock.now()
         if self.gate.next_at(now, urgency) > now:
             return None
+        return self._grant(now, urgency)
+
+    def _grant(self, now: float, urgency: Urgency) -> Ticket:
         self.sent += 1
         self.direct += urgency is _DIRECT
         return self.gate.on_sent(now, urgency)
@@ -194,6 +197,7 @@ class Lane:
     def unsent(self, ticket: Ticket) -> None:
         """The request was not sent after all: its slot goes to the next in line."""
         self.sent -= 1
+        self.direct -= ticket.is_direct
         if ticket.epoch == self.gate.epoch:
             self.gate.on_unsent(ticket)
             self._pump(_clock.now())
@@ -326,10 +330,8 @@ class Lane:
             urgency, at = self.gate.next_turn(now, [_first(queue) for queue in self._queues])
             if urgency is None:
                 break
-            self.sent += 1
-            self.direct += urgency is _DIRECT
             # The first in line still waits: those before it that have given up were dropped as `_first` looked.
-            self._queues[urgency].popleft().future.set_result(self.gate.on_sent(now, urgency))
+            self._queues[urgency].popleft().future.set_result(self._grant(now, urgency))
         # An answer has told what nobody knew when they came: they hear of it now, and not at their deadline.
         if self._soonest < at < math.inf:
             self._dismiss_hopeless(now)

@@ -267,3 +267,12 @@ async def test_a_pause_is_as_long_as_the_server_named_it_however_it_was_spread()
     await asyncio.sleep(0.5)
     lane.answered(alone, None)
     assert lane.state().rate == pytest.approx(4 / 0.5)
+
+
+@pytest.mark.parametrize("urgency", Urgency)
+async def test_a_slot_that_is_given_back_was_nobodys(urgency):
+    """Neither a direct request's nor a poll's: by the two, what there is for analyses is reckoned."""
+    lane = announced()
+    before = lane.sent, lane.direct
+    lane.unsent(lane.try_acquire(urgency))
+    assert (lane.sent, lane.direct) == before

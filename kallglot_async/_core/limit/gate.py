@@ -42,24 +42,31 @@ class Share:
         requests: So many of a window; infinity: none is over yet.
     """
 
-    __slots__ = ("_had", "_remaining", "_reset", "requests")
+    __slots__ = ("_had", "_limit", "_remaining", "_reset", "requests")
 
     def __init__(self) -> None:
         self.requests: float = math.inf
+        self._limit: int | None = None
         self._reset = -math.inf  # of the present window, on the server's clock
         self._had = self._remaining = 0  # requests of ours that were accepted in it, and what its least figure shows
 
-    def on_figures(self, figures: RateFigures, renewal: Renewal, accepted: int) -> None:
+    def on_answer(self, figures: RateFigures | None, renewal: Renewal, *, accepted: int) -> None:
         """A request was answered, and accepted (1) or refused (0)."""
+        if figures is None:
+            self._had += accepted
+            return
         step = figures.reset - self._reset
-        if step < 1.0 or step < renewal.at_least:
+        if figures.limit != self._limit or step < -2.0 * renewal.period:
+            # Another plan; or what was known was another limit's, or a clock's that was set.
+            self.requests = math.inf
+        elif step >= 1.0 and step >= renewal.at_least:
+            self.requests = self._had + self._remaining
+        else:
             self._had += accepted
             if figures.remaining < self._remaining:
                 self._remaining = figures.remaining
             return
-        if self._reset > -math.inf:
-            self.requests = self._had + self._remaining
-        self._reset, self._had, self._remaining = figures.reset, accepted, figures.remaining
+        self._limit, self._reset, self._remaining, self._had = figures.limit, figures.reset, figures.remaining, accepted
 
 
 class Gate:
@@ -172,7 +179,7 @@ class Gate:
 
     def on_sent(self, now: float, urgency: Urgency) -> Ticket:
         """A request goes out now; the ticket is what it will be known by."""
-        ticket = Ticket(now, self.epoch)
+        ticket = Ticket(now, self.epoch, urgency is Urgency.DIRECT)
         if now < self._began_at:
             self._began_at = now
         for rule in self._told:
@@ -194,8 +201,7 @@ class Gate:
         if self._unannounced is None:
             # For the first refusal that nothing explains, which is judged by what was accepted before it.
             self._accepted.append(ticket.sent_at)
-        if figures is not None:
-            self._share.on_figures(figures, self.window.renewal, 1)
+        self._share.on_answer(figures, self.window.renewal, accepted=1)
         for rule in self._told:
             rule.on_answer(ticket, now, figures)
 
@@ -205,8 +211,7 @@ class Gate:
         """A request was refused for rate: nobody sends before `until`. Of that the server `named` so much, or 0.0."""
         if self._is_explained(figures):
             self.window.on_refused(ticket, now, figures, until)
-            if figures is not None:
-                self._share.on_figures(figures, self.window.renewal, 0)
+            self._share.on_answer(figures, self.window.renewal, accepted=0)
             if self._unannounced is not None:
                 self._unannounced.on_lost(ticket, now)
         else:

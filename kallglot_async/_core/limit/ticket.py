@@ -38,6 +38,7 @@ class Ticket(msgspec.Struct, eq=False):
 
     sent_at: float
     epoch: int = 0  # the gate's: a ticket of an event loop that is gone counts for nothing
+    is_direct: bool = False
     event: int = 0  # the last thing the window had heard when it was sent; a clock may stand still
     is_probe: bool = False  # it opens a spent window
     window_pace: PaceStep | None = None

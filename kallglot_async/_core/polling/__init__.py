@@ -45,16 +45,16 @@ The waiting rules
    as long again as it is old, but LONGEST_EVENT_GAP s at most: its event will come first. When trust ends, all are
    awake.
 10. Admission. Each analysis that was requested here and is waited for needs one request in the time that its wait may
-   take. Another is requested only while what those under way need, and this one, is no more than OPEN_PART of the
-   rate over many windows: at half of it, with the other half for the requests themselves, the last would be seen as
-   its time ends. One that is being requested, of which nobody knows how long it is waited for, needs as much as those
-   that are waited for on average; where none is, as much as a usual wait. Others under the same key, and direct
-   requests of our own, take what no figure tells: where a poll stands in line for STRAINED of the time of a wait, the
-   rate is CAUTION of what polls and requests for analyses had in the last period (MEASURED) at most, until one period
-   later. One of a batch needs OPEN_PART / OPEN_FOR requests/s, and the rate is that of the present window, so that as
-   many are under way as it gives requests in OPEN_FOR s. While some have to be seen before the window renews, what it
-   holds is theirs; one that has to be as well may go where there are LOOKS requests for each. LEAST_OPEN in any case,
-   as before the first answer nothing is known; MOST_OPEN at most. Others stand in line.
+   take. Another is requested only while what those under way need, and this one, is no more than OPEN_PART of the rate
+   over many windows: at half of it, with the other half for the requests themselves, the last would be seen as its
+   time ends. One that is being requested, of which nobody knows how long it is waited for, needs as much as those that
+   are waited for on average; where none is, as much as a usual wait. Others under the same key, and direct requests of
+   our own, take what no figure tells: where a poll stands in line for STRAINED of the time of a wait, the rate is
+   CAUTION of what polls and requests for analyses had in the last period of the limit at most, until one period later.
+   One of a batch needs OPEN_PART / OPEN_FOR requests/s, and the rate is that of the present window, so that as many
+   are under way as it gives requests in OPEN_FOR s. While some have to be seen before the window renews, what it holds
+   is theirs; one that has to be as well may go where there are LOOKS requests for each. LEAST_OPEN in any case, as
+   before the first answer nothing is known; MOST_OPEN at most. Others stand in line.
 
 Constants
 ---------
@@ -101,9 +101,9 @@ OPEN_FOR 45, s. `analyze_many` of 300 sessions at 150 requests a minute: 261 s, 
     being ready; 301 and 3 s at 20, 234 and 22 s at 60.
 STRAINED 0.1, share of the time of a wait. Of 600 `analyze` in four processes, twice what 60 requests a minute serve, 3
     are paid for in vain; 12 at 0.02, 15 at 0.3, 71 where it is never reached. CAUTION 0.7, share: 6 of those, 26 at
-    0.85, 53 at 1.0; at 0.5 none, and 0.98 instead of all of what can be beside reads of half of the limit. (One seed.)
-MEASURED 60, LONGEST_MEASURED 600, s: the documented period, or the limit's own within bounds, so that each span has as
-    much of a window's beginning as of its end; from 20 to 120 there is no difference.
+    0.85, 53 at 1.0; at 0.5 none, and 0.98 instead of all of what can be beside reads of half of the limit (one seed;
+    runs of several processes differ by a dozen).
+LONGEST_MEASURED 600, s: of a limit of hours, what went in ten minutes has to do.
 LOOKS 4, requests: two and as many again. LEAST_OPEN 4, analyses. Of 50 `analyze` at 5 requests a minute 31 are
     delivered and none is paid for in vain; 23 and 14 at 8. MOST_OPEN 5,000, analyses: a bound where there is no limit.
 UNKNOWN_GAP 2, s: the documented interval, while no rate is known. PATIENCE 10 refusals, MAX_PUT_BACKS 100 a question:

@@ -31,6 +31,7 @@ from itertools import accumulate, pairwise
 from math import expm1, inf, isfinite, log1p
 from operator import mul
 
+from kallglot_async._core.api.answers import DOCUMENTED_PERIOD
 from kallglot_async._core.limit.ticket import Supply
 from kallglot_async._core.polling.pending import ANNOUNCED, FIRM, HELD, Entry
 
@@ -69,9 +70,8 @@ OPEN_FOR = 45.0  # ... so that of a batch as many are under way as the rate give
 LOOKS = 4  # ... requests for each that are enough in a window in which all of them end
 LEAST_OPEN, MOST_OPEN = 4, 5_000  # analyses, whatever they need
 STRAINED = 0.1  # of the time that a wait may take, for which a poll stands in line that is short of requests
-MEASURED = 60.0  # s, or a period of the limit, in which what went shows then what there is; ...
-LONGEST_MEASURED = 600.0  # ... no more than this, ...
-CAUTION = 0.7  # ... and so much of that is counted on
+LONGEST_MEASURED = 600.0  # s: what went in a period of the limit, or in this, shows then what there is; ...
+CAUTION = 0.7  # ... so much of it is counted on
 MIN_GAP = 1.0  # s between two polls of one id
 UNKNOWN_GAP = 2.0  # s: the documented polling interval, for freshness while the rate is unknown
 RE_ASK = 0.05  # s after which a slot that nothing was worth is asked for again
@@ -436,7 +436,7 @@ class Throughput:
             lasts: Seconds that a wait may take.
             waits_since: Since when the poll has stood in line that has waited longest; infinity: none waits.
         """
-        counts, span = self._counts, max(MEASURED, min(period, LONGEST_MEASURED))
+        counts, span = self._counts, max(DOCUMENTED_PERIOD, min(period, LONGEST_MEASURED))
         if not counts or now >= counts[-1][0] + span / 20.0:
             counts.append((now, went))
         # The last moment that is so far back; none that is much further: what rested meanwhile shows nothing.

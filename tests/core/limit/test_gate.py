@@ -203,6 +203,28 @@ class TestBeside:
             answer(gate, 60.0 * window + 1, figures(60, remaining, EPOCH + 60.0 * (window + 1), 59.0))
             assert gate.lasting_rate(60.0 * window + 1) == pytest.approx(rate, rel=0.02)
 
+    def test_what_is_told_without_figures_was_had_as_well(self):
+        """Alone, with every second answer without: nobody else has taken what those took."""
+        gate = Gate()
+        for window in range(3):
+            for number in range(10):
+                told = figures(60, 60 - 2 * number - 1, EPOCH + 60.0 * (window + 1), 59.0)
+                answer(gate, 60.0 * window + number, told)
+                answer(gate, 60.0 * window + number)
+        answer(gate, 180.0, figures(60, 59, EPOCH + 240.0, 60.0))
+        assert gate.lasting_rate(180.0) == pytest.approx(1.0, rel=0.02)
+
+    @pytest.mark.parametrize("strange", [figures(60, 59, EPOCH + 86_400.0, 86_400.0), figures(7, 3, EPOCH + 30, 30)])
+    def test_what_another_limit_has_told_holds_no_longer_than_the_window(self, strange):
+        """Or a clock that was set, or a plan that has changed: of others that have gone nothing is left then."""
+        gate = Gate()
+        answer(gate, 1.0, figures(60, 19, EPOCH + 60.0, 59.0))
+        answer(gate, 61.0, figures(60, 59, EPOCH + 120.0, 59.0))
+        answer(gate, 62.0, strange)
+        for window in range(2, 4):
+            answer(gate, 60.0 * window + 1, figures(60, 59, EPOCH + 60.0 * (window + 1), 59.0))
+        assert gate.lasting_rate(181.0) == pytest.approx(1.0, rel=0.02)
+
     def test_what_is_refused_was_not_had(self):
         """The others took the rest of a window: of ten, two were ours."""
         gate = Gate()
